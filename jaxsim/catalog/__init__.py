@@ -1,0 +1,1 @@
+"""What exists: hardware, models, workloads, deployments and calibrations."""

@@ -1,0 +1,20 @@
+"""How is a model laid out on GPUs?"""
+
+import equinox as eqx
+
+from jaxsim._scalar import Scalar
+
+
+class Deployment(eqx.Module):
+    """One design: the widths of its parallelism, and how many tokens it works on at once.
+
+    A stage is `max(tp, ep)` GPUs and an instance `pp` stages. Attention runs data parallel over
+    `width / tp` ranks, and an expert is split over `width / ep` GPUs. `batch` counts the requests
+    of an instance, `chunk` the tokens of one prompt that are prefilled in one pass.
+    """
+
+    tp: Scalar
+    ep: Scalar
+    pp: Scalar
+    batch: Scalar
+    chunk: Scalar

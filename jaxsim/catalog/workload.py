@@ -1,0 +1,22 @@
+"""What is asked of a deployment?"""
+
+import equinox as eqx
+
+from jaxsim._scalar import Scalar
+
+
+class Workload(eqx.Module):
+    """Requests of `isl` prompt tokens and `osl` output tokens.
+
+    `hit_frac` of the prompt is found in a prefix cache. With speculative decoding,
+    `draft_tokens` are proposed a step and each is accepted with probability `accept_frac`, given
+    that all before it were. `imbalance` is the load of the busiest expert rank over the mean load
+    that uniform routing gives it.
+    """
+
+    isl: Scalar
+    osl: Scalar
+    hit_frac: Scalar = 0.0
+    draft_tokens: Scalar = 0.0
+    accept_frac: Scalar = 0.0
+    imbalance: Scalar = 1.0

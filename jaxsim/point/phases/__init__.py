@@ -1,0 +1,1 @@
+"""The phases of serving: prefill, decode, and both on the same GPUs."""

@@ -1,0 +1,175 @@
+"""What must a kernel do?  Shapes, flop, bytes and messages; no hardware.
+
+Every record is one launch on one GPU. `roofline` and `collectives` turn records into seconds.
+Sizes are real numbers: rounding to tiles belongs to the kernel forms.
+"""
+
+import equinox as eqx
+
+from jaxsim._scalar import Scalar
+
+
+class AbstractWork(eqx.Module):
+    """Something a GPU does in one launch."""
+
+
+class Gemm(AbstractWork):
+    """A (rows x inputs) times (inputs x outputs) product; weights are streamed from memory once."""
+
+    rows: Scalar
+    outputs: Scalar
+    inputs: Scalar
+    weight_bytes_per_element: Scalar
+    activation_bytes_per_element: Scalar
+
+    @property
+    def flop(self):
+        return 2.0 * self.rows * self.outputs * self.inputs
+
+    @property
+    def weight_bytes(self):
+        return self.weight_bytes_per_element * self.outputs * self.inputs
+
+    @property
+    def hbm_bytes(self):
+        moved = self.inputs + self.outputs
+        return self.weight_bytes + self.activation_bytes_per_element * self.rows * moved
+
+
+class GroupedGemm(AbstractWork):
+    """Both GEMMs of the routed experts on one rank.
+
+    `rows` token copies reach the busiest rank (tokens x top-k over the ranks, with imbalance);
+    they fall on `active_experts` distinct experts of the rank, the expected number. The first
+    GEMM has `(matrices - 1) x intermediate` outputs, the second `hidden` outputs.
+    """
+
+    rows: Scalar
+    active_experts: Scalar
+    hidden: Scalar
+    intermediate: Scalar
+    matrices: Scalar
+    weight_bytes_per_element: Scalar
+    activation_bytes_per_element: Scalar
+
+    @property
+    def flop(self):
+        return 2.0 * self.rows * self.matrices * self.hidden * self.intermediate
+
+    @property
+    def weight_bytes(self):
+        per_expert = self.matrices * self.hidden * self.intermediate
+        return self.weight_bytes_per_element * self.active_experts * per_expert
+
+    @property
+    def hbm_bytes(self):
+        moved = 2.0 * self.hidden + self.matrices * self.intermediate
+        return self.weight_bytes + self.activation_bytes_per_element * self.rows * moved
+
+
+class ContextAttention(AbstractWork):
+    """Causal attention of `queries` new tokens of each sequence over `past` earlier ones and themselves.
+
+    `pairs` counts the (query, key) pairs of one sequence and head that are not masked, which a
+    sliding window lowers.
+    """
+
+    sequences: Scalar
+    queries: Scalar
+    past: Scalar
+    pairs: Scalar
+    heads: Scalar
+    kv_heads: Scalar
+    qk_dim: Scalar
+    v_dim: Scalar
+    kv_bytes_per_element: Scalar
+    activation_bytes_per_element: Scalar
+
+    @property
+    def flop(self):
+        return 2.0 * self.sequences * self.heads * self.pairs * (self.qk_dim + self.v_dim)
+
+    @property
+    def hbm_bytes(self):
+        wide = self.qk_dim + self.v_dim
+        cached = self.past * self.kv_heads * wide * self.kv_bytes_per_element
+        fresh = self.queries * (self.heads + self.kv_heads) * wide
+        return self.sequences * (cached + self.activation_bytes_per_element * fresh)
+
+
+class DecodeAttention(AbstractWork):
+    """Attention of `queries` tokens (1, or 1 + drafts) of each sequence over a cache of `context`.
+
+    With a latent cache (`MLA`), absorbed: `kv_heads` is 1, `qk_dim` the latent and rotary width,
+    `v_dim` the latent width, and `kv_dim` what is stored and read once a token, the former alone.
+    Otherwise `kv_dim` is `qk_dim + v_dim`.
+    """
+
+    sequences: Scalar
+    queries: Scalar
+    context: Scalar
+    heads: Scalar
+    kv_heads: Scalar
+    qk_dim: Scalar
+    v_dim: Scalar
+    kv_dim: Scalar
+    kv_bytes_per_element: Scalar
+
+    @property
+    def flop(self):
+        pairs = self.queries * self.context
+        return 2.0 * self.sequences * self.heads * pairs * (self.qk_dim + self.v_dim)
+
+    @property
+    def hbm_bytes(self):
+        cached = self.context * self.kv_heads * self.kv_dim
+        return self.sequences * cached * self.kv_bytes_per_element
+
+
+class Stream(AbstractWork):
+    """Element-wise kernels: `launches` of them, moving `hbm_bytes` in all."""
+
+    hbm_bytes: Scalar
+    launches: Scalar
+
+    @property
+    def flop(self):
+        return 0.0
+
+
+class AbstractMessage(eqx.Module):
+    """Something GPUs say to one another, per GPU."""
+
+
+class AllReduce(AbstractMessage):
+    """Sum `data_bytes` over `ranks`, the result on every rank."""
+
+    data_bytes: Scalar
+    ranks: Scalar
+
+
+class AllGather(AbstractMessage):
+    """Every rank ends with all `data_bytes`, having begun with one part in `ranks`."""
+
+    data_bytes: Scalar
+    ranks: Scalar
+
+
+class ReduceScatter(AbstractMessage):
+    """Sum `data_bytes` over `ranks`, each rank ending with one part in `ranks`."""
+
+    data_bytes: Scalar
+    ranks: Scalar
+
+
+class AllToAll(AbstractMessage):
+    """Each rank sends `data_bytes` in all, spread evenly over `ranks`, its own part included."""
+
+    data_bytes: Scalar
+    ranks: Scalar
+
+
+class SendRecv(AbstractMessage):
+    """Send `data_bytes` to one neighbour."""
+
+    data_bytes: Scalar

@@ -1,0 +1,1 @@
+"""Many designs: axes, sweeps, frontiers and sensitivities."""

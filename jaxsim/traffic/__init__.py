@@ -1,0 +1,1 @@
+"""Over time: queues, traces and scaling."""

@@ -1,0 +1,1 @@
+"""Against measurement: calibration of kernels and engines, validation on measured rows."""

@@ -1,0 +1,1 @@
+"""What leaves: datasets, plots, reports, files and the command line."""
