@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import equinox as eqx
+
+from jaxsim._scalar import Scalar
+
 Format = Literal["nvfp4", "mxfp4", "int4", "fp8", "fp8_block", "bf16"]
 Arithmetic = Literal["fp4", "fp8", "bf16"]
 
@@ -35,3 +39,47 @@ class Precision:
     kv: Format = "bf16"
     attention_math: Arithmetic = "bf16"
     dispatch: Format = "bf16"
+
+
+# What an activation occupies as the input of a GEMM whose weights are stored so: the arithmetic's
+# own width, except for weight-only formats, which compute in bf16.
+ACTIVATION_FORMAT: dict[Format, Format] = {
+    "nvfp4": "nvfp4",
+    "mxfp4": "bf16",
+    "int4": "bf16",
+    "fp8": "fp8",
+    "fp8_block": "fp8",
+    "bf16": "bf16",
+}
+
+
+class ElementBytes(eqx.Module):
+    """Bytes of one element of every class of tensor, block scales included."""
+
+    attention: Scalar
+    ffn: Scalar
+    experts: Scalar
+    head: Scalar
+    kv: Scalar
+    dispatch: Scalar
+    attention_input: Scalar
+    ffn_input: Scalar
+    experts_input: Scalar
+    wide: Scalar  # residual stream, and whatever is left unquantised
+
+
+def element_bytes(precision: Precision) -> ElementBytes:
+    """Bytes per element of every class of tensor under a precision."""
+    size = BYTES_PER_ELEMENT
+    return ElementBytes(
+        attention=size[precision.attention],
+        ffn=size[precision.ffn],
+        experts=size[precision.experts],
+        head=size[precision.head],
+        kv=size[precision.kv],
+        dispatch=size[precision.dispatch],
+        attention_input=size[ACTIVATION_FORMAT[precision.attention]],
+        ffn_input=size[ACTIVATION_FORMAT[precision.ffn]],
+        experts_input=size[ACTIVATION_FORMAT[precision.experts]],
+        wide=size["bf16"],
+    )

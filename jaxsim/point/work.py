@@ -68,7 +68,7 @@ class GroupedGemm(AbstractWork):
 
 
 class ContextAttention(AbstractWork):
-    """Causal attention of `queries` new tokens of each sequence over `past` earlier ones and themselves.
+    """Causal attention of `queries` new tokens of each sequence over `past` ones and themselves.
 
     `pairs` counts the (query, key) pairs of one sequence and head that are not masked, which a
     sliding window lowers.

@@ -1,0 +1,183 @@
+"""How long does one forward pass take, and on what?"""
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from jaxsim._scalar import Scalar
+from jaxsim.catalog.scenario import Scenario
+from jaxsim.point.attention import context_items, decode_items, projection_items
+from jaxsim.point.collectives import message_s
+from jaxsim.point.ffn import attention_reduce_items, ffn_items, norm_item
+from jaxsim.point.items import ContextTokens, DecodeTokens, Item, gemm_item
+from jaxsim.point.ranks import Ranks
+from jaxsim.point.roofline import kernel_s
+from jaxsim.point.work import AbstractMessage, SendRecv, Stream
+
+# Sampling reads the logits and writes probabilities, in 32 bits: softmax, then selection.
+LOGIT_BYTES = 4.0
+SAMPLING_PASSES = 2.0
+SAMPLING_LAUNCHES = 2.0
+
+
+class Parts(eqx.Module):
+    """Seconds of one forward pass through all stages, by what they are spent on."""
+
+    projections_s: Scalar
+    attention_s: Scalar
+    ffn_s: Scalar
+    experts_s: Scalar
+    network_s: Scalar
+    elementwise_s: Scalar
+    head_s: Scalar
+    overhead_s: Scalar
+
+    @property
+    def total_s(self):
+        return (
+            (self.projections_s + self.ffn_s + self.elementwise_s + self.head_s)
+            + (self.experts_s + self.network_s + self.overhead_s)
+            + self.attention_s
+        )
+
+
+def common_items(scenario: Scenario, ranks: Ranks, rows: Scalar, head_rows: Scalar) -> list[Item]:
+    """Everything in a pass over `rows` tokens of each attention rank that ignores their past.
+
+    `head_rows` of them go on to the output head, which is split over `tp`.
+    """
+    model, element = scenario.model, scenario.element
+    hidden = model.hidden
+    items = []
+    for group in model.groups:
+        layer = [
+            *projection_items(group.attention, hidden, rows, ranks, element),
+            *attention_reduce_items(hidden, rows, ranks, element, group.ffn),
+            *ffn_items(group.ffn, hidden, rows, scenario.workload.imbalance, ranks, element),
+            norm_item(hidden, rows, element),
+        ]
+        items += [item.times(group.layers) for item in layer]
+    logits = LOGIT_BYTES * head_rows * model.vocab / ranks.tp
+    items += [
+        gemm_item(
+            "head",
+            "head",
+            "head_gemm",
+            head_rows,
+            model.vocab / ranks.tp,
+            hidden,
+            element.head,
+            element.wide,
+        ),
+        Item(
+            Stream(SAMPLING_PASSES * logits, SAMPLING_LAUNCHES), 1.0, "sampling", "head", "stream"
+        ),
+        Item(
+            Stream(2.0 * rows * hidden * element.wide, 1.0),
+            1.0,
+            "embedding",
+            "elementwise",
+            "stream",
+        ),
+        Item(
+            SendRecv(rows * hidden * element.wide / ranks.tp),
+            ranks.pp - 1.0,
+            "stage_send",
+            "network",
+            "send_recv",
+        ),
+    ]
+    return items
+
+
+def decode_only_items(scenario: Scenario, ranks: Ranks, tokens: DecodeTokens) -> list[Item]:
+    """What decoded tokens add, over all layers: attention over their caches."""
+    return [
+        item.times(group.layers)
+        for group in scenario.model.groups
+        for item in decode_items(group.attention, tokens, ranks, scenario.element)
+    ]
+
+
+def context_only_items(scenario: Scenario, ranks: Ranks, tokens: ContextTokens) -> list[Item]:
+    """What a chunk of prompts adds, over all layers: attention over their past and themselves."""
+    return [
+        item.times(group.layers)
+        for group in scenario.model.groups
+        for item in context_items(group.attention, tokens, ranks, scenario.element)
+    ]
+
+
+def engine_factor(scenario: Scenario, part: str) -> Scalar:
+    """What the engine multiplies a part's kernel time by; hidden communication counts here."""
+    engine = scenario.engine
+    exposed = 1.0 - scenario.options.comm_overlap_frac
+    return {
+        "projections": engine.gemm_factor,
+        "ffn": engine.gemm_factor,
+        "head": engine.gemm_factor,
+        "elementwise": engine.gemm_factor,
+        "attention": engine.attention_factor,
+        "experts": engine.experts_factor,
+        "network": engine.network_factor * exposed,
+    }[part]
+
+
+def item_s(item: Item, scenario: Scenario) -> Scalar:
+    """Seconds that an item's launches take, back to back."""
+    fit = getattr(scenario.kernels, item.role)
+    if isinstance(item.work, AbstractMessage):
+        one_s = message_s(item.work, fit, scenario.hardware)
+    else:
+        one_s = kernel_s(item.work, fit, scenario.hardware.chip)
+    return item.count * one_s
+
+
+def sum_parts(items: list[Item], scenario: Scenario) -> dict[str, Scalar]:
+    """Seconds by part, with the engine's factors."""
+    parts: dict[str, Scalar] = {}
+    for item in items:
+        parts[item.part] = parts.get(item.part, 0.0) + item_s(item, scenario)
+    return {part: seconds * engine_factor(scenario, part) for part, seconds in parts.items()}
+
+
+def launches(items: list[Item]) -> Scalar:
+    """Kernel launches in a pass, for a host that issues them one by one."""
+    return sum((item.count for item in items), start=jnp.asarray(0.0))
+
+
+def add_parts(*several: dict[str, Scalar]) -> dict[str, Scalar]:
+    """Sums of the parts of several lists of items."""
+    names = {name for parts in several for name in parts}
+    return {
+        name: sum((parts[name] for parts in several if name in parts), start=jnp.asarray(0.0))
+        for name in sorted(names)
+    }
+
+
+def layers_of(scenario: Scenario) -> Scalar:
+    """Layers of all kinds."""
+    return sum((group.layers for group in scenario.model.groups), start=jnp.asarray(0.0))
+
+
+def with_overhead(
+    parts: dict[str, Scalar],
+    issued: Scalar,
+    step_s: Scalar,
+    layer_s: Scalar,
+    graph_frac: Scalar,
+    scenario: Scenario,
+) -> Parts:
+    """The parts of a pass with what the engine adds.
+
+    overhead = step + layers · layer + max(0, launches · host_launch · (1 - graphs) - kernels):
+    without CUDA graphs the host may be slower than the kernels it launches.
+    """
+    zero = jnp.asarray(0.0)
+    kernels_s = sum(parts.values(), start=zero)
+    host_s = issued * scenario.engine.host_launch_s * (1.0 - graph_frac)
+    overhead_s = step_s + layers_of(scenario) * layer_s + jnp.maximum(host_s - kernels_s, 0.0)
+    named = {f"{name}_s": parts.get(name, zero) for name in _PARTS}
+    return Parts(**named, overhead_s=overhead_s)
+
+
+_PARTS = ("projections", "attention", "ffn", "experts", "network", "elementwise", "head")

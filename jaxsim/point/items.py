@@ -1,0 +1,61 @@
+"""What is one line of a layer's work?"""
+
+import equinox as eqx
+
+from jaxsim._scalar import Scalar
+from jaxsim.point.work import AbstractMessage, AbstractWork, AllReduce, Gemm
+
+
+class Item(eqx.Module):
+    """`count` launches of one kernel, or of one message, in a forward pass.
+
+    `part` is the line of a breakdown that it belongs to, `role` the fit that times it.
+    """
+
+    work: AbstractWork | AbstractMessage
+    count: Scalar
+    name: str = eqx.field(static=True)
+    part: str = eqx.field(static=True)
+    role: str = eqx.field(static=True)
+
+    def times(self, count: Scalar) -> "Item":
+        return Item(self.work, self.count * count, self.name, self.part, self.role)
+
+
+class DecodeTokens(eqx.Module):
+    """`sequences` that each add `queries` tokens to a cache of `context`."""
+
+    sequences: Scalar
+    queries: Scalar
+    context: Scalar
+
+    @property
+    def rows(self):
+        return self.sequences * self.queries
+
+
+class ContextTokens(eqx.Module):
+    """`sequences` prompts that each add `queries` tokens after `past` earlier ones.
+
+    `projected` of the earlier tokens must be up-projected again (latent attention only).
+    """
+
+    sequences: Scalar
+    queries: Scalar
+    past: Scalar
+    projected: Scalar
+
+    @property
+    def rows(self):
+        return self.sequences * self.queries
+
+
+def gemm_item(
+    name, part, role, rows, outputs, inputs, weight_bytes, input_bytes, count=1.0
+) -> Item:
+    return Item(Gemm(rows, outputs, inputs, weight_bytes, input_bytes), count, name, part, role)
+
+
+def all_reduce_item(name: str, rows: Scalar, hidden: Scalar, ranks: Scalar, element) -> Item:
+    """The sum of one layer's partial results over a tensor-parallel group."""
+    return Item(AllReduce(rows * hidden * element.wide, ranks), 1.0, name, "network", "all_reduce")

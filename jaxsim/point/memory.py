@@ -1,0 +1,229 @@
+"""Does a design fit into memory, and where does the memory go?"""
+
+from functools import singledispatch
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from jaxsim._scalar import Scalar
+from jaxsim.catalog.model import GQA, MLA, DenseFFN, MoEFFN, SparseMLA
+from jaxsim.catalog.precision import ElementBytes
+from jaxsim.catalog.scenario import Scenario
+from jaxsim.point.attention import kv_heads_per_rank
+from jaxsim.point.forward import LOGIT_BYTES, layers_of
+from jaxsim.point.ranks import Ranks, busiest_share
+
+# Alive at once in one layer: the residual stream, its normed copy, and a projection's input and
+# output.
+LIVE_HIDDEN_COPIES = 4.0
+
+
+class Memory(eqx.Module):
+    """Bytes on the fullest GPU. `over_bytes` is how far past the capacity, 0 where it fits."""
+
+    weights_bytes: Scalar
+    kv_bytes: Scalar
+    activation_bytes: Scalar
+    reserve_bytes: Scalar
+    total_bytes: Scalar
+    capacity_bytes: Scalar
+    over_bytes: Scalar
+
+
+@singledispatch
+def attention_weight_bytes(attention, hidden: Scalar, tp: Scalar, element: ElementBytes) -> Scalar:
+    """Bytes of one layer's attention weights on one GPU, its share of heads and what is copied."""
+    raise NotImplementedError(type(attention).__name__)
+
+
+@attention_weight_bytes.register
+def _(attention: GQA, hidden, tp, element):
+    heads = attention.heads / tp
+    columns = 2.0 * heads + 2.0 * kv_heads_per_rank(attention, tp)
+    return (
+        columns * attention.head_dim * hidden * element.attention
+        + attention.bias_params * element.wide
+    )
+
+
+@attention_weight_bytes.register
+def _(attention: MLA, hidden, tp, element):
+    heads = attention.heads / tp
+    down = hidden * (attention.q_rank + attention.kv_rank + attention.rope_dim)
+    up = heads * (
+        attention.q_rank * (attention.nope_dim + attention.rope_dim)
+        + attention.kv_rank * (attention.nope_dim + attention.v_dim)
+        + attention.v_dim * hidden
+    )
+    return (down + up) * element.attention
+
+
+@attention_weight_bytes.register
+def _(attention: SparseMLA, hidden, tp, element):
+    query = attention.latent.q_rank * attention.index_heads * attention.index_dim
+    key = hidden * (attention.index_dim + attention.index_heads)
+    return (
+        attention_weight_bytes(attention.latent, hidden, tp, element)
+        + (query + key) * element.attention
+    )
+
+
+@singledispatch
+def ffn_weight_bytes(ffn, hidden: Scalar, ranks: Ranks, element: ElementBytes) -> Scalar:
+    """Bytes of one layer's feed-forward weights on one GPU."""
+    raise NotImplementedError(type(ffn).__name__)
+
+
+@ffn_weight_bytes.register
+def _(ffn: DenseFFN, hidden, ranks, element):
+    return ffn.matrices * hidden * ffn.intermediate / ranks.tp * element.ffn
+
+
+@ffn_weight_bytes.register
+def _(ffn: MoEFFN, hidden, ranks, element):
+    """Routed experts over all of the stage; shared ones over `tp`; the router on every GPU."""
+    routed = ffn.experts * ffn.matrices * hidden * ffn.intermediate / ranks.width
+    shared = ffn.matrices * hidden * ffn.shared_intermediate / ranks.tp
+    return routed * element.experts + shared * element.ffn + ffn.experts * hidden * element.wide
+
+
+@singledispatch
+def kv_bytes_per_gpu(attention, context: Scalar, tp: Scalar, element: ElementBytes) -> Scalar:
+    """Bytes of one layer's cache on one GPU, for one sequence of `context` tokens."""
+    raise NotImplementedError(type(attention).__name__)
+
+
+@kv_bytes_per_gpu.register
+def _(attention: GQA, context, tp, element):
+    held = jnp.minimum(context, attention.window_tokens)
+    return 2.0 * kv_heads_per_rank(attention, tp) * attention.head_dim * element.kv * held
+
+
+@kv_bytes_per_gpu.register
+def _(attention: MLA, context, tp, element):
+    return (attention.kv_rank + attention.rope_dim) * element.kv * context
+
+
+@kv_bytes_per_gpu.register
+def _(attention: SparseMLA, context, tp, element):
+    latent = kv_bytes_per_gpu(attention.latent, context, tp, element)
+    return latent + attention.index_dim * element.kv * context
+
+
+@singledispatch
+def projected_bytes(attention, tokens: Scalar, tp: Scalar, element: ElementBytes) -> Scalar:
+    """Bytes of the up-projected keys and values of one layer for `tokens`; 0 without a latent."""
+    raise NotImplementedError(type(attention).__name__)
+
+
+@projected_bytes.register
+def _(attention: MLA, tokens, tp, element):
+    heads = attention.heads / tp
+    wide = attention.nope_dim + attention.rope_dim + attention.v_dim
+    return tokens * heads * wide * element.wide
+
+
+@projected_bytes.register(GQA)
+@projected_bytes.register(SparseMLA)
+def _(attention, tokens, tp, element):
+    return jnp.zeros_like(jnp.asarray(tokens))
+
+
+@singledispatch
+def expert_rows_bytes(ffn, hidden: Scalar, stage_rows: Scalar, ranks: Ranks, element) -> Scalar:
+    """Bytes of the token copies that one GPU holds for its experts."""
+    raise NotImplementedError(type(ffn).__name__)
+
+
+@expert_rows_bytes.register
+def _(ffn: DenseFFN, hidden, stage_rows, ranks, element):
+    return jnp.asarray(0.0)
+
+
+@expert_rows_bytes.register
+def _(ffn: MoEFFN, hidden, stage_rows, ranks, element):
+    rows = stage_rows * ffn.topk / ranks.ep
+    wide = hidden + ffn.matrices * ffn.intermediate / ranks.expert_tp
+    return rows * wide * element.wide
+
+
+def weights_bytes_of(scenario: Scenario, ranks: Ranks) -> Scalar:
+    """Bytes of weights on the fullest GPU: the busiest stage's layers, embedding and head.
+
+    With one stage both are on it, with more the first has one and the last the other; a tied
+    matrix is held once.
+    """
+    model, element = scenario.model, scenario.element
+    layers = sum(
+        (
+            group.layers
+            * (
+                attention_weight_bytes(group.attention, model.hidden, ranks.tp, element)
+                + ffn_weight_bytes(group.ffn, model.hidden, ranks, element)
+            )
+            for group in model.groups
+        ),
+        start=jnp.asarray(0.0),
+    )
+    tables = jnp.where(ranks.pp > 1.0, 1.0, 2.0 - model.tied)
+    table_bytes = tables * model.vocab * model.hidden * element.head / ranks.tp
+    return layers * busiest_share(layers_of(scenario), ranks.pp) + table_bytes
+
+
+def memory_of(
+    scenario: Scenario,
+    ranks: Ranks,
+    *,
+    sequences: Scalar,
+    context: Scalar,
+    rows: Scalar,
+    head_rows: Scalar,
+    projected: Scalar,
+) -> Memory:
+    """Memory of the fullest GPU, with the caches of `sequences` at `context` and a pass of `rows`.
+
+    `projected` tokens have up-projected keys and values: of one layer while it runs, or of all
+    layers of the stage where they are kept from chunk to chunk.
+    """
+    model, element, chip = scenario.model, scenario.element, scenario.hardware.chip
+    share = busiest_share(layers_of(scenario), ranks.pp)
+    cache = sum(
+        (
+            group.layers * kv_bytes_per_gpu(group.attention, context, ranks.tp, element)
+            for group in model.groups
+        ),
+        start=jnp.asarray(0.0),
+    )
+    up_projected = sum(
+        (
+            jnp.maximum(scenario.options.keep_up_projected * group.layers * share, 1.0)
+            * projected_bytes(group.attention, projected, ranks.tp, element)
+            for group in model.groups
+        ),
+        start=jnp.asarray(0.0),
+    )
+    stage_rows = rows * ranks.attention_dp
+    routed = jnp.asarray(0.0)
+    for group in model.groups:
+        routed = jnp.maximum(
+            routed, expert_rows_bytes(group.ffn, model.hidden, stage_rows, ranks, element)
+        )
+    weights_bytes = weights_bytes_of(scenario, ranks)
+    kv_bytes = sequences * cache * share
+    activation_bytes = (
+        LIVE_HIDDEN_COPIES * rows * model.hidden * element.wide
+        + routed
+        + head_rows * model.vocab / ranks.tp * LOGIT_BYTES
+        + up_projected
+    )
+    reserve_bytes = scenario.engine.reserve_frac * chip.hbm_bytes
+    total = weights_bytes + kv_bytes + activation_bytes + reserve_bytes
+    return Memory(
+        weights_bytes=weights_bytes,
+        kv_bytes=kv_bytes,
+        activation_bytes=activation_bytes,
+        reserve_bytes=reserve_bytes,
+        total_bytes=total,
+        capacity_bytes=jnp.asarray(chip.hbm_bytes),
+        over_bytes=jnp.maximum(total - chip.hbm_bytes, 0.0),
+    )

@@ -1,0 +1,207 @@
+"""How well does one pool serve prompts and decoding together?
+
+It composes prefill and decode on the same GPUs, in the two ways in use: whole iterations of either
+kind in turn (in-flight batching), or chunks of prompts that ride in decode steps (piggybacking).
+"""
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from jaxsim._scalar import Scalar
+from jaxsim.catalog.scenario import Scenario
+from jaxsim.point.forward import (
+    Parts,
+    add_parts,
+    common_items,
+    context_only_items,
+    decode_only_items,
+    launches,
+    layers_of,
+    sum_parts,
+    with_overhead,
+)
+from jaxsim.point.items import ContextTokens, DecodeTokens
+from jaxsim.point.memory import Memory, memory_of
+from jaxsim.point.phases.decode import (
+    draft_parts,
+    pipelined_s,
+    rank_sequences,
+    step_time,
+    tokens_per_step,
+)
+from jaxsim.point.phases.prefill import chunks_of, prompt_time
+from jaxsim.point.ranks import Ranks, busiest_share, ranks_of, round_up
+from jaxsim.point.rules import Rules, rules_of
+
+
+class Mode(eqx.Module):
+    """One way of sharing a pool: latencies and rate of an instance.
+
+    `ttl_s` is the mean gap between tokens, `ttl_median_s` the median gap. `prompt_share` is the
+    fraction of decode steps that prompts disturb.
+    """
+
+    ftl_s: Scalar
+    ttl_s: Scalar
+    ttl_median_s: Scalar
+    output_tokens_per_s_per_gpu: Scalar
+    prompt_share: Scalar
+    valid: Scalar
+
+
+class Colocated(eqx.Module):
+    """A co-located instance in both modes, its memory, and which rules it breaks."""
+
+    ifb: Mode
+    piggybacked: Mode
+    requests_per_s: Scalar
+    gpus: Scalar
+    parts: Parts
+    memory: Memory
+    rules: Rules
+    valid: Scalar
+
+
+def prompts_per_step(scenario: Scenario, ranks: Ranks, gained: Scalar) -> Scalar:
+    """Prompts that each attention rank must start a step to stay full: b · n_step / (OSL - 1)."""
+    sequences = scenario.design.batch / ranks.attention_dp
+    return sequences * gained / jnp.maximum(scenario.workload.osl - 1.0, 1.0)
+
+
+def in_flight_batching(scenario: Scenario, ranks: Ranks, steps, gained: Scalar) -> Mode:
+    r"""Prefill iterations and decode iterations in turn, on one instance with one mapping.
+
+    Every attention rank prefills one prompt, or as many as fill `chunk` tokens, in an iteration of
+    $t_p$, in C iterations if the prompt is longer. A decode step of $t_d$ is followed, on average,
+    by n iterations, where n keeps the batch full:
+
+    $$ \mathrm{TTL}_{mean} = \frac{t_d + n\,t_p}{n_{step}}, \qquad
+       \mathrm{TTL}_{median} = \frac{1}{n_{step}}\begin{cases}
+         t_d & n < \tfrac12 \\ t_d + \max(n, 1)\,t_p & \text{else} \end{cases} $$
+
+    A request waits half a step and then prefills without a break: FTL = t_d/2 + C·t_p.
+    """
+    fresh = jnp.maximum(scenario.workload.isl * (1.0 - scenario.workload.hit_frac), 1.0)
+    together = jnp.maximum(jnp.floor(scenario.design.chunk / fresh), 1.0)
+    chunks = chunks_of(scenario)
+    layers = layers_of(scenario)
+    time = prompt_time(scenario, ranks, together, chunks)
+    share = busiest_share(layers, ranks.pp)
+    mean_s = time.mean.total_s
+    iteration_s = share * mean_s
+    per_prompt = chunks.count / together
+    often = prompts_per_step(scenario, ranks, gained) * per_prompt
+    ttl_s = (steps.step_s + often * iteration_s) / gained
+    disturbed_s = steps.step_s + jnp.maximum(often, 1.0) * iteration_s
+    median_s = jnp.where(often < 0.5, steps.step_s, disturbed_s) / gained
+    prompt_s = chunks.count * iteration_s + (1.0 - share) * time.last.total_s
+    return Mode(
+        ftl_s=0.5 * steps.step_s + prompt_s,
+        ttl_s=ttl_s,
+        ttl_median_s=median_s,
+        output_tokens_per_s_per_gpu=scenario.design.batch / ttl_s / ranks.gpus,
+        prompt_share=jnp.minimum(often, 1.0),
+        valid=jnp.asarray(True),
+    )
+
+
+def mixed_parts(scenario: Scenario, ranks: Ranks, past: Scalar) -> Parts:
+    """A decode step in which each attention rank also takes one chunk of one prompt."""
+    workload, engine = scenario.workload, scenario.engine
+    chunks = chunks_of(scenario)
+    sequences = rank_sequences(scenario.design.batch, ranks)
+    queries = 1.0 + workload.draft_tokens
+    projected = past * (1.0 - scenario.options.keep_up_projected)
+    decoded = DecodeTokens(sequences, queries, workload.isl + 0.5 * workload.osl)
+    # The chunks of `pp` micro-batches circulate like their decode tokens, one prompt in each.
+    prompt = ContextTokens(1.0, chunks.tokens, past, projected)
+    common = common_items(
+        scenario, ranks, decoded.rows + prompt.rows, decoded.rows + 1.0 / chunks.count
+    )
+    own = decode_only_items(scenario, ranks, decoded)
+    context = context_only_items(scenario, ranks, prompt)
+    both = add_parts(sum_parts(own, scenario), sum_parts(common, scenario))
+    parts = add_parts(draft_parts(both, scenario), sum_parts(context, scenario))
+    return with_overhead(
+        parts,
+        launches(common) + launches(own) + launches(context),
+        engine.decode_step_s,
+        engine.decode_layer_s,
+        engine.prefill_graph_frac,
+        scenario,
+    )
+
+
+def piggybacking(scenario: Scenario, ranks: Ranks, steps, gained: Scalar) -> tuple[Mode, Parts]:
+    r"""Chunks of prompts ride in decode steps (chunked prefill).
+
+    Each micro-batch of each attention rank carries one prompt's chunk. To keep the batch full, the
+    fraction $f$ of steps, C chunks a prompt and $n$ prompts a step, must carry one:
+
+    $$ f = \frac{n\,C}{pp}, \qquad \mathrm{TTL}_{mean} = \frac{f\,t_m + (1 - f)\,t_d}{n_{step}},
+       \qquad \mathrm{FTL} = \tfrac12 t_d + C\,t_m $$
+
+    With f > 1 the mix cannot be sustained: the design is not valid, and a larger chunk is another
+    design. The median step is a mixed one where f > ½. Agrawal et al., "Sarathi-Serve", OSDI 2024.
+    """
+    chunks = chunks_of(scenario)
+    often = prompts_per_step(scenario, ranks, gained) * chunks.count / ranks.pp
+    share = jnp.minimum(often, 1.0)
+    middle = chunks.cached + 0.5 * (chunks.count - 1.0) * chunks.tokens
+    parts = mixed_parts(scenario, ranks, middle)
+    mixed_s = pipelined_s(parts.total_s, ranks, layers_of(scenario))
+    ttl_s = (share * mixed_s + (1.0 - share) * steps.step_s) / gained
+    median_s = jnp.where(share > 0.5, mixed_s, steps.step_s) / gained
+    mode = Mode(
+        ftl_s=0.5 * steps.step_s + chunks.count * mixed_s,
+        ttl_s=ttl_s,
+        ttl_median_s=median_s,
+        output_tokens_per_s_per_gpu=scenario.design.batch / ttl_s / ranks.gpus,
+        prompt_share=share,
+        valid=often <= 1.0,
+    )
+    return mode, parts
+
+
+def colocated(scenario: Scenario) -> Colocated:
+    """One instance that prefills and decodes `design.batch` requests, in both modes.
+
+    `batch` counts the requests being decoded, `chunk` the prompt tokens of each attention rank
+    that ride in a step (piggybacked) or fill a prefill iteration (in-flight batching).
+    `requests_per_s` is of the better mode, `parts` of a piggybacked step.
+    """
+    ranks = ranks_of(scenario.design)
+    workload, batch = scenario.workload, scenario.design.batch
+    gained = tokens_per_step(workload.draft_tokens, workload.accept_frac)
+    steps = step_time(scenario, ranks)
+    ifb = in_flight_batching(scenario, ranks, steps, gained)
+    piggybacked, parts = piggybacking(scenario, ranks, steps, gained)
+
+    chunks = chunks_of(scenario)
+    decoded = rank_sequences(batch, ranks) * (1.0 + workload.draft_tokens)
+    memory = memory_of(
+        scenario,
+        ranks,
+        sequences=jnp.maximum(round_up(batch / ranks.attention_dp), 1.0) + 1.0,
+        context=workload.isl + workload.osl + workload.draft_tokens,
+        rows=decoded + jnp.maximum(chunks.tokens, jnp.minimum(scenario.design.chunk, workload.isl)),
+        head_rows=decoded + 1.0,
+        projected=chunks.last_past + chunks.tokens,
+    )
+    rules = rules_of(scenario, ranks, memory)
+    better = jnp.maximum(
+        ifb.output_tokens_per_s_per_gpu,
+        jnp.where(piggybacked.valid, piggybacked.output_tokens_per_s_per_gpu, 0.0),
+    )
+    return Colocated(
+        ifb=eqx.tree_at(lambda mode: mode.valid, ifb, rules.valid),
+        piggybacked=eqx.tree_at(
+            lambda mode: mode.valid, piggybacked, rules.valid & piggybacked.valid
+        ),
+        requests_per_s=better * ranks.gpus / jnp.maximum(workload.osl - 1.0, 1.0),
+        gpus=ranks.gpus,
+        parts=parts,
+        memory=memory,
+        rules=rules,
+        valid=rules.valid,
+    )

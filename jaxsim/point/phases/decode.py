@@ -1,0 +1,158 @@
+"""How fast does a pool that only decodes produce tokens?"""
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from jaxsim._scalar import Scalar
+from jaxsim.catalog.scenario import Scenario
+from jaxsim.point.forward import (
+    Parts,
+    add_parts,
+    common_items,
+    decode_only_items,
+    launches,
+    layers_of,
+    sum_parts,
+    with_overhead,
+)
+from jaxsim.point.items import DecodeTokens
+from jaxsim.point.memory import Memory, memory_of
+from jaxsim.point.ranks import Ranks, busiest_share, ranks_of, round_up
+from jaxsim.point.rules import Rules, rules_of
+from jaxsim.point.transfer import ingress_bytes_per_s_per_gpu
+
+
+class Decode(eqx.Module):
+    """A decode instance: latency, rate, memory, and which rules it breaks.
+
+    `ttl_s` is the token-to-token latency at the mean context, ISL + OSL/2; `ttl_end_s` at the
+    last token. `parts` split one forward pass through all stages.
+    """
+
+    ttl_s: Scalar
+    ttl_end_s: Scalar
+    requests_per_s: Scalar
+    output_tokens_per_s: Scalar
+    output_tokens_per_s_per_gpu: Scalar
+    gpus: Scalar
+    kv_ingress_bytes_per_s_per_gpu: Scalar
+    tokens_per_step: Scalar
+    parts: Parts
+    memory: Memory
+    rules: Rules
+    valid: Scalar
+
+
+def tokens_per_step(draft_tokens: Scalar, accept_frac: Scalar) -> Scalar:
+    """Tokens a step yields: 1 + a + … + a^d = (1 - a^(d+1)) / (1 - a), d drafts, acceptance a.
+
+    Leviathan, Kalman and Matias, "Fast inference from transformers via speculative decoding",
+    2023, equation 1.
+    """
+    accept = jnp.clip(accept_frac, 1e-6, 1.0 - 1e-6)  # the limits are 1 and d + 1, within 1e-6·d²
+    return -jnp.expm1((draft_tokens + 1.0) * jnp.log(accept)) / (1.0 - accept)
+
+
+def rank_sequences(batch: Scalar, ranks: Ranks) -> Scalar:
+    """Sequences of one attention rank in one micro-batch, on the busiest rank; at least one."""
+    return jnp.maximum(round_up(batch / (ranks.attention_dp * ranks.pp)), 1.0)
+
+
+class StepTime(eqx.Module):
+    """One decode step without prompts: the pass and the latency it gives, at two contexts."""
+
+    parts: Parts
+    step_s: Scalar
+    step_end_s: Scalar
+
+
+def pipelined_s(pass_s: Scalar, ranks: Ranks, layers: Scalar) -> Scalar:
+    """Step latency when `pp` micro-batches circulate: pp · the busiest stage, at least the pass."""
+    return jnp.maximum(ranks.pp * busiest_share(layers, ranks.pp), 1.0) * pass_s
+
+
+def draft_parts(parts: dict[str, Scalar], scenario: Scenario) -> dict[str, Scalar]:
+    """What drafting adds: each draft token runs one more layer and the head (an MTP module)."""
+    drafts = scenario.workload.draft_tokens
+    one_layer = drafts / layers_of(scenario)
+    return {
+        name: seconds * (1.0 + (drafts if name == "head" else one_layer))
+        for name, seconds in parts.items()
+    }
+
+
+def step_time(scenario: Scenario, ranks: Ranks) -> StepTime:
+    """Time of one decode step at the mean and at the last context."""
+    workload, engine = scenario.workload, scenario.engine
+    sequences = rank_sequences(scenario.design.batch, ranks)
+    queries = 1.0 + workload.draft_tokens
+    common = common_items(scenario, ranks, sequences * queries, sequences * queries)
+    common_parts = sum_parts(common, scenario)
+
+    def at(context):
+        tokens = DecodeTokens(sequences, queries, context)
+        own = decode_only_items(scenario, ranks, tokens)
+        parts = draft_parts(add_parts(common_parts, sum_parts(own, scenario)), scenario)
+        return with_overhead(
+            parts,
+            launches(common) + launches(own),
+            engine.decode_step_s,
+            engine.decode_layer_s,
+            engine.decode_graph_frac,
+            scenario,
+        )
+
+    mean = at(workload.isl + 0.5 * workload.osl)
+    end = at(workload.isl + workload.osl)
+    layers = layers_of(scenario)
+    return StepTime(
+        parts=mean,
+        step_s=pipelined_s(mean.total_s, ranks, layers),
+        step_end_s=pipelined_s(end.total_s, ranks, layers),
+    )
+
+
+def decode(scenario: Scenario) -> Decode:
+    r"""One decode instance serving `design.batch` requests at once.
+
+    $$ \mathrm{TTL} = \frac{t_{step}}{n_{step}}, \qquad
+       r = \frac{B}{\mathrm{TTL}\,(\mathrm{OSL} - 1)} $$
+
+    with $n_{step}$ the tokens a step yields (1 without speculation); the first token of a request
+    comes from prefill. With `pp` > 1, `pp` micro-batches of B/pp circulate, and a step takes
+    pp times the busiest stage. Assumes a full batch at the mean context.
+    """
+    ranks = ranks_of(scenario.design)
+    workload, batch = scenario.workload, scenario.design.batch
+    step = step_time(scenario, ranks)
+    gained = tokens_per_step(workload.draft_tokens, workload.accept_frac)
+    ttl_s = step.step_s / gained
+    tokens_per_s = batch / ttl_s
+    requests_per_s = tokens_per_s / jnp.maximum(workload.osl - 1.0, 1.0)
+
+    held = jnp.maximum(round_up(batch / ranks.attention_dp), 1.0)
+    queries = 1.0 + workload.draft_tokens
+    memory = memory_of(
+        scenario,
+        ranks,
+        sequences=held,
+        context=workload.isl + workload.osl + workload.draft_tokens,
+        rows=rank_sequences(batch, ranks) * queries,
+        head_rows=rank_sequences(batch, ranks) * queries,
+        projected=0.0,
+    )
+    rules = rules_of(scenario, ranks, memory)
+    return Decode(
+        ttl_s=ttl_s,
+        ttl_end_s=step.step_end_s / gained,
+        requests_per_s=requests_per_s,
+        output_tokens_per_s=tokens_per_s,
+        output_tokens_per_s_per_gpu=tokens_per_s / ranks.gpus,
+        gpus=ranks.gpus,
+        kv_ingress_bytes_per_s_per_gpu=ingress_bytes_per_s_per_gpu(scenario, ranks, requests_per_s),
+        tokens_per_step=gained,
+        parts=step.parts,
+        memory=memory,
+        rules=rules,
+        valid=rules.valid,
+    )

@@ -1,0 +1,170 @@
+"""How fast does a pool that only prefills finish prompts?"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from jaxsim._scalar import Scalar
+from jaxsim.catalog.scenario import Scenario
+from jaxsim.point.forward import (
+    Parts,
+    add_parts,
+    common_items,
+    context_only_items,
+    launches,
+    layers_of,
+    sum_parts,
+    with_overhead,
+)
+from jaxsim.point.items import ContextTokens
+from jaxsim.point.memory import Memory, memory_of
+from jaxsim.point.ranks import Ranks, busiest_share, ranks_of, round_up
+from jaxsim.point.rules import Rules, rules_of
+from jaxsim.point.transfer import Transfer, transfer_of
+
+
+class Prefill(eqx.Module):
+    """A prefill instance: first-token latency, rate, memory, and which rules it breaks.
+
+    `compute_s` is the prompts' own time through the pipeline and `ftl_s` adds what of the KV
+    transfer is not hidden behind it. `parts` split the passes of one prompt through all stages.
+    """
+
+    ftl_s: Scalar
+    compute_s: Scalar
+    requests_per_s: Scalar
+    input_tokens_per_s_per_gpu: Scalar
+    gpus: Scalar
+    chunks: Scalar
+    bubble_frac: Scalar
+    transfer: Transfer
+    parts: Parts
+    memory: Memory
+    rules: Rules
+    valid: Scalar
+
+
+class Chunks(eqx.Module):
+    """How a prompt is cut: `count` chunks of `tokens`, the first after `cached` tokens."""
+
+    count: Scalar
+    tokens: Scalar
+    cached: Scalar
+
+    @property
+    def last_past(self):
+        return self.cached + (self.count - 1.0) * self.tokens
+
+
+def chunks_of(scenario: Scenario) -> Chunks:
+    """The chunks of the part of a prompt that is not in the prefix cache, of equal tokens."""
+    workload = scenario.workload
+    cached = workload.isl * workload.hit_frac
+    fresh = jnp.maximum(workload.isl - cached, 1.0)
+    count = jnp.maximum(round_up(fresh / scenario.design.chunk), 1.0)
+    return Chunks(count=count, tokens=fresh / count, cached=cached)
+
+
+def rank_prompts(batch: Scalar, ranks: Ranks) -> Scalar:
+    """Prompts of one attention rank, on the busiest rank; at least one."""
+    return jnp.maximum(round_up(batch / ranks.attention_dp), 1.0)
+
+
+class PromptTime(eqx.Module):
+    """Passes of one batch of prompts: their mean, and the last one, through all stages."""
+
+    mean: Parts
+    last: Parts
+
+
+def prompt_time(scenario: Scenario, ranks: Ranks, sequences: Scalar, chunks: Chunks) -> PromptTime:
+    r"""Mean and last pass over the chunks of `sequences` prompts of each attention rank.
+
+    The mean over chunks k = 0 … C-1 of a smooth f(k) is taken at two points,
+    $\tfrac12 f(m - s) + \tfrac12 f(m + s)$ with m = (C-1)/2 and s² = (C²-1)/12, the mean and
+    variance of k: exact for cubics, and for C = 1.
+    """
+    engine = scenario.engine
+    rows = sequences * chunks.tokens
+    common = common_items(scenario, ranks, rows, sequences)
+    common_parts = sum_parts(common, scenario)
+
+    def own_at(past):
+        projected = past * (1.0 - scenario.options.keep_up_projected)
+        tokens = ContextTokens(sequences, chunks.tokens, past, projected)
+        return context_only_items(scenario, ranks, tokens)
+
+    def finish(own_parts):
+        return with_overhead(
+            add_parts(common_parts, own_parts),
+            issued,
+            engine.prefill_step_s,
+            engine.prefill_layer_s,
+            engine.prefill_graph_frac,
+            scenario,
+        )
+
+    middle = 0.5 * (chunks.count - 1.0)
+    square = (chunks.count * chunks.count - 1.0) / 12.0
+    single = square <= 0.0  # the root's gradient at 0 is infinite, and there is nothing to spread
+    spread = jnp.where(single, 0.0, jnp.sqrt(jnp.where(single, 1.0, square)))
+    early, late = middle - spread, middle + spread
+    last = own_at(chunks.last_past)
+    issued = launches(common) + launches(last)
+
+    def at(index):
+        return sum_parts(own_at(chunks.cached + index * chunks.tokens), scenario)
+
+    mean_own = jax.tree.map(lambda a, b: 0.5 * (a + b), at(early), at(late))
+    return PromptTime(mean=finish(mean_own), last=finish(sum_parts(last, scenario)))
+
+
+def prefill(scenario: Scenario) -> Prefill:
+    r"""One prefill instance working on `design.batch` prompts at once, chunk by chunk.
+
+    With C chunks, a pass through all stages of $t_k$ and a busiest stage that holds the share σ
+    of the layers (1/pp if they divide), prompts streaming back to back,
+
+    $$ \mathrm{FTL} = \sum_k \sigma t_k + (1 - \sigma)\, t_{fill} + t_{KV,exposed}, \qquad
+       r = \frac{B}{\sum_k \sigma t_k} $$
+
+    where the pipeline drains through the last chunk ($t_{fill} = t_{C-1}$) if chunks have equal
+    tokens, and through a mean one if they take equal time: chunked pipeline parallelism.
+    """
+    ranks = ranks_of(scenario.design)
+    batch = scenario.design.batch
+    chunks = chunks_of(scenario)
+    sequences = rank_prompts(batch, ranks)
+    time = prompt_time(scenario, ranks, sequences, chunks)
+    share = busiest_share(layers_of(scenario), ranks.pp)
+    mean_s, last_s = time.mean.total_s, time.last.total_s
+    occupied_s = chunks.count * share * mean_s
+    fill_s = last_s + scenario.options.equal_time_chunks * (mean_s - last_s)
+    compute_s = occupied_s + (1.0 - share) * fill_s
+    requests_per_s = batch / occupied_s
+
+    transfer = transfer_of(scenario, ranks, sequences, requests_per_s, compute_s)
+    memory = memory_of(
+        scenario,
+        ranks,
+        sequences=sequences,
+        context=scenario.workload.isl,
+        rows=sequences * chunks.tokens,
+        head_rows=sequences,
+        projected=sequences * (chunks.last_past + chunks.tokens),
+    )
+    rules = rules_of(scenario, ranks, memory)
+    return Prefill(
+        ftl_s=compute_s + transfer.exposed_s,
+        compute_s=compute_s,
+        requests_per_s=requests_per_s,
+        input_tokens_per_s_per_gpu=requests_per_s * scenario.workload.isl / ranks.gpus,
+        gpus=ranks.gpus,
+        chunks=chunks.count,
+        bubble_frac=1.0 - occupied_s / compute_s,
+        transfer=transfer,
+        parts=jax.tree.map(lambda seconds: chunks.count * seconds, time.mean),
+        memory=memory,
+        rules=rules,
+        valid=rules.valid,
+    )

@@ -1,0 +1,50 @@
+"""Which GPU holds which part of a stage?"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from jaxsim._scalar import Scalar
+from jaxsim.catalog.deployment import Deployment
+
+
+def round_up(value: Scalar) -> Scalar:
+    """The next whole number, with the gradient of the number itself (straight through)."""
+    value = jnp.asarray(value)
+    return value + jax.lax.stop_gradient(jnp.ceil(value) - value)
+
+
+class Ranks(eqx.Module):
+    """The widths that follow from a deployment.
+
+    A stage is `width` GPUs: `attention_dp` groups of `tp`, and `ep` groups of `expert_tp`.
+    """
+
+    width: Scalar
+    tp: Scalar
+    ep: Scalar
+    pp: Scalar
+    attention_dp: Scalar
+    expert_tp: Scalar
+
+    @property
+    def gpus(self):
+        return self.width * self.pp
+
+
+def ranks_of(design: Deployment) -> Ranks:
+    """The widths of a stage of max(tp, ep) GPUs: attention_dp, expert_tp = width / tp, width / ep."""
+    width = jnp.maximum(design.tp, design.ep)
+    return Ranks(
+        width=width,
+        tp=jnp.asarray(design.tp),
+        ep=jnp.asarray(design.ep),
+        pp=jnp.asarray(design.pp),
+        attention_dp=width / design.tp,
+        expert_tp=width / design.ep,
+    )
+
+
+def busiest_share(layers: Scalar, pp: Scalar) -> Scalar:
+    """The fraction of all layers that the busiest stage holds: ceil(layers / pp) / layers."""
+    return round_up(layers / pp) / layers

@@ -1,0 +1,118 @@
+"""Which rules does a design break?"""
+
+from functools import singledispatch
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from jaxsim._scalar import Scalar
+from jaxsim.catalog.model import GQA, MLA, DenseFFN, MoEFFN, SparseMLA
+from jaxsim.catalog.scenario import Scenario
+from jaxsim.point.forward import layers_of
+from jaxsim.point.memory import Memory
+from jaxsim.point.ranks import Ranks
+
+
+class Rules(eqx.Module):
+    """Each is true where the design obeys it; `valid` is their conjunction."""
+
+    fits_memory: Scalar
+    heads_divide: Scalar
+    experts_divide: Scalar
+    ffn_divides: Scalar
+    widths_divide: Scalar
+    within_domain: Scalar
+    stages_have_layers: Scalar
+
+    @property
+    def valid(self):
+        return (
+            self.fits_memory
+            & self.heads_divide
+            & self.experts_divide
+            & self.ffn_divides
+            & self.widths_divide
+            & self.within_domain
+            & self.stages_have_layers
+        )
+
+
+def divides(part: Scalar, whole: Scalar) -> Scalar:
+    """Whether `part` goes into `whole` without a remainder; both are whole numbers."""
+    times = jnp.asarray(whole) / part
+    return times == jnp.floor(times)
+
+
+@singledispatch
+def heads_divide(attention, tp: Scalar) -> Scalar:
+    """Whether `tp` divides the query heads, and divides or is a multiple of the key/value heads."""
+    raise NotImplementedError(type(attention).__name__)
+
+
+@heads_divide.register
+def _(attention: GQA, tp):
+    shared = divides(tp, attention.kv_heads) | divides(attention.kv_heads, tp)
+    return divides(tp, attention.heads) & shared
+
+
+@heads_divide.register
+def _(attention: MLA, tp):
+    return divides(tp, attention.heads)
+
+
+@heads_divide.register
+def _(attention: SparseMLA, tp):
+    return divides(tp, attention.latent.heads)
+
+
+@singledispatch
+def ffn_divides(ffn, ranks: Ranks) -> Scalar:
+    """Whether the widths of a feed-forward network can be cut as the ranks ask."""
+    raise NotImplementedError(type(ffn).__name__)
+
+
+@ffn_divides.register
+def _(ffn: DenseFFN, ranks):
+    return divides(ranks.tp, ffn.intermediate)
+
+
+@ffn_divides.register
+def _(ffn: MoEFFN, ranks):
+    return divides(ranks.expert_tp, ffn.intermediate) & divides(
+        ranks.tp, jnp.maximum(ffn.shared_intermediate, ranks.tp)
+    )
+
+
+@singledispatch
+def experts_divide(ffn, ranks: Ranks) -> Scalar:
+    """Whether every expert-parallel rank has equally many experts."""
+    raise NotImplementedError(type(ffn).__name__)
+
+
+@experts_divide.register
+def _(ffn: DenseFFN, ranks):
+    return jnp.ones_like(ranks.ep, dtype=bool)
+
+
+@experts_divide.register
+def _(ffn: MoEFFN, ranks):
+    return divides(ranks.ep, ffn.experts)
+
+
+def rules_of(scenario: Scenario, ranks: Ranks, memory: Memory) -> Rules:
+    """The rules that a design obeys."""
+    true = jnp.asarray(True)
+    heads = experts = widths = true
+    for group in scenario.model.groups:
+        heads = heads & heads_divide(group.attention, ranks.tp)
+        experts = experts & experts_divide(group.ffn, ranks)
+        widths = widths & ffn_divides(group.ffn, ranks)
+    return Rules(
+        fits_memory=memory.total_bytes <= memory.capacity_bytes,
+        heads_divide=heads,
+        experts_divide=experts,
+        ffn_divides=widths,
+        widths_divide=divides(jnp.minimum(ranks.tp, ranks.ep), ranks.width),
+        within_domain=ranks.width <= scenario.hardware.domain_gpus,
+        stages_have_layers=ranks.pp <= layers_of(scenario),
+    )

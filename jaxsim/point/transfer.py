@@ -1,0 +1,127 @@
+"""What does moving a prompt's KV cache from the prefill to the decode pool cost?"""
+
+from functools import singledispatch
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from jaxsim._scalar import Scalar
+from jaxsim.catalog.model import GQA, MLA, SparseMLA
+from jaxsim.catalog.precision import ElementBytes
+from jaxsim.catalog.scenario import Scenario
+from jaxsim.point.forward import layers_of
+from jaxsim.point.ranks import Ranks
+
+
+class Transfer(eqx.Module):
+    """The move of one prompt's cache, per prefill GPU.
+
+    `egress_bytes_per_s_per_gpu` is the sustained rate of a GPU that holds distinct cache, and
+    `link_frac` how much of its network that takes: above 1 the design's transfer does not fit.
+    """
+
+    kv_bytes: Scalar
+    seconds: Scalar
+    exposed_s: Scalar
+    egress_bytes_per_s_per_gpu: Scalar
+    link_frac: Scalar
+
+
+@singledispatch
+def cached_bytes(attention, tokens: Scalar, element: ElementBytes) -> Scalar:
+    """Bytes that one layer's cache holds for a sequence of `tokens`, every head once."""
+    raise NotImplementedError(type(attention).__name__)
+
+
+@cached_bytes.register
+def _(attention: GQA, tokens, element):
+    held = jnp.minimum(tokens, attention.window_tokens)
+    return 2.0 * attention.kv_heads * attention.head_dim * element.kv * held
+
+
+@cached_bytes.register
+def _(attention: MLA, tokens, element):
+    return (attention.kv_rank + attention.rope_dim) * element.kv * tokens
+
+
+@cached_bytes.register
+def _(attention: SparseMLA, tokens, element):
+    return (
+        cached_bytes(attention.latent, tokens, element) + attention.index_dim * element.kv * tokens
+    )
+
+
+@singledispatch
+def distinct_shards(attention, tp: Scalar) -> Scalar:
+    """GPUs of a tensor-parallel group with distinct cache: min(tp, kv heads); 1 for latents."""
+    raise NotImplementedError(type(attention).__name__)
+
+
+@distinct_shards.register
+def _(attention: GQA, tp):
+    return jnp.minimum(attention.kv_heads, tp)
+
+
+@distinct_shards.register(MLA)
+@distinct_shards.register(SparseMLA)
+def _(attention, tp):
+    return jnp.ones_like(jnp.asarray(tp))
+
+
+def kv_bytes_of(scenario: Scenario, tokens: Scalar) -> Scalar:
+    """Bytes of one sequence's whole cache at `tokens` of context, every head once."""
+    return sum(
+        (
+            group.layers * cached_bytes(group.attention, tokens, scenario.element)
+            for group in scenario.model.groups
+        ),
+        start=jnp.asarray(0.0),
+    )
+
+
+def kv_gpus(scenario: Scenario, ranks: Ranks) -> Scalar:
+    """GPUs of an instance that hold distinct cache (the study's N): shards · attention_dp · pp."""
+    shards = distinct_shards(scenario.model.groups[0].attention, ranks.tp)
+    return shards * ranks.attention_dp * ranks.pp
+
+
+def ingress_bytes_per_s_per_gpu(scenario: Scenario, ranks: Ranks, requests_per_s: Scalar) -> Scalar:
+    """Cache that reaches each decode GPU: r · KV(ISL) / N, N the GPUs with distinct cache."""
+    sent = kv_bytes_of(scenario, scenario.workload.isl) / scenario.options.kv_compression
+    return requests_per_s * sent / kv_gpus(scenario, ranks)
+
+
+def transfer_of(
+    scenario: Scenario,
+    ranks: Ranks,
+    sequences: Scalar,
+    requests_per_s: Scalar,
+    compute_s: Scalar,
+) -> Transfer:
+    r"""Time and rate of sending the caches of a rank's prompts over the scale-out network.
+
+    $$ t = \frac{\text{bytes}}{W} + n_{seg} t_{seg}, \qquad
+       t_{exposed} = t_0 + \frac{t}{L} + \max\left(0, t - t_{compute}\right) $$
+
+    Caches leave layer by layer behind the computation of the next ones, so the last of L layers
+    is always exposed, and all that the prompts' own time cannot hide. A block per layer and
+    `kv_block_tokens` is addressed on its own at `kv_segment_s` each, which also covers unlike
+    tensor-parallel widths (more, smaller blocks).
+    """
+    options, network = scenario.options, scenario.hardware.scaleout
+    tokens = scenario.workload.isl
+    kv_bytes = kv_bytes_of(scenario, tokens)
+    holders = distinct_shards(scenario.model.groups[0].attention, ranks.tp) * ranks.pp
+    layers = layers_of(scenario)
+    per_gpu_bytes = sequences * kv_bytes / options.kv_compression / holders
+    segments = sequences * tokens / options.kv_block_tokens * layers / ranks.pp
+    seconds = per_gpu_bytes / network.bytes_per_s + segments * options.kv_segment_s
+    exposed_s = network.latency_s + seconds / layers + jnp.maximum(seconds - compute_s, 0.0)
+    egress = requests_per_s * kv_bytes / options.kv_compression / kv_gpus(scenario, ranks)
+    return Transfer(
+        kv_bytes=kv_bytes,
+        seconds=seconds,
+        exposed_s=exposed_s,
+        egress_bytes_per_s_per_gpu=egress,
+        link_frac=egress / network.bytes_per_s,
+    )
