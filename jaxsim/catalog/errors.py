@@ -1,0 +1,24 @@
+"""What is wrong with what the user gave?"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Bad input: says what was given, what is allowed, and what to do.
+
+    The command line shows the message alone and exits with status 2.
+    """
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """The known names most like `name`, best first."""
+    return difflib.get_close_matches(name.lower(), list(known), n=count, cutoff=0.4)
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], hint: str) -> InputError:
+    """An error for a name that nothing has, naming the nearest that something does."""
+    known = sorted(known)
+    close = nearest(name, known)
+    suggestion = f" Nearest known: {', '.join(close)}." if close else ""
+    return InputError(f"Unknown {kind} {name!r}.{suggestion} {hint}")
