@@ -33,7 +33,7 @@ class Ranks(eqx.Module):
 
 
 def ranks_of(design: Deployment) -> Ranks:
-    """The widths of a stage of max(tp, ep) GPUs: attention_dp, expert_tp = width / tp, width / ep."""
+    """The widths of a stage: max(tp, ep) GPUs, and how attention and experts divide them."""
     width = jnp.maximum(design.tp, design.ep)
     return Ranks(
         width=width,

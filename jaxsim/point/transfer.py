@@ -16,15 +16,15 @@ from jaxsim.point.ranks import Ranks
 class Transfer(eqx.Module):
     """The move of one prompt's cache, per prefill GPU.
 
-    `egress_bytes_per_s_per_gpu` is the sustained rate of a GPU that holds distinct cache, and
+    `kv_egress_bytes_per_s_per_gpu` is the sustained rate of a GPU that holds distinct cache, and
     `link_frac` how much of its network that takes: above 1 the design's transfer does not fit.
     """
 
-    kv_bytes: Scalar
-    seconds: Scalar
-    exposed_s: Scalar
-    egress_bytes_per_s_per_gpu: Scalar
-    link_frac: Scalar
+    kv_prompt_bytes: Scalar
+    kv_transfer_s: Scalar
+    kv_exposed_s: Scalar
+    kv_egress_bytes_per_s_per_gpu: Scalar
+    kv_link_frac: Scalar
 
 
 @singledispatch
@@ -119,9 +119,9 @@ def transfer_of(
     exposed_s = network.latency_s + seconds / layers + jnp.maximum(seconds - compute_s, 0.0)
     egress = requests_per_s * kv_bytes / options.kv_compression / kv_gpus(scenario, ranks)
     return Transfer(
-        kv_bytes=kv_bytes,
-        seconds=seconds,
-        exposed_s=exposed_s,
-        egress_bytes_per_s_per_gpu=egress,
-        link_frac=egress / network.bytes_per_s,
+        kv_prompt_bytes=kv_bytes,
+        kv_transfer_s=seconds,
+        kv_exposed_s=exposed_s,
+        kv_egress_bytes_per_s_per_gpu=egress,
+        kv_link_frac=egress / network.bytes_per_s,
     )

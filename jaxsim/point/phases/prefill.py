@@ -155,7 +155,7 @@ def prefill(scenario: Scenario) -> Prefill:
     )
     rules = rules_of(scenario, ranks, memory)
     return Prefill(
-        ftl_s=compute_s + transfer.exposed_s,
+        ftl_s=compute_s + transfer.kv_exposed_s,
         compute_s=compute_s,
         requests_per_s=requests_per_s,
         input_tokens_per_s_per_gpu=requests_per_s * scenario.workload.isl / ranks.gpus,

@@ -1,0 +1,123 @@
+"""Which numbers do we report, in what unit, and what does each mean?
+
+Every output of a point function, and every coordinate, has a line here; datasets, tables and the
+report take their units and descriptions from it.
+"""
+
+from typing import NamedTuple
+
+
+class Quantity(NamedTuple):
+    """One reported number: its unit, its name in a table, and one line of meaning."""
+
+    units: str
+    long_name: str
+    description: str
+
+
+AXES: dict[str, Quantity] = {
+    "tp": Quantity("1", "tensor parallel", "Tensor-parallel width of attention (TP)."),
+    "ep": Quantity("1", "expert parallel", "Expert-parallel width (EP); 1 on dense models."),
+    "pp": Quantity("1", "pipeline stages", "Pipeline stages of an instance (PP)."),
+    "batch": Quantity(
+        "1", "batch", "Concurrent requests of an instance: prompts in prefill, sequences in decode."
+    ),
+    "chunk": Quantity("tokens", "chunk", "Tokens of one prompt that are prefilled in one pass."),
+    "isl": Quantity("tokens", "ISL", "Input sequence length: prompt tokens of a request."),
+    "osl": Quantity("tokens", "OSL", "Output sequence length: generated tokens of a request."),
+    "ttl_target": Quantity("s", "TTL target", "Largest token-to-token latency allowed."),
+}
+
+_MODES = {
+    "ifb": "in-flight batching (prefill and decode iterations in turn)",
+    "piggybacked": "piggybacking (chunks of prompts ride in decode steps)",
+}
+
+QUANTITIES: dict[str, Quantity] = {
+    "ftl_s": Quantity("s", "FTL", "First-token latency (TTFT), exposed KV transfer included."),
+    "compute_s": Quantity("s", "prefill time", "Time of a batch of prompts through the pipeline."),
+    "ttl_s": Quantity(
+        "s", "TTL", "Token-to-token latency (TPOT) at the mean context, ISL + OSL/2."
+    ),
+    "ttl_end_s": Quantity("s", "TTL at the end", "Token-to-token latency at context ISL + OSL."),
+    "requests_per_s": Quantity("1/s", "request rate", "Requests that one instance completes."),
+    "output_tokens_per_s": Quantity("tokens/s", "output rate", "Output tokens of one instance."),
+    "output_tokens_per_s_per_gpu": Quantity(
+        "tokens/s", "throughput per GPU", "Output tokens per second and GPU."
+    ),
+    "input_tokens_per_s_per_gpu": Quantity(
+        "tokens/s", "prefill throughput per GPU", "Prompt tokens per second and GPU."
+    ),
+    "gpus": Quantity("1", "GPUs", "GPUs of one instance: max(TP, EP) times PP."),
+    "chunks": Quantity("1", "chunks", "Passes in which a prompt is prefilled."),
+    "bubble_frac": Quantity(
+        "1", "pipeline bubble", "Fraction of a batch's prefill time that fills or drains the pipe."
+    ),
+    "tokens_per_step": Quantity(
+        "1", "tokens per step", "Output tokens a sequence gains in a step (speculation)."
+    ),
+    "kv_prompt_bytes": Quantity("B", "KV of a prompt", "KV cache of one prompt, each head once."),
+    "kv_transfer_s": Quantity("s", "KV transfer", "Time to send a batch's KV cache."),
+    "kv_exposed_s": Quantity(
+        "s", "exposed KV transfer", "KV transfer that prefill does not hide; part of FTL."
+    ),
+    "kv_egress_bytes_per_s_per_gpu": Quantity(
+        "B/s", "KV egress", "KV cache that leaves each prefill GPU holding distinct cache."
+    ),
+    "kv_ingress_bytes_per_s_per_gpu": Quantity(
+        "B/s", "KV ingress", "KV cache that reaches each decode GPU holding distinct cache."
+    ),
+    "kv_link_frac": Quantity(
+        "1", "KV link load", "KV egress over scale-out bandwidth; above 1 it does not fit."
+    ),
+    "projections_s": Quantity("s", "projections", "Attention projections, of one pass."),
+    "attention_s": Quantity("s", "attention", "Attention over the KV cache, of one pass."),
+    "ffn_s": Quantity("s", "FFN", "Dense feed-forward and shared experts, of one pass."),
+    "experts_s": Quantity("s", "experts", "Router and routed experts, of one pass."),
+    "network_s": Quantity("s", "network", "Collectives and sends not overlapped, of one pass."),
+    "elementwise_s": Quantity("s", "element-wise", "Norms, residuals, embedding, of one pass."),
+    "head_s": Quantity("s", "output head", "Output head and sampling, of one pass."),
+    "overhead_s": Quantity("s", "engine overhead", "What the engine adds to the kernels."),
+    "weights_bytes": Quantity("B", "weights", "Weights on the fullest GPU, scales included."),
+    "kv_bytes": Quantity("B", "KV cache", "KV cache on the fullest GPU."),
+    "activation_bytes": Quantity("B", "activations", "Activations and workspace of a pass."),
+    "reserve_bytes": Quantity("B", "reserve", "Memory left to the runtime."),
+    "total_bytes": Quantity("B", "memory", "Memory of the fullest GPU, reserve included."),
+    "capacity_bytes": Quantity("B", "capacity", "Memory of one GPU."),
+    "over_bytes": Quantity("B", "memory missing", "How far a design is over the capacity."),
+    "fits_memory": Quantity("1", "fits in memory", "Whether the design fits in memory."),
+    "heads_divide": Quantity("1", "heads divide", "Whether TP divides the attention heads."),
+    "experts_divide": Quantity("1", "experts divide", "Whether EP divides the experts."),
+    "ffn_divides": Quantity("1", "FFN divides", "Whether FFN widths divide as the ranks ask."),
+    "widths_divide": Quantity("1", "widths divide", "Whether TP and EP divide one another."),
+    "within_domain": Quantity(
+        "1", "within domain", "Whether a stage lies in one scale-up domain."
+    ),
+    "stages_have_layers": Quantity("1", "stages have layers", "Whether each stage has a layer."),
+    "valid": Quantity("1", "valid", "Whether the design obeys every rule."),
+    **{
+        f"{mode}_{name}": Quantity(units, f"{long_name} ({mode})", f"{text}, with {what}.")
+        for mode, what in _MODES.items()
+        for name, units, long_name, text in (
+            ("ftl_s", "s", "FTL", "First-token latency (TTFT)"),
+            ("ttl_s", "s", "mean TTL", "Mean gap between tokens (TPOT)"),
+            ("ttl_median_s", "s", "median TTL", "Median gap between tokens"),
+            (
+                "output_tokens_per_s_per_gpu",
+                "tokens/s",
+                "throughput per GPU",
+                "Output tokens per second and GPU",
+            ),
+            ("prompt_share", "1", "disturbed steps", "Fraction of decode steps with a prompt"),
+            ("valid", "1", "valid", "Whether the design obeys every rule and sustains its batch"),
+        )
+    },
+}
+
+
+def quantity(name: str) -> Quantity:
+    """The unit and meaning of a reported number; an error if it has none."""
+    try:
+        return QUANTITIES.get(name) or AXES[name]
+    except KeyError:
+        raise KeyError(f"'{name}' is reported but has no line in jaxsim/quantities.py") from None

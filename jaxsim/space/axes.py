@@ -1,0 +1,170 @@
+"""Which designs are worth evaluating?"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields, replace
+
+import numpy as np
+
+from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.hardware import Hardware
+from jaxsim.catalog.model import MLA, Model, MoEFFN, SparseMLA
+
+Values = tuple[float, ...]
+
+# Where a sweep writes each axis in a scenario.
+LEAF = {
+    "tp": lambda scenario: scenario.design.tp,
+    "ep": lambda scenario: scenario.design.ep,
+    "pp": lambda scenario: scenario.design.pp,
+    "batch": lambda scenario: scenario.design.batch,
+    "chunk": lambda scenario: scenario.design.chunk,
+    "isl": lambda scenario: scenario.workload.isl,
+    "osl": lambda scenario: scenario.workload.osl,
+}
+
+
+@dataclass(frozen=True)
+class Space:
+    """The values of every axis of a design space.
+
+    `batch` is used by decode and co-located designs, `prefill_batch` by prefill ones. An axis left
+    empty is filled with a sensible default for the model on the hardware.
+    """
+
+    tp: Values = ()
+    ep: Values = ()
+    pp: Values = ()
+    batch: Values = ()
+    chunk: Values = ()
+    prefill_batch: Values = ()
+    dropped: tuple[str, ...] = field(default=(), compare=False)
+
+    def __post_init__(self):
+        for axis in fields(self):
+            if axis.name != "dropped":
+                object.__setattr__(self, axis.name, _whole(axis.name, getattr(self, axis.name)))
+
+
+def _whole(name: str, values: Iterable[float]) -> Values:
+    """The values in ascending order, each once; whole and positive, or an error."""
+    if isinstance(values, int | float):
+        values = (values,)
+    found = []
+    for value in values:
+        number = float(value)
+        if not (np.isfinite(number) and number >= 1 and number == int(number)):
+            raise InputError(
+                f"{name} = {value!r}: every value of an axis is a whole number of at least 1"
+            )
+        found.append(number)
+    return tuple(sorted(set(found)))
+
+
+def powers_of_two(low: float, high: float) -> Values:
+    """1, 2, 4, … between `low` and `high`."""
+    exponents = np.arange(np.ceil(np.log2(low)), np.floor(np.log2(high) + 1e-9) + 1)
+    return tuple(float(2**e) for e in exponents)
+
+
+def geometric(high: float, per_octave: int) -> Values:
+    """Whole numbers from 1 to `high`, `per_octave` to a doubling once they are far enough apart."""
+    steps = np.arange(np.floor(per_octave * np.log2(high) + 1e-9) + 1) / per_octave
+    octave = np.floor(steps)
+    # Linear within an octave, so that values share factors with the widths that divide them.
+    values = 2**octave * (1 + steps - octave)
+    return tuple(float(v) for v in values if v == int(v))
+
+
+def heads_of(model: Model) -> float:
+    """Query heads of the first kind of layer."""
+    attention = model.groups[0].attention
+    if isinstance(attention, SparseMLA):
+        attention = attention.latent
+    return float(np.asarray(attention.heads))  # type: ignore[attr-defined]
+
+
+def experts_of(model: Model) -> float:
+    """Routed experts of a layer; 1 for a dense model."""
+    counts = [g.ffn.experts for g in model.groups if isinstance(g.ffn, MoEFFN)]
+    return max((float(np.asarray(count)) for count in counts), default=1.0)
+
+
+def latent(model: Model) -> bool:
+    """Whether the model has a latent cache."""
+    return isinstance(model.groups[0].attention, MLA | SparseMLA)
+
+
+def default_space(model: Model, hardware: Hardware, isl: float) -> Space:
+    """A design space that holds every shape in use for the model on the hardware.
+
+    Widths are the powers of two inside the scale-up domain that divide heads and experts, and the
+    domain itself where they divide; stages double up to half the layers; batches have four values
+    to an octave; chunks two, from 64 tokens to the whole prompt.
+    """
+    domain = float(np.asarray(hardware.domain_gpus))
+    layers = float(sum(np.asarray(group.layers) for group in model.groups))
+    heads, experts = heads_of(model), experts_of(model)
+    widths = sorted({*powers_of_two(1, domain), *(3 * p for p in powers_of_two(1, domain / 3))})
+    tp = tuple(w for w in powers_of_two(1, domain) if heads % w == 0)
+    ep = tuple(w for w in widths if w <= domain and experts % w == 0)
+    return Space(
+        tp=tp,
+        ep=ep if experts > 1 else (1.0,),
+        pp=powers_of_two(1, min(max(layers / 2, 1), 32)),
+        batch=geometric(16384, 4),
+        chunk=tuple(c for c in geometric(max(isl, 64), 2) if c >= 64),
+        prefill_batch=geometric(256, 2),
+    )
+
+
+def complete(space: Space | None, model: Model, hardware: Hardware, isl: float) -> Space:
+    """The space with its empty axes filled, and what cannot be written down left out.
+
+    Expert parallelism on a dense model is dropped, and `dropped` says so.
+    """
+    default = default_space(model, hardware, isl)
+    if space is None:
+        return default
+    filled = {
+        axis.name: getattr(space, axis.name) or getattr(default, axis.name)
+        for axis in fields(space)
+        if axis.name != "dropped"
+    }
+    dropped = []
+    if experts_of(model) <= 1 and filled["ep"] != (1.0,):
+        dropped.append(f"ep {filled['ep']}: the model is dense, it has no experts to spread")
+        filled["ep"] = (1.0,)
+    return replace(Space(**filled), dropped=tuple(dropped))
+
+
+def axes_of(
+    space: Space, phase: str, isl: Values, osl: Values
+) -> list[tuple[str, Callable, np.ndarray]]:
+    """The axes of a phase, outer to inner: (name, where, values); batch innermost.
+
+    Prefill does not depend on `osl`, nor decode on `chunk`.
+    """
+    values = {
+        "isl": isl,
+        "osl": osl,
+        "tp": space.tp,
+        "ep": space.ep,
+        "pp": space.pp,
+        "chunk": space.chunk,
+        "batch": space.prefill_batch if phase == "prefill" else space.batch,
+    }
+    unused = {"prefill": {"osl"}, "decode": {"chunk"}, "colocated": set()}[phase]
+    return [
+        (name, LEAF[name], np.asarray(value, dtype=np.float32))
+        for name, value in values.items()
+        if name not in unused
+    ]
+
+
+def designs_in(space: Space, phase: str) -> int:
+    """How many designs of a phase a space has, for one workload."""
+    count = 1
+    for name, _, values in axes_of(space, phase, (1.0,), (1.0,)):
+        count *= len(values) if name not in ("isl", "osl") else 1
+    return count
+
