@@ -1,0 +1,302 @@
+"""Which axes does each step of a point function depend on?
+
+A scalar point function is traced once to a flat list of operations (calls inlined, repeats and
+dead code dropped). Every value then gets the set of axes it depends on, and can be evaluated on
+those axes alone: an operation stays small until an axis it depends on arrives.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.extend import core as jex_core
+
+# An axis: its name, which leaf (or leaves, or sub-record) of the point it replaces, and with what:
+# an array, or a record of arrays, with one leading dimension.
+Axis: TypeAlias = tuple[str, Callable[[Any], Any], Any]
+
+# Primitives that only call what they carry: the parameter that holds their body.
+_CALLS = {
+    "jit": "jaxpr",
+    "pjit": "jaxpr",
+    "closed_call": "call_jaxpr",
+    "core_call": "call_jaxpr",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+    "custom_vjp_call_jaxpr": "fun_jaxpr",
+    "remat": "jaxpr",
+    "remat2": "jaxpr",
+    "checkpoint": "jaxpr",
+}
+
+# Primitives that act element by element, so that arrays can be given where scalars were traced.
+_ELEMENTWISE = frozenset(
+    """abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil
+    clamp convert_element_type cos cosh digamma div eq erf erf_inv erfc exp exp2 expm1 floor ge gt
+    integer_pow is_finite le lgamma log log1p logistic lt max min mul ne neg nextafter not or pow
+    rem round rsqrt select_n sign sin sinh sqrt square stop_gradient sub tan tanh xor""".split()  # noqa: SIM905
+)
+
+
+class Op(NamedTuple):
+    """One operation: `inputs` are numbers of values, or literals; `outputs` numbers of values."""
+
+    primitive: Any
+    params: dict[str, Any]
+    inputs: tuple[Any, ...]
+    outputs: tuple[int, ...]
+    scalar: bool
+
+
+class Literal(NamedTuple):
+    """A number written in the function, with its type."""
+
+    value: Any
+
+
+class Program(NamedTuple):
+    """A traced point function.
+
+    The first values are its inputs: those of the axes, in order, then the other leaves of the
+    point. `dims[i]` says on which axes (as positions, outer to inner) value `i` depends.
+    """
+
+    ops: tuple[Op, ...]
+    dims: Mapping[int, tuple[int, ...]]
+    inputs: int
+    constants: Mapping[int, Any]
+    outputs: tuple[Any, ...]
+    tree: Any
+    shapes: Mapping[int, tuple[int, ...]]
+
+    def dims_of(self, atom) -> tuple[int, ...]:
+        return () if isinstance(atom, Literal) else self.dims[atom]
+
+
+def is_number(leaf) -> bool:
+    """Whether a leaf of a point is traced: a number or an array, but no flag and no name."""
+    if isinstance(leaf, bool | np.bool_):
+        return False
+    return isinstance(leaf, int | float | np.number | np.ndarray | jax.Array)
+
+
+def as_array(leaf):
+    """The leaf as an array. Counts become real numbers, so that no product of them can overflow."""
+    if isinstance(leaf, jax.Array | np.ndarray | np.generic) and leaf.dtype != np.float64:
+        return jnp.asarray(leaf)
+    return jnp.asarray(leaf, dtype=jnp.result_type(float))
+
+
+def numbers_of(point) -> tuple[Any, Any]:
+    """The point's numbers as arrays, and the rest of it; `equinox.combine` joins the two."""
+    numbers, rest = eqx.partition(point, is_number)
+    return jax.tree.map(as_array, numbers), rest
+
+
+def replace(point, axes: Sequence[Axis], values: Sequence[Any]):
+    """The point with each axis's leaf (or every leaf of a tuple, or sub-record) replaced."""
+    for (_, where, _), value in zip(axes, values, strict=True):
+        chosen = where(point)
+        many = type(chosen) in (tuple, list)
+        replacement = [value] * len(chosen) if many else value
+        point = eqx.tree_at(where, point, replacement, is_leaf=lambda x: x is None)
+    return point
+
+
+def axis_values(axes: Sequence[Axis]) -> tuple[Any, ...]:
+    """The values of every axis as arrays; an error if an axis is empty or named twice."""
+    names = [name for name, _, _ in axes]
+    if len(set(names)) != len(names):
+        raise ValueError(f"axes {names}: each name must be given once; rename or drop one")
+    arrays = []
+    for name, _, values in axes:
+        arrays.append(tuple_values := jax.tree.map(as_array, _listed(values)))
+        lengths = {np.shape(x)[0] if np.ndim(x) else None for x in jax.tree.leaves(tuple_values)}
+        if None in lengths or 0 in lengths or len(lengths) != 1:
+            raise ValueError(
+                f"axis '{name}' has values of lengths {sorted(map(str, lengths))}: "
+                "give one or more values, or records whose leaves all have one leading length"
+            )
+    return tuple(arrays)
+
+
+def _listed(values):
+    """Plain sequences of numbers as one array; records stay records."""
+    if isinstance(values, list | tuple | range) and all(is_number(v) for v in values):
+        return np.asarray(values, dtype=np.result_type(float))
+    return values
+
+
+def lengths_of(values: Sequence[Any]) -> tuple[int, ...]:
+    """How many values each axis has."""
+    return tuple(jax.tree.leaves(v)[0].shape[0] for v in values)
+
+
+def trace(fn, point, axes: Sequence[Axis]) -> Program:
+    """The operations of `fn` at one point, and the axes on which each depends."""
+    numbers, rest = numbers_of(point)
+    values = axis_values(axes)
+    one = jax.tree.map(lambda v: jax.ShapeDtypeStruct(v.shape[1:], v.dtype), values)
+    like = jax.tree.map(lambda v: jax.ShapeDtypeStruct(v.shape, v.dtype), numbers)
+
+    def at(chosen, others):
+        return fn(replace(eqx.combine(others, rest), axes, chosen))
+
+    closed, shape = jax.make_jaxpr(at, return_shape=True)(one, like)
+    owners = [(i,) for i, value in enumerate(values) for _ in jax.tree.leaves(value)]
+    owners += [()] * len(jax.tree.leaves(numbers))
+    return _flatten(closed, owners, jax.tree.structure(shape))
+
+
+def _flatten(closed, owners, tree) -> Program:
+    builder = _Builder(list(owners))
+    inputs = list(range(len(owners)))
+    for i, var in zip(inputs, closed.jaxpr.invars, strict=True):
+        builder.shapes[i] = tuple(var.aval.shape)
+    outputs = tuple(builder.inline(closed.jaxpr, closed.consts, inputs))
+    needed, ops = {x for x in outputs if not isinstance(x, Literal)}, []
+    for op in reversed(builder.ops):
+        if needed.intersection(op.outputs):
+            needed.update(x for x in op.inputs if not isinstance(x, Literal))
+            ops.append(op)
+    constants = {i: c for i, c in builder.constants.items() if i in needed}
+    dims = dict(enumerate(builder.dims))
+    return Program(tuple(ops[::-1]), dims, len(owners), constants, outputs, tree, builder.shapes)
+
+
+class _Builder:
+    """Numbers the values of a jaxpr while inlining it."""
+
+    def __init__(self, dims):
+        self.dims: list[tuple[int, ...]] = dims
+        self.shapes: dict[int, tuple[int, ...]] = {}
+        self.ops: list[Op] = []
+        self.constants: dict[int, Any] = {}
+        self._seen: dict[Any, tuple[int, ...]] = {}
+        self._constant_ids: dict[int, int] = {}
+
+    def new(self, dims, shape) -> int:
+        self.dims.append(dims)
+        self.shapes[len(self.dims) - 1] = tuple(shape)
+        return len(self.dims) - 1
+
+    def constant(self, value) -> int:
+        if id(value) not in self._constant_ids:
+            number = self.new((), np.shape(value))
+            self._constant_ids[id(value)] = number
+            self.constants[number] = value
+        return self._constant_ids[id(value)]
+
+    def inline(self, jaxpr, consts, inputs) -> list[Any]:
+        atoms = dict(zip(jaxpr.constvars, map(self.constant, consts), strict=True))
+        atoms.update(zip(jaxpr.invars, inputs, strict=True))
+
+        def read(var):
+            if isinstance(var, jex_core.Literal):
+                dtype = getattr(var.aval, "dtype", None)
+                return Literal(np.asarray(var.val, dtype=dtype))
+            return atoms[var]
+
+        for eqn in jaxpr.eqns:
+            given = [read(v) for v in eqn.invars]
+            body = _CALLS.get(eqn.primitive.name)
+            if body is not None and body in eqn.params:
+                inner = eqn.params[body]
+                closed = isinstance(inner, jex_core.ClosedJaxpr)
+                inner_jaxpr, inner_consts = (inner.jaxpr, inner.consts) if closed else (inner, ())
+                results = self.inline(inner_jaxpr, inner_consts, given)
+            else:
+                results = self.apply(eqn, given)
+            for var, result in zip(eqn.outvars, results, strict=True):
+                atoms[var] = result
+        return [read(v) for v in jaxpr.outvars]
+
+    def apply(self, eqn, given) -> Sequence[int]:
+        if eqn.effects:
+            raise ValueError(
+                f"the point function has a side effect ({eqn.primitive.name}): "
+                "a sweep evaluates each step once for many designs; remove the print or callback"
+            )
+        key = _key(eqn, given)
+        if key is not None and key in self._seen:
+            return self._seen[key]
+        used: set[int] = set()
+        for atom in given:
+            if not isinstance(atom, Literal):
+                used.update(self.dims[atom])
+        dims = tuple(sorted(used))
+        outputs = tuple(self.new(dims, v.aval.shape) for v in eqn.outvars)
+        shapes = [np.shape(x.value) if isinstance(x, Literal) else self.shapes[x] for x in given]
+        scalar = eqn.primitive.name in _ELEMENTWISE and not any(shapes)
+        self.ops.append(Op(eqn.primitive, dict(eqn.params), tuple(given), outputs, scalar))
+        if key is not None:
+            self._seen[key] = outputs
+        return outputs
+
+
+def _key(eqn, given):
+    """What makes two operations the same, or nothing if that cannot be told."""
+    parts = tuple(
+        (x.value.tobytes(), x.value.dtype.str, x.value.shape) if isinstance(x, Literal) else x
+        for x in given
+    )
+    key = (eqn.primitive.name, tuple(sorted(eqn.params.items(), key=lambda kv: kv[0])), parts)
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+def size(dims: Sequence[int], lengths: Sequence[int]) -> int:
+    """How many elements a value on these axes has."""
+    return math.prod(lengths[d] for d in dims)
+
+
+def spread(value, dims, onto, lengths):
+    """The value broadcast from axes `dims` onto axes `onto`; its own shape, if any, stays last."""
+    if dims == onto:
+        return value
+    own = value.shape[len(dims) :]
+    shape = tuple(lengths[d] for d in onto) + own
+    kept = [onto.index(d) for d in dims] + [len(onto) + i for i in range(len(own))]
+    return lax.broadcast_in_dim(value, shape, kept)
+
+
+def run_ops(ops: Sequence[Op], values: dict[int, Any], program: Program, lengths) -> None:
+    """Evaluate operations on natural dims, adding every result to `values`."""
+    for op in ops:
+        dims = program.dims[op.outputs[0]]
+        given = [x.value if isinstance(x, Literal) else values[x] for x in op.inputs]
+        own = [program.dims_of(x) for x in op.inputs]
+        if op.scalar:
+            given = [
+                spread(jnp.asarray(x), d, dims, lengths) for x, d in zip(given, own, strict=True)
+            ]
+            results = _bind(op, given)
+        else:
+            call = _vmapped(op, own, dims)
+            results = call(*given)
+        for number, result in zip(op.outputs, results, strict=True):
+            values[number] = result
+
+
+def _bind(op: Op, given):
+    results = op.primitive.bind(*given, **op.params)
+    return results if op.primitive.multiple_results else (results,)
+
+
+def _vmapped(op: Op, own, dims):
+    """The operation mapped over each of `dims`, the first outermost."""
+
+    def call(*given):
+        return tuple(_bind(op, given))
+
+    for d in reversed(dims):
+        call = jax.vmap(call, in_axes=tuple(0 if d in o else None for o in own))
+    return call
