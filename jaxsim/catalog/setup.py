@@ -1,0 +1,71 @@
+"""Which named things make up an evaluation?
+
+A `Setup` joins cards of the catalogue (model, hardware, engine, precision, calibration) and turns
+them, with a workload and a design, into the numbers of a `Scenario`.
+"""
+
+from dataclasses import dataclass
+
+from jaxsim.catalog.calibration import Calibration, load_calibration, resolve_kernels
+from jaxsim.catalog.cards import HardwareCard, ModelCard
+from jaxsim.catalog.deployment import Deployment
+from jaxsim.catalog.engine import Options
+from jaxsim.catalog.engines import EngineCard, load_engine
+from jaxsim.catalog.load import load_hardware, load_model, load_precision
+from jaxsim.catalog.precision import Precision, element_bytes
+from jaxsim.catalog.scenario import Scenario
+from jaxsim.catalog.workload import Workload
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything named that an evaluation depends on."""
+
+    model: ModelCard
+    hardware: HardwareCard
+    precision_name: str
+    precision: Precision
+    engine: EngineCard
+    calibration: Calibration
+    options: Options
+
+    def scenario(self, workload: Workload, design: Deployment | None = None) -> Scenario:
+        """The numbers of this set-up for a workload, at a design or at one to be swept over."""
+        if design is None:
+            design = Deployment(tp=1.0, ep=1.0, pp=1.0, batch=1.0, chunk=workload.isl)
+        return Scenario(
+            model=self.model.model,
+            element=element_bytes(self.precision),
+            hardware=self.hardware.hardware,
+            kernels=resolve_kernels(self.calibration, self.precision),
+            engine=self.engine.engine,
+            options=self.options,
+            workload=workload,
+            design=design,
+        )
+
+
+def setup_of(
+    model: str | ModelCard,
+    hardware: str | HardwareCard,
+    precision: str | Precision | None = None,
+    engine: str | EngineCard = "ideal",
+    options: Options | None = None,
+) -> Setup:
+    """The set-up of a model on hardware: names are looked up, what is not given gets its default."""
+    card = load_model(model) if isinstance(model, str) else model
+    chip = load_hardware(hardware) if isinstance(hardware, str) else hardware
+    if isinstance(precision, Precision):
+        name, chosen = "custom", precision
+    else:
+        name = precision or default_precision(card, chip)
+        chosen = load_precision(name, card)
+    return Setup(
+        model=card,
+        hardware=chip,
+        precision_name=name,
+        precision=chosen,
+        engine=load_engine(engine) if isinstance(engine, str) else engine,
+        calibration=load_calibration(chip.calibration),
+        options=options or Options(),
+    )

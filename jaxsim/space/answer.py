@@ -1,0 +1,147 @@
+"""What does a plan say?  Records only: how they are found is in `plan`, how shown in `view`."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class InstanceShape:
+    """`count` instances of one shape, and why each takes the time it takes.
+
+    `phase` is prefill, decode or colocated; `mode` is "" or, co-located, ifb or piggybacked.
+    `latency_s` is the first-token latency of a prefill instance, the token latency of the others.
+    `parts_s` are the seconds of a pass (decode, co-located) or of a prompt (prefill) by part, and
+    `memory_bytes` the memory of the fullest GPU by use.
+    """
+
+    phase: str
+    mode: str
+    hardware: str
+    tp: int
+    ep: int
+    pp: int
+    batch: int
+    chunk: int
+    gpus_per_instance: int
+    count: int
+    latency_s: float
+    requests_per_s: float
+    parts_s: dict[str, float]
+    memory_bytes: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """How sure it is that no other match is better.
+
+    `gap` is (upper_bound - value) / value, 0 where proved. `runner_up` is the best value of any
+    other pair of designs. While all prefill rates and all decode rates, each times one factor, stay
+    in `stable_range`, the answer does not change.
+    """
+
+    gap: float
+    upper_bound: float
+    runner_up: float | None
+    stable_range: dict[str, tuple[float, float]]
+    method: str
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """The best deployment of one kind under the targets."""
+
+    output_tokens_per_s_per_gpu: float
+    interval: tuple[float, float]
+    ftl_s: float
+    ttl_s: float
+    ttl_median_s: float | None
+    gpus: int
+    requests_per_s: float
+    instances: tuple[InstanceShape, ...]
+    cost_usd_per_million_output_tokens: float
+    output_tokens_per_joule: float
+    ctx_gen_ratio: float | None = None
+    kv_egress_bytes_per_s_per_gpu: float | None = None
+    kv_ingress_bytes_per_s_per_gpu: float | None = None
+    certificate: Certificate | None = None
+
+
+@dataclass(frozen=True)
+class Unmet:
+    """No deployment of this kind meets the targets: why, and the nearest that can be met.
+
+    `ftl_s` is the least first-token latency attainable under the TTL target, `ttl_s` the least
+    token latency under the FTL target; None where nothing at all is valid.
+    """
+
+    reason: str
+    ftl_s: float | None
+    ttl_s: float | None
+
+
+@dataclass(frozen=True)
+class FrontierCurve:
+    """Throughput per GPU against token latency, every point under the FTL target.
+
+    `designs` names the design behind each point, in words; `low` and `high` bound 80 %.
+    """
+
+    name: str
+    ttl_s: np.ndarray
+    output_tokens_per_s_per_gpu: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    designs: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Lever:
+    """What one more percent of a resource buys: percent of throughput per percent."""
+
+    name: str
+    elasticity: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The answer to: what to deploy, against co-located, why, and how sure."""
+
+    model: str
+    hardware: str
+    prefill_hardware: str
+    precision: str
+    engine: str
+    calibration: str
+    isl: int
+    osl: int
+    ftl_target_s: float
+    ttl_target_s: float
+    max_gpus: int | None
+    points_evaluated: int
+    valid_points: dict[str, int]
+    elapsed_s: float
+    disaggregated: Deployed | Unmet
+    colocated: Deployed | Unmet
+    probability: float | None
+    curves: tuple[FrontierCurve, ...]
+    levers: tuple[Lever, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def gain(self) -> float | None:
+        """Disaggregated over co-located throughput per GPU; None unless both meet the targets."""
+        if isinstance(self.disaggregated, Unmet) or isinstance(self.colocated, Unmet):
+            return None
+        return (
+            self.disaggregated.output_tokens_per_s_per_gpu
+            / self.colocated.output_tokens_per_s_per_gpu
+        )
+
+    @property
+    def recommended(self) -> str | None:
+        """`disaggregated` or `colocated`, whichever gives more throughput; None if neither can."""
+        if isinstance(self.disaggregated, Unmet):
+            return None if isinstance(self.colocated, Unmet) else "colocated"
+        gain = self.gain
+        return "disaggregated" if gain is None or gain > 1.0 else "colocated"

@@ -1,0 +1,107 @@
+"""What does every design of a space give, in every phase?"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxsim.catalog.scenario import Scenario
+from jaxsim.point.phases.colocated import colocated
+from jaxsim.point.phases.decode import decode
+from jaxsim.point.phases.prefill import prefill
+from jaxsim.space.axes import Space, Values, axes_of
+from jaxsim.space.sweep import natural
+
+PHASES: dict[str, Callable[[Scenario], Any]] = {
+    "prefill": prefill,
+    "decode": decode,
+    "colocated": colocated,
+}
+
+# Records whose fields need no prefix: their names are unique as they are.
+_PREFIXED = {"ifb", "piggybacked"}
+
+
+@dataclass(frozen=True)
+class Designs:
+    """One phase over a space: every output on the axes it depends on.
+
+    `axes` are names and values, outer to inner; `outputs` maps a name to an array and the names of
+    its dimensions.
+    """
+
+    phase: str
+    axes: Mapping[str, np.ndarray]
+    outputs: Mapping[str, tuple[np.ndarray, tuple[str, ...]]]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(len(values) for values in self.axes.values())
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def full(self, name: str) -> np.ndarray:
+        """An output on all axes of the phase: a view, repeated where it does not depend on one."""
+        array, dims = self.outputs[name]
+        index = tuple(slice(None) if axis in dims else None for axis in self.axes)
+        return np.broadcast_to(array[index], self.shape)
+
+    def at(self, flat_index: int) -> dict[str, float]:
+        """The axis values of the design at a position of the flattened grid."""
+        where = np.unravel_index(int(flat_index), self.shape)
+        return {
+            name: float(values[i]) for (name, values), i in zip(self.axes.items(), where, strict=True)
+        }
+
+    def value(self, name: str, flat_index: int) -> float:
+        """One output of the design at a position of the flattened grid."""
+        return float(self.full(name)[np.unravel_index(int(flat_index), self.shape)])
+
+
+def name_of(path) -> str:
+    """The reported name of a field: its own, after its mode's where two modes share it."""
+    names = [str(getattr(key, "name", getattr(key, "key", key))) for key in path]
+    if len(names) > 1 and names[-2] in _PREFIXED:
+        return f"{names[-2]}_{names[-1]}"
+    return names[-1]
+
+
+@lru_cache(maxsize=64)
+def _compiled(phase: str, names: tuple[str, ...], lengths: tuple[int, ...]):
+    """The phase's function on natural dims, compiled once for a structure and set of lengths."""
+    del lengths  # part of the key: jit would retrace on new shapes without saying so
+    from jaxsim.space.axes import LEAF
+
+    dims_seen: dict[Any, Any] = {}
+
+    def run(scenario, values):
+        axes = [(name, LEAF[name], v) for name, v in zip(names, values, strict=True)]
+        outputs, dims = natural(PHASES[phase], scenario, axes)
+        dims_seen[jax.tree.structure(scenario)] = dims
+        return outputs
+
+    return jax.jit(run), dims_seen
+
+
+def evaluate_phase(
+    phase: str, scenario: Scenario, space: Space, isl: Values, osl: Values
+) -> Designs:
+    """Every design of one phase, on natural dims, evaluated in one compiled program."""
+    axes = axes_of(space, phase, isl, osl)
+    names = tuple(name for name, _, _ in axes)
+    values = tuple(v for _, _, v in axes)
+    point = jax.tree.map(lambda leaf: np.asarray(leaf, dtype=np.float32), scenario)
+    run, dims_seen = _compiled(phase, names, tuple(len(v) for v in values))
+    outputs = jax.tree.map(np.asarray, run(point, values))
+    dims = dims_seen[jax.tree.structure(point)]
+    flat, _ = jax.tree_util.tree_flatten_with_path(outputs)
+    flat_dims = jax.tree.leaves(dims, is_leaf=lambda x: isinstance(x, tuple))
+    named = {
+        name_of(path): (array, own) for (path, array), own in zip(flat, flat_dims, strict=True)
+    }
+    return Designs(phase, dict(zip(names, values, strict=True)), named)
