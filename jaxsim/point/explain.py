@@ -1,0 +1,157 @@
+"""Why does a design take the time it takes?  Every part of one point, for a reader."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxsim.catalog.scenario import Scenario
+from jaxsim.point.forward import (
+    common_items,
+    context_only_items,
+    decode_only_items,
+    engine_factor,
+    item_s,
+)
+from jaxsim.point.items import ContextTokens, DecodeTokens, Item
+from jaxsim.point.phases.colocated import colocated
+from jaxsim.point.phases.decode import decode, rank_sequences
+from jaxsim.point.phases.prefill import chunks_of, prefill, rank_prompts
+from jaxsim.point.ranks import ranks_of
+from jaxsim.point.roofline import kernel_parts
+from jaxsim.point.work import AbstractMessage
+
+PHASES = {"prefill": prefill, "decode": decode, "colocated": colocated}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One kernel or message of a pass, over all layers and stages.
+
+    `bound` names the resource that alone would take longest: arithmetic, memory, launch, network,
+    or the host.
+    """
+
+    name: str
+    part: str
+    seconds: float
+    flop: float
+    bytes: float
+    bound: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One design: every part of a pass, its memory, the rules it obeys, and all outputs.
+
+    `total_s` is the sum of the parts: one decode step (decode), all passes of a prompt's chunks
+    (prefill), or one step that carries a chunk (co-located).
+    """
+
+    phase: str
+    total_s: float
+    parts: tuple[Part, ...]
+    memory: Mapping[str, float]
+    rules: Mapping[str, bool]
+    outputs: Mapping[str, float]
+
+
+def pass_items(scenario: Scenario, phase: str) -> tuple[list[Item], float]:
+    """The items of a representative pass, and how many such passes `total_s` counts."""
+    ranks, workload = ranks_of(scenario.design), scenario.workload
+    queries = 1.0 + workload.draft_tokens
+    chunks = chunks_of(scenario)
+    middle = chunks.cached + 0.5 * (chunks.count - 1.0) * chunks.tokens
+    projected = middle * (1.0 - scenario.options.keep_up_projected)
+    sequences = rank_sequences(scenario.design.batch, ranks)
+    decoded = DecodeTokens(sequences, queries, workload.isl + 0.5 * workload.osl)
+    if phase == "decode":
+        common = common_items(scenario, ranks, decoded.rows, decoded.rows)
+        return [*common, *decode_only_items(scenario, ranks, decoded)], 1.0
+    if phase == "prefill":
+        prompts = rank_prompts(scenario.design.batch, ranks)
+        prompt = ContextTokens(prompts, chunks.tokens, middle, projected)
+        common = common_items(scenario, ranks, prompt.rows, prompts)
+        return [*common, *context_only_items(scenario, ranks, prompt)], float(chunks.count)
+    prompt = ContextTokens(1.0, chunks.tokens, middle, projected)
+    common = common_items(
+        scenario, ranks, decoded.rows + prompt.rows, decoded.rows + 1.0 / chunks.count
+    )
+    own = decode_only_items(scenario, ranks, decoded)
+    return [*common, *own, *context_only_items(scenario, ranks, prompt)], 1.0
+
+
+def _bound(item: Item, scenario: Scenario) -> str:
+    if isinstance(item.work, AbstractMessage):
+        return "network"
+    times = kernel_parts(item.work, getattr(scenario.kernels, item.role), scenario.hardware.chip)
+    alone = {
+        "arithmetic": float(times.arithmetic_s),
+        "memory": float(times.memory_s),
+        "launch": float(times.launch_s),
+    }
+    return max(alone, key=lambda name: alone[name])
+
+
+def _moved(work: Any) -> tuple[float, float]:
+    """Flop and bytes of one launch."""
+    if isinstance(work, AbstractMessage):
+        return 0.0, float(np.asarray(work.data_bytes))  # type: ignore[attr-defined]
+    return float(np.asarray(work.flop)), float(np.asarray(work.hbm_bytes))
+
+
+def _fields(record) -> dict[str, float]:
+    return {name: float(np.asarray(getattr(record, name))) for name in record.__dataclass_fields__}
+
+
+def explain(scenario: Scenario, phase: str) -> Explanation:
+    """Every part of one design of a phase: prefill, decode or colocated."""
+    if phase not in PHASES:
+        raise ValueError(f"phase = {phase!r}: it is one of {', '.join(PHASES)}")
+    result = jax.jit(PHASES[phase])(scenario)
+    items, passes = pass_items(scenario, phase)
+    parts = []
+    for item in items:
+        seconds = float(item_s(item, scenario) * engine_factor(scenario, item.part)) * passes
+        if seconds <= 0.0:
+            continue
+        flop, moved = _moved(item.work)
+        count = float(np.asarray(item.count)) * passes
+        bound = _bound(item, scenario)
+        parts.append(Part(item.name, item.part, seconds, flop * count, moved * count, bound))
+    total_s = float(result.parts.total_s)
+    overhead_s = total_s - sum(part.seconds for part in parts)
+    name = "engine, drafts" if float(np.asarray(scenario.workload.draft_tokens)) else "engine"
+    parts.append(Part(name, "overhead", overhead_s, 0.0, 0.0, "host"))
+    outputs: dict[str, float] = {}
+    flat, _ = jax.tree_util.tree_flatten_with_path(result)
+    for path, value in flat:
+        names = [str(getattr(key, "name", key)) for key in path]
+        if names[0] not in ("parts", "memory", "rules"):
+            outputs["_".join(names) if names[0] in ("ifb", "piggybacked") else names[-1]] = float(
+                value
+            )
+    rules = {name: bool(value) for name, value in _fields(result.rules).items()}
+    return Explanation(phase, total_s, _merged(parts), _fields(result.memory), rules, outputs)
+
+
+def _merged(parts: list[Part]) -> tuple[Part, ...]:
+    """Parts of one name joined: a kernel of several kinds of layer is one line."""
+    joined: dict[str, Part] = {}
+    for part in parts:
+        same = joined.get(part.name)
+        joined[part.name] = (
+            part
+            if same is None
+            else Part(
+                part.name,
+                part.part,
+                same.seconds + part.seconds,
+                same.flop + part.flop,
+                same.bytes + part.bytes,
+                same.bound if same.seconds >= part.seconds else part.bound,
+            )
+        )
+    return tuple(joined.values())
