@@ -1,0 +1,107 @@
+"""Which candidates, and which pairs of them, can be part of an optimum?"""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from jaxsim.space.match_records import Pool
+
+_DENSE_SIZES = 1 << 16  # group by direct addressing up to this many GPUs an instance
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of designs, one entry each (arrays of one shape).
+
+    `i`, `j` index the pools; `r`, `s` are requests/s of an instance of prefill and decode, `g`, `h`
+    their GPUs, `u`, `v` what they take of the cap, and `a`, `b` what they cost.
+    """
+
+    i: Any
+    j: Any
+    r: Any
+    s: Any
+    g: Any
+    h: Any
+    u: Any
+    v: Any
+    a: Any
+    b: Any
+
+    def take(self, index: Any) -> "Pairs":
+        """The pairs at `index`."""
+        return Pairs(*(getattr(self, f.name)[index] for f in fields(self)))
+
+    def swapped(self) -> "Pairs":
+        """The same pairs with prefill and decode exchanged."""
+        return Pairs(self.j, self.i, self.s, self.r, self.h, self.g, self.v, self.u, self.b, self.a)
+
+    def __len__(self):
+        return len(self.i)
+
+
+def usable(pool: Pool, latency_s: float) -> np.ndarray:
+    """Indices of the candidates that are in time and serve at all."""
+    rate = pool.requests_per_s
+    return np.flatnonzero((pool.latency_s <= latency_s) & (rate > 0) & np.isfinite(rate))
+
+
+def _shape_keys(pool: Pool, index: np.ndarray) -> tuple[np.ndarray, int]:
+    """A small whole number per candidate, equal when size, confinement and weight are."""
+    size = pool.gpus[index]
+    plain = pool.confined_gpus is None and not pool.weight.ndim
+    if plain and size.size and size.max() < _DENSE_SIZES:
+        key = size.astype(np.intp)
+        if (key == size).all():
+            return key, int(key.max()) + 1
+    columns = np.stack([size, pool.confined_of(index), pool.weight_of(index)], axis=1)
+    _, key = np.unique(columns, axis=0, return_inverse=True)
+    return key.ravel(), int(key.max(initial=-1)) + 1
+
+
+def collapse(pool: Pool, index: np.ndarray, keep: int = 2) -> np.ndarray:
+    """The `keep` fastest of `index` for each shape of instance, best first within a shape.
+
+    A plan never gets worse when a design is replaced by a faster one of the same GPUs,
+    confinement and weight, so an optimum exists among the fastest; and the best plan of any
+    *other* pair of designs exists among the two fastest. Equal rates: lowest latency, then first.
+    """
+    if not index.size:
+        return index
+    key, count = _shape_keys(pool, index)
+    rate = pool.requests_per_s[index].copy()
+    kept = []
+    for _ in range(keep):
+        best = np.zeros(count)
+        np.maximum.at(best, key, rate)
+        top = np.flatnonzero((rate == best[key]) & (rate > 0))
+        if top.size > 1:
+            top = top[np.lexsort((index[top], pool.latency_s[index[top]], key[top]))]
+            top = top[np.concatenate(([True], np.diff(key[top]) > 0))]
+        kept.append(top)
+        rate[top] = 0.0
+    chosen = np.concatenate(kept)
+    return index[chosen[np.argsort(key[chosen], kind="stable")]]
+
+
+def pairs_of(
+    prefill: Pool,
+    decode: Pool,
+    i: np.ndarray,
+    j: np.ndarray,
+    *,
+    by_cost: bool = False,
+    free_weight: float = 0.0,
+) -> Pairs:
+    """Every pair of prefill candidate of `i` and decode candidate of `j`.
+
+    The cap counts GPUs, or GPUs × weight with `by_cost`; the cost of an instance is
+    GPUs × (weight − `free_weight`), the second part being paid already.
+    """
+    i, j = (a.ravel() for a in np.meshgrid(i, j, indexing="ij"))
+    g, h = prefill.gpus[i], decode.gpus[j]
+    wp, wd = prefill.weight_of(i), decode.weight_of(j)
+    u, v = (g * wp, h * wd) if by_cost else (g, h)
+    r, s = prefill.requests_per_s[i], decode.requests_per_s[j]
+    return Pairs(i, j, r, s, g, h, u, v, g * (wp - free_weight), h * (wd - free_weight))
