@@ -170,6 +170,7 @@ class AllToAll(AbstractMessage):
 
 
 class SendRecv(AbstractMessage):
-    """Send `data_bytes` to one neighbour."""
+    """Send `data_bytes` to one neighbour, among `ranks` GPUs that one instance spans."""
 
     data_bytes: Scalar
+    ranks: Scalar = 2.0
