@@ -33,6 +33,17 @@ _MODES = {
     "piggybacked": "piggybacking (chunks of prompts ride in decode steps)",
 }
 
+_PARTS: dict[str, tuple[str, str]] = {
+    "projections_s": ("projections", "Attention projections"),
+    "attention_s": ("attention", "Attention over the KV cache"),
+    "ffn_s": ("FFN", "Dense feed-forward and shared experts"),
+    "experts_s": ("experts", "Router and routed experts"),
+    "network_s": ("network", "Collectives and sends that are not overlapped"),
+    "elementwise_s": ("element-wise", "Norms, residuals and embedding"),
+    "head_s": ("output head", "Output head and sampling"),
+    "overhead_s": ("engine overhead", "What the engine adds to the kernels"),
+}
+
 QUANTITIES: dict[str, Quantity] = {
     "ftl_s": Quantity("s", "FTL", "First-token latency (TTFT), exposed KV transfer included."),
     "compute_s": Quantity("s", "prefill time", "Time of a batch of prompts through the pipeline."),
@@ -70,14 +81,10 @@ QUANTITIES: dict[str, Quantity] = {
     "kv_link_frac": Quantity(
         "1", "KV link load", "KV egress over scale-out bandwidth; above 1 it does not fit."
     ),
-    "projections_s": Quantity("s", "projections", "Attention projections, of one pass."),
-    "attention_s": Quantity("s", "attention", "Attention over the KV cache, of one pass."),
-    "ffn_s": Quantity("s", "FFN", "Dense feed-forward and shared experts, of one pass."),
-    "experts_s": Quantity("s", "experts", "Router and routed experts, of one pass."),
-    "network_s": Quantity("s", "network", "Collectives and sends not overlapped, of one pass."),
-    "elementwise_s": Quantity("s", "element-wise", "Norms, residuals, embedding, of one pass."),
-    "head_s": Quantity("s", "output head", "Output head and sampling, of one pass."),
-    "overhead_s": Quantity("s", "engine overhead", "What the engine adds to the kernels."),
+    **{
+        name: Quantity("s", long_name, f"{text}: of one step, or of all passes of a prompt.")
+        for name, (long_name, text) in _PARTS.items()
+    },
     "weights_bytes": Quantity("B", "weights", "Weights on the fullest GPU, scales included."),
     "kv_bytes": Quantity("B", "KV cache", "KV cache on the fullest GPU."),
     "activation_bytes": Quantity("B", "activations", "Activations and workspace of a pass."),
@@ -90,9 +97,7 @@ QUANTITIES: dict[str, Quantity] = {
     "experts_divide": Quantity("1", "experts divide", "Whether EP divides the experts."),
     "ffn_divides": Quantity("1", "FFN divides", "Whether FFN widths divide as the ranks ask."),
     "widths_divide": Quantity("1", "widths divide", "Whether TP and EP divide one another."),
-    "within_domain": Quantity(
-        "1", "within domain", "Whether a stage lies in one scale-up domain."
-    ),
+    "within_domain": Quantity("1", "within domain", "Whether a stage lies in one scale-up domain."),
     "stages_have_layers": Quantity("1", "stages have layers", "Whether each stage has a layer."),
     "valid": Quantity("1", "valid", "Whether the design obeys every rule."),
     **{
@@ -110,6 +115,7 @@ QUANTITIES: dict[str, Quantity] = {
             ),
             ("prompt_share", "1", "disturbed steps", "Fraction of decode steps with a prompt"),
             ("valid", "1", "valid", "Whether the design obeys every rule and sustains its batch"),
+            *((name, "s", long_name, text) for name, (long_name, text) in _PARTS.items()),
         )
     },
 }

@@ -136,19 +136,11 @@ def fit_of(calibration: Calibration, kind: str, number_format: str = ANY) -> Any
     return KINDS[kind](**numbers)
 
 
-def resolve_kernels(
-    calibration: Calibration, precision: Precision, multiprocessors: float | None = None
-) -> Kernels:
-    """The fits that a precision selects.
-
-    `multiprocessors` are those that share the peak of the chip, where it is not the chip that the
-    calibration was made on.
-    """
-    if multiprocessors is not None:
-        calibration = replace(calibration, multiprocessors=multiprocessors)
+def families_of(precision: Precision) -> dict[str, tuple[str, str]]:
+    """The family and number format that time each role under a precision, but for messages."""
     wide = "fp8" if precision.attention_math == "fp8" else "bf16"
     cache = "bf16" if precision.kv == "bf16" else "fp8"
-    chosen = {
+    return {
         "attention_gemm": ("gemm", precision.attention),
         "ffn_gemm": ("gemm", precision.ffn),
         "head_gemm": ("gemm", precision.head),
@@ -160,7 +152,25 @@ def resolve_kernels(
         "decode": ("decode", cache),
         "decode_latent": ("decode_latent", cache),
     }
+
+
+def sigma_of(calibration: Calibration, role: str, precision: Precision) -> float:
+    """The standard deviation of the log error that a role's fit left."""
+    return calibration.family(*families_of(precision).get(role, (role, ANY))).sigma
+
+
+def resolve_kernels(
+    calibration: Calibration, precision: Precision, multiprocessors: float | None = None
+) -> Kernels:
+    """The fits that a precision selects.
+
+    `multiprocessors` are those that share the peak of the chip, where it is not the chip that the
+    calibration was made on.
+    """
+    if multiprocessors is not None:
+        calibration = replace(calibration, multiprocessors=multiprocessors)
     plain = ("stream", "all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send_recv")
+    chosen = families_of(precision)
     fits = {role: fit_of(calibration, *key) for role, key in chosen.items()}
     return Kernels(**fits, **{name: fit_of(calibration, name) for name in plain})
 

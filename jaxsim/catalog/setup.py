@@ -11,8 +11,9 @@ from jaxsim.catalog.cards import HardwareCard, ModelCard
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engine import Options
 from jaxsim.catalog.engines import EngineCard, load_engine
-from jaxsim.catalog.load import load_hardware, load_model, load_precision
+from jaxsim.catalog.load import load_hardware, load_model
 from jaxsim.catalog.precision import Precision, element_bytes
+from jaxsim.catalog.precisions import load_precision
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.catalog.workload import Workload
 
@@ -37,12 +38,27 @@ class Setup:
             model=self.model.model,
             element=element_bytes(self.precision),
             hardware=self.hardware.hardware,
-            kernels=resolve_kernels(self.calibration, self.precision),
+            kernels=resolve_kernels(
+                self.calibration, self.precision, float(self.hardware.hardware.chip.multiprocessors)
+            ),
             engine=self.engine.engine,
             options=self.options,
             workload=workload,
             design=design,
         )
+
+
+def default_precision(model: ModelCard, hardware: HardwareCard) -> str:
+    """The preset that people would deploy: the narrowest weights the hardware computes with.
+
+    A checkpoint that ships in 4 bits stays as it is.
+    """
+    if model.precision.experts in ("mxfp4", "int4"):
+        return "checkpoint"
+    for arithmetic, preset in (("fp4", "nvfp4"), ("fp8", "fp8")):
+        if arithmetic in hardware.arithmetic:
+            return "mxfp4" if preset == "nvfp4" and hardware.vendor != "NVIDIA" else preset
+    return "bf16"
 
 
 def setup_of(

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.forward import (
+    Parts,
     common_items,
     context_only_items,
     decode_only_items,
@@ -16,7 +17,7 @@ from jaxsim.point.forward import (
     item_s,
 )
 from jaxsim.point.items import ContextTokens, DecodeTokens, Item
-from jaxsim.point.phases.colocated import colocated
+from jaxsim.point.phases.colocated import colocated, mixed_parts
 from jaxsim.point.phases.decode import decode, rank_sequences
 from jaxsim.point.phases.prefill import chunks_of, prefill, rank_prompts
 from jaxsim.point.ranks import ranks_of
@@ -102,6 +103,13 @@ def _moved(work: Any) -> tuple[float, float]:
     return float(np.asarray(work.flop)), float(np.asarray(work.hbm_bytes))
 
 
+def _one_mixed_step(scenario: Scenario) -> Parts:
+    """A decode step that carries a chunk from the middle of a prompt."""
+    chunks = chunks_of(scenario)
+    middle = chunks.cached + 0.5 * (chunks.count - 1.0) * chunks.tokens
+    return mixed_parts(scenario, ranks_of(scenario.design), middle)
+
+
 def _fields(record) -> dict[str, float]:
     return {name: float(np.asarray(getattr(record, name))) for name in record.__dataclass_fields__}
 
@@ -121,7 +129,8 @@ def explain(scenario: Scenario, phase: str) -> Explanation:
         count = float(np.asarray(item.count)) * passes
         bound = _bound(item, scenario)
         parts.append(Part(item.name, item.part, seconds, flop * count, moved * count, bound))
-    total_s = float(result.parts.total_s)
+    whole = _one_mixed_step(scenario) if phase == "colocated" else result.parts
+    total_s = float(whole.total_s)
     overhead_s = total_s - sum(part.seconds for part in parts)
     name = "engine, drafts" if float(np.asarray(scenario.workload.draft_tokens)) else "engine"
     parts.append(Part(name, "overhead", overhead_s, 0.0, 0.0, "host"))
@@ -130,9 +139,8 @@ def explain(scenario: Scenario, phase: str) -> Explanation:
     for path, value in flat:
         names = [str(getattr(key, "name", key)) for key in path]
         if names[0] not in ("parts", "memory", "rules"):
-            outputs["_".join(names) if names[0] in ("ifb", "piggybacked") else names[-1]] = float(
-                value
-            )
+            prefix = f"{names[0]}_" if names[0] in ("ifb", "piggybacked") else ""
+            outputs[prefix + names[-1]] = float(value)
     rules = {name: bool(value) for name, value in _fields(result.rules).items()}
     return Explanation(phase, total_s, _merged(parts), _fields(result.memory), rules, outputs)
 

@@ -79,7 +79,7 @@ def common_items(scenario: Scenario, ranks: Ranks, rows: Scalar, head_rows: Scal
             "stream",
         ),
         Item(
-            SendRecv(rows * hidden * element.wide / ranks.tp),
+            SendRecv(rows * hidden * element.wide / ranks.tp, ranks.gpus),
             ranks.pp - 1.0,
             "stage_send",
             "network",

@@ -54,9 +54,8 @@ class Designs:
     def at(self, flat_index: int) -> dict[str, float]:
         """The axis values of the design at a position of the flattened grid."""
         where = np.unravel_index(int(flat_index), self.shape)
-        return {
-            name: float(values[i]) for (name, values), i in zip(self.axes.items(), where, strict=True)
-        }
+        named = zip(self.axes.items(), where, strict=True)
+        return {name: float(values[i]) for (name, values), i in named}
 
     def value(self, name: str, flat_index: int) -> float:
         """One output of the design at a position of the flattened grid."""
@@ -66,9 +65,7 @@ class Designs:
 def name_of(path) -> str:
     """The reported name of a field: its own, after its mode's where two modes share it."""
     names = [str(getattr(key, "name", getattr(key, "key", key))) for key in path]
-    if len(names) > 1 and names[-2] in _PREFIXED:
-        return f"{names[-2]}_{names[-1]}"
-    return names[-1]
+    return f"{names[0]}_{names[-1]}" if names[0] in _PREFIXED else names[-1]
 
 
 @lru_cache(maxsize=64)

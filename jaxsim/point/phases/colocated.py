@@ -5,6 +5,7 @@ kind in turn (in-flight batching), or chunks of prompts that ride in decode step
 """
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 
 from jaxsim._scalar import Scalar
@@ -38,7 +39,8 @@ class Mode(eqx.Module):
     """One way of sharing a pool: latencies and rate of an instance.
 
     `ttl_s` is the mean gap between tokens, `ttl_median_s` the median gap. `prompt_share` is the
-    fraction of decode steps that prompts disturb.
+    fraction of decode steps that prompts disturb. `parts` split the passes that one decode step
+    takes on average, prompts included.
     """
 
     ftl_s: Scalar
@@ -46,6 +48,7 @@ class Mode(eqx.Module):
     ttl_median_s: Scalar
     output_tokens_per_s_per_gpu: Scalar
     prompt_share: Scalar
+    parts: Parts
     valid: Scalar
 
 
@@ -56,7 +59,6 @@ class Colocated(eqx.Module):
     piggybacked: Mode
     requests_per_s: Scalar
     gpus: Scalar
-    parts: Parts
     memory: Memory
     rules: Rules
     valid: Scalar
@@ -101,6 +103,7 @@ def in_flight_batching(scenario: Scenario, ranks: Ranks, steps, gained: Scalar) 
         ttl_median_s=median_s,
         output_tokens_per_s_per_gpu=scenario.design.batch / ttl_s / ranks.gpus,
         prompt_share=jnp.minimum(often, 1.0),
+        parts=jax.tree.map(lambda own, prompt: own + often * prompt, steps.parts, time.mean),
         valid=jnp.asarray(True),
     )
 
@@ -132,7 +135,7 @@ def mixed_parts(scenario: Scenario, ranks: Ranks, past: Scalar) -> Parts:
     )
 
 
-def piggybacking(scenario: Scenario, ranks: Ranks, steps, gained: Scalar) -> tuple[Mode, Parts]:
+def piggybacking(scenario: Scenario, ranks: Ranks, steps, gained: Scalar) -> Mode:
     r"""Chunks of prompts ride in decode steps (chunked prefill).
 
     Each micro-batch of each attention rank carries one prompt's chunk. To keep the batch full, the
@@ -152,15 +155,17 @@ def piggybacking(scenario: Scenario, ranks: Ranks, steps, gained: Scalar) -> tup
     mixed_s = pipelined_s(parts.total_s, ranks, layers_of(scenario))
     ttl_s = (share * mixed_s + (1.0 - share) * steps.step_s) / gained
     median_s = jnp.where(share > 0.5, mixed_s, steps.step_s) / gained
-    mode = Mode(
+    return Mode(
         ftl_s=0.5 * steps.step_s + chunks.count * mixed_s,
         ttl_s=ttl_s,
         ttl_median_s=median_s,
         output_tokens_per_s_per_gpu=scenario.design.batch / ttl_s / ranks.gpus,
         prompt_share=share,
+        parts=jax.tree.map(
+            lambda mixed, own: share * mixed + (1.0 - share) * own, parts, steps.parts
+        ),
         valid=often <= 1.0,
     )
-    return mode, parts
 
 
 def colocated(scenario: Scenario) -> Colocated:
@@ -168,14 +173,14 @@ def colocated(scenario: Scenario) -> Colocated:
 
     `batch` counts the requests being decoded, `chunk` the prompt tokens of each attention rank
     that ride in a step (piggybacked) or fill a prefill iteration (in-flight batching).
-    `requests_per_s` is of the better mode, `parts` of a piggybacked step.
+    `requests_per_s` is of the better mode.
     """
     ranks = ranks_of(scenario.design)
     workload, batch = scenario.workload, scenario.design.batch
     gained = tokens_per_step(workload.draft_tokens, workload.accept_frac)
     steps = step_time(scenario, ranks)
     ifb = in_flight_batching(scenario, ranks, steps, gained)
-    piggybacked, parts = piggybacking(scenario, ranks, steps, gained)
+    piggybacked = piggybacking(scenario, ranks, steps, gained)
 
     chunks = chunks_of(scenario)
     decoded = rank_sequences(batch, ranks) * (1.0 + workload.draft_tokens)
@@ -200,7 +205,6 @@ def colocated(scenario: Scenario) -> Colocated:
         ),
         requests_per_s=better * ranks.gpus / jnp.maximum(workload.osl - 1.0, 1.0),
         gpus=ranks.gpus,
-        parts=parts,
         memory=memory,
         rules=rules,
         valid=rules.valid,

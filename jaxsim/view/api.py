@@ -1,0 +1,216 @@
+"""What can be asked from Python?  The public verbs, on names or records, giving labelled results."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from jaxsim.catalog.cards import HardwareCard, ModelCard
+from jaxsim.catalog.deployment import Deployment
+from jaxsim.catalog.engine import Options
+from jaxsim.catalog.engines import EngineCard
+from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.precision import Precision
+from jaxsim.catalog.setup import Setup, setup_of
+from jaxsim.catalog.workload import Workload
+from jaxsim.point.explain import Explanation, explain
+from jaxsim.space.answer import Plan
+from jaxsim.space.axes import Space, complete
+from jaxsim.space.designs import PHASES, evaluate_phase
+from jaxsim.space.frontier import (
+    colocated_candidates,
+    colocated_frontier,
+    decode_candidates,
+    disaggregated_frontier,
+    prefill_candidates,
+)
+from jaxsim.space.plan import Question
+from jaxsim.space.plan import plan as plan_of
+from jaxsim.view.dataset import attributes, designs_of, tree_of
+
+
+def _inputs(setup: Setup) -> dict[str, Any]:
+    """What made a result, as attributes of a dataset."""
+    return {
+        "model": setup.model.name,
+        "hardware": setup.hardware.name,
+        "precision": setup.precision_name,
+        "engine": setup.engine.name,
+        "calibration": setup.calibration.name,
+    }
+
+
+def estimate(
+    model: str | ModelCard,
+    hardware: str | HardwareCard,
+    workload: Workload,
+    *,
+    phase: str,
+    tp: float,
+    ep: float = 1,
+    pp: float = 1,
+    batch: float = 1,
+    chunk: float | None = None,
+    precision: str | Precision | None = None,
+    engine: str | EngineCard = "ideal",
+    options: Options | None = None,
+) -> Explanation:
+    """One design, explained: the time of every kernel and message, memory, rules, outputs.
+
+    `phase` is prefill, decode or colocated; `chunk` defaults to the whole prompt. Times are in
+    seconds, sizes in bytes.
+    """
+    if phase not in PHASES:
+        raise InputError(f"phase {phase!r}: it is one of {', '.join(PHASES)}")
+    sizes = {"tp": tp, "ep": ep, "pp": pp, "batch": batch, "chunk": chunk or float(workload.isl)}
+    for name, value in sizes.items():
+        if not (np.isfinite(value) and value >= 1 and value == int(value)):
+            raise InputError(f"{name} = {value}: a whole number of at least 1 is needed")
+    setup = setup_of(model, hardware, precision, engine, options)
+    if ep > 1 and not setup.model.is_moe:
+        raise InputError(f"ep = {ep}: {setup.model.name} is dense, it has no experts; leave ep at 1")
+    design = Deployment(**{name: float(value) for name, value in sizes.items()})
+    return explain(setup.scenario(workload, design), phase)
+
+
+def evaluate(
+    model: str | ModelCard,
+    hardware: str | HardwareCard,
+    workload: Workload,
+    space: Space | None = None,
+    *,
+    precision: str | Precision | None = None,
+    engine: str | EngineCard = "ideal",
+    options: Options | None = None,
+    phases: tuple[str, ...] = ("prefill", "decode", "colocated"),
+) -> xr.DataTree:
+    """Every design of a space, in every phase: a DataTree with /prefill, /decode and /colocated.
+
+    Dimensions are the axes (isl, osl, tp, ep, pp, chunk, batch); a variable has those it depends
+    on, and broadcasts when combined. `workload.isl` and `workload.osl` may be sequences. Designs
+    that break a rule keep their numbers and have `valid` false. SI units, in each variable's
+    attributes.
+    """
+    setup = setup_of(model, hardware, precision, engine, options)
+    isl = tuple(np.atleast_1d(np.asarray(workload.isl, dtype=float)))
+    osl = tuple(np.atleast_1d(np.asarray(workload.osl, dtype=float)))
+    one = Workload(
+        isl[0], osl[0], workload.hit_frac, workload.draft_tokens, workload.accept_frac,
+        workload.imbalance,
+    )  # fmt: skip
+    scenario = setup.scenario(one)
+    filled = complete(space, scenario.model, scenario.hardware, max(isl))
+    swept = {name: evaluate_phase(name, scenario, filled, isl, osl) for name in phases}
+    notes = {"dropped": "; ".join(filled.dropped)} if filled.dropped else {}
+    link = float(setup.hardware.hardware.scaleout.bytes_per_s)
+    return tree_of(swept, {**_inputs(setup), "scaleout_bytes_per_s": link, **notes})
+
+
+def frontier(
+    tree: xr.DataTree,
+    *,
+    ftl_s: float = np.inf,
+    ttl: str = "mean",
+    max_gpus: int | None = None,
+    ratio: float | None = None,
+) -> xr.DataTree:
+    """The disaggregated and co-located frontiers of evaluated phases, rate-matched.
+
+    A DataTree with /disaggregated and /colocated; in each, `output_tokens_per_s_per_gpu` and the
+    design behind it, on the dimension `ttl_s`: the least token latency that gives so much. Only
+    designs under `ftl_s` count. Needs one workload: select `isl` and `osl` first.
+    """
+    missing = {"prefill", "decode", "colocated"} - set(tree.children)
+    if missing:
+        raise InputError(f"the tree lacks /{', /'.join(sorted(missing))}; evaluate all phases first")
+    phases = {name: designs_of(tree[name].to_dataset()) for name in tree.children}
+    osl = float(phases["decode"].axes["osl"][0])
+    first = prefill_candidates(phases["prefill"])
+    second = decode_candidates(phases["decode"], float(tree.attrs["scaleout_bytes_per_s"]))
+    apart = disaggregated_frontier(first, second, osl, ftl_s, max_gpus=max_gpus, ratio=ratio)
+    both = colocated_candidates(phases["colocated"], ttl)
+    together = colocated_frontier(both, ftl_s)
+    attrs = {**tree.attrs, "ftl_target_s": ftl_s, "ttl": ttl}
+
+    def dataset(ttl_s, y, **columns) -> xr.Dataset:
+        data: dict[str, Any] = {
+            "output_tokens_per_s_per_gpu": (
+                "ttl_s", y, attributes("output_tokens_per_s_per_gpu"),
+            ),
+            **{name: ("ttl_s", values) for name, values in columns.items()},
+        }  # fmt: skip
+        return xr.Dataset(data, {"ttl_s": ("ttl_s", ttl_s, attributes("ttl_s"))}, attrs)
+
+    def designs(phase: str, index: np.ndarray, prefix: str) -> dict[str, np.ndarray]:
+        found = phases[phase]
+        where = np.unravel_index(index, found.shape)
+        return {
+            prefix + name: np.asarray(values)[i]
+            for (name, values), i in zip(found.axes.items(), where, strict=True)
+        }
+
+    index = both.index[together.candidate]
+    return xr.DataTree.from_dict(
+        {
+            "/": xr.Dataset(attrs=attrs),
+            "disaggregated": dataset(
+                apart.ttl_s,
+                apart.output_tokens_per_s_per_gpu,
+                prefill_instances=apart.prefill_instances,
+                decode_instances=apart.decode_instances,
+                ctx_gen_ratio=apart.ctx_gen_ratio,
+                **designs("prefill", first.index[apart.prefill_index], "prefill_"),
+                **designs("decode", second.index[apart.decode_index], "decode_"),
+            ),
+            "colocated": dataset(
+                together.ttl_s,
+                together.output_tokens_per_s_per_gpu,
+                piggybacked=both.mode[together.candidate] == 1,
+                **designs("colocated", index, ""),
+            ),
+        }
+    )
+
+
+def plan(
+    model: str | ModelCard,
+    hardware: str | HardwareCard,
+    workload: Workload,
+    *,
+    ftl_s: float,
+    ttl_s: float,
+    gpus: int | None = None,
+    exact_gpus: int | None = None,
+    fixed_ratio: float | None = None,
+    objective: str = "gpu",
+    ttl_metric: str = "mean",
+    tolerance: float = 0.03,
+    prefill_hardware: str | HardwareCard | None = None,
+    space: Space | None = None,
+    precision: str | Precision | None = None,
+    engine: str | EngineCard = "ideal",
+    options: Options | None = None,
+    tell=lambda _: None,
+) -> Plan:
+    """What to deploy under the latency targets: pools, counts, against co-located, and why.
+
+    At most `gpus` or exactly `exact_gpus` GPUs; neither means no cap. See `jaxsim.space.plan`.
+    """
+    setup = setup_of(model, hardware, precision, engine, options)
+    first = (
+        setup_of(setup.model, prefill_hardware, precision, engine, options)
+        if prefill_hardware is not None
+        else None
+    )
+    question = Question(
+        workload=workload,
+        ftl_s=ftl_s,
+        ttl_s=ttl_s,
+        max_gpus=gpus,
+        exact_gpus=exact_gpus,
+        fixed_ratio=fixed_ratio,
+        objective=objective,
+        ttl_metric=ttl_metric,
+        tolerance=tolerance,
+    )
+    return plan_of(setup, question, space, first, tell)
