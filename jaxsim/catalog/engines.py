@@ -34,9 +34,8 @@ def load_engine(name: str) -> EngineCard:
     if not path.is_file():
         path = Path(name)
         if path.suffix != ".toml":
-            raise unknown_name(
-                "engine", name, list_engines(), f"Known: {', '.join(list_engines())}; or give a TOML file."
-            )
+            hint = f"Known: {', '.join(list_engines())}; or give a TOML file."
+            raise unknown_name("engine", name, list_engines(), hint)
     file = DataFile(path)
     title = file.root.plain("title")
     values = file.root.table("values")

@@ -68,7 +68,7 @@ def setup_of(
     engine: str | EngineCard = "ideal",
     options: Options | None = None,
 ) -> Setup:
-    """The set-up of a model on hardware: names are looked up, what is not given gets its default."""
+    """The set-up of a model on hardware: names looked up, what is not given by default."""
     card = load_model(model) if isinstance(model, str) else model
     chip = load_hardware(hardware) if isinstance(hardware, str) else hardware
     if isinstance(precision, Precision):

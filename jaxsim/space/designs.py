@@ -12,7 +12,8 @@ from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.phases.colocated import colocated
 from jaxsim.point.phases.decode import decode
 from jaxsim.point.phases.prefill import prefill
-from jaxsim.space.axes import Space, Values, axes_of
+from jaxsim.space.axes import LEAF, Space, Values, axes_of, designs_in
+from jaxsim.space.interpret import interpreted
 from jaxsim.space.sweep import natural
 
 PHASES: dict[str, Callable[[Scenario], Any]] = {
@@ -20,6 +21,9 @@ PHASES: dict[str, Callable[[Scenario], Any]] = {
     "decode": decode,
     "colocated": colocated,
 }
+
+# Compiling takes seconds whatever the grid; below this many points NumPy has answered by then.
+INTERPRETED_POINTS = 4_000_000
 
 # Records whose fields need no prefix: their names are unique as they are.
 _PREFIXED = {"ifb", "piggybacked"}
@@ -72,8 +76,6 @@ def name_of(path) -> str:
 def _compiled(phase: str, names: tuple[str, ...], lengths: tuple[int, ...]):
     """The phase's function on natural dims, compiled once for a structure and set of lengths."""
     del lengths  # part of the key: jit would retrace on new shapes without saying so
-    from jaxsim.space.axes import LEAF
-
     dims_seen: dict[Any, Any] = {}
 
     def run(scenario, values):
@@ -88,14 +90,17 @@ def _compiled(phase: str, names: tuple[str, ...], lengths: tuple[int, ...]):
 def evaluate_phase(
     phase: str, scenario: Scenario, space: Space, isl: Values, osl: Values
 ) -> Designs:
-    """Every design of one phase, on natural dims, evaluated in one compiled program."""
+    """Every design of one phase, on natural dims; compiled where the grid is worth it."""
     axes = axes_of(space, phase, isl, osl)
     names = tuple(name for name, _, _ in axes)
     values = tuple(v for _, _, v in axes)
     point = jax.tree.map(lambda leaf: np.asarray(leaf, dtype=np.float32), scenario)
-    run, dims_seen = _compiled(phase, names, tuple(len(v) for v in values))
-    outputs = jax.tree.map(np.asarray, run(point, values))
-    dims = dims_seen[jax.tree.structure(point)]
+    if designs_in(space, phase) * len(isl) * len(osl) <= INTERPRETED_POINTS:
+        outputs, dims = interpreted(PHASES[phase], point, axes)
+    else:
+        run, dims_seen = _compiled(phase, names, tuple(len(v) for v in values))
+        outputs = jax.tree.map(np.asarray, run(point, values))
+        dims = dims_seen[jax.tree.structure(point)]
     flat, _ = jax.tree_util.tree_flatten_with_path(outputs)
     flat_dims = jax.tree.leaves(dims, is_leaf=lambda x: isinstance(x, tuple))
     named = {

@@ -1,4 +1,4 @@
-"""What can be asked from Python?  The public verbs, on names or records, giving labelled results."""
+"""What can be asked from Python?  The public verbs, on names or records, with labelled results."""
 
 from typing import Any
 
@@ -68,7 +68,7 @@ def estimate(
             raise InputError(f"{name} = {value}: a whole number of at least 1 is needed")
     setup = setup_of(model, hardware, precision, engine, options)
     if ep > 1 and not setup.model.is_moe:
-        raise InputError(f"ep = {ep}: {setup.model.name} is dense, it has no experts; leave ep at 1")
+        raise InputError(f"ep = {ep}: {setup.model.name} is dense, without experts; leave ep at 1")
     design = Deployment(**{name: float(value) for name, value in sizes.items()})
     return explain(setup.scenario(workload, design), phase)
 
@@ -122,7 +122,8 @@ def frontier(
     """
     missing = {"prefill", "decode", "colocated"} - set(tree.children)
     if missing:
-        raise InputError(f"the tree lacks /{', /'.join(sorted(missing))}; evaluate all phases first")
+        lacking = ", /".join(sorted(missing))
+        raise InputError(f"the tree lacks /{lacking}; evaluate all phases first")
     phases = {name: designs_of(tree[name].to_dataset()) for name in tree.children}
     osl = float(phases["decode"].axes["osl"][0])
     first = prefill_candidates(phases["prefill"])

@@ -32,7 +32,8 @@ def phase_dataset(designs: Designs, inputs: Mapping[str, Any]) -> xr.Dataset:
     Designs that break a rule keep their numbers; `valid` and the rules say which they are.
     """
     coordinates = {
-        name: xr.Variable((name,), values, attributes(name)) for name, values in designs.axes.items()
+        name: xr.Variable((name,), values, attributes(name))
+        for name, values in designs.axes.items()
     }
     variables = {
         name: xr.Variable(dims, array, attributes(name))
@@ -50,10 +51,10 @@ def tree_of(phases: Mapping[str, Designs], inputs: Mapping[str, Any]) -> xr.Data
 
 
 def designs_of(dataset: xr.Dataset) -> Designs:
-    """The phase that a Dataset came from, or a selection of it: an axis selected away has one value."""
+    """The phase behind a Dataset, or a selection of it: an axis selected away has one value."""
     phase = dataset.attrs.get("phase")
     if phase is None:
-        raise ValueError("the dataset has no attribute 'phase'; give a node of jaxsim.evaluate's tree")
+        raise ValueError("the dataset lacks 'phase' in attrs; give a node of evaluate's tree")
     axes = {}
     for name in ("isl", "osl", "tp", "ep", "pp", "chunk", "batch"):
         if name in dataset.coords:
@@ -66,7 +67,7 @@ def designs_of(dataset: xr.Dataset) -> Designs:
 
 
 def frontier_dataset(plan: Plan) -> xr.Dataset:
-    """The frontiers of a plan: variables on (`curve`, `point`), padded with NaN past a curve's end."""
+    """The frontiers of a plan: variables on (`curve`, `point`), NaN past a curve's end."""
     longest = max((len(curve.ttl_s) for curve in plan.curves), default=0)
 
     def padded(values) -> np.ndarray:
@@ -96,7 +97,7 @@ def frontier_dataset(plan: Plan) -> xr.Dataset:
         variables[f"output_tokens_per_s_per_gpu_{bound}"] = (("curve", "point"), stacked, described)
     columns = sorted({name for curve in plan.curves for name in curve.designs})
     for column in columns:
-        rows = [curve.designs.get(column, np.full(len(curve.ttl_s), np.nan)) for curve in plan.curves]
+        rows = [curve.designs.get(column, ()) for curve in plan.curves]
         variables[column] = (
             ("curve", "point"),
             np.stack([padded(row) for row in rows]),
