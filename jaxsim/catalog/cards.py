@@ -1,0 +1,87 @@
+"""What does the catalogue say about a model or an accelerator, besides the numbers?
+
+Names, origins and what ships with what live on cards, so that the records inside can be stacked.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from jaxsim.catalog._datum import Datum
+from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.hardware import Hardware
+from jaxsim.catalog.model import MLA, Model, SparseMLA
+from jaxsim.catalog.precision import ACTIVATION_FORMAT, Format, Precision
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A model: its record, and how its checkpoint ships.
+
+    `fp8_format` is how an FP8 release of the model scales its weights. `precision` is the
+    checkpoint's own. `provenance` has a datum for every number, by its key in the data file.
+    `note` says what the record leaves out or approximates.
+    """
+
+    name: str
+    model: Model
+    precision: Precision
+    max_context_tokens: float
+    mtp_layers: float = 0.0
+    hf_id: str = ""
+    fp8_format: Format = "fp8"
+    aliases: tuple[str, ...] = ()
+    note: str = ""
+    provenance: Mapping[str, Datum] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_latent(self) -> bool:
+        """Whether any layer keeps a latent cache."""
+        return any(isinstance(group.attention, MLA | SparseMLA) for group in self.model.groups)
+
+    @property
+    def is_moe(self) -> bool:
+        """Whether any layer has routed experts."""
+        return any(hasattr(group.ffn, "experts") for group in self.model.groups)
+
+
+@dataclass(frozen=True)
+class HardwareCard:
+    """An accelerator system: its record, and what its makers and sellers call it.
+
+    `arithmetic` lists the operand types it has units for; others run at the rate of the next wider
+    one. `calibration` names the file of kernel fits to use. `alternatives` are sourced values that
+    the record does not use, such as other prices or capacities that a source disagrees on.
+    """
+
+    name: str
+    hardware: Hardware
+    vendor: str
+    full_name: str
+    calibration: str
+    gpus_per_node: float
+    arithmetic: tuple[str, ...] = ("bf16",)
+    aliases: tuple[str, ...] = ()
+    note: str = ""
+    alternatives: Mapping[str, Datum] = field(default_factory=dict, repr=False)
+    provenance: Mapping[str, Datum] = field(default_factory=dict, repr=False)
+
+
+def with_domain(card: HardwareCard, gpus: float) -> HardwareCard:
+    """The same hardware with `gpus` accelerators in a scale-up domain, for studies of its size."""
+    if not (math.isfinite(gpus) and gpus >= 1):
+        raise InputError(f"A scale-up domain of {gpus} GPUs is impossible; give 1 or more.")
+    hardware = dataclasses.replace(card.hardware, domain_gpus=float(gpus))
+    return dataclasses.replace(card, hardware=hardware)
+
+
+def emulated_classes(precision: Precision, card: HardwareCard) -> list[str]:
+    """The classes of tensor whose arithmetic type the hardware lacks, so that it runs wider."""
+    width = {"nvfp4": "fp4", "mxfp4": "fp4", "fp8": "fp8", "fp8_block": "fp8"}
+    needs = {
+        name: width.get(ACTIVATION_FORMAT[getattr(precision, name)], "bf16")
+        for name in ("attention", "ffn", "experts", "head")
+    }
+    needs["attention_math"] = precision.attention_math
+    return [name for name, type_ in needs.items() if type_ not in card.arithmetic]

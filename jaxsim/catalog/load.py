@@ -1,0 +1,186 @@
+"""What numbers does the catalogue have for a name?
+
+Only the file that is asked for is read. A file is data: nothing in it is executed.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, get_args
+
+from jaxsim.catalog import names
+from jaxsim.catalog._datum import DataFile, Table
+from jaxsim.catalog.cards import HardwareCard, ModelCard, with_domain
+from jaxsim.catalog.config_json import read_config
+from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.hardware import Chip, Fabric, Hardware, PeakFlop
+from jaxsim.catalog.model import GQA, MLA, DenseFFN, LayerGroup, Model, MoEFFN, SparseMLA
+from jaxsim.catalog.names import list_hardware, list_models, list_precisions
+from jaxsim.catalog.precision import Format, Precision
+from jaxsim.catalog.precisions import load_precision, override_precision, read_precision
+
+__all__ = [
+    "list_hardware",
+    "list_models",
+    "list_precisions",
+    "load_hardware",
+    "load_model",
+    "load_precision",
+    "override_precision",
+    "with_domain",
+]
+
+# A kind of layer that has no entry here cannot be written in a data file; a test finds it.
+ATTENTION = {kind.__name__: kind for kind in (GQA, MLA, SparseMLA)}
+FFN = {kind.__name__: kind for kind in (DenseFFN, MoEFFN)}
+_NESTED = {"latent": MLA, "chip": Chip, "peak": PeakFlop, "scaleup": Fabric, "scaleout": Fabric}
+_MAY_BE_ZERO = {"bias_params", "shared_intermediate", "tied", "latency_s"}
+_MAY_BE_INFINITE = {"window_tokens"}
+_WIDER = (("fp8_flop_per_s", "bf16_flop_per_s"), ("fp4_flop_per_s", "fp8_flop_per_s"))
+
+
+def _record(kind: type, table: Table) -> Any:
+    """A record, every number of it read from the key of its name."""
+    values = {}
+    for item in dataclasses.fields(kind):
+        if item.name in _NESTED:
+            values[item.name] = _record(_NESTED[item.name], table.table(item.name))
+        else:
+            zero, infinite = item.name in _MAY_BE_ZERO, item.name in _MAY_BE_INFINITE
+            values[item.name] = table.number(item.name, zero, infinite)
+    return kind(**values)
+
+
+# ---- models --------------------------------------------------------------------------------------
+
+
+def load_model(name_or_path: str | Path) -> ModelCard:
+    """The card of a model of the catalogue, or of a Hugging Face config.json or its folder.
+
+    A name is taken as people write it: with or without publisher, tuning, release date or number
+    format. A format in the name (`nvidia/DeepSeek-R1-FP4`) chooses the card's precision.
+    """
+    path = Path(name_or_path).expanduser()
+    if path.is_file() or (path.is_dir() and (path / "config.json").exists()):
+        return read_model_file(path) if path.suffix == ".toml" else read_config(path)
+    if path.suffix in (".json", ".toml"):
+        raise InputError(f"{path}: no such file. Give a config.json, its folder, or a model name.")
+    name, preset = names.resolve_model(str(name_or_path))
+    card = read_model_file(names.DATA / "models" / f"{name}.toml")
+    if preset is not None:
+        card = dataclasses.replace(card, precision=load_precision(preset, card))
+    return card
+
+
+def read_model_file(path: Path) -> ModelCard:
+    """The card that a model's TOML file describes."""
+    file = DataFile(path)
+    root = file.root
+    head = root.table("model")
+    attentions = _layers_of(root, "attention", ATTENTION)
+    ffns = _layers_of(root, "ffn", FFN)
+    groups = []
+    for row in root.tables("groups"):
+        attention = _named(row, "attention", attentions)
+        groups.append(LayerGroup(attention, _named(row, "ffn", ffns), row.number("layers")))
+    model = Model(
+        hidden=head.number("hidden"),
+        vocab=head.number("vocab"),
+        tied=head.number("tied", zero=True),
+        groups=tuple(groups),
+    )
+    formats = get_args(Format)
+    card = ModelCard(
+        name=path.stem,
+        model=model,
+        precision=read_precision(root.table("precision"), Precision()),
+        max_context_tokens=head.number("max_context_tokens"),
+        mtp_layers=head.number("mtp_layers", zero=True),
+        hf_id=root.plain("hf_id", ""),
+        fp8_format=head.choice("fp8_format", formats) if "fp8_format" in head else "fp8",
+        aliases=names.aliases("models", path.stem),
+        note=root.plain("note", ""),
+        provenance=file.provenance,
+    )
+    file.finish()
+    return card
+
+
+def _layers_of(root: Table, section: str, kinds: dict[str, type]) -> dict[str, Any]:
+    """The named attention or feed-forward networks of a model."""
+    found = {}
+    tables = root.table(section)
+    for name in tables.raw:
+        table = tables.table(name)
+        kind = table.plain("kind")
+        if kind not in kinds:
+            raise table.error("kind", f"is {kind!r}; allowed are {', '.join(kinds)}")
+        found[name] = _record(kinds[kind], table)
+        if isinstance(found[name], MoEFFN) and found[name].topk > found[name].experts:
+            raise table.error("topk", f"exceeds the {found[name].experts:.0f} experts")
+    return found
+
+
+def _named(row: Table, key: str, found: dict[str, Any]) -> Any:
+    name = row.plain(key)
+    if name not in found:
+        raise row.error(key, f"is {name!r}; the file has {', '.join(found)}")
+    return found[name]
+
+
+# ---- hardware ------------------------------------------------------------------------------------
+
+
+def load_hardware(name_or_path: str | Path) -> HardwareCard:
+    """The card of hardware of the catalogue, or of a TOML file that describes some."""
+    path = Path(name_or_path).expanduser()
+    if path.suffix == ".toml" or path.is_file():
+        return read_hardware_file(path)
+    return read_hardware_file(
+        names.DATA / "hardware" / f"{names.resolve_hardware(str(name_or_path))}.toml"
+    )
+
+
+def read_hardware_file(path: Path) -> HardwareCard:
+    """The card that a hardware TOML file describes.
+
+    A rate that the file leaves out is that of the next wider type (kind `derived`).
+    """
+    file = DataFile(path)
+    root = file.root
+    own = _fill_narrow_rates(root)
+    alternatives = {}
+    if "alternatives" in root:
+        table = root.table("alternatives")
+        for key in table.raw:
+            table.number(key)
+            alternatives[key] = file.provenance[table.key(key)]
+    card = HardwareCard(
+        name=path.stem,
+        hardware=_record(Hardware, root),
+        vendor=root.plain("vendor"),
+        full_name=root.plain("full_name"),
+        calibration=root.plain("calibration", path.stem),
+        gpus_per_node=root.number("gpus_per_node"),
+        arithmetic=own,
+        aliases=names.aliases("hardware", path.stem),
+        note=root.plain("note", ""),
+        alternatives=alternatives,
+        provenance=file.provenance,
+    )
+    file.finish()
+    return card
+
+
+def _fill_narrow_rates(root: Table) -> tuple[str, ...]:
+    """Give every missing rate that of the next wider type; the types that have their own."""
+    chip = root.raw.get("chip")
+    peak = chip.get("peak") if isinstance(chip, dict) else None
+    if not isinstance(peak, dict):
+        return ()
+    own = tuple(key.removesuffix("_flop_per_s") for key in peak)
+    for narrow, wide in _WIDER:
+        if narrow not in peak and wide in peak:
+            entry = peak[wide] if isinstance(peak[wide], dict) else {"value": peak[wide]}
+            note = f"no units for this type: runs at the rate of {wide}"
+            peak[narrow] = {**entry, "kind": "derived", "note": note}
+    return own

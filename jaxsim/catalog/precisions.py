@@ -1,0 +1,64 @@
+"""Which number formats do serving engines use for a model?
+
+Presets are data: each names a format for every class of tensor, with exceptions for latent
+attention, for mixture-of-experts models and for models whose FP8 release is block-scaled.
+"""
+
+import dataclasses
+from typing import get_args
+
+from jaxsim.catalog import names
+from jaxsim.catalog._datum import DataFile, Table
+from jaxsim.catalog.cards import ModelCard
+from jaxsim.catalog.errors import InputError, unknown_name
+from jaxsim.catalog.precision import Arithmetic, Format, Precision
+
+CLASSES = tuple(item.name for item in dataclasses.fields(Precision))
+
+
+def allowed_formats(name: str) -> tuple[str, ...]:
+    """What a class of tensor may be stored in, or computed in for `attention_math`."""
+    return get_args(Arithmetic) if name == "attention_math" else get_args(Format)
+
+
+def read_precision(table: Table, base: Precision) -> Precision:
+    """A precision whose classes are read from a table, and otherwise those of `base`."""
+    found = {name: table.choice(name, allowed_formats(name)) for name in CLASSES if name in table}
+    return dataclasses.replace(base, **found)
+
+
+def load_precision(name: str, card: ModelCard) -> Precision:
+    """The formats of a preset for a model; `checkpoint` is how the model ships.
+
+    A preset's own formats come first, then its exceptions in the order moe, block_scaled, latent,
+    each where it applies.
+    """
+    if name == "checkpoint":
+        return card.precision
+    file = DataFile(names.DATA / "precisions.toml")
+    presets = file.root.table("presets")
+    if name not in presets:
+        hint = f"Choose from {', '.join(names.list_precisions())}."
+        raise unknown_name("precision", name, ["checkpoint", *presets.raw], hint)
+    preset = presets.table(name)
+    precision = read_precision(preset.table("all"), Precision())
+    applies = {
+        "moe": card.is_moe,
+        "block_scaled": card.fp8_format == "fp8_block",
+        "latent": card.is_latent,
+    }
+    for condition, holds in applies.items():
+        if condition in preset and holds:
+            precision = read_precision(preset.table(condition), precision)
+    return precision
+
+
+def override_precision(precision: Precision, **classes: str) -> Precision:
+    """The same precision with some classes in another format, for instance `kv="fp8"`."""
+    for name, value in classes.items():
+        if name not in CLASSES:
+            raise unknown_name("class of tensor", name, CLASSES, f"Known: {', '.join(CLASSES)}.")
+        if value not in allowed_formats(name):
+            allowed = ", ".join(allowed_formats(name))
+            raise InputError(f"Precision of {name} is {value!r}; allowed are {allowed}.")
+    return dataclasses.replace(precision, **classes)
