@@ -1,0 +1,134 @@
+"""Which points are on the frontier?
+
+A point is on the frontier if no other is at least as good in both and better in one: `x` is
+minimised (a latency, a cost) and `y` maximised (a rate). Negate either for the other sense.
+"""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+# A table of this many buckets stays in a core's cache, so that one pass over all points is fast;
+# the second one resolves more finely than survivors lie apart.
+_BUCKETS = 1 << 14
+_FINE_BUCKETS = 1 << 20
+_SAMPLE = 1 << 15
+_SORT_AT_ONCE = 1 << 15
+
+
+def pareto_front(x, y, valid=None, *, duplicates: bool = True) -> np.ndarray:
+    """Positions of the frontier's points in the flattened arrays, in order of `x`.
+
+    Exact: of two equal points both are kept (the first only, without `duplicates`); infinities are
+    ordinary values; a NaN in either, or a false `valid`, excludes a point. Equal points come in
+    order of position.
+
+    A sample's frontier, tabulated over buckets of `x` that are monotone in it, discards nearly all
+    points in one pass; the survivors are sorted. Only points dominated by a real point in a lower
+    bucket are discarded, so nothing is lost, whatever the sample.
+    """
+    x, y, ok = _prepared(x, y, valid)
+    rows = np.arange(x.size) if x.size <= _SORT_AT_ONCE else _survivors(x, y, ok)
+    if rows.size == 0:
+        return rows
+    padded = _padded(rows)
+    kept, order = _sorted_front(x, y, ok, padded, rows.size, duplicates)
+    return np.asarray(order)[np.asarray(kept)].astype(np.int64)
+
+
+def pareto_mask(x, y, valid=None, *, duplicates: bool = True) -> np.ndarray:
+    """Whether each point is on the frontier, in the shape of the arrays; as `pareto_front`."""
+    shape = np.broadcast_shapes(np.shape(x), np.shape(y))
+    mask = np.zeros(int(np.prod(shape)), dtype=bool)
+    mask[pareto_front(x, y, valid, duplicates=duplicates)] = True
+    return mask.reshape(shape)
+
+
+def _prepared(x, y, valid):
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    ok = jnp.asarray(True if valid is None else valid)
+    shape = jnp.broadcast_shapes(x.shape, y.shape)
+    if ok.shape not in ((), shape):
+        raise ValueError(
+            f"valid has shape {ok.shape}, x and y together {shape}: give one flag for every point"
+        )
+    if not (jnp.issubdtype(x.dtype, jnp.floating) and jnp.issubdtype(y.dtype, jnp.floating)):
+        x, y = x.astype(jnp.result_type(float)), y.astype(jnp.result_type(float))
+    return tuple(jnp.broadcast_to(a, shape).reshape(-1) for a in (x, y, ok))
+
+
+def _padded(rows: np.ndarray) -> np.ndarray:
+    """Rows padded to a power of two, so that few lengths are ever compiled."""
+    length = 1 << max(int(rows.size - 1).bit_length(), 10)
+    return np.pad(rows, (0, length - rows.size)).astype(
+        np.int64 if rows.max() >= 2**31 else np.int32
+    )
+
+
+def _survivors(x, y, ok) -> np.ndarray:
+    """Rows that no point of a sample's frontier dominates from a lower bucket."""
+    stride = max(x.size // _SAMPLE, 1)
+    table = _table(x[::stride], y[::stride], ok[::stride], _BUCKETS)
+    rows = np.flatnonzero(np.asarray(_undominated(x, y, ok, *table)))
+    if rows.size > _SAMPLE:
+        some = _padded(rows)
+        x, y, ok = x[some], y[some], ok[some]
+        table = _table(x, y, ok, _FINE_BUCKETS)
+        rows = rows[np.asarray(_undominated(x, y, ok, *table))[: rows.size]]
+    return rows
+
+
+def monotone_key(x):
+    """An unsigned integer that orders like `x`: `x < z` if, not only if, its key is lower."""
+    bits = lax.bitcast_convert_type(x.astype(jnp.float32) + 0.0, jnp.uint32)
+    negative = bits >= jnp.uint32(1 << 31)
+    return jnp.where(negative, ~bits, bits | jnp.uint32(1 << 31))
+
+
+@partial(jax.jit, static_argnums=3)
+def _table(x, y, ok, buckets: int) -> tuple[Any, Any, Any]:
+    """Highest `y` of the points below each bucket of `x` (NaN: none), and where buckets begin."""
+    ok = ok & (x == x) & (y == y)
+    key = monotone_key(x)
+    top = jnp.uint32(0xFFFFFFFF)
+    low = jnp.min(jnp.where(ok, key, top))
+    high = jnp.max(jnp.where(ok, key, low))
+    bits = 32 - lax.clz(high - low).astype(jnp.int32)
+    shift = jnp.maximum(bits - (buckets.bit_length() - 1), 0).astype(jnp.uint32)
+    bucket = ((key - low) >> shift).astype(jnp.int32)
+    best = jnp.full(buckets, -jnp.inf, y.dtype).at[bucket].max(jnp.where(ok, y, -jnp.inf))
+    some = jnp.zeros(buckets, bool).at[bucket].max(ok)
+    below = jnp.concatenate([jnp.full(1, -jnp.inf, y.dtype), lax.cummax(best)[:-1]])
+    any_below = jnp.concatenate([jnp.zeros(1, bool), lax.cummax(some.astype(jnp.int32))[:-1] > 0])
+    return jnp.where(any_below, below, jnp.nan), low, shift
+
+
+@jax.jit
+def _undominated(x, y, ok, table, low, shift):
+    """Whether the table leaves each point standing."""
+    key = monotone_key(x)
+    # Below the sample nothing is known to dominate; above its last bucket, everything in it may.
+    distance = jnp.where(key < low, jnp.uint32(0), key - low) >> shift
+    bucket = jnp.minimum(distance, jnp.uint32(table.size - 1)).astype(jnp.int32)
+    beaten = y <= table.at[bucket].get(mode="promise_in_bounds")
+    return ok & (x == x) & (y == y) & ~beaten
+
+
+@jax.jit
+def _sorted_front(x, y, ok, rows, count, duplicates):
+    """Which of the sorted rows are on the frontier, and the rows in that order."""
+    x, y, ok = x[rows], y[rows], ok[rows]
+    ok = ok & (x == x) & (y == y) & (jnp.arange(rows.size) < count)
+    # Excluded rows sort last: `rank` is the first key.
+    rank, x, down, rows = lax.sort((~ok, x, -y, rows), num_keys=4)
+    y, ok = -down, ~rank
+    first = jnp.arange(rows.size) == 0
+    before = jnp.concatenate([jnp.full(1, -jnp.inf, y.dtype), lax.cummax(y)[:-1]])
+    better = first | (y > before)
+    repeat = ~first & (x == jnp.roll(x, 1)) & (y == jnp.roll(y, 1))
+    head = lax.cummax(jnp.where(repeat, 0, jnp.arange(rows.size)))
+    return ok & (better | (duplicates & repeat & better[head])), rows
