@@ -1,27 +1,26 @@
 """How many prefill instances of which shape feed how many decode instances of which shape?
 
 The optimum over all pairs of designs and all integer counts, with a proof. Each pool collapses to
-the fastest design of every shape (exact: see `match_collapse`); pairs are solved in the order of
+the fastest designs of every shape (exact: see `match_collapse`); pairs are solved in the order of
 their relaxed bounds until no bound left is above the best *other* pair found, so both the optimum
 and the runner-up are proved.
 """
+
+import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.point.matching import STUDY_TOLERANCE, simplest_fraction
 from jaxsim.space import match_stability as stability
-from jaxsim.space.match_collapse import Pairs, collapse, pairs_of, usable
-from jaxsim.space.match_exact import (
-    ROUNDING,
-    Limits,
-    best_counts,
-    relaxed_ratio,
-    upper_bound,
-    value_of,
-)
+from jaxsim.space.match_budget import Flat, Packed, Terms, approach, terms_of
+from jaxsim.space.match_collapse import Pairs, collapse, usable
+from jaxsim.space.match_exact import ROUNDING, relaxed_ratio, value_of
 from jaxsim.space.match_nearest import nothing, quickest
 from jaxsim.space.match_records import Certificate, Match, NoMatch, Option, Pool
+
+NEAR_FRAC = 0.01  # the certificate says how far rates may move before another plan wins by this
 
 _FIRST, _NEXT = 16, 256  # pairs solved together: at first, and after that
 
@@ -41,6 +40,7 @@ def match(
     ratio_tolerance: float = STUDY_TOLERANCE,
     prefill_instances: tuple[int, int | None] = (1, None),
     decode_instances: tuple[int, int | None] = (1, None),
+    domain_gpus: int | tuple[int, int] | None = None,
     tolerance: float = STUDY_TOLERANCE,
 ) -> Match | NoMatch:
     """The plan of most output tokens/s per GPU × weight under both targets, with its certificate.
@@ -49,252 +49,220 @@ def match(
     `exact_gpus` or `exact_cost` all of it is paid and what is left over idles (GPUs of two prices
     idle at the lower one). Without either, integers only approach the optimum of real counts: the
     smallest within `tolerance` are returned, and the gap says what they lose. `ratio` fixes
-    prefill GPUs / decode GPUs within `ratio_tolerance` (0: exactly).
+    prefill GPUs / decode GPUs within `ratio_tolerance` (0: exactly). With `domain_gpus`, confined
+    parts of instances do not straddle domains, and domains are paid whole; both pools may use one
+    domain unless each has its own size: (prefill, decode).
 
     Where nothing meets the targets, the nearest that can be met.
     """
-    problem = _Problem(prefill, decode, osl, tolerance, ratio_tolerance)
-    problem.limit(max_gpus, exact_gpus, max_cost, exact_cost)
-    problem.restrict(ratio, prefill_instances, decode_instances)
+    if not osl > 1:
+        raise InputError(f"osl is {osl}; decode produces osl - 1 tokens, so it must exceed 1.")
+    if not 0 < tolerance < 1:
+        raise InputError(f"tolerance is {tolerance}; it must lie strictly between 0 and 1.")
+    caps = {
+        "max_gpus": max_gpus,
+        "exact_gpus": exact_gpus,
+        "max_cost": max_cost,
+        "exact_cost": exact_cost,
+    }
+    terms = terms_of(
+        prefill, decode, caps, ratio, ratio_tolerance, prefill_instances, decode_instances
+    )
+    budget: Flat | Packed = Flat(prefill, decode, terms)
+    if domain_gpus is not None:
+        shared = not isinstance(domain_gpus, tuple)
+        sizes = (domain_gpus, domain_gpus) if shared else domain_gpus
+        if min(sizes) < 1:
+            raise InputError(f"domain_gpus is {domain_gpus}; a domain has at least one GPU.")
+        budget = Packed(budget, (int(sizes[0]), int(sizes[1])), shared)
+    problem = _Problem(prefill, decode, osl - 1, budget, terms, tolerance)
     return problem.solve(ftl_s, ttl_s)
 
 
+@dataclass(frozen=True)
+class _Solved:
+    """Pairs with their best counts and values; which is best, and which the runner-up."""
+
+    pairs: Pairs
+    n: np.ndarray
+    m: np.ndarray
+    value: np.ndarray
+    best: int
+    runner: int | None
+
+
+@dataclass(frozen=True)
 class _Problem:
-    """One matching problem, checked."""
+    """One matching problem."""
 
-    def __init__(self, prefill, decode, osl, tolerance, ratio_tolerance):
-        if not osl > 1:
-            raise InputError(f"osl is {osl}; decode produces osl - 1 tokens, so it must exceed 1.")
-        self.prefill, self.decode, self.tokens = prefill, decode, osl - 1
-        self.tolerance, self.ratio_tolerance = tolerance, ratio_tolerance
+    prefill: Pool
+    decode: Pool
+    tokens: float
+    budget: Flat | Packed
+    terms: Terms
+    tolerance: float
 
-    def limit(self, max_gpus, exact_gpus, max_cost, exact_cost):
-        """Take the cap: which resource it counts, and what of it is paid whatever runs."""
-        names = ("max_gpus", "exact_gpus", "max_cost", "exact_cost")
-        given = [
-            (name, value)
-            for name, value in zip(names, (max_gpus, exact_gpus, max_cost, exact_cost), strict=True)
-            if value is not None
-        ]
-        if len(given) > 1:
-            raise InputError(f"{' and '.join(n for n, _ in given)} were given; give one of them.")
-        name, self.cap = given[0] if given else ("", np.inf)
-        if not self.cap > 0:
-            raise InputError(f"{name} is {self.cap}; it must be positive.")
-        self.by_cost = name.endswith("cost")
-        self.fixed, self.free_weight = 0.0, 0.0
-        if name == "exact_gpus":
-            weights = (
-                self.prefill.weight.min(initial=np.inf),
-                self.decode.weight.min(initial=np.inf),
-            )
-            self.free_weight = float(min(weights)) if min(weights) < np.inf else 1.0
-            self.fixed = self.cap * self.free_weight
-        self.whole_cost = name == "exact_cost"
-        if self.whole_cost:
-            self.fixed = self.cap
-
-    def restrict(self, ratio, prefill_instances, decode_instances):
-        """Take the limits on counts and on their ratio."""
-        ranges = []
-        for name, (least, most) in (
-            ("prefill_instances", prefill_instances),
-            ("decode_instances", decode_instances),
-        ):
-            most = np.inf if most is None else most
-            if not 1 <= least <= most:
-                raise InputError(f"{name} is ({least}, {most}); needs 1 <= least <= most.")
-            ranges.append((least, most))
-        cone = (0.0, np.inf)
-        if ratio is not None:
-            if not 0 < ratio < np.inf:
-                raise InputError(f"ratio is {ratio}; prefill GPUs / decode GPUs must be positive.")
-            if not 0 <= self.ratio_tolerance < 1:
-                raise InputError(f"ratio_tolerance is {self.ratio_tolerance}; needs 0 <= t < 1.")
-            cone = (ratio * (1 - self.ratio_tolerance), ratio * (1 + self.ratio_tolerance))
-        self.ratio = ratio
-        self.limits = Limits(self.cap, self.fixed, ranges[0], ranges[1], cone)
-        self.bounded = np.isfinite(self.cap) or any(np.isfinite(most) for _, most in ranges)
-
-    def pairs(self, i, j) -> Pairs:
-        """All pairs of these candidates."""
-        pairs = pairs_of(
-            self.prefill, self.decode, i, j, by_cost=self.by_cost, free_weight=self.free_weight
-        )
-        if self.whole_cost:
-            zero = np.zeros(len(pairs))
-            pairs = Pairs(*(getattr(pairs, f) for f in "ijrsghuv"), zero, zero)
-        return pairs
-
-    def counts(self, pairs: Pairs):
-        """n, m and value of each pair."""
-        if self.bounded:
-            return best_counts(pairs, self.limits)
-        return self._rounded(pairs)
-
-    def _rounded(self, pairs: Pairs):
-        """Smallest counts near the best real ratio, repeated until there are enough of each."""
-        x = relaxed_ratio(pairs, self.limits)
-        scale = pairs.h / pairs.g
-        slack = self.tolerance + ROUNDING
-        low = np.maximum(x * (1 - slack), self.limits.ratio[0] * scale * (1 - ROUNDING))
-        high = np.minimum(x * (1 + slack), self.limits.ratio[1] * scale * (1 + ROUNDING))
-        n, m = (a.astype(float) for a in simplest_fraction(low, high))
-        least_n, least_m = self.limits.prefill_instances[0], self.limits.decode_instances[0]
-        times = np.ceil(np.maximum(least_n / n, least_m / m))
-        n, m = n * times, m * times
-        return n, m, value_of(pairs, n, m)
-
-    def solve(self, ftl_s, ttl_s) -> Match | NoMatch:
+    def solve(self, ftl_s: float, ttl_s: float) -> Match | NoMatch:
         """The answer."""
-        all_i, all_j = usable(self.prefill, ftl_s), usable(self.decode, ttl_s)
-        pairs = self.pairs(collapse(self.prefill, all_i), collapse(self.decode, all_j))
-        bound = upper_bound(pairs, self.limits) if len(pairs) else np.zeros(0)
+        i, j = usable(self.prefill, ftl_s), usable(self.decode, ttl_s)
+        considered = len(i) * len(j)
+        (i, first_p), (j, first_d) = collapse(self.prefill, i), collapse(self.decode, j)
+        pairs = self.budget.pairs(i, j)
+        if not len(pairs):
+            return self.nothing(ftl_s, ttl_s)
+        bound = self.budget.bound(pairs)
+        if not self.terms.capped and isinstance(self.budget, Flat):
+            return self.rounded(pairs, bound, considered)
+        budget, supremum = self.budget, None
+        if not self.terms.capped:
+            assert isinstance(budget, Packed)
+            supremum = float(bound.max())
+            budget = approach(budget, pairs.take(int(bound.argmax())), supremum, self.tolerance)
+        solved, count = self.search(budget, pairs, bound)
+        if solved is None:
+            return self.nothing(ftl_s, ttl_s)
+        fastest = budget.pairs(i[first_p], j[first_d])
+        pair = solved.pairs.take(solved.best)
+        n, m = solved.n[solved.best], solved.m[solved.best]
+        cost = budget.bill(pair, n, m).cost
+        ours = float(n * pair.r / cost), float(m * pair.s / cost)
+        shares = [ours, (ours[0] * (1.0 + NEAR_FRAC), ours[1] * (1.0 + NEAR_FRAC))]
+        rivals = budget.rivals(fastest, shares)
+        ranges = [stability.rate_ranges(*pair) for pair in zip(shares, rivals, strict=True)]
+        if supremum is None:
+            return self.answer(budget, solved, None, ranges, (considered, count), "exact")
+        return self.answer(budget, solved, supremum, ranges, (considered, count), "exact, packed")
+
+    def search(self, budget, pairs: Pairs, bound: np.ndarray) -> tuple[_Solved | None, int]:
+        """Branch and bound over pairs; how many were solved."""
         order = np.argsort(-bound, kind="stable")
-        n, m, value = (np.full(len(pairs), np.nan) for _ in range(3))
+        n, m, value = (np.zeros(len(pairs)) for _ in range(3))
+        first, following = (_FIRST, _NEXT) if isinstance(budget, Flat) else (2, 1)
         solved, threshold = 0, 0.0
-        if not self.bounded:  # the real optimum names the designs; its bound is the whole answer
-            return self._unbounded(pairs, bound, ftl_s, ttl_s, len(all_i) * len(all_j))
         while solved < len(order) and bound[order[solved]] >= threshold * (1 - ROUNDING):
-            block = order[solved : solved + (_NEXT if solved else _FIRST)]
-            n[block], m[block], value[block] = self.counts(pairs.take(block))
+            block = order[solved : solved + (following if solved else first)]
+            n[block], m[block], value[block] = budget.counts(pairs.take(block))
             solved += len(block)
             if solved > 1:
                 threshold = np.partition(value[order[:solved]], -2)[-2]
-        done = order[:solved]
-        done = done[value[done] > 0]
-        if not done.size:
-            return self._nothing(ftl_s, ttl_s)
-        ranked = self._ranked(pairs.take(done), n[done], m[done], value[done])
-        best = done[ranked[0]]
-        ours = self._shares(pairs.take(best), n[best], m[best])
-        fastest = self.pairs(collapse(self.prefill, all_i, 1), collapse(self.decode, all_j, 1))
-        ranges = stability.rate_ranges(ours, *stability.rivals(fastest, self.limits, ours))
-        return self._answer(
-            pairs,
-            n,
-            m,
-            value,
-            best,
-            done[ranked[1]] if len(ranked) > 1 else None,
-            value[best],
-            ranges,
-            (len(all_i) * len(all_j), solved),
-            "exact",
-        )
+        found = np.sort(order[:solved][value[order[:solved]] > 0])
+        if not found.size:
+            return None, solved
+        ranked = self.ranked(pairs.take(found), n[found], m[found], value[found])
+        return _Solved(pairs, n, m, value, int(found[ranked[0]]), _second(found[ranked])), solved
 
-    def _unbounded(self, pairs, bound, ftl_s, ttl_s, considered):
-        if not len(pairs):
-            return self._nothing(ftl_s, ttl_s)
+    def rounded(self, pairs: Pairs, bound: np.ndarray, considered: int) -> Match:
+        """No cap: real counts name the designs, and the smallest integers near them serve."""
         ones = np.ones(len(pairs))
-        ranked = self._ranked(pairs, ones, ones, bound)
-        best = ranked[0]
-        n, m, value = self._rounded(pairs)
-        x = float(pairs.s[best] / pairs.r[best])
-        divisor = np.gcd(int(n[best]), int(m[best]))
-        low, high = (0.0, np.inf)
-        if self.ratio is None:
-            low, high = stability.counts_range(
-                x, int(n[best] // divisor), int(m[best] // divisor), self.tolerance
-            )
+        ranked = self.ranked(pairs, ones, ones, bound)
+        best = int(ranked[0])
+        n, m = self.small_counts(pairs)
+        value = bound.copy()
+        value[best] = value_of(pairs, n, m)[best]
+        solved = _Solved(pairs, n, m, value, best, _second(ranked))
+        ratio = float(pairs.s[best] / pairs.r[best])
+        low, high = 0.0, np.inf
+        if self.terms.limits.ratio == (0.0, np.inf):
+            common = math.gcd(int(n[best]), int(m[best]))
+            counts = int(n[best]) // common, int(m[best]) // common
+            low, high = stability.counts_range(ratio, *counts, self.tolerance)
         inverse = (1 / high if high < np.inf else 0.0, 1 / low if low > 0 else np.inf)
-        runner = ranked[1] if len(ranked) > 1 else None
-        return self._answer(
-            pairs,
-            n,
-            m,
-            np.where(np.arange(len(pairs)) == best, value, bound),
-            best,
-            runner,
-            bound[best],
-            (inverse, (low, high)),
-            (considered, len(pairs)),
-            "rounded",
-        )
+        ranges = [(inverse, (low, high))] * 2
+        counted = (considered, len(pairs))
+        return self.answer(self.budget, solved, float(bound[best]), ranges, counted, "rounded")
 
-    def _shares(self, pair, n, m):
-        cost = self.fixed + n * pair.a + m * pair.b
-        return float(n * pair.r / cost), float(m * pair.s / cost)
+    def small_counts(self, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
+        """Smallest counts near the best real ratio, repeated until there are enough of each."""
+        limits = self.terms.limits
+        ratio, scale, slack = relaxed_ratio(pairs, limits), pairs.h / pairs.g, self.tolerance
+        low = np.maximum(ratio * (1 - slack), limits.ratio[0] * scale) * (1 - ROUNDING)
+        high = np.minimum(ratio * (1 + slack), limits.ratio[1] * scale) * (1 + ROUNDING)
+        n, m = (a.astype(float) for a in simplest_fraction(low, high))
+        least = limits.prefill_instances[0], limits.decode_instances[0]
+        times = np.ceil(np.maximum(least[0] / n, least[1] / m))
+        return n * times, m * times
 
-    def _ranked(self, pairs: Pairs, n, m, value) -> np.ndarray:
+    def ranked(self, pairs: Pairs, n, m, value) -> np.ndarray:
         """Best two pairs first: by value; among equals fewest GPUs, then latency, then order."""
         left, ranked = np.arange(len(pairs)), []
         while left.size and len(ranked) < 2:
             tied = left[value[left] >= value[left].max() * (1 - ROUNDING)]
             p = pairs.take(tied)
-            keys = (
-                p.j,
-                p.i,
-                self.decode.latency_s[p.j],
-                self.prefill.latency_s[p.i],
-                m[tied],
-                n[tied],
-                n[tied] * p.g + m[tied] * p.h,
-            )
-            first = tied[np.lexsort(keys)[0]]
+            latency = self.prefill.latency_s[p.i], self.decode.latency_s[p.j]
+            gpus = n[tied] * p.g + m[tied] * p.h
+            first = tied[np.lexsort((p.j, p.i, *latency[::-1], m[tied], n[tied], gpus))[0]]
             ranked.append(first)
             left = left[left != first]
         return np.array(ranked)
 
-    def _answer(self, pairs, n, m, value, best, runner, bound, ranges, counted, method) -> Match:
-        pair, count_p, count_d = pairs.take(best), int(n[best]), int(m[best])
-        i, j = int(pair.i), int(pair.j)
-        requests = min(count_p * float(pair.r), count_d * float(pair.s))
-        gpus = float(count_p * pair.g + count_d * pair.h)
-        cost = float(self.fixed + count_p * pair.a + count_d * pair.b)
-        best_value = requests * self.tokens / cost
-        options = None
-        if runner is not None:
-            other = pairs.take(runner)
-            options = Option(
-                float(value[runner] * self.tokens),
-                int(other.i),
-                int(other.j),
-                int(n[runner]),
-                int(m[runner]),
-            )
-        limit = float(bound * self.tokens)
-        used = float(count_p * pair.u + count_d * pair.v)
-        weight = max(self.free_weight, 0.0)
-        paid = cost / weight if weight else (gpus if not self.whole_cost else self.cap)
-        clear = (
-            self.prefill.weight_of(i) * pair.g / pair.r + self.decode.weight_of(j) * pair.h / pair.s
-        )
+    def answer(self, budget, solved: _Solved, supremum, ranges, counted, method) -> Match:
+        """The plan and its certificate; `supremum` bounds it where it is not the optimum."""
+        pair = solved.pairs.take(solved.best)
+        n, m = int(solved.n[solved.best]), int(solved.m[solved.best])
+        i, j, r, s = int(pair.i), int(pair.j), float(pair.r), float(pair.s)
+        bill = budget.bill(pair, n, m)
+        gpus, tokens_per_s = float(n * pair.g + m * pair.h), min(n * r, m * s) * self.tokens
+        value = tokens_per_s / bill.cost
+        bound = value if supremum is None else max(value, supremum * self.tokens)
+        costs = self.prefill.weight_of(i) * pair.g, self.decode.weight_of(j) * pair.h
         certificate = Certificate(
-            upper_bound=max(limit, best_value),
-            gap=max(0.0, 1.0 - best_value / limit) if method != "exact" else 0.0,
-            runner_up=options,
-            margin=1.0 - options.value / limit if options else 1.0,
-            prefill_rate_range=ranges[0],
-            decode_rate_range=ranges[1],
+            upper_bound=bound,
+            gap=1.0 - value / bound,
+            runner_up=self.option(solved),
+            margin=self.margin(solved, supremum),
+            prefill_rate_range=ranges[0][0],
+            decode_rate_range=ranges[0][1],
+            near_prefill_rate_range=ranges[1][0],
+            near_decode_rate_range=ranges[1][1],
             pairs_considered=counted[0],
             pairs_solved=counted[1],
             method=method,
         )
+        whole = self.terms.whole or self.terms.limits.cap == np.inf or isinstance(budget, Packed)
         return Match(
-            i,
-            j,
-            count_p,
-            count_d,
-            requests,
-            requests * self.tokens,
-            gpus,
-            paid,
-            requests * self.tokens / paid,
-            best_value,
-            float(self.tokens / clear),
-            float(count_p * pair.g / (count_d * pair.h)),
-            float(self.prefill.latency_s[i]),
-            float(self.decode.latency_s[j]),
-            int(self.cap // used) if np.isfinite(self.cap) and not self.fixed else 1,
-            certificate,
+            prefill_index=i,
+            decode_index=j,
+            prefill_instances=n,
+            decode_instances=m,
+            requests_per_s=min(n * r, m * s),
+            output_tokens_per_s=tokens_per_s,
+            gpus=gpus,
+            paid_gpus=bill.gpus,
+            output_tokens_per_s_per_gpu=tokens_per_s / bill.gpus,
+            value=value,
+            relaxed_value=float(self.tokens / (costs[0] / r + costs[1] / s)),
+            ctx_gen_ratio=float(n * pair.g / (m * pair.h)),
+            ftl_s=float(self.prefill.latency_s[i]),
+            ttl_s=float(self.decode.latency_s[j]),
+            copies=1 if whole else int(self.terms.limits.cap / (n * pair.u + m * pair.v)),
+            certificate=certificate,
+            domains=bill.domains,
         )
 
-    def _nothing(self, ftl_s, ttl_s) -> NoMatch:
+    def option(self, solved: _Solved) -> Option | None:
+        """The runner-up as users see it."""
+        if solved.runner is None:
+            return None
+        k, p = solved.runner, solved.pairs.take(solved.runner)
+        value = float(solved.value[k] * self.tokens)
+        return Option(value, int(p.i), int(p.j), int(solved.n[k]), int(solved.m[k]))
+
+    def margin(self, solved: _Solved, supremum) -> float:
+        """How much worse the runner-up is, as a part of our value (of bounds, without a cap)."""
+        if solved.runner is None:
+            return 1.0
+        flat = supremum is not None and isinstance(self.budget, Flat)
+        ours = supremum if flat else solved.value[solved.best]
+        return float(1.0 - solved.value[solved.runner] / ours)
+
+    def nothing(self, ftl_s: float, ttl_s: float) -> NoMatch:
         """Why nothing fits, and the nearest targets that something does."""
-        i, j = quickest(self.prefill), quickest(self.decode)
-        pairs = self.pairs(i, j)
-        value = self.counts(pairs)[2] if len(pairs) else np.zeros(0)
-        pairs = pairs.take(value > 0)
+        pairs = self.budget.pairs(quickest(self.prefill), quickest(self.decode))
+        if self.terms.capped and len(pairs):
+            pairs = pairs.take(self.budget.counts(pairs)[2] > 0)
         ftl, ttl = self.prefill.latency_s[pairs.i], self.decode.latency_s[pairs.j]
         return nothing(ftl, ttl, ftl_s, ttl_s)
+
+
+def _second(ranked: np.ndarray) -> int | None:
+    return int(ranked[1]) if len(ranked) > 1 else None

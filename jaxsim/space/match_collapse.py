@@ -55,20 +55,21 @@ def _shape_keys(pool: Pool, index: np.ndarray) -> tuple[np.ndarray, int]:
         key = size.astype(np.intp)
         if (key == size).all():
             return key, int(key.max()) + 1
-    columns = np.stack([size, pool.confined_of(index), pool.weight_of(index)], axis=1)
+    weight = np.broadcast_to(pool.weight_of(index), size.shape)
+    columns = np.stack([size, pool.confined_of(index), weight], axis=1)
     _, key = np.unique(columns, axis=0, return_inverse=True)
     return key.ravel(), int(key.max(initial=-1)) + 1
 
 
-def collapse(pool: Pool, index: np.ndarray, keep: int = 2) -> np.ndarray:
-    """The `keep` fastest of `index` for each shape of instance, best first within a shape.
+def collapse(pool: Pool, index: np.ndarray, keep: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """The `keep` fastest of `index` for each shape of instance, and whether each is the fastest.
 
     A plan never gets worse when a design is replaced by a faster one of the same GPUs,
     confinement and weight, so an optimum exists among the fastest; and the best plan of any
     *other* pair of designs exists among the two fastest. Equal rates: lowest latency, then first.
     """
     if not index.size:
-        return index
+        return index, np.zeros(0, dtype=bool)
     key, count = _shape_keys(pool, index)
     rate = pool.requests_per_s[index].copy()
     kept = []
@@ -78,11 +79,13 @@ def collapse(pool: Pool, index: np.ndarray, keep: int = 2) -> np.ndarray:
         top = np.flatnonzero((rate == best[key]) & (rate > 0))
         if top.size > 1:
             top = top[np.lexsort((index[top], pool.latency_s[index[top]], key[top]))]
-            top = top[np.concatenate(([True], np.diff(key[top]) > 0))]
+            shape = key[top]
+            top = top[np.concatenate(([True], shape[1:] > shape[:-1]))]
         kept.append(top)
         rate[top] = 0.0
-    chosen = np.concatenate(kept)
-    return index[chosen[np.argsort(key[chosen], kind="stable")]]
+    return index[np.concatenate(kept)], np.repeat(
+        [True, False], [len(kept[0]), sum(map(len, kept[1:]))]
+    )
 
 
 def pairs_of(
@@ -99,7 +102,7 @@ def pairs_of(
     The cap counts GPUs, or GPUs × weight with `by_cost`; the cost of an instance is
     GPUs × (weight − `free_weight`), the second part being paid already.
     """
-    i, j = (a.ravel() for a in np.meshgrid(i, j, indexing="ij"))
+    i, j = np.repeat(i, len(j)), np.tile(j, len(i))
     g, h = prefill.gpus[i], decode.gpus[j]
     wp, wd = prefill.weight_of(i), decode.weight_of(j)
     u, v = (g * wp, h * wd) if by_cost else (g, h)

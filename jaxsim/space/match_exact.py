@@ -177,7 +177,7 @@ def _best_over_n(pairs: Pairs, limits: Limits) -> tuple[Any, Any, Any]:
     for where, column, n, low, high in _grids(pairs, limits):
         balanced = np.floor(n * column.r / column.s)
         for step in (0.0, 1.0):
-            m = np.clip(balanced + step, low, high)
+            m = np.clip(balanced + step, low, np.maximum(high, low))
             value = value_of(column, n, m, limits.fixed_cost)
             value = np.where(low <= high, value, NONE)
             top = value.max(axis=1, keepdims=True)

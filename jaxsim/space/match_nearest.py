@@ -12,7 +12,7 @@ def quickest(pool: Pool) -> np.ndarray:
     """The candidate of lowest latency of every shape of instance."""
     index = usable(pool, np.inf)
     positive = np.maximum(pool.latency_s, np.finfo(float).tiny)
-    return collapse(replace(pool, requests_per_s=1.0 / positive), index, keep=1)
+    return collapse(replace(pool, requests_per_s=1.0 / positive), index, keep=1)[0]
 
 
 def staircase(ftl: np.ndarray, ttl: np.ndarray) -> list[tuple[float, float]]:

@@ -55,11 +55,7 @@ class Pool:
 
     def weight_of(self, index: Any) -> Any:
         """Weight of one GPU of the candidates at `index`."""
-        return (
-            self.weight[index]
-            if self.weight.ndim
-            else np.broadcast_to(self.weight, np.shape(index))
-        )
+        return self.weight[index] if self.weight.ndim else self.weight
 
     def confined_of(self, index: Any) -> Any:
         """GPUs that must share a domain, of the candidates at `index`."""
@@ -86,6 +82,8 @@ class Certificate:
     of designs, and `margin` = 1 − its value / ours. `prefill_rate_range` holds the factors by
     which the rates of all prefill candidates may be multiplied together, decode unchanged, before
     another plan (other designs or other counts) is better; `decode_rate_range` the same of decode.
+    Many counts are nearly as good under a large cap, so the `near_` ranges say when another plan
+    first is better by more than 1 %.
     """
 
     upper_bound: float
@@ -94,6 +92,8 @@ class Certificate:
     margin: float
     prefill_rate_range: tuple[float, float]
     decode_rate_range: tuple[float, float]
+    near_prefill_rate_range: tuple[float, float]
+    near_decode_rate_range: tuple[float, float]
     pairs_considered: int
     pairs_solved: int
     method: str

@@ -6,47 +6,50 @@ cost (α > α*) has β > α*·f, and none with more decode (β > β*) has α·f 
 max{β : α > α*} / α* to β* / max{α : β > β*}. Scaling decode by f is scaling prefill by 1/f.
 """
 
-from typing import Any
-
 import numpy as np
 
 from jaxsim.space.match_collapse import Pairs
 from jaxsim.space.match_exact import ROUNDING, Limits, _grids, counting_is_by_decode, neighbours
 
+Shares = tuple[float, float]  # α, β
 
-def rivals(pairs: Pairs, limits: Limits, ours: Any) -> tuple[float, float]:
+
+def rivals(pairs: Pairs, limits: Limits, shares: list[Shares]) -> list[Shares]:
     """Largest β of any plan with α > α*, and largest α of any with β > β*; 0 where none.
 
-    `ours` is (α*, β*), both requests/s per cost. `pairs` need the fastest of each shape only.
+    For each (α*, β*) of `shares`, requests/s per cost. `pairs` need the fastest of each shape only.
     """
-    alpha, beta = ours[0] * (1.0 + ROUNDING), ours[1] * (1.0 + ROUNDING)
+    leads = [(alpha * (1.0 + ROUNDING), beta * (1.0 + ROUNDING)) for alpha, beta in shares]
     if limits.homogeneous:
-        return (
-            _more_prefill_by_gallop(pairs, limits, alpha),
-            _more_prefill_by_gallop(pairs.swapped(), limits.swapped(), beta),
-        )
+        swapped = pairs.swapped()
+        queries = [(pairs, alpha) for alpha, _ in leads] + [(swapped, beta) for _, beta in leads]
+        found = _more_prefill_by_gallop(queries, limits.cap)
+        return list(zip(found[: len(leads)], found[len(leads) :], strict=True))
     if counting_is_by_decode(pairs, limits):
-        most_alpha, most_beta = _rivals_by_counting(pairs.swapped(), limits.swapped(), beta, alpha)
-        return most_beta, most_alpha
-    return _rivals_by_counting(pairs, limits, alpha, beta)
+        swap = pairs.swapped(), limits.swapped()
+        found = [_rivals_by_counting(*swap, beta, alpha) for alpha, beta in leads]
+        return [(beta, alpha) for alpha, beta in found]
+    return [_rivals_by_counting(pairs, limits, alpha, beta) for alpha, beta in leads]
 
 
-def _more_prefill_by_gallop(pairs: Pairs, limits: Limits, alpha: float) -> float:
-    """Largest β with α above `alpha`: x·r / (x·a + b) > α asks x > α·b / (r − α·a), the nearer
-    the better."""
-    room = pairs.r - alpha * pairs.a
-    able = (room > 0) & (pairs.u + pairs.v <= limits.cap)
-    if not able.any():
-        return 0.0
-    pairs, room = pairs.take(able), room[able]
-    _, _, n, m = neighbours(alpha * pairs.b / room, pairs.u, pairs.v, limits.cap)
-    beta = np.where(m > 0, m * pairs.s / (n * pairs.a + m * pairs.b), 0.0)
-    return float(beta.max())
+def _more_prefill_by_gallop(queries: list[tuple[Pairs, float]], cap: float) -> list[float]:
+    """Largest β with α above a given share: x·r / (x·a + b) > α asks x > α·b / (r − α·a), the
+    nearer the better. All queries in one gallop."""
+    rows = [
+        (alpha * p.b, p.r - alpha * p.a, p.u, p.v, p.s, p.a, p.b, np.full(len(p), k))
+        for k, (p, alpha) in enumerate(queries)
+    ]
+    columns = np.concatenate([np.stack(row) for row in rows], axis=1)
+    _, room, u, v, *_ = columns
+    need, room, u, v, s, a, b, query = columns[:, (room > 0) & (u + v <= cap)]
+    _, _, n, m = neighbours(need / room, u, v, cap)
+    beta = np.where(m > 0, m * s / (n * a + m * b), 0.0)
+    best = np.zeros(len(queries))
+    np.maximum.at(best, query.astype(np.intp), beta)
+    return best.tolist()
 
 
-def _rivals_by_counting(
-    pairs: Pairs, limits: Limits, alpha: float, beta: float
-) -> tuple[float, float]:
+def _rivals_by_counting(pairs: Pairs, limits: Limits, alpha: float, beta: float) -> Shares:
     most_beta = most_alpha = 0.0
     for _, p, n, low, high in _grids(pairs, limits):
         fixed = limits.fixed_cost + n * p.a
@@ -69,11 +72,9 @@ def _rivals_by_counting(
     return most_beta, most_alpha
 
 
-def rate_ranges(
-    ours: tuple[float, float], most_beta: float, most_alpha: float
-) -> tuple[tuple[float, float], tuple[float, float]]:
+def rate_ranges(ours: Shares, rivals: Shares) -> tuple[Shares, Shares]:
     """Factors on all prefill rates, and on all decode rates, within which ours stays the best."""
-    alpha, beta = ours
+    (alpha, beta), (most_beta, most_alpha) = ours, rivals
     low = min(most_beta / alpha, 1.0)
     high = max(beta / most_alpha, 1.0) if most_alpha > 0 else np.inf
     return (low, high), (0.0 if high == np.inf else 1.0 / high, 1.0 / low if low > 0 else np.inf)
@@ -85,14 +86,12 @@ def counts_range(ratio: float, n: int, m: int, tolerance: float) -> tuple[float,
     n/m must stay within the tolerance, and no fraction of smaller denominator may enter it. The
     nearest of these are n/m's parents in the Stern–Brocot tree, by the extended Euclid.
     """
-    low, high = ratio * (1 - tolerance), ratio * (1 + tolerance)
     y_low, y_high = n / m / (1 + tolerance), n / m / (1 - tolerance)
     for p, q in _parents(n, m):
         if p * m < n * q and q:
             y_low = max(y_low, p / q / (1 - tolerance))
         elif p * m > n * q and q:
             y_high = min(y_high, p / q / (1 + tolerance))
-    assert low < high
     return min(y_low / ratio, 1.0), max(y_high / ratio, 1.0)
 
 
