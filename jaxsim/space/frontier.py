@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxsim.point.matching import Pool
 from jaxsim.space.designs import Designs
-from jaxsim.space.match import MatchFrontier, match_frontier
+from jaxsim.space.match_frontier import MatchFrontier, match_frontier
+from jaxsim.space.match_records import Pool
 
 MODES = ("ifb", "piggybacked")
 
