@@ -1,0 +1,196 @@
+"""`jaxsim plan`: what to deploy under latency targets, against co-located, why, and how sure."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jaxsim.view import durations, options
+
+if TYPE_CHECKING:
+    from jaxsim.space.answer import Plan
+
+DESCRIPTION = """\
+Evaluate every design of a space, match a prefill pool and a decode pool exactly, and compare the
+best pair with the best co-located design under the same latency targets."""
+
+EPILOG = """\
+examples:
+  jaxsim plan deepseek-r1 --hardware gb200-nvl72 --isl 16384 --osl 2048 --ftl 5s --ttl 50ms
+  jaxsim plan llama-3.1-70b --hardware h200 --isl 4096 --osl 512 --ftl 2s --ttl 30ms --gpus 64
+  jaxsim plan deepseek-r1 --hardware b200 --prefill-hardware h200 --objective cost \\
+      --isl 8192 --osl 1024 --ftl 3s --ttl 25ms -o plan/
+
+durations: 250ms, 2s, 0.05 (bare numbers are seconds); FTL = TTFT, TTL = TPOT
+DIR gets plan.json, frontier.nc, frontier.png, breakdown.png and report.html
+"""
+
+AXES = {
+    "tp": "tensor-parallel widths of attention",
+    "ep": "expert-parallel widths",
+    "pp": "pipeline stages",
+    "batch": "requests of a decode or co-located instance at once",
+    "prefill-batch": "prompts of a prefill instance at once",
+    "chunk": "prompt tokens of a pass",
+}
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "plan",
+        help="what to deploy under latency targets, and why",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    options.add_case(parser)
+    parser.add_argument(
+        "--prefill-hardware", metavar="HW", help="other hardware for prefill (default: the same)"
+    )
+    parser.add_argument(
+        "--domain", metavar="N", help="GPUs of a scale-up (NVLink) domain, instead of the real one"
+    )
+    targets = parser.add_argument_group("targets")
+    targets.add_argument(
+        "--ftl", "--ttft", dest="ftl", required=True, metavar="T", help="largest first-token latency"
+    )
+    targets.add_argument(
+        "--ttl", "--tpot", dest="ttl", required=True, metavar="T", help="largest gap between tokens"
+    )
+    targets.add_argument(
+        "--ttl-metric",
+        choices=("mean", "median"),
+        default="mean",
+        help="which gap of a co-located design must meet the target (default: mean)",
+    )
+    options.add_workload(parser)
+    deployment = parser.add_argument_group("what may be deployed")
+    deployment.add_argument(
+        "--gpus", metavar="N", help="at most N GPUs, or exactly:N (default: no limit)"
+    )
+    deployment.add_argument(
+        "--fixed-ratio", metavar="R", help="prefill GPUs per decode GPU, instead of the best"
+    )
+    deployment.add_argument(
+        "--objective",
+        choices=("gpu", "cost", "power"),
+        default="gpu",
+        help="most throughput per GPU, per dollar or per watt (default: gpu)",
+    )
+    deployment.add_argument(
+        "--tolerance",
+        default="3%",
+        metavar="X",
+        help="with --fixed-ratio, how far the ratio may be off (default: 3%%)",
+    )
+    axes = parser.add_argument_group("design space", "values to try, such as 1,2,4; default: all")
+    for name, meaning in AXES.items():
+        axes.add_argument(f"--{name}", metavar="LIST", help=meaning)
+    output = parser.add_argument_group("output")
+    output.add_argument("-o", "--output", metavar="DIR", help="also write files and pictures there")
+    options.add_format(output)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plan, show, write; status 3 where no design meets the targets."""
+    from jaxsim.view.cli import OK, UNMET, complain
+    from jaxsim.view.files import output_folder
+    from jaxsim.view.jax_cache import use_persistent_cache
+
+    asked = parse(args)
+    use_persistent_cache()
+    asked["workload"] = options.workload_from(args)
+    folder = None if args.output is None else output_folder(Path(args.output))
+    plan = solve(args, asked)
+    written = [] if folder is None else write(plan, folder, args)
+    show(plan, args, written)
+    if plan.recommended is not None:
+        return OK
+    from jaxsim.view.words import unmet_message
+
+    complain(unmet_message(plan), as_json=False)
+    return UNMET
+
+
+def parse(args: argparse.Namespace) -> dict[str, Any]:
+    """What `jaxsim.plan` is to be asked, from the options; the space's values under `axes`."""
+    gpus, exactly = (None, False) if args.gpus is None else durations.parse_gpus(args.gpus)
+    axes = {
+        name.replace("-", "_"): durations.parse_axis(text, f"--{name}")
+        for name in AXES
+        if (text := getattr(args, name.replace("-", "_"))) is not None
+    }
+    return {
+        "ftl_s": durations.parse_duration(args.ftl, "--ftl", options.BARE_FTL_BELOW_S),
+        "ttl_s": durations.parse_duration(args.ttl, "--ttl", options.BARE_TTL_BELOW_S),
+        "gpus": None if exactly else gpus,
+        "exact_gpus": gpus if exactly else None,
+        "fixed_ratio": (
+            None
+            if args.fixed_ratio is None
+            else durations.parse_positive(args.fixed_ratio, "--fixed-ratio")
+        ),
+        "tolerance": durations.parse_frac(args.tolerance, "--tolerance"),
+        "domain": None if args.domain is None else durations.parse_whole(args.domain, "--domain"),
+        "objective": args.objective,
+        "ttl_metric": args.ttl_metric,
+        "axes": axes,
+    }
+
+
+def solve(args: argparse.Namespace, asked: dict[str, Any]) -> "Plan":
+    """The plan, with a spinner while it is found."""
+    from jaxsim.view.progress import working
+
+    with working("starting") as tell:
+        import jaxsim
+        from jaxsim.catalog.cards import with_domain
+
+        cards = {"hardware": args.hardware, "prefill_hardware": args.prefill_hardware}
+        loaded = {
+            name: None if given is None else jaxsim.load_hardware(given)
+            for name, given in cards.items()
+        }
+        if (domain := asked.pop("domain")) is not None:
+            loaded = {name: card and with_domain(card, domain) for name, card in loaded.items()}
+        axes, workload = asked.pop("axes"), asked.pop("workload")
+        return jaxsim.plan(
+            jaxsim.load_model(args.model),
+            loaded["hardware"],
+            workload,
+            prefill_hardware=loaded["prefill_hardware"],
+            space=jaxsim.Space(**axes) if axes else None,
+            precision=args.precision,
+            engine=args.engine,
+            tell=tell,
+            **asked,
+        )
+
+
+def show(plan: "Plan", args: argparse.Namespace, written: list[Path]) -> None:
+    """Print the plan."""
+    if args.format == "json":
+        from jaxsim.view.plan_json import dumps, plan_dict
+
+        print(dumps(plan_dict(plan)))
+        return
+    from jaxsim.view.terminal import render_plan
+    from jaxsim.view.text import page_for, wrap
+
+    page = page_for(sys.stdout)
+    print(render_plan(plan, page))
+    if written:
+        names = ", ".join(path.name for path in written)
+        print(page.finish(wrap(f"Wrote {names} in {written[0].parent}", page)))
+
+
+def write(plan: "Plan", folder: Path, args: argparse.Namespace) -> list[Path]:
+    """Write every file of a plan; each is whole or not there."""
+    from jaxsim.view.plan_files import write_plan
+    from jaxsim.view.progress import working
+
+    with working("drawing"):
+        return write_plan(plan, folder, args)

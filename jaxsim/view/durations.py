@@ -1,0 +1,103 @@
+"""What did the user mean by `250ms`, `3%` or `1,2,4`?
+
+A value that could be read in two ways is refused, with both readings spelled out.
+"""
+
+import math
+import re
+
+from jaxsim.catalog.errors import InputError
+
+SECONDS = {
+    "ns": 1e-9,
+    "us": 1e-6,
+    "µs": 1e-6,
+    "μs": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "sec": 1.0,
+    "min": 60.0,
+    "h": 3600.0,
+}
+
+_NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
+_QUANTITY = re.compile(rf"\s*({_NUMBER})\s*([^\d\s.,]*)\s*")
+
+
+def parse_duration(text: str, what: str = "duration", bare_below_s: float = math.inf) -> float:
+    """Seconds of a duration such as `250ms`, `2s` or `0.05`; a bare number is seconds.
+
+    A bare number of `bare_below_s` or more is refused: it may have been meant in milliseconds.
+    """
+    given = f"{what} {text!r}"
+    example = "write it with a unit, such as 250ms or 2s"
+    match = _QUANTITY.fullmatch(text)
+    if match is None:
+        raise InputError(f"{given} is not a duration; {example}.")
+    number, unit = float(match[1]), match[2]
+    if unit == "m":
+        minutes = f"{match[1]}min"
+        raise InputError(f"{given} is ambiguous: write {minutes} or {match[1]}ms.")
+    if unit and unit not in SECONDS:
+        known = ", ".join(name for name in SECONDS if name.isascii())
+        raise InputError(f"{given} has the unknown unit {unit!r}; known units are {known}.")
+    if not unit and number >= bare_below_s:
+        raise InputError(f"{given} is ambiguous: write {text.strip()}ms or {text.strip()}s.")
+    seconds = number * SECONDS[unit or "s"]
+    if not math.isfinite(seconds):
+        raise InputError(f"{given} is not finite; {example}.")
+    if seconds <= 0.0:
+        raise InputError(f"{given} must be more than 0; {example}.")
+    return seconds
+
+
+def parse_frac(text: str, what: str = "fraction") -> float:
+    """A fraction from `3%` or `0.03`; between 0 and 1."""
+    body, percent = (text.strip()[:-1], 0.01) if text.strip().endswith("%") else (text, 1.0)
+    if not re.fullmatch(rf"\s*{_NUMBER}\s*", body):
+        raise InputError(f"{what} {text!r} is not a fraction; write it as 3% or 0.03.")
+    frac = float(body) * percent
+    if not 0.0 <= frac <= 1.0:
+        hint = f"; {body.strip()}% may be meant" if percent == 1.0 and 1.0 < frac <= 100.0 else ""
+        raise InputError(f"{what} {text!r} must lie between 0 and 1{hint}.")
+    return frac
+
+
+def parse_positive(text: str, what: str = "number") -> float:
+    """A finite number of more than 0."""
+    if not re.fullmatch(rf"\s*{_NUMBER}\s*", text):
+        raise InputError(f"{what} {text!r} is not a number.")
+    number = float(text)
+    if not (math.isfinite(number) and number > 0.0):
+        raise InputError(f"{what} {text!r} must be more than 0 and finite.")
+    return number
+
+
+def parse_whole(text: str, what: str = "number", at_least: int = 1) -> int:
+    """A whole number of at least `at_least`; digits may be grouped by underscores."""
+    if re.fullmatch(rf"\s*{_NUMBER}[kK]\s*", text):
+        thousands = float(text.strip()[:-1])
+        raise InputError(
+            f"{what} {text!r} is ambiguous: write {thousands * 1000:.0f} or {thousands * 1024:.0f}."
+        )
+    if not re.fullmatch(r"\s*[+-]?\d+(_\d+)*\s*", text):
+        raise InputError(f"{what} {text!r} is not a whole number; write its digits, such as 16384.")
+    if int(text) < at_least:
+        raise InputError(f"{what} {text!r} must be at least {at_least}.")
+    return int(text)
+
+
+def parse_axis(text: str, what: str) -> tuple[float, ...]:
+    """The values of an axis from a comma-separated list such as `1,2,4`."""
+    entries = [entry for entry in text.split(",") if entry.strip()]
+    if not entries:
+        raise InputError(f"{what} {text!r} names no value; write a list such as 1,2,4.")
+    return tuple(float(parse_whole(entry, what)) for entry in entries)
+
+
+def parse_gpus(text: str) -> tuple[int, bool]:
+    """A GPU budget, and whether all of it must be used, from `64` or `exactly:64`."""
+    word, _, number = text.rpartition(":")
+    if word not in ("", "exactly") or (text.startswith(":")):
+        raise InputError(f"--gpus {text!r}: write 64 for at most 64 GPUs, or exactly:64.")
+    return parse_whole(number, "--gpus"), word == "exactly"

@@ -1,0 +1,291 @@
+"""What do a plan's pictures show?  Frontiers with their uncertainty, and where the time goes."""
+
+from collections.abc import Sequence
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jaxsim.space.answer import Deployed, FrontierCurve, InstanceShape, Plan
+from jaxsim.view import units, words
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Colours that stay apart for colour-blind readers and in grey (Okabe and Ito, 2008).
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#5F6B76"
+COLOURS = {
+    "disaggregated": BLUE,
+    "co-located": ORANGE,
+    "co-located, piggybacked": GREEN,
+    "co-located, in-flight batching": "#CC79A7",
+}
+PART_COLOURS = {
+    "projections": "#56B4E9",
+    "attention": "#0072B2",
+    "ffn": "#E69F00",
+    "experts": "#D55E00",
+    "network": "#009E73",
+    "elementwise": "#CC79A7",
+    "head": "#F0E442",
+    "overhead": "#999999",
+}
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#8A949E",
+    "axes.labelcolor": "#222222",
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "axes.grid": True,
+    "grid.color": "#E6E9EC",
+    "grid.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "svg.hashsalt": "jaxsim",
+}
+NICE_TTL_MS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 500, 1000)
+PNG_DPI = 160
+
+
+def image(figure: "Figure", format: str) -> bytes:
+    """A figure as the bytes of a PNG or an SVG file; the same figure always gives the same ones."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    (FigureCanvasSVG if format == "svg" else FigureCanvasAgg)(figure)
+    written = BytesIO()
+    metadata = {"Date": None} if format == "svg" else {"Software": None}
+    with mpl.rc_context(STYLE):
+        figure.savefig(written, format=format, dpi=PNG_DPI, metadata=metadata)
+    return written.getvalue()
+
+
+def staircase(curve: FrontierCurve) -> tuple[np.ndarray, ...]:
+    """Interactivity, throughput and both ends of its interval, by rising interactivity."""
+    ttl_s = np.asarray(curve.ttl_s, dtype=float)
+    order = np.argsort(-ttl_s)
+    columns = (curve.output_tokens_per_s_per_gpu, curve.low, curve.high)
+    return (1.0 / ttl_s[order], *(np.asarray(column, dtype=float)[order] for column in columns))
+
+
+def frontier_figure(plan: Plan) -> "Figure":
+    """Throughput per GPU against interactivity, with the chosen designs, and the gain below."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(9.6, 6.6), layout="constrained")
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.4, 1.0))
+        for curve in plan.curves:
+            _draw_curve(upper, curve)
+        right = max((1.0 / float(np.min(c.ttl_s)) for c in plan.curves if len(c.ttl_s)), default=1)
+        upper.set_xlim(0.0, 1.04 * right)
+        upper.set_ylim(bottom=0.0)
+        _draw_target(upper, plan)
+        _draw_choices(upper, plan)
+        upper.set_ylabel("output tokens/s/GPU")
+        upper.yaxis.set_major_formatter(lambda y, _: f"{y:,.0f}")
+        upper.legend(loc="upper right")
+        _ttl_axis(upper, right)
+        _draw_gain(lower, plan)
+        lower.set_xlabel("interactivity: output tokens/s a user (1/TTL)")
+        figure.suptitle(_title(plan), fontsize=12.5, fontweight="bold", x=0.01, ha="left")
+    return figure
+
+
+def _title(plan: Plan) -> str:
+    gain = plan.gain
+    if gain is not None and gain >= 1.0:
+        claim = f"Disaggregation gives {units.times(gain)} the throughput at this target"
+    elif gain is not None:
+        claim = f"Co-location gives {units.times(1.0 / gain)} the throughput at this target"
+    else:
+        claim = f"{words.recommendation(plan).split(':')[0]}"
+    return f"{claim}\n{words.case(plan)} · FTL ≤ {units.seconds(plan.ftl_target_s)}"
+
+
+def _draw_curve(axes: "Axes", curve: FrontierCurve) -> None:
+    x, y, low, high = staircase(curve)
+    colour = COLOURS.get(curve.name, GREY)
+    main = curve.name in ("disaggregated", "co-located")
+    # What a faster design gives, a slower target has too: steps, not an interpolation.
+    start = np.concatenate([[0.0], x]), np.concatenate([y[:1], y])
+    axes.plot(
+        *start,
+        drawstyle="steps-pre",
+        color=colour,
+        lw=2.2 if main else 1.4,
+        ls="-" if main else (0, (4, 2)),
+        label=words.curve_name(curve.name) + (" (band: 80 %)" if curve.name == "co-located" else ""),
+    )
+    if main:
+        ends = [np.concatenate([end[:1], end]) for end in (low, high)]
+        axes.fill_between(start[0], *ends, step="pre", color=colour, alpha=0.13, lw=0)
+
+
+def _draw_target(axes: "Axes", plan: Plan) -> None:
+    x = 1.0 / plan.ttl_target_s
+    if x > axes.get_xlim()[1]:
+        return
+    axes.axvspan(0.0, x, color="#F1F3F5", zorder=0)
+    axes.axvline(x, color="#222222", lw=1.1, ls=":")
+    axes.annotate(
+        f"TTL ≤ {units.seconds(plan.ttl_target_s)}",
+        (x, 1.0),
+        xycoords=axes.get_xaxis_transform(),
+        xytext=(4, -4),
+        textcoords="offset points",
+        va="top",
+        fontsize=9,
+        color="#222222",
+    )
+
+
+def _draw_choices(axes: "Axes", plan: Plan) -> None:
+    """Mark the best deployments; the lower one's label goes below its mark."""
+    found: list[tuple[str, Deployed]] = [
+        (name, deployed)
+        for name, deployed in (("disaggregated", plan.disaggregated), ("co-located", plan.colocated))
+        if isinstance(deployed, Deployed)
+    ]
+    found.sort(key=lambda entry: -entry[1].output_tokens_per_s_per_gpu)
+    for rank, (name, deployed) in enumerate(found):
+        x, y = 1.0 / deployed.ttl_s, deployed.output_tokens_per_s_per_gpu
+        colour = COLOURS[name]
+        axes.plot([x], [y], "o", ms=8, mfc="white", mec=colour, mew=2.2, zorder=5)
+        on_right = x < 0.55 * axes.get_xlim()[1]
+        axes.annotate(
+            f"{units.count(y)} tokens/s/GPU\n" + "\n".join(map(_label, deployed.instances)),
+            (x, y),
+            xytext=(16 if on_right else -16, 12 if rank == 0 else -14),
+            textcoords="offset points",
+            ha="left" if on_right else "right",
+            va="bottom" if rank == 0 else "top",
+            fontsize=8.5,
+            color=colour,
+            bbox={"boxstyle": "round,pad=0.35", "fc": "white", "ec": colour, "lw": 0.8},
+            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.8},
+            zorder=6,
+        )
+
+
+def _label(shape: InstanceShape) -> str:
+    pool = "" if shape.phase == "colocated" else f"{shape.phase} "
+    return f"{shape.count} × {pool}{words.mapping(shape)}, batch {shape.batch:,}"
+
+
+def _ttl_axis(axes: "Axes", right: float) -> None:
+    """Token latencies along the top, where they are far enough apart."""
+    shown: list[float] = []
+    for ttl_ms in NICE_TTL_MS:
+        x = 1000.0 / ttl_ms
+        if x <= 1.04 * right and all(abs(x - other) > 0.055 * right for other in shown):
+            shown.append(x)
+    top = axes.secondary_xaxis("top")
+    top.set_xticks(shown, [f"{1000.0 / x:.0f}" for x in shown])
+    top.set_xlabel("TTL (TPOT), ms", fontsize=9)
+    top.tick_params(labelsize=8.5, length=3)
+
+
+def at_least(curve: FrontierCurve, x: np.ndarray) -> np.ndarray:
+    """The curve's throughput at each interactivity; NaN past its end."""
+    own, y, _, _ = staircase(curve)
+    where = np.searchsorted(own, x, side="left")
+    return np.append(y, np.nan)[where]
+
+
+def _draw_gain(axes: "Axes", plan: Plan) -> None:
+    named = {curve.name: curve for curve in plan.curves}
+    axes.axhline(1.0, color="#444444", lw=1.0)
+    axes.set_ylabel("gain")
+    axes.yaxis.set_major_formatter(lambda y, _: f"{y:g}×")
+    if "disaggregated" not in named or "co-located" not in named:
+        return
+    apart, together = named["disaggregated"], named["co-located"]
+    x = np.unique(np.concatenate([staircase(apart)[0], staircase(together)[0]]))
+    gain = at_least(apart, x) / at_least(together, x)
+    kept = np.isfinite(gain)
+    if not kept.any():
+        return
+    x, gain = x[kept], gain[kept]
+    start = np.concatenate([[0.0], x]), np.concatenate([gain[:1], gain])
+    axes.plot(*start, drawstyle="steps-pre", color=BLUE, lw=1.6)
+    axes.fill_between(*start, 1.0, step="pre", color=BLUE, alpha=0.13, lw=0)
+    # The end of a frontier may be far above the rest: show up to a multiple of the middle.
+    top = min(float(gain.max()), 3.0 * float(np.median(gain)))
+    axes.set_ylim(min(0.9, 0.95 * float(gain.min())), max(1.1, 1.08 * top))
+    axes.axvline(1.0 / plan.ttl_target_s, color="#222222", lw=1.1, ls=":")
+
+
+def breakdown_figure(plan: Plan) -> "Figure":
+    """Where the time of each chosen instance goes, as shares of its pass."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    shapes = [
+        shape
+        for deployed in (plan.disaggregated, plan.colocated)
+        if isinstance(deployed, Deployed)
+        for shape in deployed.instances
+    ]
+    names = [n for n in PART_COLOURS if any(shape.parts_s.get(n, 0.0) > 0.0 for shape in shapes)]
+    with mpl.rc_context({**STYLE, "axes.grid": False, "axes.spines.left": False}):
+        figure = Figure(figsize=(9.6, 1.7 + 0.72 * max(len(shapes), 1)), layout="constrained")
+        axes = figure.subplots()
+        for row, shape in enumerate(shapes):
+            _draw_shares(axes, row, shape, names)
+        axes.set_yticks(range(len(shapes)), [_row_label(shape) for shape in shapes])
+        axes.tick_params(axis="y", length=0)
+        axes.invert_yaxis()
+        axes.set_xlim(0.0, 1.0)
+        axes.xaxis.set_major_formatter(lambda x, _: f"{100 * x:.0f} %")
+        axes.set_xlabel("share of the time")
+        figure.suptitle("Where the time goes", fontsize=12.5, fontweight="bold", x=0.01, ha="left")
+        _part_legend(figure, names)
+    return figure
+
+
+def _draw_shares(axes: "Axes", row: int, shape: InstanceShape, names: Sequence[str]) -> None:
+    total = sum(shape.parts_s.values()) or 1.0
+    left = 0.0
+    for name in names:
+        share = shape.parts_s.get(name, 0.0) / total
+        axes.barh(row, share, left=left, height=0.62, color=PART_COLOURS[name], lw=0)
+        if share >= 0.045:
+            dark = name in ("attention", "experts", "network")
+            axes.text(
+                left + share / 2,
+                row,
+                f"{100 * share:.0f} %",
+                ha="center",
+                va="center",
+                fontsize=9,
+                color="white" if dark else "#222222",
+            )
+        left += share
+    text = f"{units.seconds(total)}\n{words.PASSES[shape.phase]}"
+    axes.text(1.012, row, text, va="center", fontsize=9, transform=axes.get_yaxis_transform())
+
+
+def _row_label(shape: InstanceShape) -> str:
+    return f"{words.POOLS[shape.phase]}\n{words.mapping(shape)}"
+
+
+def _part_legend(figure: "Figure", names: Sequence[str]) -> None:
+    from matplotlib.patches import Patch
+
+    handles = [Patch(color=PART_COLOURS[name], label=words.part_name(name)) for name in names]
+    figure.legend(
+        handles=handles,
+        loc="outside lower left",
+        ncols=len(handles),
+        fontsize=8.8,
+        handlelength=1.0,
+        handleheight=1.0,
+        columnspacing=1.2,
+    )

@@ -1,0 +1,51 @@
+"""How is a file written so that it is either whole or not there?"""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file under a temporary name in its own folder, then give it its final name.
+
+    `write` is called with the temporary path, which keeps the suffix. If it fails, nothing is left
+    under either name, and what the final name held before is still there.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Write a binary file, whole or not at all."""
+    replace_file(path, lambda temporary: temporary.write_bytes(content))
+
+
+def output_folder(path: Path) -> Path:
+    """The folder, made if it is not there, and proved to be writable before any long work."""
+    path.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".jaxsim-", dir=path)
+    os.close(handle)
+    os.unlink(name)
+    return path
+
+
+def _umask() -> int:
+    """The permissions that new files are not given."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,94 @@
+"""Which options do several verbs share?"""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from jaxsim.catalog.errors import InputError
+from jaxsim.view import durations
+
+if TYPE_CHECKING:
+    from jaxsim.catalog.workload import Workload
+
+# Bare numbers as large as these are more likely milliseconds than seconds.
+BARE_FTL_BELOW_S = 100.0
+BARE_TTL_BELOW_S = 1.0
+
+
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """`--format`."""
+    parser.add_argument(
+        "--format",
+        choices=("text", "json"),
+        default="text",
+        help="text for people (default), json for scripts: one object on standard output",
+    )
+
+
+def add_case(parser: argparse.ArgumentParser) -> None:
+    """Model, hardware and how they are used."""
+    parser.add_argument(
+        "model", metavar="MODEL", help="a name of `jaxsim models`, or a Hugging Face config.json"
+    )
+    parser.add_argument(
+        "--hardware",
+        required=True,
+        metavar="HW",
+        help="a name of `jaxsim hardware`, or a TOML file",
+    )
+    group = parser.add_argument_group("software and number formats")
+    group.add_argument(
+        "--precision", metavar="NAME", help="number formats; default: what suits the hardware"
+    )
+    group.add_argument(
+        "--engine", metavar="NAME", default="ideal", help="serving software (default: ideal)"
+    )
+
+
+def add_workload(parser: argparse.ArgumentParser) -> None:
+    """Lengths of requests, and what shortens their work."""
+    group = parser.add_argument_group("workload")
+    group.add_argument("--isl", required=True, metavar="N", help="input tokens of a request")
+    group.add_argument("--osl", required=True, metavar="N", help="output tokens of a request")
+    group.add_argument(
+        "--hit-frac", default="0", metavar="X", help="part of a prompt in a prefix cache, e.g. 30%%"
+    )
+    group.add_argument(
+        "--draft-tokens", default="0", metavar="N", help="tokens drafted a step (speculation)"
+    )
+    group.add_argument(
+        "--accept-frac", default=None, metavar="A", help="probability that a draft is accepted"
+    )
+    group.add_argument(
+        "--imbalance",
+        default="1",
+        metavar="X",
+        help="load of the busiest expert rank over the mean (default: 1)",
+    )
+
+
+def workload_from(args: argparse.Namespace) -> "Workload":
+    """The workload that the options describe."""
+    drafts = durations.parse_whole(args.draft_tokens, "--draft-tokens", at_least=0)
+    if (drafts > 0) != (args.accept_frac is not None):
+        raise InputError(
+            "--draft-tokens and --accept-frac belong together: "
+            "give both, for example --draft-tokens 1 --accept-frac 0.8."
+        )
+    numbers: dict[str, Any] = {
+        "isl": float(durations.parse_whole(args.isl, "--isl")),
+        "osl": float(durations.parse_whole(args.osl, "--osl")),
+        "hit_frac": durations.parse_frac(args.hit_frac, "--hit-frac"),
+        "draft_tokens": float(drafts),
+        "accept_frac": durations.parse_frac(args.accept_frac or "0", "--accept-frac"),
+        "imbalance": durations.parse_positive(args.imbalance, "--imbalance"),
+    }
+    if numbers["hit_frac"] >= 1.0:
+        raise InputError("--hit-frac 1: a prompt is never cached whole; give less than 1.")
+    if numbers["imbalance"] < 1.0:
+        raise InputError(
+            f"--imbalance {args.imbalance!r} must be at least 1: the busiest rank has no less "
+            "than the mean."
+        )
+    from jaxsim.catalog.workload import Workload
+
+    return Workload(**numbers)

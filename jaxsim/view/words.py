@@ -1,0 +1,160 @@
+"""How is a plan put into words?  Sentences and names that the terminal and the report share."""
+
+from collections.abc import Mapping
+
+from jaxsim.quantities import QUANTITIES
+from jaxsim.space.answer import Certificate, Deployed, InstanceShape, Plan, Unmet
+from jaxsim.view import units
+
+CURVES = {"co-located": "co-located, better mode"}
+POOLS = {"prefill": "prefill", "decode": "decode", "colocated": "co-located"}
+MODES = {"ifb": "in-flight batching", "piggybacked": "piggybacking"}
+MEMORY = ("weights", "kv", "activation", "reserve")
+PASSES = {"prefill": "a prompt", "decode": "a step", "colocated": "a step"}
+
+
+def curve_name(name: str) -> str:
+    """A curve's name for a legend."""
+    return CURVES.get(name, name)
+
+
+def part_name(name: str) -> str:
+    """The name of a part of the time or the memory in a table: that of its line in `quantities`."""
+    known = QUANTITIES.get(f"{name}_s") or QUANTITIES.get(f"{name}_bytes")
+    return known.long_name if known else name.replace("_", " ")
+
+
+def mapping(shape: InstanceShape) -> str:
+    """The parallel widths of an instance: `TP1 EP8 PP2`."""
+    return f"TP{shape.tp} EP{shape.ep} PP{shape.pp}"
+
+
+def held(shape: InstanceShape) -> str:
+    """What an instance works on at once."""
+    if shape.phase == "prefill":
+        return f"batch {shape.batch:,}, chunk {shape.chunk:,} tokens"
+    if shape.phase == "decode":
+        return f"batch {shape.batch:,}"
+    return f"batch {shape.batch:,}, chunk {shape.chunk:,} tokens, {MODES.get(shape.mode, shape.mode)}"
+
+
+def instances(shape: InstanceShape) -> str:
+    """How many instances of what: `3 prefill instances TP1 EP8 PP2`."""
+    plural = "" if shape.count == 1 else "s"
+    return f"{shape.count:,} {POOLS[shape.phase]} instance{plural} {mapping(shape)}"
+
+
+def deployment(deployed: Deployed) -> str:
+    """All pools of a deployment in one phrase."""
+    return " + ".join(instances(shape) for shape in deployed.instances)
+
+
+def chosen(plan: Plan) -> Deployed | None:
+    """The recommended deployment; None where nothing meets the targets."""
+    recommended = plan.recommended
+    if recommended is None:
+        return None
+    found = getattr(plan, recommended)
+    return found if isinstance(found, Deployed) else None
+
+
+def recommendation(plan: Plan) -> str:
+    """The answer in one sentence."""
+    best = chosen(plan)
+    if best is None:
+        return "No design meets both targets"
+    kind = "disaggregated" if plan.recommended == "disaggregated" else "co-located"
+    return f"Deploy {kind}: {deployment(best)}"
+
+
+def case(plan: Plan) -> str:
+    """What is served on what: model, hardware, precision, engine and lengths."""
+    where = (
+        plan.hardware
+        if plan.prefill_hardware == plan.hardware
+        else f"{plan.prefill_hardware} (prefill) and {plan.hardware} (decode)"
+    )
+    lengths = f"ISL {plan.isl:,}, OSL {plan.osl:,}"
+    return f"{plan.model} on {where} · {plan.precision} · engine {plan.engine} · {lengths}"
+
+
+def verdict(plan: Plan) -> str:
+    """What disaggregation gains over co-location, and how sure that is."""
+    gain = plan.gain
+    if gain is None:
+        only = {"disaggregated": "Co-located", "colocated": "Disaggregated"}.get(
+            plan.recommended or ""
+        )
+        return f"{only} designs cannot meet the targets." if only else ""
+    text = f"Disaggregated gives {units.times(gain)} the throughput per GPU of co-located"
+    if plan.probability is None:
+        return f"{text}."
+    return f"{text}; it wins with probability {units.probability(plan.probability)}."
+
+
+def certificate(proof: Certificate) -> str:
+    """How sure it is that no other match is better."""
+    if proof.gap <= 1e-9:
+        text = "Rate matching proved optimal"
+    else:
+        text = f"Rate matching within {units.percent(proof.gap)} of the best possible"
+    if proof.runner_up is not None and proof.upper_bound > 0.0:
+        value = proof.upper_bound / (1.0 + proof.gap)
+        text += f"; next best pair of designs {units.percent(proof.runner_up / value - 1.0, True)}"
+    ranges = ", ".join(
+        f"{_rate_name(name)} {units.times(low)} to {units.times(high)}"
+        for name, (low, high) in proof.stable_range.items()
+    )
+    return f"{text}; the same answer for {ranges}." if ranges else f"{text}."
+
+
+def _rate_name(name: str) -> str:
+    """`prefill_rate` and `prefill` are prefill rates."""
+    text = name.replace("_", " ")
+    return f"{text} rates" if text in POOLS else f"{text}s" if text.endswith("rate") else text
+
+
+def attainable(plan: Plan, kind: str) -> str:
+    """Why a kind of deployment does not meet the targets, and the nearest that it can meet."""
+    unmet = getattr(plan, kind)
+    assert isinstance(unmet, Unmet)
+    reason = unmet.reason.rstrip(".")
+    near = []
+    if unmet.ttl_s is not None:
+        near.append(f"TTL {units.seconds(unmet.ttl_s)} at FTL {units.seconds(plan.ftl_target_s)}")
+    if unmet.ftl_s is not None:
+        near.append(f"FTL {units.seconds(unmet.ftl_s)} at TTL {units.seconds(plan.ttl_target_s)}")
+    nearest = f" Nearest attainable: {', or '.join(near)}." if near else ""
+    return f"{POOLS.get(kind, kind).capitalize()}: {reason}.{nearest}"
+
+
+def unmet_message(plan: Plan) -> str:
+    """One message for targets that nothing meets."""
+    return (
+        f"no design of {plan.model} on {plan.hardware} meets FTL {units.seconds(plan.ftl_target_s)} "
+        f"and TTL {units.seconds(plan.ttl_target_s)}. "
+        f"{attainable(plan, 'disaggregated')} {attainable(plan, 'colocated')} "
+        "Relax a target, or give faster hardware or a narrower precision."
+    )
+
+
+def shares(parts_s: Mapping[str, float]) -> list[tuple[str, float, float]]:
+    """Parts as (name, seconds, share), longest first; those without any time are left out."""
+    total = sum(parts_s.values())
+    found = [
+        (part_name(name), seconds, seconds / total)
+        for name, seconds in parts_s.items()
+        if seconds > 0.0
+    ]
+    return sorted(found, key=lambda part: -part[1])
+
+
+def memory_parts(shape: InstanceShape) -> list[tuple[str, float]]:
+    """Uses of the fullest GPU's memory, as (name, bytes), and what is free."""
+    found = [
+        (part_name(name), shape.memory_bytes[name]) for name in MEMORY if name in shape.memory_bytes
+    ]
+    capacity = shape.memory_bytes.get("capacity")
+    if capacity is not None:
+        found.append(("free", max(capacity - sum(size for _, size in found), 0.0)))
+    return found
