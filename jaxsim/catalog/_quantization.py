@@ -128,8 +128,8 @@ def precision_of(quantization: Any, modules: Modules, path: str) -> Precision:
     refused = {"MIXED_PRECISION", "W4A8_AWQ", "W4A16_AWQ", "NVFP4_AWQ", "W4A8_MXFP4_FP8"}
     if algorithm in refused or "quantized_layers" in quantization:
         raise InputError(
-            f"{path}: quantisation {algorithm or method} is not supported, since its layers differ; "
-            "name a precision preset instead, with --precision."
+            f"{path}: quantisation {algorithm or method} is not supported, since its layers "
+            "differ. Load a copy of the file without quantization_config, with a precision preset."
         )
     if algorithm == "NVFP4":
         return _with("nvfp4", spared, modules, kv)

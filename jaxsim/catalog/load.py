@@ -5,7 +5,7 @@ Only the file that is asked for is read. A file is data: nothing in it is execut
 
 import dataclasses
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from jaxsim.catalog import names
 from jaxsim.catalog._datum import DataFile, Table
@@ -88,7 +88,7 @@ def read_model_file(path: Path) -> ModelCard:
         tied=head.number("tied", zero=True),
         groups=tuple(groups),
     )
-    formats = get_args(Format)
+    fp8_format = head.choice("fp8_format", get_args(Format)) if "fp8_format" in head else "fp8"
     card = ModelCard(
         name=path.stem,
         model=model,
@@ -96,7 +96,7 @@ def read_model_file(path: Path) -> ModelCard:
         max_context_tokens=head.number("max_context_tokens"),
         mtp_layers=head.number("mtp_layers", zero=True),
         hf_id=root.plain("hf_id", ""),
-        fp8_format=head.choice("fp8_format", formats) if "fp8_format" in head else "fp8",
+        fp8_format=cast(Format, fp8_format),
         aliases=names.aliases("models", path.stem),
         note=root.plain("note", ""),
         provenance=file.provenance,
@@ -177,6 +177,8 @@ def _fill_narrow_rates(root: Table) -> tuple[str, ...]:
     peak = chip.get("peak") if isinstance(chip, dict) else None
     if not isinstance(peak, dict):
         return ()
+    if "bf16_flop_per_s" not in peak:
+        raise root.error("chip.peak.bf16_flop_per_s", "is missing; narrower types fall back on it")
     own = tuple(key.removesuffix("_flop_per_s") for key in peak)
     for narrow, wide in _WIDER:
         if narrow not in peak and wide in peak:

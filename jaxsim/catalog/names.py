@@ -57,8 +57,9 @@ def _spoken(name: str) -> str:
 
 def _spellings(name: str) -> list[tuple[str, str | None]]:
     """The name, then with one suffix after another left off, each with the preset those name."""
-    spelling, preset = _spoken(name), None
-    found = [(spelling, preset)]
+    spelling = _spoken(name)
+    preset: str | None = None
+    found: list[tuple[str, str | None]] = [(spelling, preset)]
     while match := _SUFFIX.search(spelling):
         spelling = spelling[: match.start()]
         if match["format"] and preset is None:
