@@ -33,7 +33,7 @@ class ModelCard:
     fp8_format: Format = "fp8"
     aliases: tuple[str, ...] = ()
     note: str = ""
-    provenance: Mapping[str, Datum] = field(default_factory=dict, repr=False)
+    provenance: Mapping[str, Datum] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def is_latent(self) -> bool:
@@ -64,8 +64,8 @@ class HardwareCard:
     arithmetic: tuple[str, ...] = ("bf16",)
     aliases: tuple[str, ...] = ()
     note: str = ""
-    alternatives: Mapping[str, Datum] = field(default_factory=dict, repr=False)
-    provenance: Mapping[str, Datum] = field(default_factory=dict, repr=False)
+    alternatives: Mapping[str, Datum] = field(default_factory=dict, repr=False, compare=False)
+    provenance: Mapping[str, Datum] = field(default_factory=dict, repr=False, compare=False)
 
 
 def with_domain(card: HardwareCard, gpus: float) -> HardwareCard:

@@ -10,6 +10,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from jaxsim.catalog._architectures import ALIASES, ARCHITECTURES, Config
 from jaxsim.catalog._datum import Datum
 from jaxsim.catalog._quantization import Modules, precision_of
@@ -130,20 +132,32 @@ def read_config(path: Path) -> ModelCard:
     text_only = "vision_config" in outer or "text_config" in outer
     stated_context = config.get("max_position_embeddings") is not None
     context = config.positive("max_position_embeddings") if stated_context else math.inf
-    today = datetime.date.fromtimestamp(path.stat().st_mtime)
+    model = Model(
+        hidden=config.positive("hidden_size"),
+        vocab=config.positive("vocab_size"),
+        tied=float(bool(tied)),
+        groups=groups,
+    )
     return ModelCard(
         name=stem or "config",
-        model=Model(
-            hidden=config.positive("hidden_size"),
-            vocab=config.positive("vocab_size"),
-            tied=float(bool(tied)),
-            groups=groups,
-        ),
+        model=model,
         precision=precision,
         max_context_tokens=context,
         mtp_layers=config.number("mtp", 0.0) if config.get("use_mtp", True) else 0.0,
         hf_id=str(outer.get("_name_or_path") or ""),
         fp8_format="fp8_block" if precision.experts == "fp8_block" else "fp8",
         note="text part only" if text_only else "",
-        provenance={"config.json": Datum(architecture, "spec", str(path), today)},
+        provenance=_provenance(model, f"{path} ({architecture})", path),
     )
+
+
+def _provenance(model: Model, source: str, path: Path) -> dict[str, Datum]:
+    """A datum for every number of a record: all come from one file, some by its architecture."""
+    date = datetime.date.fromtimestamp(path.stat().st_mtime)
+    leaves, _ = jax.tree_util.tree_flatten_with_path(model)
+    return {
+        (key := jax.tree_util.keystr(where).lstrip(".")): Datum(
+            value, "derived" if key.endswith(("bias_params", "matrices")) else "spec", source, date
+        )
+        for where, value in leaves
+    }

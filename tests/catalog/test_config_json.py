@@ -3,6 +3,7 @@
 import json
 import math
 
+import jax
 import pytest
 
 from jaxsim.catalog.errors import InputError
@@ -261,8 +262,10 @@ def test_a_path_may_be_the_file_or_its_folder(tmp_path):
     by_folder = read(tmp_path, LLAMA)
     by_file = load_model(tmp_path / "org" / "A-Model" / "config.json")
     assert repr(by_folder.model) == repr(by_file.model)
-    datum = by_file.provenance["config.json"]
-    assert datum.source.endswith("config.json")
+    assert len(by_file.provenance) == len(jax.tree.leaves(by_file.model))
+    datum = by_file.provenance["groups[0].attention.kv_heads"]
+    assert (datum.value, datum.kind) == (8.0, "spec")
+    assert "config.json (LlamaForCausalLM)" in datum.source
 
 
 # ---- traps ---------------------------------------------------------------------------------------
