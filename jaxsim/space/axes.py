@@ -1,7 +1,8 @@
 """Which designs are worth evaluating?"""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.hardware import Hardware
 from jaxsim.catalog.model import MLA, Model, MoEFFN, SparseMLA
 
-Values = tuple[float, ...]
+Values: TypeAlias = Sequence[float | int]
 
 # Where a sweep writes each axis in a scenario.
 LEAF = {
@@ -45,7 +46,7 @@ class Space:
                 object.__setattr__(self, axis.name, _whole(axis.name, getattr(self, axis.name)))
 
 
-def _whole(name: str, values: Iterable[float]) -> Values:
+def _whole(name: str, values: Iterable[float | int] | float) -> Values:
     """The values in ascending order, each once; whole and positive, or an error."""
     if isinstance(values, int | float):
         values = (values,)

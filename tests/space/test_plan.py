@@ -1,0 +1,144 @@
+"""A plan is the best of what was evaluated, and says so."""
+
+import numpy as np
+import pytest
+
+import jaxsim
+from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.setup import setup_of
+from jaxsim.space.answer import Deployed, Unmet
+from jaxsim.space.frontier import colocated_candidates, decode_candidates, prefill_candidates
+from jaxsim.space.plan import Question, plan, sweep_phases
+
+SPACE = jaxsim.Space(
+    tp=(1, 2, 4, 8),
+    ep=(1, 8, 16, 32),
+    pp=(1, 2),
+    batch=(8, 32, 64, 128, 256, 512, 1024),
+    chunk=(512, 2048, 16384),
+    prefill_batch=(1, 4, 8),
+)
+WORKLOAD = jaxsim.Workload(isl=16384.0, osl=2048.0)
+
+
+@pytest.fixture(scope="module")
+def setup():
+    return setup_of("deepseek-r1", "gb200-nvl72")
+
+
+@pytest.fixture(scope="module")
+def question():
+    return Question(WORKLOAD, ftl_s=5.0, ttl_s=0.05)
+
+
+@pytest.fixture(scope="module")
+def swept(setup, question):
+    return sweep_phases(setup, question, SPACE)
+
+
+@pytest.fixture(scope="module")
+def answer(setup, question):
+    return plan(setup, question, SPACE)
+
+
+def test_both_modes_meet_the_targets(answer):
+    for deployed in (answer.disaggregated, answer.colocated):
+        assert isinstance(deployed, Deployed)
+        assert deployed.ftl_s <= 5.0
+        assert deployed.ttl_s <= 0.05
+        low, high = deployed.interval
+        assert low < deployed.output_tokens_per_s_per_gpu < high
+
+
+def test_rates_are_conserved(answer, swept):
+    """The slower pool decides, and counts times rates agree within the tolerance."""
+    first, second = answer.disaggregated.instances
+    supply = first.count * first.requests_per_s
+    demand = second.count * second.requests_per_s
+    assert min(supply, demand) == pytest.approx(answer.disaggregated.requests_per_s)
+    assert supply == pytest.approx(demand, rel=0.035)
+    gpus = first.count * first.gpus_per_instance + second.count * second.gpus_per_instance
+    assert gpus == answer.disaggregated.gpus
+    per_gpu = answer.disaggregated.requests_per_s * 2047 / gpus
+    assert per_gpu == pytest.approx(answer.disaggregated.output_tokens_per_s_per_gpu)
+
+
+def test_nothing_evaluated_beats_the_answer(answer, swept):
+    """Brute force over pairs, with real-valued counts, and over co-located designs."""
+    first = prefill_candidates(swept.prefill).pool
+    second = decode_candidates(swept.decode, 5e10).pool
+    p = first.requests_per_s / first.gpus
+    d = second.requests_per_s / second.gpus
+    p, d = p[first.latency_s <= 5.0], d[second.latency_s <= 0.05]
+    best = 2047 / (1 / p[:, None] + 1 / d[None, :]).min()
+    assert answer.disaggregated.certificate.upper_bound == pytest.approx(best, rel=1e-6)
+    both = colocated_candidates(swept.colocated)
+    met = (both.ftl_s <= 5.0) & (both.ttl_s <= 0.05)
+    assert answer.colocated.output_tokens_per_s_per_gpu == pytest.approx(
+        both.output_tokens_per_s_per_gpu[met].max()
+    )
+
+
+def test_kv_flows_obey_the_studys_identity(answer):
+    """Egress times senders is ingress times receivers."""
+    deployed = answer.disaggregated
+    first, second = deployed.instances
+
+    def holders(shape):
+        return max(shape.tp, shape.ep) // shape.tp * shape.pp * shape.count
+
+    assert deployed.kv_egress_bytes_per_s_per_gpu * holders(first) == pytest.approx(
+        deployed.kv_ingress_bytes_per_s_per_gpu * holders(second), rel=1e-5
+    )
+
+
+def test_impossible_targets_say_what_is_near(setup):
+    answer = plan(setup, Question(WORKLOAD, ftl_s=1e-4, ttl_s=0.05), SPACE)
+    assert isinstance(answer.disaggregated, Unmet)
+    assert isinstance(answer.colocated, Unmet)
+    assert answer.recommended is None
+    assert answer.disaggregated.ftl_s > 1e-4
+    assert answer.colocated.ftl_s > 1e-4
+
+
+def test_a_cap_never_helps_and_is_kept(setup, answer):
+    capped = plan(setup, Question(WORKLOAD, ftl_s=5.0, ttl_s=0.05, max_gpus=40), SPACE)
+    assert capped.disaggregated.gpus <= 40
+    assert (
+        capped.disaggregated.output_tokens_per_s_per_gpu
+        <= answer.disaggregated.certificate.upper_bound * (1 + 1e-9)
+    )
+
+
+def test_relaxing_a_target_never_hurts(setup, answer):
+    relaxed = plan(setup, Question(WORKLOAD, ftl_s=10.0, ttl_s=0.1), SPACE)
+    assert (
+        relaxed.disaggregated.certificate.upper_bound
+        >= answer.disaggregated.certificate.upper_bound
+    )
+    assert (
+        relaxed.colocated.output_tokens_per_s_per_gpu
+        >= answer.colocated.output_tokens_per_s_per_gpu
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"ftl_s": float("nan")}, "ftl_s"),
+        ({"ttl_s": -1.0}, "ttl_s"),
+        ({"objective": "joy"}, "objective"),
+        ({"ttl_metric": "p99"}, "ttl_metric"),
+        ({"max_gpus": 8, "exact_gpus": 8}, "not both"),
+    ],
+)
+def test_bad_questions_are_refused(wrong, message):
+    with pytest.raises(InputError, match=message):
+        Question(WORKLOAD, **{"ftl_s": 5.0, "ttl_s": 0.05, **wrong})
+
+
+def test_curves_fall_as_the_target_tightens(answer):
+    for curve in answer.curves:
+        order = np.argsort(curve.ttl_s)
+        assert (np.diff(curve.output_tokens_per_s_per_gpu[order]) >= -1e-9).all()
+        assert (curve.low <= curve.output_tokens_per_s_per_gpu).all()
