@@ -131,7 +131,7 @@ class _Problem:
         ranges = [stability.rate_ranges(*pair) for pair in zip(shares, rivals, strict=True)]
         if supremum is None:
             return self.answer(budget, solved, None, ranges, (considered, count), "exact")
-        return self.answer(budget, solved, supremum, ranges, (considered, count), "exact, packed")
+        return self.answer(budget, solved, supremum, ranges, (considered, count), "rounded, packed")
 
     def search(self, budget, pairs: Pairs, bound: np.ndarray) -> tuple[_Solved | None, int]:
         """Branch and bound over pairs; how many were solved."""
