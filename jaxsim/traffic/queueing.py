@@ -1,0 +1,191 @@
+"""What latency do users see when requests queue?
+
+A serving run keeps `concurrency` requests in the system (closed loop) or sends them at a rate
+(open loop). Each waits for its prompt to be processed, on the GPUs that also decode (aggregated) or
+on a pool of their own (disaggregated), and then decodes among the others.
+"""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from jaxsim._scalar import Scalar
+
+# Halvings of the bracket of the decode batch: 2^-40 of it is below rounding in single precision.
+BISECTIONS = 40
+# A server this busy has a queue of about 500 prompts; nearer to 1 only rounding would be measured.
+BUSIEST_FRAC = 0.999
+
+
+class Prompt(eqx.Module):
+    """What one prompt costs.
+
+    `busy_s` is how long it occupies a prefill server, `latency_s` how long its own passes take from
+    the first to the last, and `fixed_s` what precedes and follows (tokenisation, transfer).
+    """
+
+    busy_s: Scalar
+    latency_s: Scalar
+    fixed_s: Scalar
+
+
+class Pools(eqx.Module):
+    """Who serves: `decoders` instances with `slots` places each, and `prefillers` servers.
+
+    `shared` is 1 where prompts are processed by the instances that decode, whose steps they
+    lengthen, and 0 where they have instances of their own. `variability` is (1 + c²)/2 of the
+    service times, with c their coefficient of variation: 0.5 where all prompts are alike.
+    """
+
+    decoders: Scalar
+    slots: Scalar
+    prefillers: Scalar
+    shared: Scalar
+    variability: Scalar = 0.5
+
+
+class Service(eqx.Module):
+    """What users see in a steady state, and how busy the pools are.
+
+    `waiting_s` is the part of `ttft_s` spent in queues; `decode_batch` is the mean number of
+    requests that an instance decodes at once.
+    """
+
+    ttft_s: Scalar
+    tpot_s: Scalar
+    requests_per_s: Scalar
+    waiting_s: Scalar
+    decode_batch: Scalar
+    prefill_busy_frac: Scalar
+
+
+StepTime = Callable[[Scalar], Scalar]
+
+
+def queue_wait_s(busy_frac: Scalar, busy_s: Scalar, servers: Scalar, variability: Scalar) -> Scalar:
+    r"""Mean wait before service at `servers` equal servers, first come first served.
+
+    $$ W = v \, \frac{S}{c} \, \frac{\rho^{\sqrt{2(c+1)} - 1}}{1 - \rho} $$
+
+    Pollaczek and Khinchine's mean for one server (v = (1 + c²)/2), and Sakasegawa's power for
+    several (Annals of the Institute of Statistical Mathematics 29, 1977). Poisson arrivals.
+    """
+    busy = jnp.clip(busy_frac, 1e-9, BUSIEST_FRAC)  # a power of 0 has no finite gradient
+    power = jnp.sqrt(2.0 * (servers + 1.0)) - 1.0
+    return variability * busy_s / servers * busy**power / (1.0 - busy)
+
+
+def at_batch(batch: Scalar, step_s: StepTime, prompt: Prompt, pools: Pools, osl: Scalar) -> Service:
+    r"""The steady state in which every instance decodes `batch` requests.
+
+    With p = OSL - 1 tokens after the first, t the step and S a prompt's busy time,
+
+    $$ \mathrm{TPOT} = t(b) + s\,\frac{b\,S}{p}, \qquad X = \frac{n_d\,b}{p\,\mathrm{TPOT}},
+       \qquad \rho = \frac{X\,S}{n_p} $$
+
+    where s is 1 if prompts are processed between decode steps (each of b requests ends once in p
+    tokens, and its successor's prompt holds up all others) and 0 if elsewhere. The first token
+    takes what precedes it, the rest of the step under way (half a step), the wait and the passes.
+    """
+    gaps = jnp.maximum(osl - 1.0, 1.0)
+    step = step_s(batch)
+    tpot_s = step + pools.shared * batch * prompt.busy_s / gaps
+    rate = pools.decoders * batch / (gaps * tpot_s)
+    busy = rate * prompt.busy_s / pools.prefillers
+    waiting_s = queue_wait_s(busy, prompt.busy_s, pools.prefillers, pools.variability)
+    waiting_s = waiting_s + 0.5 * step
+    return Service(
+        ttft_s=prompt.fixed_s + prompt.latency_s + waiting_s,
+        tpot_s=tpot_s,
+        requests_per_s=rate,
+        waiting_s=waiting_s,
+        decode_batch=batch,
+        prefill_busy_frac=busy,
+    )
+
+
+def _solve(target: Scalar, at: Callable[[Scalar], Scalar], low: Scalar, high: Scalar) -> Scalar:
+    """The argument where an increasing function meets a target, or the nearer end of the bracket.
+
+    Bisection finds it; one Newton step from there gives it the gradient of the implicit function.
+    """
+
+    def halve(_, bracket):
+        low, high = bracket
+        middle = 0.5 * (low + high)
+        below = at(middle) < target
+        return jnp.where(below, middle, low), jnp.where(below, high, middle)
+
+    low, high = jnp.asarray(low), jnp.asarray(high)
+    first, last = jax.lax.fori_loop(0, BISECTIONS, halve, (low, high))
+    found = jax.lax.stop_gradient(0.5 * (first + last))
+    value, slope = jax.jvp(at, (found,), (jnp.ones_like(found),))
+    slope = jax.lax.stop_gradient(slope)
+    inside = (found > low * 1.0001) & (found < high * 0.9999) & (slope > 0.0)
+    step = (target - value) / jnp.where(slope > 0.0, slope, 1.0)
+    return jnp.where(inside, found + step - jax.lax.stop_gradient(step), found)
+
+
+def closed_loop(
+    concurrency: Scalar, step_s: StepTime, prompt: Prompt, pools: Pools, osl: Scalar
+) -> Service:
+    r"""What users see when `concurrency` requests are in the system at all times.
+
+    N = X · (TTFT + (OSL - 1) · TPOT) holds by construction: the decode batch b solves
+
+    $$ N = X(b)\,\mathrm{TTFT}(b) + n_d\,b $$
+
+    and where the slots hold fewer, those left over wait for one to become free. `step_s` must not
+    fall with the batch, nor rise faster than it.
+    """
+
+    def held(batch):
+        state = at_batch(batch, step_s, prompt, pools, osl)
+        return state.requests_per_s * state.ttft_s + pools.decoders * batch
+
+    most = jnp.minimum(concurrency / pools.decoders, pools.slots)
+    least = 1e-3 * jnp.minimum(1.0, most)
+    batch = _solve(jnp.asarray(concurrency), held, least, most)
+    state = at_batch(batch, step_s, prompt, pools, osl)
+    gaps = jnp.maximum(osl - 1.0, 1.0)
+    ttft_s = concurrency / state.requests_per_s - gaps * state.tpot_s
+    ttft_s = jnp.maximum(ttft_s, prompt.fixed_s + prompt.latency_s)
+    return eqx.tree_at(
+        lambda record: (record.ttft_s, record.waiting_s),
+        state,
+        (ttft_s, ttft_s - prompt.fixed_s - prompt.latency_s),
+    )
+
+
+def open_loop(
+    requests_per_s: Scalar, step_s: StepTime, prompt: Prompt, pools: Pools, osl: Scalar
+) -> tuple[Service, Scalar]:
+    """What users see at a rate of Poisson arrivals, and whether the pools can sustain it.
+
+    The decode batch b solves X(b) = rate. A rate beyond what full slots or busy prefill servers
+    sustain has no steady state: the numbers then are those at the limit.
+    """
+
+    def rate(batch):
+        return at_batch(batch, step_s, prompt, pools, osl).requests_per_s
+
+    batch = _solve(jnp.asarray(requests_per_s), rate, 1e-6 * pools.slots, pools.slots)
+    state = at_batch(batch, step_s, prompt, pools, osl)
+    most = rate(jnp.asarray(pools.slots))
+    sustained = (requests_per_s <= most) & (state.prefill_busy_frac < BUSIEST_FRAC)
+    return state, sustained
+
+
+def with_start(steady: Service, concurrency: Scalar, prompt: Prompt, pools: Pools, runs: Scalar):
+    r"""Mean time to the first token of a run that begins with all requests at once.
+
+    Of `runs` requests per place, one begins in the burst, where on average half of the others are
+    served first:
+
+    $$ \mathrm{TTFT} = \mathrm{TTFT}_{steady} + \frac{1}{R}\max\left(0,
+       \frac{(N - 1)\,S}{2\,n_p} - W\right) $$
+    """
+    burst_s = 0.5 * (concurrency - 1.0) * prompt.busy_s / pools.prefillers
+    return steady.ttft_s + jnp.maximum(burst_s - steady.waiting_s, 0.0) / runs

@@ -1,0 +1,194 @@
+"""What do the steps of every measured row take, before an engine adds to them?
+
+Each row's kernels are timed once, at a ladder of batches, with an engine that adds nothing. What an
+engine does to them is then arithmetic on a small table, so that it can be fitted.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsim.catalog.deployment import Deployment
+from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.model import DenseFFN
+from jaxsim.catalog.precision import Precision
+from jaxsim.catalog.scenario import Scenario
+from jaxsim.catalog.setup import Setup, setup_of
+from jaxsim.catalog.workload import Workload
+from jaxsim.point.forward import Parts, layers_of
+from jaxsim.point.memory import memory_of
+from jaxsim.point.phases.decode import pipelined_s, step_time, tokens_per_step
+from jaxsim.point.phases.prefill import chunks_of, prompt_time
+from jaxsim.point.ranks import busiest_share, ranks_of
+from jaxsim.truth.names import Named
+from jaxsim.truth.rows import Layout, ServingRow
+
+PARTS = ("projections_s", "attention_s", "ffn_s", "experts_s", "network_s", "elementwise_s", "head_s")
+KNOTS = 14
+# Memory that no engine gives to the cache beyond what it reserves by itself; see the engines.
+MOST_SLOTS = 65536.0
+
+
+class Steps(eqx.Module):
+    """The timed steps of one row, or of many (a leading axis).
+
+    `decode_s[k, part]` are kernel seconds of a decode step at `batch[k]` requests of an instance,
+    `prompt_s[part]` those of all passes of one prompt, `joint_s[part]` of one pass over as many
+    prompts as a pass holds, `together` of them. Stages count: `decode_stretch` and
+    `prompt_stretch` turn a pass into what an instance is busy for. `slots` is how many requests the
+    cache of an instance holds at the mean context.
+    """
+
+    batch: jax.Array
+    decode_s: jax.Array
+    prompt_s: jax.Array
+    joint_s: jax.Array
+    together: jax.Array
+    passes: jax.Array
+    layers: jax.Array
+    ranks: jax.Array
+    decode_stretch: jax.Array
+    prompt_stretch: jax.Array
+    slots: jax.Array
+    weights_fit: jax.Array
+
+
+def _parts(parts: Parts) -> jax.Array:
+    return jnp.stack([jnp.asarray(getattr(parts, name)) for name in PARTS])
+
+
+def _steps(decode: Scenario, prefill: Scenario, most: jax.Array) -> Steps:
+    """The timed steps of one row: `most` is the largest decode batch of an instance to time."""
+    ranks, prefill_ranks = ranks_of(decode.design), ranks_of(prefill.design)
+    layers = layers_of(decode)
+    share = ranks.attention_dp * ranks.pp
+    largest = jnp.maximum(jnp.ceil(most / share), 2.0)
+    ladder = jnp.ceil(largest ** jnp.linspace(0.0, 1.0, KNOTS))
+    batch = share * ladder
+
+    def decoded(size):
+        scenario = eqx.tree_at(lambda s: s.design.batch, decode, size)
+        return _parts(step_time(scenario, ranks).parts)
+
+    chunks = chunks_of(prefill)
+    prompt = chunks.count * _parts(prompt_time(prefill, prefill_ranks, 1.0, chunks).mean)
+    together = jnp.maximum(jnp.floor(prefill.design.chunk / prefill.workload.isl), 1.0)
+    joint = chunks.count * _parts(prompt_time(prefill, prefill_ranks, together, chunks).mean)
+    context = decode.workload.isl + 0.5 * decode.workload.osl
+
+    def held(sequences):
+        return memory_of(
+            decode,
+            ranks,
+            sequences=sequences,
+            context=context,
+            rows=jnp.minimum(prefill.design.chunk, prefill.workload.isl),
+            head_rows=1.0,
+            projected=0.0,
+        )
+
+    empty, one = held(jnp.asarray(0.0)), held(jnp.asarray(1.0))
+    each = jnp.maximum(one.kv_bytes - empty.kv_bytes, 1.0)
+    room = empty.capacity_bytes - empty.total_bytes
+    slots = jnp.clip(room / each, 0.0, MOST_SLOTS) * ranks.attention_dp
+    gained = tokens_per_step(decode.workload.draft_tokens, decode.workload.accept_frac)
+    return Steps(
+        batch=batch + 1e-3 * jnp.arange(KNOTS),
+        decode_s=jax.vmap(decoded)(batch) / gained,
+        prompt_s=prompt,
+        joint_s=joint,
+        together=together * prefill_ranks.attention_dp,
+        passes=chunks.count,
+        layers=layers,
+        ranks=ranks.attention_dp,
+        decode_stretch=pipelined_s(jnp.asarray(1.0), ranks, layers),
+        prompt_stretch=busiest_share(layers, prefill_ranks.pp),
+        slots=slots,
+        weights_fit=empty.total_bytes - empty.capacity_bytes,
+    )
+
+
+@jax.jit
+def _timed(decode: Scenario, prefill: Scenario, most: jax.Array) -> Steps:
+    return jax.vmap(_steps)(decode, prefill, most)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row with the names that it means."""
+
+    row: ServingRow
+    named: Named
+
+
+def spread(layout: Layout, dense: bool) -> Layout:
+    """A layout as the model can have it: ranks of a dense model share nothing, so are instances."""
+    if not dense or layout.ep <= 1:
+        return layout
+    copies = layout.width / layout.tp
+    return Layout(layout.tp, 1.0, layout.pp, layout.workers * copies, layout.note)
+
+
+def is_dense(named: Named) -> bool:
+    """Whether no layer has experts."""
+    return all(isinstance(group.ffn, DenseFFN) for group in named.model.model.groups)
+
+
+def layouts(case: Case) -> tuple[Layout, Layout]:
+    """The pools that decode and that prefill; the same one where aggregated."""
+    dense = is_dense(case.named)
+    if case.row.decode is None:
+        raise InputError("layout not stated")
+    decode = spread(case.row.decode, dense)
+    prefill = decode if case.row.prefill is None else spread(case.row.prefill, dense)
+    return decode, prefill
+
+
+@cache
+def _setup(model: str, hardware: str, precision: Precision) -> Setup:
+    return setup_of(model, hardware, precision, "ideal")
+
+
+def _scenarios(case: Case, chunk: float) -> tuple[Scenario, Scenario, float]:
+    named, row = case.named, case.row
+    setup = _setup(row.model, named.hardware.name, named.precision)
+    decode, prefill = layouts(case)
+    workload = Workload(isl=row.isl, osl=row.osl)
+    one = dict(batch=1.0, chunk=chunk)
+    asked = (row.concurrency or MOST_SLOTS) / decode.workers
+    return (
+        setup.scenario(workload, Deployment(decode.tp, decode.ep, decode.pp, **one)),
+        setup.scenario(workload, Deployment(prefill.tp, prefill.ep, prefill.pp, **one)),
+        asked,
+    )
+
+
+def _stack(trees: list) -> object:
+    return jax.tree.map(lambda *leaves: np.asarray(leaves, np.float32), *trees)
+
+
+def time_steps(cases: list[Case], chunk: float) -> Steps:
+    """The timed steps of all rows, in their order; rows of one model structure run together."""
+    scenarios = [_scenarios(case, chunk) for case in cases]
+    groups: dict[object, list[int]] = {}
+    for index, (decode, _, _) in enumerate(scenarios):
+        groups.setdefault(jax.tree.structure(decode), []).append(index)
+    found: list = [None] * len(cases)
+    for indices in groups.values():
+        # Padded to a power of two, so that files of like size share a compiled program.
+        padded = indices + [indices[0]] * (_size(len(indices)) - len(indices))
+        decode = _stack([scenarios[i][0] for i in padded])
+        prefill = _stack([scenarios[i][1] for i in padded])
+        most = np.asarray([min(scenarios[i][2], MOST_SLOTS) for i in padded], np.float32)
+        timed = jax.tree.map(np.asarray, _timed(decode, prefill, most))
+        for place, index in enumerate(indices):
+            found[index] = jax.tree.map(lambda leaf, place=place: leaf[place], timed)
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *found)
+
+
+def _size(count: int) -> int:
+    return 1 << max(count - 1, 0).bit_length()
