@@ -11,6 +11,10 @@ class Engine(eqx.Module):
     Factors multiply measured kernel times; overheads add to them, once a forward pass and once a
     layer. Without CUDA graphs a pass lasts at least `host_launch_s` per kernel launch.
     `reserve_frac` of the memory is left to the runtime, the graphs and fragmentation.
+    `launch_factor` multiplies the launch floors within kernel times: a graph, and a kernel that
+    starts while its predecessor ends, hide part of them. `decode_sequence_s` is what every sequence
+    of a step costs beside its kernels (scheduling, sampling, detokenisation), and `prefill_factor`
+    multiplies all kernels of a pass over prompts.
     """
 
     gemm_factor: Scalar
@@ -26,6 +30,9 @@ class Engine(eqx.Module):
     prefill_graph_frac: Scalar
     reserve_frac: Scalar
     request_s: Scalar
+    launch_factor: Scalar = 1.0
+    decode_sequence_s: Scalar = 0.0
+    prefill_factor: Scalar = 1.0
 
 
 class Options(eqx.Module):

@@ -10,7 +10,7 @@ from jaxsim.point.collectives import message_s
 from jaxsim.point.ffn import attention_reduce_items, ffn_items, norm_item
 from jaxsim.point.items import ContextTokens, DecodeTokens, Item, gemm_item
 from jaxsim.point.ranks import Ranks
-from jaxsim.point.roofline import kernel_s
+from jaxsim.point.roofline import kernel_parts
 from jaxsim.point.work import AbstractMessage, SendRecv, Stream
 
 # Sampling reads the logits and writes probabilities, in 32 bits: softmax, then selection.
@@ -123,13 +123,16 @@ def engine_factor(scenario: Scenario, part: str) -> Scalar:
 
 
 def item_s(item: Item, scenario: Scenario) -> Scalar:
-    """Seconds that an item's launches take, back to back."""
+    """Seconds that an item's launches take, of whose floors the engine hides a part."""
     fit = getattr(scenario.kernels, item.role)
     if isinstance(item.work, AbstractMessage):
         one_s = message_s(item.work, fit, scenario.hardware)
+        ranks = item.work.ranks  # type: ignore[attr-defined]
+        floor_s = jnp.clip(ranks - 1.0, 0.0, 1.0) * fit.launch_s
     else:
-        one_s = kernel_s(item.work, fit, scenario.hardware.chip)
-    return item.count * one_s
+        parts = kernel_parts(item.work, fit, scenario.hardware.chip)
+        one_s, floor_s = parts.seconds, parts.launch_s
+    return item.count * (one_s - (1.0 - scenario.engine.launch_factor) * floor_s)
 
 
 def sum_parts(items: list[Item], scenario: Scenario) -> dict[str, Scalar]:
