@@ -32,8 +32,8 @@ class Modules:
         attention, ffn, experts = [], [], []
         before = 0
         for group in groups:
-            layer = f"model.layers.{before + int(group.layers) // 2}"
-            before += int(group.layers)
+            layer = f"model.layers.{before + int(float(group.layers)) // 2}"
+            before += int(float(group.layers))
             latent = isinstance(group.attention, MLA | SparseMLA)
             latent_names = ("q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj")
             names = latent_names if latent else ("q_proj", "k_proj", "v_proj", "o_proj")
