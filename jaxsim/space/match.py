@@ -11,12 +11,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxsim.catalog.errors import InputError
-from jaxsim.point.matching import STUDY_TOLERANCE, simplest_fraction
+from jaxsim.point.matching import STUDY_TOLERANCE
 from jaxsim.space import match_stability as stability
-from jaxsim.space.match_budget import Flat, Packed, Terms, approach, terms_of
+from jaxsim.space.match_budget import (
+    Flat,
+    Packed,
+    Terms,
+    approach,
+    budget_of,
+    check_numbers,
+    terms_of,
+)
 from jaxsim.space.match_collapse import Pairs, collapse, usable
-from jaxsim.space.match_exact import ROUNDING, relaxed_ratio, value_of
+from jaxsim.space.match_exact import ROUNDING, small_counts, value_of
 from jaxsim.space.match_nearest import nothing, quickest
 from jaxsim.space.match_records import Certificate, Match, NoMatch, Option, Pool
 
@@ -55,28 +62,18 @@ def match(
 
     Where nothing meets the targets, the nearest that can be met.
     """
-    if not osl > 1:
-        raise InputError(f"osl is {osl}; decode produces osl - 1 tokens, so it must exceed 1.")
-    if not 0 < tolerance < 1:
-        raise InputError(f"tolerance is {tolerance}; it must lie strictly between 0 and 1.")
     caps = {
         "max_gpus": max_gpus,
         "exact_gpus": exact_gpus,
         "max_cost": max_cost,
         "exact_cost": exact_cost,
     }
+    check_numbers(osl, tolerance)
     terms = terms_of(
         prefill, decode, caps, ratio, ratio_tolerance, prefill_instances, decode_instances
     )
-    budget: Flat | Packed = Flat(prefill, decode, terms)
-    if domain_gpus is not None:
-        shared = not isinstance(domain_gpus, tuple)
-        sizes = (domain_gpus, domain_gpus) if shared else domain_gpus
-        if min(sizes) < 1:
-            raise InputError(f"domain_gpus is {domain_gpus}; a domain has at least one GPU.")
-        budget = Packed(budget, (int(sizes[0]), int(sizes[1])), shared)
-    problem = _Problem(prefill, decode, osl - 1, budget, terms, tolerance)
-    return problem.solve(ftl_s, ttl_s)
+    budget = budget_of(prefill, decode, terms, domain_gpus)
+    return _Problem(prefill, decode, osl - 1, budget, terms, tolerance).solve(ftl_s, ttl_s)
 
 
 @dataclass(frozen=True)
@@ -156,7 +153,7 @@ class _Problem:
         ones = np.ones(len(pairs))
         ranked = self.ranked(pairs, ones, ones, bound)
         best = int(ranked[0])
-        n, m = self.small_counts(pairs)
+        n, m = small_counts(pairs, self.terms.limits, self.tolerance)
         value = bound.copy()
         value[best] = value_of(pairs, n, m)[best]
         solved = _Solved(pairs, n, m, value, best, _second(ranked))
@@ -170,17 +167,6 @@ class _Problem:
         ranges = [(inverse, (low, high))] * 2
         counted = (considered, len(pairs))
         return self.answer(self.budget, solved, float(bound[best]), ranges, counted, "rounded")
-
-    def small_counts(self, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
-        """Smallest counts near the best real ratio, repeated until there are enough of each."""
-        limits = self.terms.limits
-        ratio, scale, slack = relaxed_ratio(pairs, limits), pairs.h / pairs.g, self.tolerance
-        low = np.maximum(ratio * (1 - slack), limits.ratio[0] * scale) * (1 - ROUNDING)
-        high = np.minimum(ratio * (1 + slack), limits.ratio[1] * scale) * (1 + ROUNDING)
-        n, m = (a.astype(float) for a in simplest_fraction(low, high))
-        least = limits.prefill_instances[0], limits.decode_instances[0]
-        times = np.ceil(np.maximum(least[0] / n, least[1] / m))
-        return n * times, m * times
 
     def ranked(self, pairs: Pairs, n, m, value) -> np.ndarray:
         """Best two pairs first: by value; among equals fewest GPUs, then latency, then order."""

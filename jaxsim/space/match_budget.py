@@ -73,6 +73,14 @@ def terms_of(
     return Terms(limits, name.endswith("cost"), name.startswith("exact"), free)
 
 
+def check_numbers(osl: float, tolerance: float) -> None:
+    """Refuse an output too short to decode, and a tolerance that says nothing."""
+    if not osl > 1:
+        raise InputError(f"osl is {osl}; decode produces osl - 1 tokens, so it must exceed 1.")
+    if not 0 < tolerance < 1:
+        raise InputError(f"tolerance is {tolerance}; it must lie strictly between 0 and 1.")
+
+
 def _range(name: str, given: tuple[int, int | None]) -> tuple[float, float]:
     least, most = given[0], np.inf if given[1] is None else given[1]
     if not 1 <= least <= most:
@@ -252,6 +260,20 @@ class Packed:
         """The same with a cap."""
         limits = replace(self.flat.limits, cap=gpus)
         return replace(self, flat=replace(self.flat, terms=replace(self.flat.terms, limits=limits)))
+
+
+def budget_of(
+    prefill: Pool, decode: Pool, terms: Terms, domain_gpus: int | tuple[int, int] | None
+) -> Flat | Packed:
+    """The budget that `terms` mean, packed where there are domains."""
+    flat = Flat(prefill, decode, terms)
+    if domain_gpus is None:
+        return flat
+    shared = not isinstance(domain_gpus, tuple)
+    sizes = (domain_gpus, domain_gpus) if shared else domain_gpus
+    if min(sizes) < 1:
+        raise InputError(f"domain_gpus is {domain_gpus}; a domain has at least one GPU.")
+    return Packed(flat, (int(sizes[0]), int(sizes[1])), shared)
 
 
 def approach(budget: Packed, pair: Pairs, bound: float, tolerance: float) -> Packed:

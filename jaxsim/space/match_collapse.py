@@ -47,7 +47,7 @@ def usable(pool: Pool, latency_s: float) -> np.ndarray:
     return np.flatnonzero((pool.latency_s <= latency_s) & (rate > 0) & np.isfinite(rate))
 
 
-def _shape_keys(pool: Pool, index: np.ndarray) -> tuple[np.ndarray, int]:
+def shape_keys(pool: Pool, index: np.ndarray) -> tuple[np.ndarray, int]:
     """A small whole number per candidate, equal when size, confinement and weight are."""
     size = pool.gpus[index]
     plain = pool.confined_gpus is None and not pool.weight.ndim
@@ -70,7 +70,7 @@ def collapse(pool: Pool, index: np.ndarray, keep: int = 2) -> tuple[np.ndarray, 
     """
     if not index.size:
         return index, np.zeros(0, dtype=bool)
-    key, count = _shape_keys(pool, index)
+    key, count = shape_keys(pool, index)
     rate = pool.requests_per_s[index].copy()
     kept = []
     for _ in range(keep):

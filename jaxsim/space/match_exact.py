@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxsim.point.matching import simplest_fraction
 from jaxsim.space.match_collapse import Pairs
 
 ROUNDING = 1e-12  # values nearer than this are equal
@@ -72,6 +73,17 @@ def upper_bound(pairs: Pairs, limits: Limits) -> Any:
         return value_of(pairs, relaxed_ratio(pairs, limits), 1.0)
     requests = limits.cap / (pairs.u / pairs.r + pairs.v / pairs.s)
     return requests / (limits.fixed_cost + requests * (pairs.a / pairs.r + pairs.b / pairs.s))
+
+
+def small_counts(pairs: Pairs, limits: Limits, tolerance: float) -> tuple[Any, Any]:
+    """Without a cap: smallest counts near the best real ratio, as often as the ranges ask."""
+    ratio, scale = relaxed_ratio(pairs, limits), pairs.h / pairs.g
+    low = np.maximum(ratio * (1 - tolerance), limits.ratio[0] * scale) * (1 - ROUNDING)
+    high = np.minimum(ratio * (1 + tolerance), limits.ratio[1] * scale) * (1 + ROUNDING)
+    n, m = (a.astype(float) for a in simplest_fraction(low, high))
+    least = limits.prefill_instances[0], limits.decode_instances[0]
+    times = np.ceil(np.maximum(least[0] / n, least[1] / m))
+    return n * times, m * times
 
 
 def neighbours(x: Any, u: Any, v: Any, cap: Any) -> tuple[Any, Any, Any, Any]:
