@@ -41,9 +41,7 @@ def show_table(
     print(page.finish(lines))
 
 
-def show_card(
-    described: Mapping[str, Any], provenance: Mapping[str, "Datum"], format: str
-) -> None:
+def show_card(described: Mapping[str, Any], provenance: Mapping[str, "Datum"], format: str) -> None:
     """Print one entry: what it is, and every number with its kind and source."""
     if format == "json":
         print(dumps({**described, "provenance": sourced(provenance)}))

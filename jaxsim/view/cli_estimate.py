@@ -40,7 +40,9 @@ def add_parser(subparsers: Any) -> None:
     design.add_argument("--tp", default="1", metavar="N", help="tensor-parallel width of attention")
     design.add_argument("--ep", default="1", metavar="N", help="expert-parallel width")
     design.add_argument("--pp", default="1", metavar="N", help="pipeline stages")
-    design.add_argument("--batch", default="1", metavar="N", help="requests of the instance at once")
+    design.add_argument(
+        "--batch", default="1", metavar="N", help="requests of the instance at once"
+    )
     design.add_argument("--chunk", metavar="N", help="prompt tokens of a pass (default: all)")
     options.add_workload(parser)
     options.add_format(parser)

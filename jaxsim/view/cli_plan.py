@@ -1,6 +1,7 @@
 """`jaxsim plan`: what to deploy under latency targets, against co-located, why, and how sure."""
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,7 +55,12 @@ def add_parser(subparsers: Any) -> None:
     )
     targets = parser.add_argument_group("targets")
     targets.add_argument(
-        "--ftl", "--ttft", dest="ftl", required=True, metavar="T", help="largest first-token latency"
+        "--ftl",
+        "--ttft",
+        dest="ftl",
+        required=True,
+        metavar="T",
+        help="largest first-token latency",
     )
     targets.add_argument(
         "--ttl", "--tpot", dest="ttl", required=True, metavar="T", help="largest gap between tokens"
@@ -83,7 +89,7 @@ def add_parser(subparsers: Any) -> None:
         "--tolerance",
         default="3%",
         metavar="X",
-        help="with --fixed-ratio, how far the ratio may be off (default: 3%%)",
+        help="without --gpus: throughput to give up for fewer instances (default: 3%%)",
     )
     axes = parser.add_argument_group("design space", "values to try, such as 1,2,4; default: all")
     for name, meaning in AXES.items():
@@ -189,8 +195,21 @@ def show(plan: "Plan", args: argparse.Namespace, written: list[Path]) -> None:
 
 def write(plan: "Plan", folder: Path, args: argparse.Namespace) -> list[Path]:
     """Write every file of a plan; each is whole or not there."""
+    from jaxsim.catalog.setup import setup_of
     from jaxsim.view.plan_files import write_plan
     from jaxsim.view.progress import working
 
     with working("drawing"):
-        return write_plan(plan, folder, args)
+        used = dict.fromkeys((args.hardware, args.prefill_hardware or args.hardware))
+        setups = [setup_of(args.model, name, args.precision, args.engine) for name in used]
+        return write_plan(plan, folder, setups, command(args))
+
+
+def command(args: argparse.Namespace) -> str:
+    """The command line that asks for the same plan."""
+    words = ["jaxsim", "plan", args.model]
+    for name, value in vars(args).items():
+        if name in ("verb", "run", "model", "format", "output") or value is None:
+            continue
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(words)

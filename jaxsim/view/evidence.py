@@ -67,7 +67,9 @@ def _fits(
         text = f"{source['source']} ({source['date']}{on})"
         if family.note:
             text += f"; {family.note}"
-        rows.append((name.replace("_", " "), f"±{units.percent(family.sigma)}", source["kind"], text))
+        rows.append(
+            (name.replace("_", " "), f"±{units.percent(family.sigma)}", source["kind"], text)
+        )
     return tuple(rows)
 
 

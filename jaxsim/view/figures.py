@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -77,6 +77,7 @@ def frontier_figure(plan: Plan) -> "Figure":
     """Throughput per GPU against interactivity, with the chosen designs, and the gain below."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 6.6), layout="constrained")
@@ -90,23 +91,37 @@ def frontier_figure(plan: Plan) -> "Figure":
         _draw_choices(upper, plan)
         upper.set_ylabel("output tokens/s/GPU")
         upper.yaxis.set_major_formatter(lambda y, _: f"{y:,.0f}")
-        upper.legend(loc="upper right")
+        handles, labels = upper.get_legend_handles_labels()
+        band = Patch(color=GREY, alpha=0.25, lw=0)
+        upper.legend([*handles, band], [*labels, "80 % interval"], loc="upper right")
         _ttl_axis(upper, right)
         _draw_gain(lower, plan)
         lower.set_xlabel("interactivity: output tokens/s a user (1/TTL)")
-        figure.suptitle(_title(plan), fontsize=12.5, fontweight="bold", x=0.01, ha="left")
+        _headline(figure, _title(plan), _case(plan))
     return figure
+
+
+def _headline(figure: "Figure", first: str, second: str) -> None:
+    """A claim in bold and a line in grey under it, flush with the left edge of the figure."""
+    figure.suptitle("\n", fontsize=14)  # keeps their room free: the layout knows no other text
+    inches = figure.get_figheight()
+    figure.text(0.01, 1.0 - 0.08 / inches, first, fontsize=13, fontweight="bold", va="top")
+    figure.text(0.01, 1.0 - 0.34 / inches, second, fontsize=10, color=GREY, va="top")
+
+
+def _case(plan: Plan) -> str:
+    return f"{words.case(plan)} · FTL ≤ {units.seconds(plan.ftl_target_s)}"
 
 
 def _title(plan: Plan) -> str:
     gain = plan.gain
     if gain is not None and gain >= 1.0:
-        claim = f"Disaggregation gives {units.times(gain)} the throughput at this target"
+        claim = f"Disaggregation gives {units.times(gain)} the throughput of co-location"
     elif gain is not None:
-        claim = f"Co-location gives {units.times(1.0 / gain)} the throughput at this target"
+        claim = f"Co-location gives {units.times(1.0 / gain)} the throughput of disaggregation"
     else:
-        claim = f"{words.recommendation(plan).split(':')[0]}"
-    return f"{claim}\n{words.case(plan)} · FTL ≤ {units.seconds(plan.ftl_target_s)}"
+        return words.recommendation(plan).split(":")[0]
+    return f"{claim} at TTL ≤ {units.seconds(plan.ttl_target_s)}"
 
 
 def _draw_curve(axes: "Axes", curve: FrontierCurve) -> None:
@@ -121,7 +136,7 @@ def _draw_curve(axes: "Axes", curve: FrontierCurve) -> None:
         color=colour,
         lw=2.2 if main else 1.4,
         ls="-" if main else (0, (4, 2)),
-        label=words.curve_name(curve.name) + (" (band: 80 %)" if curve.name == "co-located" else ""),
+        label=words.curve_name(curve.name),
     )
     if main:
         ends = [np.concatenate([end[:1], end]) for end in (low, high)]
@@ -147,30 +162,43 @@ def _draw_target(axes: "Axes", plan: Plan) -> None:
 
 
 def _draw_choices(axes: "Axes", plan: Plan) -> None:
-    """Mark the best deployments; the lower one's label goes below its mark."""
+    """Mark the best deployments.
+
+    Frontiers fall, so there is room above the upper one and in the corner under the lower one.
+    """
     found: list[tuple[str, Deployed]] = [
         (name, deployed)
-        for name, deployed in (("disaggregated", plan.disaggregated), ("co-located", plan.colocated))
+        for name, deployed in (
+            ("disaggregated", plan.disaggregated),
+            ("co-located", plan.colocated),
+        )
         if isinstance(deployed, Deployed)
     ]
     found.sort(key=lambda entry: -entry[1].output_tokens_per_s_per_gpu)
     for rank, (name, deployed) in enumerate(found):
         x, y = 1.0 / deployed.ttl_s, deployed.output_tokens_per_s_per_gpu
         colour = COLOURS[name]
-        axes.plot([x], [y], "o", ms=8, mfc="white", mec=colour, mew=2.2, zorder=5)
-        on_right = x < 0.55 * axes.get_xlim()[1]
+        axes.plot([x], [y], "o", ms=8, mfc="white", mec=colour, mew=2.2, zorder=7)
+        on_right = x < 0.6 * axes.get_xlim()[1]
+        place: dict[str, Any] = (
+            {
+                "xytext": (22 if on_right else -22, 30),
+                "textcoords": "offset points",
+                "ha": "left" if on_right else "right",
+                "va": "bottom",
+            }
+            if rank == 0
+            else {"xytext": (0.012, 0.035), "textcoords": "axes fraction", "va": "bottom"}
+        )
         axes.annotate(
             f"{units.count(y)} tokens/s/GPU\n" + "\n".join(map(_label, deployed.instances)),
             (x, y),
-            xytext=(16 if on_right else -16, 12 if rank == 0 else -14),
-            textcoords="offset points",
-            ha="left" if on_right else "right",
-            va="bottom" if rank == 0 else "top",
             fontsize=8.5,
             color=colour,
             bbox={"boxstyle": "round,pad=0.35", "fc": "white", "ec": colour, "lw": 0.8},
-            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.8},
+            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.8, "shrinkB": 5},
             zorder=6,
+            **place,
         )
 
 
@@ -217,7 +245,7 @@ def _draw_gain(axes: "Axes", plan: Plan) -> None:
     axes.plot(*start, drawstyle="steps-pre", color=BLUE, lw=1.6)
     axes.fill_between(*start, 1.0, step="pre", color=BLUE, alpha=0.13, lw=0)
     # The end of a frontier may be far above the rest: show up to a multiple of the middle.
-    top = min(float(gain.max()), 3.0 * float(np.median(gain)))
+    top = min(float(gain.max()), 2.0 * float(np.median(gain)))
     axes.set_ylim(min(0.9, 0.95 * float(gain.min())), max(1.1, 1.08 * top))
     axes.axvline(1.0 / plan.ttl_target_s, color="#222222", lw=1.1, ls=":")
 
@@ -235,7 +263,7 @@ def breakdown_figure(plan: Plan) -> "Figure":
     ]
     names = [n for n in PART_COLOURS if any(shape.parts_s.get(n, 0.0) > 0.0 for shape in shapes)]
     with mpl.rc_context({**STYLE, "axes.grid": False, "axes.spines.left": False}):
-        figure = Figure(figsize=(9.6, 1.7 + 0.72 * max(len(shapes), 1)), layout="constrained")
+        figure = Figure(figsize=(9.6, 1.9 + 0.72 * max(len(shapes), 1)), layout="constrained")
         axes = figure.subplots()
         for row, shape in enumerate(shapes):
             _draw_shares(axes, row, shape, names)
@@ -245,7 +273,7 @@ def breakdown_figure(plan: Plan) -> "Figure":
         axes.set_xlim(0.0, 1.0)
         axes.xaxis.set_major_formatter(lambda x, _: f"{100 * x:.0f} %")
         axes.set_xlabel("share of the time")
-        figure.suptitle("Where the time goes", fontsize=12.5, fontweight="bold", x=0.01, ha="left")
+        _headline(figure, "Where the time goes", _case(plan))
         _part_legend(figure, names)
     return figure
 

@@ -25,11 +25,14 @@ def write_plan(
     `setups` are what the plan was made with, for the sources in the report.
     """
     evidence: tuple[Evidence, ...] = evidence_of(setups) if setups else ()
+    link = float(setups[0].hardware.hardware.scaleout.bytes_per_s) if setups else None
     writers: dict[str, Callable[[Path], None]] = {
         "plan.json": lambda path: replace_text(path, dumps(plan_dict(plan)) + "\n"),
         "frontier.nc": lambda path: replace_file(path, lambda new: _netcdf(plan, new)),
         "frontier.png": lambda path: replace_bytes(path, image(frontier_figure(plan), "png")),
-        "report.html": lambda path: replace_text(path, render_report(plan, evidence, command)),
+        "report.html": lambda path: replace_text(
+            path, render_report(plan, evidence, command, link)
+        ),
     }
     if plan.recommended is not None:
         writers["breakdown.png"] = lambda path: replace_bytes(

@@ -24,12 +24,20 @@ TERMS = (
     ("Batch", "Requests that one instance works on at once."),
     ("Chunk", "Tokens of one prompt that are prefilled in one pass."),
     ("Co-located", "Prefill and decode on the same GPUs: in-flight batching, or piggybacking."),
-    ("80 % interval", "What the residuals of the kernel fits leave open: 8 of 10 should lie inside."),
+    (
+        "80 % interval",
+        "What the residuals of the kernel fits leave open: 8 of 10 should lie inside.",
+    ),
 )
 
 
-def render_report(plan: Plan, evidence: Sequence[Evidence], command: str) -> str:
-    """The whole page. `command` is what would make the plan again."""
+def render_report(
+    plan: Plan, evidence: Sequence[Evidence], command: str, link_bytes_per_s: float | None = None
+) -> str:
+    """The whole page. `command` is what would make the plan again.
+
+    `link_bytes_per_s` is what a GPU has for sending caches, to compare their flow with.
+    """
     folder = files("jaxsim.view")
     template = Template((folder / "report.html").read_text(encoding="utf-8"))
     targets = (
@@ -43,7 +51,7 @@ def render_report(plan: Plan, evidence: Sequence[Evidence], command: str) -> str
         _frontier(plan),
         _comparison(plan),
         _why(plan),
-        _transfer(plan),
+        _transfer(plan, link_bytes_per_s),
         _sureness(plan),
         _assumptions(plan, evidence),
         _reading(),
@@ -158,8 +166,8 @@ def _frontier(plan: Plan) -> str:
         return ""
     caption = (
         f"The most output tokens/s/GPU at each interactivity, among designs with FTL ≤ "
-        f"{units.seconds(plan.ftl_target_s)}. Each step is a design; circles are the best ones left "
-        "of which no slower design is allowed. Bands hold 80 %. Below: disaggregated over co-located."
+        f"{units.seconds(plan.ftl_target_s)}. Each step is a design; circles mark the best at the target. "
+        "Bands hold 80 %. Below: disaggregated over co-located."
     )
     svg = image(frontier_figure(plan), "svg")
     points = "".join(_points(plan, i) for i in range(len(plan.curves)))
@@ -184,7 +192,13 @@ def _points(plan: Plan, i: int) -> str:
         ]
         for k in range(len(curve.ttl_s))
     ]
-    head = ["TTL", "tokens/s a user", "tokens/s/GPU", "80 %", *(c.replace("_", " ") for c in columns)]
+    head = [
+        "TTL",
+        "tokens/s a user",
+        "tokens/s/GPU",
+        "80 %",
+        *(c.replace("_", " ") for c in columns),
+    ]
     return html.details(
         f"Designs on the frontier: {words.curve_name(curve.name)} ({len(rows)})",
         html.table(head, rows, left=(), class_="fine"),
@@ -220,7 +234,7 @@ def _why(plan: Plan) -> str:
     if not both:
         return ""
     shapes = [shape for _, deployed in both for shape in deployed.instances]
-    caption = "Time of a prompt (prefill) or of a decode step, by what the GPUs do in it."
+    caption = "Time of a batch of prompts (prefill) or of a step, by what the GPUs do in it."
     svg = image(breakdown_figure(plan), "svg")
     return _section(
         "What limits each pool",
@@ -248,16 +262,24 @@ def _memory(shapes: Sequence[InstanceShape]) -> str:
     return html.tag("div", rows, class_="memory") + html.swatches(legend)
 
 
-def _transfer(plan: Plan) -> str:
+def _transfer(plan: Plan, link_bytes_per_s: float | None) -> str:
     found = plan.disaggregated
     if not isinstance(found, Deployed) or found.kv_egress_bytes_per_s_per_gpu is None:
         return ""
-    out = units.prefixed(found.kv_egress_bytes_per_s_per_gpu, "B/s")
-    into = units.prefixed(found.kv_ingress_bytes_per_s_per_gpu, "B/s")
-    text = f"The cache of finished prompts leaves each prefill GPU at {out}"
-    return _section(
-        "KV transfer", html.paragraph(f"{text} and reaches each decode GPU at {into}.")
+
+    def rate(value: float | None) -> str:
+        text = units.prefixed(value, "B/s")
+        if value is None or not link_bytes_per_s:
+            return text
+        return f"{text} ({units.percent(value / link_bytes_per_s)} of its link)"
+
+    text = (
+        f"The caches of finished prompts leave each prefill GPU at "
+        f"{rate(found.kv_egress_bytes_per_s_per_gpu)} and reach each decode GPU at "
+        f"{rate(found.kv_ingress_bytes_per_s_per_gpu)}, counted over the GPUs that hold distinct "
+        "cache. What of the transfer prefill does not hide is part of the FTL."
     )
+    return _section("KV transfer", html.paragraph(text))
 
 
 def _sureness(plan: Plan) -> str:

@@ -7,10 +7,15 @@ from jaxsim.space.answer import Certificate, Deployed, InstanceShape, Plan, Unme
 from jaxsim.view import units
 
 CURVES = {"co-located": "co-located, better mode"}
-POOLS = {"prefill": "prefill", "decode": "decode", "colocated": "co-located"}
+POOLS = {
+    "prefill": "prefill",
+    "decode": "decode",
+    "colocated": "co-located",
+    "disaggregated": "disaggregated",
+}
 MODES = {"ifb": "in-flight batching", "piggybacked": "piggybacking"}
 MEMORY = ("weights", "kv", "activation", "reserve")
-PASSES = {"prefill": "a prompt", "decode": "a step", "colocated": "a step"}
+PASSES = {"prefill": "a batch", "decode": "a step", "colocated": "a step"}
 
 
 def curve_name(name: str) -> str:
@@ -31,17 +36,15 @@ def mapping(shape: InstanceShape) -> str:
 
 def held(shape: InstanceShape) -> str:
     """What an instance works on at once."""
-    if shape.phase == "prefill":
-        return f"batch {shape.batch:,}, chunk {shape.chunk:,} tokens"
-    if shape.phase == "decode":
-        return f"batch {shape.batch:,}"
-    return f"batch {shape.batch:,}, chunk {shape.chunk:,} tokens, {MODES.get(shape.mode, shape.mode)}"
+    batch = f"batch {shape.batch:,}"
+    return batch if shape.phase == "decode" else f"{batch}, chunk {shape.chunk:,} tokens"
 
 
 def instances(shape: InstanceShape) -> str:
     """How many instances of what: `3 prefill instances TP1 EP8 PP2`."""
     plural = "" if shape.count == 1 else "s"
-    return f"{shape.count:,} {POOLS[shape.phase]} instance{plural} {mapping(shape)}"
+    mode = f" ({MODES.get(shape.mode, shape.mode)})" if shape.mode else ""
+    return f"{shape.count:,} {POOLS[shape.phase]} instance{plural} {mapping(shape)}{mode}"
 
 
 def deployment(deployed: Deployed) -> str:
@@ -95,37 +98,39 @@ def verdict(plan: Plan) -> str:
 def certificate(proof: Certificate) -> str:
     """How sure it is that no other match is better."""
     if proof.gap <= 1e-9:
-        text = "Rate matching proved optimal"
+        text = "Rate matching: proved optimal."
     else:
-        text = f"Rate matching within {units.percent(proof.gap)} of the best possible"
-    if proof.runner_up is not None and proof.upper_bound > 0.0:
-        value = proof.upper_bound / (1.0 + proof.gap)
-        text += f"; next best pair of designs {units.percent(proof.runner_up / value - 1.0, True)}"
-    ranges = ", ".join(
-        f"{_rate_name(name)} {units.times(low)} to {units.times(high)}"
+        text = (
+            f"Rate matching: proved within {units.percent(proof.gap)} of any number of instances."
+        )
+    ours = proof.upper_bound * (1.0 - proof.gap)
+    if proof.runner_up is not None and ours > 0.0:
+        more = proof.runner_up / ours - 1.0
+        text += f" The next pair of designs gives {units.percent(more, signed=True)}."
+    ranges = " or ".join(
+        f"all {_rates(name)} change by {units.percent(low - 1.0, signed=True)} to "
+        f"{units.percent(high - 1.0, signed=True)}"
         for name, (low, high) in proof.stable_range.items()
     )
-    return f"{text}; the same answer for {ranges}." if ranges else f"{text}."
+    return f"{text} The answer stays the same while {ranges}." if ranges else text
 
 
-def _rate_name(name: str) -> str:
+def _rates(name: str) -> str:
     """`prefill_rate` and `prefill` are prefill rates."""
-    text = name.replace("_", " ")
-    return f"{text} rates" if text in POOLS else f"{text}s" if text.endswith("rate") else text
+    return f"{name.removesuffix('_rate').replace('_', ' ')} rates"
 
 
 def attainable(plan: Plan, kind: str) -> str:
     """Why a kind of deployment does not meet the targets, and the nearest that it can meet."""
     unmet = getattr(plan, kind)
     assert isinstance(unmet, Unmet)
-    reason = unmet.reason.rstrip(".")
     near = []
     if unmet.ttl_s is not None:
-        near.append(f"TTL {units.seconds(unmet.ttl_s)} at FTL {units.seconds(plan.ftl_target_s)}")
+        near.append(f"TTL {units.seconds(unmet.ttl_s)} at FTL ≤ {units.seconds(plan.ftl_target_s)}")
     if unmet.ftl_s is not None:
-        near.append(f"FTL {units.seconds(unmet.ftl_s)} at TTL {units.seconds(plan.ttl_target_s)}")
-    nearest = f" Nearest attainable: {', or '.join(near)}." if near else ""
-    return f"{POOLS.get(kind, kind).capitalize()}: {reason}.{nearest}"
+        near.append(f"FTL {units.seconds(unmet.ftl_s)} at TTL ≤ {units.seconds(plan.ttl_target_s)}")
+    said = f"nearest attainable is {', or '.join(near)}" if near else unmet.reason.rstrip(".")
+    return f"{POOLS[kind].capitalize()}: {said}."
 
 
 def unmet_message(plan: Plan) -> str:

@@ -1,0 +1,1 @@
+"""The study of disaggregation, claim by claim: `jaxsim reproduce`."""

@@ -1,0 +1,191 @@
+"""How much throughput per GPU does each way of serving give at each interactivity?
+
+Frontiers of one case under one mixture of the unknowns, at every FTL cutoff, on one ladder of
+interactivities; and what the designs on the disaggregated frontier look like.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxsim.space.designs import Designs
+from jaxsim.space.frontier import (
+    MODES,
+    Candidates,
+    decode_candidates,
+    disaggregated_frontier,
+    prefill_candidates,
+)
+from jaxsim.view.study.settings import Mixture, Setting, settings
+from jaxsim.view.study.sweeps import Case, Sweeper, best_by_targets
+
+METRICS = ("mean", "median")
+FLAT_FRAC = 0.99  # a frontier is flat while it is within this of its maximum
+
+
+@dataclass(frozen=True)
+class Matched:
+    """The disaggregated frontier under one FTL cutoff, on the ladder: zeros where nothing serves.
+
+    `prefill` describes the one prefill design behind it, `decode` the design at each rung; empty
+    where no prefill design meets the cutoff.
+    """
+
+    y: np.ndarray
+    ctx_gen_ratio: np.ndarray
+    prefill: dict[str, float]
+    decode: dict[str, np.ndarray]
+
+    @property
+    def served(self) -> np.ndarray:
+        return self.y > 0.0
+
+
+@dataclass(frozen=True)
+class Curves:
+    """All frontiers of a case under a mixture."""
+
+    case: Case
+    interactivity: np.ndarray
+    ftl_s: tuple[float, ...]
+    together: np.ndarray  # (mode, TTL metric, FTL cutoff, interactivity)
+    apart: tuple[Matched, ...]  # by FTL cutoff
+
+    def matched(self, setting: Setting) -> Matched:
+        """The disaggregated frontier of a setting."""
+        return self.apart[self.ftl_s.index(setting.ftl_s)]
+
+    def colocated(self, setting: Setting, mode: str | None = None) -> np.ndarray:
+        """The co-located throughput of a setting: of one mode, or the better of both."""
+        metric, cutoff = METRICS.index(setting.ttl_metric), self.ftl_s.index(setting.ftl_s)
+        both = self.together[:, metric, cutoff]
+        return both.max(axis=0) if mode is None else both[MODES.index(mode)]
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Disaggregated over co-located throughput where both serve and either depends on latency.
+
+    `position` runs from 0 at the relaxed end to 1 at the tight end, in the logarithm of
+    interactivity. Empty where there is no such range.
+    """
+
+    interactivity: np.ndarray
+    gain: np.ndarray
+    position: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.gain)
+
+    @property
+    def mean(self) -> float:
+        """Geometric mean over the range."""
+        return float(np.exp(np.mean(np.log(self.gain))))
+
+    def within(self, low: float, high: float) -> np.ndarray:
+        return self.gain[(self.position >= low) & (self.position <= high)]
+
+
+def range_of(*frontiers: np.ndarray) -> np.ndarray:
+    """Rungs from where the first of the frontiers begins to fall to where the first one ends."""
+    alive = np.logical_and.reduce([y > 0.0 for y in frontiers])
+    if not alive.any():
+        return np.zeros(0, dtype=int)
+    flat = [np.flatnonzero(y >= FLAT_FRAC * y.max())[-1] for y in frontiers]
+    return np.arange(min(flat), np.flatnonzero(alive)[-1] + 1)
+
+
+def gain_of(curves: Curves, setting: Setting) -> Gain:
+    """The gain of disaggregation over the better co-located mode."""
+    apart, together = curves.matched(setting).y, curves.colocated(setting)
+    where = range_of(apart, together)
+    x = curves.interactivity[where]
+    position = np.linspace(0.0, 1.0, len(where)) if len(where) > 1 else np.zeros(len(where))
+    return Gain(x, apart[where] / together[where], position)
+
+
+def together_table(designs: Designs, interactivity: np.ndarray, ftl_s) -> np.ndarray:
+    """Co-located throughput by mode, TTL metric, FTL cutoff and interactivity."""
+    ttl_targets, ftl_targets = 1.0 / interactivity[::-1], np.sort(ftl_s)
+    order = [int(np.flatnonzero(ftl_targets == cutoff)[0]) for cutoff in ftl_s]
+    table = np.zeros((len(MODES), len(METRICS), len(ftl_s), len(interactivity)))
+    for i, mode in enumerate(MODES):
+        kept = np.flatnonzero(designs.full(f"{mode}_valid"))
+        y, ftl, mean, median = (
+            designs.full(f"{mode}_{name}").ravel()[kept].astype(np.float64)
+            for name in ("output_tokens_per_s_per_gpu", "ftl_s", "ttl_s", "ttl_median_s")
+        )
+        for j, ttl in enumerate((mean, median)):
+            best = best_by_targets(y, ttl, ftl, ttl_targets, ftl_targets)
+            table[i, j] = best[order, ::-1]
+    return table
+
+
+def axis_columns(designs: Designs, index: np.ndarray) -> dict[str, np.ndarray]:
+    """The axis values of designs."""
+    where = np.unravel_index(index, designs.shape)
+    return {
+        name: np.asarray(values, dtype=float)[i]
+        for (name, values), i in zip(designs.axes.items(), where, strict=True)
+    }
+
+
+def on_ladder(ttl_s: np.ndarray, interactivity: np.ndarray) -> np.ndarray:
+    """For each rung the last frontier point (by rising TTL) that meets it; -1 where none does."""
+    # A rung is met by a TTL that equals it up to rounding.
+    return np.searchsorted(ttl_s, (1.0 + 1e-12) / interactivity, side="right") - 1
+
+
+def matched_on_ladder(
+    first: Candidates, second: Candidates, swept: tuple[Designs, Designs], osl: float,
+    ftl_s: float, interactivity: np.ndarray, **options,
+) -> Matched:  # fmt: skip
+    """The matched frontier of two pools on the ladder; `options` as of `match_frontier`."""
+    front = disaggregated_frontier(first, second, osl, ftl_s, **options)
+    rung = on_ladder(front.ttl_s, interactivity)
+    met = rung >= 0
+    y, ratio = np.zeros(len(rung)), np.full(len(rung), np.nan)
+    if not met.any():
+        return Matched(y, ratio, {}, {})
+    y[met] = front.output_tokens_per_s_per_gpu[rung[met]]
+    ratio[met] = front.ctx_gen_ratio[rung[met]]
+    prompt, token = swept
+    i = int(first.index[front.prefill_index[0]])
+    prefill = {name: float(v[0]) for name, v in axis_columns(prompt, np.array([i])).items()}
+    outputs = ("gpus", "ftl_s", "requests_per_s", "kv_egress_bytes_per_s_per_gpu")
+    prefill |= {name: prompt.value(name, i) for name in outputs}
+    j = second.index[front.decode_index]
+    columns = axis_columns(token, j)
+    for name in ("gpus", "ttl_s", "requests_per_s", "kv_ingress_bytes_per_s_per_gpu"):
+        columns[name] = token.full(name).ravel()[j].astype(float)
+    columns |= {
+        "prefill_instances": front.prefill_instances.astype(float),
+        "decode_instances": front.decode_instances.astype(float),
+    }
+    decode = {name: np.where(met, column[rung], np.nan) for name, column in columns.items()}
+    return Matched(y, ratio, prefill, decode)
+
+
+def pools_of(sweeper: Sweeper, case: Case, mixture: Mixture):
+    """Both pools of a case: candidates, and the designs that they index."""
+    prompt = sweeper.phase("prefill", case, mixture)
+    token = sweeper.phase("decode", case, mixture)
+    link = float(sweeper.setup(case, mixture).hardware.hardware.scaleout.bytes_per_s)
+    return prefill_candidates(prompt), decode_candidates(token, link), (prompt, token)
+
+
+def curves_of(sweeper: Sweeper, case: Case, mixture: Mixture) -> Curves:
+    """Every frontier of a case under a mixture: three sweeps."""
+    known = settings()
+    interactivity, cutoffs = known.interactivity, known.unknowns["ftl_s"]
+    first, second, swept = pools_of(sweeper, case, mixture)
+    apart = tuple(
+        matched_on_ladder(first, second, swept, case.osl, ftl_s, interactivity)
+        for ftl_s in cutoffs
+    )
+    together = together_table(sweeper.phase("colocated", case, mixture), interactivity, cutoffs)
+    return Curves(case, interactivity, tuple(cutoffs), together, apart)
+
+
+Source = Callable[[Case, Mixture], Curves]

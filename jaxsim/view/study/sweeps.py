@@ -1,0 +1,111 @@
+"""What do all designs of one model, traffic and reading of the study give?"""
+
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+import numpy as np
+
+from jaxsim.catalog.cards import with_domain
+from jaxsim.catalog.engine import Options
+from jaxsim.catalog.load import load_hardware, load_model
+from jaxsim.catalog.precisions import load_precision, override_precision
+from jaxsim.catalog.setup import Setup, setup_of
+from jaxsim.catalog.workload import Workload
+from jaxsim.space.axes import Space, complete, geometric
+from jaxsim.space.designs import Designs, evaluate_phase
+from jaxsim.view.study.settings import Grid, Mixture, settings
+
+MOST_SEQUENCES = 16384.0
+MOST_PROMPTS = 256.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model under one traffic, on the study's hardware or with another scale-up domain."""
+
+    model: str
+    isl: float
+    osl: float
+    domain_gpus: float | None = None
+
+    def __str__(self) -> str:
+        domain = f", domain {self.domain_gpus:g}" if self.domain_gpus else ""
+        return f"{self.model} {self.isl:g}/{self.osl:g}{domain}"
+
+
+@dataclass
+class Count:
+    """How many designs have been evaluated."""
+
+    designs: int = 0
+    sweeps: int = 0
+
+
+@dataclass(frozen=True)
+class Sweeper:
+    """Evaluates cases on one grid, and counts the designs."""
+
+    grid: Grid
+    count: Count = field(default_factory=Count)
+
+    def setup(self, case: Case, mixture: Mixture) -> Setup:
+        """The set-up of a case under a mixture."""
+        return _setup(case.model, case.domain_gpus, mixture)
+
+    def space(self, case: Case, **axes) -> Space:
+        """The design space of a case; `axes` replaces some."""
+        grid = self.grid
+        chunk = geometric(case.isl, grid.chunk_per_octave)
+        own = {
+            "batch": geometric(MOST_SEQUENCES, grid.batch_per_octave),
+            "prefill_batch": geometric(MOST_PROMPTS, min(grid.batch_per_octave, 2)),
+            "chunk": tuple(c for c in chunk if c >= min(grid.least_chunk, case.isl)),
+        }
+        return Space(**(own | axes))
+
+    def phase(
+        self, phase: str, case: Case, mixture: Mixture, space: Space | None = None
+    ) -> Designs:
+        """Every design of one phase."""
+        setup = self.setup(case, mixture)
+        scenario = setup.scenario(Workload(case.isl, case.osl, imbalance=mixture.imbalance))
+        filled = complete(space or self.space(case), scenario.model, scenario.hardware, case.isl)
+        designs = evaluate_phase(phase, scenario, filled, (case.isl,), (case.osl,))
+        self.count.designs += designs.size
+        self.count.sweeps += 1
+        return designs
+
+
+@lru_cache(maxsize=256)
+def _setup(model: str, domain_gpus: float | None, mixture: Mixture) -> Setup:
+    known = settings()
+    card, hardware = load_model(model), load_hardware(known.hardware)
+    if domain_gpus is not None:
+        hardware = with_domain(hardware, domain_gpus)
+    precision = override_precision(
+        load_precision(known.precision, card),
+        kv=mixture.kv,
+        attention=mixture.attention,
+        attention_math=mixture.attention_math,
+    )
+    options = Options(
+        comm_overlap_frac=mixture.comm_overlap_frac,
+        keep_up_projected=mixture.keep_up_projected,
+        equal_time_chunks=mixture.equal_time_chunks,
+    )
+    found = setup_of(card, hardware, precision, mixture.engine, options)
+    return replace(found, precision_name=known.precision)
+
+
+def best_by_targets(y, ttl_s, ftl_s, ttl_targets, ftl_targets) -> np.ndarray:
+    """The largest y of designs with TTL and FTL within each pair of targets, 0 where none is.
+
+    Targets ascend; the result is on (FTL target, TTL target). Every design is dropped into the
+    first target that it meets, and maxima accumulate over looser ones.
+    """
+    rows, columns = len(ftl_targets), len(ttl_targets)
+    i, j = np.searchsorted(ftl_targets, ftl_s), np.searchsorted(ttl_targets, ttl_s)
+    table = np.zeros((rows + 1) * (columns + 1))
+    np.maximum.at(table, i * (columns + 1) + j, y)
+    table = table.reshape(rows + 1, columns + 1)[:rows, :columns]
+    return np.maximum.accumulate(np.maximum.accumulate(table, axis=0), axis=1)
