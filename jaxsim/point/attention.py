@@ -84,7 +84,9 @@ def _(attention: SparseMLA, hidden, rows, ranks, element):
 
 
 @singledispatch
-def decode_items(attention, tokens: DecodeTokens, ranks: Ranks, element: ElementBytes):
+def decode_items(
+    attention, tokens: DecodeTokens, ranks: Ranks, element: ElementBytes
+) -> list[Item]:
     """What one layer's attention adds for decoded tokens."""
     raise NotImplementedError(type(attention).__name__)
 
@@ -156,7 +158,9 @@ def _(attention: SparseMLA, tokens, ranks, element):
 
 
 @singledispatch
-def context_items(attention, tokens: ContextTokens, ranks: Ranks, element: ElementBytes):
+def context_items(
+    attention, tokens: ContextTokens, ranks: Ranks, element: ElementBytes
+) -> list[Item]:
     """What one layer's attention adds for a chunk of a prompt."""
     raise NotImplementedError(type(attention).__name__)
 

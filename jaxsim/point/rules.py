@@ -5,7 +5,7 @@ from functools import singledispatch
 import equinox as eqx
 import jax.numpy as jnp
 
-from jaxsim._scalar import Scalar
+from jaxsim._scalar import Flag, Scalar
 from jaxsim.catalog.model import GQA, MLA, DenseFFN, MoEFFN, SparseMLA
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.forward import layers_of
@@ -16,13 +16,13 @@ from jaxsim.point.ranks import Ranks
 class Rules(eqx.Module):
     """Each is true where the design obeys it; `valid` is their conjunction."""
 
-    fits_memory: Scalar
-    heads_divide: Scalar
-    experts_divide: Scalar
-    ffn_divides: Scalar
-    widths_divide: Scalar
-    within_domain: Scalar
-    stages_have_layers: Scalar
+    fits_memory: Flag
+    heads_divide: Flag
+    experts_divide: Flag
+    ffn_divides: Flag
+    widths_divide: Flag
+    within_domain: Flag
+    stages_have_layers: Flag
 
     @property
     def valid(self):
@@ -37,14 +37,14 @@ class Rules(eqx.Module):
         )
 
 
-def divides(part: Scalar, whole: Scalar) -> Scalar:
+def divides(part: Scalar, whole: Scalar) -> Flag:
     """Whether `part` goes into `whole` without a remainder; both are whole numbers."""
     times = jnp.asarray(whole) / part
     return times == jnp.floor(times)
 
 
 @singledispatch
-def heads_divide(attention, tp: Scalar) -> Scalar:
+def heads_divide(attention, tp: Scalar) -> Flag:
     """Whether `tp` divides the query heads, and divides or is a multiple of the key/value heads."""
     raise NotImplementedError(type(attention).__name__)
 
@@ -66,7 +66,7 @@ def _(attention: SparseMLA, tp):
 
 
 @singledispatch
-def ffn_divides(ffn, ranks: Ranks) -> Scalar:
+def ffn_divides(ffn, ranks: Ranks) -> Flag:
     """Whether the widths of a feed-forward network can be cut as the ranks ask."""
     raise NotImplementedError(type(ffn).__name__)
 
@@ -84,7 +84,7 @@ def _(ffn: MoEFFN, ranks):
 
 
 @singledispatch
-def experts_divide(ffn, ranks: Ranks) -> Scalar:
+def experts_divide(ffn, ranks: Ranks) -> Flag:
     """Whether every expert-parallel rank has equally many experts."""
     raise NotImplementedError(type(ffn).__name__)
 

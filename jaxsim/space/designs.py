@@ -55,13 +55,13 @@ class Designs:
         index = tuple(slice(None) if axis in dims else None for axis in self.axes)
         return np.broadcast_to(array[index], self.shape)
 
-    def at(self, flat_index: int) -> dict[str, float]:
+    def at(self, flat_index: int | np.integer) -> dict[str, float]:
         """The axis values of the design at a position of the flattened grid."""
         where = np.unravel_index(int(flat_index), self.shape)
         named = zip(self.axes.items(), where, strict=True)
         return {name: float(values[i]) for (name, values), i in named}
 
-    def value(self, name: str, flat_index: int) -> float:
+    def value(self, name: str, flat_index: int | np.integer) -> float:
         """One output of the design at a position of the flattened grid."""
         return float(self.full(name)[np.unravel_index(int(flat_index), self.shape)])
 

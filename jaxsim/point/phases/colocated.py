@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from jaxsim._scalar import Scalar
+from jaxsim._scalar import Flag, Scalar
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.forward import (
     Parts,
@@ -49,7 +49,7 @@ class Mode(eqx.Module):
     output_tokens_per_s_per_gpu: Scalar
     prompt_share: Scalar
     parts: Parts
-    valid: Scalar
+    valid: Flag
 
 
 class Colocated(eqx.Module):
@@ -61,7 +61,7 @@ class Colocated(eqx.Module):
     gpus: Scalar
     memory: Memory
     rules: Rules
-    valid: Scalar
+    valid: Flag
 
 
 def prompts_per_step(scenario: Scenario, ranks: Ranks, gained: Scalar) -> Scalar:
@@ -128,7 +128,7 @@ def mixed_parts(scenario: Scenario, ranks: Ranks, past: Scalar) -> Parts:
     return with_overhead(
         parts,
         launches(common) + launches(own) + launches(context),
-        engine.decode_step_s,
+        engine.decode_step_s + sequences * engine.decode_sequence_s,
         engine.decode_layer_s,
         engine.prefill_graph_frac,
         scenario,

@@ -3,7 +3,7 @@
 import equinox as eqx
 import jax.numpy as jnp
 
-from jaxsim._scalar import Scalar
+from jaxsim._scalar import Flag, Scalar
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.forward import (
     Parts,
@@ -40,7 +40,7 @@ class Decode(eqx.Module):
     parts: Parts
     memory: Memory
     rules: Rules
-    valid: Scalar
+    valid: Flag
 
 
 def tokens_per_step(draft_tokens: Scalar, accept_frac: Scalar) -> Scalar:
@@ -96,7 +96,7 @@ def step_time(scenario: Scenario, ranks: Ranks) -> StepTime:
         return with_overhead(
             parts,
             launches(common) + launches(own),
-            engine.decode_step_s,
+            engine.decode_step_s + sequences * engine.decode_sequence_s,
             engine.decode_layer_s,
             engine.decode_graph_frac,
             scenario,

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from jaxsim._scalar import Scalar
+from jaxsim._scalar import Flag, Scalar
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.forward import (
     Parts,
@@ -41,7 +41,7 @@ class Prefill(eqx.Module):
     parts: Parts
     memory: Memory
     rules: Rules
-    valid: Scalar
+    valid: Flag
 
 
 class Chunks(eqx.Module):
@@ -95,8 +95,9 @@ def prompt_time(scenario: Scenario, ranks: Ranks, sequences: Scalar, chunks: Chu
         return context_only_items(scenario, ranks, tokens)
 
     def finish(own_parts):
+        parts = add_parts(common_parts, own_parts)
         return with_overhead(
-            add_parts(common_parts, own_parts),
+            {name: engine.prefill_factor * seconds for name, seconds in parts.items()},
             issued,
             engine.prefill_step_s,
             engine.prefill_layer_s,
