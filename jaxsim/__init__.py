@@ -38,7 +38,7 @@ _WHERE = {
     "plan": "jaxsim.view.api",
 }
 
-__all__ = ["__version__", *sorted(_WHERE)]
+__all__ = sorted(["__version__", *_WHERE])  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str):

@@ -27,7 +27,7 @@ def test_interpreted_equals_the_function_point_by_point(phase, model):
     space = complete(SMALL, scenario.model, scenario.hardware, 4096.0)
     designs = evaluate_phase(phase, scenario, space, (4096.0,), (512.0,))
     rng = np.random.default_rng(0)
-    for flat in rng.choice(designs.size, size=8, replace=False):
+    for flat in rng.choice(designs.size, size=8, replace=False).tolist():
         at = designs.at(flat)
         sizes = {name: at.get(name, 4096.0) for name in ("tp", "ep", "pp", "batch", "chunk")}
         point = eqx.tree_at(lambda s: s.design, scenario, Deployment(**sizes))
