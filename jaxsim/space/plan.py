@@ -317,7 +317,7 @@ def _colocated(swept: Swept, both: ColocatedCandidates) -> tuple[Deployed | Unme
     if not (ftl & ttl & fits).any():
         return _unmet_colocated(both, ftl, ttl, fits, cap), None
     count = np.floor(cap / both.gpus) if np.isfinite(cap) else np.ones_like(both.gpus)
-    paid = question.exact_gpus or count * both.gpus
+    paid = question.exact_gpus or np.maximum(count, 1.0) * both.gpus
     worth = both.output_tokens_per_s_per_gpu * count * both.gpus / paid
     best = int(np.argmax(np.where(ftl & ttl & fits, worth, -np.inf)))
     index, mode = int(both.index[best]), MODES[int(both.mode[best])]
