@@ -1,0 +1,131 @@
+"""What does a sweep's file ask for?"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jaxsim.catalog.errors import InputError, nearest
+from jaxsim.catalog.setup import Setup, setup_of
+from jaxsim.catalog.workload import Workload
+from jaxsim.space.axes import Space, complete
+from jaxsim.space.designs import PHASES
+
+_TOP = {
+    "model", "hardware", "precision", "engine", "phases", "workload", "space", "block_workloads",
+}  # fmt: skip
+_WORKLOAD = {"isl", "osl", "hit_frac", "draft_tokens", "accept_frac", "imbalance"}
+_SPACE = {"tp", "ep", "pp", "batch", "chunk", "prefill_batch"}
+
+EXAMPLE = """\
+model: deepseek-r1
+hardware: gb200-nvl72
+workload:
+  isl: [1024, 4096, 16384]
+  osl: [256, 1024, 4096]
+space:              # optional: axes left out get their default
+  pp: [1, 2, 4]
+phases: [prefill, decode, colocated]   # optional
+"""
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """A design-space tensor over several workloads, and how it is cut into blocks.
+
+    A block is one input length and up to `block_workloads` output lengths.
+    """
+
+    setup: Setup
+    isl: tuple[float, ...]
+    osl: tuple[float, ...]
+    workload: Workload
+    space: Space
+    phases: tuple[str, ...]
+    block_workloads: int
+    asked: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """A fingerprint of what was asked: a store holds one sweep only."""
+        text = json.dumps(self.asked, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def read_sweep(path: Path) -> SweepConfig:
+    """The sweep that a YAML file describes; data only, nothing in it is executed."""
+    try:
+        import yaml
+    except ImportError:
+        raise InputError(
+            "jaxsim sweep reads YAML with the package 'pyyaml'; install jaxsim-inference[sweep]."
+        ) from None
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file. A sweep looks like this:\n{EXAMPLE}") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: not valid YAML: {error}.") from None
+    if not isinstance(raw, dict):
+        raise InputError(f"{path}: must be a table of keys, like this:\n{EXAMPLE}")
+    return _config(path, raw)
+
+
+def _known(path: Path, where: str, table: Any, allowed: set[str]) -> dict[str, Any]:
+    if not isinstance(table, dict):
+        raise InputError(f"{path}: {where or 'the file'} must be a table of keys.")
+    for key in table:
+        if key not in allowed:
+            near = nearest(str(key), allowed)
+            meant = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(allowed))}"
+            raise InputError(f"{path}: unknown key {where + '.' if where else ''}{key}; {meant}")
+    return table
+
+
+def _numbers(path: Path, key: str, value: Any, least: float) -> tuple[float, ...]:
+    values = value if isinstance(value, list) else [value]
+    for one in values:
+        if isinstance(one, bool) or not isinstance(one, int | float) or not one >= least:
+            raise InputError(f"{path}: {key}: {one!r} is not a number of at least {least:g}.")
+        if one != int(one):
+            raise InputError(f"{path}: {key}: {one!r} is not a whole number.")
+    if not values:
+        raise InputError(f"{path}: {key}: the list is empty; give at least one value.")
+    return tuple(sorted({float(one) for one in values}))
+
+
+def _config(path: Path, raw: dict[str, Any]) -> SweepConfig:
+    _known(path, "", raw, _TOP)
+    for needed in ("model", "hardware", "workload"):
+        if needed not in raw:
+            raise InputError(f"{path}: {needed} is missing. A sweep looks like this:\n{EXAMPLE}")
+    asked_workload = _known(path, "workload", raw["workload"], _WORKLOAD)
+    for needed in ("isl", "osl"):
+        if needed not in asked_workload:
+            raise InputError(f"{path}: workload.{needed} is missing; give a number or a list.")
+    isl = _numbers(path, "workload.isl", asked_workload["isl"], 1)
+    osl = _numbers(path, "workload.osl", asked_workload["osl"], 2)
+    rest = {}
+    for key in sorted(_WORKLOAD - {"isl", "osl"}):
+        if key in asked_workload:
+            value = asked_workload[key]
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+                raise InputError(f"{path}: workload.{key}: {value!r} is not a number of 0 or more.")
+            rest[key] = float(value)
+    workload = Workload(isl[0], osl[0], **rest)
+    axes = _known(path, "space", raw.get("space") or {}, _SPACE)
+    space = Space(**{name: _numbers(path, f"space.{name}", v, 1) for name, v in axes.items()})
+    setup = setup_of(
+        str(raw["model"]), str(raw["hardware"]), raw.get("precision"), raw.get("engine", "ideal")
+    )
+    phases = tuple(raw.get("phases") or PHASES)
+    for phase in phases:
+        if phase not in PHASES:
+            raise InputError(f"{path}: phases: {phase!r} is not one of {', '.join(PHASES)}.")
+    block = raw.get("block_workloads", 8)
+    if isinstance(block, bool) or not isinstance(block, int) or block < 1:
+        raise InputError(f"{path}: block_workloads: {block!r} is not a whole number of at least 1.")
+    hardware = setup.hardware.hardware
+    filled = complete(space, setup.model.model, hardware, max(isl))
+    return SweepConfig(setup, isl, osl, workload, filled, phases, block, raw)

@@ -1,0 +1,129 @@
+"""A sweep's store is the sweep: whole, labelled, and the same however often it was interrupted."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from jaxsim.catalog.errors import InputError
+from jaxsim.space.designs import evaluate_phase
+from jaxsim.view import store
+from jaxsim.view.cli import main
+from jaxsim.view.cli_sweep import parse_shard
+from jaxsim.view.sweep_config import read_sweep
+
+CONFIG = """
+model: llama-3.1-8b
+hardware: b200
+workload: {isl: [512, 2048], osl: [64, 128, 256]}
+space: {tp: [1, 8], pp: [1, 2], batch: [1, 16], chunk: [256, 512], prefill_batch: [1, 4]}
+block_workloads: 2
+"""
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "space.yaml"
+    path.write_text(CONFIG)
+    return read_sweep(path)
+
+
+def opened(path) -> xr.DataTree:
+    return xr.open_datatree(path, engine="zarr", consolidated=False).load()
+
+
+def fill(config, path, blocks=None, shard=(1, 1)):
+    root = store.open_store(config, path, resume=True)
+    for block in store.pending(root, config, shard)[:blocks]:
+        store.write_block(root, block, store.evaluate_block(config, block))
+
+
+def test_the_store_holds_what_an_evaluation_gives(config, tmp_path):
+    path = tmp_path / "all.zarr"
+    fill(config, path)
+    tree = opened(path)
+    scenario = config.setup.scenario(config.workload)
+    for phase in config.phases:
+        whole = evaluate_phase(phase, scenario, config.space, config.isl, config.osl)
+        for name, (array, dims) in whole.outputs.items():
+            held = tree[phase][name]
+            assert held.dims == dims
+            np.testing.assert_array_equal(held.values, array, err_msg=f"{phase} {name}")
+            assert held.attrs["units"]
+
+
+def test_an_interrupted_sweep_goes_on(config, tmp_path):
+    """Killed between any two blocks, and even within one, the store ends the same."""
+    path, whole = tmp_path / "part.zarr", tmp_path / "whole.zarr"
+    fill(config, whole)
+    fill(config, path, blocks=3)
+    root = store.open_store(config, path, resume=True)
+    left = store.pending(root, config, (1, 1))
+    assert len(left) == len(store.blocks_of(config)) - 3
+    half = store.evaluate_block(config, left[0])
+    name, (array, _) = next(iter(half.outputs.items()))
+    assert array.size
+    assert name in root[left[0].phase]  # a kill here leaves the block unmarked
+    fill(config, path)
+    xr.testing.assert_identical(opened(path), opened(whole))
+
+
+def test_shards_fill_one_store(config, tmp_path):
+    path, whole = tmp_path / "shards.zarr", tmp_path / "whole.zarr"
+    for i in (2, 1, 3):
+        fill(config, path, shard=(i, 3))
+    fill(config, whole)
+    xr.testing.assert_identical(opened(path), opened(whole))
+
+
+def test_another_sweep_is_not_overwritten(config, tmp_path):
+    path = tmp_path / "s.zarr"
+    fill(config, path)
+    other = tmp_path / "other.yaml"
+    other.write_text(CONFIG.replace("2048", "1024"))
+    with pytest.raises(InputError, match="another sweep"):
+        store.open_store(read_sweep(other), path, resume=True)
+    with pytest.raises(InputError, match="--resume"):
+        store.open_store(config, path, resume=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("model: llama-3.1-8b", "modle: llama-3.1-8b"), "modle"),
+        (("isl: [512, 2048]", "isl: [512, -1]"), "workload.isl"),
+        (("isl: [512, 2048]", "isl: []"), "empty"),
+        (("block_workloads: 2", "block_workloads: 0"), "block_workloads"),
+        (("tp: [1, 8]", "width: [1, 8]"), "space.width"),
+        (("hardware: b200", "hardware: b2000"), "b200"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_its_key(change, message, tmp_path):
+    path = tmp_path / "wrong.yaml"
+    path.write_text(CONFIG.replace(*change))
+    with pytest.raises(InputError, match=message):
+        read_sweep(path)
+
+
+def test_nothing_in_a_file_is_executed(tmp_path):
+    path = tmp_path / "evil.yaml"
+    path.write_text("model: !!python/object/apply:os.system ['true']")
+    with pytest.raises(InputError, match="not valid YAML"):
+        read_sweep(path)
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "a/b", "2", "-1/2"])
+def test_shards_are_checked(text):
+    with pytest.raises(InputError, match="--shard"):
+        parse_shard(text)
+
+
+def test_the_verb_writes_and_reports(config, tmp_path, capsys):
+    path = tmp_path / "space.yaml"
+    out = tmp_path / "cli.zarr"
+    assert main(["sweep", str(path), "-o", str(out), "--format", "json"]) == 0
+    assert '"points_evaluated"' in capsys.readouterr().out
+    assert main(["sweep", str(path), "-o", str(out)]) == 2
+    assert main(["sweep", str(path), "-o", str(out), "--resume"]) == 0
+    assert "nothing left" in capsys.readouterr().out
