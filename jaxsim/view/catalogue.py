@@ -1,4 +1,4 @@
-"""How are the entries of the catalogue shown: as a table, or one with the source of every number?"""
+"""How is the catalogue shown: as a table, or one entry with the source of every number?"""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence

@@ -5,6 +5,7 @@ or at the top of those files imports JAX, xarray or NumPy: help must come at onc
 """
 
 import argparse
+import itertools
 import os
 import pkgutil
 import sys
@@ -87,7 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def wants_json(argv: Sequence[str]) -> bool:
     """Whether JSON was asked for, found without parsing: the arguments may be wrong."""
-    pairs = zip(argv, [*argv[1:], ""], strict=True)
+    pairs = itertools.pairwise([*argv, ""])
     return any(
         name == "--format=json" or (name == "--format" and value == "json") for name, value in pairs
     )

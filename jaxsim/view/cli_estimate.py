@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.view.jax_cache import use_persistent_cache
     from jaxsim.view.progress import working
 
-    design = {
+    design: dict[str, Any] = {
         name: float(durations.parse_whole(getattr(args, name), f"--{name}"))
         for name in ("tp", "ep", "pp", "batch", "chunk")
         if getattr(args, name) is not None

@@ -59,13 +59,14 @@ def run(args: argparse.Namespace) -> int:
 
 def _described(card: "ModelCard") -> dict[str, Any]:
     """A model in a line."""
+    from jaxsim.catalog.model import MoEFFN
     from jaxsim.catalog.parameters import parameters
     from jaxsim.catalog.precision import element_bytes
     from jaxsim.point.memory import kv_bytes_per_gpu
 
     counts, element = parameters(card.model), element_bytes(card.precision)
     kinds = {type(group.attention).__name__ for group in card.model.groups}
-    routed = [group.ffn for group in card.model.groups if hasattr(group.ffn, "experts")]
+    routed = [group.ffn for group in card.model.groups if isinstance(group.ffn, MoEFFN)]
     cache = sum(
         float(group.layers) * float(kv_bytes_per_gpu(group.attention, 1.0, 1.0, element))
         for group in card.model.groups

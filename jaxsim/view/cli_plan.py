@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jaxsim.view import durations, options
 
 if TYPE_CHECKING:
+    from jaxsim.catalog.cards import HardwareCard
     from jaxsim.space.answer import Plan
 
 DESCRIPTION = """\
@@ -155,19 +156,18 @@ def solve(args: argparse.Namespace, asked: dict[str, Any]) -> "Plan":
         import jaxsim
         from jaxsim.catalog.cards import with_domain
 
-        cards = {"hardware": args.hardware, "prefill_hardware": args.prefill_hardware}
-        loaded = {
-            name: None if given is None else jaxsim.load_hardware(given)
-            for name, given in cards.items()
-        }
-        if (domain := asked.pop("domain")) is not None:
-            loaded = {name: card and with_domain(card, domain) for name, card in loaded.items()}
+        domain = asked.pop("domain")
+
+        def load(name: str) -> "HardwareCard":
+            card = jaxsim.load_hardware(name)
+            return card if domain is None else with_domain(card, domain)
+
         axes, workload = asked.pop("axes"), asked.pop("workload")
         return jaxsim.plan(
             jaxsim.load_model(args.model),
-            loaded["hardware"],
+            load(args.hardware),
             workload,
-            prefill_hardware=loaded["prefill_hardware"],
+            prefill_hardware=args.prefill_hardware and load(args.prefill_hardware),
             space=jaxsim.Space(**axes) if axes else None,
             precision=args.precision,
             engine=args.engine,

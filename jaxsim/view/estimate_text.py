@@ -15,7 +15,14 @@ PASS = {
     "decode": "one decode step",
     "colocated": "one step that carries a chunk",
 }
+NEGLIGIBLE_FRAC = 1e-5  # rounding in single precision
 MEMORY = ("weights_bytes", "kv_bytes", "activation_bytes", "reserve_bytes")
+
+# Outputs that the flags and the table of parts say already.
+HIDDEN = (
+    *("valid", "projections_s", "attention_s", "ffn_s", "experts_s"),
+    *("network_s", "elementwise_s", "head_s", "overhead_s"),
+)
 
 # What to do about a broken rule.
 ADVICE = {
@@ -63,6 +70,8 @@ def _time(explanation: "Explanation", page: Page) -> list[str]:
     rows = [["", "time", "share", "flop", "bytes", "bound by", ""]]
     for part in sorted(explanation.parts, key=lambda part: -part.seconds):
         share = part.seconds / total if total > 0.0 else 0.0
+        if share < NEGLIGIBLE_FRAC:
+            continue
         rows.append(
             [
                 part.name.replace("_", " "),
@@ -102,7 +111,7 @@ def _results(explanation: "Explanation", page: Page) -> list[str]:
     rows = []
     for name, value in explanation.outputs.items():
         known = QUANTITIES.get(name)
-        if known is None or name == "valid" or name.endswith("_valid"):
+        if known is None or name.endswith(HIDDEN):
             continue
         rows.append([known.long_name, _with_unit(value, known.units), known.description])
     widths = [max(len(row[i]) for row in rows) for i in (0, 1)] if rows else [0, 0]
@@ -120,4 +129,5 @@ def _with_unit(value: float, unit: str) -> str:
         return units.seconds(value)
     if unit in ("B", "B/s"):
         return units.prefixed(value, unit)
-    return units.plain(value) if unit == "1" else f"{units.plain(value)} {unit}"
+    text = units.trimmed(units.plain(value))
+    return text if unit == "1" else f"{text} {unit}"

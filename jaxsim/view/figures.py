@@ -31,7 +31,7 @@ PART_COLOURS = {
     "head": "#F0E442",
     "overhead": "#999999",
 }
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10.0,
     "axes.spines.top": False,
@@ -140,7 +140,7 @@ def _draw_curve(axes: "Axes", curve: FrontierCurve) -> None:
     )
     if main:
         ends = [np.concatenate([end[:1], end]) for end in (low, high)]
-        axes.fill_between(start[0], *ends, step="pre", color=colour, alpha=0.13, lw=0)
+        axes.fill_between(start[0], ends[0], ends[1], step="pre", color=colour, alpha=0.13, lw=0)
 
 
 def _draw_target(axes: "Axes", plan: Plan) -> None:
@@ -243,7 +243,7 @@ def _draw_gain(axes: "Axes", plan: Plan) -> None:
     x, gain = x[kept], gain[kept]
     start = np.concatenate([[0.0], x]), np.concatenate([gain[:1], gain])
     axes.plot(*start, drawstyle="steps-pre", color=BLUE, lw=1.6)
-    axes.fill_between(*start, 1.0, step="pre", color=BLUE, alpha=0.13, lw=0)
+    axes.fill_between(start[0], start[1], 1.0, step="pre", color=BLUE, alpha=0.13, lw=0)
     # The end of a frontier may be far above the rest: show up to a multiple of the middle.
     top = min(float(gain.max()), 2.0 * float(np.median(gain)))
     axes.set_ylim(min(0.9, 0.95 * float(gain.min())), max(1.1, 1.08 * top))

@@ -14,7 +14,7 @@ BARE_FTL_BELOW_S = 100.0
 BARE_TTL_BELOW_S = 1.0
 
 
-def add_format(parser: argparse.ArgumentParser) -> None:
+def add_format(parser: Any) -> None:
     """`--format`."""
     parser.add_argument(
         "--format",

@@ -23,7 +23,7 @@ def number(value: Any) -> Any:
 
 
 def clean(value: Any) -> Any:
-    """The value with tuples as lists, arrays' numbers as Python's, and null for what is not finite."""
+    """The value with lists for tuples and arrays, and null for whatever is not finite."""
     if isinstance(value, dict):
         return {str(key): clean(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

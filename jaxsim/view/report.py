@@ -1,4 +1,4 @@
-"""What does the report of a plan say?  One page that needs no network, to read, print or send on."""
+"""What does the report of a plan say?  One page that needs no network, to read or send on."""
 
 from collections.abc import Sequence
 from html import escape
@@ -40,10 +40,7 @@ def render_report(
     """
     folder = files("jaxsim.view")
     template = Template((folder / "report.html").read_text(encoding="utf-8"))
-    targets = (
-        f"Targets: FTL ≤ {units.seconds(plan.ftl_target_s)}, TTL ≤ {units.seconds(plan.ttl_target_s)}"
-        + (f", at most {plan.max_gpus:,} GPUs" if plan.max_gpus is not None else "")
-    )
+    targets = words.targets(plan)
     sections = [
         _cards(plan),
         _unmet(plan),
@@ -64,7 +61,7 @@ def render_report(
         style=(folder / "report.css").read_text(encoding="utf-8"),
         kicker=escape(words.case(plan)),
         headline=escape(words.recommendation(plan)),
-        lead=html.paragraph(f"{targets}. {words.verdict(plan)}", "lead"),
+        lead=html.paragraph(f"Targets: {targets}. {words.verdict(plan)}", "lead"),
         body="\n".join(section for section in sections if section),
         footer=escape(
             f"jaxsim {__version__} evaluated {plan.points_evaluated:,} designs in {elapsed}. "
@@ -166,8 +163,8 @@ def _frontier(plan: Plan) -> str:
         return ""
     caption = (
         f"The most output tokens/s/GPU at each interactivity, among designs with FTL ≤ "
-        f"{units.seconds(plan.ftl_target_s)}. Each step is a design; circles mark the best at the target. "
-        "Bands hold 80 %. Below: disaggregated over co-located."
+        f"{units.seconds(plan.ftl_target_s)}. Each step is a design; circles mark the best at the "
+        "target. Bands hold 80 %. Below: disaggregated over co-located."
     )
     svg = image(frontier_figure(plan), "svg")
     points = "".join(_points(plan, i) for i in range(len(plan.curves)))

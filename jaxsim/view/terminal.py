@@ -36,18 +36,12 @@ def _heading(text: str, page: Page) -> str:
 
 
 def _head(plan: Plan, page: Page) -> list[str]:
-    targets = (
-        f"Targets: FTL (TTFT) ≤ {units.seconds(plan.ftl_target_s)}, "
-        f"TTL (TPOT) ≤ {units.seconds(plan.ttl_target_s)}"
-    )
-    if plan.max_gpus is not None:
-        targets += f", at most {plan.max_gpus:,} GPUs"
     colour = "green" if plan.recommended else "yellow"
     answer = wrap(words.recommendation(plan), page)
     return [
         *(page.paint(line, "bold", colour) for line in answer),
         *wrap(words.case(plan), page),
-        *wrap(targets, page),
+        *wrap(f"Targets: {words.targets(plan)}", page),
     ]
 
 

@@ -2,11 +2,10 @@
 
 import os
 import shutil
-import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Any
 
 NARROWEST, WIDEST = 40, 110
 _CODES = {"bold": "1", "dim": "2", "green": "32", "yellow": "33", "cyan": "36"}
@@ -55,7 +54,7 @@ class Page:
         return text.encode("ascii", "replace").decode()
 
 
-def page_for(stream: TextIO) -> Page:
+def page_for(stream: Any) -> Page:
     """The page that suits a stream: colour only on a terminal, and not where NO_COLOR is set."""
     terminal = stream.isatty()
     width = shutil.get_terminal_size((80, 24)).columns if terminal else _columns()
@@ -118,8 +117,3 @@ def wrap(text: str, page: Page, by: int = 0, hang: int = 0) -> list[str]:
         break_long_words=False,
         break_on_hyphens=False,
     )
-
-
-def say(text: str, stream: TextIO | None = None) -> None:
-    """Print a text and a line end."""
-    print(text, file=stream or sys.stdout)

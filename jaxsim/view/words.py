@@ -81,6 +81,15 @@ def case(plan: Plan) -> str:
     return f"{plan.model} on {where} · {plan.precision} · engine {plan.engine} · {lengths}"
 
 
+def targets(plan: Plan) -> str:
+    """What the plan must keep to."""
+    text = (
+        f"FTL (TTFT) ≤ {units.seconds(plan.ftl_target_s)}, "
+        f"TTL (TPOT) ≤ {units.seconds(plan.ttl_target_s)}"
+    )
+    return text if plan.max_gpus is None else f"{text}, at most {plan.max_gpus:,} GPUs"
+
+
 def verdict(plan: Plan) -> str:
     """What disaggregation gains over co-location, and how sure that is."""
     gain = plan.gain
@@ -136,8 +145,7 @@ def attainable(plan: Plan, kind: str) -> str:
 def unmet_message(plan: Plan) -> str:
     """One message for targets that nothing meets."""
     return (
-        f"no design of {plan.model} on {plan.hardware} meets FTL {units.seconds(plan.ftl_target_s)} "
-        f"and TTL {units.seconds(plan.ttl_target_s)}. "
+        f"no design of {plan.model} on {plan.hardware} meets {targets(plan)}. "
         f"{attainable(plan, 'disaggregated')} {attainable(plan, 'colocated')} "
         "Relax a target, or give faster hardware or a narrower precision."
     )
