@@ -113,12 +113,26 @@ def run(program: Program, leaves: Sequence[np.ndarray], axes: int) -> list[np.nd
     return [np.asarray(x.value if isinstance(x, Literal) else known[x]) for x in program.outputs]
 
 
+_PROGRAMS: dict[Any, Program] = {}
+
+
+def _program(fn, point, axes: Sequence[Axis]) -> Program:
+    """The traced function, once for every structure of point and axes."""
+    leaves, structure = jax.tree.flatten(point)
+    kinds = tuple(str(np.result_type(leaf)) for leaf in leaves)
+    key = (fn, structure, kinds, tuple((name, where) for name, where, _ in axes))
+    if key not in _PROGRAMS:
+        _PROGRAMS[key] = trace(fn, point, axes)
+    return _PROGRAMS[key]
+
+
 def interpreted(fn, point, axes: Sequence[Axis]) -> tuple[Any, Any]:
     """`fn` on natural dims, like `sweep.natural`, as NumPy arrays and without compilation.
 
-    Equal to the compiled form up to the rounding of NumPy's elementary functions.
+    Equal to the compiled form up to the rounding of NumPy's elementary functions. Every leaf of
+    the point must be a number.
     """
-    program = trace(fn, point, axes)
+    program = _program(fn, point, axes)
     numbers, _ = numbers_of(point)
     leaves = [np.asarray(x) for x in jax.tree.leaves((axis_values(axes), numbers))]
     outputs, names = [], []
