@@ -20,6 +20,7 @@ from jaxsim.space.answer import (
 )
 from jaxsim.space.axes import Space, complete
 from jaxsim.space.designs import Designs, evaluate_phase
+from jaxsim.space.diagnose import nothing_valid
 from jaxsim.space.frontier import (
     MODES,
     Candidates,
@@ -112,7 +113,13 @@ def sweep_phases(
         tell(f"evaluating {phase}")
         scenario = own.scenario(question.workload)
         filled = complete(space, scenario.model, scenario.hardware, isl[0])
-        designs[phase] = evaluate_phase(phase, scenario, filled, isl, osl)
+        found = evaluate_phase(phase, scenario, filled, isl, osl)
+        if not found.full("valid").any():
+            widest = complete(None, scenario.model, scenario.hardware, isl[0])
+            raise nothing_valid(
+                found, lambda: evaluate_phase(phase, scenario, widest, isl, osl)  # noqa: B023
+            )
+        designs[phase] = found
     return Swept(setup, first, question, **designs)
 
 

@@ -142,3 +142,10 @@ def test_curves_fall_as_the_target_tightens(answer):
         order = np.argsort(curve.ttl_s)
         assert (np.diff(curve.output_tokens_per_s_per_gpu[order]) >= -1e-9).all()
         assert (curve.low <= curve.output_tokens_per_s_per_gpu).all()
+
+
+def test_a_model_that_fits_nowhere_says_by_how_much_and_what_would():
+    setup = setup_of("llama-3.1-405b", "h100", "bf16")
+    narrow = jaxsim.Space(tp=(1, 2), pp=(1,), batch=(1,), chunk=(512,), prefill_batch=(1,))
+    with pytest.raises(InputError, match=r"lacks \d+\.\d GB a GPU of 8\d GB.* The smallest shape"):
+        plan(setup, Question(WORKLOAD, ftl_s=5.0, ttl_s=0.05), narrow)
