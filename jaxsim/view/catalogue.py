@@ -20,6 +20,7 @@ def show_table(
     columns: Columns,
     format: str,
     more: Mapping[str, Any] | None = None,
+    note: str = "",
 ) -> None:
     """Print entries a line each; JSON has every key of them, and `more` besides."""
     if format == "json":
@@ -34,15 +35,17 @@ def show_table(
     left = [i for i, (_, show) in enumerate(columns.values()) if show is str]
     lines = table(cells, left)
     lines[0] = page.paint(lines[0], "bold")
+    lines += ["", *wrap(note, page)] if note else []
     for kind, entries in (more or {}).items():
-        lines += ["", page.paint(f"{kind}:", "bold")]
-        for entry in entries:
-            lines += wrap(f"{entry['name']}: {entry['reason']}", page, 2, 2)
+        lines += ["", page.paint(f"{kind.capitalize()}:", "bold")]
+        lines += wrap(", ".join(entry["name"] for entry in entries), page, 2)
     print(page.finish(lines))
 
 
-def show_card(described: Mapping[str, Any], provenance: Mapping[str, "Datum"], format: str) -> None:
-    """Print one entry: what it is, and every number with its kind and source."""
+def show_card(
+    described: Mapping[str, Any], provenance: Mapping[str, "Datum"], format: str, summary: str = ""
+) -> None:
+    """Print one entry: what it is, with a `summary`, and every number with its kind and source."""
     if format == "json":
         print(dumps({**described, "provenance": sourced(provenance)}))
         return
@@ -52,6 +55,7 @@ def show_card(described: Mapping[str, Any], provenance: Mapping[str, "Datum"], f
         lines.append(str(described["full_name"]))
     if described.get("aliases"):
         lines += wrap(f"also called {', '.join(described['aliases'])}", page, 0, 2)
+    lines += wrap(summary, page)
     if described.get("note"):
         lines += wrap(str(described["note"]), page)
     sources = list(dict.fromkeys((d.kind, d.source, d.date) for d in provenance.values()))

@@ -49,17 +49,21 @@ def run(args: argparse.Namespace) -> int:
     columns = {
         "name": ("hardware", str),
         "domain_gpus": ("domain", units.count),
-        "fp4_flop_per_s": ("FP4 FLOP/s", rate("")),
+        "fp4_flop_per_s": ("FP4", rate("")),
         "fp8_flop_per_s": ("FP8", rate("")),
         "bf16_flop_per_s": ("BF16", rate("")),
         "hbm_bytes": ("HBM", rate("B")),
-        "hbm_bytes_per_s": ("HBM/s", rate("B")),
-        "scaleup_bytes_per_s": ("scale-up/s", rate("B")),
-        "scaleout_bytes_per_s": ("scale-out/s", rate("B")),
+        "hbm_bytes_per_s": ("HBM rate", rate("B")),
+        "scaleup_bytes_per_s": ("scale-up", rate("B")),
+        "scaleout_bytes_per_s": ("scale-out", rate("B")),
         "price_usd_per_hour": ("$/h", units.plain),
         "power_w": ("power", rate("W")),
     }
-    catalogue.show_table("hardware", rows, columns, args.format)
+    note = (
+        "Of one accelerator: dense FLOP/s by operand, memory and its bandwidth, bandwidth per "
+        "direction inside the scale-up domain and beyond it (bytes/s), $ per hour, watts all in."
+    )
+    catalogue.show_table("hardware", rows, columns, args.format, note=note)
     return 0
 
 

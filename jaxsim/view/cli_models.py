@@ -39,7 +39,14 @@ def run(args: argparse.Namespace) -> int:
 
     if args.name is not None:
         card = load_model(args.name)
-        catalogue.show_card(_described(card), card.provenance, args.format)
+        described = _described(card)
+        summary = (
+            f"{units.parameters(described['parameters'])} parameters, "
+            f"{units.parameters(described['active_parameters'])} active a token; "
+            f"{units.prefixed(described['kv_bytes_per_token'], 'B')} of KV cache a token in the "
+            "checkpoint's formats"
+        )
+        catalogue.show_card(described, card.provenance, args.format, summary)
         return 0
     rows = [_described(load_model(name)) for name in list_models()]
     refused = [{"name": name, "reason": why} for name, why in unsupported_models().items()]
@@ -47,13 +54,14 @@ def run(args: argparse.Namespace) -> int:
         "name": ("model", str),
         "attention": ("attention", str),
         "layers": ("layers", units.count),
-        "parameters": ("parameters", lambda count: units.prefixed(count, "")),
-        "active_parameters": ("active", lambda count: units.prefixed(count, "")),
+        "parameters": ("parameters", units.parameters),
+        "active_parameters": ("active", units.parameters),
         "experts": ("experts", units.count),
         "kv_bytes_per_token": ("KV/token", lambda size: units.prefixed(size, "B")),
         "max_context_tokens": ("context", units.count),
     }
-    catalogue.show_table("models", rows, columns, args.format, {"unsupported": refused})
+    note = "`jaxsim models NAME` has the source of every number, or says why a model is refused."
+    catalogue.show_table("models", rows, columns, args.format, {"unsupported": refused}, note)
     return 0
 
 

@@ -230,7 +230,7 @@ def at_least(curve: FrontierCurve, x: np.ndarray) -> np.ndarray:
 def _draw_gain(axes: "Axes", plan: Plan) -> None:
     named = {curve.name: curve for curve in plan.curves}
     axes.axhline(1.0, color="#444444", lw=1.0)
-    axes.set_ylabel("gain")
+    axes.set_ylabel("disaggregated\n/ co-located", fontsize=9)
     axes.yaxis.set_major_formatter(lambda y, _: f"{y:g}×")
     if "disaggregated" not in named or "co-located" not in named:
         return

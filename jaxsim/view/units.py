@@ -36,6 +36,11 @@ def prefixed(value: float | None, unit: str) -> str:
     return f"{plain(value / scale)} {prefix}{unit}"
 
 
+def parameters(value: float | None) -> str:
+    """A number of parameters as models are named: `671 B`, `1.03 T`, `596 M`."""
+    return prefixed(value, "").strip().replace("G", "B") if value is not None else NONE
+
+
 def seconds(value: float | None) -> str:
     """A duration: `16.2 ms`, `1.93 s`, `5 s`, `12 min`."""
     if value is None or not math.isfinite(value):
