@@ -52,3 +52,25 @@ class Options(eqx.Module):
     kv_compression: Scalar = 1.0
     kv_segment_s: Scalar = 0.0
     kv_block_tokens: Scalar = 64.0
+
+
+class Serving(eqx.Module):
+    """How an engine schedules requests, as far as latencies under load show it.
+
+    A prompt holds up decoding for `stall_frac` of its own passes' time: less than 1 where chunks
+    ride in decode steps whose weights are read anyway, more where passes leave gaps.
+    `prompt_token_s` is what a prompt token costs outside the GPU (tokenisation). `variability` is
+    (1 + c²)/2 of what a queued prompt waits for, `start_runs` how many requests follow one another
+    in a place of a run that begins with all at once (`other_runs` by other clients than
+    InferenceX). A prompt waits for `steps_waited` decode steps. The cache is used up to
+    `slots_frac` of what fits, and for `most_sequences` requests of an instance.
+    """
+
+    stall_frac: Scalar = 1.0
+    prompt_token_s: Scalar = 0.0
+    variability: Scalar = 0.5
+    start_runs: Scalar = 1e+09
+    other_runs: Scalar = 1e+09
+    steps_waited: Scalar = 0.5
+    slots_frac: Scalar = 1.0
+    most_sequences: Scalar = 1e+09

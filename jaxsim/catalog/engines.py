@@ -1,26 +1,39 @@
 """Which serving engines does the catalogue have?"""
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
+from typing import Any
 
-from jaxsim.catalog._datum import DataFile, Datum
-from jaxsim.catalog.engine import Engine
+from jaxsim.catalog._datum import DataFile, Datum, Table
+from jaxsim.catalog.engine import Engine, Serving
 from jaxsim.catalog.errors import unknown_name
 from jaxsim.catalog.names import DATA
+from jaxsim.catalog.precision import Precision
+
+# Measures whose errors a fit leaves, by their names in a file.
+SIGMAS = ("tpot", "ttft", "output_tokens_per_s_per_gpu")
 
 
 @dataclass(frozen=True)
 class EngineCard:
     """One engine of the catalogue: its numbers, and where each came from.
 
-    `log_sigma` is the standard deviation of the log error of a step that the engine's fit leaves.
+    `log_sigma` is the standard deviation of the log error of a step that the engine's fit leaves,
+    `sigmas` those of what a run under load shows. `variant` names the fit that was chosen among
+    those of the engine: of a generation of GPUs and a number format, of the generation alone, or,
+    where neither was measured, of all (empty).
     """
 
     name: str
     title: str
     engine: Engine
     log_sigma: float
-    provenance: dict[str, Datum]
+    provenance: Mapping[str, Datum] = field(compare=False, repr=False)
+    serving: Serving = field(default_factory=Serving)
+    sigmas: Mapping[str, float] = field(default_factory=dict, compare=False)
+    variant: str = ""
 
 
 def list_engines() -> list[str]:
@@ -28,18 +41,64 @@ def list_engines() -> list[str]:
     return sorted(path.stem for path in (DATA / "engines").glob("*.toml"))
 
 
-def load_engine(name: str) -> EngineCard:
-    """The engine of that name, or of a TOML file at that path."""
+@cache
+def _families() -> dict[str, str]:
+    table = DataFile(DATA / "generations.toml").root.table("generations")
+    return {name: table.value(name) for name in table.raw}
+
+
+def generation_of(hardware: str) -> str:
+    """The generation of an accelerator, which shares kernels and engine builds; empty if none."""
+    return _families().get(hardware, "")
+
+
+def quant_of(precision: Precision) -> str:
+    """The number format that names a checkpoint: of its experts, or of its only network."""
+    return "fp8" if precision.experts == "fp8_block" else precision.experts
+
+
+def load_engine(
+    name: str, hardware: str | None = None, precision: Precision | None = None
+) -> EngineCard:
+    """The engine of that name, or of a TOML file at that path.
+
+    With `hardware` (a catalogue name) and a precision, the fit nearest to them.
+    """
     path = DATA / "engines" / f"{name.lower()}.toml"
     if not path.is_file():
         path = Path(name)
         if path.suffix != ".toml":
             hint = f"Known: {', '.join(list_engines())}; or give a TOML file."
             raise unknown_name("engine", name, list_engines(), hint)
+    generation = generation_of(hardware) if hardware else ""
+    quant = quant_of(precision) if precision else ""
+    return _read(path, generation, quant)
+
+
+def _read(path: Path, generation: str, quant: str) -> EngineCard:
     file = DataFile(path)
     title = file.root.plain("title")
-    values = file.root.table("values")
-    engine = Engine(**{key.name: values.number(key.name, zero=True) for key in fields(Engine)})
-    log_sigma = values.number("log_sigma", zero=True)
+    cards = {"": _numbers(file.root)}
+    if "variants" in file.root:
+        variants = file.root.table("variants")
+        for key in variants.raw:
+            cards[key] = _numbers(variants.table(key))
     file.finish()
-    return EngineCard(path.stem, title, engine, log_sigma, file.provenance)
+    wanted = [f"{generation}-{quant}", generation, ""]
+    chosen = next(key for key in wanted if key in cards)
+    return EngineCard(path.stem, title, provenance=file.provenance, variant=chosen, **cards[chosen])
+
+
+def _numbers(table: Table) -> dict[str, Any]:
+    """The records of one fit."""
+    values = table.table("values")
+    engine = Engine(**{key.name: values.number(key.name, zero=True) for key in fields(Engine)})
+    found: dict[str, Any] = {"engine": engine, "log_sigma": values.number("log_sigma", zero=True)}
+    if "serving" in table:
+        serving = table.table("serving")
+        names = [key.name for key in fields(Serving)]
+        found["serving"] = Serving(**{key: serving.number(key, zero=True) for key in names})
+    if "sigmas" in table:
+        sigmas = table.table("sigmas")
+        found["sigmas"] = {key: sigmas.number(key, zero=True) for key in SIGMAS}
+    return found

@@ -81,7 +81,7 @@ def setup_of(
         hardware=chip,
         precision_name=name,
         precision=chosen,
-        engine=load_engine(engine) if isinstance(engine, str) else engine,
+        engine=load_engine(engine, chip.name, chosen) if isinstance(engine, str) else engine,
         calibration=load_calibration(chip.calibration),
         options=options or Options(),
     )

@@ -37,6 +37,8 @@ class Pools(eqx.Module):
     `shared` is 1 where prompts are processed by the instances that decode, whose steps they
     lengthen, and 0 where they have instances of their own. `variability` is (1 + c²)/2 of the
     service times, with c their coefficient of variation: 0.5 where all prompts are alike.
+    `steps_waited` is how many decode steps a new prompt waits for on the GPUs that decode: half a
+    step until the one under way ends, more where decoding goes on while its chunks are processed.
     """
 
     decoders: Scalar
@@ -44,6 +46,7 @@ class Pools(eqx.Module):
     prefillers: Scalar
     shared: Scalar
     variability: Scalar = 0.5
+    steps_waited: Scalar = 0.5
 
 
 class Service(eqx.Module):
@@ -87,7 +90,7 @@ def at_batch(batch: Scalar, step_s: StepTime, prompt: Prompt, pools: Pools, osl:
 
     where s is 1 if prompts are processed between decode steps (each of b requests ends once in p
     tokens, and its successor's prompt holds up all others) and 0 if elsewhere. The first token
-    takes what precedes it, the rest of the step under way (half a step), the wait and the passes.
+    takes what precedes it, the wait for steps and for other prompts, and its own passes.
     """
     gaps = jnp.maximum(osl - 1.0, 1.0)
     step = step_s(batch)
@@ -95,7 +98,7 @@ def at_batch(batch: Scalar, step_s: StepTime, prompt: Prompt, pools: Pools, osl:
     rate = pools.decoders * batch / (gaps * tpot_s)
     busy = rate * prompt.busy_s / pools.prefillers
     waiting_s = queue_wait_s(busy, prompt.busy_s, pools.prefillers, pools.variability)
-    waiting_s = waiting_s + 0.5 * step
+    waiting_s = waiting_s + pools.steps_waited * step
     return Service(
         ttft_s=prompt.fixed_s + prompt.latency_s + waiting_s,
         tpot_s=tpot_s,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from jaxsim.catalog.cards import HardwareCard, ModelCard
+from jaxsim.catalog.engines import generation_of
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.load import load_hardware, load_model, load_precision
 from jaxsim.catalog.precision import Precision
@@ -21,26 +22,12 @@ _ENGINES = (
     ("tensorrt", "trtllm"),
     ("trt", "trtllm"),
 )
-_FAMILIES = {
-    "a100": "ampere",
-    "h100": "hopper",
-    "h200": "hopper",
-    "h800": "hopper",
-    "h20": "hopper",
-    "b200": "blackwell",
-    "b300": "blackwell",
-    "gb200-nvl72": "blackwell",
-    "gb300-nvl72": "blackwell",
-    "rtx-pro-6000": "blackwell",
-    "mi300x": "cdna",
-    "mi325x": "cdna",
-    "mi355x": "cdna",
-}
 
 
 @dataclass(frozen=True)
 class Named:
-    """The catalogue's entries for a row; `quant` is the precision preset that its label means."""
+    """The catalogue's entries for a row; `quant` is the precision preset that its label means, `family`
+    the accelerator's generation."""
 
     model: ModelCard
     hardware: HardwareCard
@@ -68,11 +55,6 @@ def engine_name(framework: str) -> str:
             return name
     known = "TensorRT-LLM (trt), vLLM, SGLang"
     raise InputError(f"engine {framework!r} is not among those that are fitted: {known}")
-
-
-def family_name(hardware: HardwareCard) -> str:
-    """The generation of an accelerator, which shares kernels: hopper, blackwell, cdna, …"""
-    return _FAMILIES.get(hardware.name, hardware.vendor.lower())
 
 
 def quant_name(row: ServingRow, model: ModelCard, hardware: HardwareCard) -> str:
@@ -131,7 +113,7 @@ def names_of(row: ServingRow) -> Named:
         model=model,
         hardware=hardware,
         engine=engine,
-        family=family_name(hardware),
+        family=generation_of(hardware.name),
         quant=quant,
         precision=precision_of(row, quant, row.model, engine),
     )

@@ -4,6 +4,7 @@ Each row's kernels are timed once, at a ladder of batches, with an engine that a
 engine does to them is then arithmetic on a small table, so that it can be fitted.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cache
 
@@ -17,7 +18,7 @@ from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.model import DenseFFN
 from jaxsim.catalog.precision import Precision
 from jaxsim.catalog.scenario import Scenario
-from jaxsim.catalog.setup import Setup, setup_of
+from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Workload
 from jaxsim.point.forward import Parts, layers_of
 from jaxsim.point.memory import memory_of
@@ -38,15 +39,18 @@ class Steps(eqx.Module):
 
     `decode_s[k, part]` are kernel seconds of a decode step at `batch[k]` requests of an instance,
     `prompt_s[part]` those of all passes of one prompt, `joint_s[part]` of one pass over as many
-    prompts as a pass holds, `together` of them. Stages count: `decode_stretch` and
+    prompts as a pass holds, `together` of them; `…_floor_s` is what of it are launch floors. Stages: `decode_stretch` and
     `prompt_stretch` turn a pass into what an instance is busy for. `slots` is how many requests the
     cache of an instance holds at the mean context.
     """
 
     batch: jax.Array
     decode_s: jax.Array
+    decode_floor_s: jax.Array
     prompt_s: jax.Array
+    prompt_floor_s: jax.Array
     joint_s: jax.Array
+    joint_floor_s: jax.Array
     together: jax.Array
     passes: jax.Array
     layers: jax.Array
@@ -61,23 +65,40 @@ def _parts(parts: Parts) -> jax.Array:
     return jnp.stack([jnp.asarray(getattr(parts, name)) for name in PARTS])
 
 
+def _launching(scenario: Scenario, factor: float) -> Scenario:
+    """The same with launch floors multiplied."""
+    return eqx.tree_at(lambda s: s.engine.launch_factor, scenario, jnp.asarray(factor))
+
+
 def _steps(decode: Scenario, prefill: Scenario, most: jax.Array) -> Steps:
     """The timed steps of one row: `most` is the largest decode batch of an instance to time."""
     ranks, prefill_ranks = ranks_of(decode.design), ranks_of(prefill.design)
     layers = layers_of(decode)
     share = ranks.attention_dp * ranks.pp
+    gained = tokens_per_step(decode.workload.draft_tokens, decode.workload.accept_frac)
     largest = jnp.maximum(jnp.ceil(most / share), 2.0)
     ladder = jnp.ceil(largest ** jnp.linspace(0.0, 1.0, KNOTS))
     batch = share * ladder
 
-    def decoded(size):
+    def decoded(size, launch_factor):
         scenario = eqx.tree_at(lambda s: s.design.batch, decode, size)
-        return _parts(step_time(scenario, ranks).parts)
+        return _parts(step_time(_launching(scenario, launch_factor), ranks).parts)
 
     chunks = chunks_of(prefill)
-    prompt = chunks.count * _parts(prompt_time(prefill, prefill_ranks, 1.0, chunks).mean)
     together = jnp.maximum(jnp.floor(prefill.design.chunk / prefill.workload.isl), 1.0)
-    joint = chunks.count * _parts(prompt_time(prefill, prefill_ranks, together, chunks).mean)
+
+    def prompted(sequences, launch_factor):
+        scenario = _launching(prefill, launch_factor)
+        time = prompt_time(scenario, prefill_ranks, sequences, chunks)
+        return chunks.count * _parts(time.mean)
+
+    # With and without launch floors in one mapped axis: each phase is traced once.
+    factors = jnp.asarray([1.0, 0.0])
+    decode_s = jax.vmap(decoded)(jnp.tile(batch, 2), jnp.repeat(factors, KNOTS))
+    decode_s = decode_s.reshape(2, KNOTS, len(PARTS)) / gained
+    pair = jnp.stack([jnp.ones_like(together), together])
+    prompt_s = jax.vmap(prompted)(jnp.tile(pair, 2), jnp.repeat(factors, 2))
+    prompt_s = prompt_s.reshape(2, 2, len(PARTS))
     context = decode.workload.isl + 0.5 * decode.workload.osl
 
     def held(sequences):
@@ -95,12 +116,14 @@ def _steps(decode: Scenario, prefill: Scenario, most: jax.Array) -> Steps:
     each = jnp.maximum(one.kv_bytes - empty.kv_bytes, 1.0)
     room = empty.capacity_bytes - empty.total_bytes
     slots = jnp.clip(room / each, 0.0, MOST_SLOTS) * ranks.attention_dp
-    gained = tokens_per_step(decode.workload.draft_tokens, decode.workload.accept_frac)
     return Steps(
         batch=batch + 1e-3 * jnp.arange(KNOTS),
-        decode_s=jax.vmap(decoded)(batch) / gained,
-        prompt_s=prompt,
-        joint_s=joint,
+        decode_s=decode_s[0],
+        decode_floor_s=decode_s[0] - decode_s[1],
+        prompt_s=prompt_s[0, 0],
+        prompt_floor_s=prompt_s[0, 0] - prompt_s[1, 0],
+        joint_s=prompt_s[0, 1],
+        joint_floor_s=prompt_s[0, 1] - prompt_s[1, 1],
         together=together * prefill_ranks.attention_dp,
         passes=chunks.count,
         layers=layers,
@@ -149,22 +172,24 @@ def layouts(case: Case) -> tuple[Layout, Layout]:
 
 
 @cache
-def _setup(model: str, hardware: str, precision: Precision) -> Setup:
-    return setup_of(model, hardware, precision, "ideal")
+def _base(model: str, hardware: str, precision: Precision) -> Scenario:
+    """Everything of a scenario that rows share: kernels alone, no engine."""
+    setup = setup_of(model, hardware, precision, "ideal")
+    return setup.scenario(Workload(isl=1.0, osl=1.0))
 
 
 def _scenarios(case: Case, chunk: float) -> tuple[Scenario, Scenario, float]:
     named, row = case.named, case.row
-    setup = _setup(row.model, named.hardware.name, named.precision)
-    decode, prefill = layouts(case)
+    base = _base(row.model, named.hardware.name, named.precision)
     workload = Workload(isl=row.isl, osl=row.osl)
-    one = dict(batch=1.0, chunk=chunk)
+
+    def scenario(layout: Layout) -> Scenario:
+        design = Deployment(layout.tp, layout.ep, layout.pp, 1.0, chunk)
+        return dataclasses.replace(base, workload=workload, design=design)
+
+    decode, prefill = layouts(case)
     asked = (row.concurrency or MOST_SLOTS) / decode.workers
-    return (
-        setup.scenario(workload, Deployment(decode.tp, decode.ep, decode.pp, **one)),
-        setup.scenario(workload, Deployment(prefill.tp, prefill.ep, prefill.pp, **one)),
-        asked,
-    )
+    return scenario(decode), scenario(prefill), asked
 
 
 def _stack(trees: list) -> object:

@@ -1,0 +1,56 @@
+"""Which measured launches does a fit read, and which must it never see?
+
+Rows of one family and number format, as work records of equal length. A row is *unseen* by its
+shape: every dimension that does not count tokens, sorted by name, decides by a hash, so that whole
+shapes are held out and the same ones for every chip, format and engine.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxsim.point.work import AbstractMessage, AbstractWork
+
+SPLIT = "split-v1"
+HELD_OUT = 4  # one shape in so many
+
+
+def is_unseen(op: str, shape: str) -> bool:
+    """Whether a shape of an operation is held out of every fit."""
+    digest = hashlib.sha256(f"{SPLIT}|{op}|{shape}".encode()).hexdigest()
+    return int(digest, 16) % HELD_OUT == 0
+
+
+def shape_of(dimensions: Mapping[str, float]) -> str:
+    """A shape as the split writes it: `k=7168,n=4096`, names sorted, whole numbers."""
+    return ",".join(f"{name}={int(dimensions[name])}" for name in sorted(dimensions))
+
+
+def unseen_rows(op: Iterable[str], dimensions: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Which rows are held out, given each row's operation and its dimensions by name."""
+    names = sorted(dimensions)
+    known: dict[tuple, bool] = {}
+    marks = []
+    for key in zip(op, *(dimensions[name].tolist() for name in names), strict=True):
+        if key not in known:
+            shape = shape_of(dict(zip(names, key[1:], strict=True)))
+            known[key] = is_unseen(key[0], shape)
+        marks.append(known[key])
+    return np.asarray(marks, dtype=bool)
+
+
+@dataclass(frozen=True)
+class KernelRows:
+    """Measured launches of one family (`kind`) in one number format."""
+
+    kind: str
+    number_format: str
+    work: AbstractWork | AbstractMessage  # every leaf has one entry per row
+    seconds: np.ndarray
+    unseen: np.ndarray
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.seconds)

@@ -1,0 +1,196 @@
+"""What do the measured tables of routed experts and of messages hold, in this package's terms?"""
+
+import functools
+from collections.abc import Iterator
+
+import numpy as np
+
+from jaxsim.catalog.precision import BYTES_PER_ELEMENT
+from jaxsim.point.work import (
+    AllGather,
+    AllReduce,
+    AllToAll,
+    GroupedGemm,
+    ReduceScatter,
+    SendRecv,
+    Stream,
+)
+from jaxsim.truth.kernel_rows import KernelRows
+from jaxsim.truth.kernel_tables import Tables, _distinct, _input_bytes, _numbers, _rows
+
+_FORMATS = {
+    "bfloat16": "bf16",
+    "fp8": "fp8",
+    "fp8_block": "fp8_block",
+    "nvfp4": "nvfp4",
+    "w4a16_mxfp4": "mxfp4",
+    "int4_wo": "int4",
+}
+_WIDE = 2.0  # bytes of bf16, and of an element of a message
+_ROUTER_GROUPS, _KEPT_GROUPS, _GROUPED_TOPK = 8, 4, 8
+_SHAPE = ["hidden_size", "inter_size", "topk", "num_experts", "moe_tp_size", "moe_ep_size"]
+
+
+@functools.cache
+def balanced_routing(tokens: int, experts: int, topk: int, ranks: int) -> tuple[float, float]:
+    """Rows and distinct experts on the first rank when experts are dealt out in turn."""
+    stride = -(-experts // topk)
+    token = np.arange(tokens)[:, None]
+    first = token if tokens >= stride else token * stride / tokens
+    dealt = ((first + np.arange(topk)[None, :] * stride) % experts).astype(int).ravel()
+    own = dealt[dealt < experts // ranks]
+    return float(len(own)), float(len(np.unique(own)))
+
+
+@functools.cache
+def grouped_routing(tokens: int, experts: int, topk: int, ranks: int) -> tuple[float, float]:
+    """The same where scores tie and only half of the expert groups are kept.
+
+    Every group holds one of a token's experts, so all groups tie and the first half is kept, with
+    half of the token's experts; the other picks tie as well and go to the first experts.
+    """
+    stride = experts // topk
+    token = np.arange(tokens)
+    place = (token if tokens >= stride else token * stride // tokens) % stride
+    counts = np.zeros(experts)
+    for group in range(_KEPT_GROUPS):
+        np.add.at(counts, group * experts // _ROUTER_GROUPS + place, 1.0)
+    spare = topk - _KEPT_GROUPS
+    # A token whose own experts are among the first passes on to the next: at most one does.
+    own_first = place < spare
+    counts[:spare] += tokens
+    for position in range(spare):
+        skipped = float(np.sum(own_first & (place == position)))
+        counts[position] -= skipped
+        counts[spare] += skipped
+    own = counts[: experts // ranks]
+    return float(own.sum()), float(np.sum(own > 0))
+
+
+def experts_rows(tables: Tables, hbm_bytes_per_s: float) -> Iterator[KernelRows]:
+    """Routed experts with balanced routing, by format."""
+    found = tables.read("moe", "moe")
+    if found is None:
+        return
+    for theirs, ours in _FORMATS.items():
+        source, where, grouped = found[0], found[1], False
+        if theirs == "nvfp4":
+            source, where = _nvfp4_source(tables, found)
+            grouped = True
+        table = source[(source["moe_dtype"] == theirs) & (source["distribution"] == "balanced")]
+        if not len(table):
+            continue
+        yield _experts(table, ours, where, grouped, hbm_bytes_per_s)
+
+
+def _nvfp4_source(tables: Tables, found):
+    """The low-latency NVFP4 kernel, which all engines use, from the first that timed it."""
+    table, where = found
+    chosen = table[table["kernel_source"] == "moe_torch_flow_min_latency"]
+    if len(chosen):
+        return chosen, where
+    other = tables.read("moe", "moe", "sglang")
+    if other is not None:
+        chosen = other[0][other[0]["kernel_source"] == "sglang_flashinfer_trtllm_moe"]
+        if len(chosen):
+            return chosen, other[1]
+    return found
+
+
+def _experts(table, number_format, where, grouped, hbm_bytes_per_s) -> KernelRows:
+    table = table.assign(
+        matrices=np.where(table["kernel_source"].str.contains("nongated"), 2.0, 3.0)
+    )
+    table = _distinct(table, ["num_tokens", "matrices", *_SHAPE])
+    hidden, inter, topk, experts, split, ranks = _numbers(table, *_SHAPE)
+    tokens, matrices = _numbers(table, "num_tokens", "matrices")
+    routed = np.asarray(
+        [
+            (grouped_routing if grouped and k == _GROUPED_TOPK else balanced_routing)(
+                int(t), int(e), int(k), int(r)
+            )
+            for t, e, k, r in zip(tokens, experts, topk, ranks, strict=True)
+        ]
+    )
+    one = np.ones_like(tokens)
+    work = GroupedGemm(
+        rows=routed[:, 0],
+        active_experts=routed[:, 1],
+        hidden=hidden,
+        intermediate=inter / split,
+        matrices=matrices,
+        weight_bytes_per_element=BYTES_PER_ELEMENT[number_format] * one,
+        activation_bytes_per_element=_input_bytes(number_format) * one,
+        tokens=tokens,
+        experts=experts / ranks,
+    )
+    seconds = table["latency"].to_numpy(dtype=float) * 1e-3
+    impossible = work.weight_bytes / seconds > hbm_bytes_per_s
+    model = [tuple(row) for row in zip(hidden, inter, topk, experts, strict=True)]
+    refused = {key for key, wrong in zip(model, impossible, strict=True) if wrong}
+    keep = np.asarray([key not in refused for key in model]) & (routed[:, 1] > 0)
+    kept = {name: getattr(work, name)[keep] for name in work.__dataclass_fields__}
+    return _rows(
+        "experts", number_format, GroupedGemm(**kept), table[keep], _SHAPE, where, op="moe"
+    )
+
+
+def stream_rows(tables: Tables) -> Iterator[KernelRows]:
+    """Quantising a matrix: reads two bytes an element and writes one."""
+    if (found := tables.read("quantize", "scale_matrix")) is None:
+        return
+    table = _distinct(found[0], ["m", "k"])
+    m, k = _numbers(table, "m", "k")
+    yield _rows("stream", "any", Stream(3.0 * m * k, np.ones_like(m)), table, ["k"], found[1])
+
+
+def message_rows(tables: Tables) -> Iterator[KernelRows]:
+    """Collectives: the engine's own all-reduce, the library's others, and expert dispatch."""
+    if (found := tables.read("comm", "custom_allreduce")) is not None:
+        table = _distinct(found[0], ["num_gpus", "message_size"])
+        ranks, size = _numbers(table, "num_gpus", "message_size")
+        work = AllReduce(_WIDE * size, ranks)
+        yield _rows("all_reduce", "any", work, table, ["num_gpus"], found[1])
+    if (found := tables.read("comm", "nccl", "nccl")) is not None:
+        table = found[0][found[0]["nccl_dtype"] == "half"]
+        table = _distinct(table, ["num_gpus", "message_size"])
+        for theirs, kind, form in (
+            ("all_gather", "all_gather", AllGather),
+            ("reduce_scatter", "reduce_scatter", ReduceScatter),
+            ("alltoall", "send_recv", SendRecv),
+        ):
+            some = table[table["op_name"] == theirs]
+            if kind == "send_recv":  # between two ranks, half of the data goes to the other
+                some = some[some["num_gpus"] == 2]
+            ranks, size = _numbers(some, "num_gpus", "message_size")
+            part = 0.5 if kind == "send_recv" else 1.0
+            work = form(part * _WIDE * size, ranks)
+            yield _rows(kind, "any", work, some, ["num_gpus"], found[1])
+    yield from _dispatch_rows(tables)
+
+
+def _dispatch_rows(tables: Tables) -> Iterator[KernelRows]:
+    """Dispatch and combine, over NVLink from one side where measured, else DeepEP's faster mode.
+
+    A combine sends bf16, a dispatch what its format says; a rank gets each token once.
+    """
+    sizes = {"nvfp4": "nvfp4", "fp4": "nvfp4", "fp8": "fp8", "bfloat16": "bf16"}
+    shape = ["hidden_size", "topk", "num_experts", "ranks"]
+    if (found := tables.read("comm", "trtllm_alltoall")) is not None:
+        table = found[0][found[0]["kernel_source"] == "NVLinkOneSided"]
+        table = table.rename(columns={"moe_ep_size": "ranks", "moe_dtype": "sent"})
+    elif (found := tables.read("comm", "moe_a2a")) is not None:
+        table = found[0].rename(columns={"ep_size": "ranks", "comm_dtype": "sent"})
+        table = table.assign(op_name="alltoall_" + table["phase"])
+        table = table.assign(latency=table["latency"] * 1e-3)  # this table's are microseconds
+    else:
+        return
+    table = _distinct(table, ["sent", "num_tokens", *shape])
+    hidden, topk, _, ranks = _numbers(table, *shape)
+    tokens = table["num_tokens"].to_numpy(dtype=float)
+    dispatch = (table["op_name"] == "alltoall_dispatch").to_numpy()
+    stored = np.asarray([BYTES_PER_ELEMENT[sizes[name]] for name in table["sent"]])
+    element = np.where(dispatch, stored, _WIDE)
+    copies = np.minimum(topk, ranks)  # experts are dealt out in turn, so to as many ranks
+    work = AllToAll(tokens * copies * hidden * element, ranks)
+    yield _rows("all_to_all", "any", work, table, shape, found[1])
