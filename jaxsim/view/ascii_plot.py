@@ -7,7 +7,7 @@ curve gives at its interactivity or a higher one: a staircase, not an interpolat
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jaxsim.view.units import plain, trimmed
+from jaxsim.view.units import compact
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,6 @@ class Line:
     def at(self, x: float) -> float | None:
         """The most throughput at this interactivity or more; None past the curve's end."""
         return max((y for own, y in self.points if own >= x), default=None)
-
-
-def _label(value: float) -> str:
-    return trimmed(plain(value))
 
 
 def ticks(top: float, most: int) -> list[float]:
@@ -54,7 +50,7 @@ def plot(
     x_top = max(x for x, _ in points) * 1.02
     y_top = max(y for _, y in points) * 1.05
     y_ticks = ticks(y_top, max(height // 3, 2))
-    margin = max(len(_label(y)) for y in y_ticks) + 1
+    margin = max(len(compact(y)) for y in y_ticks) + 1
     columns = max(width - margin - 1, 10)
     grid = [[" "] * columns for _ in range(height)]
     if target is not None and 0.0 < target < x_top:
@@ -66,14 +62,14 @@ def plot(
             y = line.at((column + 0.5) / columns * x_top)
             if y is not None:
                 grid[min(int(y / y_top * height), height - 1)][column] = line.mark
-    labels = {min(int(y / y_top * height), height - 1): _label(y) for y in y_ticks}
+    labels = {min(int(y / y_top * height), height - 1): compact(y) for y in y_ticks}
     rows = [
         f"{labels.get(r, ''):>{margin}}{'┤' if r in labels else '│'}{''.join(grid[r])}"
         for r in reversed(range(height))
     ]
     axis, names = ["─"] * columns, [" "] * (columns + 1)
     for x in ticks(x_top, max(columns // 12, 2)):
-        at, name = min(int(x / x_top * columns), columns - 1), _label(x)
+        at, name = min(int(x / x_top * columns), columns - 1), compact(x)
         start = min(max(at - len(name) // 2, 0), columns + 1 - len(name))
         if "".join(names[max(start - 1, 0) : start + len(name) + 1]).strip():
             continue

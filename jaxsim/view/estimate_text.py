@@ -129,5 +129,5 @@ def _with_unit(value: float, unit: str) -> str:
         return units.seconds(value)
     if unit in ("B", "B/s"):
         return units.prefixed(value, unit)
-    text = units.trimmed(units.plain(value))
+    text = units.compact(value)
     return text if unit == "1" else f"{text} {unit}"

@@ -110,7 +110,7 @@ def _headline(figure: "Figure", first: str, second: str) -> None:
 
 
 def _case(plan: Plan) -> str:
-    return f"{words.case(plan)} · FTL ≤ {units.seconds(plan.ftl_target_s)}"
+    return f"{words.case(plan)} · {words.constraint(plan)}"
 
 
 def _title(plan: Plan) -> str:

@@ -146,7 +146,7 @@ def _pools(plan: Plan) -> str:
     ]
     head = ["pool", "instances", "GPUs each", "mapping", "works on", "latency", "requests/s each"]
     ratio = (
-        f"{units.plain(best.ctx_gen_ratio)} prefill GPUs per decode GPU, {best.gpus:,} GPUs in all."
+        f"{units.compact(best.ctx_gen_ratio)} prefill GPUs per decode GPU, {best.gpus:,} GPUs in all."
         if best.ctx_gen_ratio is not None
         else f"{best.gpus:,} GPUs in all."
     )
@@ -162,8 +162,8 @@ def _frontier(plan: Plan) -> str:
     if not plan.curves:
         return ""
     caption = (
-        f"The most output tokens/s/GPU at each interactivity, among designs with FTL ≤ "
-        f"{units.seconds(plan.ftl_target_s)}. Each step is a design; circles mark the best at the "
+        f"The most output tokens/s/GPU at each interactivity, with "
+        f"{words.constraint(plan)}. Each step is a design; circles mark the best at the "
         "target. Bands hold 80 %. Below: disaggregated over co-located."
     )
     svg = image(frontier_figure(plan), "svg")

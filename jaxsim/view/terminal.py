@@ -62,7 +62,7 @@ def _pools(plan: Plan, page: Page) -> list[str]:
     ]
     total = f"{best.gpus:,} GPUs in all"
     if best.ctx_gen_ratio is not None:
-        total += f", {units.plain(best.ctx_gen_ratio)} prefill GPUs per decode GPU"
+        total += f", {units.compact(best.ctx_gen_ratio)} prefill GPUs per decode GPU"
     if page.width >= 72:
         lines = table(rows, left=range(5))
     else:
@@ -183,7 +183,7 @@ def _frontier(plan: Plan, page: Page) -> list[str]:
     ]
     if not lines:
         return []
-    title = f"Frontier at FTL ≤ {units.seconds(plan.ftl_target_s)}"
+    title = f"Frontier at {words.constraint(plan)}"
     drawn = plot(
         lines,
         width=min(page.width, 90) - 2,

@@ -16,6 +16,11 @@ def rounded(value: float, digits: int = DIGITS) -> float:
     return round(value, digits - 1 - math.floor(math.log10(abs(value))))
 
 
+def compact(value: float | None) -> str:
+    """A number to three digits, whole ones without zeros after the point."""
+    return trimmed(plain(value))
+
+
 def plain(value: float | None, digits: int = DIGITS) -> str:
     """A number with so many significant digits, thousands grouped, never in exponent form."""
     if value is None or not math.isfinite(value):
@@ -71,7 +76,7 @@ def percent(value: float | None, signed: bool = False) -> str:
         return NONE
     value *= 100.0
     decimals = 1 if abs(value) < 9.95 else 0
-    text = f"{value:{'+' if signed else ''}.{decimals}f}"
+    text = f"{value:{'+' if signed else ''},.{decimals}f}"
     return f"{trimmed(text)} %"
 
 

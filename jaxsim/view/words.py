@@ -15,6 +15,7 @@ POOLS = {
 }
 MODES = {"ifb": "in-flight batching", "piggybacked": "piggybacking"}
 MEMORY = ("weights", "kv", "activation", "reserve")
+EQUAL_FRAC = 5e-4  # shown as 0.0 %
 PASSES = {"prefill": "a batch", "decode": "a step", "colocated": "a step"}
 
 
@@ -90,6 +91,12 @@ def targets(plan: Plan) -> str:
     return text if plan.max_gpus is None else f"{text}, at most {plan.max_gpus:,} GPUs"
 
 
+def constraint(plan: Plan) -> str:
+    """What every point of the plan's frontiers keeps to."""
+    text = f"FTL ≤ {units.seconds(plan.ftl_target_s)}"
+    return text if plan.max_gpus is None else f"{text}, at most {plan.max_gpus:,} GPUs"
+
+
 def verdict(plan: Plan) -> str:
     """What disaggregation gains over co-location, and how sure that is."""
     gain = plan.gain
@@ -115,7 +122,10 @@ def certificate(proof: Certificate) -> str:
     ours = proof.upper_bound * (1.0 - proof.gap)
     if proof.runner_up is not None and ours > 0.0:
         more = proof.runner_up / ours - 1.0
-        text += f" The next pair of designs gives {units.percent(more, signed=True)}."
+        if abs(more) < EQUAL_FRAC:
+            text += " Another pair of designs gives as much."
+        else:
+            text += f" The next pair of designs gives {units.percent(more, signed=True)}."
     ranges = " or ".join(
         f"all {_rates(name)} change by {units.percent(low - 1.0, signed=True)} to "
         f"{units.percent(high - 1.0, signed=True)}"
