@@ -127,3 +127,26 @@ def test_the_verb_writes_and_reports(config, tmp_path, capsys):
     assert main(["sweep", str(path), "-o", str(out)]) == 2
     assert main(["sweep", str(path), "-o", str(out), "--resume"]) == 0
     assert "nothing left" in capsys.readouterr().out
+
+
+def test_frontiers_of_a_store(config, tmp_path, capsys):
+    path, out = tmp_path / "all.zarr", tmp_path / "front.nc"
+    fill(config, path, blocks=2)
+    assert main(["frontier", str(path), "--ftl", "5s"]) == 2
+    assert "blocks are missing" in capsys.readouterr().err
+    fill(config, path)
+    assert main(["frontier", str(path), "--ftl", "5s", "--ttl", "50ms", "-o", str(out)]) == 0
+    assert "disaggregated" in capsys.readouterr().out
+    table = xr.load_dataset(out, engine="h5netcdf")
+    assert table.gain.dims == ("isl", "osl", "ttl_target")
+    np.testing.assert_allclose(table.gain, table.disaggregated / table.colocated)
+    tree = opened(path)
+    one = tree["colocated"].sel(isl=512, osl=64).to_dataset()
+    for_mode = [
+        one[f"{mode}_output_tokens_per_s_per_gpu"].where(
+            one[f"{mode}_valid"] & (one[f"{mode}_ttl_s"] <= 0.05) & (one[f"{mode}_ftl_s"] <= 5.0)
+        )
+        for mode in ("ifb", "piggybacked")
+    ]
+    best = max(float(values.max()) for values in for_mode)
+    assert float(table.colocated.sel(isl=512, osl=64, ttl_target=0.05)) == pytest.approx(best)
