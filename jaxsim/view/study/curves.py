@@ -4,14 +4,12 @@ Frontiers of one case under one mixture of the unknowns, at every FTL cutoff, on
 interactivities; and what the designs on the disaggregated frontier look like.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from jaxsim.space.designs import Designs
 from jaxsim.space.frontier import (
-    MODES,
     Candidates,
     decode_candidates,
     disaggregated_frontier,
@@ -21,6 +19,7 @@ from jaxsim.view.study.settings import Mixture, Setting, settings
 from jaxsim.view.study.sweeps import Case, Sweeper, best_by_targets
 
 METRICS = ("mean", "median")
+WAYS = ("ifb", "mixed_step", "ttl_metric")  # in-flight batching; both readings of piggybacking
 FLAT_FRAC = 0.99  # a frontier is flat while it is within this of its maximum
 
 
@@ -49,18 +48,19 @@ class Curves:
     case: Case
     interactivity: np.ndarray
     ftl_s: tuple[float, ...]
-    together: np.ndarray  # (mode, TTL metric, FTL cutoff, interactivity)
+    together: np.ndarray  # (way, TTL metric, FTL cutoff, interactivity)
     apart: tuple[Matched, ...]  # by FTL cutoff
 
     def matched(self, setting: Setting) -> Matched:
         """The disaggregated frontier of a setting."""
         return self.apart[self.ftl_s.index(setting.ftl_s)]
 
-    def colocated(self, setting: Setting, mode: str | None = None) -> np.ndarray:
-        """The co-located throughput of a setting: of one mode, or the better of both."""
+    def colocated(self, setting: Setting, mode: str = "overall") -> np.ndarray:
+        """The co-located throughput of a setting: `ifb`, `piggybacked`, or the better of both."""
         metric, cutoff = METRICS.index(setting.ttl_metric), self.ftl_s.index(setting.ftl_s)
-        both = self.together[:, metric, cutoff]
-        return both.max(axis=0) if mode is None else both[MODES.index(mode)]
+        whole = self.together[WAYS.index("ifb"), metric, cutoff]
+        mixed = self.together[WAYS.index(setting.piggybacking), metric, cutoff]
+        return {"ifb": whole, "piggybacked": mixed, "overall": np.maximum(whole, mixed)}[mode]
 
 
 @dataclass(frozen=True)
@@ -105,18 +105,32 @@ def gain_of(curves: Curves, setting: Setting) -> Gain:
     return Gain(x, apart[where] / together[where], position)
 
 
-def together_table(designs: Designs, interactivity: np.ndarray, ftl_s) -> np.ndarray:
-    """Co-located throughput by mode, TTL metric, FTL cutoff and interactivity."""
+def mixed_step_s(together: Designs, decode: Designs) -> np.ndarray:
+    """Time of a decode step that carries a chunk, on the co-located grid.
+
+    From FTL = t_d / 2 + C · t_m of piggybacking, with the decode pool's t_d (same axes but chunk).
+    """
+    chunks = np.ceil(together.axes["isl"][:, None] / together.axes["chunk"])
+    names = list(together.axes)
+    shape = [len(together.axes[n]) if n in ("isl", "chunk") else 1 for n in names]
+    plain_s = np.expand_dims(decode.full("ttl_s"), names.index("chunk"))
+    return (together.full("piggybacked_ftl_s") - 0.5 * plain_s) / chunks.reshape(shape)
+
+
+def together_table(designs: Designs, decode: Designs, interactivity, ftl_s) -> np.ndarray:
+    """Co-located throughput by way, TTL metric, FTL cutoff and interactivity."""
     ttl_targets, ftl_targets = 1.0 / interactivity[::-1], np.sort(ftl_s)
     order = [int(np.flatnonzero(ftl_targets == cutoff)[0]) for cutoff in ftl_s]
-    table = np.zeros((len(MODES), len(METRICS), len(ftl_s), len(interactivity)))
-    for i, mode in enumerate(MODES):
+    table = np.zeros((len(WAYS), len(METRICS), len(ftl_s), len(interactivity)))
+    mixed = mixed_step_s(designs, decode)
+    for i, way in enumerate(WAYS):
+        mode = "ifb" if way == "ifb" else "piggybacked"
         kept = np.flatnonzero(designs.full(f"{mode}_valid"))
-        y, ftl, mean, median = (
-            designs.full(f"{mode}_{name}").ravel()[kept].astype(np.float64)
-            for name in ("output_tokens_per_s_per_gpu", "ftl_s", "ttl_s", "ttl_median_s")
-        )
-        for j, ttl in enumerate((mean, median)):
+        gaps = [designs.full(f"{mode}_{name}") for name in ("ttl_s", "ttl_median_s")]
+        named = [designs.full(f"{mode}_output_tokens_per_s_per_gpu"), designs.full(f"{mode}_ftl_s")]
+        named += [mixed, mixed] if way == "mixed_step" else gaps
+        y, ftl, *gaps = (column.ravel()[kept].astype(np.float64) for column in named)
+        for j, ttl in enumerate(gaps):
             best = best_by_targets(y, ttl, ftl, ttl_targets, ftl_targets)
             table[i, j] = best[order, ::-1]
     return table
@@ -175,17 +189,10 @@ def pools_of(sweeper: Sweeper, case: Case, mixture: Mixture):
     return prefill_candidates(prompt), decode_candidates(token, link), (prompt, token)
 
 
-def curves_of(sweeper: Sweeper, case: Case, mixture: Mixture) -> Curves:
-    """Every frontier of a case under a mixture: three sweeps."""
+def curves_of(pools, together: Designs, case: Case) -> Curves:
+    """Every frontier of a case, from its pools and its co-located designs."""
     known = settings()
     interactivity, cutoffs = known.interactivity, known.unknowns["ftl_s"]
-    first, second, swept = pools_of(sweeper, case, mixture)
-    apart = tuple(
-        matched_on_ladder(first, second, swept, case.osl, ftl_s, interactivity)
-        for ftl_s in cutoffs
-    )
-    together = together_table(sweeper.phase("colocated", case, mixture), interactivity, cutoffs)
-    return Curves(case, interactivity, tuple(cutoffs), together, apart)
-
-
-Source = Callable[[Case, Mixture], Curves]
+    apart = tuple(matched_on_ladder(*pools, case.osl, ftl_s, interactivity) for ftl_s in cutoffs)
+    table = together_table(together, pools[2][1], interactivity, cutoffs)
+    return Curves(case, interactivity, tuple(cutoffs), table, apart)

@@ -6,6 +6,7 @@ Everything comes from `catalog/data/study.toml`.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from jaxsim.catalog.names import DATA
 
 # Unknowns that need a sweep of their own; the rest select among what one sweep gives.
 SWEPT = ("kv", "attention", "attention_math", "comm_overlap_frac", "imbalance", "engine")
+SELECTED = ("ftl_s", "ttl_metric", "piggybacking")
 
 
 @dataclass(frozen=True)
@@ -36,15 +38,21 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Setting:
-    """One reading of the study: a mixture, the FTL cutoff, and which co-located TTL counts."""
+    """One reading of the study: a mixture, and what selects among the designs it gives.
+
+    `ftl_s` is the cutoff, `ttl_metric` which gap of a co-located design counts, the mean or the
+    median one. `piggybacking` says which gap counts there: that of a `mixed_step`, one that carries
+    a chunk, as in a steady mix of tokens; or by `ttl_metric`, as with in-flight batching.
+    """
 
     mixture: Mixture
     ftl_s: float
     ttl_metric: str
+    piggybacking: str
 
     def level(self, unknown: str) -> Any:
         """The choice made for an unknown."""
-        return getattr(self if unknown in ("ftl_s", "ttl_metric") else self.mixture, unknown)
+        return getattr(self if unknown in SELECTED else self.mixture, unknown)
 
     def mixed(self, **choices: Any) -> "Setting":
         """The same setting with some choices of its mixture replaced."""
@@ -84,17 +92,18 @@ class Settings:
     grids: Mapping[str, Grid]
     interactivity: np.ndarray
     criteria: Mapping[str, float]
+    numbers: Mapping[str, Any]
     claims: Mapping[str, ClaimText]
     provenance: Mapping[str, Datum]
 
     def readings(self, mixtures: int | None = None) -> list[Setting]:
-        """The base setting, then every FTL cutoff and TTL metric of it and of the mixtures."""
+        """Every FTL cutoff, TTL metric and piggybacking of the base mixture and of random ones."""
         chosen = self.mixed(self.mixtures if mixtures is None else mixtures)
+        selected = list(product(*(self.unknowns[name] for name in SELECTED)))
         return [
-            Setting(mixture, ftl_s, metric)
+            Setting(mixture, *selection)
             for mixture in (self.base.mixture, *chosen)
-            for ftl_s in self.unknowns["ftl_s"]
-            for metric in self.unknowns["ttl_metric"]
+            for selection in selected
         ]
 
     def mixed(self, count: int) -> list[Mixture]:
@@ -114,23 +123,22 @@ def settings() -> Settings:
     file = DataFile(DATA / "study.toml")
     root = file.root
     base, open_, sampling = root.table("setting"), root.table("unknowns"), root.table("sampling")
-    unknowns = {name: tuple(open_.value(name)) for name in (*SWEPT, "ftl_s", "ttl_metric")}
+    unknowns = {name: tuple(open_.value(name)) for name in (*SWEPT, *SELECTED)}
     first = {name: levels[0] for name, levels in unknowns.items()}
-    first |= {"engine": base.value("engine"), "ftl_s": base.number("ftl_s")}
-    first["ttl_metric"] = base.choice("ttl_metric", ("mean", "median"))
     mixture = Mixture(**{name: first[name] for name in SWEPT})
     grids = root.table("grids")
     found = Settings(
         hardware=base.value("hardware"),
         precision=base.value("precision"),
         tolerance=base.number("tolerance"),
-        base=Setting(mixture, first["ftl_s"], first["ttl_metric"]),
+        base=Setting(mixture, *(first[name] for name in SELECTED)),
         unknowns=unknowns,
         mixtures=int(sampling.number("mixtures", zero=True)),
         seed=int(sampling.number("seed")),
         grids={name: _grid(grids.table(name)) for name in grids.raw},
         interactivity=_ladder(root.table("ladder")),
         criteria=_numbers(root.table("criteria")),
+        numbers=_values(root.table("numbers")),
         claims=_claims(root.table("claims")),
         provenance=file.provenance,
     )
@@ -151,6 +159,10 @@ def _ladder(table: Table) -> np.ndarray:
 
 def _numbers(table: Table) -> dict[str, float]:
     return {name: table.number(name, zero=True) for name in table.raw}
+
+
+def _values(table: Table) -> dict[str, Any]:
+    return {name: table.value(name) for name in table.raw}
 
 
 def _claims(table: Table) -> dict[str, ClaimText]:
