@@ -187,7 +187,7 @@ def colocated(scenario: Scenario) -> Colocated:
     memory = memory_of(
         scenario,
         ranks,
-        sequences=jnp.maximum(round_up(batch / ranks.attention_dp), 1.0) + 1.0,
+        sequences=round_up(jnp.maximum(batch / ranks.attention_dp, 1.0)) + 1.0,
         context=workload.isl + workload.osl + workload.draft_tokens,
         rows=decoded + jnp.maximum(chunks.tokens, jnp.minimum(scenario.design.chunk, workload.isl)),
         head_rows=decoded + 1.0,

@@ -55,7 +55,7 @@ def tokens_per_step(draft_tokens: Scalar, accept_frac: Scalar) -> Scalar:
 
 def rank_sequences(batch: Scalar, ranks: Ranks) -> Scalar:
     """Sequences of one attention rank in one micro-batch, on the busiest rank; at least one."""
-    return jnp.maximum(round_up(batch / (ranks.attention_dp * ranks.pp)), 1.0)
+    return round_up(jnp.maximum(batch / (ranks.attention_dp * ranks.pp), 1.0))
 
 
 class StepTime(eqx.Module):
@@ -130,7 +130,7 @@ def decode(scenario: Scenario) -> Decode:
     tokens_per_s = batch / ttl_s
     requests_per_s = tokens_per_s / jnp.maximum(workload.osl - 1.0, 1.0)
 
-    held = jnp.maximum(round_up(batch / ranks.attention_dp), 1.0)
+    held = round_up(jnp.maximum(batch / ranks.attention_dp, 1.0))
     queries = 1.0 + workload.draft_tokens
     memory = memory_of(
         scenario,

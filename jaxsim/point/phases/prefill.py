@@ -61,13 +61,13 @@ def chunks_of(scenario: Scenario) -> Chunks:
     workload = scenario.workload
     cached = workload.isl * workload.hit_frac
     fresh = jnp.maximum(workload.isl - cached, 1.0)
-    count = jnp.maximum(round_up(fresh / scenario.design.chunk), 1.0)
+    count = round_up(jnp.maximum(fresh / scenario.design.chunk, 1.0))
     return Chunks(count=count, tokens=fresh / count, cached=cached)
 
 
 def rank_prompts(batch: Scalar, ranks: Ranks) -> Scalar:
     """Prompts of one attention rank, on the busiest rank; at least one."""
-    return jnp.maximum(round_up(batch / ranks.attention_dp), 1.0)
+    return round_up(jnp.maximum(batch / ranks.attention_dp, 1.0))
 
 
 class PromptTime(eqx.Module):
