@@ -55,7 +55,7 @@ def frontiers_of(
     best = {name: np.full(shape, np.nan) for name in ("disaggregated", "colocated")}
     for i, one_isl in enumerate(isl):
         for j, one_osl in enumerate(osl):
-            one = _workload(tree, isl=one_isl, osl=one_osl)
+            one = _workload(tree, isl=float(one_isl), osl=float(one_osl))
             found = frontier(one, ftl_s=ftl_s, ttl=ttl_metric)
             for name, values in best.items():
                 front = found[name]
