@@ -81,3 +81,9 @@ def picture(svg: bytes, alt: str, caption: str) -> str:
 def details(summary: str, content: str) -> str:
     """Content that is folded away until asked for."""
     return tag("details", tag("summary", escape(summary)) + content)
+
+
+def section(title: str, *content: str) -> str:
+    """A section with its heading; nothing where it has no content."""
+    inner = "".join(content)
+    return tag("section", tag("h2", escape(title)) + inner) if inner else ""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from jaxsim.quantities import QUANTITIES
-from jaxsim.space.answer import Certificate, Deployed, InstanceShape, Plan, Unmet
+from jaxsim.space.answer import Certificate, Deployed, FrontierCurve, InstanceShape, Plan, Unmet
 from jaxsim.view import units
 
 CURVES = {"co-located": "co-located, better mode"}
@@ -16,12 +16,31 @@ POOLS = {
 MODES = {"ifb": "in-flight batching", "piggybacked": "piggybacking"}
 MEMORY = ("weights", "kv", "activation", "reserve")
 EQUAL_FRAC = 5e-4  # shown as 0.0 %
+AXES = ("tp", "ep", "pp", "batch", "chunk")
 PASSES = {"prefill": "a batch", "decode": "a step", "colocated": "a step"}
 
 
 def curve_name(name: str) -> str:
     """A curve's name for a legend."""
     return CURVES.get(name, name)
+
+
+def curve_design(curve: FrontierCurve, k: int) -> dict[str, str]:
+    """The design behind a point of a curve, in words, by pool."""
+    value = {name: float(column[k]) for name, column in curve.designs.items()}
+
+    def widths(prefix: str) -> str:
+        found = [f"{n.upper()}{value[prefix + n]:.0f}" for n in AXES[:3] if prefix + n in value]
+        held = [f"{n} {value[prefix + n]:,.0f}" for n in AXES[3:] if prefix + n in value]
+        return ", ".join(entry for entry in (" ".join(found), *held) if entry)
+
+    def pool(name: str) -> str:
+        count = value.get(f"{name}_instances")
+        return widths(f"{name}_") if count is None else f"{count:.0f} × {widths(f'{name}_')}"
+
+    if "prefill_tp" in value:
+        return {name: pool(name) for name in ("prefill", "decode")}
+    return {"design": widths("")}
 
 
 def part_name(name: str) -> str:
