@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jaxsim.space.answer import Plan
+from jaxsim.view.breakdown import breakdown_figure
 from jaxsim.view.dataset import frontier_dataset
 from jaxsim.view.evidence import Evidence, evidence_of
-from jaxsim.view.figures import breakdown_figure, frontier_figure, image
+from jaxsim.view.figures import frontier_figure, image
 from jaxsim.view.files import replace_bytes, replace_file, replace_text
 from jaxsim.view.plan_json import dumps, plan_dict
 from jaxsim.view.report import render_report

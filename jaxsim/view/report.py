@@ -8,8 +8,9 @@ from string import Template
 from jaxsim._version import __version__
 from jaxsim.space.answer import Deployed, InstanceShape, Plan, Unmet
 from jaxsim.view import html, report_notes, units, words
+from jaxsim.view.breakdown import breakdown_figure
 from jaxsim.view.evidence import Evidence
-from jaxsim.view.figures import breakdown_figure, frontier_figure, image
+from jaxsim.view.figures import frontier_figure, image
 
 KINDS = (("disaggregated", "disaggregated"), ("colocated", "co-located"))
 MEMORY_COLOURS = ("#0072B2", "#56B4E9", "#E69F00", "#999999", "#E9ECEF")

@@ -6,7 +6,8 @@ import re
 import pytest
 import xarray as xr
 
-from jaxsim.view.figures import breakdown_figure, frontier_figure, image
+from jaxsim.view.breakdown import breakdown_figure
+from jaxsim.view.figures import frontier_figure, image
 from jaxsim.view.plan_files import write_plan
 from jaxsim.view.report import render_report
 
