@@ -63,7 +63,8 @@ class Serving(eqx.Module):
     (1 + c²)/2 of what a queued prompt waits for, `start_runs` how many requests follow one another
     in a place of a run that begins with all at once (`other_runs` by other clients than
     InferenceX). A prompt waits for `steps_waited` decode steps. The cache is used up to
-    `slots_frac` of what fits, and for `most_sequences` requests of an instance.
+    `slots_frac` of what fits, and for `most_sequences` requests of an instance. A prompt of
+    another pool takes `disaggregated_s` more (two schedulers, the transfer's set-up).
     """
 
     stall_frac: Scalar = 1.0
@@ -74,3 +75,4 @@ class Serving(eqx.Module):
     steps_waited: Scalar = 0.5
     slots_frac: Scalar = 1.0
     most_sequences: Scalar = 1e+09
+    disaggregated_s: Scalar = 0.0

@@ -38,13 +38,22 @@ _STAND_IN: dict[str, dict[str, tuple[tuple[str, ...], float]]] = {
     "decode": {"fp8": (("bf16",), 0.15)},
     "decode_latent": {"fp8": (("bf16",), 0.15)},
 }
-_BESIDE = {"reduce_scatter": "all_gather", "all_gather": "reduce_scatter"}
+# What a family that was not measured at all adds when it is taken from another calibration.
+_TAKEN_OVER = 0.05
 
 
 def calibration_text(
-    title: str, multiprocessors: float, fits: Sequence[Fitted], provenance: str
+    title: str,
+    multiprocessors: float,
+    fits: Sequence[Fitted],
+    provenance: str,
+    base: str | None = None,
 ) -> str:
-    """A calibration file with these fits; `provenance` names the collection and its version."""
+    """A calibration file with these fits; `provenance` names the collection and its version.
+
+    Families and formats that were not measured come from the calibration `base`, where given, else
+    from a format that stands in for them.
+    """
     today = datetime.date.today().isoformat()
     by_key = {(fit.kind, fit.number_format): fit for fit in fits}
     sources: dict[str, str] = {}
@@ -53,12 +62,24 @@ def calibration_text(
         for number_format in FORMATS.get(kind, (ANY,)):
             fit = by_key.get((kind, number_format))
             if fit is not None:
-                source = sources.setdefault(fit.source, kind if kind not in sources.values() else
-                                            f"{kind}_{number_format}")
+                name = f"{kind}_{number_format}" if kind in sources.values() else kind
+                source = sources.setdefault(fit.source, name)
                 body.append(_fit_text(fit, source))
-            else:
+            elif base is None:
                 body.append(_stand_in_text(kind, number_format, by_key))
-    head = [f"title = {_quoted(title)}", f"multiprocessors = {_number(multiprocessors)}", ""]
+    head = [f"title = {_quoted(title)}", f"multiprocessors = {_number(multiprocessors)}"]
+    if base is not None:
+        head += [
+            f"transferred_from = {_quoted(base)}",
+            f"sigma = {_number(_TAKEN_OVER)}",
+            'source = "taken_over"',
+            "",
+            "[sources.taken_over]",
+            'kind = "assumed"',
+            f"source = {_quoted(f'Not measured here: as in the calibration {base}')}",
+            f"date = {today}",
+        ]
+    head.append("")
     for where, name in sources.items():
         head += [
             f"[sources.{name}]",

@@ -156,7 +156,7 @@ def fit_rows(rows: KernelRows, hardware: Hardware, seed: int = 0, tries: int = 2
             found = least_squares(
                 cost,
                 first,
-                slope,
+                slope,  # pyright: ignore[reportArgumentType]  (a function is allowed)
                 bounds=(low, high),
                 loss="soft_l1",
                 f_scale=NEAR,
@@ -164,17 +164,17 @@ def fit_rows(rows: KernelRows, hardware: Hardware, seed: int = 0, tries: int = 2
                 xtol=1e-5,
                 max_nfev=200,
             )
-            if found.success and np.all(np.isfinite(found.x)) and (
-                best is None or found.cost < best.cost
+            if (
+                found.success
+                and np.all(np.isfinite(found.x))
+                and (best is None or found.cost < best.cost)
             ):
                 best = found
     if best is None:
         raise InputError(f"The fit of {what} did not converge in {tries} tries; look at its rows.")
     values = {name: float(np.exp(x)) for name, x in zip(names, best.x, strict=True)}
     constants = {**values, **start.held}
-    fit = eqx.tree_at(
-        lambda f: [getattr(f, name) for name in names], record, list(values.values())
-    )
+    fit = eqx.tree_at(lambda f: [getattr(f, name) for name in names], record, list(values.values()))
     predicted = predict_s(rows, fit, hardware)
     log_error = np.log(predicted / rows.seconds)
     judged = rows.unseen if rows.unseen.sum() >= 10 else seen

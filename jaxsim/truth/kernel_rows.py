@@ -8,6 +8,7 @@ shapes are held out and the same ones for every chip, format and engine.
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -39,6 +40,16 @@ def unseen_rows(op: Iterable[str], dimensions: Mapping[str, np.ndarray]) -> np.n
             known[key] = is_unseen(key[0], shape)
         marks.append(known[key])
     return np.asarray(marks, dtype=bool)
+
+
+Work = TypeVar("Work", bound=AbstractWork | AbstractMessage)
+
+
+def stacked(form: type[Work], **columns: Any) -> Work:
+    """One record with an entry per row; a column may be a single number."""
+    names = list(columns)
+    full = np.broadcast_arrays(*(np.asarray(columns[name], dtype=float) for name in names))
+    return form(**{name: column.copy() for name, column in zip(names, full, strict=True)})
 
 
 @dataclass(frozen=True)

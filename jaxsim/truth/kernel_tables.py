@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 
 from jaxsim.catalog.errors import InputError
-from jaxsim.catalog.precision import ACTIVATION_FORMAT, BYTES_PER_ELEMENT
+from jaxsim.catalog.precision import ACTIVATION_FORMAT, BYTES_PER_ELEMENT, Format
 from jaxsim.point.work import ContextAttention, DecodeAttention, Gemm
-from jaxsim.truth.kernel_rows import KernelRows, unseen_rows
+from jaxsim.truth.kernel_rows import KernelRows, stacked, unseen_rows
 
 PACKAGE = "aiconfigurator-core"
 # The package's folder for each chip of the catalogue.
@@ -38,7 +38,13 @@ FOLDERS = {
     "gb200-nvl72": "gb200",
     "gb300-nvl72": "gb300",
 }
-_GEMM = {"bfloat16": "bf16", "fp8": "fp8", "fp8_block": "fp8_block", "nvfp4": "nvfp4"}
+_GEMM: dict[str, Format] = {
+    "bfloat16": "bf16",
+    "fp8": "fp8",
+    "fp8_block": "fp8_block",
+    "nvfp4": "nvfp4",
+}
+_CACHES: dict[str, Format] = {"bfloat16": "bf16", "fp8": "fp8"}
 _WIDE = 2.0  # bytes of bf16
 _WIDEST_GROUP = 16
 _HEAD_DIMS = (64, 128)
@@ -85,11 +91,12 @@ def _pandas():
     return pandas
 
 
-def _numbers(table, *names: str) -> list[np.ndarray]:
+def columns_of(table, *names: str) -> list[Any]:
+    """Columns of a table as numbers."""
     return [table[name].to_numpy(dtype=float) for name in names]
 
 
-def _rows(kind, number_format, work, table, dims, where, op=None) -> KernelRows:
+def rows_of(kind, number_format, work, table, dims, where, op=None) -> KernelRows:
     """Rows of a table, with the shapes that are held out marked."""
     ops = table["op_name"] if op is None else [op] * len(table)
     unseen = unseen_rows(ops, {name: table[name].to_numpy() for name in dims})
@@ -97,7 +104,8 @@ def _rows(kind, number_format, work, table, dims, where, op=None) -> KernelRows:
     return KernelRows(kind, number_format, work, seconds, unseen, where)
 
 
-def _distinct(table, names: list[str], how: str = "min"):
+def distinct(table, names: list[str], how: str = "min") -> Any:
+    """A table without repeats of a launch: the fastest, or the median, stands for all."""
     return getattr(table.groupby(["op_name", *names], as_index=False)["latency"], how)()
 
 
@@ -109,11 +117,17 @@ def gemm_rows(tables: Tables) -> Iterator[KernelRows]:
         table = found[0][found[0]["gemm_dtype"] == theirs]
         if not len(table):
             continue
-        table = _distinct(table, ["m", "n", "k"], "median")
-        m, n, k = _numbers(table, "m", "n", "k")
-        one = np.ones_like(m)
-        work = Gemm(m, n, k, BYTES_PER_ELEMENT[ours] * one, _input_bytes(ours) * one)
-        yield _rows("gemm", ours, work, table, ["n", "k"], found[1])
+        table = distinct(table, ["m", "n", "k"], "median")
+        m, n, k = columns_of(table, "m", "n", "k")
+        work = stacked(
+            Gemm,
+            rows=m,
+            outputs=n,
+            inputs=k,
+            weight_bytes_per_element=BYTES_PER_ELEMENT[ours],
+            activation_bytes_per_element=input_bytes(ours),
+        )
+        yield rows_of("gemm", ours, work, table, ["n", "k"], found[1])
 
 
 def absorb_rows(tables: Tables) -> Iterator[KernelRows]:
@@ -121,22 +135,26 @@ def absorb_rows(tables: Tables) -> Iterator[KernelRows]:
     if (found := tables.read("mla_bmm", "mla_bmm")) is None:
         return
     rank, nope, value = 512.0, 128.0, 128.0  # of the model that was measured
-    for theirs, ours in (("bfloat16", "bf16"), ("fp8", "fp8")):
+    for theirs, ours in _CACHES.items():
         table = found[0][found[0]["bmm_dtype"] == theirs]
         if not len(table):
             continue
-        table = _distinct(table, ["num_tokens", "num_heads"], "median")
-        tokens, heads = _numbers(table, "num_tokens", "num_heads")
+        table = distinct(table, ["num_tokens", "num_heads"], "median")
+        tokens, heads = columns_of(table, "num_tokens", "num_heads")
         before = (table["op_name"] == "mla_gen_pre").to_numpy()
-        outputs = heads * np.where(before, rank, value)
-        one = np.ones_like(tokens)
-        inputs = np.where(before, nope, rank)
-        size = BYTES_PER_ELEMENT[ours] * one
-        work = Gemm(tokens, outputs, inputs, size, size)
-        yield _rows("absorb", ours, work, table, ["num_heads"], found[1])
+        work = stacked(
+            Gemm,
+            rows=tokens,
+            outputs=heads * np.where(before, rank, value),
+            inputs=np.where(before, nope, rank),
+            weight_bytes_per_element=BYTES_PER_ELEMENT[ours],
+            activation_bytes_per_element=BYTES_PER_ELEMENT[ours],
+        )
+        yield rows_of("absorb", ours, work, table, ["num_heads"], found[1])
 
 
-def _input_bytes(number_format) -> float:
+def input_bytes(number_format: Format) -> float:
+    """Bytes of one element of a GEMM's input."""
     return BYTES_PER_ELEMENT[ACTIVATION_FORMAT[number_format]]
 
 
@@ -145,32 +163,32 @@ def context_rows(tables: Tables) -> Iterator[KernelRows]:
     if (found := tables.read("attention", "context_attention")) is None:
         return
     shape = ["num_heads", "num_key_value_heads", "head_dim", "window_size"]
-    for theirs, ours in (("bfloat16", "bf16"), ("fp8", "fp8")):
+    for theirs, ours in _CACHES.items():
         table = found[0]
         chosen = (table["attn_dtype"] == theirs) & (table["kv_cache_dtype"] == theirs)
         table = table[chosen & table["head_dim"].isin(_HEAD_DIMS)]
         if not len(table):
             continue
-        table = _distinct(table, ["batch_size", "isl", *shape])
-        batch, queries = _numbers(table, "batch_size", "isl")
-        heads, kv_heads, dim, window = _numbers(table, *shape)
-        zero = np.zeros_like(batch)
-        work = ContextAttention(
+        table = distinct(table, ["batch_size", "isl", *shape])
+        batch, queries = columns_of(table, "batch_size", "isl")
+        heads, kv_heads, dim, window = columns_of(table, *shape)
+        work = stacked(
+            ContextAttention,
             sequences=batch,
             queries=queries,
-            past=zero,
+            past=0.0,
             pairs=_causal_pairs(queries, window),
             heads=heads,
             kv_heads=kv_heads,
             qk_dim=dim,
             v_dim=dim,
-            kv_bytes_per_element=zero + BYTES_PER_ELEMENT[ours],
-            activation_bytes_per_element=zero + _WIDE,
+            kv_bytes_per_element=BYTES_PER_ELEMENT[ours],
+            activation_bytes_per_element=_WIDE,
         )
-        yield _rows("context", ours, work, table, shape, found[1])
+        yield rows_of("context", ours, work, table, shape, found[1])
 
 
-def _causal_pairs(queries: np.ndarray, window: np.ndarray) -> np.ndarray:
+def _causal_pairs(queries: Any, window: Any) -> Any:
     """Unmasked pairs of a prompt; a window of 0 means none."""
     limit = np.where(window > 0, np.minimum(window, queries), queries)
     return limit * (limit + 1.0) / 2.0 + (queries - limit) * limit
@@ -180,26 +198,26 @@ def context_latent_rows(tables: Tables) -> Iterator[KernelRows]:
     """Decompressed latent attention of whole prompts."""
     if (found := tables.read("mla", "context_mla")) is None:
         return
-    for theirs, ours in (("bfloat16", "bf16"), ("fp8", "fp8")):
+    for theirs, ours in _CACHES.items():
         table = found[0][found[0]["kv_cache_dtype"] == theirs]
         if not len(table):
             continue
-        table = _distinct(table, ["batch_size", "isl", "num_heads"])
-        batch, queries, heads = _numbers(table, "batch_size", "isl", "num_heads")
-        one = np.ones_like(batch)
-        work = ContextAttention(
+        table = distinct(table, ["batch_size", "isl", "num_heads"])
+        batch, queries, heads = columns_of(table, "batch_size", "isl", "num_heads")
+        work = stacked(
+            ContextAttention,
             sequences=batch,
             queries=queries,
-            past=0.0 * one,
-            pairs=_causal_pairs(queries, 0.0 * one),
+            past=0.0,
+            pairs=_causal_pairs(queries, 0.0),
             heads=heads,
             kv_heads=heads,
-            qk_dim=192.0 * one,
-            v_dim=128.0 * one,
-            kv_bytes_per_element=_WIDE * one,
-            activation_bytes_per_element=_WIDE * one,
+            qk_dim=192.0,
+            v_dim=128.0,
+            kv_bytes_per_element=_WIDE,
+            activation_bytes_per_element=_WIDE,
         )
-        yield _rows("context_latent", ours, work, table, ["num_heads"], found[1])
+        yield rows_of("context_latent", ours, work, table, ["num_heads"], found[1])
 
 
 def decode_rows(tables: Tables) -> Iterator[KernelRows]:
@@ -207,52 +225,52 @@ def decode_rows(tables: Tables) -> Iterator[KernelRows]:
     if (found := tables.read("attention", "generation_attention")) is None:
         return
     shape = ["num_heads", "num_key_value_heads", "head_dim", "window_size"]
-    for theirs, ours in (("bfloat16", "bf16"), ("fp8", "fp8")):
+    for theirs, ours in _CACHES.items():
         table = found[0]
         groups = table["num_heads"] / table["num_key_value_heads"]
         chosen = (table["kv_cache_dtype"] == theirs) & (groups <= _WIDEST_GROUP)
         table = table[chosen & table["head_dim"].isin(_HEAD_DIMS)]
         if not len(table):
             continue
-        table = _distinct(table, ["batch_size", "step", *shape])
-        batch, step = _numbers(table, "batch_size", "step")
-        heads, kv_heads, dim, window = _numbers(table, *shape)
+        table = distinct(table, ["batch_size", "step", *shape])
+        batch, step = columns_of(table, "batch_size", "step")
+        heads, kv_heads, dim, window = columns_of(table, *shape)
         context = step + 1.0
-        one = np.ones_like(batch)
-        work = DecodeAttention(
+        work = stacked(
+            DecodeAttention,
             sequences=batch,
-            queries=one,
+            queries=1.0,
             context=np.where(window > 0, np.minimum(window, context), context),
             heads=heads,
             kv_heads=kv_heads,
             qk_dim=dim,
             v_dim=dim,
             kv_dim=2.0 * dim,
-            kv_bytes_per_element=BYTES_PER_ELEMENT[ours] * one,
+            kv_bytes_per_element=BYTES_PER_ELEMENT[ours],
         )
-        yield _rows("decode", ours, work, table, shape, found[1])
+        yield rows_of("decode", ours, work, table, shape, found[1])
 
 
 def decode_latent_rows(tables: Tables) -> Iterator[KernelRows]:
     """Absorbed latent attention of one new token, by the format of its cache."""
     if (found := tables.read("mla", "generation_mla")) is None:
         return
-    for theirs, ours in (("bfloat16", "bf16"), ("fp8", "fp8")):
+    for theirs, ours in _CACHES.items():
         table = found[0][found[0]["kv_cache_dtype"] == theirs]
         if not len(table):
             continue
-        table = _distinct(table, ["batch_size", "step", "num_heads"])
-        batch, step, heads = _numbers(table, "batch_size", "step", "num_heads")
-        one = np.ones_like(batch)
-        work = DecodeAttention(
+        table = distinct(table, ["batch_size", "step", "num_heads"])
+        batch, step, heads = columns_of(table, "batch_size", "step", "num_heads")
+        work = stacked(
+            DecodeAttention,
             sequences=batch,
-            queries=one,
+            queries=1.0,
             context=step + 1.0,
             heads=heads,
-            kv_heads=one,
-            qk_dim=576.0 * one,
-            v_dim=512.0 * one,
-            kv_dim=576.0 * one,
-            kv_bytes_per_element=BYTES_PER_ELEMENT[ours] * one,
+            kv_heads=1.0,
+            qk_dim=576.0,
+            v_dim=512.0,
+            kv_dim=576.0,
+            kv_bytes_per_element=BYTES_PER_ELEMENT[ours],
         )
-        yield _rows("decode_latent", ours, work, table, ["num_heads"], found[1])
+        yield rows_of("decode_latent", ours, work, table, ["num_heads"], found[1])

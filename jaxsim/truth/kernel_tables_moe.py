@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from jaxsim.catalog.precision import BYTES_PER_ELEMENT
+from jaxsim.catalog.precision import BYTES_PER_ELEMENT, Format
 from jaxsim.point.work import (
     AllGather,
     AllReduce,
@@ -15,10 +15,10 @@ from jaxsim.point.work import (
     SendRecv,
     Stream,
 )
-from jaxsim.truth.kernel_rows import KernelRows
-from jaxsim.truth.kernel_tables import Tables, _distinct, _input_bytes, _numbers, _rows
+from jaxsim.truth.kernel_rows import KernelRows, stacked
+from jaxsim.truth.kernel_tables import Tables, columns_of, distinct, input_bytes, rows_of
 
-_FORMATS = {
+_FORMATS: dict[str, Format] = {
     "bfloat16": "bf16",
     "fp8": "fp8",
     "fp8_block": "fp8_block",
@@ -97,13 +97,15 @@ def _nvfp4_source(tables: Tables, found):
     return found
 
 
-def _experts(table, number_format, where, grouped, hbm_bytes_per_s) -> KernelRows:
+def _experts(
+    table, number_format: Format, where: str, grouped: bool, hbm_bytes_per_s: float
+) -> KernelRows:
     table = table.assign(
         matrices=np.where(table["kernel_source"].str.contains("nongated"), 2.0, 3.0)
     )
-    table = _distinct(table, ["num_tokens", "matrices", *_SHAPE])
-    hidden, inter, topk, experts, split, ranks = _numbers(table, *_SHAPE)
-    tokens, matrices = _numbers(table, "num_tokens", "matrices")
+    table = distinct(table, ["num_tokens", "matrices", *_SHAPE])
+    hidden, inter, topk, experts, split, ranks = columns_of(table, *_SHAPE)
+    tokens, matrices = columns_of(table, "num_tokens", "matrices")
     routed = np.asarray(
         [
             (grouped_routing if grouped and k == _GROUPED_TOPK else balanced_routing)(
@@ -112,26 +114,26 @@ def _experts(table, number_format, where, grouped, hbm_bytes_per_s) -> KernelRow
             for t, e, k, r in zip(tokens, experts, topk, ranks, strict=True)
         ]
     )
-    one = np.ones_like(tokens)
-    work = GroupedGemm(
+    work = stacked(
+        GroupedGemm,
         rows=routed[:, 0],
         active_experts=routed[:, 1],
         hidden=hidden,
         intermediate=inter / split,
         matrices=matrices,
-        weight_bytes_per_element=BYTES_PER_ELEMENT[number_format] * one,
-        activation_bytes_per_element=_input_bytes(number_format) * one,
+        weight_bytes_per_element=BYTES_PER_ELEMENT[number_format],
+        activation_bytes_per_element=input_bytes(number_format),
         tokens=tokens,
         experts=experts / ranks,
     )
     seconds = table["latency"].to_numpy(dtype=float) * 1e-3
-    impossible = work.weight_bytes / seconds > hbm_bytes_per_s
+    impossible = np.asarray(work.weight_bytes) / seconds > hbm_bytes_per_s
     model = [tuple(row) for row in zip(hidden, inter, topk, experts, strict=True)]
     refused = {key for key, wrong in zip(model, impossible, strict=True) if wrong}
     keep = np.asarray([key not in refused for key in model]) & (routed[:, 1] > 0)
     kept = {name: getattr(work, name)[keep] for name in work.__dataclass_fields__}
-    return _rows(
-        "experts", number_format, GroupedGemm(**kept), table[keep], _SHAPE, where, op="moe"
+    return rows_of(
+        "experts", number_format, stacked(GroupedGemm, **kept), table[keep], _SHAPE, where, op="moe"
     )
 
 
@@ -139,21 +141,28 @@ def stream_rows(tables: Tables) -> Iterator[KernelRows]:
     """Quantising a matrix: reads two bytes an element and writes one."""
     if (found := tables.read("quantize", "scale_matrix")) is None:
         return
-    table = _distinct(found[0], ["m", "k"])
-    m, k = _numbers(table, "m", "k")
-    yield _rows("stream", "any", Stream(3.0 * m * k, np.ones_like(m)), table, ["k"], found[1])
+    table = distinct(found[0], ["m", "k"])
+    m, k = columns_of(table, "m", "k")
+    yield rows_of(
+        "stream",
+        "any",
+        stacked(Stream, hbm_bytes=3.0 * m * k, launches=1.0),
+        table,
+        ["k"],
+        found[1],
+    )
 
 
 def message_rows(tables: Tables) -> Iterator[KernelRows]:
     """Collectives: the engine's own all-reduce, the library's others, and expert dispatch."""
     if (found := tables.read("comm", "custom_allreduce")) is not None:
-        table = _distinct(found[0], ["num_gpus", "message_size"])
-        ranks, size = _numbers(table, "num_gpus", "message_size")
-        work = AllReduce(_WIDE * size, ranks)
-        yield _rows("all_reduce", "any", work, table, ["num_gpus"], found[1])
+        table = distinct(found[0], ["num_gpus", "message_size"])
+        ranks, size = columns_of(table, "num_gpus", "message_size")
+        work = stacked(AllReduce, data_bytes=_WIDE * size, ranks=ranks)
+        yield rows_of("all_reduce", "any", work, table, ["num_gpus"], found[1])
     if (found := tables.read("comm", "nccl", "nccl")) is not None:
         table = found[0][found[0]["nccl_dtype"] == "half"]
-        table = _distinct(table, ["num_gpus", "message_size"])
+        table = distinct(table, ["num_gpus", "message_size"])
         for theirs, kind, form in (
             ("all_gather", "all_gather", AllGather),
             ("reduce_scatter", "reduce_scatter", ReduceScatter),
@@ -162,10 +171,10 @@ def message_rows(tables: Tables) -> Iterator[KernelRows]:
             some = table[table["op_name"] == theirs]
             if kind == "send_recv":  # between two ranks, half of the data goes to the other
                 some = some[some["num_gpus"] == 2]
-            ranks, size = _numbers(some, "num_gpus", "message_size")
+            ranks, size = columns_of(some, "num_gpus", "message_size")
             part = 0.5 if kind == "send_recv" else 1.0
-            work = form(part * _WIDE * size, ranks)
-            yield _rows(kind, "any", work, some, ["num_gpus"], found[1])
+            work = stacked(form, data_bytes=part * _WIDE * size, ranks=ranks)
+            yield rows_of(kind, "any", work, some, ["num_gpus"], found[1])
     yield from _dispatch_rows(tables)
 
 
@@ -174,7 +183,7 @@ def _dispatch_rows(tables: Tables) -> Iterator[KernelRows]:
 
     A combine sends bf16, a dispatch what its format says; a rank gets each token once.
     """
-    sizes = {"nvfp4": "nvfp4", "fp4": "nvfp4", "fp8": "fp8", "bfloat16": "bf16"}
+    sizes: dict[str, Format] = {"nvfp4": "nvfp4", "fp4": "nvfp4", "fp8": "fp8", "bfloat16": "bf16"}
     shape = ["hidden_size", "topk", "num_experts", "ranks"]
     if (found := tables.read("comm", "trtllm_alltoall")) is not None:
         table = found[0][found[0]["kernel_source"] == "NVLinkOneSided"]
@@ -185,12 +194,12 @@ def _dispatch_rows(tables: Tables) -> Iterator[KernelRows]:
         table = table.assign(latency=table["latency"] * 1e-3)  # this table's are microseconds
     else:
         return
-    table = _distinct(table, ["sent", "num_tokens", *shape])
-    hidden, topk, _, ranks = _numbers(table, *shape)
+    table = distinct(table, ["sent", "num_tokens", *shape])
+    hidden, topk, _, ranks = columns_of(table, *shape)
     tokens = table["num_tokens"].to_numpy(dtype=float)
     dispatch = (table["op_name"] == "alltoall_dispatch").to_numpy()
     stored = np.asarray([BYTES_PER_ELEMENT[sizes[name]] for name in table["sent"]])
     element = np.where(dispatch, stored, _WIDE)
     copies = np.minimum(topk, ranks)  # experts are dealt out in turn, so to as many ranks
-    work = AllToAll(tokens * copies * hidden * element, ranks)
-    yield _rows("all_to_all", "any", work, table, shape, found[1])
+    work = stacked(AllToAll, data_bytes=tokens * copies * hidden * element, ranks=ranks)
+    yield rows_of("all_to_all", "any", work, table, shape, found[1])

@@ -12,7 +12,7 @@ from jaxsim.catalog.calibration import read_calibration
 from jaxsim.catalog.cards import HardwareCard
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.load import load_hardware
-# CSV
+from jaxsim.truth.kernel_csv import csv_rows
 from jaxsim.truth.kernel_file import calibration_text
 from jaxsim.truth.kernel_fit import Fitted, fit_rows
 from jaxsim.truth.kernel_rows import KernelRows
@@ -48,7 +48,10 @@ def fit_all(
     card: HardwareCard,
     report: Callable[[str], None] = lambda line: None,
 ) -> list[Fitted]:
-    """One fit for each family and format; `report` gets a line about each."""
+    """One fit for each family and format; `report` gets a line about each.
+
+    Families with too few rows, or whose fit does not converge, are refused.
+    """
     fits = []
     for some in rows:
         fit = fit_rows(some, card.hardware)
@@ -86,24 +89,27 @@ def calibrate(
     """The calibration file written from measurements of one chip.
 
     `source` is the folder `systems/data` of the package of tables (its installed one where None),
-    or a CSV file with the columns `op shape dtype gpu metric value unit url kind notes`. The file
+    or a CSV file with the columns `op shape dtype gpu metric value unit url kind notes`; what a CSV
+    file does not measure is taken over from the chip's present calibration, as the file says. It
     is read back before it takes its final name, so that what exists is always complete.
     """
     card = load_hardware(chip) if isinstance(chip, str) else chip
+    base = None
     where = installed_tables() if source is None else Path(source)
     if where.is_dir():
         rows: Iterable[KernelRows] = table_rows(where, card, engine)
         provenance = _tables_provenance(where)
     elif where.suffix.lower() == ".csv":
         rows = csv_rows(where, card)
-        provenance = where.name
+        provenance, base = "measurements", card.calibration
     else:
         raise InputError(
             f"{where}: neither a folder of kernel tables nor a CSV file; give one of the two."
         )
     fits = fit_all(rows, card, report)
     title = f"{card.full_name}, {engine} kernels" if where.is_dir() else f"{card.full_name}"
-    text = calibration_text(title, float(card.hardware.chip.multiprocessors), fits, provenance)
+    multiprocessors = float(card.hardware.chip.multiprocessors)
+    text = calibration_text(title, multiprocessors, fits, provenance, base)
     return write_checked(Path(output), text)
 
 

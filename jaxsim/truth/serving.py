@@ -27,7 +27,7 @@ class Asked(eqx.Module):
     shared: Scalar
     closed: Scalar
     ten_runs: Scalar
-    transfer_s: Scalar
+    gpus: Scalar
 
 
 def factors(engine: Engine) -> jax.Array:
@@ -78,7 +78,9 @@ def predict(steps: Steps, asked: Asked, engine: Engine, serving: Serving) -> Ser
     prompt = Prompt(
         busy_s=jnp.where(shared > 0.5, serving.stall_frac * joint_s, joint_s),
         latency_s=alone_s,
-        fixed_s=engine.request_s + serving.prompt_token_s * asked.isl + asked.transfer_s,
+        fixed_s=engine.request_s
+        + serving.prompt_token_s * asked.isl
+        + (1.0 - shared) * (serving.disaggregated_s + steps.transfer_s),
     )
     slots = jnp.maximum(jnp.minimum(steps.slots * serving.slots_frac, serving.most_sequences), 1.0)
     pools = Pools(

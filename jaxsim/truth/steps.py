@@ -25,6 +25,7 @@ from jaxsim.point.memory import memory_of
 from jaxsim.point.phases.decode import pipelined_s, step_time, tokens_per_step
 from jaxsim.point.phases.prefill import chunks_of, prompt_time
 from jaxsim.point.ranks import busiest_share, ranks_of
+from jaxsim.point.transfer import transfer_of
 from jaxsim.truth.names import Named
 from jaxsim.truth.rows import Layout, ServingRow
 
@@ -41,7 +42,9 @@ class Steps(eqx.Module):
     `prompt_s[part]` those of all passes of one prompt, `joint_s[part]` of one pass over as many
     prompts as a pass holds, `together` of them; `…_floor_s` is what of it are launch floors. Stages: `decode_stretch` and
     `prompt_stretch` turn a pass into what an instance is busy for. `slots` is how many requests the
-    cache of an instance holds at the mean context.
+    cache of an instance holds at the mean context, `weights_over_bytes` by how much the weights alone
+    miss the memory (negative where they fit). `transfer_s` is the part of sending a prompt's cache
+    that its passes do not hide.
     """
 
     batch: jax.Array
@@ -58,7 +61,8 @@ class Steps(eqx.Module):
     decode_stretch: jax.Array
     prompt_stretch: jax.Array
     slots: jax.Array
-    weights_fit: jax.Array
+    weights_over_bytes: jax.Array
+    transfer_s: jax.Array
 
 
 def _parts(parts: Parts) -> jax.Array:
@@ -116,6 +120,7 @@ def _steps(decode: Scenario, prefill: Scenario, most: jax.Array) -> Steps:
     each = jnp.maximum(one.kv_bytes - empty.kv_bytes, 1.0)
     room = empty.capacity_bytes - empty.total_bytes
     slots = jnp.clip(room / each, 0.0, MOST_SLOTS) * ranks.attention_dp
+    transfer = transfer_of(prefill, prefill_ranks, 1.0, 1.0, jnp.sum(prompt_s[0, 0]))
     return Steps(
         batch=batch + 1e-3 * jnp.arange(KNOTS),
         decode_s=decode_s[0],
@@ -131,7 +136,8 @@ def _steps(decode: Scenario, prefill: Scenario, most: jax.Array) -> Steps:
         decode_stretch=pipelined_s(jnp.asarray(1.0), ranks, layers),
         prompt_stretch=busiest_share(layers, prefill_ranks.pp),
         slots=slots,
-        weights_fit=empty.total_bytes - empty.capacity_bytes,
+        weights_over_bytes=empty.total_bytes - empty.capacity_bytes,
+        transfer_s=transfer.kv_exposed_s,
     )
 
 

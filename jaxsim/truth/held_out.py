@@ -1,0 +1,108 @@
+"""How wrong is a fit on curves that it has not seen?"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxsim.truth.engine_fit import CENTRE, FEWEST_ROWS, MEASURES, Data, fit_formats, outputs
+from jaxsim.truth.runs import Runs, data_of, headline
+from jaxsim.truth.steps import Case
+
+FOLDS = 4
+# Of a normal distribution, 80 % lies within so many standard deviations.
+WITHIN_80 = 1.2816
+
+
+@dataclass(frozen=True)
+class Fits:
+    """Logs of the fitted numbers by variant (`hopper-fp8`, `hopper`, or empty for all) of engines.
+
+    `seen` counts the rows that each rests on.
+    """
+
+    logs: dict[tuple[str, str], np.ndarray]
+    seen: dict[tuple[str, str], int]
+
+    def of(self, case: Case) -> np.ndarray:
+        """The nearest fit to a row."""
+        engine, family, quant = case.named.engine, case.named.family, case.named.quant
+        for variant in (f"{family}-{quant}", family, ""):
+            if (engine, variant) in self.logs:
+                return self.logs[engine, variant]
+        return CENTRE
+
+
+def fold_of(case: Case) -> int:
+    """The fold of a row: whole curves share one, whoever published them."""
+    row = case.row
+    key = (case.named.model.name, case.named.hardware.name, case.named.engine, case.named.quant)
+    text = "|".join([*key, row.mode, f"{row.isl_max:g}", f"{row.osl_max:g}"])
+    return int(hashlib.sha256(f"curve|{text}".encode()).hexdigest(), 16) % FOLDS
+
+
+def fit_all(runs: Runs, data: Data, index: np.ndarray, say: Callable[[str], None] = print) -> Fits:
+    """Fits of every engine, generation and number format that has enough of the given rows."""
+    keys: dict[tuple[str, str], list[int]] = {}
+    for i in index:
+        named = runs.cases[i].named
+        keys.setdefault((named.engine, ""), []).append(i)
+        keys.setdefault((named.engine, named.family), []).append(i)
+    logs, seen = {}, {}
+    for (engine, family), rows in sorted(keys.items()):
+        if len(rows) < FEWEST_ROWS:
+            continue
+        own = data.take(np.asarray(rows))
+        quants = [runs.cases[i].named.quant for i in rows] if family else []
+        base, formats = fit_formats(own, quants, f"{engine} {family}".strip())
+        logs[engine, family], seen[engine, family] = base, len(rows)
+        for quant, found in formats.items():
+            logs[engine, f"{family}-{quant}"] = found
+            seen[engine, f"{family}-{quant}"] = quants.count(quant)
+        say(f"{engine} {family or 'all'}: {len(rows)} rows")
+    return Fits(logs, seen)
+
+
+def predict_with(fits: Fits, runs: Runs, data: Data, index: np.ndarray) -> np.ndarray:
+    """Logs of predicted measures [row of index, measure]."""
+    found = np.full((len(index), len(MEASURES)), np.nan)
+    groups: dict[int, list[int]] = {}
+    chosen = [fits.of(runs.cases[i]) for i in index]
+    for place, logs in enumerate(chosen):
+        groups.setdefault(id(logs), []).append(place)
+    for places in groups.values():
+        rows = index[np.asarray(places)]
+        found[places] = outputs(chosen[places[0]], data.take(rows))
+    return found
+
+
+def fitted_rows(runs: Runs, data: Data) -> np.ndarray:
+    """Which rows a fit may use: those of the headline figures with something measured."""
+    measured = (data.weights > 0).any(axis=1)
+    return np.flatnonzero(measured & np.asarray([headline(case) for case in runs.cases]))
+
+
+def cross_validate(runs: Runs, say: Callable[[str], None] = print) -> tuple[np.ndarray, Fits]:
+    """Logs of the measures of every row, by fits that have not seen its curve; and the whole fit.
+
+    Rows that no fit uses are predicted by the whole fit.
+    """
+    data = data_of(runs)
+    usable = fitted_rows(runs, data)
+    folds = np.asarray([fold_of(case) for case in runs.cases])
+    whole = fit_all(runs, data, usable, say)
+    found = predict_with(whole, runs, data, np.arange(len(runs)))
+    for fold in range(FOLDS):
+        train, test = usable[folds[usable] != fold], usable[folds[usable] == fold]
+        if len(test):
+            fits = fit_all(runs, data, train, lambda _: None)
+            found[test] = predict_with(fits, runs, data, test)
+            say(f"fold {fold + 1} of {FOLDS}: {len(test)} rows held out")
+    return found, whole
+
+
+def sigma_of(errors: np.ndarray) -> float:
+    """The deviation whose 80 % interval holds 80 % of the log errors."""
+    errors = np.abs(errors[np.isfinite(errors)])
+    return float(np.quantile(errors, 0.8) / WITHIN_80) if len(errors) else np.nan

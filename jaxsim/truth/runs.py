@@ -1,0 +1,139 @@
+"""Which rows can be predicted, and as what?"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from jaxsim.catalog.errors import InputError
+from jaxsim.truth.engine_fit import MEASURES, QUEUED_WEIGHT, TOLERANCE, Data
+from jaxsim.truth.names import names_of
+from jaxsim.truth.rows import ServingRow, finite
+from jaxsim.truth.serving import Asked
+from jaxsim.truth.steps import Case, Steps, layouts, time_steps
+
+# Prompt tokens of one pass that the three engines allow by default on data-centre GPUs (vLLM's
+# max_num_batched_tokens, SGLang's chunked_prefill_size, TensorRT-LLM's max_num_tokens).
+CHUNK_TOKENS = 8192.0
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Rows with what they mean and their timed steps, and the reasons of those left out."""
+
+    cases: list[Case]
+    steps: Steps
+    asked: Asked
+    left_out: list[tuple[ServingRow, str]]
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many rows were left out for each reason."""
+        return dict(Counter(reason for _, reason in self.left_out).most_common())
+
+
+def asked_of(case: Case) -> Asked:
+    """What a row asked for."""
+    row = case.row
+    decode, prefill = layouts(case)
+    shared = row.mode == "aggregated"
+    gpus = decode.gpus if shared else decode.gpus + prefill.gpus
+    return Asked(
+        concurrency=row.concurrency or 1.0,
+        osl=row.osl,
+        isl=row.isl,
+        decoders=decode.workers,
+        prefillers=prefill.workers,
+        shared=float(shared),
+        closed=float(row.load == "closed"),
+        ten_runs=float(row.client == "inferencex"),
+        gpus=gpus,
+    )
+
+
+def runs_of(rows: Sequence[ServingRow]) -> Runs:
+    """Everything about rows that does not depend on the engine's fit."""
+    cases, left_out = [], []
+    for row in rows:
+        if row.refused:
+            left_out.append((row, row.refused))
+            continue
+        try:
+            case = Case(row, names_of(row))
+            layouts(case)
+            cases.append(case)
+        except InputError as error:
+            left_out.append((row, _short(str(error))))
+    if not cases:
+        reasons = "; ".join(sorted({reason for _, reason in left_out}))
+        raise InputError(f"No row can be predicted: {reasons or 'there are none'}.")
+    steps = time_steps(cases, CHUNK_TOKENS)
+    asked = jax.tree.map(
+        lambda *leaves: np.asarray(leaves, np.float32), *[asked_of(case) for case in cases]
+    )
+    fits = np.asarray(steps.weights_over_bytes) < 0.0
+    for case, good in zip(cases, fits, strict=True):
+        if not good:
+            left_out.append((case.row, "weights do not fit the stated layout"))
+    keep = np.flatnonzero(fits)
+    return select(Runs(cases, steps, asked, left_out), keep)
+
+
+def select(runs: Runs, index: np.ndarray) -> Runs:
+    """Some of the runs."""
+
+    def chosen(leaf):
+        return np.asarray(leaf)[index]
+
+    return Runs(
+        [runs.cases[i] for i in index],
+        jax.tree.map(chosen, runs.steps),
+        jax.tree.map(chosen, runs.asked),
+        runs.left_out,
+    )
+
+
+def _short(reason: str) -> str:
+    """A reason without the hint that follows its first sentence."""
+    head = reason.split(". ")[0]
+    return head.split(": three of four")[0].rstrip(".")
+
+
+def _same(row: ServingRow) -> tuple:
+    """What makes two rows the same measurement, published twice."""
+    measured = (row.ttft_s, row.tpot_s, row.output_tokens_per_s_per_gpu)
+    return (row.mode, row.isl_max, row.osl_max, row.concurrency, *map(_digits, measured))
+
+
+def _digits(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def data_of(runs: Runs) -> Data:
+    """The rows as a fit takes them; a measurement published k times weighs 1/k each time."""
+    copies = Counter(_same(case.row) for case in runs.cases)
+    logs = np.zeros((len(runs), len(MEASURES)))
+    weights = np.zeros_like(logs)
+    for i, case in enumerate(runs.cases):
+        row, once = case.row, 1.0 / np.sqrt(copies[_same(case.row)])
+        for j, measure in enumerate(MEASURES):
+            value = row.measured(measure)
+            # Rate is implied by the latencies in a closed loop that reports both.
+            implied = measure.startswith("output") and finite(row.tpot_s) and finite(row.ttft_s)
+            if value is None or value <= 0.0 or implied:
+                continue
+            logs[i, j] = np.log(value)
+            weights[i, j] = once / TOLERANCE[measure]
+            if measure == "ttft" and row.queued:
+                weights[i, j] *= QUEUED_WEIGHT
+    return Data(runs.steps, runs.asked, logs, weights)
+
+
+def headline(case: Case) -> bool:
+    """Whether a row counts in headline figures: its layout known, without unknown speculation."""
+    return not case.row.apart
