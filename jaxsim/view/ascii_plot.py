@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from jaxsim.view.units import compact
 
 
+KEEP = "\u00a0"  # a space at which a legend is not to be cut
+
+
 @dataclass(frozen=True)
 class Line:
     """One curve: its name, its mark, and its points as (interactivity, throughput)."""
@@ -76,13 +79,14 @@ def plot(
         axis[at] = "┴"
         names[start : start + len(name)] = name
     left = " " * (margin + 1)
-    legend = "   ".join(f"{line.mark} {line.name}" for line in lines)
-    mark = ["┊ target"] if target is not None and 0.0 < target < x_top else []
+    legend = [f"{line.mark} {line.name}" for line in lines]
+    if target is not None and 0.0 < target < x_top:
+        legend.append("┊ target")
     return [
         f"{y_label}",
         *rows,
         " " * margin + "└" + "".join(axis),
         left + "".join(names),
         left + x_label.rjust(columns),
-        left + "   ".join([legend, *mark]),
+        left + "   ".join(entry.replace(" ", KEEP) for entry in legend),
     ]

@@ -3,6 +3,7 @@
 import argparse
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +113,7 @@ def run(args: argparse.Namespace) -> int:
     asked["workload"] = options.workload_from(args)
     folder = None if args.output is None else output_folder(Path(args.output))
     plan = solve(args, asked)
+    plan = replace(plan, notes=(*said(args), *plan.notes))
     written = [] if folder is None else write(plan, folder, args)
     show(plan, args, written)
     if plan.recommended is not None:
@@ -203,6 +205,42 @@ def write(plan: "Plan", folder: Path, args: argparse.Namespace) -> list[Path]:
         used = dict.fromkeys((args.hardware, args.prefill_hardware or args.hardware))
         setups = [setup_of(args.model, name, args.precision, args.engine) for name in used]
         return write_plan(plan, folder, setups, command(args))
+
+
+def said(args: argparse.Namespace) -> list[str]:
+    """What was asked beyond model, hardware, lengths and targets, in words."""
+    told = []
+    if (hit := durations.parse_frac(args.hit_frac)) > 0.0:
+        told.append(f"{100.0 * hit:g} % of each prompt is found in a prefix cache.")
+    if (drafts := durations.parse_whole(args.draft_tokens, at_least=0)) > 0:
+        accept = durations.parse_frac(args.accept_frac)
+        told.append(
+            f"Speculative decoding: {drafts} drafted a step, each accepted with probability "
+            f"{accept:g} where those before it were."
+        )
+    if (imbalance := durations.parse_positive(args.imbalance)) > 1.0:
+        told.append(f"The busiest expert rank has {imbalance:g} times the mean load.")
+    if args.objective != "gpu":
+        told.append(
+            "The most throughput per "
+            f"{'dollar' if args.objective == 'cost' else 'watt'} is sought, not per GPU."
+        )
+    if args.ttl_metric == "median":
+        told.append("A co-located design meets the TTL target with its median gap, not its mean.")
+    if args.fixed_ratio is not None:
+        told.append(f"Prefill GPUs per decode GPU are held at {args.fixed_ratio}.")
+    if args.domain is not None:
+        told.append(f"A scale-up domain is taken to have {args.domain} GPUs.")
+    if args.gpus is not None and args.gpus.startswith("exactly:"):
+        told.append("All GPUs of the budget are paid, idle ones too.")
+    held = [
+        f"{name} {text}"
+        for name in AXES
+        if (text := getattr(args, name.replace("-", "_"))) is not None
+    ]
+    if held:
+        told.append(f"Only these values were tried: {'; '.join(held)}.")
+    return told
 
 
 def command(args: argparse.Namespace) -> str:

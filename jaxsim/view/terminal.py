@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from jaxsim.space.answer import Deployed, FrontierCurve, InstanceShape, Plan, Unmet
 from jaxsim.view import units, words
-from jaxsim.view.ascii_plot import Line, plot
+from jaxsim.view.ascii_plot import KEEP, Line, plot
 from jaxsim.view.text import Page, bar, indent, table, wrap
 
 MARKS = "●○·+*"
@@ -193,7 +193,8 @@ def _frontier(plan: Plan, page: Page) -> list[str]:
         target=1.0 / plan.ttl_target_s,
     )
     legend = drawn.pop().strip()
-    return [_heading(title, page), *indent(drawn), *wrap(legend, page, 2)]
+    legend_lines = [line.replace(KEEP, " ") for line in wrap(legend, page, 2)]
+    return [_heading(title, page), *indent(drawn), *legend_lines]
 
 
 def _foot(plan: Plan, page: Page) -> list[str]:

@@ -124,10 +124,14 @@ def verdict(plan: Plan) -> str:
             plan.recommended or ""
         )
         return f"{only} designs cannot meet the targets." if only else ""
-    text = f"Disaggregated gives {units.times(gain)} the throughput per GPU of co-located"
-    if plan.probability is None:
+    better, other, chance = "Disaggregated", "co-located", plan.probability
+    if gain < 1.0:
+        better, other, gain = "Co-located", "disaggregated", 1.0 / gain
+        chance = None if chance is None else 1.0 - chance
+    text = f"{better} gives {units.times(gain)} the throughput per GPU of {other}"
+    if chance is None:
         return f"{text}."
-    return f"{text}; it wins with probability {units.probability(plan.probability)}."
+    return f"{text}; it wins with probability {units.probability(chance)}."
 
 
 def certificate(proof: Certificate) -> str:

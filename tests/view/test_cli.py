@@ -151,6 +151,17 @@ def test_an_output_folder_that_cannot_be_written_fails_before_the_work(tmp_path,
     assert "file" in capsys.readouterr().err
 
 
+def test_what_was_asked_beyond_the_usual_is_said(solved, capsys):
+    more = ["--hit-frac", "30%", "--draft-tokens", "1", "--accept-frac", "0.8", "--tp", "1,2"]
+    more += ["--objective", "cost", "--domain", "8", "--imbalance", "1.2", "--gpus", "exactly:64"]
+    assert cli.main([*ASK, *TARGETS, *more, "--format", "json"]) == 0
+    notes = " ".join(json.loads(capsys.readouterr().out)["notes"])
+    for text in ("30 % of each", "1 drafted", "0.8", "tp 1,2", "dollar", "8 GPUs", "1.2", "idle"):
+        assert text in notes
+    assert cli.main([*ASK, *TARGETS, "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["notes"] == list(solved.notes)
+
+
 def test_axes_that_were_given_are_passed_on():
     args = cli.build_parser().parse_args(
         [*ASK, *TARGETS, "--tp", "1,2", "--prefill-batch", "4", "--gpus", "exactly:64"]

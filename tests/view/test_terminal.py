@@ -1,12 +1,13 @@
 """A plan on a terminal."""
 
+import dataclasses
 import os
 from io import StringIO
 from pathlib import Path
 
 import pytest
 
-from jaxsim.view.ascii_plot import Line, plot, ticks
+from jaxsim.view.ascii_plot import KEEP, Line, plot, ticks
 from jaxsim.view.terminal import render_plan
 from jaxsim.view.text import Page, bar, page_for, table
 
@@ -35,6 +36,15 @@ def test_the_recommendation_comes_first(plan):
     assert first == (
         "Deploy disaggregated: 6 prefill instances TP1 EP8 PP2 + 1 decode instance TP1 EP16 PP1"
     )
+
+
+def test_the_verdict_is_that_of_the_winner(plan):
+    worse = dataclasses.replace(plan.disaggregated, output_tokens_per_s_per_gpu=493.5)
+    loses = dataclasses.replace(plan, disaggregated=worse, probability=0.02)
+    text = render_plan(loses, Page(110))
+    assert "Co-located gives 2.00× the throughput per GPU of disaggregated" in text
+    assert "it wins with probability 0.98" in text
+    assert text.startswith("Deploy co-located: 1 co-located instance TP1 EP16 PP1 (piggybacking)")
 
 
 def test_ascii_has_only_ascii_and_plain_has_no_colour(plan):
@@ -77,7 +87,7 @@ def test_a_plot_is_a_staircase_that_falls():
     rows = plot([line], 60, 9, "x", "y", target=15.0)
     marked = [row.index("o") for row in rows if "o" in row[5:-1] and "one" not in row]
     assert marked == sorted(marked)
-    assert "┊ target" in rows[-1]
+    assert f"┊{KEEP}target" in rows[-1]
 
 
 def test_nothing_to_plot():
