@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from jaxsim.view.units import compact
 
-
 KEEP = "\u00a0"  # a space at which a legend is not to be cut
 
 
