@@ -33,6 +33,7 @@ from jaxsim.space.frontier import (
 )
 from jaxsim.space.match import match
 from jaxsim.space.match_records import Match, NoMatch
+from jaxsim.space.sensitivity_answer import levers
 from jaxsim.space.uncertainty import Spread, better_probability, interval, spread_of
 
 SECONDS_PER_HOUR = 3600.0
@@ -188,12 +189,15 @@ def plan(
         colocated=together_deployed,
         probability=probability,
         curves=curves,
-        levers=_levers(),
+        levers=_levers(swept, disaggregated, together_deployed),
     )
 
 
-def _levers() -> tuple[Lever, ...]:
-    return ()
+def _levers(swept: Swept, *found: Deployed | Unmet) -> tuple[Lever, ...]:
+    """Elasticities of the better deployment."""
+    met = [one for one in found if isinstance(one, Deployed)]
+    best = max(met, key=lambda one: one.output_tokens_per_s_per_gpu, default=None)
+    return levers(swept, best)
 
 
 def _shape(

@@ -1,0 +1,275 @@
+"""How does the best throughput under targets move with every input?
+
+By the envelope theorem. At an optimum, moving the design changes throughput only as far as a target
+or the memory lets it: every binding limit has a multiplier, and the elasticity by an input θ of
+the rate r of a pool under limits f is
+
+    d ln r / d ln θ = ∂ ln r / ∂ ln θ − Σ μ ∂ ln f / ∂ ln θ,   μ from ∂ ln r = Σ μ ∂ ln f
+
+where the last ∂ is by batch and chunk, taken as real numbers. μ is the percent of throughput that
+one percent more of the limit buys. Matched pools share GPUs so that 1/y = Σ 1/(rate per GPU):
+d ln y = Σ share · d ln r, with each pool's share of what is paid.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from jaxsim.catalog.deployment import Deployment
+from jaxsim.catalog.setup import Setup
+from jaxsim.catalog.workload import Workload
+from jaxsim.space._program import Axis
+from jaxsim.space.axes import Space, axes_of
+from jaxsim.space.designs import PHASES
+from jaxsim.space.sensitivity_reverse import Slopes, slopes_of
+
+# Designs are looked at a hair above their batch and chunk: a minimum of one sequence a rank or a
+# chunk as long as the prompt is a kink, and growth is what a slack limit allows.
+HAIR = 1e-9
+
+# A limit that the linearised design only meets this many lattice steps further does not bind.
+REACH = 2.0
+
+# Slopes below this, percent per percent, are flat.
+FLAT = 1e-9
+
+
+@dataclass(frozen=True)
+class Limit:
+    """An output that must stay under a bound; `bound_path` is the input that the bound is."""
+
+    name: str
+    output: str
+    bound: np.ndarray
+    bound_path: str = ""
+
+
+@dataclass(frozen=True)
+class PoolSlopes:
+    """Elasticities at `n` designs of one phase, every limit taken into account.
+
+    `rate` is requests/s of an instance (or co-located output tokens/s per GPU), `by_input` maps the
+    path of an input to d ln rate / d ln input, [n], and `by_limit` the name of a limit to its
+    multiplier. `binding` names the limits that bind at each design. `slopes` are the raw ones.
+    """
+
+    rate: np.ndarray
+    by_input: Mapping[str, np.ndarray]
+    by_limit: Mapping[str, np.ndarray]
+    binding: tuple[tuple[str, ...], ...]
+    slopes: Slopes
+
+
+def stacked(designs: Sequence[Mapping[str, float]]) -> Deployment:
+    """Designs as one record, the leaves of length n."""
+
+    def column(name: str) -> np.ndarray:
+        return np.array([float(design.get(name, 1.0)) for design in designs])
+
+    return Deployment(*(column(name) for name in ("tp", "ep", "pp", "batch", "chunk")))
+
+
+def limits_of(
+    phase: str, setup: Setup, *, ftl_s=None, ttl_s=None, mode: str = "", ttl: str = "mean"
+) -> list[Limit]:
+    """The limits on designs of a phase: latency targets where given, memory, links, the mix."""
+    hardware = setup.hardware.hardware
+    prefix = f"{mode}_" if mode else ""
+    token = f"{prefix}ttl_median_s" if mode and ttl == "median" else f"{prefix}ttl_s"
+    limits = []
+    if ttl_s is not None:
+        limits.append(Limit("ttl", token, np.asarray(ttl_s, float)))
+    if ftl_s is not None:
+        limits.append(Limit("ftl", f"{prefix}ftl_s", np.asarray(ftl_s, float)))
+    capacity = np.asarray(hardware.chip.hbm_bytes, float)
+    limits.append(Limit("memory", "total_bytes", capacity, "hardware.chip.hbm_bytes"))
+    link = np.asarray(hardware.scaleout.bytes_per_s, float)
+    if phase == "prefill":
+        limits.append(Limit("link", "kv_link_frac", np.asarray(1.0)))
+    elif phase == "decode":
+        path = "hardware.scaleout.bytes_per_s"
+        limits.append(Limit("link", "kv_ingress_bytes_per_s_per_gpu", link, path))
+    elif mode == "piggybacked":
+        limits.append(Limit("mix", "piggybacked_prompt_share", np.asarray(1.0)))
+    return limits
+
+
+def points_on_axes(phase: str, workload: Workload, designs: Deployment) -> list[Axis]:
+    """Designs as a list on the axes of a phase, batch and chunk larger by a hair."""
+    hair = {"batch": 1.0 + HAIR, "chunk": 1.0 + HAIR}
+    points: dict[str, Any] = {"isl": workload.isl, "osl": workload.osl}
+    for field in fields(Deployment):
+        points[field.name] = np.asarray(getattr(designs, field.name), float)
+    count = np.size(points["batch"])
+    return [
+        (name, where, np.broadcast_to(points[name] * hair.get(name, 1.0), (count,)))
+        for name, where, _ in axes_of(Space(), phase, (1.0,), (1.0,))
+    ]
+
+
+def pool_slopes(
+    phase: str,
+    setup: Setup,
+    workload: Workload,
+    designs: Deployment,
+    limits: Sequence[Limit],
+    *,
+    mode: str = "",
+    step: np.ndarray | float = np.inf,
+) -> PoolSlopes:
+    """Elasticities at designs of one phase under limits.
+
+    `step` is ln of the next batch over the batch of each design, 0 where there is none: limits much
+    further than that do not bind. Where `designs` are the points of a frontier, their own latency
+    is the target.
+    """
+    rate = f"{mode}_output_tokens_per_s_per_gpu" if mode else "requests_per_s"
+    scenario = setup.scenario(workload)
+    listed = points_on_axes(phase, workload, designs)
+    names = tuple(dict.fromkeys([rate, *(limit.output for limit in limits)]))
+    slopes = slopes_of(PHASES[phase], scenario, listed, names)
+    found = len(np.asarray(designs.batch))
+    moves = {"batch": slopes.log_slope(rate, "design.batch")}
+    moves["chunk"] = slopes.log_slope(rate, "design.chunk")
+    steep = {
+        "batch": np.stack([slopes.log_slope(x.output, "design.batch") for x in limits]),
+        "chunk": np.stack([slopes.log_slope(x.output, "design.chunk") for x in limits]),
+    }
+    slack = np.stack([
+        np.log(np.broadcast_to(limit.bound, (found,)) / slopes.values[limit.output])
+        for limit in limits
+    ])  # fmt: skip
+    prices = np.zeros((len(limits), found))
+    within = np.broadcast_to(np.asarray(step, float), (found,))
+    for point in range(found):
+        gain = np.array([moves["batch"][point], moves["chunk"][point]])
+        jacobian = np.stack([steep["batch"][:, point], steep["chunk"][:, point]], axis=1)
+        prices[:, point] = multipliers(gain, jacobian, slack[:, point], float(within[point]))
+    by_input = {}
+    for path in slopes.numbers:
+        if path.startswith("design."):
+            continue
+        by_input[path] = slopes.log_slope(rate, path)
+        for limit, price in zip(limits, prices, strict=True):
+            own = float(limit.bound_path == path)
+            by_input[path] = by_input[path] + price * (own - slopes.log_slope(limit.output, path))
+    binding = tuple(
+        tuple(limit.name for limit, price in zip(limits, column, strict=True) if price > 0.0)
+        for column in prices.T
+    )
+    by_limit = {limit.name: price for limit, price in zip(limits, prices, strict=True)}
+    return PoolSlopes(slopes.values[rate], by_input, by_limit, binding, slopes)
+
+
+def multipliers(gain: np.ndarray, steep: np.ndarray, slack: np.ndarray, step: float) -> np.ndarray:
+    """Multipliers of limits at a design: of `gain` = Σ μ · `steep`, over (ln batch, ln chunk).
+
+    The limit that growing the batch meets first binds. If, along it, moving the chunk would still
+    gain, and that soon meets a second limit, the second binds too; otherwise the chunk is as good
+    as the lattice has it, and is left out.
+    """
+    prices = np.zeros(len(slack))
+    if gain[0] <= FLAT:
+        return prices
+    reach = np.full(len(slack), np.inf)
+    up = steep[:, 0] > FLAT
+    reach[up] = np.maximum(slack[up], 0.0) / steep[up, 0]
+    first = int(np.argmin(reach))
+    if not reach[first] <= REACH * step + 1e-6:
+        return prices
+    prices[first] = gain[0] / steep[first, 0]
+    left = gain[1] - prices[first] * steep[first, 1]
+    if abs(left) <= FLAT:
+        return prices
+    way = np.array([-steep[first, 1] / steep[first, 0], 1.0]) * np.sign(left)
+    meets = steep @ way
+    meets[first] = 0.0
+    reach = np.full(len(slack), np.inf)
+    up = meets > FLAT
+    reach[up] = np.maximum(slack[up], 0.0) / meets[up]
+    second = int(np.argmin(reach))
+    if not reach[second] <= REACH * CHUNK_STEP:
+        return prices
+    both = steep[[first, second]].T
+    if abs(np.linalg.det(both)) <= FLAT:
+        return prices
+    solved = np.linalg.solve(both, gain)
+    if (solved < 0.0).any():
+        return prices
+    prices[:] = 0.0
+    prices[[first, second]] = solved
+    return prices
+
+
+# ln of the ratio of neighbouring chunks in the default space, two to an octave.
+CHUNK_STEP = 0.5 * float(np.log(2.0))
+
+
+@dataclass(frozen=True)
+class Elasticities:
+    """d ln y / d ln of every input and limit, at `n` optima, y output tokens/s per GPU.
+
+    Inputs are paths in a scenario; those of a prefill pool on other hardware have the prefix
+    `prefill:`. `share` is the part of what is paid that goes to the prefill pool, 0 co-located.
+    `pools` are the phases' own elasticities.
+    """
+
+    by_input: Mapping[str, np.ndarray]
+    by_limit: Mapping[str, np.ndarray]
+    share: np.ndarray
+    pools: Mapping[str, PoolSlopes]
+
+    @property
+    def binding(self) -> list[dict[str, tuple[str, ...]]]:
+        """What binds each pool, for every optimum."""
+        count = len(self.share)
+        return [{name: pool.binding[i] for name, pool in self.pools.items()} for i in range(count)]
+
+
+OWN_HARDWARE = ("hardware.", "kernels.")
+
+
+def matched(
+    prefill: PoolSlopes,
+    decode: PoolSlopes,
+    prefill_cost: np.ndarray,
+    decode_cost: np.ndarray,
+    osl: float,
+    *,
+    same_hardware: bool = True,
+    ratio: float | None = None,
+) -> Elasticities:
+    """Elasticities of matched pools from those of each, and from what an instance costs.
+
+    With real numbers of instances the pools' shares of the cost are their costs per request. A
+    fixed ratio leaves only the slower pool, whose elasticities count whole.
+    """
+    each_p, each_d = prefill_cost / prefill.rate, decode_cost / decode.rate
+    share = each_p / (each_p + each_d)
+    weight_p, weight_d = share, 1.0 - share
+    if ratio is not None:
+        short = (each_p >= ratio * each_d).astype(float)
+        weight_p, weight_d = short, 1.0 - short
+    by_input: dict[str, np.ndarray] = {}
+    for pool, weight, first in ((prefill, weight_p, True), (decode, weight_d, False)):
+        for path, slope in pool.by_input.items():
+            apart = first and not same_hardware and path.startswith(OWN_HARDWARE)
+            name = f"prefill:{path}" if apart else path
+            by_input[name] = by_input.get(name, 0.0) + weight * slope
+    # Tokens are requests times OSL − 1.
+    by_input["workload.osl"] = by_input["workload.osl"] + osl / (osl - 1.0)
+    by_limit: dict[str, np.ndarray] = {}
+    for name, pool, weight in (("prefill", prefill, weight_p), ("decode", decode, weight_d)):
+        for limit, price in pool.by_limit.items():
+            key = limit if limit in ("ttl", "ftl") else f"{name} {limit}"
+            by_limit[key] = by_limit.get(key, 0.0) + weight * price
+    return Elasticities(by_input, by_limit, share, {"prefill": prefill, "decode": decode})
+
+
+def alone(colocated: PoolSlopes) -> Elasticities:
+    """Elasticities of co-located instances: there is nothing to match."""
+    share = np.zeros_like(colocated.rate)
+    by_input, by_limit = dict(colocated.by_input), dict(colocated.by_limit)
+    return Elasticities(by_input, by_limit, share, {"colocated": colocated})

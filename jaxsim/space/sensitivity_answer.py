@@ -1,0 +1,122 @@
+"""What limits the answers of a plan?  Elasticities at the deployments and along the frontiers."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jaxsim.catalog.deployment import Deployment
+from jaxsim.space.answer import Deployed, FrontierCurve, InstanceShape, Lever
+from jaxsim.space.designs import Designs
+from jaxsim.space.sensitivity import (
+    Elasticities,
+    PoolSlopes,
+    alone,
+    limits_of,
+    matched,
+    pool_slopes,
+    stacked,
+)
+from jaxsim.space.sensitivity_levers import hardware_levers
+
+if TYPE_CHECKING:
+    from jaxsim.space.plan import Swept
+
+
+def batch_step(designs: Designs, batch: np.ndarray) -> np.ndarray:
+    """ln of the next batch of a grid over each batch; 0 at the end of the axis."""
+    axis = np.asarray(designs.axes["batch"], float)
+    after = np.searchsorted(axis, np.asarray(batch, float), side="right")
+    following = axis[np.minimum(after, len(axis) - 1)]
+    return np.log(np.maximum(following / batch, 1.0))
+
+
+def _cost(setup, objective: str) -> float:
+    from jaxsim.space.plan import gpu_weight
+
+    return gpu_weight(setup, objective)
+
+
+def _gpus(designs: Deployment) -> np.ndarray:
+    return np.maximum(designs.tp, designs.ep) * np.asarray(designs.pp)
+
+
+def apart(
+    swept: "Swept", prompts: Deployment, tokens: Deployment, ttl_s: np.ndarray | float
+) -> Elasticities:
+    """Elasticities of matched pools of given designs, under the question's FTL and these TTLs."""
+    question, first, second = swept.question, swept.prefill_setup, swept.setup
+    workload = question.workload
+    prefill = pool_slopes(
+        "prefill", first, workload, prompts,
+        limits_of("prefill", first, ftl_s=question.ftl_s),
+        step=batch_step(swept.prefill, np.asarray(prompts.batch)),
+    )  # fmt: skip
+    decode = pool_slopes(
+        "decode", second, workload, tokens,
+        limits_of("decode", second, ttl_s=ttl_s),
+        step=batch_step(swept.decode, np.asarray(tokens.batch)),
+    )  # fmt: skip
+    return matched(
+        prefill,
+        decode,
+        _cost(first, question.objective) * _gpus(prompts),
+        _cost(second, question.objective) * _gpus(tokens),
+        float(question.workload.osl),
+        same_hardware=first is second,
+        ratio=question.fixed_ratio,
+    )
+
+
+def together(
+    swept: "Swept", designs: Deployment, mode: str, ttl_s: np.ndarray | float
+) -> Elasticities:
+    """Elasticities of co-located instances in one mode, under the question's FTL and these TTLs."""
+    question, setup = swept.question, swept.setup
+    limits = limits_of(
+        "colocated", setup,
+        ftl_s=question.ftl_s, ttl_s=ttl_s, mode=mode, ttl=question.ttl_metric,
+    )  # fmt: skip
+    step = batch_step(swept.colocated, np.asarray(designs.batch))
+    found: PoolSlopes = pool_slopes(
+        "colocated", setup, question.workload, designs, limits, mode=mode, step=step
+    )
+    return alone(found)
+
+
+def _design(shapes: Sequence[InstanceShape]) -> Deployment:
+    return stacked([
+        {name: getattr(shape, name) for name in ("tp", "ep", "pp", "batch", "chunk")}
+        for shape in shapes
+    ])  # fmt: skip
+
+
+def at_answer(swept: "Swept", deployed: Deployed) -> Elasticities:
+    """Elasticities of one deployment of a plan, at the question's targets."""
+    shapes = deployed.instances
+    target = swept.question.ttl_s
+    if len(shapes) == 1:
+        return together(swept, _design(shapes), shapes[0].mode, target)
+    return apart(swept, _design(shapes[:1]), _design(shapes[1:]), target)
+
+
+def along(swept: "Swept", curve: FrontierCurve) -> Elasticities:
+    """Elasticities at every point of a disaggregated frontier, each point's TTL its target."""
+    pools = [
+        [
+            {name.removeprefix(prefix): values[i] for name, values in curve.designs.items()}
+            for i in range(len(curve.ttl_s))
+        ]
+        for prefix in ("prefill_", "decode_")
+    ]
+    return apart(swept, stacked(pools[0]), stacked(pools[1]), curve.ttl_s)
+
+
+def levers(swept: "Swept", deployed: Deployed | None) -> tuple[Lever, ...]:
+    """What buys most throughput: percent for one percent more of each resource or target."""
+    if deployed is None:
+        return ()
+    found = at_answer(swept, deployed)
+    each = hardware_levers(found.by_input, found.by_limit)
+    ranked = sorted(each.items(), key=lambda item: -abs(float(item[1][0])))
+    return tuple(Lever(name, float(slope[0])) for name, slope in ranked)
