@@ -31,33 +31,36 @@ class GemmFit(eqx.Module):
     peak_frac: Scalar
     tile_rows: Scalar
     tile_outputs: Scalar
-    slots: Scalar  # tiles in flight on a multiprocessor
-    wave_power: Scalar
+    pad_power: Scalar  # of the norm that rounds rows and outputs up to tiles
     tile_s: Scalar  # start and end of a tile, beside its walk over the inputs
+    walk_s: Scalar  # latency of one input in the only wave of a small GEMM
     split_inputs: Scalar  # walks longer than this are split where tiles do not fill the chip
     split_power: Scalar
+    wave_power: Scalar  # of the norm of that latency with the throughput of full waves
+    spill_frac: Scalar  # slow-down of arithmetic once operands exceed the last cache
+    spill_bytes: Scalar
     hbm_frac: Scalar
-    cache_frac: Scalar  # rate of what stays in the last cache between launches, over HBM's peak
-    cache_bytes: Scalar
-    overlap_power: Scalar
-    quantise_passes: Scalar  # of HBM traffic over the inputs, to convert them
+    overlap_power: Scalar  # of the norm of arithmetic with memory traffic
+    quantise_passes: Scalar  # of memory traffic over the inputs, to convert them
 
 
 class GroupedGemmFit(eqx.Module):
-    """Constants of `roofline.grouped_gemm_parts`."""
+    """Constants of `roofline.grouped_gemm_parts`, besides those that mean the same in `GemmFit`."""
 
     peak: PeakShare
     multiprocessors: Scalar
     launch_s: Scalar
-    expert_s: Scalar  # bookkeeping of one active expert
-    permute_passes: Scalar  # of HBM traffic over a token copy, to sort, quantise and sum
+    expert_s: Scalar  # bookkeeping of one resident expert
+    token_s: Scalar  # bookkeeping of one token that the rank sees
+    token_bytes: Scalar  # moved for each hidden element of such a token, to sum its results
+    copy_bytes: Scalar  # moved for each hidden element of a row, to sort and quantise it
     peak_frac: Scalar
     tile_rows: Scalar
     tile_outputs: Scalar
     pad_power: Scalar
-    slots: Scalar
-    wave_power: Scalar
     tile_s: Scalar
+    walk_s: Scalar
+    wave_power: Scalar
     hbm_frac: Scalar
     overlap_power: Scalar
 
@@ -71,30 +74,41 @@ class ContextAttentionFit(eqx.Module):
     peak_frac: Scalar
     tile_queries: Scalar
     pad_power: Scalar
-    slots: Scalar
-    wave_power: Scalar
     tile_s: Scalar
     edge_keys: Scalar  # keys a tile walks beyond the unmasked, on average
     softmax_dims: Scalar  # what a score costs beside its products, in head dimensions
+    tail: Scalar  # walks of mean length that the last tile takes, alone on the chip
+    wave_power: Scalar
     hbm_frac: Scalar
     overlap_power: Scalar
 
 
 class DecodeAttentionFit(eqx.Module):
-    """Constants of `roofline.decode_attention_parts`."""
+    """Constants of `roofline.decode_attention_parts`.
+
+    `cache_bytes` is how much of the keys and values a benchmark that repeats one launch finds in
+    the last cache, where a byte takes `cache_share` of its time from memory.
+    """
 
     peak: PeakShare
     multiprocessors: Scalar
     launch_s: Scalar
-    hbm_frac: Scalar
-    slots: Scalar
-    wave_power: Scalar
-    tile_s: Scalar
-    split_keys: Scalar  # the shortest stretch of cache that is worth a block of its own
+    peak_frac: Scalar
     tile_queries: Scalar
     pad_power: Scalar
-    peak_frac: Scalar
+    tile_keys: Scalar
+    key_power: Scalar  # of the norm that rounds keys up to a tile
+    tile_s: Scalar
+    walk_s: Scalar  # latency of one key in the only wave of a small launch
+    split_keys: Scalar
+    split_power: Scalar
+    wave_power: Scalar
+    hbm_frac: Scalar
+    cache_bytes: Scalar
+    cache_share: Scalar
+    cache_power: Scalar  # how sharply the cache fills
     overlap_power: Scalar
+    query_bytes: Scalar  # moved for each element of a query and of its result
 
 
 class StreamFit(eqx.Module):
@@ -107,16 +121,16 @@ class StreamFit(eqx.Module):
 class CollectiveFit(eqx.Module):
     """Constants of `collectives.message_s`.
 
-    Latencies are counted in those of the fabric; `knee_s` and `knee_bytes` describe the stretch
-    between latency and bandwidth, where time grows as a power of the bytes.
+    Latencies are counted in those of the fabric. A message takes the faster of two protocols: one
+    that starts at once, and one that first spends `setup_s` to come nearer the link's bandwidth.
     """
 
     launch_s: Scalar
     hops: Scalar  # fabric latencies per doubling of the ranks
+    eager_frac: Scalar  # of the link's bandwidth, by the protocol that starts at once
+    setup_s: Scalar
     link_frac: Scalar
-    knee_s: Scalar
-    knee_bytes: Scalar
-    knee_power: Scalar
+    switch_power: Scalar  # of the (inverse) norm between the two
     across_hops: Scalar  # the same for the scale-out fabric
     across_frac: Scalar
 

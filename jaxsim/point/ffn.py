@@ -62,6 +62,8 @@ def _(ffn: MoEFFN, hidden, rows, imbalance, ranks, element):
     travels there once. Otherwise every rank has every token, and results are summed.
     """
     stage_rows = rows * ranks.attention_dp
+    copies = ranks.ep * -jnp.expm1(ffn.topk * jnp.log1p(-jnp.minimum(1.0 / ranks.ep, 0.999)))
+    dispatched = jnp.where(ranks.attention_dp > 1.0, 1.0, 0.0)
     work = GroupedGemm(
         rows=stage_rows * ffn.topk / ranks.ep * imbalance,
         active_experts=active_experts(ffn.experts, ffn.topk, stage_rows) / ranks.ep,
@@ -70,14 +72,14 @@ def _(ffn: MoEFFN, hidden, rows, imbalance, ranks, element):
         matrices=ffn.matrices,
         weight_bytes_per_element=element.experts,
         activation_bytes_per_element=element.experts_input,
+        tokens=stage_rows * jnp.where(dispatched > 0.0, copies / ranks.ep, 1.0),
+        experts=ffn.experts / ranks.ep,
     )
     shared = _dense(
         "shared_experts", ffn.shared_intermediate, ffn.matrices, hidden, rows, ranks, element
     )
     has_shared = jnp.where(jnp.asarray(ffn.shared_intermediate) > 0, 1.0, 0.0)
     own_rows = rows / ranks.tp
-    copies = ranks.ep * -jnp.expm1(ffn.topk * jnp.log1p(-jnp.minimum(1.0 / ranks.ep, 0.999)))
-    dispatched = jnp.where(ranks.attention_dp > 1.0, 1.0, 0.0)
     grouped = jnp.where(ranks.tp > 1.0, dispatched, 0.0)
     scattered = rows * hidden * element.wide
     network = [

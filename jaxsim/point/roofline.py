@@ -21,7 +21,7 @@ from jaxsim.catalog.fits import (
     StreamFit,
 )
 from jaxsim.catalog.hardware import Chip
-from jaxsim.point.smooth import larger
+from jaxsim.point.smooth import beyond, larger, stretched
 from jaxsim.point.work import (
     AbstractWork,
     ContextAttention,
@@ -62,40 +62,37 @@ def kernel_s(work: AbstractWork, fit, chip: Chip) -> Scalar:
     return kernel_parts(work, fit, chip).seconds
 
 
-def _waved_s(tiles, walk_s, serial_s, fit, chip):
-    """Tiles that each take `walk_s`, over the chip; at least one of `serial_s`."""
-    full = tiles / (fit.slots * chip.multiprocessors)
-    busy_s = larger(full * walk_s, serial_s, fit.wave_power)
-    return busy_s + fit.tile_s * larger(full, 1.0, fit.wave_power)
-
-
 @kernel_parts.register
 def gemm_parts(work: Gemm, fit: GemmFit, chip: Chip) -> KernelParts:
     r"""Seconds of a dense GEMM.
 
-    $$ t = t_0 + \left\| \| x k \tau, \, d(k) \tau \|_w + \tau_e \|x, 1\|_w, \; M \right\|_q
-           + Q, \quad x = \frac{\text{tiles}}{s S} $$
+    $$ t = t_0 + \left\| \left\| x \, (k \tau g + \tau_e), \; M \right\|_q,
+           \; d(k) \, \tau_w + \tau_e \right\|_w + Q, \quad x = \frac{\text{tiles}}{S} $$
 
-    $\tau$ is the time of one tile for one of the $k$ inputs on one of $S$ multiprocessors, of
-    which each holds $s$ tiles; $d(k)$ the longest walk, which split-k shortens beyond
-    `split_inputs`; $M$ memory traffic, faster where the last cache helps; $Q$ the conversion of
-    the inputs.
+    $\tau$ is the time of one tile for one of the $k$ inputs on one of $S$ multiprocessors, longer
+    by $g$ once the operands exceed the last cache; $\tau_e$ that of its start and end. A GEMM that
+    does not fill the chip walks its inputs at $\tau_w$ each, $d(k)$ of them where split-k shortens
+    the walk. $M$ is memory traffic and $Q$ the conversion of the inputs.
     """
-    rows = larger(work.rows / fit.tile_rows, 1.0, fit.wave_power)
-    tiles = rows * larger(work.outputs / fit.tile_outputs, 1.0, fit.wave_power)
+    rows = larger(work.rows / fit.tile_rows, 1.0, fit.pad_power)
+    tiles = rows * larger(work.outputs / fit.tile_outputs, 1.0, fit.pad_power)
+    waves = tiles / chip.multiprocessors
     peak = one_peak_flop_per_s(fit.peak, fit.multiprocessors, chip)
-    one_s = 2.0 * fit.tile_rows * fit.tile_outputs * fit.slots / (fit.peak_frac * peak)
-    stretched = (1.0 + work.inputs / fit.split_inputs) ** fit.split_power - 1.0
-    depth = fit.split_inputs * stretched / fit.split_power
-    arithmetic_s = _waved_s(tiles, work.inputs * one_s, depth * one_s, fit, chip)
     moved = work.hbm_bytes
-    past_cache = jnp.sqrt(moved * moved + fit.cache_bytes * fit.cache_bytes) - fit.cache_bytes
-    memory_s = (moved / fit.cache_frac + past_cache / fit.hbm_frac) / chip.hbm_bytes_per_s
+    spilt = 1.0 + fit.spill_frac * moved / (moved + fit.spill_bytes)
+    one_s = 2.0 * fit.tile_rows * fit.tile_outputs * spilt / (fit.peak_frac * peak)
+    full_s = waves * (work.inputs * one_s + fit.tile_s)
+    depth = stretched(work.inputs, fit.split_inputs, fit.split_power)
+    alone_s = depth * fit.walk_s + fit.tile_s
+    memory_s = moved / (fit.hbm_frac * chip.hbm_bytes_per_s)
     inputs_bytes = work.activation_bytes_per_element * work.rows * work.inputs
     quantise_s = fit.quantise_passes * inputs_bytes / chip.hbm_bytes_per_s
-    busy_s = larger(arithmetic_s, memory_s, fit.overlap_power)
+    busy_s = larger(larger(full_s, memory_s, fit.overlap_power), alone_s, fit.wave_power)
     return KernelParts(
-        fit.launch_s + busy_s + quantise_s, arithmetic_s, memory_s + quantise_s, fit.launch_s
+        seconds=fit.launch_s + busy_s + quantise_s,
+        arithmetic_s=larger(full_s, alone_s, fit.wave_power),
+        memory_s=memory_s + quantise_s,
+        launch_s=fit.launch_s,
     )
 
 
@@ -103,29 +100,31 @@ def gemm_parts(work: Gemm, fit: GemmFit, chip: Chip) -> KernelParts:
 def grouped_gemm_parts(work: GroupedGemm, fit: GroupedGemmFit, chip: Chip) -> KernelParts:
     r"""Seconds of both GEMMs of the routed experts on one rank, with sorting and summing.
 
-    $$ t = t_0 + E t_E + P + \left\| \sum_i \| x_i k_i \tau, k_i \tau \|_w + \tau_e \|x_i, 1\|_w,
+    $$ t = t_0 + E_r t_E + T t_T + \frac{h (T b_T + R b_R)}{W} + \left\| \sum_i
+           \left\| x_i (k_i \tau + \tau_e), \; k_i \tau_w + \tau_e \right\|_w,
            \; M \right\|_q $$
 
-    over the two GEMMs. Rows are padded to a tile for each of the $E$ active experts.
+    over the two GEMMs, for $E_r$ resident experts, $T$ tokens and $R$ rows. Rows are padded to a
+    tile for each active expert.
     """
-    experts = work.active_experts
-    row_tiles = larger(work.rows / fit.tile_rows, experts, fit.pad_power)
+    row_tiles = larger(work.rows / fit.tile_rows, work.active_experts, fit.pad_power)
     peak = one_peak_flop_per_s(fit.peak, fit.multiprocessors, chip)
-    one_s = 2.0 * fit.tile_rows * fit.tile_outputs * fit.slots / (fit.peak_frac * peak)
+    one_s = 2.0 * fit.tile_rows * fit.tile_outputs / (fit.peak_frac * peak)
     arithmetic_s = 0.0
     for outputs, inputs in (
         ((work.matrices - 1.0) * work.intermediate, work.hidden),
         (work.hidden, work.intermediate),
     ):
-        tiles = row_tiles * outputs / fit.tile_outputs
-        walk_s = inputs * one_s
-        arithmetic_s = arithmetic_s + _waved_s(tiles, walk_s, walk_s, fit, chip)
+        waves = row_tiles * outputs / (fit.tile_outputs * chip.multiprocessors)
+        full_s = waves * (inputs * one_s + fit.tile_s)
+        alone_s = inputs * fit.walk_s + fit.tile_s
+        arithmetic_s = arithmetic_s + larger(full_s, alone_s, fit.wave_power)
     memory_s = work.hbm_bytes / (fit.hbm_frac * chip.hbm_bytes_per_s)
-    copies_bytes = work.activation_bytes_per_element * work.rows * work.hidden
-    permute_s = fit.permute_passes * copies_bytes / chip.hbm_bytes_per_s
-    launch_s = fit.launch_s + fit.expert_s * experts
+    sorted_bytes = fit.token_bytes * work.tokens + fit.copy_bytes * work.rows
+    sort_s = sorted_bytes * work.hidden / chip.hbm_bytes_per_s
+    launch_s = fit.launch_s + fit.expert_s * work.experts + fit.token_s * work.tokens
     busy_s = larger(arithmetic_s, memory_s, fit.overlap_power)
-    return KernelParts(launch_s + permute_s + busy_s, arithmetic_s, memory_s + permute_s, launch_s)
+    return KernelParts(launch_s + sort_s + busy_s, arithmetic_s, memory_s + sort_s, launch_s)
 
 
 @kernel_parts.register
@@ -134,19 +133,21 @@ def context_attention_parts(
 ) -> KernelParts:
     r"""Seconds of causal attention over a chunk of a prompt.
 
-    $$ t = t_0 + \left\| \| x \, \bar n \tau, \bar n \tau \|_w + \tau_e \|x, 1\|_w, \;
-           M \right\|_q, \quad x = \frac{b \, h \, \|q / q_t, 1\|}{s S} $$
+    $$ t = t_0 + \left\| \left\| x \, (\bar n \tau + \tau_e), \; c \, \bar n \tau + \tau_e
+           \right\|_w, \; M \right\|_q, \quad x = \frac{b \, h \, \|q / q_t, 1\|}{S} $$
 
     Tiles are blocks of $q_t$ queries of one head; each walks $\bar n$ = pairs / queries +
-    `edge_keys` keys.
+    `edge_keys` keys, the last one $c$ times as many.
     """
     blocks = larger(work.queries / fit.tile_queries, 1.0, fit.pad_power)
-    tiles = work.sequences * work.heads * blocks
+    waves = work.sequences * work.heads * blocks / chip.multiprocessors
+    # Fewer queries than one only arise between whole designs.
     keys = work.pairs / jnp.maximum(work.queries, 1.0) + fit.edge_keys
     peak = one_peak_flop_per_s(fit.peak, fit.multiprocessors, chip)
     dims = work.qk_dim + work.v_dim + fit.softmax_dims
-    walk_s = keys * 2.0 * fit.tile_queries * dims * fit.slots / (fit.peak_frac * peak)
-    arithmetic_s = _waved_s(tiles, walk_s, walk_s, fit, chip)
+    walk_s = keys * 2.0 * fit.tile_queries * dims / (fit.peak_frac * peak)
+    full_s = waves * (walk_s + fit.tile_s)
+    arithmetic_s = larger(full_s, fit.tail * walk_s + fit.tile_s, fit.wave_power)
     memory_s = work.hbm_bytes / (fit.hbm_frac * chip.hbm_bytes_per_s)
     busy_s = larger(arithmetic_s, memory_s, fit.overlap_power)
     return KernelParts(fit.launch_s + busy_s, arithmetic_s, memory_s, fit.launch_s)
@@ -158,23 +159,34 @@ def decode_attention_parts(
 ) -> KernelParts:
     r"""Seconds of attention of new tokens over their caches.
 
-    $$ t = t_0 + \left\| M, \; \| x \, n \tau, \; d(n) \tau \|_w + \tau_e \|x, 1\|_w \right\|_q $$
+    $$ t = t_0 + \left\| M, \; \left\| x \, (n \tau + \tau_e), \; d(n) \, \tau_w + \tau_e
+           \right\|_w \right\|_q + Q, \quad x = \frac{b \, g \, \|r / q_t, 1\|}{S} $$
 
-    A tile is one key/value head of one sequence, with the queries that share it. Where tiles do
-    not fill the chip, their walk over the $n$ cached tokens is split, into stretches not much
-    shorter than `split_keys`.
+    A tile is one key/value head of one sequence with the $r$ queries that share it; it walks the
+    $n$ cached tokens, rounded up to a tile of keys. Launches that do not fill the chip walk $d(n)$,
+    shorter because the cache is split. $M$ is what the cache costs to read and $Q$ the traffic of
+    queries and results.
     """
     rows = work.queries * work.heads / work.kv_heads
     blocks = larger(rows / fit.tile_queries, 1.0, fit.pad_power)
-    tiles = work.sequences * work.kv_heads * blocks
+    waves = work.sequences * work.kv_heads * blocks / chip.multiprocessors
     peak = one_peak_flop_per_s(fit.peak, fit.multiprocessors, chip)
     dims = work.qk_dim + work.v_dim
-    one_s = 2.0 * fit.tile_queries * dims * fit.slots / (fit.peak_frac * peak)
-    shortest = work.context * fit.split_keys / (work.context + fit.split_keys)
-    arithmetic_s = _waved_s(tiles, work.context * one_s, shortest * one_s, fit, chip)
-    memory_s = work.hbm_bytes / (fit.hbm_frac * chip.hbm_bytes_per_s)
+    one_s = 2.0 * fit.tile_queries * dims / (fit.peak_frac * peak)
+    keys = larger(work.context, fit.tile_keys, fit.key_power)
+    full_s = waves * (keys * one_s + fit.tile_s)
+    alone_s = stretched(keys, fit.split_keys, fit.split_power) * fit.walk_s + fit.tile_s
+    arithmetic_s = larger(full_s, alone_s, fit.wave_power)
+    cached = work.hbm_bytes
+    missed = beyond(cached, fit.cache_bytes, fit.cache_power)
+    share = fit.cache_share + (1.0 - fit.cache_share) * missed
+    memory_s = cached * share / (fit.hbm_frac * chip.hbm_bytes_per_s)
+    queries_bytes = fit.query_bytes * work.sequences * work.queries * work.heads * dims
+    queries_s = queries_bytes / chip.hbm_bytes_per_s
     busy_s = larger(arithmetic_s, memory_s, fit.overlap_power)
-    return KernelParts(fit.launch_s + busy_s, arithmetic_s, memory_s, fit.launch_s)
+    return KernelParts(
+        fit.launch_s + busy_s + queries_s, arithmetic_s, memory_s + queries_s, fit.launch_s
+    )
 
 
 @kernel_parts.register

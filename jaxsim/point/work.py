@@ -41,7 +41,8 @@ class GroupedGemm(AbstractWork):
 
     `rows` token copies reach the busiest rank (tokens x top-k over the ranks, with imbalance);
     they fall on `active_experts` distinct experts of the rank, the expected number. The first
-    GEMM has `(matrices - 1) x intermediate` outputs, the second `hidden` outputs.
+    GEMM has `(matrices - 1) x intermediate` outputs, the second `hidden` outputs. The rank sees
+    `tokens` tokens, for each of which it sums what its experts return, and holds `experts`.
     """
 
     rows: Scalar
@@ -51,6 +52,8 @@ class GroupedGemm(AbstractWork):
     matrices: Scalar
     weight_bytes_per_element: Scalar
     activation_bytes_per_element: Scalar
+    tokens: Scalar = 0.0
+    experts: Scalar = 0.0
 
     @property
     def flop(self):

@@ -1,0 +1,259 @@
+"""What does a calibration file hold, and is it whole?
+
+Reads TOML, refusing whatever is missing, unknown or impossible, with the file and the key.
+"""
+
+import datetime
+import math
+import tomllib
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from jaxsim.catalog.errors import InputError, nearest, unknown_name
+from jaxsim.catalog.fits import (
+    CollectiveFit,
+    ContextAttentionFit,
+    DecodeAttentionFit,
+    GemmFit,
+    GroupedGemmFit,
+    StreamFit,
+)
+
+DATA = Path(__file__).parent / "data" / "calibration"
+
+KINDS: dict[str, type] = {
+    "gemm": GemmFit,
+    "absorb": GemmFit,
+    "experts": GroupedGemmFit,
+    "context": ContextAttentionFit,
+    "context_latent": ContextAttentionFit,
+    "decode": DecodeAttentionFit,
+    "decode_latent": DecodeAttentionFit,
+    "stream": StreamFit,
+    "all_reduce": CollectiveFit,
+    "all_gather": CollectiveFit,
+    "reduce_scatter": CollectiveFit,
+    "all_to_all": CollectiveFit,
+    "send_recv": CollectiveFit,
+}
+FORMATS: dict[str, tuple[str, ...]] = {
+    "gemm": ("nvfp4", "mxfp4", "int4", "fp8", "fp8_block", "bf16"),
+    "absorb": ("fp8", "bf16"),
+    "experts": ("nvfp4", "mxfp4", "int4", "fp8", "fp8_block", "bf16"),
+    "context": ("fp8", "bf16"),
+    "context_latent": ("fp8", "bf16"),
+    "decode": ("fp8", "bf16"),
+    "decode_latent": ("fp8", "bf16"),
+}
+ANY = "any"
+ARITHMETIC = ("fp4", "fp8", "bf16")
+
+
+@dataclass(frozen=True)
+class Family:
+    """One fit as it stands in a file: constants by name, and how sure they are."""
+
+    constants: dict[str, float]
+    sigma: float  # standard deviation of the log of measured over predicted time
+    source: str
+    rows: int = 0
+    free: tuple[str, ...] = ()  # the constants that were fitted; the rest were held
+    covariance: tuple[tuple[float, ...], ...] = ()  # of the logs of `free`
+    errors: dict[str, float] = field(default_factory=dict)
+    arithmetic: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Every fit for one chip, by family and number format."""
+
+    name: str
+    title: str
+    multiprocessors: float
+    families: dict[str, dict[str, Family]]
+    sources: dict[str, dict[str, Any]]
+
+    def family(self, kind: str, number_format: str = ANY) -> Family:
+        """One fit."""
+        try:
+            return self.families[kind][number_format]
+        except KeyError:
+            known = ", ".join(sorted(self.families.get(kind, {}))) or "none"
+            raise InputError(
+                f"Calibration {self.name!r} has no fit of {kind} in {number_format!r}; "
+                f"it has: {known}. Choose another precision or add the fit."
+            ) from None
+
+
+def list_calibrations() -> list[str]:
+    """The names of all calibrations in the catalogue, sorted."""
+    return sorted(path.stem for path in DATA.glob("*.toml"))
+
+
+def load_calibration(name: str) -> Calibration:
+    """A calibration by its name in the catalogue, or from a TOML file."""
+    path = Path(name) if name.endswith(".toml") else DATA / f"{name}.toml"
+    if not path.is_file():
+        hint = "Give the path of a TOML file, or make one with `jaxsim calibrate`."
+        raise unknown_name("calibration", name, list_calibrations(), hint)
+    return read_calibration(path)
+
+
+def constant_names(kind: str) -> tuple[str, ...]:
+    """The constants that a fit of a family has."""
+    return tuple(f.name for f in fields(KINDS[kind]) if f.name not in ("peak", "multiprocessors"))
+
+
+def read_calibration(path: Path) -> Calibration:
+    """A calibration from a TOML file, refusing whatever is missing, unknown or impossible."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not valid TOML: {error}.") from None
+    return _Reader(path, raw).calibration()
+
+
+_SOURCE_KEYS = {"kind", "source", "date", "note"}
+_TOP_KEYS = {"title", "multiprocessors", "sources", "transferred_from", "sigma", "source"}
+_FAMILY_KEYS = {f.name for f in fields(Family)} | {"same_as"}
+
+
+class _Reader:
+    """One file, and complaints that name it and the key."""
+
+    def __init__(self, path: Path, raw: dict[str, Any]):
+        self.path, self.raw = path, raw
+
+    def error(self, key: str, problem: str) -> InputError:
+        return InputError(f"{self.path}: {key}: {problem}.")
+
+    def known(self, key: str, names: Any, allowed: Any) -> None:
+        for name in names:
+            if name not in allowed:
+                near = nearest(name, allowed)
+                meant = (
+                    f"did you mean {near[0]!r}" if near else f"known: {', '.join(sorted(allowed))}"
+                )
+                raise self.error(f"{key}{name}", f"is not a known key; {meant}")
+
+    def number(self, key: str, value: Any, zero: bool = True) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise self.error(key, f"is {value!r}; a number is needed")
+        if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+            need = "a finite number of 0 or more" if zero else "a finite number above 0"
+            raise self.error(key, f"is {value}; {need} is needed")
+        return float(value)
+
+    def calibration(self) -> Calibration:
+        raw = self.raw
+        self.known("", raw, _TOP_KEYS | set(KINDS))
+        for name in ("title", "multiprocessors", "sources"):
+            if name not in raw:
+                raise self.error(name, "is missing")
+        sources = raw["sources"]
+        for name, entry in sources.items():
+            self.source(name, entry)
+        cores = self.number("multiprocessors", raw["multiprocessors"], zero=False)
+        families: dict[str, dict[str, Family]] = {}
+        if "transferred_from" in raw:
+            families = self.transferred(sources)
+        for kind in KINDS:
+            found = families.setdefault(kind, {})
+            entries = raw.get(kind, {})
+            self.known(f"{kind}.", entries, FORMATS.get(kind, (ANY,)))
+            # Those that stand alone first, so that others can refer to them.
+            for number_format in sorted(entries, key=lambda name: "same_as" in entries[name]):
+                key = f"{kind}.{number_format}"
+                found[number_format] = self.family(kind, key, entries[number_format], found)
+            for number_format in FORMATS.get(kind, (ANY,)):
+                if number_format not in found:
+                    raise self.error(f"{kind}.{number_format}", "is missing")
+        return Calibration(self.path.stem, str(raw["title"]), cores, families, sources)
+
+    def source(self, name: str, entry: Any) -> None:
+        key = f"sources.{name}"
+        if not isinstance(entry, dict):
+            raise self.error(key, "must be a table with kind, source and date")
+        self.known(f"{key}.", entry, _SOURCE_KEYS)
+        for needed in ("kind", "source", "date"):
+            if needed not in entry:
+                raise self.error(key, f"lacks {needed}")
+        if entry["kind"] not in ("measured", "fitted", "assumed"):
+            raise self.error(f"{key}.kind", "must be measured, fitted or assumed")
+        if not isinstance(entry["date"], datetime.date):
+            raise self.error(f"{key}.date", "must be a date, such as 2025-01-31")
+
+    def transferred(self, sources: dict[str, Any]) -> dict[str, dict[str, Family]]:
+        raw = self.raw
+        for needed in ("sigma", "source"):
+            if needed not in raw:
+                raise self.error(needed, "is missing, and `transferred_from` needs it")
+        if raw["source"] not in sources:
+            raise self.error("source", f"{raw['source']!r} is not in [sources]")
+        sigma = self.number("sigma", raw["sigma"], zero=False)
+        beside = self.path.with_name(f"{raw['transferred_from']}.toml")
+        origin = read_calibration(beside) if beside.is_file() else None
+        origin = origin or load_calibration(str(raw["transferred_from"]))
+        return {
+            kind: {
+                name: replace(
+                    family,
+                    sigma=math.hypot(family.sigma, sigma),
+                    source=raw["source"],
+                    note=f"transferred from {origin.name}",
+                )
+                for name, family in by_format.items()
+            }
+            for kind, by_format in origin.families.items()
+        }
+
+    def family(self, kind: str, key: str, entry: Any, found: dict[str, Family]) -> Family:
+        if not isinstance(entry, dict):
+            raise self.error(key, "must be a table")
+        self.known(f"{key}.", entry, _FAMILY_KEYS)
+        for needed in ("sigma", "source"):
+            if needed not in entry:
+                raise self.error(f"{key}.{needed}", "is missing")
+        if entry["source"] not in self.raw["sources"]:
+            raise self.error(f"{key}.source", f"{entry['source']!r} is not in [sources]")
+        sigma = self.number(f"{key}.sigma", entry["sigma"], zero=False)
+        names = constant_names(kind)
+        given = entry.get("constants", {})
+        self.known(f"{key}.constants.", given, names)
+        constants = {
+            name: self.number(f"{key}.constants.{name}", value) for name, value in given.items()
+        }
+        base = Family({}, sigma, entry["source"])
+        if "same_as" in entry:
+            if entry["same_as"] not in found:
+                raise self.error(f"{key}.same_as", f"{entry['same_as']!r} is not in this family")
+            base = found[entry["same_as"]]
+        constants = {**base.constants, **constants}
+        for name in names:
+            if name not in constants:
+                raise self.error(f"{key}.constants.{name}", "is missing")
+        arithmetic = entry.get("arithmetic", base.arithmetic)
+        if KINDS[kind] not in (StreamFit, CollectiveFit) and arithmetic not in ARITHMETIC:
+            raise self.error(f"{key}.arithmetic", f"must be one of {', '.join(ARITHMETIC)}")
+        free = tuple(entry.get("free", ()))
+        self.known(f"{key}.free.", free, names)
+        covariance = tuple(tuple(float(x) for x in row) for row in entry.get("covariance", ()))
+        if [len(row) for row in covariance] != list(range(1, len(covariance) + 1)) or (
+            len(covariance) not in (0, len(free))
+        ):
+            raise self.error(f"{key}.covariance", "must be a lower triangle with a row per `free`")
+        return Family(
+            constants=constants,
+            sigma=sigma,
+            source=entry["source"],
+            rows=int(self.number(f"{key}.rows", entry.get("rows", base.rows))),
+            free=free,
+            covariance=covariance,
+            errors={name: float(x) for name, x in entry.get("errors", {}).items()},
+            arithmetic=arithmetic,
+            note=str(entry.get("note", "")),
+        )
