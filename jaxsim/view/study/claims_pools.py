@@ -6,6 +6,7 @@ import numpy as np
 
 from jaxsim.space.axes import powers_of_two
 from jaxsim.space.designs import Designs
+from jaxsim.space.frontier import Candidates, prefill_candidates
 from jaxsim.view.study.claim import (
     Claim,
     Finding,
@@ -66,27 +67,34 @@ def cpp_rows(designs: Designs) -> list[dict[str, np.ndarray | float]]:
     return rows
 
 
-def cpp_choice(rows: list, stages: float) -> tuple[float, float, int] | None:
-    """FTL and requests/s of the fastest chunk that keeps throughput, and its position."""
-    base = next(row for row in rows if row["pp"] == 1.0)
-    if not base["fits"].any():
-        return None
-    most = base["requests_per_s"][base["fits"]].max()
+def cpp_choice(rows: list, stages: float, least: float) -> tuple[float, float, int] | None:
+    """FTL and requests/s of the fastest chunk with at least that rate, and its position."""
     row = next(row for row in rows if row["pp"] == stages)
-    ok = row["fits"] & (row["requests_per_s"] >= criterion("same_throughput") * most)
+    ok = row["fits"] & (row["requests_per_s"] >= least)
     if not ok.any():
         return None
     best = int(np.flatnonzero(ok)[np.argmin(row["ftl_s"][ok])])
     return float(row["ftl_s"][best]), float(row["requests_per_s"][best]), best
 
 
+def cpp_base(study: Study, mixture: Mixture) -> tuple[float, float] | None:
+    """FTL and requests/s without a pipeline: one chunk, so that there is nothing to keep."""
+    plain = replace(mixture, keep_up_projected=0.0, equal_time_chunks=0.0)
+    row = cpp_rows(cpp_designs(study, plain))[0]
+    if not row["fits"].any():
+        return None
+    best = int(np.argmax(np.where(row["fits"], row["requests_per_s"], 0.0)))
+    return float(row["ftl_s"][best]), float(row["requests_per_s"][best])
+
+
 def cpp_ratio(study: Study, mixture: Mixture) -> tuple[float, float]:
     """FTL(PP=32)/FTL(PP=1) and the throughput ratio; infinite where throughput is not kept."""
-    rows = cpp_rows(cpp_designs(study, mixture))
-    one, many = cpp_choice(rows, 1.0), cpp_choice(rows, float(number("cpp_stages")))
-    if one is None or many is None:
+    one = cpp_base(study, mixture)
+    if one is None:
         return np.inf, 0.0
-    return many[0] / one[0], many[1] / one[1]
+    rows = cpp_rows(cpp_designs(study, mixture))
+    many = cpp_choice(rows, float(number("cpp_stages")), criterion("same_throughput") * one[1])
+    return (np.inf, 0.0) if many is None else (many[0] / one[0], many[1] / one[1])
 
 
 def c8(study: Study, setting: Setting) -> Finding | None:
@@ -115,10 +123,21 @@ def c8(study: Study, setting: Setting) -> Finding | None:
     return finding(value, parts, why=why, ratio=ratio, throughput=kept, by_pipeline=ratios)
 
 
+def long_pool(study: Study, case: Case, mixture: Mixture) -> tuple[Candidates, Designs]:
+    """Valid prefill designs of a long prompt, with pipelines up to one stage for two layers."""
+
+    def make():
+        space = study.sweeper.space(case, pp=powers_of_two(1, number("cpp_stages")))
+        prompt = study.sweeper.phase("prefill", case, mixture, space)
+        return prefill_candidates(prompt), prompt
+
+    return study.kept(("long", case, mixture), make, pools=True)
+
+
 def tightening(study: Study, setting: Setting) -> list[dict[str, float]]:
     """Algorithm 1's choice on a ladder of FTL cutoffs, from any to the fastest there is."""
     case = long_prompt()
-    first, _, (prompt, _) = study.pools(case, setting.mixture)
+    first, prompt = long_pool(study, case, setting.mixture)
     pool = first.pool
     if not len(pool):
         return []
@@ -141,21 +160,25 @@ def c9(study: Study, setting: Setting) -> Finding | None:
         return None
     stages = np.log2([row["pp"] for row in rows])
     widths = np.log2([row["tp"] for row in rows])
-    grown_pp, grown_tp = stages - stages[0], widths - widths[0]
+    # Once the pipeline is as long as it can be, only width is left to grow.
+    longest = int(np.argmax(stages))
+    grown_pp = stages[: longest + 1] - stages[0]
+    grown_tp = widths[: longest + 1] - widths[0]
     ahead = float(np.mean(grown_pp >= grown_tp))
     parts = (
-        Part(f"PP grows {2 ** stages[0]:.0f} to {2 ** stages[-1]:.0f}", stages[-1] > stages[0]),
-        Part(f"PP has grown as much as TP at {100 * ahead:.0f} % of the cutoffs",
+        Part(f"PP grows {2 ** stages[0]:.0f} to {2 ** stages.max():.0f}", longest > 0),
+        Part(f"TP has grown less once PP is longest: {2 ** widths[0]:.0f} to "
+             f"{2 ** widths[longest]:.0f}", grown_tp[-1] < grown_pp[-1]),
+        Part(f"until then PP has grown as much as TP at {100 * ahead:.0f} % of the cutoffs",
              ahead >= criterion("nearly_all")),
-        Part(f"TP grows less: {2 ** widths[0]:.0f} to {2 ** widths[-1]:.0f}",
-             grown_tp[-1] < grown_pp[-1]),
     )  # fmt: skip
     value = (
-        f"FTL {rows[0]['cutoff_s']:.0f} s to {rows[-1]['cutoff_s']:.1f} s: "
-        f"PP {rows[0]['pp']:.0f} to {rows[-1]['pp']:.0f}, TP {rows[0]['tp']:.0f} to {rows[-1]['tp']:.0f}"
+        f"PP {rows[0]['pp']:.0f} to {rows[longest]['pp']:.0f} as FTL goes from "
+        f"{rows[0]['cutoff_s']:.0f} s to {rows[longest]['cutoff_s']:.0f} s, "
+        f"TP {rows[0]['tp']:.0f} to {rows[longest]['tp']:.0f}"
     )
     trail = [[row["cutoff_s"], row["pp"], row["tp"], row["ep"]] for row in rows]
-    return finding(value, parts, cutoff_pp_tp_ep=trail)
+    return finding(value, parts, essential=2, cutoff_pp_tp_ep=trail)
 
 
 def rungs(matched: Matched) -> np.ndarray:

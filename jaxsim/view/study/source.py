@@ -2,10 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
-
-import numpy as np
 
 from jaxsim.space.designs import Designs
 from jaxsim.space.frontier import Candidates
@@ -51,6 +48,11 @@ class Study:
         store.move_to_end(key)
         return store[key]
 
+    def forget(self) -> None:
+        """Drop every result: the next mixture shares none of them."""
+        self._pools.clear()
+        self._results.clear()
+
     def pools(self, case: Case, mixture: Mixture) -> Pools:
         """The prefill and the decode candidates of a case."""
         make = lambda: pools_of(self.sweeper, case, mixture)  # noqa: E731
@@ -82,8 +84,3 @@ class Study:
             return matched_on_ladder(*pools, case.osl, cutoff, ladder, **options)
 
         return self.kept(key, make)
-
-
-def unlimited(setting: Setting) -> Setting:
-    """The same reading without an FTL cutoff."""
-    return replace(setting, ftl_s=np.inf)
