@@ -1,0 +1,132 @@
+"""How is the fit of an engine written down, with where it comes from?"""
+
+import datetime
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from jaxsim.truth.engine_fit import ENGINE, HELD, MEASURES, SERVING
+from jaxsim.truth.held_out import Fits, fitted_rows, predict_with, sigma_of
+from jaxsim.truth.runs import Runs, data_of
+
+TITLES = {"trtllm": "TensorRT-LLM", "vllm": "vLLM", "sglang": "SGLang"}
+DIGITS = 4
+
+
+def _number(value: float) -> str:
+    rounded = float(f"{value:.{DIGITS}g}")
+    return repr(rounded) if rounded != int(rounded) or rounded > 1e6 else f"{rounded:.1f}"
+
+
+def _table(prefix: str, source: str, logs: np.ndarray, sigmas: dict[str, float]) -> list[str]:
+    values = np.exp(logs)
+    engine = {free.name: values[i] for i, free in enumerate(ENGINE)}
+    serving = {free.name: values[len(ENGINE) + i] for i, free in enumerate(SERVING)}
+
+    def fitted(numbers: dict[str, float]) -> list[str]:
+        return [f'{name} = {{ value = {_number(v)}, from = "{source}" }}' for name, v in numbers.items()]
+
+    held = [f'{name} = {{ value = {_number(v)}, from = "held" }}' for name, v in HELD.items()]
+    return [
+        f"[{prefix}values]",
+        *fitted(engine),
+        *held,
+        *fitted({"log_sigma": sigmas["tpot"]}),
+        "",
+        f"[{prefix}serving]",
+        *fitted(serving),
+        "",
+        f"[{prefix}sigmas]",
+        *fitted(sigmas),
+        "",
+    ]
+
+
+def _sigmas(errors: np.ndarray, fallback: dict[str, float]) -> dict[str, float]:
+    """What each measure's errors leave, with that of the engine where too few were measured."""
+    found = {}
+    for column, measure in enumerate(MEASURES):
+        own = errors[:, column]
+        enough = np.isfinite(own).sum() >= 10
+        found[measure] = sigma_of(own) if enough else fallback.get(measure, math.nan)
+    return found
+
+
+def engine_toml(
+    engine: str, fits: Fits, runs: Runs, held_out: np.ndarray, files: Sequence[str]
+) -> str:
+    """The catalogue file of one engine: the fit of all its rows, then one for each variant.
+
+    `held_out` are logs of predictions by fits that had not seen the row's curve. A variant's sigma
+    is theirs; that of a fit to be used beyond the generations it saw comes from how it does across
+    them, fitted together.
+    """
+    data = data_of(runs)
+    usable = fitted_rows(runs, data)
+    measured = _measured_logs(runs)
+    own = np.asarray([i for i in usable if runs.cases[i].named.engine == engine])
+    everything = Fits({(engine, ""): fits.logs[engine, ""]}, {})
+    pooled = predict_with(everything, runs, data, own) - measured[own]
+    general = _sigmas(pooled, {})
+    today = datetime.date.today().isoformat()
+    lines = [
+        f"# {TITLES[engine]}: factors on kernel times and overheads, fitted on open serving runs by",
+        "# `python -m benchmarks.accuracy.engines`, which also writes this file.",
+        f'title = "{TITLES[engine]}"',
+        "",
+        "[sources.held]",
+        'kind = "assumed"',
+        'source = "Held in the fit: decode runs in CUDA graphs, and steps bear the rest"',
+        f"date = {today}",
+        "",
+    ]
+    tables = []
+    for (name, variant), logs in sorted(fits.logs.items()):
+        if name != engine:
+            continue
+        key = f"fit-{variant}" if variant else "fit"
+        what = variant.replace("-", ", ") if variant else "all generations"
+        lines += [
+            f"[sources.{key}]",
+            'kind = "fitted"',
+            f'source = "{fits.seen[name, variant]} rows ({what}) of {" and ".join(files)}; '
+            'sigma from curves held out"',
+            f"date = {today}",
+            "",
+        ]
+        prefix = f"variants.{variant}." if variant else ""
+        sigmas = general
+        if variant:
+            rows = [
+                i
+                for i in own
+                if f"{runs.cases[i].named.family}-{runs.cases[i].named.quant}".startswith(variant)
+            ]
+            sigmas = _sigmas(held_out[rows] - measured[rows], general)
+        tables += _table(prefix, key, logs, sigmas)
+    return "\n".join([*lines, *tables]).rstrip() + "\n"
+
+
+def _measured_logs(runs: Runs) -> np.ndarray:
+    """Logs of what was measured, TTFT only where it is no queue's, NaN where nothing is."""
+    logs = np.full((len(runs), len(MEASURES)), np.nan)
+    for i, case in enumerate(runs.cases):
+        for column, measure in enumerate(MEASURES):
+            value = case.row.measured(measure)
+            if value and not (measure == "ttft" and case.row.queued):
+                logs[i, column] = math.log(value)
+    return logs
+
+
+def write_engines(
+    folder: Path, fits: Fits, runs: Runs, held_out: np.ndarray, files: Sequence[str]
+) -> list[Path]:
+    """Write the catalogue files of all engines that were fitted."""
+    written = []
+    for engine in sorted({name for name, _ in fits.logs}):
+        path = folder / f"{engine}.toml"
+        path.write_text(engine_toml(engine, fits, runs, held_out, files), encoding="utf-8")
+        written.append(path)
+    return written

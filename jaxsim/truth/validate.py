@@ -1,0 +1,185 @@
+"""How near are predictions to a file of measured runs?"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import jax
+import numpy as np
+
+from jaxsim.catalog.engines import EngineCard, load_engine
+from jaxsim.catalog.precision import Precision
+from jaxsim.truth.engine_fit import MEASURES
+from jaxsim.truth.held_out import WITHIN_80
+from jaxsim.truth.rows import ServingRow
+from jaxsim.truth.runs import Runs, runs_of
+from jaxsim.truth.serving import predict
+from jaxsim.truth.steps import Case
+
+KEYS = ("model", "gpu", "engine", "mode", "precision")
+# Whether a TTFT counts: "ttft" leaves out rows whose time to the first token is mostly a queue's.
+SCORES = (*MEASURES, "ttft_all")
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """One row with its prediction: values in base units by measure, and their log deviations."""
+
+    case: Case
+    values: dict[str, float]
+    sigmas: dict[str, float]
+    variant: str
+
+    @property
+    def row(self) -> ServingRow:
+        return self.case.row
+
+    def key(self, name: str) -> str:
+        """What the row counts under, by the name of a key of groups."""
+        named = self.case.named
+        return {
+            "model": named.model.name,
+            "gpu": named.hardware.name,
+            "engine": named.engine,
+            "mode": self.row.mode,
+            "precision": named.quant,
+        }[name]
+
+    def log_error(self, measure: str) -> float | None:
+        """Log of predicted over measured, None where not measured or, for TTFT, a queue's."""
+        if measure == "ttft" and self.row.queued:
+            return None
+        name = "ttft" if measure == "ttft_all" else measure
+        measured = self.row.measured(name)
+        return None if not measured else float(np.log(self.values[name] / measured))
+
+    def interval(self, measure: str) -> tuple[float, float]:
+        """The 80 % interval of a prediction."""
+        spread = np.exp(WITHIN_80 * self.sigmas[measure])
+        return self.values[measure] / spread, self.values[measure] * spread
+
+
+@dataclass(frozen=True)
+class Validation:
+    """All rows of a file: those predicted, and why the others are not."""
+
+    rows: int
+    predicted: list[Predicted]
+    left_out: list[tuple[ServingRow, str]]
+    reasons: dict[str, int]
+
+    @property
+    def headline(self) -> list[Predicted]:
+        """Predicted rows that count: layout and speculation known, not simulated."""
+        return [entry for entry in self.predicted if not entry.row.apart]
+
+
+@cache
+def _card(engine: str, hardware: str, precision: Precision) -> EngineCard:
+    return load_engine(engine, hardware, precision)
+
+
+def _stack(records: Sequence) -> object:
+    return jax.tree.map(lambda *leaves: np.asarray(leaves, np.float32), *records)
+
+
+_predict_rows = jax.jit(jax.vmap(predict))
+
+
+def predict_runs(runs: Runs, card_of: Callable[[Case], EngineCard] | None = None):
+    """Values of all measures [row, measure], and the engine cards that gave them."""
+
+    def default(case: Case) -> EngineCard:
+        return _card(case.named.engine, case.named.hardware.name, case.named.precision)
+
+    cards = [(card_of or default)(case) for case in runs.cases]
+    size = max(64, 1 << max(len(runs) - 1, 0).bit_length())
+    index = np.concatenate([np.arange(len(runs)), np.zeros(size - len(runs), int)])
+
+    def padded(tree):
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[index], tree)
+
+    engines = padded(_stack([card.engine for card in cards]))
+    serving = padded(_stack([card.serving for card in cards]))
+    found = _predict_rows(padded(runs.steps), padded(runs.asked), engines, serving)
+    rate = np.asarray(found.requests_per_s) * padded(runs.asked).osl / padded(runs.asked).gpus
+    values = np.stack([np.asarray(found.tpot_s), np.asarray(found.ttft_s), rate], axis=-1)
+    return values[: len(runs)].astype(float), cards
+
+
+def validate(rows: Sequence[ServingRow]) -> Validation:
+    """Every row of a file predicted, or left out with a reason."""
+    runs = runs_of(rows)
+    values, cards = predict_runs(runs)
+    predicted = []
+    for case, own, card in zip(runs.cases, values, cards, strict=True):
+        sigmas = {name: card.sigmas.get(name, card.log_sigma) for name in MEASURES}
+        measures = dict(zip(MEASURES, map(float, own), strict=True))
+        predicted.append(Predicted(case, measures, sigmas, card.variant))
+    return Validation(len(rows), predicted, runs.left_out, runs.reasons)
+
+
+def score(entries: Iterable[Predicted], measure: str) -> dict[str, float | int]:
+    """Count, median, mean, 90th percentile and bias of the error, as fractions of the measured.
+
+    The error is |predicted/measured - 1|, the bias the median of its signed value. `interval80` is
+    the fraction of rows whose measurement lies in the predicted 80 % interval.
+    """
+    name = "ttft" if measure == "ttft_all" else measure
+    pairs = [(entry.log_error(measure), entry.sigmas[name]) for entry in entries]
+    errors = np.asarray([error for error, _ in pairs if error is not None])
+    sigmas = np.asarray([sigma for error, sigma in pairs if error is not None])
+    if not len(errors):
+        return {"n": 0}
+    signed = np.expm1(errors)
+    size = np.abs(signed)
+    return {
+        "n": len(errors),
+        "median": float(np.median(size)),
+        "mean": float(size.mean()),
+        "p90": float(np.quantile(size, 0.9)),
+        "bias": float(np.median(signed)),
+        "interval80": float(np.mean(np.abs(errors) <= WITHIN_80 * sigmas)),
+    }
+
+
+def scores(entries: Sequence[Predicted]) -> dict[str, dict[str, float | int]]:
+    """The error of every measure."""
+    return {measure: score(entries, measure) for measure in SCORES}
+
+
+def groups(entries: Sequence[Predicted], keys: Sequence[str] = KEYS) -> list[dict]:
+    """The errors of every combination of keys that occurs, the largest first."""
+    found: dict[tuple[str, ...], list[Predicted]] = {}
+    for entry in entries:
+        found.setdefault(tuple(entry.key(name) for name in keys), []).append(entry)
+    ordered = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
+    return [{**dict(zip(keys, key, strict=True)), **scores(own)} for key, own in ordered]
+
+
+def summary(result: Validation) -> dict:
+    """What `jaxsim validate --format json` prints.
+
+    `overall` and `groups` are of headline rows; `by` of one key at a time; `apart` of the rows left
+    out of them, by reason.
+    """
+    headline = result.headline
+    apart: dict[str, list[Predicted]] = {}
+    for entry in result.predicted:
+        if entry.row.apart:
+            apart.setdefault(entry.row.apart, []).append(entry)
+    return {
+        "schema": "jaxsim.validate/1",
+        "overall": {"rows": len(headline), **scores(headline)},
+        "groups": groups(headline),
+        "by": {name: groups(headline, (name,)) for name in KEYS},
+        "apart": [
+            {"reason": reason, "rows": len(own), **scores(own)}
+            for reason, own in sorted(apart.items(), key=lambda item: -len(item[1]))
+        ],
+        "coverage": {
+            "rows": result.rows,
+            "predicted": len(result.predicted),
+            "reasons": result.reasons,
+        },
+    }
