@@ -158,7 +158,7 @@ def _descend(z, low, high, parameters, targets, rate, *, split, prefill, decode,
             best = jnp.where(better, z, best)
             slope = jnp.where(jnp.isfinite(slope), slope, 0.0)
             change, state = adam.update(slope, state)
-            z = jnp.clip(optax.apply_updates(z, change), low, high)
+            z = jnp.clip(z + jnp.asarray(change), low, high)
             return (z, state, best, jnp.where(better, value, best_loss)), None
 
         worst = jnp.asarray(jnp.inf, dtype=start.dtype)

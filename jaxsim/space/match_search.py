@@ -21,7 +21,7 @@ from jaxsim.space.match_records import Match, NoMatch, Pool
 from jaxsim.space.match_relaxed import Lattice, Phase
 
 _BLOCK = 512  # designs evaluated together while searching
-_WHOLE_BLOCK = 1 << 16  # and while certifying
+_WHOLE_BLOCK = 8192  # and while certifying
 
 
 @partial(jax.jit, static_argnames=("phase",))
@@ -160,5 +160,5 @@ def whole(explored: tuple[Explored, Explored], solve: Matcher) -> Found:
 def certify(explored: tuple[Explored, Explored], solve: Matcher) -> Found:
     """The exact match over both lattices: what the search did not see is evaluated too."""
     for e in explored:
-        e.visit(np.arange(e.lattice.size), min(_WHOLE_BLOCK, max(_BLOCK, e.lattice.size)))
+        e.visit(np.arange(e.lattice.size), _WHOLE_BLOCK)
     return whole(explored, solve)
