@@ -6,19 +6,20 @@ those axes alone: an operation stays small until an axis it depends on arrives.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 from jax.extend import core as jex_core
 
-# An axis: its name, which leaf (or leaves, or sub-record) of the point it replaces, and with what:
-# an array, or a record of arrays, with one leading dimension.
-Axis: TypeAlias = tuple[str, Callable[[Any], Any], Any]
+from jaxsim.space._inputs import Axis, axis_values, numbers_of, replace
 
 # Primitives that only call what they carry: the parameter that holds their body.
 _CALLS = {
@@ -59,8 +60,9 @@ class Literal(NamedTuple):
     value: Any
 
 
-class Program(NamedTuple):
-    """A traced point function.
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A traced point function; two are the same only if they are one object.
 
     The first values are its inputs: those of the axes, in order, then the other leaves of the
     point. `dims[i]` says on which axes (as positions, outer to inner) value `i` depends.
@@ -78,71 +80,25 @@ class Program(NamedTuple):
         return () if isinstance(atom, Literal) else self.dims[atom]
 
 
-def is_number(leaf) -> bool:
-    """Whether a leaf of a point is traced: a number or an array, but no flag and no name."""
-    if isinstance(leaf, bool | np.bool_):
-        return False
-    return isinstance(leaf, int | float | np.number | np.ndarray | jax.Array)
-
-
-def as_array(leaf):
-    """The leaf as an array. Counts become real numbers, so that no product of them can overflow."""
-    if isinstance(leaf, jax.Array | np.ndarray | np.generic) and leaf.dtype != np.float64:
-        return jnp.asarray(leaf)
-    return jnp.asarray(leaf, dtype=jnp.result_type(float))
-
-
-def numbers_of(point) -> tuple[Any, Any]:
-    """The point's numbers as arrays, and the rest of it; `equinox.combine` joins the two."""
-    numbers, rest = eqx.partition(point, is_number)
-    return jax.tree.map(as_array, numbers), rest
-
-
-def replace(point, axes: Sequence[Axis], values: Sequence[Any]):
-    """The point with each axis's leaf (or every leaf of a tuple, or sub-record) replaced."""
-    for (_, where, _), value in zip(axes, values, strict=True):
-        chosen = where(point)
-        many = type(chosen) in (tuple, list)
-        replacement = [value] * len(chosen) if many else value
-        point = eqx.tree_at(where, point, replacement, is_leaf=lambda x: x is None)
-    return point
-
-
-def axis_values(axes: Sequence[Axis]) -> tuple[Any, ...]:
-    """The values of every axis as arrays; an error if an axis is empty or named twice."""
-    names = [name for name, _, _ in axes]
-    if len(set(names)) != len(names):
-        raise ValueError(f"axes {names}: each name must be given once; rename or drop one")
-    arrays = []
-    for name, _, values in axes:
-        arrays.append(tuple_values := jax.tree.map(as_array, _listed(values)))
-        lengths = {np.shape(x)[0] if np.ndim(x) else None for x in jax.tree.leaves(tuple_values)}
-        if None in lengths or 0 in lengths or len(lengths) != 1:
-            raise ValueError(
-                f"axis '{name}' has values of lengths {sorted(map(str, lengths))}: "
-                "give one or more values, or records whose leaves all have one leading length"
-            )
-    return tuple(arrays)
-
-
-def _listed(values):
-    """Plain sequences of numbers as one array; records stay records."""
-    if isinstance(values, list | tuple | range) and all(is_number(v) for v in values):
-        return np.asarray(values, dtype=np.result_type(float))
-    return values
-
-
-def lengths_of(values: Sequence[Any]) -> tuple[int, ...]:
-    """How many values each axis has."""
-    return tuple(jax.tree.leaves(v)[0].shape[0] for v in values)
+# Programs traced lately, by function and structure; tracing costs as much as a large sweep.
+_TRACED: OrderedDict[Any, Program] = OrderedDict()
+_TRACED_LIMIT = 64
 
 
 def trace(fn, point, axes: Sequence[Axis]) -> Program:
-    """The operations of `fn` at one point, and the axes on which each depends."""
+    """The operations of `fn` at one point, and the axes on which each depends.
+
+    Traced once for a function, a structure of the point and the leaves that axes replace: other
+    numbers, and other values or lengths of the axes, give the same program.
+    """
     numbers, rest = numbers_of(point)
     values = axis_values(axes)
     one = jax.tree.map(lambda v: jax.ShapeDtypeStruct(v.shape[1:], v.dtype), values)
     like = jax.tree.map(lambda v: jax.ShapeDtypeStruct(v.shape, v.dtype), numbers)
+    key = _trace_key(fn, point, axes, one, like, rest)
+    if key in _TRACED:
+        _TRACED.move_to_end(key)
+        return _TRACED[key]
 
     def at(chosen, others):
         return fn(replace(eqx.combine(others, rest), axes, chosen))
@@ -150,7 +106,28 @@ def trace(fn, point, axes: Sequence[Axis]) -> Program:
     closed, shape = jax.make_jaxpr(at, return_shape=True)(one, like)
     owners = [(i,) for i, value in enumerate(values) for _ in jax.tree.leaves(value)]
     owners += [()] * len(jax.tree.leaves(numbers))
-    return _flatten(closed, owners, jax.tree.structure(shape))
+    program = _flatten(closed, owners, jax.tree.structure(shape))
+    captured = any(isinstance(c, Tracer) for c in program.constants.values())
+    if key is not None and not captured:
+        _TRACED[key] = program
+        if len(_TRACED) > _TRACED_LIMIT:
+            _TRACED.popitem(last=False)
+    return program
+
+
+def _trace_key(fn, point, axes, one, like, rest):
+    """What a program depends on, or nothing if that cannot be told."""
+    # An axis is known by the leaves that it replaces, whatever function points at them.
+    counted = jax.tree.unflatten(jax.tree.structure(point), range(len(jax.tree.leaves(point))))
+    replaced = tuple(tuple(jax.tree.leaves(where(counted))) for _, where, _ in axes)
+    types = [(x.shape, np.dtype(x.dtype)) for x in jax.tree.leaves((one, like))]
+    structures = (jax.tree.structure((one, like)), jax.tree.structure(rest))
+    key = (fn, replaced, tuple(types), structures, tuple(jax.tree.leaves(rest)))
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
 
 
 def _flatten(closed, owners, tree) -> Program:

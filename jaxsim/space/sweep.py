@@ -7,16 +7,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from jaxsim.space._program import (
-    Axis,
-    Literal,
-    axis_values,
-    lengths_of,
-    numbers_of,
-    replace,
-    run_ops,
-    trace,
-)
+from jaxsim.space._inputs import Axis, axis_values, lengths_of, numbers_of, replace
+from jaxsim.space._program import Literal, Program, run_ops, trace
 
 
 def sweep(fn, point, axes: Sequence[Axis]):
@@ -66,10 +58,11 @@ def natural(fn, point, axes: Sequence[Axis]) -> tuple[Any, Any]:
     outputs = [
         jnp.asarray(x.value) if isinstance(x, Literal) else known[x] for x in program.outputs
     ]
-    return jax.tree.unflatten(program.tree, outputs), dims_tree(program, axes)
+    names = [name for name, _, _ in axes]
+    return jax.tree.unflatten(program.tree, outputs), dims_tree(program, names)
 
 
-def dims_tree(program, axes: Sequence[Axis]):
+def dims_tree(program: Program, names: Sequence[str]):
     """The names of the axes that each output depends on, as a pytree like the outputs."""
-    names = [tuple(axes[d][0] for d in program.dims_of(x)) for x in program.outputs]
-    return jax.tree.unflatten(program.tree, names)
+    dims = [tuple(names[d] for d in program.dims_of(x)) for x in program.outputs]
+    return jax.tree.unflatten(program.tree, dims)

@@ -1,0 +1,291 @@
+"""How is a large grid cut into blocks, and the blocks' results put together?
+
+A grid's axes are groups, for each of which an answer is wanted, then the axes reduced over. Blocks
+have one shape, so that one program serves them all; several are in flight at once.
+"""
+
+import contextlib
+import importlib
+import math
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxsim.space._inputs import axis_values, lengths_of, numbers_of
+from jaxsim.space._nest import (
+    BLOCK_POINTS,
+    HOST_POINTS,
+    STEP_POINTS,
+    Nest,
+    loop_order,
+    nest_of,
+    numbers,
+    on_host,
+    walk,
+)
+from jaxsim.space._program import Literal, Program, spread, trace
+
+# Innermost axes are padded to a multiple of this, a vector of the widest processors, by repeating
+# their last value; what repeats is masked.
+_LANES = 16
+_SHORTEST_LINE = 32
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid to be walked in blocks: which axes are groups, looped over, and evaluated at once."""
+
+    program: Program
+    names: tuple[str, ...]
+    real_lengths: tuple[int, ...]
+    lengths: tuple[int, ...]
+    groups: tuple[int, ...]
+    loops: tuple[int, ...]
+    line_axes: int
+    known: dict[int, Any]
+    left: tuple[Any, ...]
+    blocks: tuple[int, ...]
+    stride: int
+    devices: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, fn, point, axes, group_axes, step_points, block_points, devices):
+        by_name = {axis[0]: axis for axis in axes}
+        if missing := [name for name in group_axes if name not in by_name]:
+            raise ValueError(f"group_axes {missing} are not among the axes {list(by_name)}")
+        reduced = [axis for axis in axes if axis[0] not in group_axes]
+        if not reduced:
+            raise ValueError(f"all axes {list(by_name)} are groups: leave one to choose over")
+        ordered = [by_name[name] for name in group_axes] + reduced
+        groups = tuple(range(len(group_axes)))
+        program = trace(fn, point, ordered)
+        values = axis_values(ordered)
+        real = lengths_of(values)
+        values = (*values[:-1], jax.tree.map(_pad, values[-1]))
+        lengths = lengths_of(values)
+        platform = (devices[0] if devices else jax.devices()[0]).platform
+        most = step_points or STEP_POINTS.get(platform, STEP_POINTS["gpu"])
+        # The trailing reduced axes that fit a step are evaluated at once; the last always is.
+        first = len(lengths) - 1
+        while first > len(groups) and math.prod(lengths[first - 1 :]) <= most:
+            first -= 1
+        line = len(lengths) - 1
+        while line > first and math.prod(lengths[line:]) < _SHORTEST_LINE:
+            line -= 1
+        known = dict(enumerate(jax.tree.leaves((values, numbers_of(point)[0]))))
+        known.update(program.constants)
+        left = on_host(program, known, lengths, HOST_POINTS)
+        loops = loop_order(program, left, lengths, range(first))
+        workers = tuple(devices) if devices else (None,) * _workers(platform)
+        per_block = block_points or BLOCK_POINTS.get(platform, BLOCK_POINTS["gpu"])
+        blocks = _block_lengths(lengths, loops, per_block, len(workers))
+        inner = math.prod(lengths[first:])
+        stride = 1
+        if loops:
+            stride = max(1, min(blocks[loops[-1]], most // max(inner, 1)))
+        names = tuple(axis[0] for axis in ordered)
+        return cls(
+            program, names, real, lengths, groups, loops, len(lengths) - line, known, left,
+            blocks, stride, workers,
+        )  # fmt: skip
+
+    @property
+    def looped(self) -> tuple[int, ...]:
+        return tuple(sorted(self.loops))
+
+    @property
+    def reduced(self) -> tuple[int, ...]:
+        return tuple(range(len(self.groups), len(self.lengths)))
+
+    @property
+    def step(self) -> "Step":
+        return Step(self.line_axes, self.real_lengths, self.padded)
+
+    @property
+    def points(self) -> int:
+        return math.prod(self.real_lengths)
+
+    @property
+    def padded(self) -> bool:
+        return self.lengths != self.real_lengths
+
+    @property
+    def inner_points(self) -> int:
+        return math.prod(n for d, n in enumerate(self.real_lengths) if d not in self.loops)
+
+    def gather(self, reducer):
+        """What `reducer` keeps of every step, for every position of the looped axes, in order."""
+        program = self.program
+        needed = numbers(x for i in self.left for x in program.ops[i].inputs)
+        given = tuple(sorted((needed | numbers(program.outputs)).intersection(self.known)))
+        nest = nest_of(program, self.left, given, self.blocks, self.loops, self.stride)
+        origins: list[tuple[int, ...]] = [()]
+        for axis in self.looped:
+            starts = _starts(self.lengths[axis], self.blocks[axis])
+            origins = [(*origin, start) for origin in origins for start in starts]
+        whole = tuple(self.lengths[axis] for axis in self.looped)
+        results = jax.tree.map(lambda x: np.zeros(whole + x.shape, x.dtype), reducer.like())
+        context = _context()
+
+        def one(job):
+            origin, device = job
+            offset = dict(zip(self.looped, origin, strict=True))
+            part = [self._slice(x, offset) for x in given]
+            with context():
+                if device is not None:
+                    part = jax.device_put(part, device)
+                found = jax.tree.map(np.asarray, _run_block(nest, reducer, part, np.True_))
+            at = tuple(slice(s, s + self.blocks[axis]) for axis, s in offset.items())
+            for whole, block in zip(jax.tree.leaves(results), jax.tree.leaves(found), strict=True):
+                whole[at] = block
+
+        jobs = [(o, self.devices[i % len(self.devices)]) for i, o in enumerate(origins)]
+        one(jobs[0])  # compiles once, before the others ask for the same
+        with ThreadPoolExecutor(len(self.devices)) as pool:
+            list(pool.map(one, jobs[1:]))
+        return results
+
+    def _slice(self, number, offset):
+        value = self.known[number]
+        for axis, start in offset.items():
+            dims = self.program.dims[number]
+            if axis in dims and self.blocks[axis] < self.lengths[axis]:
+                here = dims.index(axis)
+                value = np.take(value, range(start, start + self.blocks[axis]), axis=here)
+        return value
+
+    def flat_positions(self, where):
+        """Positions over the reduced axes, unpadded, from those over a step's inner axes.
+
+        `where` leads with the looped axes, as `gather` returns it.
+        """
+        inner = [d for d in range(len(self.lengths)) if d not in self.looped]
+        local = np.unravel_index(where, [self.lengths[d] for d in inner])
+        place = dict(zip(inner, local, strict=True))
+        for i, axis in enumerate(self.looped):
+            place[axis] = np.arange(self.lengths[axis]).reshape(-1, *(1,) * (where.ndim - i - 1))
+        flat = np.zeros(where.shape, dtype=np.int64)
+        for d in self.reduced:
+            flat = flat * self.real_lengths[d] + np.minimum(place[d], self.real_lengths[d] - 1)
+        return flat
+
+    def index_of(self, flat) -> dict[str, np.ndarray]:
+        """Positions on each reduced axis, by name, from flat ones."""
+        places = np.unravel_index(flat, [self.real_lengths[d] for d in self.reduced])
+        named = zip(self.reduced, places, strict=True)
+        return {self.names[d]: np.asarray(place, np.int32) for d, place in named}
+
+
+@dataclass(frozen=True)
+class Step:
+    """How a step's values are laid out for a reducer: `[loops, lines, line]`."""
+
+    lines: int
+    real_lengths: tuple[int, ...]
+    padded: bool
+
+    def shape(self, nest: Nest) -> list[int]:
+        """Lengths of a step on every axis."""
+        step = [1 if d in nest.loops[:-1] else n for d, n in enumerate(nest.lengths)]
+        if nest.loops:
+            step[nest.loops[-1]] = nest.stride
+        return step
+
+    def outer(self, nest: Nest) -> tuple[int, ...]:
+        """Lengths of a step on the looped axes, in order."""
+        step = self.shape(nest)
+        return tuple(step[d] for d in sorted(nest.loops))
+
+    def outputs(self, nest: Nest, values) -> list[jax.Array]:
+        """Every output of the program over the step, each `[loops, lines, line]`."""
+        step = self.shape(nest)
+        return [self._laid_out(nest, x, values, step) for x in nest.program.outputs]
+
+    def counts(self, nest: Nest):
+        """Which points of a step are no padding, `[1, 1, line]`; True if none is."""
+        inner = [nest.lengths[d] for d in nest.inner]
+        width = math.prod(inner[len(inner) - self.lines :])
+        if not self.padded:
+            return True
+        place = lax.broadcasted_iota(jnp.int32, (1, 1, width), 2)
+        return place % nest.lengths[-1] < self.real_lengths[-1]
+
+    def _laid_out(self, nest: Nest, atom, values, step):
+        program = nest.program
+        value = jnp.asarray(atom.value) if isinstance(atom, Literal) else values[atom]
+        value = spread(value, program.dims_of(atom), tuple(range(len(step))), step)
+        inner = [step[d] for d in nest.inner]
+        width = math.prod(inner[len(inner) - self.lines :])
+        # The loops' lengths are 1 but for one stride: moving them first moves little or no data.
+        value = value.transpose((*sorted(nest.loops), *nest.inner))
+        return value.reshape(-1, math.prod(inner) // width, width)
+
+
+def _context() -> Callable[[], contextlib.AbstractContextManager]:
+    """The precision of the calling thread, to be entered in others."""
+    wide = bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
+
+    @contextlib.contextmanager
+    def context():
+        if bool(jax.config.jax_enable_x64) == wide:  # type: ignore[attr-defined]
+            yield
+        else:
+            home = (
+                jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")
+            )
+            scope: Any = home.enable_x64
+            with scope(wide):
+                yield
+
+    return context
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _run_block(nest: Nest, reducer, part, true):
+    known = dict(zip(nest.given, part, strict=True))
+    return walk(nest, known, partial(reducer, nest), reducer.like(), true)
+
+
+def _pad(value):
+    length = value.shape[0]
+    extra = -length % _LANES if length > _LANES else 0
+    return np.pad(np.asarray(value), ((0, extra), *((0, 0),) * (value.ndim - 1)), "edge")
+
+
+def _workers(platform: str) -> int:
+    """Blocks in flight: one a core, since a step is too small to be shared between cores."""
+    return len(os.sched_getaffinity(0)) if platform == "cpu" else 1
+
+
+def _starts(length: int, block: int) -> list[int]:
+    """Where blocks begin; the last may overlap the one before, so that all have one shape."""
+    return [min(start, length - block) for start in range(0, length, block)]
+
+
+def _block_lengths(lengths, loops, most: int, workers: int) -> tuple[int, ...]:
+    """Lengths of a block: the looped axes cut, outermost first, until it is small enough.
+
+    Every worker gets a block or more of its own, if they are worth it.
+    """
+    blocks = list(lengths)
+    for axis in loops:
+        points = math.prod(blocks)
+        parts = max(-(-points // most), min(2 * workers, points >> 20) if workers > 1 else 1)
+        if parts <= 1:
+            break
+        if parts >= lengths[axis]:
+            blocks[axis] = 1
+            continue
+        # Of the next few numbers of parts, the one that wastes least on overlap.
+        choices = range(parts, min(2 * parts, lengths[axis]) + 1)
+        parts = min(choices, key=lambda p: (p * -(-lengths[axis] // p), p))
+        blocks[axis] = -(-lengths[axis] // parts)
+    return tuple(blocks)

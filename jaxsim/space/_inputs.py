@@ -1,0 +1,74 @@
+"""What goes into a sweep: the numbers of a point, and the values of its axes."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+# An axis: its name, which leaf (or leaves, or sub-record) of the point it replaces, and with what:
+# an array, or a record of arrays, with one leading dimension.
+Axis: TypeAlias = tuple[str, Callable[[Any], Any], Any]
+
+
+def is_number(leaf) -> bool:
+    """Whether a leaf of a point is traced: a number or an array, but no flag and no name."""
+    if isinstance(leaf, bool | np.bool_):
+        return False
+    return isinstance(leaf, int | float | np.number | np.ndarray | jax.Array)
+
+
+def as_array(leaf):
+    """The leaf as an array. Counts become real numbers, so that no product of them can overflow."""
+    if isinstance(leaf, jax.Array):
+        return leaf
+    if isinstance(leaf, np.ndarray) and leaf.ndim and leaf.dtype != np.float64:
+        return np.asarray(leaf)
+    return np.asarray(leaf, dtype=jnp.result_type(float))
+
+
+def numbers_of(point) -> tuple[Any, Any]:
+    """The point's numbers as arrays, and the rest of it; `equinox.combine` joins the two."""
+    numbers, rest = eqx.partition(point, is_number)
+    return jax.tree.map(as_array, numbers), rest
+
+
+def replace(point, axes: Sequence[Axis], values: Sequence[Any]):
+    """The point with each axis's leaf (or every leaf of a tuple, or sub-record) replaced."""
+    for (_, where, _), value in zip(axes, values, strict=True):
+        chosen = where(point)
+        many = type(chosen) in (tuple, list)
+        replacement = [value] * len(chosen) if many else value
+        point = eqx.tree_at(where, point, replacement, is_leaf=lambda x: x is None)
+    return point
+
+
+def axis_values(axes: Sequence[Axis]) -> tuple[Any, ...]:
+    """The values of every axis as arrays; an error if an axis is empty or named twice."""
+    names = [name for name, _, _ in axes]
+    if len(set(names)) != len(names):
+        raise ValueError(f"axes {names}: each name must be given once; rename or drop one")
+    arrays = []
+    for name, _, values in axes:
+        arrays.append(tuple_values := jax.tree.map(as_array, _listed(values)))
+        lengths = {np.shape(x)[0] if np.ndim(x) else None for x in jax.tree.leaves(tuple_values)}
+        if None in lengths or 0 in lengths or len(lengths) != 1:
+            raise ValueError(
+                f"axis '{name}' has values of lengths {sorted(map(str, lengths))}: "
+                "give one or more values, or records whose leaves all have one leading length"
+            )
+    return tuple(arrays)
+
+
+def _listed(values):
+    """Plain sequences of numbers as one array; records stay records."""
+    if isinstance(values, list | tuple | range) and all(is_number(v) for v in values):
+        return np.asarray(values, dtype=np.result_type(float))
+    return values
+
+
+def lengths_of(values: Sequence[Any]) -> tuple[int, ...]:
+    """How many values each axis has."""
+    return tuple(jax.tree.leaves(v)[0].shape[0] for v in values)

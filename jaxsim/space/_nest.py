@@ -1,0 +1,243 @@
+"""How is a grid too large for memory walked?
+
+A block of the grid is evaluated in nested loops. The inner axes are evaluated at once, in a step
+small enough for a core's cache; the others are looped over. An operation is evaluated as far out
+as the axes it depends on allow: before the loops where its natural size is small, else in the
+outermost loop that fixes all of its looped axes.
+"""
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxsim.space._program import Literal, Op, Program, run_ops, size
+from jaxsim.space.interpret import NotInterpreted
+from jaxsim.space.interpret import _apply as apply_in_numpy
+
+# Points evaluated at once: about a core's second-level cache on a CPU, a large launch on a GPU.
+STEP_POINTS = {"cpu": 1 << 17, "gpu": 1 << 25, "tpu": 1 << 24}
+# Points of a block: what is known before its loops is up to 1/64 of that, several times over.
+BLOCK_POINTS = {"cpu": 1 << 27, "gpu": 1 << 31, "tpu": 1 << 30}
+# Operations up to this natural size run in NumPy on the host, which compiles nothing.
+HOST_POINTS = 1 << 15
+BEFORE_SHARE = 1 / 64
+# Within a step, what has at most this share of its points is evaluated apart from the rest.
+APART_SHARE = 1 / 4
+
+
+@dataclass(frozen=True, eq=False)
+class Nest:
+    """Where each operation of a program is evaluated, over one block of a grid.
+
+    `lengths` are of the block; `loops` the looped axes, outermost first, the last in steps of
+    `stride`; `before` and `levels` the operations before the loops, and in each; the last level is
+    in two parts, `apart` the smaller terms and `levels[-1]` the rest.
+    """
+
+    program: Program
+    lengths: tuple[int, ...]
+    loops: tuple[int, ...]
+    stride: int
+    given: tuple[int, ...]
+    before: tuple[Op, ...]
+    levels: tuple[tuple[Op, ...], ...]
+    apart: tuple[Op, ...]
+
+    @property
+    def inner(self) -> tuple[int, ...]:
+        return tuple(d for d in range(len(self.lengths)) if d not in self.loops)
+
+
+def on_host(program: Program, known: dict[int, Any], lengths: Sequence[int], most: int):
+    """Positions of the operations left to do, after those of small size were done in NumPy.
+
+    Adds to `known` the results that those left read. What NumPy cannot do is left.
+    """
+    here = {i: _full_rank(np.asarray(x), program.dims[i], lengths) for i, x in known.items()}
+    left = []
+    with np.errstate(all="ignore"):
+        for position, op in enumerate(program.ops):
+            reads = [x for x in op.inputs if not isinstance(x, Literal)]
+            small = size(program.dims[op.outputs[0]], lengths) <= most
+            if small and op.scalar and all(x in here for x in reads):
+                given = [x.value if isinstance(x, Literal) else here[x] for x in op.inputs]
+                try:
+                    here[op.outputs[0]] = np.asarray(apply_in_numpy(op, given))
+                    continue
+                except NotInterpreted:
+                    pass
+            left.append(position)
+    wanted = numbers(x for i in left for x in program.ops[i].inputs) | numbers(program.outputs)
+    for number in wanted.intersection(here):
+        if number not in known:
+            own = tuple(lengths[d] for d in program.dims[number])
+            full = tuple(n if d in program.dims[number] else 1 for d, n in enumerate(lengths))
+            known[number] = np.broadcast_to(here[number], full).reshape(own)
+    return tuple(left)
+
+
+def numbers(atoms) -> set[int]:
+    """Which of the atoms are values, not literals."""
+    return {x for x in atoms if not isinstance(x, Literal)}
+
+
+def _full_rank(value, dims, lengths):
+    shape = [lengths[d] if d in dims else 1 for d in range(len(lengths))]
+    return value.reshape(shape + list(value.shape[len(dims) :]))
+
+
+@lru_cache(maxsize=256)
+def nest_of(
+    program: Program,
+    left: tuple[int, ...],
+    given: tuple[int, ...],
+    lengths: tuple[int, ...],
+    loops: tuple[int, ...],
+    stride: int,
+) -> Nest:
+    """The nest of the operations `left` over a block, `given` what is known before it."""
+    points = size(range(len(lengths)), lengths)
+    depth: dict[int, int] = dict.fromkeys(given, -1)
+    groups: list[list[Op]] = [[] for _ in range(len(loops) + 1)]
+    for op in (program.ops[i] for i in left):
+        dims = program.dims[op.outputs[0]]
+        if size(dims, lengths) <= BEFORE_SHARE * points or not loops:
+            own = -1
+        else:
+            own = max((i for i, axis in enumerate(loops) if axis in dims), default=-1)
+        own = max([own, *(depth.get(x, -1) for x in op.inputs if not isinstance(x, Literal))])
+        depth.update(dict.fromkeys(op.outputs, own))
+        groups[own + 1].append(op)
+    before, *levels = (tuple(group) for group in groups)
+    inner = [d for d in range(len(lengths)) if d not in loops]
+    most, late, apart, rest = APART_SHARE * size(inner, lengths), set(), [], []
+    for op in levels[-1] if loops else ():
+        small = size([d for d in program.dims[op.outputs[0]] if d in inner], lengths) <= most
+        if small and not late.intersection(numbers(op.inputs)):
+            apart.append(op)
+        else:
+            rest.append(op)
+            late.update(op.outputs)
+    levels[-1:] = [tuple(rest)] if loops else []
+    return Nest(program, lengths, loops, stride, given, before, tuple(levels), tuple(apart))
+
+
+def loop_order(program: Program, left, lengths, looped: Sequence[int]) -> tuple[int, ...]:
+    """The order of loops, outermost first, in which the least is evaluated."""
+    points = size(range(len(lengths)), lengths)
+    counts = Counter(program.dims[program.ops[i].outputs[0]] for i in left)
+
+    def cost(order):
+        total = 0
+        for dims, count in counts.items():
+            if size(dims, lengths) <= BEFORE_SHARE * points:
+                continue
+            last = max((i for i, axis in enumerate(order) if axis in dims), default=-1)
+            inner = size([d for d in dims if d not in order], lengths)
+            total += count * inner * math.prod(lengths[axis] for axis in order[: last + 1])
+        return total
+
+    if len(looped) > 6:
+        return tuple(looped)
+    return min(itertools.permutations(looped), key=cost)
+
+
+def walk(nest: Nest, known: dict[int, Any], body: Callable[[dict[int, Any]], Any], like, true):
+    """The results of `body` at every step, each with the looped axes as leading dimensions.
+
+    `body` gets all values of a step, on natural dims with looped axes of length 1 (`stride` for
+    the last), and returns arrays whose leading dimensions are those lengths, in the order of axes,
+    and whose other dimensions and types are those of `like`. `true` is a flag that the compiler
+    does not know to be set.
+    """
+    known = dict(known)
+    run_ops(nest.before, known, nest.program, nest.lengths)
+    axes = tuple(sorted(nest.loops))
+    step = {axis: 1 for axis in nest.loops}
+    if nest.loops:
+        step[nest.loops[-1]] = nest.stride
+    reads = _reads(nest)
+
+    def level(depth, values, starts, carry, local):
+        if depth == len(nest.loops):
+            results = body(values)
+            at = tuple(starts[axis] for axis in axes)
+            return jax.tree.map(
+                lambda whole, part: lax.dynamic_update_slice(
+                    whole, part, at + (0,) * (part.ndim - len(at))
+                ),
+                carry,
+                results,
+            )
+        axis, count = nest.loops[depth], nest.lengths[nest.loops[depth]]
+        inside = [step[axis] if d == axis else n for d, n in enumerate(local)]
+
+        def iteration(i, carry):
+            # The last step may overlap the one before it: the same results are written again.
+            start = jnp.minimum(i * step[axis], count - step[axis])
+            sliced = {}
+            for number, value in values.items():
+                dims = nest.program.dims_of(number)
+                if axis in dims:
+                    value = lax.dynamic_slice_in_dim(value, start, step[axis], dims.index(axis))
+                sliced[number] = value
+            if depth + 1 == len(nest.loops):
+                _run_apart(nest, sliced, inside, true)
+            run_ops(nest.levels[depth], sliced, nest.program, inside)
+            sliced = {k: v for k, v in sliced.items() if k in reads[depth + 1]}
+            return level(depth + 1, sliced, {**starts, axis: start}, carry, inside)
+
+        return lax.fori_loop(0, -(-count // step[axis]), iteration, carry)
+
+    known = {k: v for k, v in known.items() if k in reads[0]}
+    if not nest.loops:
+        return body(known)
+    whole = tuple(nest.lengths[axis] for axis in axes)
+    carry = jax.tree.map(lambda part: jnp.zeros(whole + part.shape, part.dtype), like)
+    return level(0, known, {}, carry, list(nest.lengths))
+
+
+def _run_apart(nest: Nest, values, lengths, true):
+    """Evaluate the smaller terms of a step where the compiler cannot fuse them into the larger.
+
+    Fused, they would be repeated at every point. Branches are compiled apart, and this one is
+    always taken; an `optimization_barrier` is ignored on CPUs.
+    """
+    made = {x for op in nest.apart for x in op.outputs}
+    used = numbers(x for op in nest.levels[-1] for x in op.inputs)
+    kept = sorted(made & (used | numbers(nest.program.outputs)))
+    if not kept:
+        return
+
+    def evaluate(given):
+        inside = dict(given)
+        run_ops(nest.apart, inside, nest.program, lengths)
+        return [inside[x] for x in kept]
+
+    reads = numbers(x for op in nest.apart for x in op.inputs) - made
+    given = {x: values[x] for x in reads}
+    shapes = jax.eval_shape(evaluate, given)
+    results = lax.cond(
+        true, evaluate, lambda _: [jnp.zeros(x.shape, x.dtype) for x in shapes], given
+    )
+    values.update(zip(kept, results, strict=True))
+
+
+def _reads(nest: Nest) -> list[set[int]]:
+    """What is still read from each depth inwards; the outputs last."""
+    reads = [numbers(nest.program.outputs)]
+    for ops in reversed(nest.levels):
+        reads.append(reads[-1] | numbers(x for op in ops for x in op.inputs))
+    if nest.loops:
+        apart = numbers(x for op in nest.apart for x in op.inputs)
+        reads[1:] = [read | apart for read in reads[1:]]
+    return reads[::-1]

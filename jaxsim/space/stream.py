@@ -1,0 +1,166 @@
+"""What is best in a grid that is too large to keep?
+
+Blocks of the grid are evaluated and reduced where they are, so that memory stays bounded: the best
+design of every workload, the best few, and the extremes of every output.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxsim.space._blocks import Grid, Step
+from jaxsim.space._inputs import Axis
+from jaxsim.space._nest import Nest
+
+# What to read from the outputs of a point function: a path of names such as "ifb.ttl_s", or any
+# function of them. Paths, and functions defined once, are traced once.
+Reading = str | Callable[[Any], Any]
+
+
+class Best(eqx.Module):
+    """The best designs of every group: one leading dimension per group axis, then the rank.
+
+    `index[name]` are positions on each reduced axis. Where fewer designs were valid than asked for,
+    `value` is NaN and `found` false. `points` is how many grid points were covered.
+    """
+
+    value: Any
+    found: Any
+    index: dict[str, Any]
+    points: int = eqx.field(static=True)
+
+
+def read(outputs, reading: Reading):
+    """One number of a point function's outputs."""
+    if callable(reading):
+        return reading(outputs)
+    for name in reading.split("."):
+        outputs = outputs[name] if isinstance(outputs, Mapping) else getattr(outputs, name)
+    return outputs
+
+
+@dataclass(frozen=True)
+class _Objective:
+    """The point function, reduced to what is compared: higher is better, and whether it counts."""
+
+    fn: Callable[[Any], Any]
+    objective: Reading
+    valid: Reading | None
+    sign: float
+
+    def __call__(self, point):
+        outputs = self.fn(point)
+        ok = True if self.valid is None else read(outputs, self.valid)
+        value = jnp.asarray(read(outputs, self.objective), dtype=jnp.result_type(float))
+        return self.sign * value, jnp.asarray(ok)
+
+
+def stream_best(
+    fn,
+    point,
+    axes: Sequence[Axis],
+    group_axes: Sequence[str] = (),
+    *,
+    objective: Reading,
+    valid: Reading | None = None,
+    maximise: bool = True,
+    count: int = 1,
+    step_points: int | None = None,
+    block_points: int | None = None,
+    devices: Sequence[Any] | None = None,
+) -> Best:
+    """The `count` best designs of every combination of `group_axes`, over all other axes.
+
+    A NaN is no value, and counts as not valid. Of equal designs the one first in the order of
+    `axes` wins. Memory is bounded by `block_points`, not by the grid. Put a long axis last: the
+    last is evaluated in vectors.
+    """
+    wanted = _Objective(fn, objective, valid, 1.0 if maximise else -1.0)
+    grid = Grid.of(wanted, point, axes, group_axes, step_points, block_points, devices)
+    value, where = grid.gather(_Best(min(count, grid.inner_points), grid.step))
+    value, where = _merge(value, grid.flat_positions(where), grid, count)
+    found = value > -math.inf
+    value = np.where(found, wanted.sign * value, np.nan)
+    return Best(value, found, grid.index_of(where), grid.points)
+
+
+def stream_topk(fn, point, axes, group_axes=(), *, count: int, **options) -> Best:
+    """The `count` best designs of every group, best first: `stream_best` with a rank dimension."""
+    best = stream_best(fn, point, axes, group_axes, count=count, **options)
+    if count > 1:
+        return best
+    extra = {name: i[..., None] for name, i in best.index.items()}
+    return Best(best.value[..., None], best.found[..., None], extra, best.points)
+
+
+def _merge(value, where, grid, count):
+    """The best over the looped axes that are not groups; of equals, the first design."""
+    groups = math.prod(grid.real_lengths[d] for d in grid.groups)
+    value, where = value.reshape(groups, -1), where.reshape(groups, -1)
+    order = np.lexsort((where, -value), axis=-1)[:, :count]
+    shape = tuple(grid.real_lengths[d] for d in grid.groups) + ((count,) if count > 1 else ())
+    value = np.take_along_axis(value, order, -1)
+    where = np.take_along_axis(where, order, -1)
+    missing = count - value.shape[1]
+    value = np.pad(value, ((0, 0), (0, missing)), constant_values=-math.inf)
+    where = np.pad(where, ((0, 0), (0, missing)))
+    return value.reshape(shape), np.where(value > -math.inf, where, 0).reshape(shape)
+
+
+@dataclass(frozen=True)
+class _Best:
+    """Keeps the `count` best of a step's inner axes, and where they are."""
+
+    count: int
+    step: Step
+
+    def like(self):
+        number = jax.ShapeDtypeStruct((self.count,), jnp.result_type(float))
+        return number, jax.ShapeDtypeStruct((self.count,), jnp.int32)
+
+    def __call__(self, nest: Nest, values):
+        value, ok = self.step.outputs(nest, values)
+        # NaN compares false, and is so excluded as well.
+        ok = ok & self.step.counts(nest) & (value > -jnp.inf)
+        value = jnp.where(ok, value, -jnp.inf)
+        best, where = _first(value) if self.count == 1 else _several(value, self.count)
+        shape = (*self.step.outer(nest), self.count)
+        return best.reshape(shape), where.reshape(shape)
+
+
+def _first(value):
+    """The highest of each row of lines, and its first position.
+
+    By minima and maxima only, which are evaluated in vectors: the line's highest, then the line,
+    then the place in it. A direct `argmax` takes ten times as long.
+    """
+    width = value.shape[2]
+    highest = value.max(axis=-1)
+    line = _argmax(highest)
+    row = jnp.take_along_axis(value, line[:, None, None], axis=1)[:, 0]
+    return row.max(axis=-1)[:, None], (line * width + _argmax(row))[:, None]
+
+
+def _argmax(rows):
+    place = lax.broadcasted_iota(jnp.int32, rows.shape, 1)
+    first = jnp.where(rows == rows.max(axis=-1, keepdims=True), place, rows.shape[1])
+    return jnp.minimum(first.min(axis=-1), rows.shape[1] - 1)
+
+
+def _several(value, count):
+    """The highest of each row of lines: they are all in the `count` lines with the highest."""
+    groups, lines, width = value.shape
+    some = min(count, lines)
+    # In order of position, so that of equals the first is kept.
+    chosen = jnp.sort(lax.top_k(value.max(axis=-1), some)[1], axis=-1)
+    rows = jnp.take_along_axis(value, chosen[:, :, None], axis=1).reshape(groups, -1)
+    best, where = lax.top_k(rows, count)
+    line = jnp.take_along_axis(chosen, where // width, axis=-1)
+    return best, (line * width + where % width).astype(jnp.int32)

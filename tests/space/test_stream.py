@@ -1,0 +1,145 @@
+"""Does a stream find what a search of the whole, materialised grid finds?"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from grids import Chip, Point, grid, precision, step, whole
+
+from jaxsim.space._blocks import _run_block
+from jaxsim.space.stream import stream_best, stream_topk
+from jaxsim.space.sweep import sweep
+
+
+def searched(fn, axes, groups, value, valid, count):
+    """The best `count` designs of every group by sorting everything; of equals, the first."""
+    names = [a[0] for a in axes]
+    outputs = eqx.filter_jit(lambda p: sweep(fn, p, axes))(Point())
+    shape = tuple(len(a[2]) for a in axes)
+    order = [names.index(g) for g in groups] + [i for i, n in enumerate(names) if n not in groups]
+    value, valid = (np.broadcast_to(outputs[x], shape).transpose(order) for x in (value, valid))
+    lead = tuple(shape[i] for i in order[: len(groups)])
+    value = np.where(valid, value, -np.inf).reshape(*lead, -1)
+    where = np.argsort(-value, axis=-1, kind="stable")[..., :count]
+    value = np.take_along_axis(value, where, -1)
+    return np.where(value > -np.inf, value, np.nan), np.where(value > -np.inf, where, 0)
+
+
+def flat_index(best, axes, groups):
+    reduced = [(a[0], len(a[2])) for a in axes if a[0] not in groups]
+    return np.ravel_multi_index([best.index[n] for n, _ in reduced], [n for _, n in reduced])
+
+
+SMALL = dict(step_points=40, block_points=400)
+
+
+@pytest.mark.parametrize("options", [{}, SMALL, dict(step_points=1, block_points=1)])
+@pytest.mark.parametrize("groups", [(), ("isl",), ("osl", "isl"), ("tp", "osl"), ("batch",)])
+def test_whole_numbers_with_ties_give_exactly_the_first_of_the_best(groups, options):
+    axes = grid(3, 2, 4, 3, 18)
+    best = stream_topk(
+        whole, Point(), axes, groups, objective="value", valid="odd", count=7, **options
+    )
+    value, where = searched(whole, axes, groups, "value", "odd", 7)
+    np.testing.assert_array_equal(best.value, value)
+    np.testing.assert_array_equal(flat_index(best, axes, groups), where)
+    first = stream_best(whole, Point(), axes, groups, objective="value", valid="odd", **options)
+    np.testing.assert_array_equal(first.value, value[..., 0])
+    np.testing.assert_array_equal(flat_index(first, axes, groups), where[..., 0])
+
+
+@pytest.mark.parametrize("options", [{}, SMALL])
+@pytest.mark.parametrize("bits", [32, 64])
+def test_best_and_their_values_equal_the_materialised_search(options, bits):
+    axes = grid(5, 4, 5, 3, 33)
+    groups = ("isl", "osl")
+    with precision(bits):
+        best = stream_topk(
+            step, Point(), axes, groups, objective="per_gpu", valid="valid", count=4, **options
+        )
+        value, where = searched(step, axes, groups, "per_gpu", "valid", 4)
+    np.testing.assert_allclose(best.value, value, rtol=4e-7)
+    apart = np.abs(np.diff(value, axis=-1)).min(axis=-1) > 1e-5 * value[..., 0]
+    assert apart.sum() > 10
+    np.testing.assert_array_equal(flat_index(best, axes, groups)[apart], where[apart])
+    assert best.points == 5 * 4 * 5 * 3 * 33
+
+
+def test_lowest_instead_of_highest():
+    best = stream_best(
+        step, Point(), grid(), ("isl",), objective="ttl_s", valid=lambda o: o["gpus"] > 3.0,
+        maximise=False,
+    )  # fmt: skip
+    outputs = eqx.filter_jit(lambda p: sweep(step, p, grid()))(Point())
+    lowest = np.where(outputs["gpus"] > 3.0, outputs["ttl_s"], np.inf).min(axis=(1, 2, 3, 4))
+    np.testing.assert_allclose(best.value, lowest, rtol=4e-7)
+
+
+def test_what_is_not_valid_or_not_a_number_is_never_best():
+    def undefined(p):
+        return {"y": jnp.where(p.batch > 9.0, jnp.nan, p.batch), "never": p.tp < 0.0}
+
+    best = stream_best(undefined, Point(), grid(), ("tp",), objective="y")
+    assert (best.value == 9.0).all() or (best.value < 9.0).all()
+    assert best.found.all()
+    none = stream_topk(undefined, Point(), grid(), ("tp",), objective="y", valid="never", count=2)
+    assert not none.found.any()
+    assert np.isnan(none.value).all()
+    few = stream_topk(
+        undefined, Point(), grid(2, 2, 2, 1, 3), ("isl", "osl", "tp"), objective="y", count=5
+    )
+    assert few.found.sum(axis=-1).max() <= 3
+
+
+def test_other_numbers_trace_and_compile_nothing_again():
+    def search(point, axes):
+        return stream_best(step, point, axes, ("isl",), objective="per_gpu", valid="valid")
+
+    search(Point(), grid())
+    traced, compiled = step.calls, _run_block._cache_size()
+    for chip in (Chip(), Chip(bytes_per_s=8e12)):
+        search(Point(chip=chip, layers=32), [(n, w, v * 2) for n, w, v in grid()])
+    assert (step.calls, _run_block._cache_size()) == (traced, compiled)
+
+
+@pytest.mark.parametrize(
+    ("groups", "says"),
+    [(("nope",), "not among"), (("isl", "osl", "tp", "pp", "batch"), "all axes")],
+)
+def test_impossible_groups_are_named(groups, says):
+    with pytest.raises(ValueError, match=says):
+        stream_best(step, Point(), grid(), groups, objective="rate")
+
+
+PROGRAM = """
+import json, sys
+import jax
+from grids import Point, grid, step
+from jaxsim.space.stream import stream_best
+axes = grid(6, 4, 5, 3, 33)
+best = stream_best(step, Point(), axes, ("isl", "osl"), objective="per_gpu", valid="valid",
+                   block_points=2000, devices=jax.devices())
+print(json.dumps([len(jax.devices()), best.value.tolist(), best.index["batch"].tolist()]))
+"""
+
+
+def test_two_devices_find_the_same():
+    here = Path(__file__).parent
+    path = os.pathsep.join([str(here), str(here.parent.parent)])
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=120,
+        env={**os.environ, "PYTHONPATH": path, "JAX_PLATFORMS": "cpu",
+             "XLA_FLAGS": "--xla_force_host_platform_device_count=2"},
+    )  # fmt: skip
+    devices, value, batch = json.loads(ran.stdout)
+    assert devices == 2
+    axes = grid(6, 4, 5, 3, 33)
+    one = stream_best(step, Point(), axes, ("isl", "osl"), objective="per_gpu", valid="valid")
+    np.testing.assert_allclose(value, one.value, rtol=4e-7)
+    np.testing.assert_array_equal(batch, one.index["batch"])
