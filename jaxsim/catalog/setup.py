@@ -10,7 +10,7 @@ from jaxsim.catalog.calibration import Calibration, load_calibration, resolve_ke
 from jaxsim.catalog.cards import HardwareCard, ModelCard
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engine import Options
-from jaxsim.catalog.engines import EngineCard, load_engine
+from jaxsim.catalog.engines import EngineCard, generation_of, load_engine
 from jaxsim.catalog.load import load_hardware, load_model
 from jaxsim.catalog.precision import Precision, element_bytes
 from jaxsim.catalog.precisions import load_precision
@@ -61,11 +61,19 @@ def default_precision(model: ModelCard, hardware: HardwareCard) -> str:
     return "bf16"
 
 
+def default_engine(hardware: HardwareCard) -> str:
+    """The engine that was measured on the maker's hardware; the ideal one where none was."""
+    generation = generation_of(hardware.name)
+    if hardware.vendor == "NVIDIA" and generation in ("hopper", "blackwell"):
+        return "trtllm"
+    return "sglang" if generation == "cdna" else "ideal"
+
+
 def setup_of(
     model: str | ModelCard,
     hardware: str | HardwareCard,
     precision: str | Precision | None = None,
-    engine: str | EngineCard = "ideal",
+    engine: str | EngineCard | None = None,
     options: Options | None = None,
 ) -> Setup:
     """The set-up of a model on hardware: names looked up, what is not given by default."""
@@ -81,7 +89,11 @@ def setup_of(
         hardware=chip,
         precision_name=name,
         precision=chosen,
-        engine=load_engine(engine, chip.name, chosen) if isinstance(engine, str) else engine,
+        engine=(
+            engine
+            if isinstance(engine, EngineCard)
+            else load_engine(engine or default_engine(chip), chip.name, chosen)
+        ),
         calibration=load_calibration(chip.calibration),
         options=options or Options(),
     )

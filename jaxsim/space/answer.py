@@ -66,6 +66,14 @@ class Deployed:
     kv_ingress_bytes_per_s_per_gpu: float | None = None
     certificate: Certificate | None = None
 
+    def worth(self, objective: str) -> float:
+        """Output tokens per second and GPU, per dollar (of a million), or per joule."""
+        return {
+            "gpu": self.output_tokens_per_s_per_gpu,
+            "cost": 1.0 / self.cost_usd_per_million_output_tokens,
+            "power": self.output_tokens_per_joule,
+        }[objective]
+
 
 @dataclass(frozen=True)
 class Unmet:
@@ -125,22 +133,20 @@ class Plan:
     colocated: Deployed | Unmet
     probability: float | None
     curves: tuple[FrontierCurve, ...]
+    objective: str = "gpu"
     levers: tuple[Lever, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
     @property
     def gain(self) -> float | None:
-        """Disaggregated over co-located throughput per GPU; None unless both meet the targets."""
+        """Disaggregated over co-located, by the objective; None unless both meet the targets."""
         if isinstance(self.disaggregated, Unmet) or isinstance(self.colocated, Unmet):
             return None
-        return (
-            self.disaggregated.output_tokens_per_s_per_gpu
-            / self.colocated.output_tokens_per_s_per_gpu
-        )
+        return self.disaggregated.worth(self.objective) / self.colocated.worth(self.objective)
 
     @property
     def recommended(self) -> str | None:
-        """`disaggregated` or `colocated`, whichever gives more throughput; None if neither can."""
+        """`disaggregated` or `colocated`, whichever is worth more; None if neither can."""
         if isinstance(self.disaggregated, Unmet):
             return None if isinstance(self.colocated, Unmet) else "colocated"
         gain = self.gain

@@ -20,7 +20,7 @@ from jaxsim.space.sensitivity import (
 from jaxsim.space.sensitivity_levers import hardware_levers
 
 if TYPE_CHECKING:
-    from jaxsim.space.plan import Swept
+    from jaxsim.space.question import Swept
 
 
 def batch_step(designs: Designs, batch: np.ndarray) -> np.ndarray:
@@ -32,7 +32,7 @@ def batch_step(designs: Designs, batch: np.ndarray) -> np.ndarray:
 
 
 def _cost(setup, objective: str) -> float:
-    from jaxsim.space.plan import gpu_weight
+    from jaxsim.space.question import gpu_weight
 
     return gpu_weight(setup, objective)
 

@@ -52,7 +52,7 @@ def estimate(
     batch: float = 1,
     chunk: float | None = None,
     precision: str | Precision | None = None,
-    engine: str | EngineCard = "ideal",
+    engine: str | EngineCard | None = None,
     options: Options | None = None,
 ) -> Explanation:
     """One design, explained: the time of every kernel and message, memory, rules, outputs.
@@ -80,7 +80,7 @@ def evaluate(
     space: Space | None = None,
     *,
     precision: str | Precision | None = None,
-    engine: str | EngineCard = "ideal",
+    engine: str | EngineCard | None = None,
     options: Options | None = None,
     phases: tuple[str, ...] = ("prefill", "decode", "colocated"),
 ) -> xr.DataTree:
@@ -189,7 +189,7 @@ def plan(
     prefill_hardware: str | HardwareCard | None = None,
     space: Space | None = None,
     precision: str | Precision | None = None,
-    engine: str | EngineCard = "ideal",
+    engine: str | EngineCard | None = None,
     options: Options | None = None,
     tell=lambda _: None,
 ) -> Plan:

@@ -40,7 +40,9 @@ def add_case(parser: argparse.ArgumentParser) -> None:
         "--precision", metavar="NAME", help="number formats; default: what suits the hardware"
     )
     group.add_argument(
-        "--engine", metavar="NAME", default="ideal", help="serving software (default: ideal)"
+        "--engine",
+        metavar="NAME",
+        help="serving software: ideal, trtllm, vllm or sglang (default: the one measured on it)",
     )
 
 

@@ -117,7 +117,7 @@ def _config(path: Path, raw: dict[str, Any]) -> SweepConfig:
     axes = _known(path, "space", raw.get("space") or {}, _SPACE)
     space = Space(**{name: _numbers(path, f"space.{name}", v, 1) for name, v in axes.items()})
     setup = setup_of(
-        str(raw["model"]), str(raw["hardware"]), raw.get("precision"), raw.get("engine", "ideal")
+        str(raw["model"]), str(raw["hardware"]), raw.get("precision"), raw.get("engine")
     )
     phases = tuple(raw.get("phases") or PHASES)
     for phase in phases:

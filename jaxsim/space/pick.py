@@ -1,0 +1,191 @@
+"""Which deployment of each kind is the best under the targets?"""
+
+import numpy as np
+
+from jaxsim.catalog.setup import Setup
+from jaxsim.space.answer import Certificate, Deployed, InstanceShape, Unmet
+from jaxsim.space.designs import Designs
+from jaxsim.space.frontier import MODES, Candidates, ColocatedCandidates
+from jaxsim.space.match import match
+from jaxsim.space.match_records import Match, NoMatch
+from jaxsim.space.question import Swept
+from jaxsim.space.uncertainty import Spread, interval, spread_of
+
+SECONDS_PER_HOUR = 3600.0
+PARTS = (
+    "projections_s", "attention_s", "ffn_s", "experts_s",
+    "network_s", "elementwise_s", "head_s", "overhead_s",
+)  # fmt: skip
+MEMORY = ("weights_bytes", "kv_bytes", "activation_bytes", "reserve_bytes", "capacity_bytes")
+
+
+def shape_of(
+    designs: Designs,
+    index: int,
+    setup: Setup,
+    *,
+    count: int,
+    mode: str = "",
+    latency: str,
+    requests_per_s: float,
+) -> InstanceShape:
+    at = designs.at(index)
+    prefix = f"{mode}_" if mode else ""
+    return InstanceShape(
+        phase=designs.phase,
+        mode=mode,
+        hardware=setup.hardware.name,
+        tp=int(at["tp"]),
+        ep=int(at["ep"]),
+        pp=int(at["pp"]),
+        batch=int(at["batch"]),
+        chunk=int(at.get("chunk", 0)),
+        gpus_per_instance=int(designs.value("gpus", index)),
+        count=count,
+        latency_s=designs.value(latency, index),
+        requests_per_s=requests_per_s,
+        parts_s={name[:-2]: designs.value(prefix + name, index) for name in PARTS},
+        memory_bytes={name[:-6]: designs.value(name, index) for name in MEMORY},
+    )
+
+
+def spread_at(designs: Designs, index: int, setup: Setup, mode: str = "") -> Spread:
+    prefix = f"{mode}_" if mode else ""
+    parts = {name[:-2]: designs.value(prefix + name, index) for name in PARTS}
+    return spread_of(parts, designs.phase, setup)
+
+
+def _economics(tokens_per_s: float, spent: list[tuple[int, Setup]]) -> tuple[float, float]:
+    """$ per million output tokens, and output tokens per joule, of (GPUs, set-up) pairs."""
+    usd_per_hour = sum(n * float(s.hardware.hardware.price_usd_per_hour) for n, s in spent)
+    watts = sum(n * float(s.hardware.hardware.power_w) for n, s in spent)
+    return usd_per_hour / SECONDS_PER_HOUR / tokens_per_s * 1e6, tokens_per_s / watts
+
+
+def best_disaggregated(
+    swept: Swept, first: Candidates, second: Candidates
+) -> tuple[Deployed | Unmet, Spread | None]:
+    question = swept.question
+    found: Match | NoMatch = match(
+        first.pool,
+        second.pool,
+        float(question.workload.osl),
+        ftl_s=question.ftl_s,
+        ttl_s=question.ttl_s,
+        max_gpus=question.max_gpus,
+        exact_gpus=question.exact_gpus,
+        ratio=question.fixed_ratio,
+        tolerance=question.tolerance,
+    )
+    if isinstance(found, NoMatch):
+        return Unmet(found.reason, found.ftl_s_at_ttl, found.ttl_s_at_ftl), None
+    i, j = int(first.index[found.prefill_index]), int(second.index[found.decode_index])
+    prompt = shape_of(
+        swept.prefill, i, swept.prefill_setup,
+        count=found.prefill_instances, latency="ftl_s",
+        requests_per_s=swept.prefill.value("requests_per_s", i),
+    )  # fmt: skip
+    token = shape_of(
+        swept.decode, j, swept.setup,
+        count=found.decode_instances, latency="ttl_s",
+        requests_per_s=swept.decode.value("requests_per_s", j),
+    )  # fmt: skip
+    gpus_p = prompt.count * prompt.gpus_per_instance
+    gpus_d = token.count * token.gpus_per_instance
+    # 1/y = Σ GPUs / rate: each pool's relative error counts as its share of the paid GPUs.
+    spread = spread_at(swept.prefill, i, swept.prefill_setup).times(gpus_p / (gpus_p + gpus_d))
+    spread = spread.plus(spread_at(swept.decode, j, swept.setup).times(gpus_d / (gpus_p + gpus_d)))
+    cost, per_joule = _economics(
+        found.output_tokens_per_s, [(gpus_p, swept.prefill_setup), (gpus_d, swept.setup)]
+    )
+    proof = found.certificate
+    kv_bytes = swept.prefill.value("kv_prompt_bytes", i)
+    egress_gpus = _kv_gpus(swept.prefill, i, "kv_egress_bytes_per_s_per_gpu", kv_bytes)
+    ingress_gpus = _kv_gpus(swept.decode, j, "kv_ingress_bytes_per_s_per_gpu", kv_bytes)
+    deployed = Deployed(
+        output_tokens_per_s_per_gpu=found.output_tokens_per_s_per_gpu,
+        interval=interval(found.output_tokens_per_s_per_gpu, spread),
+        ftl_s=found.ftl_s,
+        ttl_s=found.ttl_s,
+        ttl_median_s=None,
+        gpus=int(found.gpus),
+        requests_per_s=found.requests_per_s,
+        instances=(prompt, token),
+        cost_usd_per_million_output_tokens=cost,
+        output_tokens_per_joule=per_joule,
+        ctx_gen_ratio=found.ctx_gen_ratio,
+        kv_egress_bytes_per_s_per_gpu=found.requests_per_s
+        * kv_bytes
+        / (prompt.count * egress_gpus),
+        kv_ingress_bytes_per_s_per_gpu=found.requests_per_s
+        * kv_bytes
+        / (token.count * ingress_gpus),
+        certificate=Certificate(
+            gap=proof.gap,
+            upper_bound=proof.upper_bound,
+            runner_up=proof.runner_up.value if proof.runner_up else None,
+            stable_range={
+                "prefill_rate": proof.prefill_rate_range,
+                "decode_rate": proof.decode_rate_range,
+            },
+            method=proof.method,
+        ),
+    )
+    return deployed, spread
+
+
+def _kv_gpus(designs: Designs, index: int, flow: str, kv_bytes: float) -> float:
+    """GPUs of an instance that hold distinct cache: what its own rate implies."""
+    return designs.value("requests_per_s", index) * kv_bytes / designs.value(flow, index)
+
+
+def best_colocated(
+    swept: Swept, both: ColocatedCandidates
+) -> tuple[Deployed | Unmet, Spread | None]:
+    question = swept.question
+    ftl, ttl = both.ftl_s <= question.ftl_s, both.ttl_s <= question.ttl_s
+    cap = question.max_gpus or question.exact_gpus or np.inf
+    fits = both.gpus <= cap
+    if not (ftl & ttl & fits).any():
+        return _unmet_colocated(both, ftl, ttl, fits, cap), None
+    count = np.floor(cap / both.gpus) if np.isfinite(cap) else np.ones_like(both.gpus)
+    paid = question.exact_gpus or np.maximum(count, 1.0) * both.gpus
+    worth = both.output_tokens_per_s_per_gpu * count * both.gpus / paid
+    best = int(np.argmax(np.where(ftl & ttl & fits, worth, -np.inf)))
+    index, mode = int(both.index[best]), MODES[int(both.mode[best])]
+    instances = int(count[best])
+    per_gpu = float(worth[best])
+    gpus = int(both.gpus[best])
+    rate = swept.colocated.value(f"{mode}_output_tokens_per_s_per_gpu", index) * gpus
+    requests_per_s = rate / (float(question.workload.osl) - 1.0)
+    shape = shape_of(
+        swept.colocated, index, swept.setup, count=instances, mode=mode,
+        latency=f"{mode}_ttl_s", requests_per_s=requests_per_s,
+    )  # fmt: skip
+    spread = spread_at(swept.colocated, index, swept.setup, mode)
+    cost, per_joule = _economics(rate * instances, [(gpus * instances, swept.setup)])
+    deployed = Deployed(
+        output_tokens_per_s_per_gpu=per_gpu,
+        interval=interval(per_gpu, spread),
+        ftl_s=float(both.ftl_s[best]),
+        ttl_s=swept.colocated.value(f"{mode}_ttl_s", index),
+        ttl_median_s=swept.colocated.value(f"{mode}_ttl_median_s", index),
+        gpus=gpus * instances,
+        requests_per_s=requests_per_s * instances,
+        instances=(shape,),
+        cost_usd_per_million_output_tokens=cost,
+        output_tokens_per_joule=per_joule,
+    )
+    return deployed, spread
+
+
+def _unmet_colocated(both, ftl, ttl, fits, cap) -> Unmet:
+    def least(values: np.ndarray, kept: np.ndarray) -> float | None:
+        return float(values[kept].min()) if kept.any() else None
+
+    if not len(both.ttl_s):
+        return Unmet("No co-located design obeys every rule.", None, None)
+    if not fits.any():
+        return Unmet(f"No co-located instance fits in {cap:g} GPUs.", None, None)
+    nearest_ftl, nearest_ttl = least(both.ftl_s, ttl & fits), least(both.ttl_s, ftl & fits)
+    return Unmet("No co-located design meets both latency targets.", nearest_ftl, nearest_ttl)
