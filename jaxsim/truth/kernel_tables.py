@@ -8,10 +8,10 @@ Faults of the tables that are dealt with here, each by a rule that does not look
 
 * Attention with more than 16 query heads for one key/value head falls back to another kernel, up
   to ten times slower, and is left out of the fits of `decode`.
-* The low-latency NVFP4 kernel was timed with router scores that tie. With 8 experts a token, its
-  grouped routing keeps the first half of the experts, and the tied picks go to the first few: the
-  rows and active experts of `grouped_routing`. Configurations whose weights would still pass
-  faster than the memory's peak are left out.
+* NVFP4 experts were timed with router scores that tie. The one model with grouped routing then
+  keeps the first half of its experts, and tied picks go to the first few: `grouped_routing`.
+* Models of which any row's weights would pass faster than the memory's peak are left out of
+  `experts`: what was timed cannot have been what the row says.
 * `message_size` counts elements of two bytes.
 """
 
@@ -66,7 +66,7 @@ class Tables:
 
     def read(self, op: str, name: str, engine: str | None = None) -> tuple[Any, str] | None:
         """The newest table that is not a small supplement, with where it came from; or None."""
-        pandas = _pandas()
+        pandas = pandas_module()
         versions = sorted(
             (self.folder / op / (engine or self.engine)).glob(f"*/{name}_perf.parquet"),
             key=lambda path: [int(part) for part in re.findall(r"\d+", path.parent.name)],
@@ -80,7 +80,8 @@ class Tables:
         return None
 
 
-def _pandas():
+def pandas_module() -> Any:
+    """pandas, which only calibrating needs."""
     try:
         import pandas
         import pyarrow  # noqa: F401  (what pandas reads parquet with)

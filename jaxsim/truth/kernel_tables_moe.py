@@ -16,7 +16,14 @@ from jaxsim.point.work import (
     Stream,
 )
 from jaxsim.truth.kernel_rows import KernelRows, stacked
-from jaxsim.truth.kernel_tables import Tables, columns_of, distinct, input_bytes, rows_of
+from jaxsim.truth.kernel_tables import (
+    Tables,
+    columns_of,
+    distinct,
+    input_bytes,
+    pandas_module,
+    rows_of,
+)
 
 _FORMATS: dict[str, Format] = {
     "bfloat16": "bf16",
@@ -27,7 +34,12 @@ _FORMATS: dict[str, Format] = {
     "int4_wo": "int4",
 }
 _WIDE = 2.0  # bytes of bf16, and of an element of a message
-_ROUTER_GROUPS, _KEPT_GROUPS, _GROUPED_TOPK = 8, 4, 8
+# NVFP4 runs on the same library's kernel in every engine now. This table of it deals experts out in
+# turn, but for the one model whose router keeps half of its expert groups.
+_NVFP4_KERNEL = "sglang_flashinfer_trtllm_moe"
+_GROUPED_MODEL = (7168, 256, 8)  # hidden size, experts, experts a token
+_RACKS, _MEASURED_RACK, _NODE_GPUS = ("gb200-nvl72", "gb300-nvl72"), "gb200-nvl72", 8
+_ROUTER_GROUPS, _KEPT_GROUPS = 8, 4
 _SHAPE = ["hidden_size", "inter_size", "topk", "num_experts", "moe_tp_size", "moe_ep_size"]
 
 
@@ -73,28 +85,13 @@ def experts_rows(tables: Tables, hbm_bytes_per_s: float) -> Iterator[KernelRows]
     if found is None:
         return
     for theirs, ours in _FORMATS.items():
-        source, where, grouped = found[0], found[1], False
-        if theirs == "nvfp4":
-            source, where = _nvfp4_source(tables, found)
-            grouped = True
+        source, where = found
+        if theirs == "nvfp4" and (other := tables.read("moe", "moe", "sglang")) is not None:
+            source, where = other
+            source = source[source["kernel_source"] == _NVFP4_KERNEL]
         table = source[(source["moe_dtype"] == theirs) & (source["distribution"] == "balanced")]
-        if not len(table):
-            continue
-        yield _experts(table, ours, where, grouped, hbm_bytes_per_s)
-
-
-def _nvfp4_source(tables: Tables, found):
-    """The low-latency NVFP4 kernel, which all engines use, from the first that timed it."""
-    table, where = found
-    chosen = table[table["kernel_source"] == "moe_torch_flow_min_latency"]
-    if len(chosen):
-        return chosen, where
-    other = tables.read("moe", "moe", "sglang")
-    if other is not None:
-        chosen = other[0][other[0]["kernel_source"] == "sglang_flashinfer_trtllm_moe"]
-        if len(chosen):
-            return chosen, other[1]
-    return found
+        if len(table):
+            yield _experts(table, ours, where, theirs == "nvfp4", hbm_bytes_per_s)
 
 
 def _experts(
@@ -108,10 +105,10 @@ def _experts(
     tokens, matrices = columns_of(table, "num_tokens", "matrices")
     routed = np.asarray(
         [
-            (grouped_routing if grouped and k == _GROUPED_TOPK else balanced_routing)(
+            (grouped_routing if grouped and (h, e, k) == _GROUPED_MODEL else balanced_routing)(
                 int(t), int(e), int(k), int(r)
             )
-            for t, e, k, r in zip(tokens, experts, topk, ranks, strict=True)
+            for t, h, e, k, r in zip(tokens, hidden, experts, topk, ranks, strict=True)
         ]
     )
     work = stacked(
@@ -179,27 +176,58 @@ def message_rows(tables: Tables) -> Iterator[KernelRows]:
 
 
 def _dispatch_rows(tables: Tables) -> Iterator[KernelRows]:
-    """Dispatch and combine, over NVLink from one side where measured, else DeepEP's faster mode.
+    """Dispatch and combine: over NVLink from one side in a rack, DeepEP's faster mode in a node.
 
-    A combine sends bf16, a dispatch what its format says; a rank gets each token once.
+    A combine sends bf16, a dispatch what its format says. A rank gets each token once, however
+    many of the token's experts it holds.
     """
-    sizes: dict[str, Format] = {"nvfp4": "nvfp4", "fp4": "nvfp4", "fp8": "fp8", "bfloat16": "bf16"}
-    shape = ["hidden_size", "topk", "num_experts", "ranks"]
-    if (found := tables.read("comm", "trtllm_alltoall")) is not None:
-        table = found[0][found[0]["kernel_source"] == "NVLinkOneSided"]
-        table = table.rename(columns={"moe_ep_size": "ranks", "moe_dtype": "sent"})
-    elif (found := tables.read("comm", "moe_a2a")) is not None:
-        table = found[0].rename(columns={"ep_size": "ranks", "comm_dtype": "sent"})
-        table = table.assign(op_name="alltoall_" + table["phase"])
-        table = table.assign(latency=table["latency"] * 1e-3)  # this table's are microseconds
-    else:
+    rack = tables.chip in _RACKS
+    table, where = _rack_dispatch(tables) if rack else _node_dispatch(tables)
+    if table is None:
         return
-    table = distinct(table, ["sent", "num_tokens", *shape])
+    shape = ["hidden_size", "topk", "num_experts", "ranks"]
+    table = distinct(table, ["element_bytes", "num_tokens", *shape])
     hidden, topk, _, ranks = columns_of(table, *shape)
-    tokens = table["num_tokens"].to_numpy(dtype=float)
-    dispatch = (table["op_name"] == "alltoall_dispatch").to_numpy()
-    stored = np.asarray([BYTES_PER_ELEMENT[sizes[name]] for name in table["sent"]])
-    element = np.where(dispatch, stored, _WIDE)
-    copies = np.minimum(topk, ranks)  # experts are dealt out in turn, so to as many ranks
+    tokens, element = columns_of(table, "num_tokens", "element_bytes")
+    # The rack's test deals experts out in turn, to as many ranks as a token has experts; DeepEP's
+    # draws them, and some fall on the same rank.
+    drawn = ranks * -np.expm1(topk * np.log1p(-1.0 / ranks))
+    copies = np.minimum(topk, ranks) if rack else drawn
     work = stacked(AllToAll, data_bytes=tokens * copies * hidden * element, ranks=ranks)
-    yield rows_of("all_to_all", "any", work, table, shape, found[1])
+    yield rows_of("all_to_all", "any", work, table, shape, where)
+
+
+def _rack_dispatch(tables: Tables):
+    # Measured on one rack; the other generation has the same NVLink.
+    found = tables.read("comm", "trtllm_alltoall") or Tables(
+        tables.folder.parent, _MEASURED_RACK, tables.engine
+    ).read("comm", "trtllm_alltoall")
+    if found is None:
+        return None, ""
+    table = found[0][found[0]["kernel_source"] == "NVLinkOneSided"]
+    dispatch = table["op_name"] == "alltoall_dispatch"
+    stored = table["moe_dtype"].map(lambda name: BYTES_PER_ELEMENT[_FORMATS[name]])
+    table = table.assign(element_bytes=np.where(dispatch, stored, _WIDE))
+    return table.rename(columns={"moe_ep_size": "ranks"}), found[1]
+
+
+def _node_dispatch(tables: Tables):
+    fast = tables.read("comm", "wideep_deepep_ll", "sglang")
+    bulk = tables.read("comm", "wideep_deepep_normal", "sglang")
+    if fast is None or bulk is None:
+        return None, ""
+    parts = []
+    for table, suffix in ((fast[0], "avg_t_us"), (bulk[0], "transmit_us")):
+        for phase, element in (("dispatch", BYTES_PER_ELEMENT["fp8"]), ("combine", _WIDE)):
+            part = table.rename(columns={"num_topk": "topk", "num_token": "num_tokens"})
+            microseconds = part[f"{phase}_{suffix}"]
+            part = part.assign(
+                op_name=f"alltoall_{phase}",
+                element_bytes=element,
+                ranks=_NODE_GPUS,
+                latency=microseconds * 1e-3,
+            )
+            parts.append(part[microseconds > 0])
+    columns = ["op_name", "element_bytes", "ranks", "latency", "num_tokens", "hidden_size"]
+    columns += ["topk", "num_experts"]
+    return pandas_module().concat([part[columns] for part in parts]), fast[1]

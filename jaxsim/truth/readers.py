@@ -4,24 +4,26 @@ import json
 from pathlib import Path
 
 from jaxsim.catalog.errors import InputError
-from jaxsim.truth import run_table, serving_table
+from jaxsim.truth import results, run_table, serving_table
+from jaxsim.truth.results import Stated
 from jaxsim.truth.rows import ServingRow
 from jaxsim.truth.table import read_lines
+
+# A few published runs, each with its address, to try without a file of one's own.
+PUBLISHED = Path(__file__).parent / "published.csv"
 
 TABLES = {"serving points": serving_table, "published runs": run_table}
 
 
-def read_rows(path: str | Path) -> list[ServingRow]:
+def read_rows(path: str | Path, stated: Stated | None = None) -> list[ServingRow]:
     """The measured runs of a file: a CSV table of either layout, or a benchmark's result file.
 
     Result files are those of AIPerf (`profile_export_aiperf.json`), `vllm bench serve`, SGLang's
-    `bench_serving` (JSON lines) and InferenceX (`agg_*.json`).
+    `bench_serving` (JSON lines) and InferenceX (`agg_*.json`); `stated` says what they leave out.
     """
     path = Path(path)
     if path.suffix.lower() in (".json", ".jsonl"):
-        from jaxsim.truth import results
-
-        return results.read(path)
+        return results.read(load_json(path), path, stated or Stated())
     columns, lines = read_lines(path)
     best = max(TABLES.values(), key=lambda layout: len(layout.REQUIRED & set(columns)))
     if not best.REQUIRED & set(columns):

@@ -30,7 +30,7 @@ def _stated(notes: str, name: str) -> float | None:
     return float(found[1]) if found else None
 
 
-def _pool(
+def pool_of(
     gpus: float | None,
     workers: float | None,
     tp: float | None,
@@ -101,8 +101,8 @@ def _row(line: Line) -> ServingRow:
         spread = True
     prefill = None
     if mode == "disaggregated":
-        decode = _pool(gpus, _stated(notes, "decode"), tp, ep, spread, pp)
-        prefill = _pool(
+        decode = pool_of(gpus, _stated(notes, "decode"), tp, ep, spread, pp)
+        prefill = pool_of(
             number("n_prefill_gpus"),
             _stated(notes, "prefill"),
             number("prefill_tp"),
@@ -114,7 +114,7 @@ def _row(line: Line) -> ServingRow:
             refused = "layout of the prefill pool not stated"
     else:
         one_width = max(tp or 1.0, (ep or 1.0) if spread else 1.0) * (pp or 1.0)
-        decode = _pool(gpus or (one_width if tp else None), None, tp, ep, spread, pp)
+        decode = pool_of(gpus or (one_width if tp else None), None, tp, ep, spread, pp)
     if decode is None:
         refused = "parallel layout not stated"
     isl, osl = number("isl", zero=False), number("osl", zero=False)
