@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from jaxsim.catalog.workload import Workload
 from jaxsim.space.axes import Space, complete
 from jaxsim.space.designs import Designs, evaluate_phase
 from jaxsim.view.study.claim import (
@@ -70,8 +69,7 @@ def egress(study: Study, case: Case, mixture: Mixture, setting: Setting) -> Desi
     chosen = study.matched(case, setting, ftl_s=np.inf).prefill
     if not chosen:
         return None
-    setup = study.sweeper.setup(case, mixture)
-    scenario = setup.scenario(Workload(case.isl, case.osl, imbalance=mixture.imbalance))
+    scenario = study.sweeper.scenario(case, mixture)
     axes = {name: (chosen[name],) for name in ("tp", "ep", "pp", "chunk")}
     space = complete(
         Space(**axes, batch=(1.0,), prefill_batch=(chosen["batch"],)),

@@ -228,6 +228,29 @@ def c11(study: Study, setting: Setting) -> Finding | None:
     return finding(value, parts, essential=2, ep_frac=spread, batch=[batch[0], batch[-1]])
 
 
+def wider(study: Study, setting: Setting, tp: float, batch: float) -> str:
+    """What a step spends its time on at the tight end, and with the study's TP instead."""
+    _, _, (_, designs) = study.pools(DENSE, setting.mixture)
+    axes = designs.axes
+    steps = {}
+    for width in (tp, float(number("tp_tight"))):
+        place = {"tp": width, "ep": 1.0, "pp": 1.0, "batch": batch}
+        at = tuple(int(np.argmin(np.abs(axes[n] - place.get(n, axes[n][0])))) for n in axes)
+        steps[width] = {
+            name: 1e3 * float(designs.full(f"{name}_s")[at])
+            for name in ("projections", "attention", "ffn", "network", "elementwise")
+        }
+    spent = "; ".join(
+        f"TP {width:.0f}: " + ", ".join(f"{name} {ms:.1f}" for name, ms in parts.items()) + " ms"
+        for width, parts in steps.items()
+    )
+    return (
+        f"A step at batch {batch:.0f} takes, at {spent}. What small kernels cost at least does not "
+        "shrink with TP and all-reduce grows, so wider groups stop paying early; kernels near the "
+        "roofline would have to replace the measured ones."
+    )
+
+
 def c12(study: Study, setting: Setting) -> Finding | None:
     matched = study.curves(DENSE, setting.mixture).matched(setting)
     where = rungs(matched)
@@ -240,10 +263,7 @@ def c12(study: Study, setting: Setting) -> Finding | None:
         Part(f"TP {tp[-1]:.0f} at the tight end", tp[-1] >= number("tp_tight")),
     )
     value = f"TP {tp[0]:.0f} to {tp[-1]:.0f}"
-    why = (
-        "Beyond the knee a wider group adds less bandwidth than all-reduce latency, so what one "
-        "all-reduce costs decides where TP stops growing."
-    )
+    why = wider(study, setting, float(tp[-1]), float(matched.decode["batch"][where[-1]]))
     return finding(value, parts, why=why, relaxed=float(tp[0]), tight=float(tp[-1]))
 
 

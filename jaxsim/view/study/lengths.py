@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-from jaxsim.catalog.workload import Workload
 from jaxsim.point.matching import matched_tokens_per_s_per_gpu
 from jaxsim.space.axes import complete
 from jaxsim.space.designs import evaluate_phase
@@ -52,8 +51,7 @@ def spread_frontier(
 
 def _spread_frontier(study, case, setting, spread) -> np.ndarray:
     mixture, ladder = setting.mixture, settings().interactivity
-    setup = study.sweeper.setup(case, mixture)
-    scenario = setup.scenario(Workload(case.isl, case.osl, imbalance=mixture.imbalance))
+    scenario = study.sweeper.scenario(case, mixture)
     space = complete(study.sweeper.space(case), scenario.model, scenario.hardware, case.isl)
     isl, osl = (tuple(spread.values(median)) for median in (case.isl, case.osl))
 

@@ -186,7 +186,7 @@ def patterns_figure(study: Study, setting: Setting) -> Figure:
     used = []
     for case, colour in zip(sorted(TRAFFIC, key=lambda c: c.osl / c.isl), colours, strict=True):
         curves = study.curves(case, setting.mixture)
-        where = range_of(curves.colocated(setting))
+        where = range_of(curves.colocated(setting), curves.colocated(setting, "piggybacked"))
         share = piggybacked_share(curves, setting)
         label = f"{traffic(case)} (OSL/ISL {case.osl / case.isl:g})"
         panel.plot(ladder[where], share, color=colour, lw=2.0, label=label)

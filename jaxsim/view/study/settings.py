@@ -15,7 +15,10 @@ from jaxsim.catalog._datum import DataFile, Datum, Table
 from jaxsim.catalog.names import DATA
 
 # Unknowns that need a sweep of their own; the rest select among what one sweep gives.
-SWEPT = ("kv", "attention", "attention_math", "comm_overlap_frac", "imbalance", "engine")
+SWEPT = (
+    "kv", "attention", "attention_math", "chunk_attention", "comm_overlap_frac", "imbalance",
+    "engine",
+)  # fmt: skip
 SELECTED = ("ftl_s", "ttl_metric", "piggybacking")
 
 
@@ -23,12 +26,16 @@ SELECTED = ("ftl_s", "ttl_metric", "piggybacking")
 class Mixture:
     """One choice for each unknown that changes what a design gives.
 
+    `chunk_attention` says how a chunk attends to what came before it: `serial`, each block of
+    queries walks all keys, as the kernels do that were timed; `split`, the walk is spread over the
+    chip, as decode kernels do.
     The last two are no unknowns but options of an implementation that some claims turn on.
     """
 
     kv: str
     attention: str
     attention_math: str
+    chunk_attention: str
     comm_overlap_frac: float
     imbalance: float
     engine: str
