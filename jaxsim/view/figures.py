@@ -169,17 +169,12 @@ def _draw_choices(axes: "Axes", plan: Plan) -> None:
         x, y = 1.0 / deployed.ttl_s, deployed.output_tokens_per_s_per_gpu
         colour = COLOURS[name]
         axes.plot([x], [y], "o", ms=8, mfc="white", mec=colour, mew=2.2, zorder=7)
-        on_right = x < 0.6 * axes.get_xlim()[1]
-        place: dict[str, Any] = (
-            {
-                "xytext": (22 if on_right else -22, 30),
-                "textcoords": "offset points",
-                "ha": "left" if on_right else "right",
-                "va": "bottom",
-            }
-            if rank == 0
-            else {"xytext": (0.012, 0.035), "textcoords": "axes fraction", "va": "bottom"}
-        )
+        across = x / axes.get_xlim()[1]
+        place: dict[str, Any] = {"xytext": (0.012, 0.035), "va": "bottom"}
+        if rank == 0 and across < 0.42:  # over the falling curve, left of the legend
+            place = {"xytext": (max(across + 0.06, 0.3), 0.95), "va": "top"}
+        elif rank == 0:  # a fast target: the curve is low there, under the legend there is room
+            place = {"xytext": (0.98, 0.66), "va": "top", "ha": "right"}
         axes.annotate(
             f"{units.count(y)} tokens/s/GPU\n" + "\n".join(map(_label, deployed.instances)),
             (x, y),
@@ -188,6 +183,7 @@ def _draw_choices(axes: "Axes", plan: Plan) -> None:
             bbox={"boxstyle": "round,pad=0.35", "fc": "white", "ec": colour, "lw": 0.8},
             arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.8, "shrinkB": 5},
             zorder=6,
+            textcoords="axes fraction",
             **place,
         )
 
