@@ -1,5 +1,6 @@
 """How is the catalogue shown: as a table, or one entry with the source of every number?"""
 
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -108,4 +109,5 @@ def value_text(key: str, value: Any) -> str:
     for suffix, show in suffixes:
         if name.endswith(suffix):
             return show(float(value))
-    return f"{value:,}" if float(value) == int(value) else f"{value:g}"
+    whole = math.isfinite(value) and float(value) == int(value)
+    return f"{value:,}" if whole else f"{value:g}"
