@@ -14,7 +14,7 @@ from jaxsim.space.match_records import Pool
 
 _BLOCK = 8192  # prefill designs together: eight rows of doubles stay in the second-level cache
 _TINY = 1e-300  # the distance of a perfect balance: none, but something can be divided by it
-_GATHER_AFTER = 8  # steps after which most pairs are done, and the rest are gathered
+_GATHER_AFTER = 4  # moves after which most pairs are done, and the rest are gathered
 
 
 @dataclass(frozen=True)
@@ -79,32 +79,32 @@ def _solve_block(r, u, s, v, cap, rows):
 
 
 def _gallop(rows, cap, most):
-    """Move the bounds together, at most `most` steps (an even number); which pairs still moved."""
+    """Move both bounds toward each other, `most` times or until no fraction between them fits the
+    cap; which pairs are not done."""
     low_far, low_cost, low_serves, up_far, up_cost, up_serves, steps, room = rows
-    far, cost, serves = (low_far, up_far), (low_cost, up_cost), (low_serves, up_serves)
-    ours, theirs, still, done = 0, 1, 0, 0
-    while still < 2 and done != most:
-        done += 1
-        np.divide(far[ours], far[theirs], out=steps)
-        np.subtract(cap, cost[ours], out=room)
-        np.divide(room, cost[theirs], out=room)
-        np.minimum(steps, room, out=steps)
-        np.floor(steps, out=steps)
-        if steps.any():
-            still = 0
-            np.multiply(steps, cost[theirs], out=room)
-            np.add(cost[ours], room, out=cost[ours])
-            np.add(far[theirs], serves[theirs], out=room)
+    lower, upper = (low_far, low_cost, low_serves), (up_far, up_cost, up_serves)
+    moves = 0
+    while True:
+        for (far, cost, serves), (other_far, other_cost, other_serves) in (
+            (lower, upper),
+            (upper, lower),
+        ):
+            np.divide(far, other_far, out=steps)
+            np.subtract(cap, cost, out=room)
+            np.divide(room, other_cost, out=room)
+            np.minimum(steps, room, out=steps)
+            np.floor(steps, out=steps)
+            np.multiply(steps, other_cost, out=room)
+            np.add(cost, room, out=cost)
+            np.add(other_far, other_serves, out=room)
             np.multiply(room, steps, out=room)
-            np.add(serves[ours], room, out=serves[ours])
-            np.multiply(steps, far[theirs], out=room)
-            np.subtract(far[ours], room, out=far[ours])
-            np.maximum(far[ours], _TINY, out=far[ours])  # a perfect balance leaves no distance
-        else:
-            still += 1
-        ours, theirs = theirs, ours
-    if still == 2:
-        return np.zeros(0, dtype=np.int64)
-    # Moved in the last step, or could in the next: far apart still, and with room for both.
-    np.add(low_cost, up_cost, out=room)
-    return np.flatnonzero(room <= cap)
+            np.add(serves, room, out=serves)
+            np.multiply(steps, other_far, out=room)
+            np.subtract(far, room, out=far)
+            np.maximum(far, _TINY, out=far)
+        moves += 1
+        np.add(low_cost, up_cost, out=room)
+        if moves == most:
+            return np.flatnonzero(room <= cap)
+        if room.min() > cap:
+            return np.zeros(0, dtype=np.int64)

@@ -20,12 +20,12 @@ def every_plan(
     prefill, decode, ftl_s, ttl_s, gpus, *, cost=None, ratio=None, counts=((1, None), (1, None)),
     paid=None, fits=None,
 ):  # fmt: skip
-    """All (value, i, j, n, m), one by one; `paid(g, h, n, m)` overrides what is paid."""
-    wp, wd = float(prefill.weight), float(decode.weight)
+    """All (value, i, j, n, m), one by one; `paid(i, j, n, m)` overrides what is paid."""
     for i, j in itertools.product(range(len(prefill)), range(len(decode))):
         if prefill.latency_s[i] > ftl_s or decode.latency_s[j] > ttl_s:
             continue
         g, h = prefill.gpus[i], decode.gpus[j]
+        wp, wd = prefill.weight_of(i), decode.weight_of(j)
         for n in range(1, int(gpus // g) + 1):
             for m in range(1, int((gpus - n * g) // h) + 1):
                 if not all(

@@ -87,6 +87,28 @@ def test_unlike_hardware_at_equal_cost(seed, exact):
     check(got, plans)
 
 
+@settings(max_examples=40, deadline=None)
+@given(seeds, st.sampled_from(["max_gpus", "max_cost"]))
+def test_a_pool_of_several_kinds_of_hardware(seed, name):
+    """Each candidate has its own price; designs of one size and two prices are both kept."""
+    rng = np.random.default_rng(seed)
+    prices = [rng.choice([0.8, 1.0, 1.7], 6) for _ in range(2)]
+    prefill, decode = pool(rng, 6, 1.0, prices[0]), pool(rng, 6, 1.0, prices[1])
+    gpus = int(rng.integers(8, 41))
+    cost = gpus if name == "max_cost" else None
+    got = match(prefill, decode, OSL, **{name: gpus}, **TARGETS)
+    most = int(gpus / 0.8) if cost else gpus
+    check(got, every_plan(prefill, decode, 1.5, 1.5, most, cost=cost))
+
+
+def test_the_best_rates_per_gpu_of_each_size_are_not_enough():
+    """The design of 3 is beaten in rate per GPU by a smaller one, and is in the optimum."""
+    prefill, decode = Pool([2.1, 3.0], [2, 3], [1.0, 1.0]), Pool([3.0], [4], [1.0])
+    got = match(prefill, decode, 2, max_gpus=7)
+    assert got.prefill_index == 1
+    assert got.value == 3.0 / 7.0
+
+
 @settings(max_examples=60, deadline=None)
 @given(seeds, st.booleans(), st.sampled_from([0.5, 1.0, 2.0]), st.sampled_from([0.0, 0.03, 0.3]))
 def test_a_fixed_ratio_of_gpus(seed, exact, ratio, tolerance):
