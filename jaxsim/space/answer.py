@@ -35,8 +35,8 @@ class InstanceShape:
 class Certificate:
     """How sure it is that no other match is better.
 
-    `gap` is (upper_bound - value) / value, 0 where proved. `runner_up` is the best value of any
-    other pair of designs. While all prefill rates and all decode rates, each times one factor, stay
+    `gap` is 1 - value / upper_bound, 0 where proved. `runner_up` is the best value of any other
+    pair of designs, with real-valued counts, as the bound is, where no cap makes counts whole. While all prefill rates and all decode rates, each times one factor, stay
     in `stable_range`, the answer does not change.
     """
 

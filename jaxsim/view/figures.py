@@ -143,8 +143,9 @@ def _draw_target(axes: "Axes", plan: Plan) -> None:
         f"TTL ≤ {units.seconds(plan.ttl_target_s)}",
         (x, 1.0),
         xycoords=axes.get_xaxis_transform(),
-        xytext=(4, -4),
+        xytext=(4 if x < 0.6 * axes.get_xlim()[1] else -4, -4),  # the legend is on the right
         textcoords="offset points",
+        ha="left" if x < 0.6 * axes.get_xlim()[1] else "right",
         va="top",
         fontsize=9,
         color="#222222",

@@ -142,9 +142,8 @@ def certificate(proof: Certificate) -> str:
         text = (
             f"Rate matching: proved within {units.percent(proof.gap)} of any number of instances."
         )
-    ours = proof.upper_bound * (1.0 - proof.gap)
-    if proof.runner_up is not None and ours > 0.0:
-        more = proof.runner_up / ours - 1.0
+    if proof.runner_up is not None and proof.upper_bound > 0.0:
+        more = proof.runner_up / proof.upper_bound - 1.0
         if abs(more) < EQUAL_FRAC:
             text += " Another pair of designs gives as much."
         else:
