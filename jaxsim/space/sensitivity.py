@@ -65,7 +65,7 @@ class PoolSlopes:
 def stacked(designs: Sequence[Mapping[str, float]]) -> Deployment:
     """Designs as one record, the leaves of length n."""
 
-    def column(name: str) -> np.ndarray:
+    def column(name: str) -> Any:
         return np.array([float(design.get(name, 1.0)) for design in designs])
 
     return Deployment(*(column(name) for name in ("tp", "ep", "pp", "batch", "chunk")))

@@ -13,12 +13,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxsim.space._program import Axis, Literal, Op, Program, numbers_of, trace
+from jaxsim.space._program import Axis, Literal, Op, Program, trace
 from jaxsim.space.designs import name_of
 from jaxsim.space.interpret import NotInterpreted, _apply
 
 # A count this near to a whole number is one: what is rounded up may carry a rounding error.
 WHOLE = 1e-7
+
+# Points evaluated together: arrays of so many numbers stay in the cache.
+BLOCK = 8192
 
 
 @dataclass(frozen=True)
@@ -56,36 +59,22 @@ def slopes_of(
 ) -> Slopes:
     """Outputs of `fn` and their derivatives at `n` points.
 
-    `listed` are axes as in a sweep, but all of length n and taken together; the points share all
-    other numbers. Outputs are named as in reports. Rounding up is taken straight through, and at a
-    tie of a maximum both sides count half, as in JAX. `dtype` is what the function is traced for,
-    by default that of a sweep, whose trace is then used again; evaluation is in 64 bits.
+    `listed` are axes as in a sweep, but all of length n and taken together; any other number of
+    the point is one for all, or has length n too. Outputs are named as in reports. Rounding up is
+    taken straight through, and at a tie of a maximum both sides count half, as in JAX. `dtype` is
+    what the function is traced for, by default that of a sweep, whose trace is then used again;
+    evaluation is in 64 bits.
     """
-    typed = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), point)
-    axes = [(name, where, jax.tree.map(np.asarray, values)) for name, where, values in listed]
-    one = [
-        (name, where, jax.tree.map(lambda v: np.ones(1, dtype), values))
-        for name, where, values in axes
-    ]
-    program = trace(fn, typed, one)
-    numbers, _ = numbers_of(point)
-    values = [values for _, _, values in axes]
-    leaves = [np.asarray(x, np.float64) for x in jax.tree.leaves((values, numbers))]
+    program, leaves, paths = prepared(fn, point, listed, dtype)
     count = max(leaf.size for leaf in leaves)
-    atoms = _atoms(program)
-    missing = [name for name in outputs if name not in atoms]
-    if missing:
-        raise ValueError(f"no outputs {missing}; there are {', '.join(sorted(atoms))}")
-    seeds = [atoms[name] for name in outputs]
+    seeds = _seeds(program, outputs)
     ops = _needed(program, seeds)
     known = forward(program, leaves, ops)
     found = backward(program, known, seeds, count, ops)
-    paths = _paths(point, axes)
     slopes: dict[str, dict[str, np.ndarray]] = {name: {} for name in outputs}
     results = {}
     for row, (name, atom) in enumerate(zip(outputs, seeds, strict=True)):
-        held = atom.value if isinstance(atom, Literal) else known[atom]
-        results[name] = np.broadcast_to(np.asarray(held, np.float64), (count,)).copy()
+        results[name] = _value(atom, known, count)
         for number, path in enumerate(paths):
             if number in found and np.any(found[number][row]):
                 slopes[name][path] = found[number][row]
@@ -94,6 +83,56 @@ def slopes_of(
         for path, leaf in reversed(list(zip(paths, leaves, strict=True)))
     }
     return Slopes(results, slopes, held)
+
+
+def values_of(
+    fn: Callable[[Any], Any],
+    point: Any,
+    listed: Sequence[Axis],
+    outputs: Sequence[str],
+    dtype: type = np.float32,
+) -> dict[str, np.ndarray]:
+    """Outputs of `fn` at `n` points, [n], in 64 bits; see `slopes_of`."""
+    program, leaves, _ = prepared(fn, point, listed, dtype)
+    seeds = _seeds(program, outputs)
+    ops, count = _needed(program, seeds), max(leaf.size for leaf in leaves)
+    blocks: list[list[np.ndarray]] = []
+    for start in range(0, count, BLOCK):
+        part = slice(start, start + BLOCK)
+        some = [leaf[part] if leaf.size > 1 else leaf for leaf in leaves]
+        known = forward(program, some, ops, kept=seeds)
+        held = min(count - start, BLOCK)
+        blocks.append([_value(atom, known, held) for atom in seeds])
+    columns = [np.concatenate(column) for column in zip(*blocks, strict=True)]
+    return dict(zip(outputs, columns, strict=True))
+
+
+def prepared(fn, point, listed: Sequence[Axis], dtype: type):
+    """The program of `fn`, the values of its inputs at the points, and their paths."""
+    typed = jax.tree.map(lambda leaf: np.ones((), dtype), point)
+    axes = [(name, where, jax.tree.map(np.asarray, values)) for name, where, values in listed]
+    one = [
+        (name, where, jax.tree.map(lambda v: np.ones(1, dtype), values))
+        for name, where, values in axes
+    ]
+    program = trace(fn, typed, one)
+    values = [values for _, _, values in axes]
+    leaves = [np.asarray(x, np.float64) for x in jax.tree.leaves((values, point))]
+    return program, leaves, _paths(point, axes)
+
+
+def _seeds(program: Program, outputs: Sequence[str]) -> list[Any]:
+    atoms = _atoms(program)
+    missing = [name for name in outputs if name not in atoms]
+    if missing:
+        raise ValueError(f"no outputs {missing}; there are {', '.join(sorted(atoms))}")
+    return [atoms[name] for name in outputs]
+
+
+def _value(atom, known: Mapping[int, Any], count: int) -> np.ndarray:
+    held = np.asarray(atom.value if isinstance(atom, Literal) else known[atom])
+    kind = np.bool_ if held.dtype == np.bool_ else np.float64
+    return np.broadcast_to(held.astype(kind), (count,)).copy()
 
 
 def _paths(point, axes: Sequence[Axis]) -> list[str]:
@@ -122,13 +161,22 @@ def _atoms(program: Program) -> dict[str, Any]:
 
 
 def forward(
-    program: Program, leaves: Sequence[np.ndarray], ops: Sequence[Op] | None = None
+    program: Program,
+    leaves: Sequence[np.ndarray],
+    ops: Sequence[Op],
+    kept: Sequence[Any] | None = None,
 ) -> dict[int, Any]:
-    """Every value of a program (or of some of its operations) at points, in 64 bits."""
+    """Every value that some operations of a program give, in 64 bits; or those `kept`, at last."""
+    last: dict[int, list[int]] = {}
+    if kept is not None:
+        final = {x: i for i, op in enumerate(ops) for x in op.inputs if not isinstance(x, Literal)}
+        for number, position in final.items():
+            if number not in kept:
+                last.setdefault(position, []).append(number)
     known: dict[int, Any] = dict(enumerate(leaves))
     known.update({number: np.asarray(value) for number, value in program.constants.items()})
     with np.errstate(all="ignore"):
-        for op in program.ops if ops is None else ops:
+        for position, op in enumerate(ops):
             if not op.scalar:
                 raise NotInterpreted(f"operation '{op.primitive.name}' works on arrays")
             given = [x.value if isinstance(x, Literal) else known[x] for x in op.inputs]
@@ -141,15 +189,13 @@ def forward(
                 known[op.outputs[0]] = np.asarray(given[0], np.float64)
             else:
                 known[op.outputs[0]] = _apply(op, given)
+            for number in last.get(position, ()):
+                del known[number]
     return known
 
 
 def backward(
-    program: Program,
-    known: Mapping[int, Any],
-    seeds: Sequence[Any],
-    count: int,
-    ops: Sequence[Op] | None = None,
+    program: Program, known: Mapping[int, Any], seeds: Sequence[Any], count: int, ops: Sequence[Op]
 ) -> dict[int, np.ndarray]:
     """Derivatives of the seeds by the program's inputs: input number to [seeds, points]."""
     cotangents: dict[int, Any] = {}
@@ -158,7 +204,7 @@ def backward(
             seed = cotangents.setdefault(atom, np.zeros((len(seeds), count)))
             seed[row] = 1.0
     with np.errstate(all="ignore"):
-        for op in reversed(program.ops if ops is None else ops):
+        for op in reversed(ops):
             cotangent = cotangents.pop(op.outputs[0], None)
             if cotangent is None:
                 continue
