@@ -1,0 +1,118 @@
+"""Run the study: every claim asked for, in the base reading and in all others, with pictures."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from jaxsim.catalog.errors import InputError
+from jaxsim.view.study.claim import Claim
+from jaxsim.view.study.claims import Result, base_finding, chosen, robustness_of, try_readings
+from jaxsim.view.study.figures import PICTURES, Picture, draw, picture_of
+from jaxsim.view.study.map import GainMap, gain_map, map_figure
+from jaxsim.view.study.settings import settings
+from jaxsim.view.study.source import Study
+
+FIGURES = "figures"
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What a run found: claims, pictures by name (SVG), the map, and what it took."""
+
+    results: tuple[Result, ...]
+    pictures: dict[str, bytes]
+    map: GainMap | None
+    designs: int
+    elapsed_s: float
+    mixtures: int
+    calibration: str
+
+    def of(self, claim: str) -> Result | None:
+        """The result of a claim, if it was asked for."""
+        return next((result for result in self.results if result.id == claim), None)
+
+
+def figure_name(picture: Picture) -> str:
+    """The file of a picture, in the folder of the study."""
+    return f"{FIGURES}/{picture.name}.svg"
+
+
+def run_study(
+    claims: Sequence[str] = (),
+    *,
+    grid: str = "full",
+    coarse: str = "coarse",
+    mixtures: int | None = None,
+    with_map: bool = True,
+    tell: Callable[[str], None] = lambda _: None,
+) -> StudyResult:
+    """The claims asked for (all if none is), on the `grid`; other readings on the `coarse` one."""
+    started = time.perf_counter()
+    known = settings()
+    for name in (grid, coarse):
+        if name not in known.grids:
+            raise InputError(f"grid {name!r}: it is one of {', '.join(known.grids)}")
+    asked = chosen(claims)
+    fine, rough = Study(grid), Study(coarse)
+    found = {}
+    for claim in asked:
+        tell(f"{claim.id}: {known.claims[claim.id].claim}")
+        found[claim.id] = base_finding(fine, claim)
+    pictures = {}
+    for picture in PICTURES:
+        if any(claim.id in picture.claims for claim in asked):
+            tell(f"drawing {picture.name}")
+            pictures[picture.name] = draw(picture, fine, known.base)
+    count = known.mixtures if mixtures is None else mixtures
+    tried = try_readings(rough, asked, known.readings(count), tell)
+    results = tuple(_result(claim, found, tried) for claim in asked)
+    chart = None
+    if with_map:
+        tell("map of when to disaggregate")
+        chart = gain_map(rough)
+        pictures["map"] = map_figure(chart)
+    return StudyResult(
+        results=results,
+        pictures=pictures,
+        map=chart,
+        designs=fine.count.designs + rough.count.designs,
+        elapsed_s=time.perf_counter() - started,
+        mixtures=count,
+        calibration=known.hardware,
+    )
+
+
+def _result(claim: Claim, found, tried) -> Result:
+    return Result(
+        text=settings().claims[claim.id],
+        finding=found[claim.id],
+        robustness=robustness_of(claim, tried[claim.id]),
+        figure=figure_name(picture_of(claim.id)),
+    )
+
+
+def claims_json(study: StudyResult) -> list[dict]:
+    """The list that `claims.json` holds."""
+    return [
+        {
+            "id": result.id,
+            "claim": result.text.claim,
+            "conditions": result.text.conditions,
+            "verdict": result.finding.verdict,
+            "value": result.finding.value,
+            "expected": result.text.expected,
+            "parts": [{"text": p.text, "holds": bool(p.holds)} for p in result.finding.parts],
+            "why": result.finding.why,
+            "measures": result.finding.measures,
+            "robustness": {
+                "holds": result.robustness.holds,
+                "partly": result.robustness.partly,
+                "label": result.robustness.label,
+                "readings": result.robustness.readings,
+                "unanswerable": result.robustness.unanswerable,
+                "by_unknown": {k: dict(v) for k, v in result.robustness.by_unknown.items()},
+            },
+            "figure": result.figure,
+        }
+        for result in study.results
+    ]
