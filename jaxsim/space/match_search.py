@@ -8,7 +8,7 @@ optimum.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from jaxsim.space.match import match
 from jaxsim.space.match_records import Match, NoMatch, Pool
-from jaxsim.space.match_relaxed import Lattice, Phase
+from jaxsim.space.match_relaxed import Lattice, Phase, Targets, random_starts, relax
 
 _BLOCK = 512  # designs evaluated together while searching
 _WHOLE_BLOCK = 8192  # and while certifying
@@ -162,3 +162,69 @@ def certify(explored: tuple[Explored, Explored], solve: Matcher) -> Found:
     for e in explored:
         e.visit(np.arange(e.lattice.size), _WHOLE_BLOCK)
     return whole(explored, solve)
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The best plan over two lattices, its designs, and what finding it took.
+
+    `found_gap` is how far below the optimum the gradient search had stopped: what closing the
+    bound was worth. None where the bound was not closed.
+    """
+
+    match: Match | NoMatch
+    prefill_design: np.ndarray | None
+    decode_design: np.ndarray | None
+    evaluations: int
+    gradients: int
+    found_gap: float | None
+
+
+def search(
+    prefill: Phase,
+    decode: Phase,
+    lattices: tuple[Lattice, Lattice],
+    osl: float,
+    *,
+    ftl_s: float,
+    ttl_s: float,
+    max_gpus: float,
+    parameters: Any = None,
+    starts: int = 16,
+    steps: int = 60,
+    seed: int = 0,
+    prove: bool = True,
+    **limits: Any,
+) -> SearchResult:
+    """Relax from many starts, round, refine; then, with `prove`, close the bound.
+
+    Without `prove`, the certificate bounds nothing (`upper_bound` infinite, gap 1): other designs
+    were not looked at. `limits` as of `match`.
+    """
+    explored = (
+        Explored(prefill, lattices[0], parameters),
+        Explored(decode, lattices[1], parameters),
+    )
+    solve = matcher(osl, ftl_s=ftl_s, ttl_s=ttl_s, max_gpus=max_gpus, **limits)
+    points = random_starts(*lattices, starts, np.random.default_rng(seed))
+    targets = Targets(ftl_s, ttl_s, max_gpus)
+    points, _ = relax(prefill, decode, lattices, points, targets, parameters, steps=steps)
+    found = refine(explored, points, solve)
+    answer, gap = found.match, None
+    if prove:
+        first = 0.0 if isinstance(answer, NoMatch) else answer.value
+        found = certify(explored, solve)
+        answer = found.match
+        gap = None if isinstance(answer, NoMatch) else max(0.0, 1.0 - first / answer.value)
+    elif isinstance(answer, Match):
+        open_ = replace(answer.certificate, upper_bound=np.inf, gap=1.0, method="search, open")
+        answer = replace(answer, certificate=open_)
+    met = isinstance(answer, Match)
+    return SearchResult(
+        match=answer,
+        prefill_design=2 ** lattices[0].log2(np.array(found.prefill_index)) if met else None,
+        decode_design=2 ** lattices[1].log2(np.array(found.decode_index)) if met else None,
+        evaluations=sum(e.evaluations for e in explored),
+        gradients=starts * steps,
+        found_gap=gap,
+    )

@@ -18,7 +18,7 @@ from jaxsim.space.match_relaxed import (
     relax,
     relaxed_loss,
 )
-from jaxsim.space.match_search import Explored, certify, matcher, refine
+from jaxsim.space.match_search import Explored, certify, matcher, refine, search
 
 OSL = 257
 
@@ -121,6 +121,25 @@ def test_each_design_is_evaluated_once():
     assert seen.index.tolist() == [3, 4, 5]
     alone = [prefill_phase(jnp.asarray(LATTICES[0].log2(np.array(k))), 1.0) for k in (3, 4, 5)]
     np.testing.assert_allclose(seen.pool().latency_s, [a.latency_s for a in alone], rtol=1e-6)
+
+
+def test_a_search_says_whether_it_has_closed():
+    targets = {"ftl_s": 0.2, "ttl_s": 0.02, "max_gpus": 64.0}
+    options = {**targets, "parameters": jnp.asarray(1.0), "starts": 4}
+    proved = search(*PHASES, LATTICES, OSL, **options)
+    assert proved.match.certificate.gap == 0.0
+    assert proved.evaluations == LATTICES[0].size + LATTICES[1].size
+    quick = search(*PHASES, LATTICES, OSL, **options, prove=False)
+    assert quick.match.certificate.upper_bound == np.inf
+    assert quick.match.certificate.gap == 1.0
+    assert quick.found_gap is None
+    assert quick.evaluations < 2500
+    np.testing.assert_allclose(1 - quick.match.value / proved.match.value, proved.found_gap)
+    rate = prefill_phase(jnp.log2(jnp.asarray(proved.prefill_design)), 1.0)
+    assert float(rate.latency_s) <= 0.2
+    assert float(rate.gpus) in LATTICES[0].axes[0]
+    none = search(*PHASES, LATTICES, OSL, **{**options, "ftl_s": 1e-6})
+    assert none.prefill_design is None
 
 
 def test_a_search_without_an_answer_says_so():
