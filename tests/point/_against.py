@@ -1,0 +1,57 @@
+"""Evaluate a phase with the reference's time model in place of the fitted kernels."""
+
+import functools
+
+import jax
+import numpy as np
+
+import jaxsim.point.forward as forward
+from jaxsim.point.work import AbstractMessage
+from tests.reference import plain as reference
+from tests.scenarios import random_scenarios, stacked
+
+MODELS = ("gqa_dense", "gqa_moe", "mla_moe", "sparse_moe", "sliding")
+
+
+def _tag(role: str) -> float:
+    return 1 + sum(map(ord, role)) % 17 / 17
+
+
+def timed(linear: bool):
+    """`item_s` by the reference's model of time, for traced numbers."""
+
+    def item_s(item, scenario):
+        work = item.work
+        if isinstance(work, AbstractMessage):
+            present = jax.numpy.where(jax.numpy.asarray(work.ranks) > 1, 1.0, 0.0)
+            one_s = 3e-6 + work.data_bytes / 4e11 * (1 - 1 / work.ranks)
+            return item.count * present * _tag(item.role) * one_s
+        launches = getattr(work, "launches", 1.0)
+        flop_s, bytes_s = work.flop / 9e14, work.hbm_bytes / 5e12
+        # A root, not `hypot`: the same number, with a derivative JAX knows.
+        busy_s = flop_s + bytes_s if linear else (flop_s**2 + bytes_s**2) ** 0.5
+        return item.count * _tag(item.role) * (4e-6 * launches + busy_s)
+
+    return item_s
+
+
+@functools.cache
+def evaluated(phase, model: str, count: int, seed: int, linear: bool, whole_chunks: bool = True):
+    """Random designs as plain numbers, and the phase's outputs for each: NumPy, one row a design."""
+    scenarios = random_scenarios(model, count, seed, whole_chunks=whole_chunks)
+    own, forward.item_s = forward.item_s, timed(linear)
+    try:
+        outputs = jax.jit(jax.vmap(lambda s: phase(s)))(stacked(scenarios))
+    finally:
+        forward.item_s = own
+    return [reference.plain(s) for s in scenarios], jax.tree.map(np.asarray, outputs)
+
+
+def clock(linear: bool):
+    return reference.linear_seconds if linear else reference.seconds
+
+
+def assert_parts(record, expected: dict[str, float], i: int, rtol: float):
+    for part, seconds in expected.items():
+        got = getattr(record, f"{part}_s")[i]
+        np.testing.assert_allclose(got, seconds, rtol=rtol, atol=1e-15, err_msg=f"{part}, {i}")

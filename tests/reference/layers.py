@@ -1,0 +1,221 @@
+"""The work of one layer on one GPU, kernel by kernel, written out for each kind of model.
+
+`s` is a scenario made of plain numbers; `rows` are tokens of one attention rank.
+"""
+
+import math
+from functools import lru_cache
+
+from tests.reference.plain import Kernel, Message, gemm
+
+
+def width(s) -> float:
+    return max(s.design.tp, s.design.ep)
+
+
+def data_parallel(s) -> float:
+    return width(s) / s.design.tp
+
+
+def _is_latent(attention) -> bool:
+    return attention.kind in ("MLA", "SparseMLA")
+
+
+def _latent(attention):
+    return attention.latent if attention.kind == "SparseMLA" else attention
+
+
+def held_kv_heads(attention, tp: float) -> float:
+    """Key/value heads on one GPU: one at least, so a wide group holds copies."""
+    return attention.kv_heads / tp if attention.kv_heads > tp else 1.0
+
+
+@lru_cache(maxsize=200_000)
+def attended(queries: float, past: float, limit: float) -> float:
+    """(query, key) pairs, counted query by query; needs whole numbers of queries."""
+    assert queries == int(queries)
+    if past >= limit:
+        return queries * limit
+    return math.fsum(min(past + i, limit) for i in range(1, int(queries) + 1))
+
+
+def projections(s, layer, rows) -> list[Kernel]:
+    """What every token passes through, whatever it looks back on."""
+    tp, hidden, e, a = s.design.tp, s.model.hidden, s.element, layer.attention
+    stored = (e.attention, e.attention_input)
+
+    def one(inputs, outputs):
+        return gemm("projections", "attention_gemm", rows, inputs, outputs, *stored)
+
+    if not _is_latent(a):
+        heads, kv_heads = a.heads / tp, held_kv_heads(a, tp)
+        query, key, value = heads * a.head_dim, kv_heads * a.head_dim, kv_heads * a.head_dim
+        return [one(hidden, query + key + value), one(heads * a.head_dim, hidden)]
+    m = _latent(a)
+    heads = m.heads / tp
+    found = [
+        one(hidden, m.q_rank + m.kv_rank + m.rope_dim),
+        one(m.q_rank, heads * (m.nope_dim + m.rope_dim)),
+        one(heads * m.v_dim, hidden),
+    ]
+    if a.kind == "SparseMLA":
+        found += [one(m.q_rank, a.index_heads * a.index_dim), one(hidden, a.index_dim + a.index_heads)]
+    return found
+
+
+def _absorb(s, m, rows) -> list[Kernel]:
+    """Queries into the latent space, and results out of it: unquantised, per head."""
+    heads, wide = m.heads / s.design.tp, s.element.wide
+    into = gemm("projections", "absorb_gemm", rows, m.nope_dim, heads * m.kv_rank, wide, wide)
+    out = gemm("projections", "absorb_gemm", rows, m.kv_rank, heads * m.v_dim, wide, wide)
+    return [into, out]
+
+
+def decode_attention(s, layer, sequences, queries, context) -> list[Kernel]:
+    """Attention of `queries` new tokens of each sequence over its cache."""
+    tp, e, a = s.design.tp, s.element, layer.attention
+    if not _is_latent(a):
+        seen = min(context, a.window_tokens)
+        scores_and_values = 2 * (2 * a.heads / tp * queries * seen * a.head_dim)
+        read = 2 * held_kv_heads(a, tp) * a.head_dim * seen * e.kv
+        return [Kernel("attention", "decode", sequences * scores_and_values, sequences * read)]
+    m = _latent(a)
+    seen, found = context, []
+    if a.kind == "SparseMLA":
+        seen = min(context, a.index_topk)
+        flop = 2 * a.index_heads * a.index_dim * queries * context
+        read = a.index_dim * context * e.kv
+        found.append(Kernel("attention", "decode", sequences * flop, sequences * read))
+    stored = m.kv_rank + m.rope_dim
+    flop = m.heads / tp * queries * seen * (2 * stored + 2 * m.kv_rank)
+    read = stored * seen * e.kv
+    found.append(Kernel("attention", "decode_latent", sequences * flop, sequences * read))
+    return found + _absorb(s, m, sequences * queries)
+
+
+def context_attention(s, layer, prompts, tokens, past) -> list[Kernel]:
+    """Attention of a chunk of each prompt over what came before and itself."""
+    tp, e, a = s.design.tp, s.element, layer.attention
+    if not _is_latent(a):
+        heads, kv_heads = a.heads / tp, held_kv_heads(a, tp)
+        flop = 4 * heads * a.head_dim * attended(tokens, past, a.window_tokens)
+        cached = 2 * min(past, a.window_tokens) * kv_heads * a.head_dim * e.kv
+        fresh = 2 * tokens * (heads + kv_heads) * a.head_dim * e.wide
+        return [Kernel("attention", "context", prompts * flop, prompts * (cached + fresh))]
+    m = _latent(a)
+    heads = m.heads / tp
+    if a.kind == "MLA":
+        again = 0.0 if s.options.keep_up_projected else past
+        up = gemm(
+            "projections",
+            "attention_gemm",
+            prompts * (tokens + again),
+            m.kv_rank,
+            heads * (m.nope_dim + m.v_dim),
+            e.attention,
+            e.attention_input,
+        )
+        dims = m.nope_dim + m.rope_dim + m.v_dim
+        flop = 2 * heads * dims * attended(tokens, past, math.inf)
+        moved = (past + 2 * tokens) * heads * dims * e.wide
+        return [up, Kernel("attention", "context_latent", prompts * flop, prompts * moved)]
+    pairs = attended(tokens, past, math.inf)
+    index_flop = 2 * a.index_heads * a.index_dim * pairs
+    index_moved = (past + tokens * (a.index_heads + 1)) * a.index_dim * e.kv
+    dims = 2 * m.kv_rank + m.rope_dim
+    flop = 2 * heads * dims * attended(tokens, past, a.index_topk)
+    cached = min(past, a.index_topk) * dims * e.kv
+    fresh = tokens * (heads + 1) * dims * e.wide
+    return [
+        Kernel("attention", "context", prompts * index_flop, prompts * index_moved),
+        Kernel("attention", "context_latent", prompts * flop, prompts * (cached + fresh)),
+        *_absorb(s, m, prompts * tokens),
+    ]
+
+
+def expected_experts(experts: float, topk: float, tokens: float) -> float:
+    """Distinct experts touched: each is missed by all tokens with (1 - topk/experts)^tokens."""
+    return sum(1 - (1 - topk / experts) ** tokens for _ in range(int(experts)))
+
+
+def expected_ranks(ranks: float, topk: float) -> float:
+    """Distinct ranks that hold one of a token's experts."""
+    return sum(1 - (1 - 1 / ranks) ** topk for _ in range(int(ranks)))
+
+
+def _feed_forward(part_of, intermediate, matrices, s, rows) -> list[Kernel]:
+    e, hidden = s.element, s.model.hidden
+    inner = intermediate / s.design.tp
+    up = gemm(part_of, "ffn_gemm", rows, hidden, (matrices - 1) * inner, e.ffn, e.ffn_input)
+    return [up, gemm(part_of, "ffn_gemm", rows, inner, hidden, e.ffn, e.ffn_input)]
+
+
+def feed_forward(s, layer, rows) -> list[Kernel | Message]:
+    """The network of one layer, its messages, and the sum over attention ranks before it."""
+    e, hidden, f = s.element, s.model.hidden, layer.ffn
+    tp, ep, dp = s.design.tp, s.design.ep, data_parallel(s)
+    residual = rows * hidden * e.wide
+    if f.kind == "DenseFFN":
+        return [
+            Message("all_reduce", residual, tp),
+            *_feed_forward("ffn", f.intermediate, f.matrices, s, rows),
+            Message("all_reduce", residual, tp),
+        ]
+    found = [gemm("experts", "router_gemm", rows, hidden, f.experts, e.wide, e.wide)]
+    if f.shared_intermediate > 0:
+        found += _feed_forward("ffn", f.shared_intermediate, f.matrices, s, rows)
+    everyone = rows * dp
+    copies = everyone * f.topk / ep * s.workload.imbalance
+    touched = expected_experts(f.experts, f.topk, everyone) / ep
+    inner = f.intermediate * ep / width(s)
+    weights = touched * f.matrices * hidden * inner * e.experts
+    first = copies * (hidden + (f.matrices - 1) * inner)
+    second = copies * (inner + hidden)
+    found.append(
+        Kernel(
+            "experts",
+            "experts",
+            2 * copies * hidden * inner * f.matrices,
+            weights + (first + second) * e.experts_input,
+        )
+    )
+    if dp == 1:
+        return [*found, Message("all_reduce", residual, tp), Message("all_reduce", residual, width(s))]
+    travels = rows / tp * expected_ranks(ep, f.topk) * hidden * s.workload.imbalance
+    found += [
+        Message("reduce_scatter", residual, tp),
+        Message("all_to_all", travels * e.dispatch, ep),
+        Message("all_to_all", travels * e.wide, ep),
+    ]
+    if tp > 1:
+        found.append(Message("all_gather", residual, tp))
+    return found
+
+
+def norms(s, rows) -> Kernel:
+    """Two norms with their residual additions, and two conversions: eight passes, two launches."""
+    return Kernel("elementwise", "stream", 0.0, 8 * rows * s.model.hidden * s.element.wide, 2.0)
+
+
+def ends(s, rows, head_rows) -> list[Kernel]:
+    """Embedding, output head and sampling."""
+    e, hidden = s.element, s.model.hidden
+    part = s.model.vocab / s.design.tp
+    return [
+        Kernel("elementwise", "stream", 0.0, 2 * rows * hidden * e.wide),
+        gemm("head", "head_gemm", head_rows, hidden, part, e.head, e.wide),
+        Kernel("head", "stream", 0.0, 2 * 4 * head_rows * part, 2.0),
+    ]
+
+
+def hops(s, rows) -> list[Message]:
+    """From each stage to the next."""
+    message = Message(
+        "send_recv", rows * s.model.hidden * s.element.wide / s.design.tp, width(s) * s.design.pp
+    )
+    return [message] * (int(s.design.pp) - 1)
+
+
+def every_layer(s) -> list:
+    """All layers, one by one."""
+    return [group for group in s.model.groups for _ in range(int(group.layers))]

@@ -1,0 +1,239 @@
+"""Prefill, decode and co-located, chunk by chunk, layer by layer and stage by stage."""
+
+import math
+from types import SimpleNamespace
+
+from tests.reference import layers as work
+from tests.reference.plain import Kernel, Message
+
+PARTS = ("projections", "attention", "ffn", "experts", "network", "elementwise", "head", "overhead")
+
+
+def _factor(s, part) -> float:
+    g = s.engine
+    if part == "network":
+        return g.network_factor * (1 - s.options.comm_overlap_frac)
+    return {"attention": g.attention_factor, "experts": g.experts_factor}.get(part, g.gemm_factor)
+
+
+def add_up(s, items: list[Kernel | Message], time) -> dict[str, float]:
+    """Seconds by part."""
+    found = dict.fromkeys(PARTS, 0.0)
+    for item in items:
+        found[item.part] += time(item) * _factor(s, item.part)
+    return found
+
+
+def host_bound(s, parts, issued, step_s, layer_s, graph_frac) -> dict[str, float]:
+    """With what the engine adds, once a pass, once a layer, and where the host is slower."""
+    host_s = issued * s.engine.host_launch_s * (1 - graph_frac)
+    late_s = max(host_s - sum(parts.values()), 0.0)
+    return {**parts, "overhead": step_s + len(work.every_layer(s)) * layer_s + late_s}
+
+
+def launched(items) -> int:
+    """Every launch counts, also that of a message to nobody, which the package issues as well."""
+    return len(items)
+
+
+def common(s, rows, head_rows) -> list:
+    found = work.ends(s, rows, head_rows) + work.hops(s, rows)
+    for layer in work.every_layer(s):
+        found += work.projections(s, layer, rows)
+        found += work.feed_forward(s, layer, rows)
+        found.append(work.norms(s, rows))
+    return found
+
+
+def busiest_stage_layers(s) -> int:
+    return math.ceil(len(work.every_layer(s)) / s.design.pp)
+
+
+def cut(s) -> list[tuple[float, float]]:
+    """(tokens, past) of every chunk of a prompt, of equal tokens."""
+    cached = s.workload.isl * s.workload.hit_frac
+    fresh = s.workload.isl - cached
+    count = max(math.ceil(round(fresh / s.design.chunk, 9)), 1)
+    return [(round(fresh / count, 6), round(cached + k * fresh / count, 6)) for k in range(count)]
+
+
+def chunk_passes(s, prompts, time) -> list[dict[str, float]]:
+    """Seconds by part of every chunk's pass through all stages."""
+    passes = []
+    for tokens, past in cut(s):
+        items = common(s, prompts * tokens, prompts)
+        for layer in work.every_layer(s):
+            items += work.context_attention(s, layer, prompts, tokens, past)
+        passes.append(
+            host_bound(
+                s,
+                add_up(s, items, time),
+                _issued(s, items),
+                s.engine.prefill_step_s,
+                s.engine.prefill_layer_s,
+                s.engine.prefill_graph_frac,
+            )
+        )
+    return passes
+
+
+def _issued(s, items) -> float:
+    """Launches by the host."""
+    return launched(items)
+
+
+def flow_shop(stage_times: list[list[float]]) -> float:
+    """When the last chunk leaves the last stage, event by event.
+
+    A chunk enters a stage when it has left the one before and the chunk before it has left this
+    one. `stage_times[k][j]` is chunk k's time on stage j.
+    """
+    free = [0.0] * len(stage_times[0])
+    for times in stage_times:
+        left = 0.0
+        for j, own in enumerate(times):
+            left = max(left, free[j]) + own
+            free[j] = left
+    return free[-1]
+
+
+def stage_shares(s) -> list[float]:
+    """Layers of each stage over all, fullest first."""
+    total, stages = len(work.every_layer(s)), int(s.design.pp)
+    full = busiest_stage_layers(s)
+    held, left = [], total
+    for j in range(stages):
+        own = min(full, left - (stages - j - 1)) if left > 0 else 0
+        held.append(max(own, 0))
+        left -= held[-1]
+    return [own / total for own in held]
+
+
+def prefill(s, time) -> SimpleNamespace:
+    """One batch of prompts through the pipeline, and the rate of many behind one another."""
+    ranks = work.data_parallel(s)
+    prompts = max(math.ceil(s.design.batch / ranks), 1)
+    passes = chunk_passes(s, prompts, time)
+    totals = [sum(parts.values()) for parts in passes]
+    shares = stage_shares(s)
+    compute_s = flow_shop([[share * total for share in shares] for total in totals])
+    occupied_s = max(shares) * sum(totals)
+    return SimpleNamespace(
+        compute_s=compute_s,
+        requests_per_s=s.design.batch / occupied_s,
+        chunks=len(passes),
+        parts={part: sum(own[part] for own in passes) for part in PARTS},
+        totals=totals,
+        shares=shares,
+        prompts=prompts,
+    )
+
+
+def per_step(s) -> float:
+    """Tokens a step yields: the first is certain, draft k counts if all before it were accepted."""
+    return sum(s.workload.accept_frac**k for k in range(int(s.workload.draft_tokens) + 1))
+
+
+def _drafted(s, parts) -> dict[str, float]:
+    drafts = s.workload.draft_tokens
+    one_layer = drafts / len(work.every_layer(s))
+    return {
+        part: own * (1 + (drafts if part == "head" else one_layer)) for part, own in parts.items()
+    }
+
+
+def _round_of_micro_batches(s, pass_s) -> float:
+    share = busiest_stage_layers(s) / len(work.every_layer(s))
+    return max(s.design.pp * share, 1.0) * pass_s
+
+
+def _micro_batch(s) -> int:
+    return max(math.ceil(s.design.batch / (work.data_parallel(s) * s.design.pp)), 1)
+
+
+def decode_step(s, context, time) -> dict[str, float]:
+    """Seconds by part of one pass of one micro-batch."""
+    queries = 1 + s.workload.draft_tokens
+    sequences = _micro_batch(s)
+    items = common(s, sequences * queries, sequences * queries)
+    for layer in work.every_layer(s):
+        items += work.decode_attention(s, layer, sequences, queries, context)
+    return host_bound(
+        s,
+        _drafted(s, add_up(s, items, time)),
+        _issued(s, items),
+        s.engine.decode_step_s,
+        s.engine.decode_layer_s,
+        s.engine.decode_graph_frac,
+    )
+
+
+def decode(s, time) -> SimpleNamespace:
+    isl, osl = s.workload.isl, s.workload.osl
+    parts = decode_step(s, isl + osl / 2, time)
+    step_s = _round_of_micro_batches(s, sum(parts.values()))
+    end_s = _round_of_micro_batches(s, sum(decode_step(s, isl + osl, time).values()))
+    ttl_s = step_s / per_step(s)
+    return SimpleNamespace(
+        step_s=step_s,
+        ttl_s=ttl_s,
+        ttl_end_s=end_s / per_step(s),
+        requests_per_s=s.design.batch / (ttl_s * (osl - 1)),
+        parts=parts,
+    )
+
+
+def in_flight(s, time) -> SimpleNamespace:
+    """Prefill iterations and decode steps in turn: a long run of steps, counted out."""
+    step_s = decode(s, time).step_s
+    fresh = s.workload.isl * (1 - s.workload.hit_frac)
+    together = max(math.floor(round(s.design.chunk / fresh, 9)), 1)
+    passes = [sum(parts.values()) for parts in chunk_passes(s, together, time)]
+    share = busiest_stage_layers(s) / len(work.every_layer(s))
+    slots = s.design.batch / work.data_parallel(s)
+    finished = slots * per_step(s) / (s.workload.osl - 1)  # requests of a rank that end in a step
+    prefill_s = finished / together * share * sum(passes)
+    gap_s = (step_s + prefill_s) / per_step(s)
+    # A prompt's chunks follow one another through the stages.
+    prompt_s = flow_shop([[part * total for part in stage_shares(s)] for total in passes])
+    return SimpleNamespace(
+        ttl_s=gap_s,
+        ftl_s=step_s / 2 + prompt_s,
+        per_step=finished / together * len(passes),
+        tokens_per_s_per_gpu=s.design.batch / gap_s / (work.width(s) * s.design.pp),
+    )
+
+
+def piggybacked(s, time) -> SimpleNamespace:
+    """Every chunk of a prompt in a decode step of its own, each step timed at its own past."""
+    queries, sequences = 1 + s.workload.draft_tokens, _micro_batch(s)
+    context = s.workload.isl + s.workload.osl / 2
+    chunks = cut(s)
+    mixed = []
+    for tokens, past in chunks:
+        shared = common(s, sequences * queries + tokens, sequences * queries + 1 / len(chunks))
+        for layer in work.every_layer(s):
+            shared += work.decode_attention(s, layer, sequences, queries, context)
+        alone = []
+        for layer in work.every_layer(s):
+            alone += work.context_attention(s, layer, 1, tokens, past)
+        parts = _drafted(s, add_up(s, shared, time))
+        for part, own in add_up(s, alone, time).items():
+            parts[part] += own
+        issued = _issued(s, shared) + _issued(s, alone)
+        g = s.engine
+        whole = host_bound(
+            s, parts, issued, g.decode_step_s, g.decode_layer_s, g.prefill_graph_frac
+        )
+        mixed.append(_round_of_micro_batches(s, sum(whole.values())))
+    plain_s = decode(s, time).step_s
+    slots = s.design.batch / work.data_parallel(s)
+    needed = slots * per_step(s) / (s.workload.osl - 1) * len(chunks) / s.design.pp
+    often = min(needed, 1.0)
+    mean_s = often * sum(mixed) / len(mixed) + (1 - often) * plain_s
+    return SimpleNamespace(
+        ttl_s=mean_s / per_step(s),
+        ftl_s=plain_s / 2 + sum(mixed),
+        sustained=needed <= 1,
+        often=often,
+    )
