@@ -158,5 +158,3 @@ def write(study: "StudyResult", folder: Path, args: argparse.Namespace) -> list[
         replace_file(folder / "map.nc", lambda path: dataset.to_netcdf(path, engine="h5netcdf"))
         written.append(folder / "map.nc")
     return written
-
-

@@ -56,7 +56,8 @@ def advice(study: StudyResult) -> list[Advice]:
 
 def _trust(*results: Result | None) -> str:
     shares = [r.robustness.holds for r in results if r is not None]
-    return f"(holds in {100 * min(shares):.0f} % of the readings)" if shares else ""
+    ids = " and ".join(r.id for r in results if r is not None)
+    return f"({ids}: in {100 * min(shares):.0f} % of the readings)" if shares else ""
 
 
 def _when(study: StudyResult) -> Advice | None:
@@ -68,12 +69,12 @@ def _when(study: StudyResult) -> Advice | None:
     if gain < BOUNDARY:
         return (
             "Keep prefill and decode together for these models.",
-            f"Even at 16k/2k the mean gain is {gain:.2f}x.",
+            f"Even at 16k/2k the mean gain is {gain:.2f}×.",
         )
     return (
         "Disaggregate for long prompts with short answers, and not for long answers.",
-        f"DeepSeek-R1 gains {gain:.2f}x on average and up to {peak:.2f}x at 16k/2k, and at most "
-        f"{little:.2f}x when answers dominate {_trust(light)}.",
+        f"DeepSeek-R1 gains {gain:.2f}× on average and up to {peak:.2f}× at 16k/2k, and at most "
+        f"{little:.2f}× when answers dominate {_trust(light)}.",
     )
 
 
@@ -114,8 +115,8 @@ def _size(study: StudyResult) -> Advice | None:
     grows = "grows" if small < middle < large else "does not simply grow"
     return (
         "Look at large models first." if small < large else "Do not count on size alone.",
-        f"At 4096/256 the gain {grows} with size: 8B {small:.2f}x, 70B {middle:.2f}x, "
-        f"405B {large:.2f}x {_trust(result)}.",
+        f"At 4096/256 the gain {grows} with size: 8B {small:.2f}×, 70B {middle:.2f}×, "
+        f"405B {large:.2f}× {_trust(result)}.",
     )
 
 
@@ -124,8 +125,8 @@ def _latency(study: StudyResult) -> Advice | None:
     if result is None:
         return None
     texts = [
-        f"{name} {own['relaxed']:.2f}x at the relaxed end, {own['peak']:.2f}x at the peak "
-        f"({100 * own['position']:.0f} % into the range), {own['tight']:.2f}x at the tight end"
+        f"{name} {own['relaxed']:.2f}× at the relaxed end, {own['peak']:.2f}× at the peak "
+        f"({100 * own['position']:.0f} % into the range), {own['tight']:.2f}× at the tight end"
         for name, own in result.finding.measures.items()
     ]
     return (
@@ -154,7 +155,9 @@ def _cap(study: StudyResult) -> Advice | None:
         return None
     caps, kept = result.finding.measures["caps"], result.finding.measures["kept"]
     enough = next((cap for cap, k in zip(caps, kept, strict=True) if k >= 0.95), None)
-    text = ", ".join(f"{cap:.0f} GPUs keep {100 * k:.0f} %" for cap, k in zip(caps, kept, strict=True))
+    text = ", ".join(
+        f"{cap:.0f} GPUs keep {100 * k:.0f} %" for cap, k in zip(caps, kept, strict=True)
+    )
     plan = f"Plan for at least {enough:.0f} GPUs." if enough else "Plan for more GPUs than these."
     return plan, f"Integer instances cost throughput when GPUs are few: {text} of the frontier."
 
@@ -193,7 +196,7 @@ def _network(study: StudyResult) -> Advice | None:
     return (
         "Spend on the scale-up domain before the network between pools.",
         f"KV transfer needs at most {largest / 1e9:.1f} GB/s a GPU, 1/{nic / largest:.0f} of a NIC "
-        f"{_trust(flow)}; an NVLink domain of 72 instead of 8 gives R1 {max(r1):.2f}x in its best "
+        f"{_trust(flow)}; an NVLink domain of 72 instead of 8 gives R1 {max(r1):.2f}× in its best "
         "third of the range.",
     )
 

@@ -11,8 +11,7 @@ from jaxsim.view.study.settings import SELECTED, SWEPT, ClaimText, Setting, sett
 from jaxsim.view.study.source import Study
 
 CLAIMS: dict[str, Claim] = {
-    claim.id: claim
-    for claim in (*claims_gain.CLAIMS, *claims_pools.CLAIMS, *claims_network.CLAIMS)
+    claim.id: claim for claim in (*claims_gain.CLAIMS, *claims_pools.CLAIMS, *claims_network.CLAIMS)
 }
 
 Tried = list[tuple[Setting, Finding | None]]

@@ -11,7 +11,7 @@ from jaxsim.view.study.claim import (
     rank_correlation,
     thirds,
 )
-from jaxsim.view.study.curves import Curves, range_of
+from jaxsim.view.study.curves import Curves, evenly, range_of
 from jaxsim.view.study.settings import Setting
 from jaxsim.view.study.source import Study
 from jaxsim.view.study.sweeps import Case
@@ -50,7 +50,7 @@ def c1(study: Study, setting: Setting) -> Finding | None:
             middle >= max(relaxed, tight),
         ),
     )
-    value = f"gain {gain.mean:.2f}x on average, up to {gain.gain.max():.2f}x"
+    value = f"gain {gain.mean:.2f}× on average, up to {gain.gain.max():.2f}×"
     return finding(value, parts, mean_gain=gain.mean, peak_gain=float(gain.gain.max()),
                    clear_frac=clear, thirds=[relaxed, middle, tight])  # fmt: skip
 
@@ -61,11 +61,11 @@ def c2(study: Study, setting: Setting) -> Finding | None:
         return None
     most = criterion("little_gain")
     parts = [
-        Part(f"{traffic(case)}: {gain.mean:.2f}x on average", 1.0 / most <= gain.mean <= most)
+        Part(f"{traffic(case)}: {gain.mean:.2f}× on average", 1.0 / most <= gain.mean <= most)
         for case, gain in zip((GENERATION_ONLY, GENERATION), gains, strict=True)
     ]
     value = ", ".join(
-        f"{traffic(case)} {gain.mean:.2f}x"
+        f"{traffic(case)} {gain.mean:.2f}×"
         for case, gain in zip((GENERATION_ONLY, GENERATION), gains, strict=True)
     )
     return finding(value, parts, mean_gains=[gain.mean for gain in gains])
@@ -79,12 +79,12 @@ def c3(study: Study, setting: Setting) -> Finding | None:
     means = [gain.mean for gain in gains]
     parts = [
         Part(
-            f"{traffic(cases[i])} ({means[i]:.2f}x) above {traffic(cases[j])} ({means[j]:.2f}x)",
+            f"{traffic(cases[i])} ({means[i]:.2f}×) above {traffic(cases[j])} ({means[j]:.2f}×)",
             means[i] > means[j],
         )
         for i, j in ((0, 2), (0, 3), (1, 3), (1, 2))
     ]
-    value = ", ".join(f"{traffic(c)} {m:.2f}x" for c, m in zip(cases, means, strict=True))
+    value = ", ".join(f"{traffic(c)} {m:.2f}×" for c, m in zip(cases, means, strict=True))
     return finding(value, parts, essential=3, mean_gains=means)
 
 
@@ -94,10 +94,10 @@ def c4(study: Study, setting: Setting) -> Finding | None:
         return None
     small, middle, large = (gain.mean for gain in gains)
     parts = (
-        Part(f"8B {small:.2f}x < 70B {middle:.2f}x < 405B {large:.2f}x", small < middle < large),
-        Part(f"8B is small: {small:.2f}x", small <= criterion("little_gain")),
+        Part(f"8B {small:.2f}× < 70B {middle:.2f}× < 405B {large:.2f}×", small < middle < large),
+        Part(f"8B is small: {small:.2f}×", small <= criterion("little_gain")),
     )
-    value = f"8B {small:.2f}x, 70B {middle:.2f}x, 405B {large:.2f}x"
+    value = f"8B {small:.2f}×, 70B {middle:.2f}×, 405B {large:.2f}×"
     return finding(value, parts, mean_gains=[small, middle, large])
 
 
@@ -112,12 +112,12 @@ def c5(study: Study, setting: Setting) -> Finding | None:
         first, most, last = float(gain.gain[0]), float(gain.gain.max()), float(gain.gain[-1])
         # Compressed: at an end no more than half of the gain at the peak is left.
         parts += [
-            Part(f"{name}: {first:.2f}x at the relaxed end, {most:.2f}x at the peak",
+            Part(f"{name}: {first:.2f}× at the relaxed end, {most:.2f}× at the peak",
                  first - 1.0 <= 0.5 * (most - 1.0)),
-            Part(f"{name}: {last:.2f}x at the tight end, {most:.2f}x at the peak",
+            Part(f"{name}: {last:.2f}× at the tight end, {most:.2f}× at the peak",
                  last - 1.0 <= 0.5 * (most - 1.0)),
         ]  # fmt: skip
-        values.append(f"{name} peaks at {most:.2f}x, {100 * peak:.0f} % into the range")
+        values.append(f"{name} peaks at {most:.2f}×, {100 * peak:.0f} % into the range")
         measures[name] = {"peak": most, "position": peak, "relaxed": first, "tight": last}
     parts.sort(key=lambda part: "tight" in part.text)
     return finding("; ".join(values), parts, essential=2, **measures)
@@ -127,7 +127,10 @@ def piggybacked_share(curves: Curves, setting: Setting) -> np.ndarray:
     """Piggybacked over co-located overall throughput, where both serve."""
     overall, mixed = curves.colocated(setting), curves.colocated(setting, "piggybacked")
     where = range_of(overall, mixed)
-    return mixed[where] / overall[where]
+    if not len(where):
+        return np.zeros(0)
+    _, rung = evenly(curves.interactivity, where)
+    return mixed[rung] / overall[rung]
 
 
 def c6(study: Study, setting: Setting) -> Finding | None:
@@ -150,9 +153,7 @@ def c6(study: Study, setting: Setting) -> Finding | None:
     )
     value = f"piggybacked/overall: R1 {latent:.2f}, 70B {dense:.2f}, R1 with K/V kept {mended:.2f}"
     split = setting.mixed(chunk_attention="split")
-    alike = [
-        piggybacked_share(study.curves(case, split.mixture), split) for case in (HEAVY, DENSE)
-    ]
+    alike = [piggybacked_share(study.curves(case, split.mixture), split) for case in (HEAVY, DENSE)]
     freed = ", ".join(
         f"{SHORT[case.model]} {share.mean():.2f}"
         for case, share in zip((HEAVY, DENSE), alike, strict=True)
@@ -186,6 +187,4 @@ def c7(study: Study, setting: Setting) -> Finding | None:
 
 
 ALL = ("ftl_s", "ttl_metric", "piggybacking")
-CLAIMS = tuple(
-    Claim(check.__name__.upper(), check, ALL) for check in (c1, c2, c3, c4, c5, c6, c7)
-)
+CLAIMS = tuple(Claim(check.__name__.upper(), check, ALL) for check in (c1, c2, c3, c4, c5, c6, c7))

@@ -16,9 +16,9 @@ from jaxsim.view.study.claim import (
 )
 from jaxsim.view.study.claims_gain import DENSE, HEAVY, L70, R1, SHORT
 from jaxsim.view.study.claims_pools import rungs
-from jaxsim.view.study.curves import Matched, range_of
+from jaxsim.view.study.curves import Matched, evenly, range_of
 from jaxsim.view.study.lengths import LengthSpread, spread_frontier
-from jaxsim.view.study.settings import Mixture, Setting
+from jaxsim.view.study.settings import Mixture, Setting, settings
 from jaxsim.view.study.source import Study
 from jaxsim.view.study.sweeps import Case
 
@@ -43,25 +43,30 @@ def c17(study: Study, setting: Setting) -> Finding | None:
         where = range_of(small.y, large.y)
         if not len(where):
             return None
+        _, rung = evenly(settings().interactivity, where)
         never.append(bool(np.all(large.y >= small.y * (1.0 - 1e-6))))
         name = SHORT[case.model]
-        gains[name] = thirds(large.y[where] / small.y[where])
-        reach = [study_end(m) for m in (small, large)]
+        gains[name] = thirds(large.y[rung] / small.y[rung])
+        reach = [end_of(m) for m in (small, large)]
         gains[f"{name} reach"] = reach[1] / reach[0]
         shown = "/".join(f"{g:.2f}" for g in gains[name])
-        values.append(f"{name} {shown} by thirds, {reach[1] / reach[0]:.2f}x the reach")
+        values.append(f"{name} {shown} by thirds, {reach[1] / reach[0]:.2f}× the reach")
     parts = (
         Part("72 is at least as good everywhere", all(never)),
         Part("R1 gains in the middle of the range", gains["R1"][1] >= criterion("clear_gain")),
         Part("70B gains at high interactivity, in throughput or reach",
              max(gains["70B"][2], gains["70B reach"]) >= criterion("clear_gain")),
     )  # fmt: skip
-    return finding(f"72 over 8: {'; '.join(values)}", parts, **gains)
+    why = (
+        "70B needs more than 8 GPUs in a domain only for TP beyond 8, which small kernels and "
+        "all-reduce latency do not repay (C12)."
+    )
+    return finding(f"72 over 8: {'; '.join(values)}", parts, why=why, **gains)
 
 
-def study_end(matched: Matched) -> float:
-    """The rung at which a frontier ends."""
-    return float(np.flatnonzero(matched.served)[-1])
+def end_of(matched: Matched) -> float:
+    """The interactivity at which a frontier ends."""
+    return float(settings().interactivity[matched.served][-1])
 
 
 def egress(study: Study, case: Case, mixture: Mixture, setting: Setting) -> Designs | None:
@@ -88,13 +93,22 @@ def c18(study: Study, setting: Setting) -> Finding | None:
         flow = designs.full("kv_egress_bytes_per_s_per_gpu").ravel().astype(float)
         falls = -rank_correlation(EGRESS_ISL, flow)
         name = SHORT[case.model]
-        parts.append(
-            Part(f"{name}: {flow[0] / 1e9:.2f} GB/s at 1k to {flow[-1] / 1e9:.3f} at 1M, "
-                 f"correlation {-falls:+.2f}", bool(np.all(np.diff(flow) <= 1e-6 * flow[:-1])))
-        )  # fmt: skip
+        rises = [isl for isl, step in zip(EGRESS_ISL, np.diff(flow), strict=False) if step > 0.0]
+        at = f"but for a rise from {', '.join(f'{isl:.0f}' for isl in rises)}" if rises else ""
+        parts += [
+            Part(f"{name} falls: {flow[0] / 1e9:.2f} GB/s at 1k to {flow[-1] / 1e9:.3f} at 1M, "
+                 f"correlation {-falls:+.2f}", falls >= criterion("monotone")),
+            Part(f"{name} at every step {at}".strip(), not rises),
+        ]  # fmt: skip
         values.append(f"{name} {flow[0] / 1e9:.2f} to {flow[-1] / 1e9:.3f} GB/s")
         measures[name] = {"correlation": -falls, "flow": flow.tolist()}
-    return finding(f"1k to 1M tokens: {', '.join(values)}", parts, **measures)
+    parts.sort(key=lambda part: "every step" in part.text)
+    why = (
+        "Attention makes a token of a longer prompt slower to prefill, while its cache keeps its "
+        "size. Very short prompts run too few tokens a pass to fill the GPU, and rise first."
+    )
+    value = f"1k to 1M tokens: {', '.join(values)}"
+    return finding(value, parts, essential=2, why=why, **measures)
 
 
 def flows(matched: Matched) -> tuple[float, np.ndarray]:
@@ -145,7 +159,11 @@ def c22(study: Study, setting: Setting) -> Finding | None:
         values.append(f"{100 * errors[str(sigma)]:.0f} %")
     sigmas = ", ".join(f"{sigma:g}" for sigma in number("spread_sigmas"))
     value = f"median difference {', '.join(values)} for log-normal lengths of sigma {sigmas}"
-    return finding(value, parts, median_error=errors)
+    why = (
+        "Prefill pays for the mean prompt and its square, decode for the mean context of the "
+        "requests in flight; the median stands for neither once lengths are skewed."
+    )
+    return finding(value, parts, why=why, median_error=errors)
 
 
 def capped(study: Study, setting: Setting, cap: float) -> Matched:

@@ -20,6 +20,7 @@ from jaxsim.view.study.sweeps import Case, Sweeper, best_by_targets
 
 METRICS = ("mean", "median")
 WAYS = ("ifb", "mixed_step", "ttl_metric")  # in-flight batching; both readings of piggybacking
+EVEN_POINTS = 121  # a gain is averaged over so many evenly spaced interactivities
 FLAT_FRAC = 0.99  # a frontier is flat while it is within this of its maximum
 
 
@@ -67,8 +68,8 @@ class Curves:
 class Gain:
     """Disaggregated over co-located throughput where both serve and either depends on latency.
 
-    `position` runs from 0 at the relaxed end to 1 at the tight end, in the logarithm of
-    interactivity. Empty where there is no such range.
+    On evenly spaced interactivities, the x axis of the study; `position` runs from 0 at the relaxed
+    end to 1 at the tight end. Empty where there is no such range.
     """
 
     interactivity: np.ndarray
@@ -83,9 +84,6 @@ class Gain:
         """Geometric mean over the range."""
         return float(np.exp(np.mean(np.log(self.gain))))
 
-    def within(self, low: float, high: float) -> np.ndarray:
-        return self.gain[(self.position >= low) & (self.position <= high)]
-
 
 def range_of(*frontiers: np.ndarray) -> np.ndarray:
     """Rungs from where the first of the frontiers begins to fall to where the first one ends."""
@@ -96,13 +94,21 @@ def range_of(*frontiers: np.ndarray) -> np.ndarray:
     return np.arange(min(flat), np.flatnonzero(alive)[-1] + 1)
 
 
+def evenly(interactivity: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Evenly spaced interactivities over some rungs, and the rung that meets each."""
+    x = np.linspace(interactivity[where[0]], interactivity[where[-1]], EVEN_POINTS)
+    rung = np.searchsorted(interactivity, x * (1.0 - 1e-12))
+    return x, np.clip(rung, where[0], where[-1])
+
+
 def gain_of(curves: Curves, setting: Setting) -> Gain:
     """The gain of disaggregation over the better co-located mode."""
     apart, together = curves.matched(setting).y, curves.colocated(setting)
     where = range_of(apart, together)
-    x = curves.interactivity[where]
-    position = np.linspace(0.0, 1.0, len(where)) if len(where) > 1 else np.zeros(len(where))
-    return Gain(x, apart[where] / together[where], position)
+    if not len(where):
+        return Gain(np.zeros(0), np.zeros(0), np.zeros(0))
+    x, rung = evenly(curves.interactivity, where)
+    return Gain(x, apart[rung] / together[rung], np.linspace(0.0, 1.0, len(x)))
 
 
 def mixed_step_s(together: Designs, decode: Designs) -> np.ndarray:

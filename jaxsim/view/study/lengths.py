@@ -30,9 +30,7 @@ class LengthSpread:
         return np.maximum(np.round(median * np.exp(self.sigma * norm.ppf(slices))), 2.0)
 
 
-def spread_frontier(
-    study: Study, case: Case, setting: Setting, spread: LengthSpread
-) -> np.ndarray:
+def spread_frontier(study: Study, case: Case, setting: Setting, spread: LengthSpread) -> np.ndarray:
     r"""Matched output tokens/s/GPU on the ladder when lengths are spread.
 
     Every design serves the whole mix. A prefill instance completes 1 / E[1/r(ISL)] prompts/s, and

@@ -97,7 +97,9 @@ def map_readings() -> list[Mixture]:
     return [known.base.mixture, *known.mixed(READINGS)]
 
 
-def gain_map(study: Study, models: tuple[str, ...] = MODELS, readings: int | None = None) -> GainMap:
+def gain_map(
+    study: Study, models: tuple[str, ...] = MODELS, readings: int | None = None
+) -> GainMap:
     """The gain for every model, prompt, answer and TTL, in the base reading and in some others."""
     base, before = settings().base, study.count.designs
     mixtures = map_readings()[: None if readings is None else readings + 1]
@@ -113,7 +115,9 @@ def gain_map(study: Study, models: tuple[str, ...] = MODELS, readings: int | Non
     share = np.where(served.any(axis=0), votes, np.nan)
     finite = np.where(np.isfinite(gains), gains, np.nan)
     known = np.isfinite(finite).any(axis=0)
-    least = np.where(known, np.nanmin(np.where(np.isfinite(finite), finite, np.inf), axis=0), np.nan)
+    least = np.where(
+        known, np.nanmin(np.where(np.isfinite(finite), finite, np.inf), axis=0), np.nan
+    )
     most = np.where(known, np.nanmax(np.where(np.isfinite(finite), finite, 0.0), axis=0), np.nan)
     dims = ("model", "isl", "osl", "ttl")
     units = {"units": "1"}
@@ -162,7 +166,7 @@ def map_figure(chart: GainMap) -> bytes:
             2.9 * len(ttls) + 1.2, 2.55 * len(models) + 0.6, len(models), len(ttls),
             sharex=True, sharey=True, squeeze=False,
         )  # fmt: skip
-        norm = TwoSlopeNorm(1.05, 0.9, 2.0)
+        norm = TwoSlopeNorm(1.0, 0.8, 2.0)
         shade = mpl.colormaps["RdBu"].copy()
         shade.set_bad("#D5D9DD")
         x, y = np.log2(data.osl.values), np.log2(data.isl.values)
@@ -170,7 +174,7 @@ def map_figure(chart: GainMap) -> bytes:
         for row, model in zip(axes, models, strict=True):
             for panel, ttl in zip(row, ttls, strict=True):
                 one = data.sel(model=model, ttl=ttl)
-                gain = np.clip(np.where(np.isposinf(one.gain), 9.0, one.gain), 0.9, 2.0)
+                gain = np.clip(np.where(np.isposinf(one.gain), 9.0, one.gain), 0.8, 2.0)
                 drawn = panel.pcolormesh(x, y, gain, norm=norm, cmap=shade, shading="nearest")
                 share = np.nan_to_num(one.clear_share.values)
                 _contour(panel, x, y, share, [0.2, 0.8], colors="#222222", linestyles=":",
@@ -185,7 +189,8 @@ def map_figure(chart: GainMap) -> bytes:
             row[0].set_yticks(y[::2], [_count(v) for v in data.isl.values[::2]])
             row[0].set_ylabel(f"{model}\nISL")
         bar = figure.colorbar(drawn, ax=axes, shrink=0.6, pad=0.01, extend="max")
-        bar.set_ticks([0.9, 1.0, 1.05, 1.25, 1.5, 2.0], labels=["0.9×", "1×", "1.05×", "1.25×", "1.5×", "2×"])
+        ticks = [0.8, 0.9, 1.0, 1.25, 1.5, 2.0]
+        bar.set_ticks(ticks, labels=[f"{t:g}×" for t in ticks])
         titled(figure, "When to disaggregate: gain over co-located throughput")
         return image(figure, "svg")
 

@@ -56,7 +56,7 @@ TERMS = (
     ("Interactivity", "1/TTL: the output tokens per second that one user sees."),
     ("Throughput per GPU", "Output tokens/s over all GPUs, prefill and decode together."),
     ("Co-located overall", "The better of in-flight batching and piggybacking at each latency."),
-    ("Gain", "Disaggregated over co-located overall throughput at the same latency targets; means are geometric, over the logarithm of interactivity, where both serve and either depends on it."),
+    ("Gain", "Disaggregated over co-located overall throughput at the same latency targets; means are geometric, over evenly spaced interactivities, where both serve and either depends on it."),
     ("ctx:gen", "Prefill GPUs over decode GPUs of a rate-matched deployment."),
     ("Reading", "One choice for everything that the study leaves open. The base reading takes the first of each."),
     ("Robust, depends, finding", "A claim that holds in at least 95 %, in between, or in at most 40 % of the readings."),
@@ -121,13 +121,17 @@ def _cards(study: StudyResult) -> str:
         html.card("Not", str(verdicts.count(NOT)), "with the mechanism below"),
         html.card("Robust", str(labels.count("robust")), "hold in 95 % of the readings"),
         html.card("Readings", f"{readings:,}", f"{study.mixtures + 1} mixtures of the unknowns"),
-        html.card("Designs", units.prefixed(float(study.designs), ""), f"in {study.elapsed_s:.0f} s"),
+        html.card(
+            "Designs", units.prefixed(float(study.designs), ""), f"in {study.elapsed_s:.0f} s"
+        ),
     ]
     return html.tag("div", "".join(cards), class_="cards")
 
 
 def _advice(study: StudyResult) -> str:
-    items = "".join(html.tag("li", f"<b>{escape(what)}</b> {escape(why)}") for what, why in advice(study))
+    items = "".join(
+        html.tag("li", f"<b>{escape(what)}</b> {escape(why)}") for what, why in advice(study)
+    )
     return html.tag("ol", items, class_="advice") if items else ""
 
 
@@ -188,10 +192,10 @@ def _claim(result: Result) -> str:
     title = f"{result.id}. {escape(result.text.claim)} {badge(finding.verdict)}"
     words = f"{escape(result.text.conditions)}. Expected: {escape(result.text.expected)}."
     text = (
-        f"Holds in {percent(robust.holds)} of {robust.readings} readings, and in part in "
-        f"{percent(robust.partly)} more: "
+        f"Holds in {percent(robust.holds)} of {robust.readings} readings"
+        + (f", and in part in {percent(robust.partly)} more: " if robust.holds < 1.0 else ": ")
         + {"robust": "robust.", "depends": "it depends on the reading.",
-           "finding": "a finding about the reading rather than about serving."}[robust.label]
+           "finding": "few readings hold it."}[robust.label]
     )  # fmt: skip
     if robust.unanswerable:
         text += f" In {robust.unanswerable} readings no design meets the FTL cutoff."

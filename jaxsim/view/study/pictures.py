@@ -45,13 +45,9 @@ def titled(figure: Figure, title: str) -> Figure:
     return figure
 
 
-def log_interactivity(axes: Axes, x: np.ndarray) -> None:
-    """A logarithmic interactivity axis with plain numbers."""
-    axes.set_xscale("log", base=2)
-    axes.set_xlim(0.92 * x.min(), 1.09 * x.max())
-    ticks = [t for t in 2.0 ** np.arange(0, 13) if x.min() * 0.95 <= t <= x.max() * 1.05]
-    axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
-    axes.minorticks_off()
+def limit_interactivity(axes: Axes, x: np.ndarray) -> None:
+    """An interactivity axis from zero, as in the study."""
+    axes.set_xlim(0.0, 1.03 * float(np.max(x)))
 
 
 def shown(y: np.ndarray) -> np.ndarray:
@@ -73,7 +69,7 @@ def frontier_panel(axes: Axes, study: Study, case: Case, setting: Setting, title
         axes.text(0.5, 0.5, "no design meets the FTL cutoff", transform=axes.transAxes, ha="center")
         return
     last = max(int(np.flatnonzero(line > 0)[-1]) for line in lines if line.any())
-    where = np.arange(max(where[0] - 2, 0), last + 1)
+    where = np.arange(last + 1)
     x = curves.interactivity[where]
     for line, (name, label, width, dash) in zip(lines, WAYS, strict=True):
         axes.plot(x, shown(line[where]) / most, color=COLOURS[name], lw=width, ls=dash, label=label)
@@ -81,7 +77,7 @@ def frontier_panel(axes: Axes, study: Study, case: Case, setting: Setting, title
     axes.set_title(f"{title}   mean gain {gain.mean:.2f}×", loc="left", fontsize=10.5)
     axes.set_ylim(0.0, 1.08)
     axes.set_ylabel("normalised throughput")
-    log_interactivity(axes, x)
+    limit_interactivity(axes, x)
     absolute = axes.twinx()
     absolute.set_ylim(0.0, 1.08 * most)
     absolute.set_ylabel("output tokens/s/GPU", color=GREY)
@@ -112,7 +108,7 @@ def frontiers(study: Study, setting: Setting, cases: list[tuple[Case, str]], tit
     last.axhline(1.0, color="#444444", lw=1.0)
     last.set_title("gain: disaggregated / co-located overall", loc="left", fontsize=10.5)
     if most:
-        log_interactivity(last, np.array([least, most]))
+        limit_interactivity(last, np.array([least, most]))
     last.set_xlabel(X_LABEL)
     last.yaxis.set_major_formatter(lambda y, _: f"{y:g}×")
     last.legend(fontsize=8.8)
@@ -126,7 +122,9 @@ def traffic_figure(study: Study, setting: Setting) -> Figure:
     gains = {case: study.gain(case, setting) for case in TRAFFIC}
     most = max((g.mean, traffic(c)) for c, g in gains.items() if len(g))
     title = f"DeepSeek-R1: disaggregation gains most at {most[1]}, {most[0]:.2f}× on average"
-    return frontiers(study, setting, [(case, f"ISL/OSL {traffic(case)}") for case in TRAFFIC], title)
+    return frontiers(
+        study, setting, [(case, f"ISL/OSL {traffic(case)}") for case in TRAFFIC], title
+    )
 
 
 def sizes_figure(study: Study, setting: Setting) -> Figure:
@@ -192,7 +190,7 @@ def patterns_figure(study: Study, setting: Setting) -> Figure:
         panel.plot(ladder[where], share, color=colour, lw=2.0, label=label)
         used += list(ladder[where])
     if used:
-        log_interactivity(panel, np.array(used))
+        limit_interactivity(panel, np.array(used))
     panel.set_ylim(0.0, 1.05)
     panel.set_xlabel(X_LABEL)
     panel.set_ylabel("piggybacked / co-located overall")

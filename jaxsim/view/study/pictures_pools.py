@@ -31,7 +31,7 @@ from jaxsim.view.study.pictures import (
     X_LABEL,
     Axes,
     Figure,
-    log_interactivity,
+    limit_interactivity,
     new_figure,
     shown,
     titled,
@@ -79,7 +79,9 @@ def strict_figure(study: Study, setting: Setting) -> Figure:
     rows = tightening(study, setting)
     x = [row["cutoff_s"] for row in rows]
     for name, colour in (("pp", BLUE), ("tp", ORANGE), ("ep", GREEN)):
-        left.step(x, [row[name] for row in rows], where="post", color=colour, lw=2.0, label=name.upper())
+        left.step(
+            x, [row[name] for row in rows], where="post", color=colour, lw=2.0, label=name.upper()
+        )
     left.set_yscale("log", base=2)
     left.set_yticks([1, 2, 4, 8, 16, 32, 64], ["1", "2", "4", "8", "16", "32", "64"])
     left.set_title("widths of the best configuration", loc="left", fontsize=10.5)
@@ -115,7 +117,7 @@ def trends_figure(study: Study, setting: Setting) -> Figure:
         for panel in column:
             panel.set_yscale("log", base=2)
             panel.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
-        log_interactivity(column[1], x)
+        limit_interactivity(column[1], x)
         column[1].set_xlabel(X_LABEL)
     return titled(figure, "Tighter token latency: smaller batches, wider tensor parallelism")
 
@@ -134,7 +136,7 @@ def ratio_figure(study: Study, setting: Setting) -> Figure:
     panel.set_yscale("log")
     panel.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
     if used:
-        log_interactivity(panel, np.array(used))
+        limit_interactivity(panel, np.array(used))
     for y in (number("ratio_relaxed"), number("ratio_tight")):
         panel.axhline(y, color=MODELS["R1"], lw=0.9, ls=":")
     panel.annotate("dotted: both ends of R1 in the study", (0.99, 0.97), xycoords="axes fraction",
@@ -149,13 +151,11 @@ def _lines(axes: Axes, lines: list[tuple[str, np.ndarray, str, str]], most: floa
     """Normalised frontiers on one panel."""
     alive = np.logical_or.reduce([y > 0 for _, y, _, _ in lines])
     last = int(np.flatnonzero(alive)[-1])
-    top = lines[0][1]
-    first = max(int(np.flatnonzero(top >= 0.995 * top.max())[-1]) - 4, 0)
-    where = np.arange(first, last + 1)
+    where = np.arange(last + 1)
     x = settings().interactivity[where]
     for name, y, colour, dash in lines:
         axes.plot(x, shown(y[where]) / most, color=colour, lw=2.0, ls=dash, label=name)
-    log_interactivity(axes, x)
+    limit_interactivity(axes, x)
     axes.set_ylim(0.0, 1.08)
     axes.set_xlabel(X_LABEL)
     axes.set_ylabel("normalised throughput")
@@ -240,7 +240,7 @@ def flow_figure(study: Study, setting: Setting) -> Figure:
         panel.set_yscale("log")
         panel.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
         panel.set_title(f"R1, ISL {_tokens(case.isl)}", loc="left", fontsize=10.5)
-        log_interactivity(panel, x)
+        limit_interactivity(panel, x)
         panel.set_xlabel(X_LABEL)
     axes[0].set_ylabel("GB/s per GPU that holds distinct cache")
     axes[0].legend(fontsize=9, loc="center left", bbox_to_anchor=(0.0, 0.72))
@@ -266,7 +266,9 @@ def caps_figure(study: Study, setting: Setting) -> Figure:
     figure, (panel,) = new_figure(9.6, 4.4, 1, 1)
     free = study.matched(HEAVY, setting).y
     lines = [("unlimited", free, "#222222", "-")]
-    for cap, colour in zip(number("caps"), (ORANGE, "#E69F00", GREEN, "#56B4E9", BLUE), strict=False):
+    for cap, colour in zip(
+        number("caps"), (ORANGE, "#E69F00", GREEN, "#56B4E9", BLUE), strict=False
+    ):
         lines.append((f"at most {cap} GPUs", capped(study, setting, float(cap)).y, colour, "-"))
     _lines(panel, lines, free.max())
     panel.legend(loc="lower left")

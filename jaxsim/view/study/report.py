@@ -25,7 +25,6 @@ class StudyResult:
     designs: int
     elapsed_s: float
     mixtures: int
-    calibration: str
 
     def of(self, claim: str) -> Result | None:
         """The result of a claim, if it was asked for."""
@@ -78,7 +77,6 @@ def run_study(
         designs=fine.count.designs + rough.count.designs,
         elapsed_s=time.perf_counter() - started,
         mixtures=count,
-        calibration=known.hardware,
     )
 
 
