@@ -170,7 +170,7 @@ def _prefill(study: StudyResult) -> Advice | None:
     ahead = strict is not None and strict.finding.verdict != NOT
     return (
         "For long prompts lengthen the pipeline before widening the group.",
-        f"32 stages with chunks cut FTL to 1/{1 / ratio:.0f} at {100 * kept:.0f} % of the throughput"
+        f"32 stages with chunks cut FTL to 1/{1 / ratio:.0f} at {100 * kept:.0f} % of throughput"
         + (", and the best configuration grows in PP first. " if ahead else ". ")
         + result.finding.why,
     )

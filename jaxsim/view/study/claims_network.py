@@ -1,5 +1,7 @@
 """Domains, KV transfer, lengths that vary, few GPUs: claims C17 to C23."""
 
+import itertools
+
 import numpy as np
 
 from jaxsim.space.axes import Space, complete
@@ -128,7 +130,8 @@ def c20(study: Study, setting: Setting) -> Finding | None:
         most[case.isl] = (out, float(into.max()))
     largest = max(max(pair) for pair in most.values())
     parts = (
-        Part(f"at most {largest / 1e9:.2f} GB/s a GPU", largest <= criterion("ordinary_bytes_per_s")),
+        Part(f"at most {largest / 1e9:.2f} GB/s a GPU",
+             largest <= criterion("ordinary_bytes_per_s")),
         Part(f"{criterion('nic_bytes_per_s') / largest:.0f} times less than a NIC",
              largest <= 0.2 * criterion("nic_bytes_per_s")),
     )  # fmt: skip
@@ -187,7 +190,7 @@ def c23(study: Study, setting: Setting) -> Finding | None:
         Part("no cap is above the unlimited frontier", below),
         Part(f"{caps[0]:.0f} GPUs keep {kept[0]:.2f} of it on average",
              kept[0] <= 1.0 - criterion("cap_loss")),
-        Part("more GPUs keep more", all(b >= a - 0.005 for a, b in zip(kept, kept[1:], strict=False))),
+        Part("more GPUs keep more", all(b >= a - 0.005 for a, b in itertools.pairwise(kept))),
     )  # fmt: skip
     value = ", ".join(f"{cap:.0f} GPUs keep {k:.2f}" for cap, k in zip(caps, kept, strict=True))
     return finding(value, parts, essential=2, caps=caps, kept=kept)

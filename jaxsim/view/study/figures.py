@@ -26,10 +26,10 @@ PICTURES = (
     Picture("sizes", pictures.sizes_figure, ("C4",), "Model size",
             "Llama-3.1 at 4096/256."),
     Picture("middle", pictures.middle_figure, ("C5",), "Which latency regime gains",
-            "The gain from the relaxed to the tight end of the range in which both serve, evenly in "
-            "interactivity; dotted lines mark thirds."),
+            "The gain from the relaxed to the tight end of the range in which both serve, evenly "
+            "in interactivity; dotted lines mark thirds."),
     Picture("piggybacking", pictures.piggybacking_figure, ("C6",), "Latent attention and chunks",
-            "Frontiers of both co-located modes together, of piggybacking alone, and disaggregated."),
+            "Frontiers of both co-located modes together, of piggybacking, and disaggregated."),
     Picture("patterns", pictures.patterns_figure, ("C7",), "Where piggybacking is best",
             "Throughput of piggybacking over that of the better co-located mode."),
     Picture("cpp", pictures_pools.cpp_figure, ("C8",), "Chunked pipelines",

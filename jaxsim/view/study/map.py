@@ -54,7 +54,10 @@ def slice_of(designs: Designs, isl: int, osl: int) -> Designs:
 
 
 def model_gain(study: Study, model: str, setting: Setting) -> np.ndarray:
-    """Gain on (ISL, OSL, TTL): NaN where disaggregation cannot serve, infinite where only it can."""
+    """Gain on (ISL, OSL, TTL).
+
+    NaN where disaggregation cannot serve, infinite where only it can.
+    """
     mixture = setting.mixture
     scenario = study.sweeper.scenario(Case(model, ISL[-1], OSL[0]), mixture)
     own = Space(

@@ -32,8 +32,8 @@ table.claims td { font-size: 14px; }
 .claim li.no::before { content: "✗ "; color: #b3261e; font-weight: 700; }
 .levels { display: flex; flex-wrap: wrap; gap: 6px 18px; font-size: 13px; color: var(--soft); }
 .levels b { color: var(--ink); font-weight: 600; }
-.meter { display: inline-block; width: 42px; height: 9px; border-radius: 3px; background: var(--line);
-  overflow: hidden; margin: 0 4px 0 3px; }
+.meter { display: inline-block; width: 42px; height: 9px; border-radius: 3px;
+  background: var(--line); overflow: hidden; margin: 0 4px 0 3px; }
 .meter i { display: block; height: 100%; background: var(--blue); }
 ol.advice li { margin: 9px 0; max-width: 84ch; }
 """
@@ -56,10 +56,14 @@ TERMS = (
     ("Interactivity", "1/TTL: the output tokens per second that one user sees."),
     ("Throughput per GPU", "Output tokens/s over all GPUs, prefill and decode together."),
     ("Co-located overall", "The better of in-flight batching and piggybacking at each latency."),
-    ("Gain", "Disaggregated over co-located overall throughput at the same latency targets; means are geometric, over evenly spaced interactivities, where both serve and either depends on it."),
+    ("Gain", "Disaggregated over co-located overall throughput at the same latency targets; means "
+     "are geometric, over evenly spaced interactivities, where both serve and either depends on "
+     "latency."),
     ("ctx:gen", "Prefill GPUs over decode GPUs of a rate-matched deployment."),
-    ("Reading", "One choice for everything that the study leaves open. The base reading takes the first of each."),
-    ("Robust, depends, finding", "A claim that holds in at least 95 %, in between, or in at most 40 % of the readings."),
+    ("Reading", "One choice for everything that the study leaves open. The base reading takes the "
+     "first of each."),
+    ("Robust, depends, finding", "A claim that holds in at least 95 %, in between, or in at most "
+     "40 % of the readings."),
 )  # fmt: skip
 
 
@@ -239,7 +243,7 @@ def _assumptions() -> str:
         for name in (*SWEPT, *SELECTED)
     ]  # fmt: skip
     text = (
-        "GPUs and requests are unlimited, there is no queueing, no prefix reuse and no speculation, "
+        "GPUs and requests are unlimited; there is no queueing, no prefix reuse, no speculation, "
         "unless a claim says otherwise. The prefill pool is the study's Algorithm 1, matching its "
         "Algorithm 2 in the limit of exact balance. What the study leaves open, with our choices; "
         "the first is the base reading:"

@@ -14,7 +14,7 @@ from jaxsim.view.study.claims_gain import (
     piggybacked_share,
     traffic,
 )
-from jaxsim.view.study.curves import gain_of, range_of
+from jaxsim.view.study.curves import evenly, gain_of, range_of
 from jaxsim.view.study.settings import Setting, settings
 from jaxsim.view.study.source import Study
 from jaxsim.view.study.sweeps import Case
@@ -186,8 +186,11 @@ def patterns_figure(study: Study, setting: Setting) -> Figure:
         curves = study.curves(case, setting.mixture)
         where = range_of(curves.colocated(setting), curves.colocated(setting, "piggybacked"))
         share = piggybacked_share(curves, setting)
+        if not len(where):
+            continue
+        x, _ = evenly(ladder, where)
         label = f"{traffic(case)} (OSL/ISL {case.osl / case.isl:g})"
-        panel.plot(ladder[where], share, color=colour, lw=2.0, label=label)
+        panel.plot(x, share, color=colour, lw=2.0, label=label)
         used += list(ladder[where])
     if used:
         limit_interactivity(panel, np.array(used))

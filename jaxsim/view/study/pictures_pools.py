@@ -15,15 +15,15 @@ from jaxsim.view.study.claims_network import (
     domain_pair,
     egress,
 )
-from jaxsim.view.study.claims_pools import (
+from jaxsim.view.study.claims_pipeline import (
     PIPELINES,
     cpp_base,
     cpp_choice,
     cpp_designs,
     cpp_rows,
-    rungs,
     tightening,
 )
+from jaxsim.view.study.claims_pools import rungs
 from jaxsim.view.study.curves import Matched
 from jaxsim.view.study.lengths import LengthSpread, spread_frontier
 from jaxsim.view.study.pictures import (
