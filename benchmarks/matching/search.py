@@ -99,12 +99,13 @@ def attempt(task: Problem, method: str, starts: np.ndarray, optimum: Found) -> d
     return row
 
 
-def run(family: str, kind: str, problems: int, first: int) -> dict:
-    """All methods on problems that have a plan, from seed `first`."""
+def run(family: str, kind: str, problems: int, first: int, seconds_at_most: float) -> dict:
+    """All methods on problems that have a plan, from seed `first`, until so many or so long."""
+    finish = time.perf_counter() + seconds_at_most
     models = DENSE if family == "dense" else LATENT
     rows, seed, without, sizes = [], first, 0, []
     warm: set[int] = set()
-    while len({r["seed"] for r in rows}) < problems:
+    while len(sizes) < problems and time.perf_counter() < finish:
         task = problem(seed, models, kind)
         solve = matcher(task.osl, ftl_s=task.ftl_s, ttl_s=task.ttl_s, max_gpus=task.max_gpus)
         everything = fresh(task)
@@ -135,7 +136,7 @@ def run(family: str, kind: str, problems: int, first: int) -> dict:
             for method in ("gradient", "random", *(("rounded",) if count == 16 else ())):
                 rows.append({**common, **attempt(task, method, starts[:count], optimum)})
     return {
-        "family": family, "lattice": kind, "problems": problems, "without_plan": without,
+        "family": family, "lattice": kind, "problems": len(sizes), "without_plan": without,
         "designs_median": float(np.median(sizes)), "rows": rows,
     }  # fmt: skip
 
@@ -146,9 +147,10 @@ def main() -> None:
     parser.add_argument("kind", choices=("coarse", "fine"))
     parser.add_argument("--problems", type=int, default=100)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--json", type=Path, required=True)
     given = parser.parse_args()
-    result = run(given.family, given.kind, given.problems, given.first)
+    result = run(given.family, given.kind, given.problems, given.first, given.seconds)
     given.json.write_text(json.dumps(result))
 
 

@@ -53,7 +53,7 @@ def explored(speed):
     )
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_the_search_closes_on_the_optimum_wherever_it_starts(seed):
     rng = np.random.default_rng(seed)
     speed, gpus = float(rng.uniform(0.3, 3)), float(rng.integers(8, 200))
@@ -84,25 +84,35 @@ def test_the_search_closes_on_the_optimum_wherever_it_starts(seed):
 
 
 def test_descent_lowers_the_loss_and_stays_in_the_box():
-    targets = Targets(0.2, 0.02, 64.0)
-    starts = random_starts(*LATTICES, 8, np.random.default_rng(0))
-    best, loss = relax(*PHASES, LATTICES, starts, targets, jnp.asarray(1.0))
-    first = [relaxed_loss(jnp.asarray(z), 2, *PHASES, jnp.asarray(1.0), targets) for z in starts]
-    assert np.all(loss <= np.asarray(first) + 1e-6)
-    assert loss.min() < min(first) - 0.1
+    targets, speed = Targets(0.2, 0.02, 64.0), jnp.asarray(1.0)
+    starts = random_starts(*LATTICES, 4, np.random.default_rng(0))
+    best, loss = relax(*PHASES, LATTICES, starts, targets, speed)
+
+    @jax.jit
+    def losses(points):
+        return jax.vmap(lambda z: relaxed_loss(z, 2, *PHASES, speed, targets))(points)
+
+    first = np.asarray(losses(jnp.asarray(starts)))
+    assert np.all(loss <= first + 1e-6)
+    assert loss.min() < first.min() - 0.1
     for part, lattice in ((best[:, :2], LATTICES[0]), (best[:, 2:4], LATTICES[1])):
         low, high = lattice.box()
         assert np.all((part >= low - 1e-6) & (part <= high + 1e-6))
-    slope = jax.grad(relaxed_loss)(jnp.asarray(starts[0]), 2, *PHASES, jnp.asarray(1.0), targets)
-    step = 1e-5
-    for k in range(5):
-        moved = [
-            relaxed_loss(
-                jnp.asarray(starts[0]) + s * step * jnp.eye(5)[k], 2, *PHASES, 1.0, targets
-            )
-            for s in (1, -1)
-        ]
-        np.testing.assert_allclose(slope[k], (moved[0] - moved[1]) / (2 * step), atol=1e-4)
+
+
+def test_the_slope_of_the_loss_is_its_difference_quotient():
+    targets, speed, step = Targets(0.2, 0.02, 64.0), jnp.asarray(1.0), 1e-5
+    start = jnp.asarray(random_starts(*LATTICES, 1, np.random.default_rng(0))[0])
+
+    @jax.jit
+    def both(z):
+        def loss(z):
+            return relaxed_loss(z, 2, *PHASES, speed, targets)
+
+        moved = jax.vmap(loss)(z[None] + step * jnp.concatenate([jnp.eye(5), -jnp.eye(5)]))
+        return jax.grad(loss)(z), (moved[:5] - moved[5:]) / (2 * step)
+
+    np.testing.assert_allclose(*both(start), atol=1e-4)
 
 
 def test_rounding_keeps_both_neighbours_on_every_axis():
