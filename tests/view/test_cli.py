@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -42,17 +41,16 @@ def unsolved(unmet_plan, monkeypatch):
     return unmet_plan
 
 
-def test_help_starts_neither_jax_nor_its_friends_and_comes_at_once():
+def test_help_starts_neither_jax_nor_its_friends():
+    """What makes help come at once: nothing heavy is imported (benchmarks measure the seconds)."""
     code = (
-        "import sys, time; start = time.perf_counter()\n"
+        "import sys\n"
         "import jaxsim.view.cli as cli\n"
         "assert cli.main(['--help']) == 0\n"
         "heavy = {'jax', 'numpy', 'xarray', 'equinox', 'matplotlib', 'scipy', 'pandas'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
-        "print(time.perf_counter() - start)"
     )
-    best = min(float(python("-c", code).stdout.splitlines()[-1]) for _ in range(3))
-    assert best < 0.25
+    python("-c", code)
 
 
 def test_python_dash_m_is_the_command_line():
@@ -143,11 +141,15 @@ def test_whatever_fails_has_its_status_and_its_json(error, status, says, monkeyp
     assert says in err
 
 
-def test_an_output_folder_that_cannot_be_written_fails_before_the_work(tmp_path, capsys):
+def test_an_output_folder_that_cannot_be_written_fails_before_the_work(
+    tmp_path, capsys, monkeypatch
+):
+    def worked(*_, **__):
+        raise AssertionError("the work was done before the folder was looked at")
+
+    monkeypatch.setattr(cli_plan, "solve", worked)
     (tmp_path / "file").write_text("x")
-    started = time.perf_counter()
     assert cli.main([*ASK, *TARGETS, "-o", str(tmp_path / "file")]) == 1
-    assert time.perf_counter() - started < 2.0
     assert "file" in capsys.readouterr().err
 
 
