@@ -198,10 +198,17 @@ class _Reader:
         beside = self.path.with_name(f"{raw['transferred_from']}.toml")
         origin = read_calibration(beside) if beside.is_file() else None
         origin = origin or load_calibration(str(raw["transferred_from"]))
+        # The share of a chip's time that starting tiles takes is what is carried over, so that few
+        # large multiprocessors start as much work in a second as many small ones.
+        ratio = self.number("multiprocessors", raw["multiprocessors"]) / origin.multiprocessors
         return {
             kind: {
                 name: replace(
                     family,
+                    constants={
+                        constant: value * (ratio if constant == "tile_s" else 1.0)
+                        for constant, value in family.constants.items()
+                    },
                     sigma=math.hypot(family.sigma, sigma),
                     source=raw["source"],
                     note=f"transferred from {origin.name}",

@@ -102,6 +102,7 @@ class DecodeAttentionFit(eqx.Module):
     walk_s: Scalar  # latency of one key in the only wave of a small launch
     split_keys: Scalar
     split_power: Scalar
+    share_power: Scalar  # how the walk shortens as tiles leave multiprocessors free
     wave_power: Scalar
     hbm_frac: Scalar
     cache_bytes: Scalar

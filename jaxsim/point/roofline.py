@@ -175,7 +175,10 @@ def decode_attention_parts(
     one_s = 2.0 * fit.tile_queries * dims / (fit.peak_frac * peak)
     keys = larger(work.context, fit.tile_keys, fit.key_power)
     full_s = waves * (keys * one_s + fit.tile_s)
-    alone_s = stretched(keys, fit.split_keys, fit.split_power) * fit.walk_s + fit.tile_s
+    # The fewer tiles, the more multiprocessors can share one walk.
+    share = jnp.exp(fit.share_power * jnp.log(jnp.clip(waves, 1e-4, 1.0)))
+    depth = stretched(keys, fit.split_keys, fit.split_power)
+    alone_s = depth * share * fit.walk_s + fit.tile_s
     arithmetic_s = larger(full_s, alone_s, fit.wave_power)
     cached = work.hbm_bytes
     missed = beyond(cached, fit.cache_bytes, fit.cache_power)

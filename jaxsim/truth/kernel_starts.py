@@ -76,7 +76,7 @@ _DECODE = Start(
         "cache_bytes": (6e7, 1e6, 5e8),
         "cache_share": (0.2, 0.02, 1.0),
         "query_bytes": (4.0, 0.05, 200.0),
-        "shared": (0.3, 0.01, 30.0),
+        "share_power": (0.3, 0.01, 1.0),
     },
     {"key_power": 8.0, "cache_power": 8.0},
 )

@@ -6,8 +6,9 @@ to the fastest, except GEMMs, whose repeats are replaced by their median.
 
 Faults of the tables that are dealt with here, each by a rule that does not look at residuals:
 
-* Attention with more than 16 query heads for one key/value head falls back to another kernel, up
-  to ten times slower, and is left out of the fits of `decode`.
+* Decoding with more than 16 query heads for one key/value head falls back to another kernel, up to
+  ten times slower, and with 1 it runs on a third, without matrix units. Both are left out of
+  `decode`: no current model needs them.
 * NVFP4 experts were timed with router scores that tie. The one model with grouped routing then
   keeps the first half of its experts, and tied picks go to the first few: `grouped_routing`.
 * Models of which any row's weights would pass faster than the memory's peak are left out of
@@ -46,7 +47,7 @@ _GEMM: dict[str, Format] = {
 }
 _CACHES: dict[str, Format] = {"bfloat16": "bf16", "fp8": "fp8"}
 _WIDE = 2.0  # bytes of bf16
-_WIDEST_GROUP = 16
+_GROUPS = (2, 16)  # query heads for one key/value head
 _HEAD_DIMS = (64, 128)
 
 
@@ -229,7 +230,7 @@ def decode_rows(tables: Tables) -> Iterator[KernelRows]:
     for theirs, ours in _CACHES.items():
         table = found[0]
         groups = table["num_heads"] / table["num_key_value_heads"]
-        chosen = (table["kv_cache_dtype"] == theirs) & (groups <= _WIDEST_GROUP)
+        chosen = (table["kv_cache_dtype"] == theirs) & groups.between(*_GROUPS)
         table = table[chosen & table["head_dim"].isin(_HEAD_DIMS)]
         if not len(table):
             continue

@@ -40,6 +40,7 @@ _NVFP4_KERNEL = "sglang_flashinfer_trtllm_moe"
 _GROUPED_MODEL = (7168, 256, 8)  # hidden size, experts, experts a token
 _RACKS, _MEASURED_RACK, _NODE_GPUS = ("gb200-nvl72", "gb300-nvl72"), "gb200-nvl72", 8
 _ROUTER_GROUPS, _KEPT_GROUPS = 8, 4
+_FEWEST_COPIES = 4
 _SHAPE = ["hidden_size", "inter_size", "topk", "num_experts", "moe_tp_size", "moe_ep_size"]
 
 
@@ -176,7 +177,7 @@ def message_rows(tables: Tables) -> Iterator[KernelRows]:
 
 
 def _dispatch_rows(tables: Tables) -> Iterator[KernelRows]:
-    """Dispatch and combine: over NVLink from one side in a rack, DeepEP's faster mode in a node.
+    """Dispatch and combine: over NVLink from one side in a rack, DeepEP in a node.
 
     A combine sends bf16, a dispatch what its format says. A rank gets each token once, however
     many of the token's experts it holds.
@@ -216,7 +217,11 @@ def _node_dispatch(tables: Tables):
     bulk = tables.read("comm", "wideep_deepep_normal", "sglang")
     if fast is None or bulk is None:
         return None, ""
+    # Engines choose the low-latency mode as far as it goes, and the other beyond.
+    largest = fast[0]["num_token"].max()
+    bulk = bulk[0][bulk[0]["num_token"] > largest], bulk[1]
     parts = []
+    # Below 4 experts a token, the time is that of moving every token once, not of the copies.
     for table, suffix in ((fast[0], "avg_t_us"), (bulk[0], "transmit_us")):
         for phase, element in (("dispatch", BYTES_PER_ELEMENT["fp8"]), ("combine", _WIDE)):
             part = table.rename(columns={"num_topk": "topk", "num_token": "num_tokens"})
@@ -227,7 +232,7 @@ def _node_dispatch(tables: Tables):
                 ranks=_NODE_GPUS,
                 latency=microseconds * 1e-3,
             )
-            parts.append(part[microseconds > 0])
+            parts.append(part[(microseconds > 0) & (part["topk"] >= _FEWEST_COPIES)])
     columns = ["op_name", "element_bytes", "ranks", "latency", "num_tokens", "hidden_size"]
     columns += ["topk", "num_experts"]
     return pandas_module().concat([part[columns] for part in parts]), fast[1]
