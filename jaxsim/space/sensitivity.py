@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from jaxsim.catalog.deployment import Deployment
-from jaxsim.catalog.setup import Setup
+from jaxsim.catalog.scenario import Scenario
 from jaxsim.catalog.workload import Workload
 from jaxsim.space._program import Axis
 from jaxsim.space.axes import Space, axes_of
@@ -72,10 +72,10 @@ def stacked(designs: Sequence[Mapping[str, float]]) -> Deployment:
 
 
 def limits_of(
-    phase: str, setup: Setup, *, ftl_s=None, ttl_s=None, mode: str = "", ttl: str = "mean"
+    phase: str, scenario: Scenario, *, ftl_s=None, ttl_s=None, mode: str = "", ttl: str = "mean"
 ) -> list[Limit]:
     """The limits on designs of a phase: latency targets where given, memory, links, the mix."""
-    hardware = setup.hardware.hardware
+    hardware = scenario.hardware
     prefix = f"{mode}_" if mode else ""
     token = f"{prefix}ttl_median_s" if mode and ttl == "median" else f"{prefix}ttl_s"
     limits = []
@@ -111,8 +111,7 @@ def points_on_axes(phase: str, workload: Workload, designs: Deployment) -> list[
 
 def pool_slopes(
     phase: str,
-    setup: Setup,
-    workload: Workload,
+    scenario: Scenario,
     designs: Deployment,
     limits: Sequence[Limit],
     *,
@@ -126,8 +125,7 @@ def pool_slopes(
     is the target.
     """
     rate = f"{mode}_output_tokens_per_s_per_gpu" if mode else "requests_per_s"
-    scenario = setup.scenario(workload)
-    listed = points_on_axes(phase, workload, designs)
+    listed = points_on_axes(phase, scenario.workload, designs)
     names = tuple(dict.fromkeys([rate, *(limit.output for limit in limits)]))
     slopes = slopes_of(PHASES[phase], scenario, listed, names)
     found = len(np.asarray(designs.batch))

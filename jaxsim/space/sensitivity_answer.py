@@ -17,6 +17,7 @@ from jaxsim.space.sensitivity import (
     pool_slopes,
     stacked,
 )
+from jaxsim.space.sensitivity_change import UNCHANGED, Change
 from jaxsim.space.sensitivity_levers import hardware_levers
 
 if TYPE_CHECKING:
@@ -42,19 +43,28 @@ def _gpus(designs: Deployment) -> np.ndarray:
 
 
 def apart(
-    swept: "Swept", prompts: Deployment, tokens: Deployment, ttl_s: np.ndarray | float
+    swept: "Swept",
+    prompts: Deployment,
+    tokens: Deployment,
+    ttl_s: np.ndarray | float,
+    change: Change = UNCHANGED,
 ) -> Elasticities:
-    """Elasticities of matched pools of given designs, under the question's FTL and these TTLs."""
+    """Elasticities of matched pools of given designs, under the question's FTL and these TTLs.
+
+    With a `change`, at inputs and targets moved by it.
+    """
     question, first, second = swept.question, swept.prefill_setup, swept.setup
-    workload = question.workload
+    same = first is second
+    asks = change.of(first.scenario(question.workload), "" if same else "prefill")
+    answers = change.of(second.scenario(question.workload))
     prefill = pool_slopes(
-        "prefill", first, workload, prompts,
-        limits_of("prefill", first, ftl_s=question.ftl_s),
+        "prefill", asks, prompts,
+        limits_of("prefill", asks, ftl_s=question.ftl_s * change.ftl),
         step=batch_step(swept.prefill, np.asarray(prompts.batch)),
     )  # fmt: skip
     decode = pool_slopes(
-        "decode", second, workload, tokens,
-        limits_of("decode", second, ttl_s=ttl_s),
+        "decode", answers, tokens,
+        limits_of("decode", answers, ttl_s=ttl_s * change.ttl),
         step=batch_step(swept.decode, np.asarray(tokens.batch)),
     )  # fmt: skip
     return matched(
@@ -62,25 +72,29 @@ def apart(
         decode,
         _cost(first, question.objective) * _gpus(prompts),
         _cost(second, question.objective) * _gpus(tokens),
-        float(question.workload.osl),
-        same_hardware=first is second,
+        float(np.asarray(answers.workload.osl)),
+        same_hardware=same,
         ratio=question.fixed_ratio,
     )
 
 
 def together(
-    swept: "Swept", designs: Deployment, mode: str, ttl_s: np.ndarray | float
+    swept: "Swept",
+    designs: Deployment,
+    mode: str,
+    ttl_s: np.ndarray | float,
+    change: Change = UNCHANGED,
 ) -> Elasticities:
     """Elasticities of co-located instances in one mode, under the question's FTL and these TTLs."""
-    question, setup = swept.question, swept.setup
+    question = swept.question
+    scenario = change.of(swept.setup.scenario(question.workload))
     limits = limits_of(
-        "colocated", setup,
-        ftl_s=question.ftl_s, ttl_s=ttl_s, mode=mode, ttl=question.ttl_metric,
+        "colocated", scenario,
+        ftl_s=question.ftl_s * change.ftl, ttl_s=ttl_s * change.ttl,
+        mode=mode, ttl=question.ttl_metric,
     )  # fmt: skip
     step = batch_step(swept.colocated, np.asarray(designs.batch))
-    found: PoolSlopes = pool_slopes(
-        "colocated", setup, question.workload, designs, limits, mode=mode, step=step
-    )
+    found: PoolSlopes = pool_slopes("colocated", scenario, designs, limits, mode=mode, step=step)
     return alone(found)
 
 

@@ -1,16 +1,15 @@
 """What is the best answer once an input has moved?  Exact effects, by optimising again.
 
 A gradient is local. Here inputs move by a factor, and the optimum is sought again among all designs
-that can be it: scaling one rate of the hardware by k changes no time by more than k, so designs k
-times worse than the best, or k times over a target, stay out. Batch is a real number between the
-values of the grid, so that effects are not those of the grid's spacing.
+that can be it: scaling one rate of the hardware by k changes no time by more than k, so the designs
+that stay out are known beforehand. Batch is a real number between the values of the grid, so that
+effects are not those of the grid's spacing.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 
 from jaxsim.catalog.deployment import Deployment
@@ -18,36 +17,11 @@ from jaxsim.catalog.scenario import Scenario
 from jaxsim.space.designs import PHASES, Designs
 from jaxsim.space.frontier import MODES
 from jaxsim.space.sensitivity import points_on_axes
-from jaxsim.space.sensitivity_reverse import path_name, values_of
+from jaxsim.space.sensitivity_change import Change, value_at
+from jaxsim.space.sensitivity_reverse import values_of
 
 if TYPE_CHECKING:
     from jaxsim.space.plan import Swept
-
-# How far inputs may move, as a factor: of the designs kept.
-FURTHEST = 2.0
-
-
-@dataclass(frozen=True)
-class Change:
-    """Factors on inputs (by path; `prefill:` in front for a prefill pool's own) and on targets."""
-
-    inputs: Mapping[str, Any] = field(default_factory=dict)
-    ftl: Any = 1.0
-    ttl: Any = 1.0
-
-    def of(self, scenario: Scenario, pool: str = "") -> Scenario:
-        """The scenario with its inputs multiplied."""
-        own = {}
-        for path, factor in self.inputs.items():
-            where, _, name = path.rpartition(":")
-            if where == pool:
-                own[name] = factor
-
-        def moved(path, leaf):
-            name = path_name(path)
-            return np.asarray(leaf, float) * own[name] if name in own else leaf
-
-        return jax.tree_util.tree_map_with_path(moved, scenario) if own else scenario
 
 
 @dataclass(frozen=True)
@@ -73,6 +47,40 @@ class Optimum:
 
 
 @dataclass(frozen=True)
+class Grid:
+    """What is known of all designs of a phase before anything moves, [lines, batches].
+
+    `rate` is per GPU, `over` the largest of latencies and flows over what they may be, `memory`
+    the memory over its capacity, and `rules` whether the rules that do not depend on either hold.
+    """
+
+    rate: np.ndarray
+    over: np.ndarray
+    memory: np.ndarray
+    rules: np.ndarray
+
+    def near(self, reach: float) -> np.ndarray:
+        """Which designs may be best once one input has moved by a factor of up to `reach`.
+
+        What is within every limit by that factor stays within, at no less than 1/factor of its
+        rate; what is beyond one by more stays beyond, and no rate grows by more. Neighbours in
+        batch are kept too.
+        """
+        fits = self.rules & (self.over <= reach) & (self.memory <= reach)
+        slow = self.rules & (self.over * reach <= 1.0) & (self.memory <= 1.0)
+        small = self.rules & (self.over <= 1.0) & (self.memory * reach <= 1.0)
+        safe = min(
+            float(np.max(self.rate, where=slow, initial=0.0)) / reach,
+            float(np.max(self.rate, where=small, initial=0.0)),
+        )
+        kept = fits & (self.rate * reach >= safe)
+        wide = kept.copy()
+        wide[:, 1:] |= kept[:, :-1]
+        wide[:, :-1] |= kept[:, 1:]
+        return wide
+
+
+@dataclass(frozen=True)
 class Lines:
     """Designs of one phase that may be the best: lines of all batches of a grid, [lines, batches].
 
@@ -84,6 +92,7 @@ class Lines:
     scenario: Scenario
     axes: Mapping[str, np.ndarray]
     batches: np.ndarray
+    grid: Grid
     rate: str
     per_gpu: bool
     latencies: Mapping[str, str]
@@ -97,9 +106,11 @@ class Lines:
     def evaluate(self, change: Change, targets: Mapping[str, float]) -> tuple:
         """Rate per GPU with batch as a real number, [lines]; and the last batch that fits."""
         scenario = change.of(self.scenario, self.pool)
-        count = len(self.batches)
-        columns = {name: np.repeat(values, count) for name, values in self.axes.items()}
-        columns["batch"] = np.tile(self.batches, len(self))
+        if not (near := self.grid.near(change.reach)).any():
+            return np.full(len(near), -np.inf), np.zeros(len(near), int)
+        line, batch = np.nonzero(near)
+        columns = {name: values[line] for name, values in self.axes.items()}
+        columns["batch"] = self.batches[batch]
         designs = Deployment(*(columns[n] for n in ("tp", "ep", "pp", "batch", "chunk")))
         bounds = {
             output: targets[name] * getattr(change, name) for name, output in self.latencies.items()
@@ -109,21 +120,18 @@ class Lines:
         names = (self.rate, *bounds, self.valid, "fits_memory", "gpus")
         listed = points_on_axes(self.phase, scenario.workload, designs)
         found = values_of(PHASES[self.phase], scenario, listed, tuple(dict.fromkeys(names)))
-        shaped = {name: value.reshape(len(self), count) for name, value in found.items()}
-        rate = shaped[self.rate] / (1.0 if self.per_gpu else shaped["gpus"])
+        rate = found[self.rate] / (1.0 if self.per_gpu else found["gpus"])
         # Memory is a limit like the others, approached by batch; the other rules are not.
-        rules = shaped[self.valid] | ~shaped["fits_memory"].astype(bool)
-        slack = np.min([np.log(bound) - np.log(shaped[x]) for x, bound in bounds.items()], axis=0)
-        return best_on_lines(np.log(rate), slack, rules.astype(bool), np.log(self.batches))
+        rules = found[self.valid] | ~found["fits_memory"]
+        slack = np.min([np.log(bound) - np.log(found[x]) for x, bound in bounds.items()], axis=0)
+        columns = []
+        for values, other in ((np.log(rate), 0.0), (slack, -1.0), (rules, False)):
+            columns.append(full := np.full(near.shape, other))
+            full[line, batch] = values
+        return best_on_lines(*columns)
 
 
-def value_at(scenario: Scenario, path: str) -> float:
-    """One number of a scenario."""
-    flat, _ = jax.tree_util.tree_flatten_with_path(scenario)
-    return next(float(np.asarray(leaf)) for at, leaf in flat if path_name(at) == path)
-
-
-def best_on_lines(log_rate, slack, rules, log_batch) -> tuple[np.ndarray, np.ndarray]:
+def best_on_lines(log_rate, slack, rules) -> tuple[np.ndarray, np.ndarray]:
     """ln of the best rate on each line with batch as a real number, and the grid's batch below it.
 
     Between a batch that meets every limit and the next that does not, ln rate and the slack are
@@ -140,21 +148,19 @@ def best_on_lines(log_rate, slack, rules, log_batch) -> tuple[np.ndarray, np.nda
     return best[np.arange(len(best)), at], at
 
 
-def _kept_lines(
-    designs: Designs, rate: np.ndarray, fits: np.ndarray
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """The axes of lines on which some design that fits comes near the best, and the batches."""
+def _by_line(designs: Designs, values: np.ndarray) -> np.ndarray:
+    """Values of all designs of a grid as [lines, batches]."""
     axis = list(designs.axes).index("batch")
-    near = fits & (rate * FURTHEST >= np.max(np.where(fits, rate, 0.0), initial=0.0))
-    lines = np.flatnonzero(near.any(axis=axis).ravel())
-    others = {name: values for name, values in designs.axes.items() if name != "batch"}
-    where = np.unravel_index(lines, tuple(len(values) for values in others.values()))
-    axes = {
-        name: np.asarray(values, float)[i]
-        for (name, values), i in zip(others.items(), where, strict=True)
-    }
-    axes.setdefault("chunk", np.ones(len(lines)))
-    return axes, np.asarray(designs.axes["batch"], float)
+    return np.moveaxis(values, axis, -1).reshape(-1, values.shape[axis])
+
+
+def _line_axes(designs: Designs) -> dict[str, np.ndarray]:
+    """The values of every axis but batch on each line."""
+    others = {name: np.asarray(v, float) for name, v in designs.axes.items() if name != "batch"}
+    grids = np.meshgrid(*others.values(), indexing="ij")
+    axes = {name: grid.ravel() for name, grid in zip(others, grids, strict=True)}
+    axes.setdefault("chunk", np.ones(len(grids[0].ravel())))
+    return axes
 
 
 @dataclass(frozen=True)
@@ -240,14 +246,20 @@ def _lines(swept: "Swept", phase, rate, per_gpu, latencies, limits, valid) -> Li
     designs: Designs = getattr(swept, phase)
     own = swept.prefill_setup if phase == "prefill" else swept.setup
     scenario = own.scenario(swept.question.workload)
-    value = designs.full(rate) / (1.0 if per_gpu else designs.full("gpus"))
     targets = {"ftl": swept.question.ftl_s, "ttl": swept.question.ttl_s}
-    fits = designs.full(valid) | ~designs.full("fits_memory")
-    for name, output in latencies.items():
-        fits = fits & (designs.full(output) <= FURTHEST * targets[name])
+    over = [designs.full(output) / targets[name] for name, output in latencies.items()]
     for output, bound in limits.items():
-        most = value_at(scenario, bound) if isinstance(bound, str) else bound
-        fits = fits & (designs.full(output) <= FURTHEST * most)
-    axes, batches = _kept_lines(designs, value, fits)
+        if output != "total_bytes":
+            most = value_at(scenario, bound) if isinstance(bound, str) else bound
+            over.append(designs.full(output) / most)
+    grid = Grid(
+        rate=_by_line(designs, designs.full(rate) / (1.0 if per_gpu else designs.full("gpus"))),
+        over=_by_line(designs, np.max(np.broadcast_arrays(*over), axis=0)),
+        memory=_by_line(designs, designs.full("total_bytes") / designs.full("capacity_bytes")),
+        rules=_by_line(designs, designs.full(valid) | ~designs.full("fits_memory")),
+    )
+    axes, batches = _line_axes(designs), np.asarray(designs.axes["batch"], float)
     pool = "prefill" if phase == "prefill" and own is not swept.setup else ""
-    return Lines(phase, scenario, axes, batches, rate, per_gpu, latencies, limits, valid, pool)
+    return Lines(
+        phase, scenario, axes, batches, grid, rate, per_gpu, latencies, limits, valid, pool
+    )

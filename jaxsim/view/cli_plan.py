@@ -48,6 +48,15 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    add_question(parser)
+    output = parser.add_argument_group("output")
+    output.add_argument("-o", "--output", metavar="DIR", help="also write files and pictures there")
+    options.add_format(output)
+    parser.set_defaults(run=run)
+
+
+def add_question(parser: argparse.ArgumentParser) -> None:
+    """Everything that describes what is asked: case, targets, workload, deployment, space."""
     options.add_case(parser)
     parser.add_argument(
         "--prefill-hardware", metavar="HW", help="other hardware for prefill (default: the same)"
@@ -96,10 +105,6 @@ def add_parser(subparsers: Any) -> None:
     axes = parser.add_argument_group("design space", "values to try, such as 1,2,4; default: all")
     for name, meaning in AXES.items():
         axes.add_argument(f"--{name}", metavar="LIST", help=meaning)
-    output = parser.add_argument_group("output")
-    output.add_argument("-o", "--output", metavar="DIR", help="also write files and pictures there")
-    options.add_format(output)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

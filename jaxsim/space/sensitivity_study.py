@@ -1,0 +1,261 @@
+"""What limits an answer, and what would change it?  Levers, prices and steps of one optimum."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from jaxsim.catalog.cards import with_domain
+from jaxsim.space.answer import Deployed
+from jaxsim.space.axes import Space
+from jaxsim.space.designs import Designs
+from jaxsim.space.frontier import MODES, decode_candidates, prefill_candidates
+from jaxsim.space.pick import best_disaggregated
+from jaxsim.space.question import Swept, gpu_weight, sweep_phases
+from jaxsim.space.sensitivity import Elasticities, stacked
+from jaxsim.space.sensitivity_answer import apart, together
+from jaxsim.space.sensitivity_change import UNCHANGED, Change
+from jaxsim.space.sensitivity_levers import HARDWARE, LAUNCH, LIMITS
+from jaxsim.space.sensitivity_moves import Optimum, Problem
+
+FACTORS = (0.5, 0.9, 1.1, 1.5, 2.0)
+
+# How near, in ln of the factor, the end of a stable range is found: 2 %.
+NEAR = 0.02
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a factor on an input does to throughput: exactly, by its elasticity, and to the design.
+
+    Both are fractions; `exact` is None where nothing meets the limits any more. `changed` says
+    whether widths, stages or the mode of the best design are others than before.
+    """
+
+    factor: float
+    exact: float | None
+    local: float
+    changed: bool
+
+
+@dataclass(frozen=True)
+class LeverStudy:
+    """One input: its elasticity, exact effects, and how far it moves before the design changes.
+
+    `stable` are factors; an end at the furthest factor tried means: at least so far.
+    """
+
+    title: str
+    elasticity: float
+    effects: tuple[Effect, ...]
+    stable: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A change that has no derivative: another value of one axis of one pool, or of the domain.
+
+    `effect` is the fraction of throughput gained, None where nothing is valid there.
+    """
+
+    pool: str
+    axis: str
+    value: float
+    other: float
+    effect: float | None
+
+
+def elasticities_at(swept: Swept, optimum: Optimum, change: Change = UNCHANGED) -> Elasticities:
+    """Elasticities at an optimum of the real-valued problem, found under a change."""
+    if optimum.mode:
+        designs = stacked([optimum.designs["colocated"]])
+        return together(swept, designs, optimum.mode, swept.question.ttl_s, change)
+    first, second = (stacked([optimum.designs[pool]]) for pool in ("prefill", "decode"))
+    return apart(swept, first, second, swept.question.ttl_s, change)
+
+
+def levers_changes(by_input: Mapping[str, np.ndarray]) -> dict[str, Callable[[float], Change]]:
+    """How each lever of `sensitivity_levers.hardware_levers` is moved by a factor."""
+
+    def moving(paths: Sequence[str]) -> Callable[[float], Change]:
+        return lambda factor: Change(dict.fromkeys(paths, factor))
+
+    found: dict[str, Callable[[float], Change]] = {}
+    for pool, label in (("", ""), ("prefill:", "prefill: ")):
+        for path, title in HARDWARE.items():
+            found[label + title] = moving([pool + path])
+        floors = [
+            p for p in by_input if p.startswith(f"{pool}kernels.") and p.endswith(".launch_s")
+        ]
+        found[label + LAUNCH] = moving(floors)
+    found[LIMITS["ttl"]] = lambda factor: Change(ttl=factor)
+    found[LIMITS["ftl"]] = lambda factor: Change(ftl=factor)
+    return found
+
+
+def study_lever(
+    problem: Problem,
+    base: Optimum,
+    title: str,
+    elasticity: float,
+    change: Callable[[float], Change],
+    factors: Sequence[float] = FACTORS,
+) -> LeverStudy:
+    """The exact effects of a lever, beside those its elasticity predicts: factor^elasticity − 1."""
+    known: dict[float, Optimum | None] = {1.0: base}
+
+    def at(factor: float) -> Optimum | None:
+        if factor not in known:
+            known[factor] = problem.solve(change(factor))
+        return known[factor]
+
+    def changed(factor: float) -> bool:
+        found = at(factor)
+        return found is None or found.mapping != base.mapping
+
+    effects = []
+    for factor in factors:
+        found = at(factor)
+        exact = None if found is None else found.value / base.value - 1.0
+        local = float(factor) ** elasticity - 1.0
+        effects.append(Effect(factor, exact, local, changed(factor)))
+    ends = []
+    for side in (
+        sorted((f for f in factors if f < 1.0), reverse=True),
+        [f for f in factors if f > 1],
+    ):
+        ends.append(_edge(side, changed))
+    return LeverStudy(title, elasticity, tuple(effects), (ends[0], ends[1]))
+
+
+def _edge(factors: Sequence[float], changed: Callable[[float], bool]) -> float:
+    """The furthest of `factors`, outwards from 1, up to which nothing changes, refined."""
+    inside = 1.0
+    for factor in factors:
+        if not changed(factor):
+            inside = factor
+            continue
+        outside = factor
+        while abs(np.log(outside / inside)) > NEAR:
+            middle = float(np.sqrt(outside * inside))
+            inside, outside = (inside, middle) if changed(middle) else (middle, outside)
+        return inside
+    return inside
+
+
+def steps_of(swept: Swept, colocated: bool) -> tuple[Step, ...]:
+    """Exact effects of the next values of widths and stages, one axis of one pool at a time.
+
+    The other pool keeps its best design, and batch and chunk are chosen again.
+    """
+    question, steps = swept.question, []
+    pools = _pools(swept, colocated)
+    best = {name: worth.max(initial=0.0) for name, (_, worth) in pools.items()}
+    if colocated:
+        mode = max(best, key=lambda name: best[name])
+        pools = {"co-located": pools[mode]}
+        best = {"co-located": best[mode]}
+    if min(best.values()) <= 0.0:
+        return ()
+    whole = _value(best, question)
+    for name, (designs, worth) in pools.items():
+        where = np.unravel_index(int(np.argmax(worth)), worth.shape)
+        for axis in ("tp", "ep", "pp"):
+            position = list(designs.axes).index(axis)
+            values, own = designs.axes[axis], int(where[position])
+            for other in (own - 1, own + 1):
+                if not 0 <= other < len(values):
+                    continue
+                taken = float(np.take(worth, other, axis=position).max(initial=0.0))
+                effect = None
+                if taken > 0.0:
+                    effect = float(_value({**best, name: taken}, question) / whole - 1.0)
+                steps.append(Step(name, axis, float(values[own]), float(values[other]), effect))
+    return tuple(steps)
+
+
+def _value(best: Mapping[str, float], question) -> float:
+    """Throughput per cost of the pools' bests; tokens per request cancel in ratios."""
+    if "prefill" not in best:
+        return next(iter(best.values()))
+    prompt, token, ratio = best["prefill"], best["decode"], question.fixed_ratio
+    if ratio is not None:
+        return min(prompt * ratio, token) / (1.0 + ratio)
+    return prompt * token / (prompt + token)
+
+
+def _pools(swept: Swept, colocated: bool) -> dict[str, tuple[Designs, np.ndarray]]:
+    """What every design is worth per unit of cost, 0 where it breaks a limit, by pool or mode."""
+    question = swept.question
+    found = {}
+    if colocated:
+        designs = swept.colocated
+        token = "ttl_s" if question.ttl_metric == "mean" else "ttl_median_s"
+        for mode in MODES:
+            fits = designs.full(f"{mode}_valid")
+            fits = fits & (designs.full(f"{mode}_ftl_s") <= question.ftl_s)
+            fits = fits & (designs.full(f"{mode}_{token}") <= question.ttl_s)
+            rate = designs.full(f"{mode}_output_tokens_per_s_per_gpu")
+            found[mode] = (designs, np.where(fits, rate, 0.0))
+        return found
+    link = float(swept.setup.hardware.hardware.scaleout.bytes_per_s)
+    for name, latency, target, flow, most in (
+        ("prefill", "ftl_s", question.ftl_s, "kv_link_frac", 1.0),
+        ("decode", "ttl_s", question.ttl_s, "kv_ingress_bytes_per_s_per_gpu", link),
+    ):
+        designs = getattr(swept, name)
+        own = swept.prefill_setup if name == "prefill" else swept.setup
+        fits = designs.full("valid") & (designs.full(latency) <= target)
+        fits = fits & (designs.full(flow) <= most)
+        cost = gpu_weight(own, question.objective)
+        found[name] = (
+            designs,
+            np.where(fits, designs.full("requests_per_s") / designs.full("gpus") / cost, 0.0),
+        )
+    return found
+
+
+def best_on_grid(swept: Swept, colocated: bool) -> float:
+    """Throughput per cost of the best designs of the grid, real numbers of instances."""
+    worth = {name: float(w.max(initial=0.0)) for name, (_, w) in _pools(swept, colocated).items()}
+    if colocated:
+        return max(worth.values())
+    if min(worth.values()) <= 0.0:
+        return 0.0
+    return (float(swept.question.workload.osl) - 1.0) * _value(worth, swept.question)
+
+
+def domain_steps(
+    swept: Swept, colocated: bool, space: Space | None, tell: Callable[[str], None]
+) -> tuple[Step, ...]:
+    """Exact effects of half and twice the scale-up domain, all designs evaluated again."""
+    own = float(swept.setup.hardware.hardware.domain_gpus)
+    base, steps = best_on_grid(swept, colocated), []
+    for other in (own / 2.0, 2.0 * own):
+        if other != int(other):
+            continue
+        tell(f"domains of {other:g} GPUs")
+        setup = replace(swept.setup, hardware=with_domain(swept.setup.hardware, int(other)))
+        first = setup
+        if swept.prefill_setup is not swept.setup:
+            first = swept.prefill_setup
+        value = best_on_grid(sweep_phases(setup, swept.question, space, first), colocated)
+        effect = value / base - 1.0 if value > 0.0 and base > 0.0 else None
+        steps.append(Step("", "domain", own, other, effect))
+    return tuple(steps)
+
+
+def budget_price(swept: Swept, gpus: int, more: int) -> float | None:
+    """Output tokens/s that each of `more` GPUs beyond a budget of `gpus` adds, solved exactly."""
+    link = float(swept.setup.hardware.hardware.scaleout.bytes_per_s)
+    weights = [gpu_weight(s, swept.question.objective) for s in (swept.prefill_setup, swept.setup)]
+    first = prefill_candidates(swept.prefill, weights[0])
+    second = decode_candidates(swept.decode, link, weights[1])
+    totals = []
+    for budget in (gpus, gpus + more):
+        question = replace(swept.question, max_gpus=budget, exact_gpus=None)
+        found, _ = best_disaggregated(replace(swept, question=question), first, second)
+        if not isinstance(found, Deployed):
+            return None
+        totals.append(found.requests_per_s * (float(question.workload.osl) - 1.0))
+    return (totals[1] - totals[0]) / more

@@ -1,0 +1,146 @@
+"""`jaxsim sensitivity`: what limits the answer of a plan, and what would change it."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jaxsim.view import cli_plan, durations, options
+
+if TYPE_CHECKING:
+    from jaxsim.space.sensitivity_result import Sensitivity
+
+DESCRIPTION = """\
+Find the best deployment as `plan` does, and say what limits it: how many percent of throughput one
+percent of every input is worth, exactly what larger changes do once everything is optimised again,
+what a millisecond of a target costs, where the time goes by resource, which unknowns matter."""
+
+EPILOG = """\
+examples:
+  jaxsim sensitivity deepseek-r1 --hardware gb200-nvl72 --isl 16384 --osl 2048 \\
+      --ftl 5s --ttl 50ms
+  jaxsim sensitivity llama-3.1-70b --hardware h200 --isl 4096 --osl 512 --ftl 2s --ttl 30ms \\
+      --what-if hbm_bytes_per_s=+20% --what-if 'scaleup.bytes_per_s=x2,ttl=40ms' -o why/
+
+changes: NAME=+20%, NAME=-20%, NAME=x1.5 or NAME=VALUE, several joined by commas; NAME is an input
+of the ranked table, such as hbm_bytes_per_s, isl or peak_frac, or a target: ttl, ftl
+DIR gets sensitivity.json, sensitivity.nc, tornado.png and resources.png
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "sensitivity",
+        help="what limits the best deployment, and what would change it",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    cli_plan.add_question(parser)
+    asked = parser.add_argument_group("what to look at")
+    asked.add_argument(
+        "--kind",
+        choices=("disaggregated", "colocated"),
+        help="which deployment (default: the better one)",
+    )
+    asked.add_argument(
+        "--levers", metavar="N", default="6", help="levers whose exact effects are solved for"
+    )
+    asked.add_argument(
+        "--what-if", metavar="CHANGE", action="append", default=[], help="solve for such a change"
+    )
+    asked.add_argument(
+        "--reach",
+        metavar="X",
+        help="find what each lever must become for throughput X (tokens/s/GPU, or +20%%)",
+    )
+    asked.add_argument(
+        "--range",
+        metavar="NAME=LOW..HIGH",
+        action="append",
+        default=[],
+        help="an input known only to lie in a range, for the uncertainty",
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument("-o", "--output", metavar="DIR", help="also write files and pictures there")
+    options.add_format(output)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Solve, show, write; status 3 where no design meets the targets."""
+    from jaxsim.view.cli import OK, UNMET, complain
+    from jaxsim.view.files import output_folder
+    from jaxsim.view.jax_cache import use_persistent_cache
+    from jaxsim.view.progress import working
+
+    asked = cli_plan.parse(args)
+    asked |= {
+        "kind": args.kind,
+        "levers": durations.parse_whole(args.levers, "--levers", at_least=0),
+        "what_if": tuple(args.what_if),
+    }
+    use_persistent_cache()
+    asked["workload"] = options.workload_from(args)
+    folder = None if args.output is None else output_folder(Path(args.output))
+    with working("starting") as tell:
+        found = solve(args, asked, tell)
+    from jaxsim.space.answer import Unmet
+
+    if isinstance(found, Unmet):
+        complain(found.reason, args.format == "json")
+        return UNMET
+    written = []
+    if folder is not None:
+        from jaxsim.view.sensitivity_files import write_sensitivity
+
+        with working("drawing"):
+            written = write_sensitivity(found, folder)
+    show(found, args, written)
+    return OK
+
+
+def solve(args: argparse.Namespace, asked: dict[str, Any], tell) -> Any:
+    """The sensitivity, or what cannot be met."""
+    from jaxsim.catalog.cards import with_domain
+    from jaxsim.catalog.load import load_hardware
+    from jaxsim.space.axes import Space
+    from jaxsim.view.sensitivity_api import sensitivity
+
+    domain, axes = asked.pop("domain"), asked.pop("axes")
+
+    def load(name: str):
+        card = load_hardware(name)
+        return card if domain is None else with_domain(card, domain)
+
+    return sensitivity(
+        args.model,
+        load(args.hardware),
+        asked.pop("workload"),
+        prefill_hardware=args.prefill_hardware and load(args.prefill_hardware),
+        space=Space(**axes) if axes else None,
+        precision=args.precision,
+        engine=args.engine,
+        tell=tell,
+        **asked,
+    )
+
+
+def show(found: "Sensitivity", args: argparse.Namespace, written: list[Path]) -> None:
+    """Print it."""
+    if args.format == "json":
+        from jaxsim.view.plan_json import dumps
+        from jaxsim.view.sensitivity_files import sensitivity_dict
+
+        print(dumps(sensitivity_dict(found)))
+        return
+    from jaxsim.view.sensitivity_text import render_sensitivity
+    from jaxsim.view.text import page_for, wrap
+
+    page = page_for(sys.stdout)
+    print(render_sensitivity(found, page))
+    if written:
+        names = ", ".join(path.name for path in written)
+        print(page.finish(wrap(f"Wrote {names} in {written[0].parent}", page)))

@@ -1,0 +1,59 @@
+"""How is a sensitivity asked for from Python?"""
+
+from typing import Any
+
+from jaxsim.catalog.cards import HardwareCard, ModelCard
+from jaxsim.catalog.engine import Options
+from jaxsim.catalog.engines import EngineCard
+from jaxsim.catalog.precision import Precision
+from jaxsim.catalog.setup import setup_of
+from jaxsim.catalog.workload import Workload
+from jaxsim.space.answer import Unmet
+from jaxsim.space.axes import Space
+from jaxsim.space.question import Question
+from jaxsim.space.sensitivity_result import Sensitivity, sensitivity_of
+
+
+def sensitivity(
+    model: str | ModelCard,
+    hardware: str | HardwareCard,
+    workload: Workload,
+    *,
+    ftl_s: float,
+    ttl_s: float,
+    gpus: int | None = None,
+    exact_gpus: int | None = None,
+    fixed_ratio: float | None = None,
+    objective: str = "gpu",
+    ttl_metric: str = "mean",
+    tolerance: float = 0.03,
+    prefill_hardware: str | HardwareCard | None = None,
+    space: Space | None = None,
+    precision: str | Precision | None = None,
+    engine: str | EngineCard | None = None,
+    options: Options | None = None,
+    **asked: Any,
+) -> Sensitivity | Unmet:
+    """What limits the best deployment under the latency targets, and what would change it.
+
+    Takes what `plan` takes, and of `jaxsim.space.sensitivity_result.sensitivity_of` what to look
+    at: `kind`, `levers`, `what_if`, `reach`, `ranges`.
+    """
+    setup = setup_of(model, hardware, precision, engine, options)
+    first = (
+        setup_of(setup.model, prefill_hardware, precision, engine, options)
+        if prefill_hardware is not None
+        else None
+    )
+    question = Question(
+        workload=workload,
+        ftl_s=ftl_s,
+        ttl_s=ttl_s,
+        max_gpus=gpus,
+        exact_gpus=exact_gpus,
+        fixed_ratio=fixed_ratio,
+        objective=objective,
+        ttl_metric=ttl_metric,
+        tolerance=tolerance,
+    )
+    return sensitivity_of(setup, question, space, first, **asked)

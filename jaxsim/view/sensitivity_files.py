@@ -1,0 +1,139 @@
+"""What does a sensitivity look like to a script, and which files does it leave?"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from jaxsim._version import __version__
+from jaxsim.space.sensitivity_result import Along, Sensitivity
+from jaxsim.view.dataset import attributes
+from jaxsim.view.figures import image
+from jaxsim.view.files import replace_bytes, replace_file, replace_text
+from jaxsim.view.plan_json import dumps, instance_dict
+from jaxsim.view.tornado import resources_figure, tornado_figure
+
+SCHEMA = "jaxsim.sensitivity/1"
+
+
+def sensitivity_dict(found: Sensitivity) -> dict[str, Any]:
+    """All of it in SI units; elasticities are percent per percent, effects fractions."""
+    question, deployed = found.question, found.deployed
+    return {
+        "schema": SCHEMA,
+        "jaxsim_version": __version__,
+        "kind": found.kind,
+        "workload": {"isl": question.workload.isl, "osl": question.workload.osl},
+        "targets": {"ftl_s": question.ftl_s, "ttl_s": question.ttl_s},
+        "objective": question.objective,
+        "output_tokens_per_s_per_gpu": deployed.output_tokens_per_s_per_gpu,
+        "instances": [instance_dict(shape) for shape in deployed.instances],
+        "optimum": {"value": found.value, "mode": found.optimum.mode or None,
+                    "designs": found.optimum.designs},
+        "prefill_share": float(found.elasticities.share[0]),
+        "binding": found.elasticities.binding[0],
+        "multipliers": {n: float(v[0]) for n, v in found.elasticities.by_limit.items()},
+        "inputs": [
+            {"name": own.name, "title": own.title, "group": own.group, "elasticity": elasticity}
+            for own, elasticity in found.inputs
+        ],
+        "levers": [
+            {
+                "title": lever.title,
+                "elasticity": lever.elasticity,
+                "stable_factors": lever.stable,
+                "effects": [vars(effect) for effect in lever.effects],
+            }
+            for lever in found.levers
+        ],
+        "prices": [vars(price) for price in found.prices],
+        "steps": [vars(step) for step in found.steps],
+        "what_if": [
+            {"change": asked.text, "exact": asked.exact, "local": asked.local,
+             "changed": asked.changed, "designs": asked.optimum and asked.optimum.designs}
+            for asked in found.what_if
+        ],
+        "resources": {
+            pool: {
+                "total_s": float(own.seconds[0].sum()),
+                "parts": {
+                    part: dict(zip(own.resources, line.tolist(), strict=True))
+                    for part, line in zip(own.parts, own.seconds[0], strict=True)
+                },
+            }
+            for pool, own in found.attributions.items()
+        },
+    }  # fmt: skip
+
+
+def sensitivity_dataset(found: Sensitivity) -> xr.Dataset:
+    """Elasticities of every input at the optimum, and of every lever along the frontier."""
+    names = [own.name for own, _ in found.inputs]
+    elasticity = {
+        "units": "1",
+        "long_name": "elasticity",
+        "description": "Percent of throughput per percent of the input, at fixed targets.",
+    }
+    variables: dict[str, Any] = {
+        "elasticity": ("input", np.array([e for _, e in found.inputs]), elasticity),
+    }
+    coordinates: dict[str, Any] = {
+        "input": names,
+        "group": ("input", [own.group for own, _ in found.inputs]),
+    }
+    if found.along is not None:
+        _add_along(found.along, variables, coordinates, elasticity)
+    return xr.Dataset(
+        variables,
+        coordinates,
+        {
+            "jaxsim_version": __version__,
+            "kind": found.kind,
+            "isl": float(found.question.workload.isl),
+            "osl": float(found.question.workload.osl),
+            "ftl_target_s": found.question.ftl_s,
+            "ttl_target_s": found.question.ttl_s,
+            "instances": dumps([instance_dict(shape) for shape in found.deployed.instances]),
+        },
+    )
+
+
+def _add_along(along: Along, variables, coordinates, elasticity) -> None:
+    coordinates["ttl_s"] = ("ttl_s", along.ttl_s, attributes("ttl_s"))
+    coordinates["lever"] = list(along.levers)
+    variables["lever_elasticity"] = (
+        ("lever", "ttl_s"), np.stack(list(along.levers.values())), elasticity
+    )  # fmt: skip
+    name = "output_tokens_per_s_per_gpu"
+    variables[name] = ("ttl_s", along.output_tokens_per_s_per_gpu, attributes(name))
+    coordinates["pool"] = list(along.attributions)
+    one = next(iter(along.attributions.values()))
+    coordinates["part"], coordinates["resource"] = list(one.parts), list(one.resources)
+    stacked = np.stack([own.seconds for own in along.attributions.values()])
+    described = {
+        "units": "s",
+        "long_name": "time by part and resource",
+        "description": "Seconds of a pass by part and by the resource it waits for.",
+    }
+    variables["seconds"] = (("pool", "ttl_s", "part", "resource"), stacked, described)
+
+
+def write_sensitivity(found: Sensitivity, folder: Path) -> list[Path]:
+    """Write sensitivity.json, sensitivity.nc, tornado.png and resources.png; their paths."""
+    writers: dict[str, Callable[[Path], None]] = {
+        "sensitivity.json": lambda p: replace_text(p, dumps(sensitivity_dict(found)) + "\n"),
+        "sensitivity.nc": lambda p: replace_file(
+            p, lambda new: sensitivity_dataset(found).to_netcdf(new, engine="h5netcdf")
+        ),
+    }
+    if found.levers:
+        writers["tornado.png"] = lambda p: replace_bytes(p, image(tornado_figure(found), "png"))
+    if (along := found.along) is not None:
+        writers["resources.png"] = lambda p: replace_bytes(p, image(resources_figure(along), "png"))
+    written = []
+    for name, write in writers.items():
+        write(folder / name)
+        written.append(folder / name)
+    return written
