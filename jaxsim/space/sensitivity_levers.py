@@ -23,7 +23,7 @@ HARDWARE: dict[str, str] = {
     "hardware.chip.peak.fp4_flop_per_s": "peak FP4 arithmetic",
     "hardware.chip.peak.fp8_flop_per_s": "peak FP8 arithmetic",
     "hardware.chip.peak.bf16_flop_per_s": "peak BF16 arithmetic",
-    "hardware.chip.multiprocessors": "multiprocessors, each with its peak",
+    "hardware.chip.multiprocessors": "multiprocessors and peak",
     "hardware.scaleup.bytes_per_s": "scale-up bandwidth",
     "hardware.scaleup.latency_s": "scale-up latency",
     "hardware.scaleout.bytes_per_s": "NIC bandwidth",

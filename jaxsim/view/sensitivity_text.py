@@ -4,7 +4,7 @@ from jaxsim.space.sensitivity_result import Price, Sensitivity
 from jaxsim.view import units
 from jaxsim.view.text import Page, indent, table, wrap
 from jaxsim.view.tornado import resource_table, tornado
-from jaxsim.view.words import POOLS, held, mapping
+from jaxsim.view.words import EQUAL_FRAC, POOLS, held, mapping
 
 INPUTS_SHOWN = 12
 NAMES = {"ttl": "the TTL target", "ftl": "the FTL target", "memory": "HBM capacity",
@@ -102,7 +102,10 @@ def _steps(found: Sensitivity, page: Page) -> list[str]:
     rows = []
     for step in found.steps:
         name = f"{step.pool} {step.axis.upper()}" if step.pool else "GPUs of a scale-up domain"
-        effect = "nothing valid" if step.effect is None else units.percent(step.effect, signed=True)
+        effect = "nothing valid"
+        if step.effect is not None:
+            small = abs(step.effect) < EQUAL_FRAC
+            effect = "no effect" if small else units.percent(step.effect, signed=True)
         rows.append([name, f"{step.value:g} → {step.other:g}", effect])
     return [_heading("Whole steps, solved exactly", page), *indent(table(rows, left=(0, 1)))]
 

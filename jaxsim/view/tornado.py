@@ -22,6 +22,9 @@ COLOURS = (
     "#D5DAE0",
 )  # fmt: skip
 
+# Columns of a tornado without its bars, and the width below which it does without the last column.
+WITHOUT_BARS, NARROW = 90, 84
+
 
 def halves(value: float, most: float, cells: int) -> tuple[str, str]:
     """A bar to the left of a middle for a loss, to its right for a gain."""
@@ -33,14 +36,13 @@ def halves(value: float, most: float, cells: int) -> tuple[str, str]:
 
 
 def tornado(levers: tuple[LeverStudy, ...], page: Page) -> list[str]:
-    """A line for each lever: its elasticity as a bar, exact effects, and where the design changes."""
+    """Each lever: its elasticity as a bar, exact effects, and how far the design holds."""
     if not levers:
         return []
     most = max(abs(lever.elasticity) for lever in levers)
-    cells = max(min((page.width - 78) // 2 + 4, 12), 4)
+    cells = min((page.width - WITHOUT_BARS) // 2, 12)
     factors = [effect.factor for effect in levers[0].effects]
-    head = ["lever", "% per %", "", "", *(factor_name(f) for f in factors), "design holds"]
-    rows = [head]
+    rows = [["lever", "% per %", "", "", *(factor_name(f) for f in factors), "design holds"]]
     for lever in levers:
         left, right = halves(lever.elasticity, most, cells)
         rows.append([
@@ -51,7 +53,11 @@ def tornado(levers: tuple[LeverStudy, ...], page: Page) -> list[str]:
             *(_effect(effect) for effect in lever.effects),
             holds(lever),
         ])  # fmt: skip
-    return table(rows, left=(0, 2, 3), gap=1)
+    if cells < 3:
+        rows = [row[:2] + row[4:] for row in rows]
+    if page.width < NARROW:
+        rows = [row[:-1] for row in rows]
+    return table(rows, left=(0, 2, 3) if cells >= 3 else (0,), gap=1)
 
 
 def factor_name(factor: float) -> str:
