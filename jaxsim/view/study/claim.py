@@ -17,7 +17,7 @@ class Part:
     """One thing that a claim says must show, and whether it does."""
 
     text: str
-    holds: bool
+    holds: bool | np.bool_
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def number(name: str) -> Any:
     return settings().numbers[name]
 
 
-def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
+def rank_correlation(x: Any, y: Any) -> float:
     """Spearman's rank correlation, ties sharing their mean rank; 0 where either is constant."""
     a, b = _ranks(np.asarray(x, dtype=float)), _ranks(np.asarray(y, dtype=float))
     if len(a) < 2 or a.std() == 0.0 or b.std() == 0.0:

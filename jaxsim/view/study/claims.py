@@ -5,13 +5,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jaxsim.catalog.errors import InputError, unknown_name
-from jaxsim.view.study import claims_gain, claims_network, claims_pools
+from jaxsim.view.study import claims_gain, claims_network, claims_pipeline, claims_pools
 from jaxsim.view.study.claim import NOT, PARTLY, REPRODUCED, Claim, Finding, criterion
 from jaxsim.view.study.settings import SELECTED, SWEPT, ClaimText, Setting, settings
 from jaxsim.view.study.source import Study
 
 CLAIMS: dict[str, Claim] = {
-    claim.id: claim for claim in (*claims_gain.CLAIMS, *claims_pools.CLAIMS, *claims_network.CLAIMS)
+    claim.id: claim
+    for module in (claims_gain, claims_pipeline, claims_pools, claims_network)
+    for claim in module.CLAIMS
 }
 
 Tried = list[tuple[Setting, Finding | None]]

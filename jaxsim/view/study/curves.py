@@ -28,8 +28,8 @@ FLAT_FRAC = 0.99  # a frontier is flat while it is within this of its maximum
 class Matched:
     """The disaggregated frontier under one FTL cutoff, on the ladder: zeros where nothing serves.
 
-    `prefill` describes the one prefill design behind it, `decode` the design at each rung; empty
-    where no prefill design meets the cutoff.
+    `prefill` describes the prefill design at the tight end, which without limits serves all of it,
+    `decode` the design at each rung; empty where no prefill design meets the cutoff.
     """
 
     y: np.ndarray
@@ -169,7 +169,15 @@ def matched_on_ladder(
     if not met.any():
         return Matched(y, ratio, {}, {})
     y[met] = front.output_tokens_per_s_per_gpu[rung[met]]
-    ratio[met] = front.ctx_gen_ratio[rung[met]]
+    own, theirs = (
+        pool.requests_per_s[index] / pool.gpus[index]
+        for pool, index in (
+            (first.pool, front.prefill_index), (second.pool, front.decode_index),
+        )
+    )  # fmt: skip
+    # Without limits the pools balance exactly; with some the counts are what they are.
+    exact = front.ctx_gen_ratio if options else theirs / own
+    ratio[met] = exact[rung[met]]
     prompt, token = swept
     i = int(first.index[front.prefill_index[0]])
     prefill = {name: float(v[0]) for name, v in axis_columns(prompt, np.array([i])).items()}
@@ -180,6 +188,8 @@ def matched_on_ladder(
     for name in ("gpus", "ttl_s", "requests_per_s", "kv_ingress_bytes_per_s_per_gpu"):
         columns[name] = token.full(name).ravel()[j].astype(float)
     columns |= {
+        "prefill_requests_per_s": first.pool.requests_per_s[front.prefill_index],
+        "prefill_gpus": first.pool.gpus[front.prefill_index],
         "prefill_instances": front.prefill_instances.astype(float),
         "decode_instances": front.decode_instances.astype(float),
     }

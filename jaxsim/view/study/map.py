@@ -24,6 +24,12 @@ ISL = tuple(float(2**k) for k in range(9, 18))
 OSL = tuple(float(2**k) for k in range(6, 15))
 TTL_S = (0.1, 0.05, 0.025, 0.0125)
 BOUNDARY = 1.05
+SPACE = Space(
+    batch=geometric(8192.0, 2),
+    prefill_batch=powers_of_two(1, 128),
+    chunk=(128.0, 512.0, 2048.0, 8192.0),
+    pp=(1.0, 4.0, 16.0),
+)
 READINGS = 3  # mixtures of unknowns behind the spread of the map
 
 
@@ -60,13 +66,7 @@ def model_gain(study: Study, model: str, setting: Setting) -> np.ndarray:
     """
     mixture = setting.mixture
     scenario = study.sweeper.scenario(Case(model, ISL[-1], OSL[0]), mixture)
-    own = Space(
-        batch=geometric(8192.0, 2),
-        prefill_batch=powers_of_two(1, 128),
-        chunk=(128.0, 512.0, 2048.0, 8192.0),
-        pp=(1.0, 4.0, 16.0),
-    )
-    space = complete(own, scenario.model, scenario.hardware, ISL[-1])
+    space = complete(SPACE, scenario.model, scenario.hardware, ISL[-1])
     prompt = evaluate_phase("prefill", scenario, space, ISL, OSL[:1])
     link = float(np.asarray(scenario.hardware.scaleout.bytes_per_s))
     study.count.designs += prompt.size
@@ -170,8 +170,7 @@ def map_figure(chart: GainMap) -> bytes:
             sharex=True, sharey=True, squeeze=False,
         )  # fmt: skip
         norm = TwoSlopeNorm(1.0, 0.8, 2.0)
-        shade = mpl.colormaps["RdBu"].copy()
-        shade.set_bad("#D5D9DD")
+        shade = _shade()
         x, y = np.log2(data.osl.values), np.log2(data.isl.values)
         drawn = None
         for row, model in zip(axes, models, strict=True):
@@ -196,6 +195,17 @@ def map_figure(chart: GainMap) -> bytes:
         bar.set_ticks(ticks, labels=[f"{t:g}×" for t in ticks])
         titled(figure, "When to disaggregate: gain over co-located throughput")
         return image(figure, "svg")
+
+
+def _shade():
+    """White where nothing is gained, blue where something is, grey where nothing serves."""
+    from matplotlib import colormaps
+    from matplotlib.colors import LinearSegmentedColormap
+
+    colours = colormaps["RdBu"](np.linspace(0.0, 1.0, 256))
+    shade = LinearSegmentedColormap.from_list("gain", colours)
+    shade.set_extremes(bad="#D5D9DD")
+    return shade
 
 
 def _contour(panel, x, y, values, levels, **style) -> None:
