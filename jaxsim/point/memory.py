@@ -194,14 +194,12 @@ def memory_of(
         ),
         start=jnp.asarray(0.0),
     )
-    up_projected = sum(
-        (
-            jnp.maximum(scenario.options.keep_up_projected * group.layers * share, 1.0)
-            * projected_bytes(group.attention, projected, ranks.tp, element)
-            for group in model.groups
-        ),
-        start=jnp.asarray(0.0),
-    )
+    kept, one_layer = jnp.asarray(0.0), jnp.asarray(0.0)
+    for group in model.groups:
+        layer_bytes = projected_bytes(group.attention, projected, ranks.tp, element)
+        kept = kept + scenario.options.keep_up_projected * group.layers * share * layer_bytes
+        one_layer = jnp.maximum(one_layer, layer_bytes)
+    up_projected = jnp.maximum(kept, one_layer)
     stage_rows = rows * ranks.attention_dp
     routed = jnp.asarray(0.0)
     for group in model.groups:

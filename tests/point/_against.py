@@ -41,7 +41,7 @@ def evaluated(phase, model: str, count: int, seed: int, linear: bool, whole_chun
     scenarios = random_scenarios(model, count, seed, whole_chunks=whole_chunks)
     own, forward.item_s = forward.item_s, timed(linear)
     try:
-        outputs = jax.jit(jax.vmap(lambda s: phase(s)))(stacked(scenarios))
+        outputs = jax.vmap(phase)(stacked(scenarios))  # uncompiled: compiling takes longer
     finally:
         forward.item_s = own
     return [reference.plain(s) for s in scenarios], jax.tree.map(np.asarray, outputs)

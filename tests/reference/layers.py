@@ -59,7 +59,10 @@ def projections(s, layer, rows) -> list[Kernel]:
         one(heads * m.v_dim, hidden),
     ]
     if a.kind == "SparseMLA":
-        found += [one(m.q_rank, a.index_heads * a.index_dim), one(hidden, a.index_dim + a.index_heads)]
+        found += [
+            one(m.q_rank, a.index_heads * a.index_dim),
+            one(hidden, a.index_dim + a.index_heads),
+        ]
     return found
 
 
@@ -180,7 +183,11 @@ def feed_forward(s, layer, rows) -> list[Kernel | Message]:
         )
     )
     if dp == 1:
-        return [*found, Message("all_reduce", residual, tp), Message("all_reduce", residual, width(s))]
+        return [
+            *found,
+            Message("all_reduce", residual, tp),
+            Message("all_reduce", residual, width(s)),
+        ]
     travels = rows / tp * expected_ranks(ep, f.topk) * hidden * s.workload.imbalance
     found += [
         Message("reduce_scatter", residual, tp),
