@@ -14,7 +14,8 @@ class Engine(eqx.Module):
     `launch_factor` multiplies the launch floors within kernel times: a graph, and a kernel that
     starts while its predecessor ends, hide part of them. `decode_sequence_s` is what every sequence
     of a step costs beside its kernels (scheduling, sampling, detokenisation), and `prefill_factor`
-    multiplies all kernels of a pass over prompts.
+    multiplies all kernels of a pass over prompts, `prefill_experts_factor` those of the experts
+    once more: they are bound by memory when decoding, and by arithmetic here.
     """
 
     gemm_factor: Scalar
@@ -33,6 +34,7 @@ class Engine(eqx.Module):
     launch_factor: Scalar = 1.0
     decode_sequence_s: Scalar = 0.0
     prefill_factor: Scalar = 1.0
+    prefill_experts_factor: Scalar = 1.0
 
 
 class Options(eqx.Module):
@@ -60,7 +62,8 @@ class Serving(eqx.Module):
     A prompt holds up decoding for `stall_frac` of its own passes' time: less than 1 where chunks
     ride in decode steps whose weights are read anyway, more where passes leave gaps.
     `prompt_token_s` is what a prompt token costs outside the GPU (tokenisation). `variability` is
-    (1 + c²)/2 of what a queued prompt waits for, `start_runs` how many requests follow one another
+    (1 + c²)/2 of what a queued prompt waits for, `evenness` how evenly prompts arrive (1: at random;
+    less: in clumps, as after a start of all at once), `start_runs` how many requests follow one another
     in a place of a run that begins with all at once (`other_runs` by other clients than
     InferenceX). A prompt waits for `steps_waited` decode steps. The cache is used up to
     `slots_frac` of what fits, and for `most_sequences` requests of an instance. A prompt of
@@ -70,6 +73,7 @@ class Serving(eqx.Module):
     stall_frac: Scalar = 1.0
     prompt_token_s: Scalar = 0.0
     variability: Scalar = 0.5
+    evenness: Scalar = 1.0
     start_runs: Scalar = 1e+09
     other_runs: Scalar = 1e+09
     steps_waited: Scalar = 0.5

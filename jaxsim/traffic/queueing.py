@@ -11,12 +11,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from jaxsim._scalar import Scalar
+from jaxsim._scalar import Flag, Scalar
 
 # Halvings of the bracket of the decode batch: 2^-40 of it is below rounding in single precision.
 BISECTIONS = 40
-# A server this busy has a queue of about 500 prompts; nearer to 1 only rounding would be measured.
-BUSIEST_FRAC = 0.999
+# A server this busy has a queue of about 50,000 prompts; nearer to 1 only rounding would be measured.
+BUSIEST_FRAC = 0.99999
 
 
 class Prompt(eqx.Module):
@@ -37,6 +37,7 @@ class Pools(eqx.Module):
     `shared` is 1 where prompts are processed by the instances that decode, whose steps they
     lengthen, and 0 where they have instances of their own. `variability` is (1 + c²)/2 of the
     service times, with c their coefficient of variation: 0.5 where all prompts are alike.
+    `evenness` is 1 where prompts arrive at random, less where they come in clumps (`clumped`).
     `steps_waited` is how many decode steps a new prompt waits for on the GPUs that decode: half a
     step until the one under way ends, more where decoding goes on while its chunks are processed.
     """
@@ -46,6 +47,7 @@ class Pools(eqx.Module):
     prefillers: Scalar
     shared: Scalar
     variability: Scalar = 0.5
+    evenness: Scalar = 1.0
     steps_waited: Scalar = 0.5
 
 
@@ -80,6 +82,20 @@ def queue_wait_s(busy_frac: Scalar, busy_s: Scalar, servers: Scalar, variability
     return variability * busy_s / servers * busy**power / (1.0 - busy)
 
 
+def clumped(busy_frac: Scalar, evenness: Scalar) -> Scalar:
+    r"""How busy prefill is while prompts arrive, if they arrive in clumps.
+
+    $$ \rho' = \frac{\rho}{\sqrt{\rho^2 + e^2 (1 - \rho^2)}} $$
+
+    Requests that began together end together, but for the spread of their lengths; their successors'
+    prompts come in a part of the time. That part is at least ρ, as the first were served one after
+    another, and e where their lengths spread them: with lengths uniform in [0.8, 1], e grows from
+    0.2 by the root of the round. e = 1 is an even flow, where ρ' = ρ.
+    """
+    busy = jnp.clip(busy_frac, 1e-9, BUSIEST_FRAC)
+    return busy / jnp.sqrt(busy * busy + evenness * evenness * (1.0 - busy * busy))
+
+
 def at_batch(batch: Scalar, step_s: StepTime, prompt: Prompt, pools: Pools, osl: Scalar) -> Service:
     r"""The steady state in which every instance decodes `batch` requests.
 
@@ -97,7 +113,8 @@ def at_batch(batch: Scalar, step_s: StepTime, prompt: Prompt, pools: Pools, osl:
     tpot_s = step + pools.shared * batch * prompt.busy_s / gaps
     rate = pools.decoders * batch / (gaps * tpot_s)
     busy = rate * prompt.busy_s / pools.prefillers
-    waiting_s = queue_wait_s(busy, prompt.busy_s, pools.prefillers, pools.variability)
+    clumped_frac = clumped(busy, pools.evenness)
+    waiting_s = queue_wait_s(clumped_frac, prompt.busy_s, pools.prefillers, pools.variability)
     waiting_s = waiting_s + pools.steps_waited * step
     return Service(
         ttft_s=prompt.fixed_s + prompt.latency_s + waiting_s,
@@ -164,7 +181,7 @@ def closed_loop(
 
 def open_loop(
     requests_per_s: Scalar, step_s: StepTime, prompt: Prompt, pools: Pools, osl: Scalar
-) -> tuple[Service, Scalar]:
+) -> tuple[Service, Flag]:
     """What users see at a rate of Poisson arrivals, and whether the pools can sustain it.
 
     The decode batch b solves X(b) = rate. A rate beyond what full slots or busy prefill servers

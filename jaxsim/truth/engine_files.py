@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxsim.truth.engine_fit import ENGINE, HELD, MEASURES, SERVING
-from jaxsim.truth.held_out import Fits, fitted_rows, predict_with, sigma_of
+from jaxsim.truth.held_out import FEWEST_ERRORS, Fits, fitted_rows, measured_logs, predict_with, sigma_of
 from jaxsim.truth.runs import Runs, data_of
 
 TITLES = {"trtllm": "TensorRT-LLM", "vllm": "vLLM", "sglang": "SGLang"}
@@ -49,7 +49,7 @@ def _sigmas(errors: np.ndarray, fallback: dict[str, float]) -> dict[str, float]:
     found = {}
     for column, measure in enumerate(MEASURES):
         own = errors[:, column]
-        enough = np.isfinite(own).sum() >= 10
+        enough = np.isfinite(own).sum() >= FEWEST_ERRORS
         found[measure] = sigma_of(own) if enough else fallback.get(measure, math.nan)
     return found
 
@@ -65,7 +65,7 @@ def engine_toml(
     """
     data = data_of(runs)
     usable = fitted_rows(runs, data)
-    measured = _measured_logs(runs)
+    measured = measured_logs(runs)
     own = np.asarray([i for i in usable if runs.cases[i].named.engine == engine])
     everything = Fits({(engine, ""): fits.logs[engine, ""]}, {})
     pooled = predict_with(everything, runs, data, own) - measured[own]
@@ -107,17 +107,6 @@ def engine_toml(
             sigmas = _sigmas(held_out[rows] - measured[rows], general)
         tables += _table(prefix, key, logs, sigmas)
     return "\n".join([*lines, *tables]).rstrip() + "\n"
-
-
-def _measured_logs(runs: Runs) -> np.ndarray:
-    """Logs of what was measured, TTFT only where it is no queue's, NaN where nothing is."""
-    logs = np.full((len(runs), len(MEASURES)), np.nan)
-    for i, case in enumerate(runs.cases):
-        for column, measure in enumerate(MEASURES):
-            value = case.row.measured(measure)
-            if value and not (measure == "ttft" and case.row.queued):
-                logs[i, column] = math.log(value)
-    return logs
 
 
 def write_engines(

@@ -50,23 +50,25 @@ ENGINE = (
     Free("decode_layer_s", 5e-6, 1.0),
     Free("decode_sequence_s", 5e-6, 1.0),
     Free("prefill_factor", 1.0, 0.3),
+    Free("prefill_experts_factor", 1.0, 0.3),
     Free("prefill_step_s", 3e-3, 0.7),
+    Free("prefill_layer_s", 1e-4, 1.0),
     Free("request_s", 1e-2, 1.0),
 )
 SERVING = (
     Free("stall_frac", 1.0, 0.3),
     Free("prompt_token_s", 1e-6, 1.0),
-    Free("variability", 0.5, 1.0),
+    Free("variability", 0.5, 0.5),
+    Free("evenness", 0.4, 0.3),
     Free("start_runs", 10.0, 0.7),
     Free("other_runs", 10.0, 1.0),
-    Free("steps_waited", 0.7, 0.7),
+    Free("steps_waited", 1.0, 0.4),
     Free("slots_frac", 1.0, 0.1),
     Free("most_sequences", 2048.0, 0.7),
     Free("disaggregated_s", 2e-2, 1.0),
 )
 FREE = (*ENGINE, *SERVING)
 HELD = {
-    "prefill_layer_s": 0.0,
     "host_launch_s": 0.0,
     "decode_graph_frac": 1.0,
     "prefill_graph_frac": 1.0,

@@ -11,6 +11,7 @@ from jaxsim.truth.runs import Runs, data_of, headline
 from jaxsim.truth.steps import Case
 
 FOLDS = 4
+FEWEST_ERRORS = 10  # from which a variant has a sigma of its own
 # Of a normal distribution, 80 % lies within so many standard deviations.
 WITHIN_80 = 1.2816
 
@@ -83,10 +84,13 @@ def fitted_rows(runs: Runs, data: Data) -> np.ndarray:
     return np.flatnonzero(measured & np.asarray([headline(case) for case in runs.cases]))
 
 
-def cross_validate(runs: Runs, say: Callable[[str], None] = print) -> tuple[np.ndarray, Fits]:
-    """Logs of the measures of every row, by fits that have not seen its curve; and the whole fit.
+def cross_validate(
+    runs: Runs, say: Callable[[str], None] = print
+) -> tuple[np.ndarray, np.ndarray, Fits]:
+    """Logs of the measures of every row by fits that have not seen its curve, and their sigmas.
 
-    Rows that no fit uses are predicted by the whole fit.
+    Rows that no fit uses are predicted by the whole fit, which is the third. A sigma is that of the
+    other folds' held-out errors in the row's variant, so that no row has a say in its own interval.
     """
     data = data_of(runs)
     usable = fitted_rows(runs, data)
@@ -99,7 +103,38 @@ def cross_validate(runs: Runs, say: Callable[[str], None] = print) -> tuple[np.n
             fits = fit_all(runs, data, train, lambda _: None)
             found[test] = predict_with(fits, runs, data, test)
             say(f"fold {fold + 1} of {FOLDS}: {len(test)} rows held out")
-    return found, whole
+    return found, _sigmas(runs, found, usable, folds), whole
+
+
+def measured_logs(runs: Runs) -> np.ndarray:
+    """Logs of what was measured, TTFT only where it is no queue's, NaN where nothing is."""
+    logs = np.full((len(runs), len(MEASURES)), np.nan)
+    for i, case in enumerate(runs.cases):
+        for column, measure in enumerate(MEASURES):
+            value = case.row.measured(measure)
+            if value and not (measure == "ttft" and case.row.queued):
+                logs[i, column] = np.log(value)
+    return logs
+
+
+def _sigmas(runs: Runs, found: np.ndarray, usable: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    errors = found - measured_logs(runs)
+    known = np.zeros(len(runs), bool)
+    known[usable] = True
+    engines = np.asarray([case.named.engine for case in runs.cases])
+    variants = np.asarray([f"{c.named.engine} {c.named.family} {c.named.quant}" for c in runs.cases])
+    sigmas = np.full_like(found, np.nan)
+    for fold in range(FOLDS):
+        for variant in sorted(set(variants)):
+            rows = (folds == fold) & (variants == variant)
+            others = known & (folds != fold)
+            engine = variant.split(" ")[0]
+            for column in range(len(MEASURES)):
+                own = errors[others & (variants == variant), column]
+                if np.isfinite(own).sum() < FEWEST_ERRORS:
+                    own = errors[others & (engines == engine), column]
+                sigmas[rows, column] = sigma_of(own)
+    return sigmas
 
 
 def sigma_of(errors: np.ndarray) -> float:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxsim._scalar import Scalar
 from jaxsim.catalog.engine import Engine, Serving
 from jaxsim.traffic.queueing import Pools, Prompt, Service, at_batch, closed_loop, with_start
-from jaxsim.truth.steps import Steps
+from jaxsim.truth.steps import PARTS, Steps
 
 
 class Asked(eqx.Module):
@@ -46,9 +46,13 @@ def factors(engine: Engine) -> jax.Array:
     )
 
 
-def _with_launches(kernels_s, floor_s, engine: Engine):
+def _with_launches(kernels_s, floor_s, engine: Engine, prefill: bool = False):
     """Kernel seconds by part with part of their launch floors hidden."""
-    return (kernels_s - (1.0 - engine.launch_factor) * floor_s) @ factors(engine)
+    each = factors(engine)
+    if prefill:
+        once_more = jnp.asarray(engine.prefill_experts_factor)
+        each = engine.prefill_factor * each.at[PARTS.index("experts_s")].multiply(once_more)
+    return (kernels_s - (1.0 - engine.launch_factor) * floor_s) @ each
 
 
 def decode_step_s(steps: Steps, engine: Engine, batch: Scalar) -> Scalar:
@@ -63,11 +67,10 @@ def decode_step_s(steps: Steps, engine: Engine, batch: Scalar) -> Scalar:
 def prompt_s(steps: Steps, engine: Engine) -> tuple[Scalar, Scalar]:
     """How long one prompt's passes take alone, and what it occupies among many."""
     each_s = engine.prefill_step_s + steps.layers * engine.prefill_layer_s
-    alone_s = _with_launches(steps.prompt_s, steps.prompt_floor_s, engine)
-    joint_s = _with_launches(steps.joint_s, steps.joint_floor_s, engine)
-    alone_s = engine.prefill_factor * alone_s + steps.passes * each_s
-    joint_s = engine.prefill_factor * joint_s + steps.passes * each_s
-    return alone_s, steps.prompt_stretch * joint_s / steps.together
+    passes_s = steps.passes * each_s
+    alone_s = _with_launches(steps.prompt_s, steps.prompt_floor_s, engine, prefill=True)
+    joint_s = _with_launches(steps.joint_s, steps.joint_floor_s, engine, prefill=True)
+    return alone_s + passes_s, steps.prompt_stretch * (joint_s + passes_s) / steps.together
 
 
 def predict(steps: Steps, asked: Asked, engine: Engine, serving: Serving) -> Service:
@@ -89,6 +92,7 @@ def predict(steps: Steps, asked: Asked, engine: Engine, serving: Serving) -> Ser
         prefillers=asked.prefillers,
         shared=shared,
         variability=serving.variability,
+        evenness=serving.evenness,
         steps_waited=serving.steps_waited,
     )
 

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsim._scalar import Scalar
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.model import DenseFFN
@@ -47,22 +48,22 @@ class Steps(eqx.Module):
     that its passes do not hide.
     """
 
-    batch: jax.Array
-    decode_s: jax.Array
-    decode_floor_s: jax.Array
-    prompt_s: jax.Array
-    prompt_floor_s: jax.Array
-    joint_s: jax.Array
-    joint_floor_s: jax.Array
-    together: jax.Array
-    passes: jax.Array
-    layers: jax.Array
-    ranks: jax.Array
-    decode_stretch: jax.Array
-    prompt_stretch: jax.Array
-    slots: jax.Array
-    weights_over_bytes: jax.Array
-    transfer_s: jax.Array
+    batch: Scalar
+    decode_s: Scalar
+    decode_floor_s: Scalar
+    prompt_s: Scalar
+    prompt_floor_s: Scalar
+    joint_s: Scalar
+    joint_floor_s: Scalar
+    together: Scalar
+    passes: Scalar
+    layers: Scalar
+    ranks: Scalar
+    decode_stretch: Scalar
+    prompt_stretch: Scalar
+    slots: Scalar
+    weights_over_bytes: Scalar
+    transfer_s: Scalar
 
 
 def _parts(parts: Parts) -> jax.Array:
@@ -74,7 +75,7 @@ def _launching(scenario: Scenario, factor: float) -> Scenario:
     return eqx.tree_at(lambda s: s.engine.launch_factor, scenario, jnp.asarray(factor))
 
 
-def _steps(decode: Scenario, prefill: Scenario, most: jax.Array) -> Steps:
+def _steps(decode: Scenario, prefill: Scenario, most: Scalar) -> Steps:
     """The timed steps of one row: `most` is the largest decode batch of an instance to time."""
     ranks, prefill_ranks = ranks_of(decode.design), ranks_of(prefill.design)
     layers = layers_of(decode)
@@ -142,7 +143,7 @@ def _steps(decode: Scenario, prefill: Scenario, most: jax.Array) -> Steps:
 
 
 @jax.jit
-def _timed(decode: Scenario, prefill: Scenario, most: jax.Array) -> Steps:
+def _timed(decode: Scenario, prefill: Scenario, most: Scalar) -> Steps:
     return jax.vmap(_steps)(decode, prefill, most)
 
 

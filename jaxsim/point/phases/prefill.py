@@ -96,8 +96,12 @@ def prompt_time(scenario: Scenario, ranks: Ranks, sequences: Scalar, chunks: Chu
 
     def finish(own_parts):
         parts = add_parts(common_parts, own_parts)
+        scaled = {
+            name: seconds * (engine.prefill_experts_factor if name == "experts" else 1.0)
+            for name, seconds in parts.items()
+        }
         return with_overhead(
-            {name: engine.prefill_factor * seconds for name, seconds in parts.items()},
+            {name: engine.prefill_factor * seconds for name, seconds in scaled.items()},
             issued,
             engine.prefill_step_s,
             engine.prefill_layer_s,

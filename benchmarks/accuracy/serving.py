@@ -1,0 +1,183 @@
+"""How near are predictions of serving runs, on curves that no fit has seen?
+
+    python -m benchmarks.accuracy.serving DIR [--json FILE] [--write-engines]
+
+DIR holds `serving_open.csv`, `endtoend_open.csv` and `serving_peer_open.csv`. Engines are fitted
+four times, each time without a quarter of the curves, and predict those; beside our error stands
+that of the best peer on the same rows. `--write-engines` refits on all rows and rewrites the
+catalogue's files.
+"""
+
+import argparse
+import csv
+import datetime
+import json
+import math
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxsim._version import __version__
+from jaxsim.catalog.names import DATA
+from jaxsim.truth.engine_files import write_engines
+from jaxsim.truth.engine_fit import MEASURES
+from jaxsim.truth.held_out import FOLDS, cross_validate
+from jaxsim.truth.readers import read_rows
+from jaxsim.truth.runs import Runs, runs_of
+from jaxsim.truth.validate import Predicted, Validation, score, summary
+
+FILES = ("serving_open.csv", "endtoend_open.csv")
+PEER = "serving_peer_open.csv"
+PEER_COLUMNS = {
+    "tpot": ("peer_tpot_ms", 1e-3),
+    "ttft": ("peer_ttft_ms", 1e-3),
+    "output_tokens_per_s_per_gpu": ("peer_tok_s_gpu", 1.0),
+}
+FEWEST_OF_A_GROUP = 30
+
+
+def held_out_validation(runs: Runs, logs: np.ndarray, sigmas: np.ndarray, rows: int) -> Validation:
+    """Rows with their held-out predictions, as `jaxsim validate` scores them."""
+    predicted = [
+        Predicted(
+            case,
+            dict(zip(MEASURES, np.exp(own).tolist(), strict=True)),
+            dict(zip(MEASURES, spread.tolist(), strict=True)),
+            "held out",
+        )
+        for case, own, spread in zip(runs.cases, logs, sigmas, strict=True)
+    ]
+    return Validation(rows, predicted, runs.left_out, runs.reasons)
+
+
+def read_peer(path: Path) -> dict[str, dict[str, float]]:
+    """The peer's predictions by the row's id."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return {
+            line["id"]: {
+                measure: float(line[column]) * scale
+                for measure, (column, scale) in PEER_COLUMNS.items()
+                if line[column] and math.isfinite(float(line[column]))
+            }
+            for line in csv.DictReader(file)
+        }
+
+
+def beside_peer(entries: Sequence[Predicted], peer: Mapping[str, Mapping[str, float]]) -> dict:
+    """Our error and the peer's on the rows that the peer predicts."""
+    found: dict[str, Any] = {}
+    common = [entry for entry in entries if entry.row.id in peer]
+    for measure in MEASURES:
+        own = [e for e in common if measure in peer[e.row.id] and e.log_error(measure) is not None]
+        errors = np.asarray(
+            [peer[e.row.id][measure] / e.row.measured(measure) - 1.0 for e in own]  # type: ignore[operator]
+        )
+        if not len(errors):
+            continue
+        size = np.abs(errors)
+        found[measure] = {
+            "ours": score(own, measure),
+            "peer": {
+                "n": len(errors),
+                "median": float(np.median(size)),
+                "mean": float(size.mean()),
+                "p90": float(np.quantile(size, 0.9)),
+                "bias": float(np.median(errors)),
+            },
+        }
+    return found
+
+
+def large_groups(entries: Sequence[Predicted]) -> list[dict]:
+    """Groups of at least 30 rows by model, engine, mode and precision, the worst TPOT first."""
+    from jaxsim.truth.validate import groups
+
+    keys = ("model", "engine", "mode", "precision")
+    found = [g for g in groups(entries, keys) if g["tpot"]["n"] >= FEWEST_OF_A_GROUP]
+    return sorted(found, key=lambda g: -g["tpot"]["median"])
+
+
+def run(folder: Path, write: bool) -> dict[str, Any]:
+    """Everything that the tables of the README show."""
+    started = time.monotonic()
+    rows = [row for name in FILES for row in read_rows(folder / name)]
+    runs = runs_of(rows)
+    print(f"{len(runs)} of {len(rows)} rows timed in {time.monotonic() - started:.0f} s")
+    logs, sigmas, fits = cross_validate(runs, lambda text: print(" ", text, flush=True))
+    if write:
+        for path in write_engines(DATA / "engines", fits, runs, logs, FILES):
+            print(f"wrote {path.name}")
+    result = held_out_validation(runs, logs, sigmas, len(rows))
+    peer = read_peer(folder / PEER)
+    headline = result.headline
+    points = [entry for entry in headline if entry.row.source == "serving points"]
+    return {
+        "date": datetime.date.today().isoformat(),
+        "versions": {
+            "jaxsim": __version__,
+            "jax": jax.__version__,
+            "python": platform.python_version(),
+        },
+        "seconds": round(time.monotonic() - started, 1),
+        "folds": FOLDS,
+        **summary(result),
+        "by_source": {
+            source: {measure: score(own, measure) for measure in (*MEASURES, "ttft_all")}
+            for source in sorted({entry.row.source for entry in headline})
+            if (own := [entry for entry in headline if entry.row.source == source])
+        },
+        "large_groups": large_groups(headline),
+        "beside_peer": beside_peer(points, peer),
+        "beside_peer_with_deepseek": beside_peer(
+            [entry for entry in result.predicted if entry.row.source == "serving points"], peer
+        ),
+    }
+
+
+def _line(name: str, scores: Mapping[str, Any]) -> str:
+    if not scores["n"]:
+        return f"{name:46s} {'0':>6s}"
+    cells = "".join(f"{100 * scores[key]:8.1f}" for key in ("median", "mean", "p90", "bias"))
+    inside = f"{100 * scores['interval80']:8.1f}" if "interval80" in scores else ""
+    return f"{name:46s} {scores['n']:6d}{cells}{inside}"
+
+
+def show(found: Mapping[str, Any]) -> str:
+    """The tables as text, in %."""
+    lines = [f"{'':46s} {'rows':>6s}" + "".join(f"{x:>8s}" for x in "median mean p90 bias in80".split())]
+    for measure in (*MEASURES, "ttft_all"):
+        lines.append(_line(measure, found["overall"][measure]))
+    for measure, both in found["beside_peer"].items():
+        lines.append(_line(f"peer's rows, ours: {measure}", both["ours"]))
+        lines.append(_line(f"peer's rows, peer: {measure}", both["peer"]))
+    for source, scores in found["by_source"].items():
+        for measure in (*MEASURES, "ttft_all"):
+            if scores[measure]["n"]:
+                lines.append(_line(f"{source}: {measure}", scores[measure]))
+    for group in found["large_groups"]:
+        name = " ".join(group[key] for key in ("model", "engine", "mode", "precision"))
+        lines.append(_line(f"TPOT {name}", group["tpot"]))
+    coverage = found["coverage"]
+    lines.append(f"coverage {coverage['predicted']} of {coverage['rows']}: {coverage['reasons']}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="where the tables of measurements are")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--write-engines", action="store_true", help="rewrite the catalogue's engines")
+    args = parser.parse_args()
+    found = run(args.folder, args.write_engines)
+    print(show(found))
+    if args.json:
+        args.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""Queueing: what must hold whatever the numbers."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxsim.traffic.queueing import (
+    Pools,
+    Prompt,
+    closed_loop,
+    clumped,
+    open_loop,
+    queue_wait_s,
+    with_start,
+)
+
+OSL = 513.0
+positive = st.floats(0.01, 100.0)
+
+
+def step_s(batch):
+    """A step with a floor and a slope."""
+    return 5e-3 + 1e-4 * batch
+
+
+def pools(slots=256.0, shared=1.0, decoders=1.0, prefillers=1.0, **more):
+    return Pools(decoders, slots, prefillers, shared, **more)
+
+
+@jax.jit
+def closed(concurrency, slots, busy_s, shared, prefillers):
+    """A closed loop of one instance, compiled once."""
+    prompt = Prompt(busy_s, 1.2 * busy_s, 0.01)
+    return closed_loop(concurrency, step_s, prompt, pools(slots, shared, 1.0, prefillers), OSL)
+
+
+@jax.jit
+def in_units(seconds):
+    """The same loop with every time multiplied."""
+    prompt = Prompt(0.05 * seconds, 0.06 * seconds, 0.01 * seconds)
+    return closed_loop(64.0, lambda b: seconds * step_s(b), prompt, pools(), OSL)
+
+
+PROMPT = Prompt(busy_s=0.05, latency_s=0.06, fixed_s=0.01)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    concurrency=st.floats(1.0, 2000.0),
+    slots=st.floats(1.0, 512.0),
+    busy_s=st.floats(1e-3, 1.0),
+    shared=st.sampled_from([0.0, 1.0]),
+    prefillers=st.sampled_from([1.0, 4.0]),
+)
+def test_requests_in_the_system_are_throughput_times_latency(
+    concurrency, slots, busy_s, shared, prefillers
+):
+    found = closed(concurrency, slots, busy_s, shared, prefillers)
+    total_s = found.ttft_s + (OSL - 1.0) * found.tpot_s
+    np.testing.assert_allclose(found.requests_per_s * total_s, concurrency, rtol=2e-3)
+    assert found.decode_batch <= slots * 1.001
+    assert found.prefill_busy_frac <= 1.001
+
+
+def test_one_request_alone_waits_for_nobody():
+    found = closed_loop(1.0, step_s, PROMPT, pools(steps_waited=0.0), OSL)
+    np.testing.assert_allclose(found.ttft_s, PROMPT.fixed_s + PROMPT.latency_s, rtol=0.02)
+    np.testing.assert_allclose(found.tpot_s, step_s(1.0), rtol=0.03)
+
+
+def test_more_requests_are_never_faster_for_users_and_never_slower_in_all():
+    sizes = jnp.asarray([1.0, 4.0, 16.0, 64.0, 256.0, 1024.0])
+    found = jax.vmap(lambda n: closed_loop(n, step_s, PROMPT, pools(), OSL))(sizes)
+    assert (jnp.diff(found.tpot_s) >= -1e-6).all()
+    assert (jnp.diff(found.ttft_s) > 0).all()
+    assert (jnp.diff(found.requests_per_s) >= -1e-5).all()
+
+
+def test_full_slots_make_users_wait_for_a_place():
+    roomy = closed_loop(512.0, step_s, PROMPT, pools(slots=512.0), OSL)
+    tight = closed_loop(512.0, step_s, PROMPT, pools(slots=8.0), OSL)
+    assert tight.tpot_s < roomy.tpot_s
+    assert tight.waiting_s > 10.0 * roomy.waiting_s
+
+
+def test_prompts_of_their_own_pool_do_not_slow_decoding():
+    mixed = closed_loop(64.0, step_s, PROMPT, pools(shared=1.0), OSL)
+    apart = closed_loop(64.0, step_s, PROMPT, pools(shared=0.0, prefillers=4.0), OSL)
+    np.testing.assert_allclose(apart.tpot_s, step_s(apart.decode_batch), rtol=1e-5)
+    assert mixed.tpot_s > step_s(mixed.decode_batch)
+
+
+def test_prefill_bounds_a_disaggregated_rate():
+    slow = Prompt(busy_s=1.0, latency_s=1.0, fixed_s=0.0)
+    found = closed_loop(1000.0, step_s, slow, pools(4096.0, 0.0, 1.0, 2.0), OSL)
+    assert 1.9 < found.requests_per_s < 2.0
+    assert found.ttft_s > 100.0
+
+
+def test_the_wait_of_one_server_is_that_of_pollaczek_and_khinchine():
+    busy, service_s = 0.7, 2.0
+    exact = 0.5 * service_s * busy / (1.0 - busy)
+    np.testing.assert_allclose(queue_wait_s(busy, service_s, 1.0, 0.5), exact, rtol=1e-6)
+
+
+def test_many_servers_wait_like_erlang_c():
+    """Sakasegawa's approximation against the exact mean of M/M/4."""
+    servers, busy, service_s = 4, 0.8, 1.0
+    offered = servers * busy
+    terms = [offered**k / float(np.prod(range(1, k + 1))) for k in range(servers + 1)]
+    last = terms[-1] / (1.0 - busy)
+    waits = last / (sum(terms[:-1]) + last)
+    exact = waits * service_s / (servers * (1.0 - busy))
+    found = queue_wait_s(busy, service_s, float(servers), 1.0)
+    np.testing.assert_allclose(found, exact, rtol=0.08)
+
+
+def test_an_even_flow_is_not_clumped_and_clumps_are_busier():
+    np.testing.assert_allclose(clumped(0.3, 1.0), 0.3, rtol=1e-6)
+    assert clumped(0.3, 0.4) > 0.3
+    assert clumped(0.9, 0.1) < 1.0
+
+
+def test_open_loop_at_the_rate_of_a_closed_one_finds_its_state():
+    closed = closed_loop(64.0, step_s, PROMPT, pools(), OSL)
+    found, sustained = open_loop(closed.requests_per_s, step_s, PROMPT, pools(), OSL)
+    assert sustained
+    np.testing.assert_allclose(found.decode_batch, closed.decode_batch, rtol=1e-3)
+    np.testing.assert_allclose(found.ttft_s, closed.ttft_s, rtol=5e-3)
+
+
+def test_a_rate_beyond_the_slots_is_not_sustained():
+    found, sustained = open_loop(1e3, step_s, PROMPT, pools(), OSL)
+    assert not sustained
+    assert np.isfinite(found.ttft_s)
+
+
+def test_a_burst_at_the_start_counts_once_in_its_runs():
+    steady = closed_loop(64.0, step_s, PROMPT, pools(), OSL)
+    long = with_start(steady, 64.0, PROMPT, pools(), 1e9)
+    short = with_start(steady, 64.0, PROMPT, pools(), 1.0)
+    np.testing.assert_allclose(long, steady.ttft_s, rtol=1e-6)
+    assert short > long
+
+
+def test_the_gradient_is_that_of_the_implicit_function():
+    def ttft(busy_s):
+        return closed_loop(64.0, step_s, Prompt(busy_s, 0.06, 0.01), pools(), OSL).tpot_s
+
+    slope = jax.grad(ttft)(0.05)
+    # Central differences; the step balances rounding in single precision.
+    difference = (ttft(0.06) - ttft(0.04)) / 0.02
+    np.testing.assert_allclose(slope, difference, rtol=0.03)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seconds=positive)
+def test_restated_in_other_units_of_time(seconds):
+    found, plain = in_units(seconds), in_units(1.0)
+    np.testing.assert_allclose(found.ttft_s, seconds * plain.ttft_s, rtol=2e-3)
+    np.testing.assert_allclose(found.tpot_s, seconds * plain.tpot_s, rtol=1e-3)
+
+
+@pytest.mark.parametrize("batch", [0.5, 3.0, 40.0])
+def test_a_concurrency_below_one_instance_each_is_fine(batch):
+    found = closed_loop(batch, step_s, PROMPT, pools(decoders=8.0), OSL)
+    assert np.isfinite(found.ttft_s) and found.decode_batch < batch

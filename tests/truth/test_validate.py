@@ -1,0 +1,173 @@
+"""Predictions of measured rows, their errors, and the fit of an engine."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+
+from jaxsim.catalog.engines import list_engines, load_engine
+from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.precision import Precision
+from jaxsim.truth import engine_fit
+from jaxsim.truth.engine_fit import CENTRE, FREE, SPREAD, fit, outputs
+from jaxsim.truth.held_out import Fits, fold_of, sigma_of
+from jaxsim.truth.rows import Layout, ServingRow
+from jaxsim.truth.runs import data_of, runs_of
+from jaxsim.truth.validate import score, summary, validate
+
+
+def row(number, **changes):
+    """A run of a small dense model."""
+    fields = {
+        "id": f"r{number}",
+        "line": number + 2,
+        "source": "test",
+        "model": "llama-3.1-8b",
+        "hardware": "h100",
+        "framework": "vllm",
+        "version": "",
+        "precision": "fp8",
+        "formats": ("fp8", "fp8"),
+        "mode": "aggregated",
+        "load": "closed",
+        "isl": 1024.0,
+        "osl": 256.0,
+        "isl_max": 1024.0,
+        "osl_max": 256.0,
+        "concurrency": float(2 ** (number % 7)),
+        "requests_per_s": None,
+        "decode": Layout(float(2 ** (number % 3)), 1.0),
+        "prefill": None,
+        "ttft_s": 0.05,
+        "tpot_s": 0.01,
+        "output_tokens_per_s_per_gpu": None,
+    }
+    return ServingRow(**{**fields, **changes})
+
+
+ROWS = [row(i) for i in range(20)]
+
+
+@pytest.fixture(scope="module")
+def runs():
+    return runs_of(ROWS)
+
+
+@pytest.fixture(scope="module")
+def truth(runs):
+    """The rows as an engine with known factors would have shown them."""
+    known = dict(gemm_factor=1.4, decode_step_s=2e-3, request_s=0.02, steps_waited=1.3)
+    logs = CENTRE + np.asarray([math.log(known[f.name] / f.centre) if f.name in known else 0 for f in FREE])
+    data = data_of(runs)
+    exact = outputs(logs, data)
+    weights = np.broadcast_to([10.0, 4.0, 0.0], exact.shape).copy()
+    return dataclasses.replace(data, logs=exact, weights=weights)
+
+
+def test_a_fit_finds_an_engine_that_explains_its_rows(truth):
+    before = np.abs(outputs(CENTRE, truth) - truth.logs)[:, :2]
+    found = fit(truth, CENTRE, SPREAD)
+    after = np.abs(outputs(found, truth) - truth.logs)[:, :2]
+    assert np.median(before) > 0.08
+    assert np.median(after) < 0.02
+    assert after.max() < 0.1
+
+
+def test_too_few_rows_are_refused(truth):
+    with pytest.raises(InputError, match="5 rows are too few"):
+        fit(truth.take(np.arange(5)))
+
+
+def test_a_fit_that_does_not_converge_is_refused(truth, monkeypatch):
+    monkeypatch.setattr(engine_fit, "MOST_EVALUATIONS", 1)
+    with pytest.raises(InputError, match="did not converge"):
+        fit(truth)
+
+
+def test_more_concurrency_is_slower_for_users(runs):
+    data = data_of(runs)
+    logs = outputs(CENTRE, data)
+    for width in (1.0, 2.0, 4.0):
+        own = [i for i, case in enumerate(runs.cases) if case.row.decode.tp == width]
+        order = sorted(own, key=lambda i: runs.cases[i].row.concurrency)
+        assert (np.diff(logs[order, 0]) >= -1e-5).all()
+        assert (np.diff(logs[order, 1]) >= -1e-5).all()
+
+
+def test_every_row_is_predicted_or_has_a_reason():
+    strange = [
+        row(50, framework="mystery"),
+        row(51, refused="lengths not stated"),
+        row(52, model="llama-3.1-405b", decode=Layout(1.0, 1.0)),
+    ]
+    found = validate([*ROWS, *strange])
+    assert found.rows == len(found.predicted) + len(found.left_out)
+    assert len(found.predicted) == len(ROWS)
+    reasons = found.reasons
+    assert reasons["lengths not stated"] == 1
+    assert reasons["weights do not fit the stated layout"] == 1
+    assert any("mystery" in reason for reason in reasons)
+    text = json.dumps(summary(found), allow_nan=False)
+    assert json.loads(text)["coverage"]["predicted"] == len(ROWS)
+    with pytest.raises(InputError, match="No row can be predicted: lengths not stated"):
+        validate(strange[1:2])
+
+
+def test_errors_are_those_of_the_predictions():
+    found = validate(ROWS)
+    exact = [
+        dataclasses.replace(entry, case=dataclasses.replace(entry.case, row=measured(entry, 1.0)))
+        for entry in found.predicted
+    ]
+    high = [
+        dataclasses.replace(entry, case=dataclasses.replace(entry.case, row=measured(entry, 0.8)))
+        for entry in found.predicted
+    ]
+    assert score(exact, "tpot")["median"] < 1e-6
+    assert score(exact, "tpot")["interval80"] == 1.0
+    np.testing.assert_allclose(score(high, "tpot")["median"], 0.25, rtol=1e-6)
+    np.testing.assert_allclose(score(high, "tpot")["bias"], 0.25, rtol=1e-6)
+    groups = summary(found)["groups"]
+    assert sum(group["tpot"]["n"] for group in groups) == len(ROWS)
+    assert {"model", "gpu", "engine", "mode", "precision"} <= set(groups[0])
+
+
+def measured(entry, factor):
+    """The row as if it had measured `factor` of what is predicted."""
+    return dataclasses.replace(entry.row, tpot_s=factor * entry.values["tpot"])
+
+
+def test_a_queue_is_not_scored_as_a_first_token_latency():
+    assert row(0, ttft_s=30.0).queued
+    assert not row(0).queued
+
+
+def test_intervals_hold_as_many_as_they_say():
+    errors = np.random.default_rng(0).normal(0.0, 0.2, 20000)
+    np.testing.assert_allclose(sigma_of(errors), 0.2, rtol=0.03)
+    inside = np.abs(errors) <= 1.2816 * sigma_of(errors)
+    np.testing.assert_allclose(inside.mean(), 0.8, atol=0.005)
+
+
+def test_rows_of_one_curve_share_a_fold(runs):
+    assert len({fold_of(case) for case in runs.cases}) == 1
+
+
+def test_the_nearest_fit_is_used(runs):
+    case = runs.cases[0]
+    logs = {("vllm", ""): CENTRE, ("vllm", "hopper"): CENTRE + 1, ("sglang", "hopper-fp8"): CENTRE + 2}
+    np.testing.assert_array_equal(Fits(logs, {}).of(case), CENTRE + 1)
+
+
+@pytest.mark.parametrize("engine", ["trtllm", "vllm", "sglang"])
+@pytest.mark.parametrize("hardware", ["h100", "b200", "mi355x", "tpu-v6e"])
+def test_catalogue_engines_are_measured_and_sure_of_themselves(engine, hardware):
+    assert engine in list_engines()
+    card = load_engine(engine, hardware, Precision(experts="fp8"))
+    assert 0.02 < card.log_sigma < 1.0
+    assert 0.02 < card.sigmas["ttft"] < 2.0
+    assert card.engine.decode_step_s > 0
+    fitted = [datum for datum in card.provenance.values() if datum.kind == "fitted"]
+    assert fitted and all("rows" in datum.source for datum in fitted)
