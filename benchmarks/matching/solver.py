@@ -9,7 +9,9 @@ processor seconds of one core (the least of several runs), so that a busy machin
 import argparse
 import json
 import platform
+import subprocess
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -49,13 +51,22 @@ def least_seconds(call, runs: int = RUNS) -> float:
     return min(taken)
 
 
+@cache
+def commit() -> str | None:
+    """What was measured, if this is a checkout."""
+    asked = ["git", "rev-parse", "--short", "HEAD"]
+    got = subprocess.run(asked, capture_output=True, text=True, check=False)
+    return got.stdout.strip() or None
+
+
 def row(name: str, form: str, points: int, seconds: float, reference_per_s: float | None) -> dict:
     """One measurement; `ratio_to_numpy` is against trying every count of every pair."""
     rate = points / seconds
     return {
         "name": name, "form": form, "points": points, "seconds": seconds, "points_per_s": rate,
         "compile_s": 0.0, "ratio_to_numpy": rate / reference_per_s if reference_per_s else None,
-        "fraction_of_limit": None, "device": platform.processor() or platform.machine(),
+        "fraction_of_limit": None, "commit": commit(),
+        "device": platform.processor() or platform.machine(),
         "versions": {"python": platform.python_version(), "numpy": np.__version__},
     }  # fmt: skip
 
