@@ -27,7 +27,7 @@ def in_other_units(tree, second: float, byte: float):
             restated[field.name] = in_other_units(value, second, byte)
             continue
         for suffix, time, data in _SUFFIXES:
-            if field.name.endswith(suffix):
+            if f"_{field.name}".endswith(suffix):
                 value = value * second**time * byte**data
                 break
         restated[field.name] = value

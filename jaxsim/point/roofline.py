@@ -133,11 +133,13 @@ def context_attention_parts(
 ) -> KernelParts:
     r"""Seconds of causal attention over a chunk of a prompt.
 
-    $$ t = t_0 + \left\| \left\| x \, (\bar n \tau + \tau_e), \; c \, \bar n \tau + \tau_e
-           \right\|_w, \; M \right\|_q, \quad x = \frac{b \, h \, \|q / q_t, 1\|}{S} $$
+    $$ t = t_0 + \left\| \left\| x \, (\bar n \tau + \tau_e), \;
+           (p + c \, (\bar n - p)) \, \tau + \tau_e \right\|_w, \; M \right\|_q,
+           \quad x = \frac{b \, h \, \|q / q_t, 1\|}{S} $$
 
     Tiles are blocks of $q_t$ queries of one head; each walks $\bar n$ = pairs / queries +
-    `edge_keys` keys, the last one $c$ times as many.
+    `edge_keys` keys. All of them walk the $p$ earlier ones; of the chunk's own, the last tile walks
+    $c$ times the mean. Kernels were timed without a past, where $p$ = 0.
     """
     blocks = larger(work.queries / fit.tile_queries, 1.0, fit.pad_power)
     waves = work.sequences * work.heads * blocks / chip.multiprocessors
@@ -145,9 +147,12 @@ def context_attention_parts(
     keys = work.pairs / jnp.maximum(work.queries, 1.0) + fit.edge_keys
     peak = one_peak_flop_per_s(fit.peak, fit.multiprocessors, chip)
     dims = work.qk_dim + work.v_dim + fit.softmax_dims
-    walk_s = keys * 2.0 * fit.tile_queries * dims / (fit.peak_frac * peak)
-    full_s = waves * (walk_s + fit.tile_s)
-    arithmetic_s = larger(full_s, fit.tail * walk_s + fit.tile_s, fit.wave_power)
+    key_s = 2.0 * fit.tile_queries * dims / (fit.peak_frac * peak)
+    # A sliding window may leave less than the past to walk.
+    past = jnp.minimum(work.past, keys)
+    longest = past + fit.tail * (keys - past)
+    full_s = waves * (keys * key_s + fit.tile_s)
+    arithmetic_s = larger(full_s, longest * key_s + fit.tile_s, fit.wave_power)
     memory_s = work.hbm_bytes / (fit.hbm_frac * chip.hbm_bytes_per_s)
     busy_s = larger(arithmetic_s, memory_s, fit.overlap_power)
     return KernelParts(fit.launch_s + busy_s, arithmetic_s, memory_s, fit.launch_s)

@@ -28,6 +28,7 @@ from jaxsim.truth.kernel_starts import STARTS, arithmetic_of
 ROWS = 2000  # fitted at a time: enough for some twenty constants, and one compilation for all
 NEAR = 0.1  # log error within which a row counts by its square
 PRIOR = 0.02  # weight of one unit of log between a constant and its start, in log error
+STEPS = 200  # evaluations after which a fit is given up
 _SCALE = ("peak", "multiprocessors")
 
 
@@ -121,6 +122,12 @@ def fit_rows(rows: KernelRows, hardware: Hardware, seed: int = 0, tries: int = 2
             f"Too few rows to fit {what}: {int(seen.sum())} seen rows for {len(names)} constants; "
             f"{3 * len(names)} are needed. Measure more, or transfer a fit of another chip."
         )
+    wrong = np.flatnonzero(~(np.isfinite(rows.seconds) & (rows.seconds > 0)))
+    if len(wrong):
+        raise InputError(
+            f"Row {wrong[0] + 1} of {what} took {rows.seconds[wrong[0]]} s; every measurement must "
+            "be a finite time above 0. Correct or remove it."
+        )
     arithmetic = arithmetic_of(rows.kind, rows.number_format)
     record = _record(rows.kind, arithmetic, hardware, start)
     index = _sample(rows, seen, seed)
@@ -162,7 +169,7 @@ def fit_rows(rows: KernelRows, hardware: Hardware, seed: int = 0, tries: int = 2
                 f_scale=NEAR,
                 ftol=1e-5,
                 xtol=1e-5,
-                max_nfev=200,
+                max_nfev=STEPS,
             )
             if (
                 found.success

@@ -1,4 +1,4 @@
-"""Laws of kernel times: monotone everywhere, right at both limits, free of units, differentiable."""
+"""Laws of kernel times: monotone, right at both limits, free of units, differentiable."""
 
 from dataclasses import replace
 
