@@ -39,6 +39,15 @@ class Change:
 
         return jax.tree_util.tree_map_with_path(moved, scenario) if own else scenario
 
+    def repeated(self, count: int) -> "Change":
+        """The same, each entry of every array of factors `count` times."""
+
+        def again(factor):
+            return np.repeat(factor, count) if np.ndim(factor) else factor
+
+        inputs = {path: again(factor) for path, factor in self.inputs.items()}
+        return Change(inputs, again(self.ftl), again(self.ttl))
+
 
 UNCHANGED = Change()
 

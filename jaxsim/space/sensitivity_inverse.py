@@ -111,41 +111,70 @@ def best_chips(
     budget: Budget,
     *,
     apart: bool = True,
-    steps: int = 12,
-    rate: float = 0.5,
+    smallest: float = 0.02,
 ) -> Chips:
     """The prefill chip and the decode chip that give most throughput within a budget, matched.
 
-    Mirror ascent: with elasticities E at the designs solved for and shares w of the budget, parts
-    grow by (E / w)^rate and are scaled back to the tightest kind of budget, until nothing gains.
-    `apart` lets the pools have unlike chips. The best point visited is the answer, so that it is
-    never worse than the chip as it is.
+    Budget moves from one part of a chip to another, the pairs in the order of what elasticities
+    promise, and each move is solved for exactly before it is taken; where none gains, moves halve,
+    down to `smallest` in ln of a factor. `apart` lets the pools have unlike chips. The answer is a
+    local optimum of such moves, and never worse than the chip as it is.
     """
     if swept.prefill_setup is not swept.setup:
         raise InputError("chips are sought from one chip for both pools: give no prefill hardware")
     paths = list(dict.fromkeys(p for parts in budget.shares.values() for p in parts))
-    pools = ("prefill", "decode") if apart and not base.mode else ("",)
-    factors = {pool: dict.fromkeys(paths, 1.0) for pool in pools}
-    split = _split(swept, problem) if apart and not base.mode else (swept, problem)
-    best, best_factors, history = base, factors, []
-    for _ in range(steps):
-        change = _change(factors)
-        found = split[1].solve(change)
-        if found is None:
-            break
-        history.append(found.value / base.value)
-        if found.value > best.value:
-            best, best_factors = found, {pool: dict(own) for pool, own in factors.items()}
-        slopes = elasticities_at(split[0], found, change).by_input
-        factors = {
-            pool: _grown(own, {p: float(slopes[_key(pool, p)][0]) for p in paths}, budget, rate)
-            for pool, own in factors.items()
-        }
-    return Chips(best_factors, best.value / base.value - 1.0, best, tuple(history))
+    unlike = apart and not base.mode
+    factors = {pool: dict.fromkeys(paths, 1.0) for pool in (("prefill", "") if unlike else ("",))}
+    if unlike:
+        swept, problem = _split(swept, problem)
+    best, size, history = base, 0.32, [1.0]
+    while size >= smallest:
+        slopes = elasticities_at(swept, best, _change(factors)).by_input
+        promised = []
+        for pool, own in factors.items():
+            for more in paths:
+                for less in paths:
+                    moved = _moved(own, more, less, size, budget) if more != less else None
+                    if moved is not None:
+                        gain = sum(
+                            float(slopes[_key(pool, p)][0]) * np.log(moved[p] / own[p])
+                            for p in paths
+                        )
+                        promised.append((gain, pool, moved))
+        taken = None
+        for gain, pool, moved in sorted(promised, key=lambda one: -one[0]):
+            tried = {**factors, pool: moved}
+            found = problem.solve(_change(tried)) if gain > 0.0 else None
+            if found is not None and found.value > best.value * (1.0 + 1e-6):
+                taken = best, factors = found, tried
+                history.append(best.value / base.value)
+                break
+        if taken is None:
+            size *= 0.5
+    return Chips(factors, best.value / base.value - 1.0, best, tuple(history))
+
+
+def _moved(
+    factors: Mapping[str, float], more: str, less: str, size: float, budget: Budget
+) -> dict[str, float] | None:
+    """One part larger by `size` in ln and another smaller by what that costs; None if it cannot."""
+    grown = {**factors, more: factors[more] * float(np.exp(size))}
+    if grown[more] > FURTHEST:
+        return None
+    if max(budget.used(grown).values()) <= 1.0:
+        return grown
+    low, high = 1.0 / FURTHEST, grown[less]
+    if max(budget.used({**grown, less: low}).values()) > 1.0:
+        return None
+    for _ in range(50):
+        middle = float(np.sqrt(low * high))
+        fits = max(budget.used({**grown, less: middle}).values()) <= 1.0
+        low, high = (middle, high) if fits else (low, middle)
+    return {**grown, less: low}
 
 
 def _key(pool: str, path: str) -> str:
-    return f"prefill:{path}" if pool == "prefill" else path
+    return f"{pool}:{path}" if pool else path
 
 
 def _change(factors: Mapping[str, Mapping[str, float]]) -> Change:
@@ -157,26 +186,6 @@ def _split(swept: Swept, problem: Problem) -> tuple[Swept, Problem]:
     own = replace(problem.lines["prefill"], pool="prefill")
     lines = {**problem.lines, "prefill": own}
     return replace(swept, prefill_setup=replace(swept.setup)), replace(problem, lines=lines)
-
-
-def _grown(
-    factors: Mapping[str, float], slopes: Mapping[str, float], budget: Budget, rate: float
-) -> dict[str, float]:
-    tight = max(budget.shares, key=lambda kind: budget.used(factors)[kind])
-    weights = budget.shares[tight]
-    worth = {p: max(slopes[p], 1e-3) / max(weights.get(p, 0.0) * f, 1e-3)
-             for p, f in factors.items()}  # fmt: skip
-    grown = {p: f * worth[p] ** rate for p, f in factors.items()}
-    # Down to the budget by one factor: bisection, because several kinds may bind.
-    low, high = 1e-3, 1e3
-    for _ in range(60):
-        middle = float(np.sqrt(low * high))
-        scaled = {p: f * middle for p, f in grown.items()}
-        if max(budget.used(scaled).values()) <= 1.0:
-            low = middle
-        else:
-            high = middle
-    return {p: float(np.clip(f * low, 1.0 / FURTHEST, FURTHEST)) for p, f in grown.items()}
 
 
 @dataclass(frozen=True)

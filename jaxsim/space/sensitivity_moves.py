@@ -7,21 +7,23 @@ effects are not those of the grid's spacing.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.scenario import Scenario
-from jaxsim.space.designs import PHASES, Designs
-from jaxsim.space.frontier import MODES
+from jaxsim.space.designs import PHASES
 from jaxsim.space.sensitivity import points_on_axes
 from jaxsim.space.sensitivity_change import Change, value_at
 from jaxsim.space.sensitivity_reverse import values_of
 
 if TYPE_CHECKING:
-    from jaxsim.space.plan import Swept
+    pass
+
+# Batches of the grid on either side of the best that a sample may move to: two octaves.
+WINDOW = 8
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,29 @@ class Lines:
         line, batch = np.nonzero(near)
         columns = {name: values[line] for name, values in self.axes.items()}
         columns["batch"] = self.batches[batch]
+        columns = self._outputs(scenario, columns, change, targets)
+        return best_on_lines(*(_spread(near, values) for values in columns))
+
+    def sampled(
+        self, design: Mapping[str, float], change: Change, targets: Mapping[str, float]
+    ) -> np.ndarray:
+        """ln of the best rate per GPU of one design at `n` changes, batch as a real number, [n]."""
+        at = int(np.searchsorted(self.batches, design["batch"]))
+        batches = self.batches[max(at - WINDOW, 0) : at + WINDOW + 1]
+        count, own = len(batches), change.repeated(len(batches))
+        samples = max((np.size(f) for f in change.inputs.values()), default=1)
+        columns = {
+            name: np.full(samples * count, value)
+            for name, value in {"chunk": 1.0, **design}.items()
+        }
+        columns["batch"] = np.tile(batches, samples)
+        scenario = own.of(self.scenario, self.pool)
+        found = self._outputs(scenario, columns, own, targets)
+        best, _ = best_on_lines(*(np.reshape(values, (samples, count)) for values in found))
+        return best
+
+    def _outputs(self, scenario: Scenario, columns, change: Change, targets) -> tuple:
+        """ln rate per GPU, slack of the tightest limit, and whether the other rules hold."""
         designs = Deployment(*(columns[n] for n in ("tp", "ep", "pp", "batch", "chunk")))
         bounds = {
             output: targets[name] * getattr(change, name) for name, output in self.latencies.items()
@@ -120,15 +145,24 @@ class Lines:
         names = (self.rate, *bounds, self.valid, "fits_memory", "gpus")
         listed = points_on_axes(self.phase, scenario.workload, designs)
         found = values_of(PHASES[self.phase], scenario, listed, tuple(dict.fromkeys(names)))
+        with np.errstate(all="ignore"):  # constants may be sampled to where nothing is finite
+            return self._logs(found, bounds)
+
+    def _logs(self, found, bounds) -> tuple:
         rate = found[self.rate] / (1.0 if self.per_gpu else found["gpus"])
         # Memory is a limit like the others, approached by batch; the other rules are not.
         rules = found[self.valid] | ~found["fits_memory"]
         slack = np.min([np.log(bound) - np.log(found[x]) for x, bound in bounds.items()], axis=0)
-        columns = []
-        for values, other in ((np.log(rate), 0.0), (slack, -1.0), (rules, False)):
-            columns.append(full := np.full(near.shape, other))
-            full[line, batch] = values
-        return best_on_lines(*columns)
+        finite = np.isfinite(slack) & np.isfinite(rate) & (rate > 0.0)
+        log_rate = np.log(np.where(finite, rate, 1.0))
+        return log_rate, np.where(finite, slack, -1.0), rules & finite
+
+
+def _spread(near: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values of the designs that were evaluated on all of the grid; the others obey no rule."""
+    full = np.zeros(near.shape, values.dtype)
+    full[near] = values
+    return full
 
 
 def best_on_lines(log_rate, slack, rules) -> tuple[np.ndarray, np.ndarray]:
@@ -146,21 +180,6 @@ def best_on_lines(log_rate, slack, rules) -> tuple[np.ndarray, np.ndarray]:
     best[:, :-1] = np.where(ends, np.maximum(best[:, :-1], further), best[:, :-1])
     at = np.argmax(best, axis=1)
     return best[np.arange(len(best)), at], at
-
-
-def _by_line(designs: Designs, values: np.ndarray) -> np.ndarray:
-    """Values of all designs of a grid as [lines, batches]."""
-    axis = list(designs.axes).index("batch")
-    return np.moveaxis(values, axis, -1).reshape(-1, values.shape[axis])
-
-
-def _line_axes(designs: Designs) -> dict[str, np.ndarray]:
-    """The values of every axis but batch on each line."""
-    others = {name: np.asarray(v, float) for name, v in designs.axes.items() if name != "batch"}
-    grids = np.meshgrid(*others.values(), indexing="ij")
-    axes = {name: grid.ravel() for name, grid in zip(others, grids, strict=True)}
-    axes.setdefault("chunk", np.ones(len(grids[0].ravel())))
-    return axes
 
 
 @dataclass(frozen=True)
@@ -205,61 +224,21 @@ class Problem:
             value = (osl - 1.0) * min(prompt * self.ratio, token) / (1.0 + self.ratio)
         return Optimum(value, {name: design for name, (_, design) in found.items()})
 
-    def moved(self, **targets: float) -> "Problem":
-        """The same under other targets."""
-        return replace(self, targets={**self.targets, **targets})
+    def sampled(self, optimum: Optimum, change: Change) -> np.ndarray:
+        """ln of the value of an optimum's widths and chunks at many changes, [n]; batch adapts.
 
-
-def problem_of(swept: "Swept", colocated: bool = False) -> Problem:
-    """What is to be optimised again: both pools, or both modes of co-location."""
-    from jaxsim.space.question import gpu_weight
-
-    question = swept.question
-    targets = {"ftl": question.ftl_s, "ttl": question.ttl_s}
-    memory = {"total_bytes": "hardware.chip.hbm_bytes"}
-    lines: dict[str, Lines] = {}
-    costs = {}
-    if colocated:
-        token = "ttl_s" if question.ttl_metric == "mean" else "ttl_median_s"
-        for mode in MODES:
-            lines[mode] = _lines(
-                swept, "colocated", f"{mode}_output_tokens_per_s_per_gpu", True,
-                {"ftl": f"{mode}_ftl_s", "ttl": f"{mode}_{token}"}, memory, f"{mode}_valid",
-            )  # fmt: skip
-            costs[mode] = gpu_weight(swept.setup, question.objective)
-    else:
-        lines["prefill"] = _lines(
-            swept, "prefill", "requests_per_s", False,
-            {"ftl": "ftl_s"}, {**memory, "kv_link_frac": 1.0}, "valid",
-        )  # fmt: skip
-        link = {"kv_ingress_bytes_per_s_per_gpu": "hardware.scaleout.bytes_per_s"}
-        lines["decode"] = _lines(
-            swept, "decode", "requests_per_s", False, {"ttl": "ttl_s"}, {**memory, **link}, "valid"
-        )
-        costs["prefill"] = gpu_weight(swept.prefill_setup, question.objective)
-        costs["decode"] = gpu_weight(swept.setup, question.objective)
-    osl = float(question.workload.osl)
-    return Problem(lines, costs, targets, osl, None if colocated else question.fixed_ratio)
-
-
-def _lines(swept: "Swept", phase, rate, per_gpu, latencies, limits, valid) -> Lines:
-    designs: Designs = getattr(swept, phase)
-    own = swept.prefill_setup if phase == "prefill" else swept.setup
-    scenario = own.scenario(swept.question.workload)
-    targets = {"ftl": swept.question.ftl_s, "ttl": swept.question.ttl_s}
-    over = [designs.full(output) / targets[name] for name, output in latencies.items()]
-    for output, bound in limits.items():
-        if output != "total_bytes":
-            most = value_at(scenario, bound) if isinstance(bound, str) else bound
-            over.append(designs.full(output) / most)
-    grid = Grid(
-        rate=_by_line(designs, designs.full(rate) / (1.0 if per_gpu else designs.full("gpus"))),
-        over=_by_line(designs, np.max(np.broadcast_arrays(*over), axis=0)),
-        memory=_by_line(designs, designs.full("total_bytes") / designs.full("capacity_bytes")),
-        rules=_by_line(designs, designs.full(valid) | ~designs.full("fits_memory")),
-    )
-    axes, batches = _line_axes(designs), np.asarray(designs.axes["batch"], float)
-    pool = "prefill" if phase == "prefill" and own is not swept.setup else ""
-    return Lines(
-        phase, scenario, axes, batches, grid, rate, per_gpu, latencies, limits, valid, pool
-    )
+        The factors of the change are arrays of length n. −inf where no batch meets the limits.
+        """
+        log_rates = {}
+        for pool, design in optimum.designs.items():
+            name = optimum.mode or pool
+            rates = self.lines[name].sampled(design, change, self.targets)
+            log_rates[name] = rates - np.log(self.costs[name])
+        if optimum.mode:
+            return log_rates[optimum.mode]
+        osl = np.log(self.osl * np.asarray(change.inputs.get("workload.osl", 1.0)) - 1.0)
+        prompt, token = log_rates["prefill"], log_rates["decode"]
+        with np.errstate(invalid="ignore"):
+            if self.ratio is None:
+                return osl - np.logaddexp(-prompt, -token)
+            return osl + np.minimum(prompt + np.log(self.ratio), token) - np.log1p(self.ratio)

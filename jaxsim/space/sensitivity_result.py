@@ -7,48 +7,34 @@ import numpy as np
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import Setup
-from jaxsim.space.answer import Deployed, FrontierCurve, Unmet
+from jaxsim.space.answer import Deployed, Unmet
 from jaxsim.space.axes import Space
-from jaxsim.space.curves import curves_of
 from jaxsim.space.frontier import colocated_candidates, decode_candidates, prefill_candidates
 from jaxsim.space.pick import best_colocated, best_disaggregated
 from jaxsim.space.question import Question, Swept, gpu_weight, sweep_phases
-from jaxsim.space.sensitivity import Elasticities, stacked
-from jaxsim.space.sensitivity_answer import along
-from jaxsim.space.sensitivity_attribution import Attribution, attribution
+from jaxsim.space.sensitivity import Elasticities
+from jaxsim.space.sensitivity_along import Along, along_frontier, attributions_of
+from jaxsim.space.sensitivity_attribution import Attribution
 from jaxsim.space.sensitivity_change import Change
+from jaxsim.space.sensitivity_inverse import Reach
+from jaxsim.space.sensitivity_inverse import reach as least
 from jaxsim.space.sensitivity_levers import Input, hardware_levers, inputs_of, joined
-from jaxsim.space.sensitivity_moves import Optimum, Problem, problem_of
+from jaxsim.space.sensitivity_moves import Optimum, Problem
+from jaxsim.space.sensitivity_price import Price, prices_of
+from jaxsim.space.sensitivity_problem import problem_of
 from jaxsim.space.sensitivity_study import (
     LeverStudy,
     Step,
-    budget_price,
     domain_steps,
     elasticities_at,
     levers_changes,
     steps_of,
     study_lever,
 )
-from jaxsim.space.sensitivity_whatif import parse
+from jaxsim.space.sensitivity_uncertainty import Uncertainty, propagate, sources_of
+from jaxsim.space.sensitivity_whatif import parse, parse_goal, parse_ranges
 
 KINDS = ("disaggregated", "colocated")
-
-
-@dataclass(frozen=True)
-class Price:
-    """What a little more of a limit buys.
-
-    `amount` of the limit, in its own unit, adds `tokens_per_s_per_gpu` and changes the cost of a
-    million output tokens by `usd_per_million`, at the margin; `exact` is what it adds in full.
-    """
-
-    name: str
-    amount: float
-    unit: str
-    tokens_per_s_per_gpu: float | None
-    usd_per_million: float | None
-    exact: float | None
-    binding: bool
 
 
 @dataclass(frozen=True)
@@ -60,17 +46,6 @@ class WhatIf:
     local: float
     optimum: Optimum | None
     changed: bool
-
-
-@dataclass(frozen=True)
-class Along:
-    """What limits each point of a frontier: elasticities by lever, and shares by resource."""
-
-    ttl_s: np.ndarray
-    output_tokens_per_s_per_gpu: np.ndarray
-    levers: Mapping[str, np.ndarray]
-    binding: tuple[Mapping[str, tuple[str, ...]], ...]
-    attributions: Mapping[str, Attribution]
 
 
 @dataclass(frozen=True)
@@ -94,6 +69,9 @@ class Sensitivity:
     attributions: Mapping[str, Attribution]
     along: Along | None
     what_if: tuple[WhatIf, ...]
+    uncertainty: Uncertainty
+    reached: tuple[Reach, ...] = ()
+    goal: float | None = None
 
     @property
     def value(self) -> float:
@@ -109,14 +87,18 @@ def sensitivity_of(
     kind: str | None = None,
     levers: int = 6,
     what_if: Sequence[str] = (),
+    reach: str | None = None,
+    ranges: Sequence[str] = (),
     domains: bool = True,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Sensitivity | Unmet:
     """What limits the best deployment under the targets and what would change it.
 
     `kind` is disaggregated or colocated, by default the better of the two; the exact effects of
-    the `levers` strongest levers are solved for. A GPU cap counts for the deployment and the price
-    of the budget; elasticities and effects are those of real numbers of instances.
+    the `levers` strongest levers are solved for. `what_if` are changes to solve for, `reach` a
+    throughput for which every lever's least change is sought, and `ranges` inputs that are only
+    known to lie between two values (see `sensitivity_whatif`). A GPU cap counts for the deployment
+    and the price of the budget; elasticities and effects are those of real numbers of instances.
     """
     if kind is not None and kind not in KINDS:
         raise InputError(f"kind {kind!r}: it is {' or '.join(KINDS)}")
@@ -139,7 +121,24 @@ def sensitivity_of(
     for name in chosen if levers else ():
         tell(f"moving {name}")
         studies.append(study_lever(problem, base, name, float(each[name][0]), changes[name]))
-    asked = tuple(_what_if(text, problem, base, found) for text in what_if)
+    values = _values(found)
+    asked = tuple(_what_if(text, problem, base, found, values) for text in what_if)
+    reached, goal = [], None
+    if reach is not None:
+        goal = parse_goal(reach, deployed.output_tokens_per_s_per_gpu)
+        for name in strongest:
+            tell(f"how much {name} it takes")
+            one = float(each[name][0])
+            wanted = goal / deployed.output_tokens_per_s_per_gpu * base.value
+            reached.append(least(problem, base, name, one, changes[name], wanted))
+    tell("sampling what is unsure")
+    attributions = attributions_of(swept, base)
+    parts = {
+        pool: dict(zip(own.parts, own.seconds[0].sum(axis=1), strict=True))
+        for pool, own in attributions.items()
+    }
+    spans = parse_ranges(ranges, values)
+    unsure = propagate(problem, base, found, sources_of(swept, found, parts, spans))
     tell("stepping")
     steps = steps_of(swept, colocated)
     if domains:
@@ -152,11 +151,14 @@ def sensitivity_of(
         elasticities=found,
         inputs=ranked,
         levers=tuple(studies),
-        prices=_prices(swept, deployed, problem, base, found),
+        prices=prices_of(swept, deployed, problem, base, found),
         steps=steps,
-        attributions=attributions_of(swept, base),
-        along=_along(swept, colocated),
+        attributions=attributions,
+        along=along_frontier(swept) if not colocated else None,
         what_if=asked,
+        uncertainty=unsure,
+        reached=tuple(sorted(reached, key=_how_far)),
+        goal=goal,
     )
 
 
@@ -178,7 +180,12 @@ def best_of(swept: Swept, kind: str | None) -> Deployed | Unmet:
     return max(met, key=lambda one: one.worth(question.objective))
 
 
-def _what_if(text: str, problem: Problem, base: Optimum, found: Elasticities) -> WhatIf:
+def _how_far(one: Reach) -> float:
+    return np.inf if one.factor is None else abs(float(np.log(one.factor)))
+
+
+def _values(found: Elasticities) -> dict[str, float]:
+    """What every input is now."""
     pools = found.pools
     values = {}
     for path in found.by_input:
@@ -187,6 +194,12 @@ def _what_if(text: str, problem: Problem, base: Optimum, found: Elasticities) ->
         if own not in pool.slopes.numbers:  # decode lacks nothing that prefill has, but names may
             pool = pools["prefill"]
         values[path] = float(pool.slopes.numbers[own][0])
+    return values
+
+
+def _what_if(
+    text: str, problem: Problem, base: Optimum, found: Elasticities, values: Mapping[str, float]
+) -> WhatIf:
     change = parse(text, values, problem.targets)
     moved = problem.solve(change)
     local = sum(
@@ -203,78 +216,3 @@ def _ranked(found: Elasticities, setup: Setup) -> tuple[tuple[Input, float], ...
     inputs = inputs_of(list(found.by_input), setup.precision)
     each = [(own, float(joined(own, found.by_input)[0])) for own in inputs]
     return tuple(sorted(each, key=lambda pair: (-abs(pair[1]), pair[0].name)))
-
-
-def attributions_of(swept: Swept, optimum: Optimum) -> dict[str, Attribution]:
-    """Where the time of each pool goes, at an optimum."""
-    return {
-        pool: attribution(
-            pool,
-            swept.prefill_setup if pool == "prefill" else swept.setup,
-            swept.question.workload,
-            stacked([design]),
-            optimum.mode,
-        )
-        for pool, design in optimum.designs.items()
-    }
-
-
-def _prices(
-    swept: Swept, deployed: Deployed, problem: Problem, base: Optimum, found: Elasticities
-) -> tuple[Price, ...]:
-    y, usd = deployed.output_tokens_per_s_per_gpu, deployed.cost_usd_per_million_output_tokens
-    question, hardware = swept.question, swept.setup.hardware.hardware
-    capacity = float(hardware.chip.hbm_bytes)
-    path = "hardware.chip.hbm_bytes"
-    prices = []
-    for name, elasticity, amount, unit, whole, change in (
-        ("TTL target", found.by_limit["ttl"], 1e-3, "s", question.ttl_s, lambda f: Change(ttl=f)),
-        ("FTL target", found.by_limit["ftl"], 0.1, "s", question.ftl_s, lambda f: Change(ftl=f)),
-        ("HBM capacity", found.by_input[path], 1e10, "B", capacity, lambda f: Change({path: f})),
-    ):
-        part = amount / whole
-        gain = float(elasticity[0]) * part
-        moved = problem.solve(change(1.0 + part))
-        exact = None if moved is None else y * (moved.value / base.value - 1.0)
-        binding = bool(elasticity[0] != 0.0)
-        prices.append(Price(name, amount, unit, gain * y, -gain * usd, exact, binding))
-    more = max(shape.gpus_per_instance for shape in deployed.instances)
-    if len(deployed.instances) == 2:
-        cap = question.max_gpus or question.exact_gpus
-        total = budget_price(swept, cap, more) if cap else y
-        binding = cap is not None
-        prices.append(Price("GPU budget", 1.0, "GPU", total, None, total, binding))
-    return tuple(prices)
-
-
-def _along(swept: Swept, colocated: bool) -> Along | None:
-    if colocated:
-        return None
-    first = prefill_candidates(
-        swept.prefill, gpu_weight(swept.prefill_setup, swept.question.objective)
-    )
-    link = float(swept.setup.hardware.hardware.scaleout.bytes_per_s)
-    second = decode_candidates(
-        swept.decode, link, gpu_weight(swept.setup, swept.question.objective)
-    )
-    both = colocated_candidates(swept.colocated, swept.question.ttl_metric)
-    curves = curves_of(swept, first, second, both)
-    curve: FrontierCurve = next(c for c in curves if c.name == "disaggregated")
-    found = along(swept, curve)
-    workload = swept.question.workload
-    columns = curve.designs
-    attributions = {}
-    for pool, own in (("prefill", swept.prefill_setup), ("decode", swept.setup)):
-        designs = [
-            {n: columns[f"{pool}_{n}"][i] for n in ("tp", "ep", "pp", "batch", "chunk")
-             if f"{pool}_{n}" in columns}
-            for i in range(len(curve.ttl_s))
-        ]  # fmt: skip
-        attributions[pool] = attribution(pool, own, workload, stacked(designs))
-    return Along(
-        curve.ttl_s,
-        curve.output_tokens_per_s_per_gpu,
-        hardware_levers(found.by_input, found.by_limit),
-        tuple(found.binding),
-        attributions,
-    )

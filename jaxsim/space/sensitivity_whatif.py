@@ -75,3 +75,31 @@ def matching(name: str, paths: Sequence[str]) -> list[str]:
         hint = f"did you mean {near[0]!r}?" if near else f"for example {', '.join(HARDWARE)}."
         raise InputError(f"{name!r} is no input; {hint}")
     return found
+
+
+def parse_goal(text: str, now: float) -> float:
+    """A throughput: tokens/s per GPU, or relative to that of now, such as +20%."""
+    goal = now * factor_of("throughput", text, now)
+    if goal <= now:
+        raise InputError(
+            f"--reach {text}: the best design already gives {now:.4g} tokens/s/GPU; ask for more."
+        )
+    return goal
+
+
+def parse_ranges(
+    texts: Sequence[str], values: Mapping[str, float]
+) -> dict[str, tuple[float, float]]:
+    """Factors between which inputs lie, from texts such as `imbalance=1..1.5`."""
+    ranges = {}
+    for text in texts:
+        name, _, both = (piece.strip() for piece in text.partition("="))
+        low, dots, high = (piece.strip() for piece in both.partition(".."))
+        if not (name and dots and low and high):
+            raise InputError(f"{text!r}: write NAME=LOW..HIGH, such as imbalance=1..1.5.")
+        for path in matching(name, list(values)):
+            ends = (factor_of(name, low, values[path]), factor_of(name, high, values[path]))
+            if not ends[0] < ends[1]:
+                raise InputError(f"{text!r}: the low end must be below the high one.")
+            ranges[path] = ends
+    return ranges

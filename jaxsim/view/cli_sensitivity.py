@@ -81,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
         "kind": args.kind,
         "levers": durations.parse_whole(args.levers, "--levers", at_least=0),
         "what_if": tuple(args.what_if),
+        "reach": args.reach,
+        "ranges": tuple(args.range),
     }
     use_persistent_cache()
     asked["workload"] = options.workload_from(args)

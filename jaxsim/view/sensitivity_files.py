@@ -8,7 +8,8 @@ import numpy as np
 import xarray as xr
 
 from jaxsim._version import __version__
-from jaxsim.space.sensitivity_result import Along, Sensitivity
+from jaxsim.space.sensitivity_along import Along
+from jaxsim.space.sensitivity_result import Sensitivity
 from jaxsim.view.dataset import attributes
 from jaxsim.view.figures import image
 from jaxsim.view.files import replace_bytes, replace_file, replace_text
@@ -55,6 +56,13 @@ def sensitivity_dict(found: Sensitivity) -> dict[str, Any]:
              "changed": asked.changed, "designs": asked.optimum and asked.optimum.designs}
             for asked in found.what_if
         ],
+        "uncertainty": {
+            **{n: v for n, v in vars(found.uncertainty).items() if n != "shares"},
+            "linear": found.uncertainty.linear,
+            "shares": [vars(share) for share in found.uncertainty.shares],
+        },
+        "goal": found.goal,
+        "reached": [{"title": one.title, "factor": one.factor} for one in found.reached],
         "resources": {
             pool: {
                 "total_s": float(own.seconds[0].sum()),

@@ -1,6 +1,8 @@
 """What does a sensitivity say on a terminal?  What binds, what would help, what it is worth."""
 
-from jaxsim.space.sensitivity_result import Price, Sensitivity
+from jaxsim.space.sensitivity_inverse import FURTHEST
+from jaxsim.space.sensitivity_price import Price
+from jaxsim.space.sensitivity_result import Sensitivity
 from jaxsim.view import units
 from jaxsim.view.text import Page, indent, table, wrap
 from jaxsim.view.tornado import resource_table, tornado
@@ -17,7 +19,8 @@ def render_sensitivity(found: Sensitivity, page: Page) -> str:
     """The whole sensitivity as text."""
     sections = [
         _head(found, page), _levers(found, page), _what_if(found, page), _prices(found, page),
-        _steps(found, page), _resources(found, page), _inputs(found, page),
+        _reached(found, page), _steps(found, page), _resources(found, page), _inputs(found, page),
+        _unsure(found, page),
     ]  # fmt: skip
     lines: list[str] = []
     for section in sections:
@@ -79,9 +82,40 @@ def _prices(found: Sensitivity, page: Page) -> list[str]:
         if price.name == "GPU budget" and price.tokens_per_s_per_gpu is not None:
             text = f"one more GPU adds {units.plain(price.tokens_per_s_per_gpu)} tokens/s in all"
             if not price.binding:
-                text += " (no GPU budget binds)"
+                text += " (there is no GPU budget)"
+            elif price.tokens_per_s_per_gpu == 0.0:
+                text = "a larger GPU budget would not change what is deployed"
             lines += wrap(text, page, 2, 2)
     return lines
+
+
+def _reached(found: Sensitivity, page: Page) -> list[str]:
+    if found.goal is None:
+        return []
+    rows = [[one.title, f"×{one.factor:.3g}"] for one in found.reached if one.factor is not None]
+    others = ", ".join(one.title for one in found.reached if one.factor is None)
+    title = f"What alone would give {units.count(found.goal)} tokens/s/GPU, solved exactly"
+    lines = [_heading(title, page), *indent(table(rows, left=(0, 1)))]
+    if others:
+        lines += wrap(f"Not within a factor of {FURTHEST:g}: {others}.", page, 2)
+    return lines
+
+
+def _unsure(found: Sensitivity, page: Page) -> list[str]:
+    own = found.uncertainty
+    low, high = own.interval80
+    agree = "agree" if own.linear else "differ: the model is not linear over this spread"
+    text = (
+        f"80 % of samples lie between {units.percent(low - 1.0, signed=True)} and "
+        f"{units.percent(high - 1.0, signed=True)}. Standard deviation "
+        f"{units.percent(own.delta_sigma)} by elasticities, {units.percent(own.sample_sigma)} by "
+        f"samples: they {agree}."
+    )
+    rows = [["most worth measuring", "of variance", "first order", "linear"]]
+    for share in own.worth_measuring:
+        cells = (share.total, share.first, share.linear)
+        rows.append([share.constant, *(units.percent(max(cell, 0.0)) for cell in cells)])
+    return [_heading("How sure", page), *wrap(text, page, 2), *indent(table(rows))]
 
 
 def _price(price: Price) -> list[str]:

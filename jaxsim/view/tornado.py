@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxsim.space.sensitivity_along import Along
 from jaxsim.space.sensitivity_attribution import RESOURCES
-from jaxsim.space.sensitivity_result import Along, Sensitivity
+from jaxsim.space.sensitivity_result import Sensitivity
 from jaxsim.space.sensitivity_study import LeverStudy
 from jaxsim.view import units
 from jaxsim.view.figures import STYLE

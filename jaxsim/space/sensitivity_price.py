@@ -1,0 +1,56 @@
+"""What is a little more of a limit worth?  Shadow prices of targets, memory and GPUs."""
+
+from dataclasses import dataclass
+
+from jaxsim.space.answer import Deployed
+from jaxsim.space.question import Swept
+from jaxsim.space.sensitivity import Elasticities
+from jaxsim.space.sensitivity_change import Change
+from jaxsim.space.sensitivity_moves import Optimum, Problem
+from jaxsim.space.sensitivity_study import budget_price
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a little more of a limit buys.
+
+    `amount` of the limit, in its own unit, adds `tokens_per_s_per_gpu` and changes the cost of a
+    million output tokens by `usd_per_million`, at the margin; `exact` is what it adds in full.
+    """
+
+    name: str
+    amount: float
+    unit: str
+    tokens_per_s_per_gpu: float | None
+    usd_per_million: float | None
+    exact: float | None
+    binding: bool
+
+
+def prices_of(
+    swept: Swept, deployed: Deployed, problem: Problem, base: Optimum, found: Elasticities
+) -> tuple[Price, ...]:
+    """What a little more of each target, of memory and of the GPU budget adds."""
+    y, usd = deployed.output_tokens_per_s_per_gpu, deployed.cost_usd_per_million_output_tokens
+    question, hardware = swept.question, swept.setup.hardware.hardware
+    capacity = float(hardware.chip.hbm_bytes)
+    path = "hardware.chip.hbm_bytes"
+    prices = []
+    for name, elasticity, amount, unit, whole, change in (
+        ("TTL target", found.by_limit["ttl"], 1e-3, "s", question.ttl_s, lambda f: Change(ttl=f)),
+        ("FTL target", found.by_limit["ftl"], 0.1, "s", question.ftl_s, lambda f: Change(ftl=f)),
+        ("HBM capacity", found.by_input[path], 1e10, "B", capacity, lambda f: Change({path: f})),
+    ):
+        part = amount / whole
+        gain = float(elasticity[0]) * part
+        moved = problem.solve(change(1.0 + part))
+        exact = None if moved is None else y * (moved.value / base.value - 1.0)
+        binding = bool(elasticity[0] != 0.0)
+        prices.append(Price(name, amount, unit, gain * y, -gain * usd, exact, binding))
+    more = max(shape.gpus_per_instance for shape in deployed.instances)
+    if len(deployed.instances) == 2:
+        cap = question.max_gpus or question.exact_gpus
+        total = budget_price(swept, cap, more) if cap else y
+        binding = cap is not None
+        prices.append(Price("GPU budget", 1.0, "GPU", total, None, total, binding))
+    return tuple(prices)
