@@ -140,14 +140,14 @@ def test_robustness_counts_the_readings_in_which_a_claim_holds(study):
 def test_a_pipeline_row_is_the_public_estimate(study, base):
     rows = cpp_rows(cpp_designs(study, base.mixture))
     chunks = cpp_designs(study, base.mixture).axes["chunk"]
-    row = next(row for row in rows if row["pp"] == 16.0)
+    row = next(row for row in rows if row.pp == 16.0)
     point = jaxsim.estimate(
         "deepseek-r1", "gb200-nvl72", jaxsim.Workload(isl=262144.0, osl=2048.0),
         phase="prefill", tp=1, ep=4, pp=16, batch=4, chunk=float(chunks[3]), precision="study",
         engine="ideal",
     )  # fmt: skip
-    assert row["ftl_s"][3] == pytest.approx(point.outputs["ftl_s"], rel=1e-5)
-    assert row["requests_per_s"][3] == pytest.approx(point.outputs["requests_per_s"], rel=1e-5)
+    assert row.ftl_s[3] == pytest.approx(point.outputs["ftl_s"], rel=1e-5)
+    assert row.requests_per_s[3] == pytest.approx(point.outputs["requests_per_s"], rel=1e-5)
 
 
 def test_lengths_that_do_not_spread_give_the_proxy(study, base):
@@ -210,7 +210,7 @@ def test_a_frontier_is_the_public_one(study, base):
     lines = {"disaggregated": curves.matched(base).y, "colocated": curves.colocated(loose)}
     for name, y in lines.items():
         front = fronts[name]
-        for rung in (40, 60, 80):
+        for rung in np.searchsorted(curves.interactivity, (10.0, 40.0, 80.0)):
             met = front.ttl_s.values <= (1 + 1e-9) / curves.interactivity[rung]
             public = front.output_tokens_per_s_per_gpu.values[met].max() if met.any() else 0.0
             # Both are computed in 32 bits.

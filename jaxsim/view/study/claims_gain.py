@@ -123,25 +123,32 @@ def c5(study: Study, setting: Setting) -> Finding | None:
     return finding("; ".join(values), parts, essential=2, **measures)
 
 
-def piggybacked_share(curves: Curves, setting: Setting) -> np.ndarray:
-    """Piggybacked over co-located overall throughput, where both serve."""
+def piggybacked_share(
+    curves: Curves, setting: Setting, rungs: np.ndarray | None = None
+) -> np.ndarray:
+    """Piggybacked over co-located overall throughput, evenly over rungs: where both serve."""
     overall, mixed = curves.colocated(setting), curves.colocated(setting, "piggybacked")
-    where = range_of(overall, mixed)
+    where = range_of(overall, mixed) if rungs is None else rungs
     if not len(where):
         return np.zeros(0)
     _, rung = evenly(curves.interactivity, where)
-    return mixed[rung] / overall[rung]
+    return mixed[rung] / np.maximum(overall[rung], mixed[rung].max() * 1e-9)
 
 
 def c6(study: Study, setting: Setting) -> Finding | None:
     kept = setting.mixed(keep_up_projected=1.0)
-    shares = [
-        piggybacked_share(study.curves(case, s.mixture), s)
-        for case, s in ((HEAVY, setting), (DENSE, setting), (HEAVY, kept))
-    ]
-    if not all(len(share) for share in shares):
+    split = setting.mixed(chunk_attention="split")
+
+    def share(case: Case, own: Setting) -> np.ndarray:
+        # Always over the range of the reading itself, so that shares can be compared.
+        curves = study.curves(case, setting.mixture)
+        lines = curves.colocated(setting), curves.colocated(setting, "piggybacked")
+        return piggybacked_share(study.curves(case, own.mixture), own, range_of(*lines))
+
+    shares = [share(case, own) for case, own in ((HEAVY, setting), (DENSE, setting), (HEAVY, kept))]
+    if not all(len(values) for values in shares):
         return None
-    latent, dense, mended = (float(share.mean()) for share in shares)
+    latent, dense, mended = (float(values.mean()) for values in shares)
     regained = (mended - latent) / max(1.0 - latent, 1e-9)
     parts = (
         Part(f"R1: piggybacked is {latent:.2f} of overall", latent <= criterion("well_below")),
@@ -152,29 +159,29 @@ def c6(study: Study, setting: Setting) -> Finding | None:
         ),
     )
     value = f"piggybacked/overall: R1 {latent:.2f}, 70B {dense:.2f}, R1 with K/V kept {mended:.2f}"
-    split = setting.mixed(chunk_attention="split")
-    alike = [piggybacked_share(study.curves(case, split.mixture), split) for case in (HEAVY, DENSE)]
-    freed = ", ".join(
-        f"{SHORT[case.model]} {share.mean():.2f}"
-        for case, share in zip((HEAVY, DENSE), alike, strict=True)
-        if len(share)
-    )
+    freed = [float(share(case, split).mean()) for case in (HEAVY, DENSE)]
     why = (
-        "A small chunk with a long past is few blocks of queries that each walk all earlier keys, "
-        "so the attention of a mixed step stops shrinking with the chunk; that hits both models. "
-        f"If the walk is split over the chip: {freed}. No public table times such chunks."
+        "The whole step waits for the chunk, whichever the model: what is left of the penalty is "
+        "the chunk's attention over its past and the arithmetic of its other layers. "
+        f"With that attention spread over the chip: R1 {freed[0]:.2f}, 70B {freed[1]:.2f}."
     )
     return finding(value, parts, why=why, latent=latent, dense=dense, kept=mended)
 
 
 def c7(study: Study, setting: Setting) -> Finding | None:
-    shares = [piggybacked_share(study.curves(c, setting.mixture), setting) for c in TRAFFIC]
-    if not all(len(share) for share in shares):
+    curves = [study.curves(case, setting.mixture) for case in TRAFFIC]
+    own = [piggybacked_share(one, setting) for one in curves]
+    if not all(len(values) for values in own):
         return None
-    means = [float(share.mean()) for share in shares]
+    # Patterns are compared at the same interactivities: as far as any of them piggybacks.
+    reach = [np.flatnonzero(one.colocated(setting, "piggybacked") > 0)[-1] for one in curves]
+    shared = np.arange(max(reach) + 1)
+    means = [float(piggybacked_share(one, setting, shared).mean()) for one in curves]
+    third = [max(len(values) // 3, 1) for values in own]
+    relaxing = [
+        float(values[:n].mean() - values[-n:].mean()) for values, n in zip(own, third, strict=True)
+    ]
     rising = rank_correlation([case.osl / case.isl for case in TRAFFIC], means)
-    relaxing = [float(s[: max(len(s) // 3, 1)].mean() - s[-max(len(s) // 3, 1) :].mean())
-                for s in shares]  # fmt: skip
     parts = (
         Part(
             f"rises as TTL relaxes in {sum(d > 0 for d in relaxing)} of {len(relaxing)} patterns",

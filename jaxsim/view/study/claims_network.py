@@ -77,11 +77,15 @@ def egress(study: Study, case: Case, mixture: Mixture, setting: Setting) -> Desi
     if not chosen:
         return None
     scenario = study.sweeper.scenario(case, mixture)
-    axes = {name: (chosen[name],) for name in ("tp", "ep", "pp", "chunk")}
-    space = complete(
-        Space(**axes, batch=(1.0,), prefill_batch=(chosen["batch"],)),
-        scenario.model, scenario.hardware, case.isl,
-    )  # fmt: skip
+    mapping = Space(
+        tp=(chosen["tp"],),
+        ep=(chosen["ep"],),
+        pp=(chosen["pp"],),
+        chunk=(chosen["chunk"],),
+        batch=(1.0,),
+        prefill_batch=(chosen["batch"],),
+    )
+    space = complete(mapping, scenario.model, scenario.hardware, case.isl)
     make = lambda: evaluate_phase("prefill", scenario, space, EGRESS_ISL, (case.osl,))  # noqa: E731
     return study.kept(("egress", case, mixture), make)
 

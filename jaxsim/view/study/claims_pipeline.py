@@ -1,6 +1,6 @@
 """What do chunked pipelines buy for long prompts?  Claims C8 and C9."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,7 +41,17 @@ def cpp_designs(study: Study, mixture: Mixture) -> Designs:
     return study.kept(("cpp", mixture), make, pools=True)
 
 
-def cpp_rows(designs: Designs) -> list[dict[str, np.ndarray | float]]:
+@dataclass(frozen=True)
+class PipelineRow:
+    """Designs of one PP at EP x PP = 64, by chunk."""
+
+    pp: float
+    ftl_s: np.ndarray
+    requests_per_s: np.ndarray
+    fits: np.ndarray
+
+
+def cpp_rows(designs: Designs) -> list[PipelineRow]:
     """Per PP at EP x PP = 64, with one prompt on each attention rank: FTL and rate by chunk."""
     axes, gpus = designs.axes, float(number("cpp_gpus"))
     rows = []
@@ -52,29 +62,31 @@ def cpp_rows(designs: Designs) -> list[dict[str, np.ndarray | float]]:
         e, b = int(np.searchsorted(axes["ep"], width)), int(np.searchsorted(axes["batch"], width))
         # isl, tp, ep, pp, chunk, batch
         at = (0, 0, e, k, slice(None), b)
-        columns = {n: designs.full(n)[at].astype(float) for n in ("ftl_s", "requests_per_s")}
-        rows.append({"pp": float(stages), "fits": designs.full("valid")[at], **columns})
+        ftl_s, rate = (designs.full(n)[at].astype(float) for n in ("ftl_s", "requests_per_s"))
+        rows.append(PipelineRow(float(stages), ftl_s, rate, designs.full("valid")[at]))
     return rows
 
 
-def cpp_choice(rows: list, stages: float, least: float) -> tuple[float, float, int] | None:
+def cpp_choice(
+    rows: list[PipelineRow], stages: float, least: float
+) -> tuple[float, float, int] | None:
     """FTL and requests/s of the fastest chunk with at least that rate, and its position."""
-    row = next(row for row in rows if row["pp"] == stages)
-    ok = row["fits"] & (row["requests_per_s"] >= least)
+    row = next(row for row in rows if row.pp == stages)
+    ok = row.fits & (row.requests_per_s >= least)
     if not ok.any():
         return None
-    best = int(np.flatnonzero(ok)[np.argmin(row["ftl_s"][ok])])
-    return float(row["ftl_s"][best]), float(row["requests_per_s"][best]), best
+    best = int(np.flatnonzero(ok)[np.argmin(row.ftl_s[ok])])
+    return float(row.ftl_s[best]), float(row.requests_per_s[best]), best
 
 
 def cpp_base(study: Study, mixture: Mixture) -> tuple[float, float] | None:
     """FTL and requests/s without a pipeline: one chunk, so that there is nothing to keep."""
     plain = replace(mixture, keep_up_projected=0.0, equal_time_chunks=0.0)
     row = cpp_rows(cpp_designs(study, plain))[0]
-    if not row["fits"].any():
+    if not row.fits.any():
         return None
-    best = int(np.argmax(np.where(row["fits"], row["requests_per_s"], 0.0)))
-    return float(row["ftl_s"][best]), float(row["requests_per_s"][best])
+    best = int(np.argmax(np.where(row.fits, row.requests_per_s, 0.0)))
+    return float(row.ftl_s[best]), float(row.requests_per_s[best])
 
 
 def cpp_ratio(study: Study, mixture: Mixture) -> tuple[float, float]:

@@ -163,6 +163,7 @@ def matched_on_ladder(
 ) -> Matched:  # fmt: skip
     """The matched frontier of two pools on the ladder; `options` as of `match_frontier`."""
     front = disaggregated_frontier(first, second, osl, ftl_s, **options)
+    prompt, token = swept
     rung = on_ladder(front.ttl_s, interactivity)
     met = rung >= 0
     y, ratio = np.zeros(len(rung)), np.full(len(rung), np.nan)
@@ -178,7 +179,6 @@ def matched_on_ladder(
     # Without limits the pools balance exactly; with some the counts are what they are.
     exact = front.ctx_gen_ratio if options else theirs / own
     ratio[met] = exact[rung[met]]
-    prompt, token = swept
     i = int(first.index[front.prefill_index[0]])
     prefill = {name: float(v[0]) for name, v in axis_columns(prompt, np.array([i])).items()}
     outputs = ("gpus", "ftl_s", "requests_per_s", "kv_egress_bytes_per_s_per_gpu")
@@ -197,7 +197,10 @@ def matched_on_ladder(
     return Matched(y, ratio, prefill, decode)
 
 
-def pools_of(sweeper: Sweeper, case: Case, mixture: Mixture):
+Pools = tuple[Candidates, Candidates, tuple[Designs, Designs]]
+
+
+def pools_of(sweeper: Sweeper, case: Case, mixture: Mixture) -> Pools:
     """Both pools of a case: candidates, and the designs that they index."""
     prompt = sweeper.phase("prefill", case, mixture)
     token = sweeper.phase("decode", case, mixture)
@@ -205,10 +208,13 @@ def pools_of(sweeper: Sweeper, case: Case, mixture: Mixture):
     return prefill_candidates(prompt), decode_candidates(token, link), (prompt, token)
 
 
-def curves_of(pools, together: Designs, case: Case) -> Curves:
+def curves_of(pools: Pools, together: Designs, case: Case) -> Curves:
     """Every frontier of a case, from its pools and its co-located designs."""
     known = settings()
     interactivity, cutoffs = known.interactivity, known.unknowns["ftl_s"]
-    apart = tuple(matched_on_ladder(*pools, case.osl, ftl_s, interactivity) for ftl_s in cutoffs)
-    table = together_table(together, pools[2][1], interactivity, cutoffs)
+    first, second, swept = pools
+    apart = tuple(
+        matched_on_ladder(first, second, swept, case.osl, ftl_s, interactivity) for ftl_s in cutoffs
+    )
+    table = together_table(together, swept[1], interactivity, cutoffs)
     return Curves(case, interactivity, tuple(cutoffs), table, apart)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from jaxsim.view.study import pictures, pictures_pools
 from jaxsim.view.study.settings import Setting
@@ -13,7 +14,7 @@ class Picture:
     """A figure: its file name without suffix, how it is drawn, and what to see in it."""
 
     name: str
-    draw: Callable[[Study, Setting], object]
+    draw: Callable[[Study, Setting], Any]
     claims: tuple[str, ...]
     title: str
     caption: str

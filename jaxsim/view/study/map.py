@@ -6,6 +6,7 @@ and how much the answer differs between readings of the study.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -170,9 +171,9 @@ def map_figure(chart: GainMap) -> bytes:
             sharex=True, sharey=True, squeeze=False,
         )  # fmt: skip
         norm = TwoSlopeNorm(1.0, 0.8, 2.0)
-        shade = _shade()
+        shade = mpl.colormaps["RdBu"].with_extremes(bad="#D5D9DD")
         x, y = np.log2(data.osl.values), np.log2(data.isl.values)
-        drawn = None
+        drawn: Any = None
         for row, model in zip(axes, models, strict=True):
             for panel, ttl in zip(row, ttls, strict=True):
                 one = data.sel(model=model, ttl=ttl)
@@ -195,17 +196,6 @@ def map_figure(chart: GainMap) -> bytes:
         bar.set_ticks(ticks, labels=[f"{t:g}×" for t in ticks])
         titled(figure, "When to disaggregate: gain over co-located throughput")
         return image(figure, "svg")
-
-
-def _shade():
-    """White where nothing is gained, blue where something is, grey where nothing serves."""
-    from matplotlib import colormaps
-    from matplotlib.colors import LinearSegmentedColormap
-
-    colours = colormaps["RdBu"](np.linspace(0.0, 1.0, 256))
-    shade = LinearSegmentedColormap.from_list("gain", colours)
-    shade.set_extremes(bad="#D5D9DD")
-    return shade
 
 
 def _contour(panel, x, y, values, levels, **style) -> None:

@@ -33,9 +33,9 @@ Axes = Any
 def new_figure(width: float, height: float, rows: int, columns: int, **options: Any):
     """A figure of panels, as an array of axes."""
     from matplotlib.figure import Figure as New
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = New(figsize=(width, height), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06)
+    figure = New(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06))
     return figure, np.atleast_1d(figure.subplots(rows, columns, **options))
 
 

@@ -48,7 +48,7 @@ def cpp_figure(study: Study, setting: Setting) -> Figure:
     base = cpp_base(study, setting.mixture)
     if base is None:
         return titled(figure, "No design of 64 GPUs holds such prompts")
-    stages = [row["pp"] for row in cpp_rows(cpp_designs(study, setting.mixture))]
+    stages = [row.pp for row in cpp_rows(cpp_designs(study, setting.mixture))]
     left.plot(stages, 1.0 / np.asarray(stages), color="#222222", lw=1.0, ls=":", label="1/PP")
     for (name, (keep, equal)), colour in zip(PIPELINES.items(), PIPELINE_COLOURS, strict=True):
         mixture = replace(setting.mixture, keep_up_projected=keep, equal_time_chunks=equal)

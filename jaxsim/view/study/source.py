@@ -4,12 +4,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from jaxsim.space.designs import Designs
-from jaxsim.space.frontier import Candidates
 from jaxsim.view.study.curves import (
     Curves,
     Gain,
     Matched,
+    Pools,
     curves_of,
     gain_of,
     matched_on_ladder,
@@ -17,8 +16,6 @@ from jaxsim.view.study.curves import (
 )
 from jaxsim.view.study.settings import Mixture, Setting, settings
 from jaxsim.view.study.sweeps import Case, Count, Sweeper
-
-Pools = tuple[Candidates, Candidates, tuple[Designs, Designs]]
 
 # Claims share cases within a mixture; the next mixture needs none of the last one's.
 KEPT_POOLS, KEPT_RESULTS = 24, 400
@@ -79,8 +76,8 @@ class Study:
         key = ("matched", case, setting.mixture, cutoff, tuple(sorted(options.items())))
 
         def make() -> Matched:
-            pools = self.pools(case, setting.mixture)
+            first, second, swept = self.pools(case, setting.mixture)
             ladder = settings().interactivity
-            return matched_on_ladder(*pools, case.osl, cutoff, ladder, **options)
+            return matched_on_ladder(first, second, swept, case.osl, cutoff, ladder, **options)
 
         return self.kept(key, make)
