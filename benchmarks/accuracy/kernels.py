@@ -86,7 +86,7 @@ def markdown(records: list[dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tables", type=Path, help="the folder systems/data of the package")
     parser.add_argument("--chips", default=",".join(CHIPS))
     parser.add_argument("--json", type=Path, help="write the errors to this file")
