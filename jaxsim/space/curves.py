@@ -13,7 +13,7 @@ from jaxsim.space.frontier import (
     disaggregated_frontier,
 )
 from jaxsim.space.pick import spread_at
-from jaxsim.space.question import Swept, gpu_weight
+from jaxsim.space.question import Swept, gpu_weight, match_limits
 from jaxsim.space.uncertainty import interval
 
 
@@ -61,10 +61,7 @@ def _disaggregated_curve(swept: Swept, first: Candidates, second: Candidates) ->
         second,
         float(question.workload.osl),
         question.ftl_s,
-        max_gpus=question.max_gpus,
-        exact_gpus=question.exact_gpus,
-        ratio=question.fixed_ratio,
-        tolerance=question.tolerance,
+        **match_limits(swept),
     )
     i, j = first.index[front.prefill_index], second.index[front.decode_index]
     spreads = []

@@ -34,6 +34,7 @@ class ColocatedCandidates:
     ttl_s: np.ndarray
     ftl_s: np.ndarray
     gpus: np.ndarray
+    stages: np.ndarray
     mode: np.ndarray
     index: np.ndarray
 
@@ -73,13 +74,22 @@ def decode_candidates(
     return _candidates(designs, designs.full("valid") & fits, "ttl_s", weight)
 
 
+def _axis(designs: Designs, name: str) -> np.ndarray:
+    """The value of an axis at every design of the grid."""
+    position = list(designs.axes).index(name)
+    shape = [1] * len(designs.axes)
+    shape[position] = -1
+    return np.broadcast_to(np.reshape(designs.axes[name], shape), designs.shape)
+
+
 def _candidates(designs: Designs, valid: np.ndarray, latency: str, weight: float) -> Candidates:
     index = np.flatnonzero(valid)
     picked = {
         name: np.asarray(designs.full(name).ravel()[index], dtype=np.float64)
         for name in ("requests_per_s", "gpus", latency)
     }
-    pool = Pool(picked["requests_per_s"], picked["gpus"], picked[latency], weight)
+    stage = picked["gpus"] / _axis(designs, "pp").ravel()[index]
+    pool = Pool(picked["requests_per_s"], picked["gpus"], picked[latency], weight, stage)
     return Candidates(pool, index)
 
 
@@ -91,7 +101,7 @@ def colocated_candidates(
     if ttl not in ("mean", "median"):
         raise ValueError(f"ttl = {ttl!r}: the gap between tokens is the 'mean' or the 'median' one")
     latency = "ttl_s" if ttl == "mean" else "ttl_median_s"
-    columns: dict[str, list[np.ndarray]] = {name: [] for name in ("y", "ttl", "ftl", "gpus")}
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in ("y", "ttl", "ftl", "gpus", "pp")}
     index, mode = [], []
     for name in modes:
         kept = np.flatnonzero(designs.full(f"{name}_valid"))
@@ -104,12 +114,14 @@ def colocated_candidates(
             ("gpus", "gpus"),
         ):
             columns[column].append(designs.full(output).ravel()[kept].astype(np.float64))
+        columns["pp"].append(_axis(designs, "pp").ravel()[kept].astype(np.float64))
     joined = {name: np.concatenate(parts) for name, parts in columns.items()}
     return ColocatedCandidates(
         output_tokens_per_s_per_gpu=joined["y"],
         ttl_s=joined["ttl"],
         ftl_s=joined["ftl"],
         gpus=joined["gpus"],
+        stages=joined["pp"],
         mode=np.concatenate(mode),
         index=np.concatenate(index),
     )

@@ -8,7 +8,7 @@ from jaxsim.space.designs import Designs
 from jaxsim.space.frontier import MODES, Candidates, ColocatedCandidates
 from jaxsim.space.match import match
 from jaxsim.space.match_records import Match, NoMatch
-from jaxsim.space.question import Swept
+from jaxsim.space.question import Swept, match_limits
 from jaxsim.space.uncertainty import Spread, interval, spread_of
 
 SECONDS_PER_HOUR = 3600.0
@@ -55,7 +55,7 @@ def spread_at(designs: Designs, index: int, setup: Setup, mode: str = "") -> Spr
     return spread_of(parts, designs.phase, setup)
 
 
-def _economics(tokens_per_s: float, spent: list[tuple[int, Setup]]) -> tuple[float, float]:
+def _economics(tokens_per_s: float, spent: list[tuple[float, Setup]]) -> tuple[float, float]:
     """$ per million output tokens, and output tokens per joule, of (GPUs, set-up) pairs."""
     usd_per_hour = sum(n * float(s.hardware.hardware.price_usd_per_hour) for n, s in spent)
     watts = sum(n * float(s.hardware.hardware.power_w) for n, s in spent)
@@ -72,10 +72,7 @@ def best_disaggregated(
         float(question.workload.osl),
         ftl_s=question.ftl_s,
         ttl_s=question.ttl_s,
-        max_gpus=question.max_gpus,
-        exact_gpus=question.exact_gpus,
-        ratio=question.fixed_ratio,
-        tolerance=question.tolerance,
+        **match_limits(swept),
     )
     if isinstance(found, NoMatch):
         return Unmet(found.reason, found.ftl_s_at_ttl, found.ttl_s_at_ftl), None
@@ -95,8 +92,10 @@ def best_disaggregated(
     # 1/y = Σ GPUs / rate: each pool's relative error counts as its share of the paid GPUs.
     spread = spread_at(swept.prefill, i, swept.prefill_setup).times(gpus_p / (gpus_p + gpus_d))
     spread = spread.plus(spread_at(swept.decode, j, swept.setup).times(gpus_d / (gpus_p + gpus_d)))
+    idle = found.paid_gpus / found.gpus  # what is paid and does not run, in proportion
     cost, per_joule = _economics(
-        found.output_tokens_per_s, [(gpus_p, swept.prefill_setup), (gpus_d, swept.setup)]
+        found.output_tokens_per_s,
+        [(gpus_p * idle, swept.prefill_setup), (gpus_d * idle, swept.setup)],
     )
     proof = found.certificate
     kv_bytes = swept.prefill.value("kv_prompt_bytes", i)
@@ -125,8 +124,8 @@ def best_disaggregated(
             upper_bound=proof.upper_bound,
             runner_up=proof.runner_up.value if proof.runner_up else None,
             stable_range={
-                "prefill_rate": proof.prefill_rate_range,
-                "decode_rate": proof.decode_rate_range,
+                "prefill_rate": proof.near_prefill_rate_range,
+                "decode_rate": proof.near_decode_rate_range,
             },
             method=proof.method,
         ),
@@ -139,17 +138,40 @@ def _kv_gpus(designs: Designs, index: int, flow: str, kv_bytes: float) -> float:
     return designs.value("requests_per_s", index) * kv_bytes / designs.value(flow, index)
 
 
+def instances_within(both: ColocatedCandidates, swept: Swept) -> tuple[np.ndarray, np.ndarray]:
+    """Instances of each co-located design that the cap holds, and the GPUs that are then paid.
+
+    Without a cap, one instance, or as many as fill the domains that one needs where domains are
+    paid whole. A stage of `width` GPUs fits floor(domain / width) times into a domain.
+    """
+    question = swept.question
+    cap = float(question.max_gpus or question.exact_gpus or np.inf)
+    if not question.pack:
+        count = np.floor(cap / both.gpus) if np.isfinite(cap) else np.ones_like(both.gpus)
+        paid = np.maximum(count, 1.0) * both.gpus
+    else:
+        domain = float(swept.setup.hardware.hardware.domain_gpus)
+        width = both.gpus / both.stages
+        per_domain = np.floor(domain / width)
+        room = np.maximum(per_domain, both.stages)
+        if np.isfinite(cap):
+            room = np.floor(cap / domain) * per_domain + np.floor(cap % domain / width)
+        count = np.floor(room / both.stages)
+        domains = np.ceil(np.maximum(count, 1.0) * both.stages / per_domain)
+        paid = np.minimum(domains * domain, cap)
+    return count, np.full_like(paid, cap) if question.exact_gpus else paid
+
+
 def best_colocated(
     swept: Swept, both: ColocatedCandidates
 ) -> tuple[Deployed | Unmet, Spread | None]:
     question = swept.question
     ftl, ttl = both.ftl_s <= question.ftl_s, both.ttl_s <= question.ttl_s
     cap = question.max_gpus or question.exact_gpus or np.inf
-    fits = both.gpus <= cap
+    count, paid = instances_within(both, swept)
+    fits = count > 0
     if not (ftl & ttl & fits).any():
         return _unmet_colocated(both, ftl, ttl, fits, cap), None
-    count = np.floor(cap / both.gpus) if np.isfinite(cap) else np.ones_like(both.gpus)
-    paid = question.exact_gpus or np.maximum(count, 1.0) * both.gpus
     worth = both.output_tokens_per_s_per_gpu * count * both.gpus / paid
     best = int(np.argmax(np.where(ftl & ttl & fits, worth, -np.inf)))
     index, mode = int(both.index[best]), MODES[int(both.mode[best])]
@@ -163,7 +185,7 @@ def best_colocated(
         latency=f"{mode}_ttl_s", requests_per_s=requests_per_s,
     )  # fmt: skip
     spread = spread_at(swept.colocated, index, swept.setup, mode)
-    cost, per_joule = _economics(rate * instances, [(gpus * instances, swept.setup)])
+    cost, per_joule = _economics(rate * instances, [(float(paid[best]), swept.setup)])
     deployed = Deployed(
         output_tokens_per_s_per_gpu=per_gpu,
         interval=interval(per_gpu, spread),

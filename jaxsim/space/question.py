@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from jaxsim.space.diagnose import nothing_valid
 class Question:
     """What a plan is asked: traffic, targets, and what may be spent.
 
+    With `pack`, a stage does not straddle scale-up domains, and domains are paid whole.
+
     `objective` is what throughput is divided by: `gpu`, `cost` or `power`. `ttl_metric` says
     whether the co-located token latency is the `mean` gap or the `median` one.
     """
@@ -27,6 +30,7 @@ class Question:
     max_gpus: int | None = None
     exact_gpus: int | None = None
     fixed_ratio: float | None = None
+    pack: bool = False
     objective: str = "gpu"
     ttl_metric: str = "mean"
     tolerance: float = 0.03
@@ -92,6 +96,21 @@ def sweep_phases(
             )
         designs[phase] = found
     return Swept(setup, first, question, **designs)
+
+
+def match_limits(swept: Swept) -> dict[str, Any]:
+    """What limits a match: the cap, the ratio, the tolerance, and domains where they are packed."""
+    question = swept.question
+    sizes = [int(own.hardware.hardware.domain_gpus) for own in (swept.prefill_setup, swept.setup)]
+    same = swept.prefill_setup.hardware.name == swept.setup.hardware.name
+    domains = (sizes[1] if same else (sizes[0], sizes[1])) if question.pack else None
+    return {
+        "max_gpus": question.max_gpus,
+        "exact_gpus": question.exact_gpus,
+        "ratio": question.fixed_ratio,
+        "tolerance": question.tolerance,
+        "domain_gpus": domains,
+    }
 
 
 def gpu_weight(setup: Setup, objective: str) -> float:

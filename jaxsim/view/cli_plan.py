@@ -91,6 +91,11 @@ def add_question(parser: argparse.ArgumentParser) -> None:
         "--fixed-ratio", metavar="R", help="prefill GPUs per decode GPU, instead of the best"
     )
     deployment.add_argument(
+        "--pack",
+        action="store_true",
+        help="no stage straddles scale-up domains, and domains are paid whole",
+    )
+    deployment.add_argument(
         "--objective",
         choices=("gpu", "cost", "power"),
         default="gpu",
@@ -149,6 +154,7 @@ def parse(args: argparse.Namespace) -> dict[str, Any]:
         ),
         "tolerance": durations.parse_frac(args.tolerance, "--tolerance"),
         "domain": None if args.domain is None else durations.parse_whole(args.domain, "--domain"),
+        "pack": args.pack,
         "objective": args.objective,
         "ttl_metric": args.ttl_metric,
         "axes": axes,
@@ -238,6 +244,8 @@ def said(args: argparse.Namespace) -> list[str]:
         told.append(f"A scale-up domain is taken to have {args.domain} GPUs.")
     if args.gpus is not None and args.gpus.startswith("exactly:"):
         told.append("All GPUs of the budget are paid, idle ones too.")
+    if args.pack:
+        told.append("Stages do not straddle scale-up domains, and domains are paid whole.")
     held = [
         f"{name} {text}"
         for name in AXES

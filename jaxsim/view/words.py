@@ -153,7 +153,7 @@ def certificate(proof: Certificate) -> str:
         f"{units.percent(high - 1.0, signed=True)}"
         for name, (low, high) in proof.stable_range.items()
     )
-    return f"{text} The answer stays the same while {ranges}." if ranges else text
+    return f"{text} No other is 1 % better while {ranges}." if ranges else text
 
 
 def _rates(name: str) -> str:

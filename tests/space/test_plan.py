@@ -149,3 +149,20 @@ def test_a_model_that_fits_nowhere_says_by_how_much_and_what_would():
     narrow = jaxsim.Space(tp=(1, 2), pp=(1,), batch=(1,), chunk=(512,), prefill_batch=(1,))
     with pytest.raises(InputError, match=r"lacks \d+\.\d GB a GPU of 8\d GB.* The smallest shape"):
         plan(setup, Question(WORKLOAD, ftl_s=5.0, ttl_s=0.05), narrow)
+
+
+@pytest.mark.parametrize("limit", [{}, {"max_gpus": 144}, {"exact_gpus": 144}])
+def test_packed_domains_are_paid_whole_and_never_help(setup, answer, limit):
+    packed = plan(setup, Question(WORKLOAD, ftl_s=5.0, ttl_s=0.05, pack=True, **limit), SPACE)
+    free = plan(setup, Question(WORKLOAD, ftl_s=5.0, ttl_s=0.05, **limit), SPACE)
+    for kind in ("disaggregated", "colocated"):
+        ours = getattr(packed, kind).output_tokens_per_s_per_gpu
+        bound = getattr(free, kind).output_tokens_per_s_per_gpu
+        if free.disaggregated.certificate.method != "exact" and kind == "disaggregated":
+            bound = free.disaggregated.certificate.upper_bound
+        assert ours <= bound * (1 + 1e-9)
+    shape = packed.colocated.instances[0]
+    per_domain = 72 // (shape.gpus_per_instance // shape.pp)
+    domains = -(-shape.count * shape.pp // per_domain)
+    paid = packed.colocated.requests_per_s * 2047 / packed.colocated.output_tokens_per_s_per_gpu
+    assert paid == pytest.approx(144 if "exact_gpus" in limit else min(domains * 72, 144), rel=1e-5)
