@@ -137,7 +137,7 @@ def piggybacked_share(
 
 def c6(study: Study, setting: Setting) -> Finding | None:
     kept = setting.mixed(keep_up_projected=1.0)
-    split = setting.mixed(chunk_attention="split")
+    hidden = setting.mixed(chunk_attention="overlapped")
 
     def share(case: Case, own: Setting) -> np.ndarray:
         # Always over the range of the reading itself, so that shares can be compared.
@@ -159,11 +159,11 @@ def c6(study: Study, setting: Setting) -> Finding | None:
         ),
     )
     value = f"piggybacked/overall: R1 {latent:.2f}, 70B {dense:.2f}, R1 with K/V kept {mended:.2f}"
-    freed = [float(share(case, split).mean()) for case in (HEAVY, DENSE)]
+    freed = [float(share(case, hidden).mean()) for case in (HEAVY, DENSE)]
     why = (
         "The whole step waits for the chunk, whichever the model: what is left of the penalty is "
         "the chunk's attention over its past and the arithmetic of its other layers. "
-        f"With that attention spread over the chip: R1 {freed[0]:.2f}, 70B {freed[1]:.2f}."
+        f"With reading of the past hidden behind arithmetic: R1 {freed[0]:.2f}, 70B {freed[1]:.2f}."
     )
     return finding(value, parts, why=why, latent=latent, dense=dense, kept=mended)
 

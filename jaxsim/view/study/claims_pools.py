@@ -87,6 +87,8 @@ def step_parts(study: Study, case: Case, setting: Setting, place: dict) -> dict[
 
 def wider(study: Study, setting: Setting, tp: float, batch: float) -> str:
     """What a step spends its time on at the tight end, and with the study's TP instead."""
+    if tp >= number("tp_tight"):
+        return ""
     steps = {
         width: step_parts(study, DENSE, setting, {"tp": width, "batch": batch})
         for width in (tp, float(number("tp_tight")))

@@ -26,9 +26,9 @@ SELECTED = ("ftl_s", "ttl_metric", "piggybacking")
 class Mixture:
     """One choice for each unknown that changes what a design gives.
 
-    `chunk_attention` says how a chunk attends to what came before it: `serial`, each block of
-    queries walks all keys, as the kernels do that were timed; `split`, the walk is spread over the
-    chip, as decode kernels do.
+    `chunk_attention` says how a chunk attends to what came before it: `fitted`, as the fit to
+    kernels without a past extrapolates; `overlapped`, blocks of queries share the walk over earlier
+    keys, and reading them hides behind arithmetic.
     The last two are no unknowns but options of an implementation that some claims turn on.
     """
 
