@@ -1,0 +1,174 @@
+"""Reverse mode in NumPy equals JAX's, equals finite differences, and is finite everywhere."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import jaxsim
+from jaxsim.catalog.deployment import Deployment
+from jaxsim.catalog.engine import Options
+from jaxsim.catalog.setup import setup_of
+from jaxsim.space.designs import PHASES
+from jaxsim.space.interpret import NotInterpreted
+from jaxsim.space.sensitivity import points_on_axes, stacked
+from jaxsim.space.sensitivity_change import Change
+from jaxsim.space.sensitivity_reverse import path_name, slopes_of, values_of
+
+OUTPUTS = {
+    "prefill": ("requests_per_s", "ftl_s", "total_bytes", "kv_link_frac"),
+    "decode": ("requests_per_s", "ttl_s", "total_bytes", "kv_ingress_bytes_per_s_per_gpu"),
+    "colocated": ("ifb_ttl_s", "piggybacked_ttl_s", "piggybacked_ftl_s", "ifb_ftl_s"),
+}
+# No number here is on a tie: 12 prompts on 4 ranks, chunks that do not divide the prompt.
+AWAY = {"tp": 2.0, "ep": 8.0, "pp": 2.0, "batch": 96.0, "chunk": 1800.0}
+WORKLOAD = jaxsim.Workload(
+    isl=5000.0, osl=700.0, hit_frac=0.13, draft_tokens=1.0, accept_frac=0.7, imbalance=1.2
+)
+OPTIONS = Options(
+    comm_overlap_frac=0.2, keep_up_projected=0.3, equal_time_chunks=0.4, kv_compression=1.5,
+    kv_segment_s=1e-6,
+)  # fmt: skip
+CASES = [
+    ("deepseek-r1", "gb200-nvl72", "trtllm"),
+    ("llama-3.1-70b", "h200", "vllm"),
+    ("gpt-oss-120b", "b200", "ideal"),
+]
+
+
+def scenario_of(model, hardware, engine):
+    return setup_of(model, hardware, engine=engine, options=OPTIONS).scenario(WORKLOAD)
+
+
+def listed(phase, designs, hair=False):
+    axes = points_on_axes(phase, WORKLOAD, designs)
+    if hair:
+        return axes
+    exact = {"isl": WORKLOAD.isl, "osl": WORKLOAD.osl}
+    exact |= {name: getattr(designs, name) for name in AWAY}
+    return [(name, where, np.broadcast_to(exact[name], v.shape)) for name, where, v in axes]
+
+
+def test_equal_to_jax():
+    """The same function, differentiated by JAX: every number of the scenario."""
+    scenario, fn = scenario_of(*CASES[0]), PHASES["prefill"]
+    axes = listed("prefill", stacked([AWAY]))
+    found = slopes_of(fn, scenario, axes, ("ftl_s",), np.float64)
+    numbers = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), scenario)
+    designed = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), Deployment(**AWAY))
+    numbers = eqx.tree_at(lambda point: point.design, numbers, designed)
+    value, gradient = jax.value_and_grad(lambda point: fn(point).ftl_s)(numbers)
+    assert found.values["ftl_s"][0] == pytest.approx(float(value), rel=1e-12)
+    flat, _ = jax.tree_util.tree_flatten_with_path(gradient)
+    assert len(flat) > 250
+    for (path, slope), number in zip(flat, jax.tree.leaves(numbers), strict=True):
+        mine = float(found.slopes["ftl_s"].get(path_name(path), np.zeros(1))[0])
+        near = 1e-12 * float(value) / max(abs(float(number)), 1e-12)
+        assert mine == pytest.approx(float(slope), rel=1e-9, abs=near), path_name(path)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("case", CASES)
+def test_finite_differences_of_every_number(case, phase):
+    """Central differences in 64 bits, away from ties; all perturbed points in one evaluation."""
+    scenario = scenario_of(*case)
+    step = 1e-5
+    found = slopes_of(PHASES[phase], scenario, listed(phase, stacked([AWAY])), OUTPUTS[phase])
+    paths = [p for p, v in found.numbers.items() if not p.startswith("design.") and v[0] != 0.0]
+    rounded = ("layers", ".tp", ".pp", "domain_gpus")  # counted in whole numbers on the way
+    paths = [p for p in paths if not p.endswith(rounded)]
+    on_axes = ("workload.isl", "workload.osl")
+    count = 2 * len(paths)
+    changes = {}
+    for i, path in enumerate(paths):
+        factor = np.ones(count)
+        factor[2 * i], factor[2 * i + 1] = 1.0 + step, 1.0 - step
+        changes[path] = factor
+    moved = Change({p: f for p, f in changes.items() if p not in on_axes}).of(scenario)
+    axes = [
+        (name, where, v * changes.get(f"workload.{name}", 1.0) * np.ones(count))
+        for name, where, v in listed(phase, stacked([AWAY]))
+    ]
+    values = values_of(PHASES[phase], moved, axes, OUTPUTS[phase])
+    for output in OUTPUTS[phase]:
+        ends = np.log(values[output]).reshape(-1, 2)
+        difference = (ends[:, 0] - ends[:, 1]) / (2.0 * step)
+        mine = np.array([found.log_slope(output, path)[0] for path in paths])
+        wrong = [
+            (path, a, b)
+            for path, a, b in zip(paths, mine, difference, strict=True)
+            if not abs(a - b) <= 1e-5 + 1e-4 * abs(b)
+        ]
+        # What is rounded up moves straight through; its differences are zero or one.
+        assert all(path in ("workload.isl", "workload.hit_frac") for path, _, _ in wrong), wrong
+
+
+def test_both_sides_of_a_tie():
+    """One sequence a rank is a kink of the step time: flat below, rising above, half at the tie."""
+    scenario = scenario_of(*CASES[0])
+    tie = {**AWAY, "tp": 1.0, "batch": 8.0, "pp": 1.0}
+    below, above = ({**tie, "batch": 8.0 * (1.0 + s)} for s in (-1e-9, 1e-9))
+
+    def slope(designs):
+        axes = listed("decode", stacked([designs]))
+        found = slopes_of(PHASES["decode"], scenario, axes, ("ttl_s",))
+        return float(found.log_slope("ttl_s", "design.batch")[0])
+
+    left, right, middle = slope(below), slope(above), slope(tie)
+    assert left == pytest.approx(0.0, abs=1e-12)
+    assert right > 0.0
+    assert middle == pytest.approx(0.5 * (left + right), rel=1e-6)
+
+
+@given(
+    tp=st.sampled_from([1, 2, 4, 8]),
+    ep=st.sampled_from([1, 8, 64]),
+    pp=st.sampled_from([1, 2, 8]),
+    batch=st.sampled_from([1, 3, 8, 96, 1024, 16384]),
+    chunk=st.sampled_from([64, 1800, 5000, 20000]),
+    phase=st.sampled_from(list(PHASES)),
+)
+def test_finite_everywhere(tp, ep, pp, batch, chunk, phase):
+    """No NaN, whether or not a design fits, with everything optional switched off."""
+    workload = jaxsim.Workload(isl=5000.0, osl=700.0)
+    scenario = SETUP.scenario(workload)
+    designs = stacked([{"tp": tp, "ep": ep, "pp": pp, "batch": batch, "chunk": chunk}])
+    found = slopes_of(
+        PHASES[phase], scenario, points_on_axes(phase, workload, designs), OUTPUTS[phase]
+    )
+    for output in OUTPUTS[phase]:
+        assert np.isfinite(found.values[output]).all()
+        for path, slope in found.slopes[output].items():
+            assert np.isfinite(slope).all(), (output, path)
+
+
+SETUP = setup_of("deepseek-r1", "gb200-nvl72")
+
+
+def test_blocks_do_not_matter():
+    """More points than a block holds give the same values, in order."""
+    scenario = SETUP.scenario(WORKLOAD)
+    batches = np.arange(1.0, 20001.0)
+    one = np.ones_like(batches)
+    designs = Deployment(one, 8.0 * one, one, batches, one)
+    values = values_of(PHASES["decode"], scenario, listed("decode", designs), ("ttl_s",))["ttl_s"]
+    some = [0, 8191, 8192, 19999]
+    few = Deployment(*(np.ones(4), 8.0 * np.ones(4), np.ones(4), batches[some], np.ones(4)))
+    again = values_of(PHASES["decode"], scenario, listed("decode", few), ("ttl_s",))["ttl_s"]
+    np.testing.assert_array_equal(values[some], again)
+
+
+def test_an_unknown_operation_is_named():
+    point = {"x": 1.0}
+    axes = [("x", lambda p: p["x"], np.ones(2))]
+    with pytest.raises(NotInterpreted, match="erf"):
+        slopes_of(lambda p: {"y": jax.scipy.special.erf(p["x"])}, point, axes, ("y",))
+
+
+def test_an_unknown_output_is_refused():
+    with pytest.raises(ValueError, match="no outputs"):
+        slopes_of(lambda p: {"y": p["x"] * 2.0}, {"x": 1.0}, [("x", lambda p: p["x"], np.ones(1))],
+                  ("z",))  # fmt: skip
