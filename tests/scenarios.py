@@ -138,6 +138,8 @@ REAL_ENGINE = replace(
     decode_graph_frac=0.9,
     prefill_graph_frac=0.3,
     reserve_frac=0.12,
+    decode_sequence_s=2e-6,
+    prefill_factor=1.15,
 )
 
 

@@ -37,7 +37,7 @@ def timed(linear: bool):
 
 @functools.cache
 def evaluated(phase, model: str, count: int, seed: int, linear: bool, whole_chunks: bool = True):
-    """Random designs as plain numbers, and the phase's outputs for each: NumPy, one row a design."""
+    """Random designs as plain numbers, and the outputs for each: NumPy, one row a design."""
     scenarios = random_scenarios(model, count, seed, whole_chunks=whole_chunks)
     own, forward.item_s = forward.item_s, timed(linear)
     try:

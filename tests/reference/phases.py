@@ -25,15 +25,13 @@ def add_up(s, items: list[Kernel | Message], time) -> dict[str, float]:
 
 
 def host_bound(s, parts, issued, step_s, layer_s, graph_frac) -> dict[str, float]:
-    """With what the engine adds, once a pass, once a layer, and where the host is slower."""
+    """With what the engine adds, once a pass, once a layer, and where the host is slower.
+
+    A host issues every item, also a message to nobody.
+    """
     host_s = issued * s.engine.host_launch_s * (1 - graph_frac)
     late_s = max(host_s - sum(parts.values()), 0.0)
     return {**parts, "overhead": step_s + len(work.every_layer(s)) * layer_s + late_s}
-
-
-def launched(items) -> int:
-    """Every launch counts, also that of a message to nobody, which the package issues as well."""
-    return len(items)
 
 
 def common(s, rows, head_rows) -> list:
@@ -59,7 +57,7 @@ def cut(s) -> list[tuple[float, float]]:
 
 def chunk_passes(s, prompts, time) -> list[dict[str, float]]:
     """Seconds by part of every chunk's pass through all stages."""
-    passes = []
+    passes, factor = [], s.engine.prefill_factor
     for tokens, past in cut(s):
         items = common(s, prompts * tokens, prompts)
         for layer in work.every_layer(s):
@@ -67,19 +65,14 @@ def chunk_passes(s, prompts, time) -> list[dict[str, float]]:
         passes.append(
             host_bound(
                 s,
-                add_up(s, items, time),
-                _issued(s, items),
+                {part: own * factor for part, own in add_up(s, items, time).items()},
+                len(items),
                 s.engine.prefill_step_s,
                 s.engine.prefill_layer_s,
                 s.engine.prefill_graph_frac,
             )
         )
     return passes
-
-
-def _issued(s, items) -> float:
-    """Launches by the host."""
-    return launched(items)
 
 
 def flow_shop(stage_times: list[list[float]]) -> float:
@@ -161,8 +154,8 @@ def decode_step(s, context, time) -> dict[str, float]:
     return host_bound(
         s,
         _drafted(s, add_up(s, items, time)),
-        _issued(s, items),
-        s.engine.decode_step_s,
+        len(items),
+        s.engine.decode_step_s + sequences * s.engine.decode_sequence_s,
         s.engine.decode_layer_s,
         s.engine.decode_graph_frac,
     )
@@ -220,11 +213,10 @@ def piggybacked(s, time) -> SimpleNamespace:
         parts = _drafted(s, add_up(s, shared, time))
         for part, own in add_up(s, alone, time).items():
             parts[part] += own
-        issued = _issued(s, shared) + _issued(s, alone)
+        issued = len(shared) + len(alone)
         g = s.engine
-        whole = host_bound(
-            s, parts, issued, g.decode_step_s, g.decode_layer_s, g.prefill_graph_frac
-        )
+        step_s = g.decode_step_s + sequences * g.decode_sequence_s
+        whole = host_bound(s, parts, issued, step_s, g.decode_layer_s, g.prefill_graph_frac)
         mixed.append(_round_of_micro_batches(s, sum(whole.values())))
     plain_s = decode(s, time).step_s
     slots = s.design.batch / work.data_parallel(s)
