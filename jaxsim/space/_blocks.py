@@ -6,6 +6,7 @@ have one shape, so that one program serves them all; several are in flight at on
 
 import contextlib
 import importlib
+import itertools
 import math
 import os
 from collections.abc import Callable
@@ -118,70 +119,112 @@ class Grid:
         return self.lengths != self.real_lengths
 
     @property
+    def step_size(self) -> int:
+        """Points of one position of the looped axes, padding included."""
+        return math.prod(n for d, n in enumerate(self.lengths) if d not in self.loops)
+
+    @property
+    def whole_groups(self) -> bool:
+        """Whether every group is in one block."""
+        cut = [axis for axis in self.looped if self.blocks[axis] < self.lengths[axis]]
+        return all(axis in self.groups for axis in cut)
+
+    @property
     def inner_points(self) -> int:
         return math.prod(n for d, n in enumerate(self.real_lengths) if d not in self.loops)
 
-    def gather(self, reducer):
-        """What `reducer` keeps of every step, for every position of the looped axes, in order."""
+    def gather(self, reducer, collect) -> list[Any]:
+        """What `collect(block, results)` makes of what `reducer` keeps of each block, in order.
+
+        The results lead with the block's positions on the looped axes. Blocks are collected where
+        they are computed, in several threads.
+        """
         program = self.program
         needed = numbers(x for i in self.left for x in program.ops[i].inputs)
         given = tuple(sorted((needed | numbers(program.outputs)).intersection(self.known)))
         nest = nest_of(program, self.left, given, self.blocks, self.loops, self.stride)
-        origins: list[tuple[int, ...]] = [()]
-        for axis in self.looped:
-            starts = _starts(self.lengths[axis], self.blocks[axis])
-            origins = [(*origin, start) for origin in origins for start in starts]
-        whole = tuple(self.lengths[axis] for axis in self.looped)
-        results = jax.tree.map(lambda x: np.zeros(whole + x.shape, x.dtype), reducer.like())
         context = _context()
 
         def one(job):
-            origin, device = job
-            offset = dict(zip(self.looped, origin, strict=True))
-            part = [self._slice(x, offset) for x in given]
+            block, device = job
+            part = [self._slice(x, block) for x in given]
             with context():
                 if device is not None:
                     part = jax.device_put(part, device)
-                found = jax.tree.map(np.asarray, _run_block(nest, reducer, part, np.True_))
-            at = tuple(slice(s, s + self.blocks[axis]) for axis, s in offset.items())
-            for whole, block in zip(jax.tree.leaves(results), jax.tree.leaves(found), strict=True):
-                whole[at] = block
+                found = _run_block(nest, reducer, part, np.True_)
+            fresh = tuple(slice(skip, None) for skip in block.skips)
+            return collect(block, jax.tree.map(lambda x: np.asarray(x)[fresh], found))
 
-        jobs = [(o, self.devices[i % len(self.devices)]) for i, o in enumerate(origins)]
-        one(jobs[0])  # compiles once, before the others ask for the same
-        with ThreadPoolExecutor(len(self.devices)) as pool:
-            list(pool.map(one, jobs[1:]))
-        return results
+        workers = len(self.devices)
+        jobs = [(b, self.devices[i % workers]) for i, b in enumerate(self._cut())]
+        first = one(jobs[0])  # compiles once, before the others ask for the same
+        with ThreadPoolExecutor(workers) as pool:
+            return [first, *pool.map(one, jobs[1:])]
 
-    def _slice(self, number, offset):
+    def _cut(self) -> "list[Block]":
+        """The blocks, of one shape: the last on an axis may overlap the one before."""
+        parts: list[list[tuple[int, int, int]]] = []
+        for axis in self.looped:
+            length, block = self.lengths[axis], self.blocks[axis]
+            nominal = range(0, length, block)
+            starts = [min(start, length - block) for start in nominal]
+            parts.append([(s, n, s + block) for s, n in zip(starts, nominal, strict=True)])
+        blocks = []
+        for chosen in itertools.product(*parts):
+            starts = tuple(start for start, _, _ in chosen)
+            fresh = tuple(range(first, stop) for _, first, stop in chosen)
+            skips = tuple(first - start for start, first, _ in chosen)
+            blocks.append(Block(self, starts, fresh, skips))
+        return blocks
+
+    def _slice(self, number, block):
         value = self.known[number]
-        for axis, start in offset.items():
+        for axis, start in zip(self.looped, block.starts, strict=True):
             dims = self.program.dims[number]
             if axis in dims and self.blocks[axis] < self.lengths[axis]:
-                here = dims.index(axis)
-                value = np.take(value, range(start, start + self.blocks[axis]), axis=here)
+                here = [slice(None)] * value.ndim
+                here[dims.index(axis)] = slice(start, start + self.blocks[axis])
+                value = value[tuple(here)]
         return value
-
-    def flat_positions(self, where):
-        """Positions over the reduced axes, unpadded, from those over a step's inner axes.
-
-        `where` leads with the looped axes, as `gather` returns it.
-        """
-        inner = [d for d in range(len(self.lengths)) if d not in self.looped]
-        local = np.unravel_index(where, [self.lengths[d] for d in inner])
-        place = dict(zip(inner, local, strict=True))
-        for i, axis in enumerate(self.looped):
-            place[axis] = np.arange(self.lengths[axis]).reshape(-1, *(1,) * (where.ndim - i - 1))
-        flat = np.zeros(where.shape, dtype=np.int64)
-        for d in self.reduced:
-            flat = flat * self.real_lengths[d] + np.minimum(place[d], self.real_lengths[d] - 1)
-        return flat
 
     def index_of(self, flat) -> dict[str, np.ndarray]:
         """Positions on each reduced axis, by name, from flat ones."""
         places = np.unravel_index(flat, [self.real_lengths[d] for d in self.reduced])
         named = zip(self.reduced, places, strict=True)
         return {self.names[d]: np.asarray(place, np.int32) for d, place in named}
+
+
+@dataclass(frozen=True)
+class Block:
+    """Part of a grid: where it starts on each looped axis, and which positions it alone covers."""
+
+    grid: Grid
+    starts: tuple[int, ...]
+    fresh: tuple[range, ...]
+    skips: tuple[int, ...]
+
+    def groups(self) -> np.ndarray:
+        """Flat positions over the group axes of the block's groups, in order."""
+        flat = np.zeros(1, dtype=np.int64)
+        for axis, places in zip(self.grid.groups, self.fresh, strict=False):
+            flat = (flat[:, None] * self.grid.real_lengths[axis] + np.asarray(places)).reshape(-1)
+        return flat
+
+    def flat_positions(self, where) -> np.ndarray:
+        """Positions over the reduced axes, unpadded, from those over a step's inner axes.
+
+        `where` leads with the looped axes, as the results of a block do.
+        """
+        grid = self.grid
+        inner = [d for d in range(len(grid.lengths)) if d not in grid.loops]
+        local = np.unravel_index(where, [grid.lengths[d] for d in inner])
+        place = dict(zip(inner, local, strict=True))
+        for i, axis in enumerate(grid.looped):
+            place[axis] = np.asarray(self.fresh[i]).reshape(-1, *(1,) * (where.ndim - i - 1))
+        flat = np.zeros(where.shape, dtype=np.int64)
+        for d in grid.reduced:
+            flat = flat * grid.real_lengths[d] + np.minimum(place[d], grid.real_lengths[d] - 1)
+        return flat
 
 
 @dataclass(frozen=True)
@@ -206,8 +249,7 @@ class Step:
 
     def outputs(self, nest: Nest, values) -> list[jax.Array]:
         """Every output of the program over the step, each `[loops, lines, line]`."""
-        step = self.shape(nest)
-        return [self._laid_out(nest, x, values, step) for x in nest.program.outputs]
+        return [self.laid_out(nest, x, values) for x in nest.program.outputs]
 
     def counts(self, nest: Nest):
         """Which points of a step are no padding, `[1, 1, line]`; True if none is."""
@@ -218,8 +260,9 @@ class Step:
         place = lax.broadcasted_iota(jnp.int32, (1, 1, width), 2)
         return place % nest.lengths[-1] < self.real_lengths[-1]
 
-    def _laid_out(self, nest: Nest, atom, values, step):
-        program = nest.program
+    def laid_out(self, nest: Nest, atom, values) -> jax.Array:
+        """One output of the program, or value, over the step: `[loops, lines, line]`."""
+        program, step = nest.program, self.shape(nest)
         value = jnp.asarray(atom.value) if isinstance(atom, Literal) else values[atom]
         value = spread(value, program.dims_of(atom), tuple(range(len(step))), step)
         inner = [step[d] for d in nest.inner]
@@ -251,7 +294,7 @@ def _context() -> Callable[[], contextlib.AbstractContextManager]:
 @partial(jax.jit, static_argnums=(0, 1))
 def _run_block(nest: Nest, reducer, part, true):
     known = dict(zip(nest.given, part, strict=True))
-    return walk(nest, known, partial(reducer, nest), reducer.like(), true)
+    return walk(nest, known, partial(reducer, nest, true), reducer.like(), true)
 
 
 def _pad(value):
@@ -263,11 +306,6 @@ def _pad(value):
 def _workers(platform: str) -> int:
     """Blocks in flight: one a core, since a step is too small to be shared between cores."""
     return len(os.sched_getaffinity(0)) if platform == "cpu" else 1
-
-
-def _starts(length: int, block: int) -> list[int]:
-    """Where blocks begin; the last may overlap the one before, so that all have one shape."""
-    return [min(start, length - block) for start in range(0, length, block)]
 
 
 def _block_lengths(lengths, loops, most: int, workers: int) -> tuple[int, ...]:

@@ -207,11 +207,7 @@ def walk(nest: Nest, known: dict[int, Any], body: Callable[[dict[int, Any]], Any
 
 
 def _run_apart(nest: Nest, values, lengths, true):
-    """Evaluate the smaller terms of a step where the compiler cannot fuse them into the larger.
-
-    Fused, they would be repeated at every point. Branches are compiled apart, and this one is
-    always taken; an `optimization_barrier` is ignored on CPUs.
-    """
+    """Evaluate the smaller terms of a step apart: fused, they would be repeated at every point."""
     made = {x for op in nest.apart for x in op.outputs}
     used = numbers(x for op in nest.levels[-1] for x in op.inputs)
     kept = sorted(made & (used | numbers(nest.program.outputs)))
@@ -224,12 +220,19 @@ def _run_apart(nest: Nest, values, lengths, true):
         return [inside[x] for x in kept]
 
     reads = numbers(x for op in nest.apart for x in op.inputs) - made
-    given = {x: values[x] for x in reads}
-    shapes = jax.eval_shape(evaluate, given)
-    results = lax.cond(
-        true, evaluate, lambda _: [jnp.zeros(x.shape, x.dtype) for x in shapes], given
-    )
+    results = apart(evaluate, {x: values[x] for x in reads}, true)
     values.update(zip(kept, results, strict=True))
+
+
+def apart(fn, given, true):
+    """`fn(given)`, evaluated where the compiler cannot fuse it into what follows.
+
+    Branches are compiled apart, and this one is always taken; an `optimization_barrier` is ignored
+    on CPUs.
+    """
+    like = jax.eval_shape(fn, given)
+    blank = lambda _: jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)  # noqa: E731
+    return lax.cond(true, fn, blank, given)
 
 
 def _reads(nest: Nest) -> list[set[int]]:

@@ -72,13 +72,13 @@ def _padded(rows: np.ndarray) -> np.ndarray:
 def _survivors(x, y, ok) -> np.ndarray:
     """Rows that no point of a sample's frontier dominates from a lower bucket."""
     stride = max(x.size // _SAMPLE, 1)
-    table = _table(x[::stride], y[::stride], ok[::stride], _BUCKETS)
-    rows = np.flatnonzero(np.asarray(_undominated(x, y, ok, *table)))
+    table = dominance_table(x[::stride], y[::stride], ok[::stride], _BUCKETS)
+    rows = np.flatnonzero(np.asarray(undominated(x, y, ok, *table)))
     if rows.size > _SAMPLE:
         some = _padded(rows)
         x, y, ok = x[some], y[some], ok[some]
-        table = _table(x, y, ok, _FINE_BUCKETS)
-        rows = rows[np.asarray(_undominated(x, y, ok, *table))[: rows.size]]
+        table = dominance_table(x, y, ok, _FINE_BUCKETS)
+        rows = rows[np.asarray(undominated(x, y, ok, *table))[: rows.size]]
     return rows
 
 
@@ -89,8 +89,15 @@ def monotone_key(x):
     return jnp.where(negative, ~bits, bits | jnp.uint32(1 << 31))
 
 
+def from_monotone_key(key):
+    """A number with this key."""
+    half = jnp.uint32(1 << 31)
+    bits = jnp.where(key >= half, key ^ half, ~key)
+    return lax.bitcast_convert_type(bits, jnp.float32)
+
+
 @partial(jax.jit, static_argnums=3)
-def _table(x, y, ok, buckets: int) -> tuple[Any, Any, Any]:
+def dominance_table(x, y, ok, buckets: int) -> tuple[Any, Any, Any]:
     """Highest `y` of the points below each bucket of `x` (NaN: none), and where buckets begin."""
     ok = ok & (x == x) & (y == y)
     key = monotone_key(x)
@@ -108,7 +115,7 @@ def _table(x, y, ok, buckets: int) -> tuple[Any, Any, Any]:
 
 
 @jax.jit
-def _undominated(x, y, ok, table, low, shift):
+def undominated(x, y, ok, table, low, shift):
     """Whether the table leaves each point standing."""
     key = monotone_key(x)
     # Below the sample nothing is known to dominate; above its last bucket, everything in it may.
@@ -132,3 +139,23 @@ def _sorted_front(x, y, ok, rows, count, duplicates):
     repeat = ~first & (x == jnp.roll(x, 1)) & (y == jnp.roll(y, 1))
     head = lax.cummax(jnp.where(repeat, 0, jnp.arange(rows.size)))
     return ok & (better | (duplicates & repeat & better[head])), rows
+
+
+def fronts_of_groups(group, x, y, place, *, duplicates: bool = False) -> np.ndarray:
+    """Which of the points are on the frontier of their group, in order of group, `x` and place.
+
+    On the host, for the few points that a stream could not discard; none may be NaN.
+    """
+    order = np.lexsort((place, -y, x, group))
+    group, x, y = group[order], x[order], y[order]
+    # Ranks of `y`, raised from group to group, so that no group is beaten by the one before.
+    rank = np.unique(y, return_inverse=True)[1].astype(np.int64)
+    rank = rank + group.astype(np.int64) * (rank.max(initial=0) + 1)
+    before = np.concatenate([[-1], np.maximum.accumulate(rank)[:-1]]) if rank.size else rank
+    better = rank > before
+    if duplicates:
+        repeat = np.zeros(rank.size, bool)
+        repeat[1:] = (rank[1:] == rank[:-1]) & (x[1:] == x[:-1])
+        head = np.maximum.accumulate(np.where(repeat, 0, np.arange(rank.size)))
+        better |= repeat & better[head]
+    return order[better]

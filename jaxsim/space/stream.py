@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxsim.space._blocks import Grid, Step
+from jaxsim.space._blocks import Block, Grid, Step
 from jaxsim.space._inputs import Axis
 from jaxsim.space._nest import Nest
 
@@ -84,10 +84,20 @@ def stream_best(
     """
     wanted = _Objective(fn, objective, valid, 1.0 if maximise else -1.0)
     grid = Grid.of(wanted, point, axes, group_axes, step_points, block_points, devices)
-    value, where = grid.gather(_Best(min(count, grid.inner_points), grid.step))
-    value, where = _merge(value, grid.flat_positions(where), grid, count)
+    groups = math.prod(grid.real_lengths[d] for d in grid.groups)
+    value = np.full((groups, count), -math.inf)
+    where = np.zeros((groups, count), dtype=np.int64)
+    keep = _Best(min(count, grid.inner_points), grid.step)
+    for here, block_value, block_where in grid.gather(keep, _collect):
+        value[here], where[here] = _merge(
+            np.concatenate([value[here], block_value], axis=1),
+            np.concatenate([where[here], block_where], axis=1),
+            count,
+        )
+    shape = tuple(grid.real_lengths[d] for d in grid.groups) + ((count,) if count > 1 else ())
+    value, where = value.reshape(shape), where.reshape(shape)
     found = value > -math.inf
-    value = np.where(found, wanted.sign * value, np.nan)
+    value = np.where(found, wanted.sign * value, np.nan).astype(jnp.result_type(float))
     return Best(value, found, grid.index_of(where), grid.points)
 
 
@@ -100,18 +110,22 @@ def stream_topk(fn, point, axes, group_axes=(), *, count: int, **options) -> Bes
     return Best(best.value[..., None], best.found[..., None], extra, best.points)
 
 
-def _merge(value, where, grid, count):
-    """The best over the looped axes that are not groups; of equals, the first design."""
-    groups = math.prod(grid.real_lengths[d] for d in grid.groups)
-    value, where = value.reshape(groups, -1), where.reshape(groups, -1)
+def _collect(block: Block, results):
+    """The best of a block for each of its groups, over looped axes that are no groups."""
+    value, where = results
+    where = block.flat_positions(where)
+    groups = block.groups()
+    value, where = value.reshape(groups.size, -1), where.reshape(groups.size, -1)
+    count = results[0].shape[-1]
+    return groups, *_merge(value, where, count if value.shape[1] > count else value.shape[1])
+
+
+def _merge(value, where, count: int):
+    """The `count` best of each row; of equals, the first design, and nothing before everything."""
+    where = np.where(value > -math.inf, where, np.iinfo(np.int64).max)
     order = np.lexsort((where, -value), axis=-1)[:, :count]
-    shape = tuple(grid.real_lengths[d] for d in grid.groups) + ((count,) if count > 1 else ())
     value = np.take_along_axis(value, order, -1)
-    where = np.take_along_axis(where, order, -1)
-    missing = count - value.shape[1]
-    value = np.pad(value, ((0, 0), (0, missing)), constant_values=-math.inf)
-    where = np.pad(where, ((0, 0), (0, missing)))
-    return value.reshape(shape), np.where(value > -math.inf, where, 0).reshape(shape)
+    return value, np.where(value > -math.inf, np.take_along_axis(where, order, -1), 0)
 
 
 @dataclass(frozen=True)
@@ -125,7 +139,7 @@ class _Best:
         number = jax.ShapeDtypeStruct((self.count,), jnp.result_type(float))
         return number, jax.ShapeDtypeStruct((self.count,), jnp.int32)
 
-    def __call__(self, nest: Nest, values):
+    def __call__(self, nest: Nest, true, values):
         value, ok = self.step.outputs(nest, values)
         # NaN compares false, and is so excluded as well.
         ok = ok & self.step.counts(nest) & (value > -jnp.inf)
