@@ -62,7 +62,7 @@ class PoolSlopes:
     slopes: Slopes
 
 
-def stacked(designs: Sequence[Mapping[str, float]]) -> Deployment:
+def stacked(designs: Sequence[Mapping[str, Any]]) -> Deployment:
     """Designs as one record, the leaves of length n."""
 
     def column(name: str) -> Any:

@@ -30,8 +30,8 @@ WINDOW = 8
 class Optimum:
     """The best throughput per unit of cost, and the designs behind it, by pool.
 
-    A design is its axis values; the batch lies on the grid, at the last value that meets every
-    limit. None where nothing does.
+    A design is its axis values. The batch is the last of the grid that meets every limit; the
+    optimum lies the fraction `part` of the way to `next_batch`, in ln.
     """
 
     value: float
@@ -109,7 +109,8 @@ class Lines:
         """Rate per GPU with batch as a real number, [lines]; and the last batch that fits."""
         scenario = change.of(self.scenario, self.pool)
         if not (near := self.grid.near(change.reach)).any():
-            return np.full(len(near), -np.inf), np.zeros(len(near), int)
+            none = np.zeros(len(near))
+            return none - np.inf, none.astype(int), none
         line, batch = np.nonzero(near)
         columns = {name: values[line] for name, values in self.axes.items()}
         columns["batch"] = self.batches[batch]
@@ -131,7 +132,7 @@ class Lines:
         columns["batch"] = np.tile(batches, samples)
         scenario = own.of(self.scenario, self.pool)
         found = self._outputs(scenario, columns, own, targets)
-        best, _ = best_on_lines(*(np.reshape(values, (samples, count)) for values in found))
+        best, _, _ = best_on_lines(*(np.reshape(values, (samples, count)) for values in found))
         return best
 
     def _outputs(self, scenario: Scenario, columns, change: Change, targets) -> tuple:
@@ -165,8 +166,8 @@ def _spread(near: np.ndarray, values: np.ndarray) -> np.ndarray:
     return full
 
 
-def best_on_lines(log_rate, slack, rules) -> tuple[np.ndarray, np.ndarray]:
-    """ln of the best rate on each line with batch as a real number, and the grid's batch below it.
+def best_on_lines(log_rate, slack, rules) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """ln of the best rate on each line, the position of the batch below it, and how far beyond.
 
     Between a batch that meets every limit and the next that does not, ln rate and the slack are
     taken linear in ln batch.
@@ -179,7 +180,10 @@ def best_on_lines(log_rate, slack, rules) -> tuple[np.ndarray, np.ndarray]:
     further = log_rate[:, :-1] + part * (log_rate[:, 1:] - log_rate[:, :-1])
     best[:, :-1] = np.where(ends, np.maximum(best[:, :-1], further), best[:, :-1])
     at = np.argmax(best, axis=1)
-    return best[np.arange(len(best)), at], at
+    rows = np.arange(len(best))
+    inside = np.where(ends & (further >= log_rate[:, :-1]), part, 0.0)
+    inside = np.concatenate([inside, np.zeros((len(best), 1))], axis=1)
+    return best[rows, at], at, inside[rows, at]
 
 
 @dataclass(frozen=True)
@@ -198,11 +202,14 @@ class Problem:
         for name, lines in self.lines.items():
             if not len(lines):
                 continue
-            log_rate, batch = lines.evaluate(change, self.targets)
+            log_rate, batch, part = lines.evaluate(change, self.targets)
             if np.isfinite(best := log_rate.max()):
                 line = int(np.argmax(log_rate))
                 design = {axis: float(values[line]) for axis, values in lines.axes.items()}
-                design["batch"] = float(lines.batches[batch[line]])
+                at = int(batch[line])
+                design["batch"] = float(lines.batches[at])
+                design["next_batch"] = float(lines.batches[min(at + 1, len(lines.batches) - 1)])
+                design["part"] = float(part[line])
                 found[name] = (float(np.exp(best)), design)
         return self._apart(found, change) if "decode" in self.lines else self._together(found)
 

@@ -12,8 +12,8 @@ from jaxsim.space.designs import Designs
 from jaxsim.space.frontier import MODES, decode_candidates, prefill_candidates
 from jaxsim.space.pick import best_disaggregated
 from jaxsim.space.question import Swept, gpu_weight, sweep_phases
-from jaxsim.space.sensitivity import Elasticities, stacked
-from jaxsim.space.sensitivity_answer import apart, together
+from jaxsim.space.sensitivity import Elasticities, alone, limits_of, matched, stacked
+from jaxsim.space.sensitivity_between import between
 from jaxsim.space.sensitivity_change import UNCHANGED, Change
 from jaxsim.space.sensitivity_levers import HARDWARE, LAUNCH, LIMITS
 from jaxsim.space.sensitivity_moves import Optimum, Problem
@@ -67,11 +67,35 @@ class Step:
 
 def elasticities_at(swept: Swept, optimum: Optimum, change: Change = UNCHANGED) -> Elasticities:
     """Elasticities at an optimum of the real-valued problem, found under a change."""
+    question, same = swept.question, swept.prefill_setup is swept.setup
+    targets = {"ftl_s": question.ftl_s * change.ftl, "ttl_s": question.ttl_s * change.ttl}
+    pools = {}
+    for pool, design in optimum.designs.items():
+        own = swept.prefill_setup if pool == "prefill" else swept.setup
+        prefix = "prefill" if pool == "prefill" and not same else ""
+        scenario = change.of(own.scenario(question.workload), prefix)
+        limits = limits_of(
+            pool, scenario, mode=optimum.mode, ttl=question.ttl_metric,
+            ftl_s=None if pool == "decode" else targets["ftl_s"],
+            ttl_s=None if pool == "prefill" else targets["ttl_s"],
+        )  # fmt: skip
+        ends = np.array([design["next_batch"]]), np.array([design["part"]])
+        pools[pool] = between(pool, scenario, stacked([design]), *ends, limits, optimum.mode)
     if optimum.mode:
-        designs = stacked([optimum.designs["colocated"]])
-        return together(swept, designs, optimum.mode, swept.question.ttl_s, change)
-    first, second = (stacked([optimum.designs[pool]]) for pool in ("prefill", "decode"))
-    return apart(swept, first, second, swept.question.ttl_s, change)
+        return alone(pools["colocated"])
+    costs = [
+        gpu_weight(own, question.objective) * max(design["tp"], design["ep"]) * design["pp"]
+        for own, design in zip(
+            (swept.prefill_setup, swept.setup),
+            (optimum.designs["prefill"], optimum.designs["decode"]),
+            strict=True,
+        )
+    ]
+    osl = float(question.workload.osl) * float(change.inputs.get("workload.osl", 1.0))
+    return matched(
+        pools["prefill"], pools["decode"], np.array([costs[0]]), np.array([costs[1]]), osl,
+        same_hardware=same, ratio=question.fixed_ratio,
+    )  # fmt: skip
 
 
 def levers_changes(by_input: Mapping[str, np.ndarray]) -> dict[str, Callable[[float], Change]]:

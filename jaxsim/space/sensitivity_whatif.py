@@ -42,15 +42,13 @@ def factor_of(name: str, text: str, now: float) -> float:
         elif found:
             factor = float(found["times"])
         else:
-            if now == 0.0:
-                raise InputError(
-                    f"{name} is 0 now, so that no factor leads to {text}; give it as an option."
-                )
-            factor = float(text) / now
+            factor = float(text) / now if now != 0.0 else np.nan
     except ValueError:
         raise InputError(
             f"{name}={text}: the change is +20%, -20%, x1.5, or the new value as a number."
         ) from None
+    if now == 0.0:
+        raise InputError(f"{name} is 0 now, so that no factor leads to {text}; give an option.")
     if not (np.isfinite(factor) and factor > 0.0):
         raise InputError(f"{name}={text}: an input must stay positive and finite.")
     return factor

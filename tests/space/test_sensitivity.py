@@ -1,0 +1,400 @@
+"""Elasticities are what optimising again gives; laws, limits, and exact answers to questions."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import jaxsim
+from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.setup import setup_of
+from jaxsim.space.question import Question, sweep_phases
+from jaxsim.space.sensitivity import multipliers, stacked
+from jaxsim.space.sensitivity_along import along_frontier, attributions_of
+from jaxsim.space.sensitivity_answer import at_answer
+from jaxsim.space.sensitivity_attribution import attribution
+from jaxsim.space.sensitivity_change import Change
+from jaxsim.space.sensitivity_inverse import Budget, best_chips, crossover, reach
+from jaxsim.space.sensitivity_levers import hardware_levers, inputs_of, joined
+from jaxsim.space.sensitivity_problem import problem_of
+from jaxsim.space.sensitivity_result import best_of, sensitivity_of
+from jaxsim.space.sensitivity_study import (
+    elasticities_at,
+    levers_changes,
+    steps_of,
+    study_lever,
+)
+from jaxsim.space.sensitivity_uncertainty import Source, propagate, sources_of
+from jaxsim.space.sensitivity_whatif import parse, parse_goal, parse_ranges
+
+SPACE = jaxsim.Space(
+    tp=(1, 2, 4),
+    ep=(8, 32, 64),
+    pp=(1, 2),
+    batch=(*range(256, 4096, 256), 4096, 6144, 8192, 12288, 16384),
+    chunk=(4096, 16384),
+    prefill_batch=(1, 2, 4, 8, 16, 32, 64),
+)
+WORKLOAD = jaxsim.Workload(isl=16384.0, osl=2048.0)
+KINDS = (False, True)
+
+
+@pytest.fixture(scope="module")
+def setup():
+    return setup_of("deepseek-r1", "gb200-nvl72", engine="trtllm")
+
+
+@pytest.fixture(scope="module")
+def question():
+    return Question(WORKLOAD, ftl_s=8.0, ttl_s=0.04)
+
+
+@pytest.fixture(scope="module")
+def swept(setup, question):
+    return sweep_phases(setup, question, SPACE)
+
+
+@pytest.fixture(scope="module")
+def solved(swept):
+    """The real-valued problem, its optimum and elasticities, of both kinds."""
+    found = {}
+    for colocated in KINDS:
+        problem = problem_of(swept, colocated)
+        base = problem.solve(Change())
+        found[colocated] = problem, base, elasticities_at(swept, base)
+    return found
+
+
+@pytest.mark.parametrize("colocated", KINDS)
+def test_elasticities_are_what_optimising_again_gives(solved, colocated):
+    """0.2 % up and down, every limit kept: batch adapts, the mapping stays."""
+    problem, _, found = solved[colocated]
+    each = hardware_levers(found.by_input, found.by_limit)
+    changes = levers_changes(found.by_input)
+    assert len(each) == 13
+    for title, slope in each.items():
+        ends = [problem.solve(changes[title](factor)) for factor in (1.002, 1 / 1.002)]
+        exact = np.log(ends[0].value / ends[1].value) / (2.0 * np.log(1.002))
+        assert float(slope[0]) == pytest.approx(exact, abs=1e-4), title
+
+
+@pytest.mark.parametrize("colocated", KINDS)
+def test_all_rates_k_times_as_large_give_k_times_the_throughput(solved, colocated):
+    """Elasticities by rates, less those by times, targets included, sum to one."""
+    _, _, found = solved[colocated]
+    total = 0.0
+    for path, slope in found.by_input.items():
+        if path.startswith("workload") or "price" in path:
+            continue
+        if path.endswith("_per_s"):
+            total += float(slope[0])
+        elif path.endswith("_s"):
+            total -= float(slope[0])
+    total -= sum(float(found.by_limit[limit][0]) for limit in ("ttl", "ftl"))
+    assert total == pytest.approx(1.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("colocated", KINDS)
+def test_the_unit_of_data_does_not_matter(solved, colocated):
+    """Twice the bytes of everything at twice the bytes per second and capacity: the same."""
+    _, _, found = solved[colocated]
+    data = (
+        "hbm_bytes", "bytes_per_s", "spill_bytes", "cache_bytes", "token_bytes", "copy_bytes",
+        "query_bytes", "pass_bytes",
+    )  # fmt: skip
+    total = 0.0
+    for path, slope in found.by_input.items():
+        name = path.rpartition(".")[2]
+        counted = path.startswith("element.") or name.endswith(data)
+        total += float(slope[0]) if counted else 0.0
+    # Bytes of logits and of each dtype's own width are written in the code, not inputs.
+    assert total == pytest.approx(0.0, abs=0.02)
+
+
+def test_a_binding_target_is_worth_something_and_a_slack_one_nothing(swept, solved):
+    _, base, _ = solved[False]
+    question = replace(swept.question, ftl_s=1e4, ttl_s=1e3)
+    loose = elasticities_at(replace(swept, question=question), base)
+    assert float(loose.by_limit["ttl"][0]) == 0.0
+    assert float(loose.by_limit["ftl"][0]) == 0.0
+    tight = solved[False][2]
+    assert float(tight.by_limit["ttl"][0]) > 0.0
+    assert "ttl" in tight.binding[0]["decode"]
+
+
+def test_memory_gets_a_multiplier_where_it_binds(setup, question):
+    """With half the memory the cache limits the batch, and more of it is worth throughput."""
+    card = setup.hardware
+    chip = replace(card.hardware.chip, hbm_bytes=float(card.hardware.chip.hbm_bytes) * 0.35)
+    small = replace(setup, hardware=replace(card, hardware=replace(card.hardware, chip=chip)))
+    few = replace(question, ttl_s=0.5)
+    swept = sweep_phases(small, few, SPACE)
+    problem = problem_of(swept)
+    base = problem.solve(Change())
+    found = elasticities_at(swept, base)
+    assert "memory" in found.binding[0]["decode"]
+    path = "hardware.chip.hbm_bytes"
+    ends = [problem.solve(Change({path: factor})).value for factor in (1.001, 1 / 1.001)]
+    exact = np.log(ends[0] / ends[1]) / (2.0 * np.log(1.001))
+    assert exact > 0.0
+    assert float(found.by_input[path][0]) == pytest.approx(exact, rel=1e-3)
+
+
+def test_multipliers_of_known_problems():
+    """Limits on (ln batch, ln chunk): one binds; two bind; the nearer of two; none in reach."""
+    one = multipliers(np.array([0.4, 0.0]), np.array([[0.8, 0.0]]), np.array([0.01]), 0.2)
+    np.testing.assert_allclose(one, [0.5])
+    steep = np.array([[1.0, 0.0], [0.2, 1.0]])
+    both = multipliers(np.array([1.2, 1.0]), steep, np.zeros(2), 0.2)
+    np.testing.assert_allclose(both @ steep, [1.2, 1.0])
+    nearer = multipliers(np.array([1.0, 0.0]), np.array([[1.0, 0.0], [1.0, 0.0]]),
+                         np.array([0.3, 0.1]), 0.2)  # fmt: skip
+    np.testing.assert_allclose(nearer, [0.0, 1.0])
+    far = multipliers(np.array([1.0, 0.0]), np.array([[0.1, 0.0]]), np.array([3.0]), 0.2)
+    np.testing.assert_allclose(far, [0.0])
+    falling = multipliers(np.array([-0.1, 0.0]), np.array([[1.0, 0.0]]), np.array([0.0]), 0.2)
+    np.testing.assert_allclose(falling, [0.0])
+
+
+@pytest.mark.parametrize("colocated", KINDS)
+@pytest.mark.parametrize("factor", [0.5, 1.1, 2.0])
+@pytest.mark.parametrize("path", ["hardware.chip.hbm_bytes_per_s", "hardware.chip.multiprocessors"])
+def test_leaving_designs_out_changes_nothing(solved, colocated, factor, path, monkeypatch):
+    """The best of the designs kept is the best of all of them."""
+    problem, _, _ = solved[colocated]
+    change = Change({path: factor})
+    kept = problem.solve(change)
+    monkeypatch.setattr(
+        "jaxsim.space.sensitivity_moves.Grid.near", lambda grid, reach: grid.rules.copy()
+    )
+    everything = problem.solve(change)
+    assert kept.value == pytest.approx(everything.value, rel=1e-12)
+    assert kept.mapping == everything.mapping
+
+
+def test_stable_ranges_end_where_the_design_changes(solved):
+    problem, base, found = solved[False]
+    change = levers_changes(found.by_input)["peak BF16 arithmetic"]
+    lever = study_lever(problem, base, "peak BF16 arithmetic", 0.4, change)
+    low, high = lever.stable
+    for edge, outward in ((low, 1 / 1.05), (high, 1.05)):
+        assert problem.solve(change(edge)).mapping == base.mapping
+        if 0.5 < edge < 2.0:
+            assert problem.solve(change(edge * outward)).mapping != base.mapping
+    for effect in lever.effects:
+        again = problem.solve(change(effect.factor))
+        assert effect.exact == pytest.approx(again.value / base.value - 1.0)
+        assert effect.changed == (again.mapping != base.mapping)
+
+
+def test_whole_steps_never_beat_the_best(swept):
+    for colocated in KINDS:
+        steps = steps_of(swept, colocated)
+        assert {step.axis for step in steps} == {"tp", "ep", "pp"}
+        assert all(step.effect is None or step.effect <= 1e-6 for step in steps)
+
+
+def test_the_answer_and_the_frontier(swept):
+    """Elasticities at integers are near those at the real-valued optimum; all points are finite."""
+    deployed = best_of(swept, "disaggregated")
+    assert (
+        0.0 < float(at_answer(swept, deployed).by_input["hardware.chip.multiprocessors"][0]) < 1.5
+    )
+    along = along_frontier(swept)
+    for slopes in along.levers.values():
+        assert np.isfinite(slopes).all()
+    for own in along.attributions.values():
+        np.testing.assert_allclose(own.by_resource.sum(axis=1), 1.0)
+
+
+@pytest.mark.parametrize("phase", ["prefill", "decode", "ifb", "piggybacked"])
+def test_resources_sum_to_the_time(setup, phase):
+    """By Euler's theorem, exactly, whatever the design, and no resource gives time back."""
+    designs = stacked([
+        {"tp": 2, "ep": 8, "pp": 2, "batch": 48, "chunk": 3000},
+        {"tp": 1, "ep": 64, "pp": 1, "batch": 1024, "chunk": 16384},
+        {"tp": 4, "ep": 1, "pp": 1, "batch": 1, "chunk": 512},
+    ])  # fmt: skip
+    mode = "" if phase in ("prefill", "decode") else phase
+    own = attribution("colocated" if mode else phase, setup, WORKLOAD, designs, mode)
+    from jaxsim.space.designs import PHASES
+    from jaxsim.space.pick import PARTS
+    from jaxsim.space.sensitivity import points_on_axes
+    from jaxsim.space.sensitivity_reverse import values_of
+
+    outputs = [f"{mode}_{part}" if mode else part for part in PARTS]
+    axes = points_on_axes(own.phase, WORKLOAD, designs)
+    times = values_of(PHASES[own.phase], setup.scenario(WORKLOAD), axes, outputs)
+    for row, output in enumerate(outputs):
+        np.testing.assert_allclose(own.seconds[:, row].sum(axis=1), times[output], rtol=1e-9)
+    assert own.seconds.min() >= -1e-12
+
+
+def test_reaching_a_goal_takes_just_enough(solved):
+    problem, base, found = solved[False]
+    changes = levers_changes(found.by_input)
+    goal = 1.04 * base.value
+    for title in ("HBM bandwidth", "multiprocessors and peak", "kernel launch floors"):
+        slope = float(hardware_levers(found.by_input, found.by_limit)[title][0])
+        answer = reach(problem, base, title, slope, changes[title], goal)
+        if answer.factor is None:
+            assert problem.solve(changes[title](16.0 if slope > 0 else 1 / 16)).value < goal
+            continue
+        assert answer.optimum.value >= goal
+        less = problem.solve(changes[title](answer.factor**0.99))
+        assert less.value < goal * (1.0 + 1e-6)
+
+
+def test_chips_under_a_budget(swept, solved):
+    """Never over budget, never worse; unlike chips are at least as good as one chip."""
+    problem, base, _ = solved[False]
+    budget = Budget({
+        "cost": {"hardware.chip.multiprocessors": 0.5, "hardware.chip.hbm_bytes_per_s": 0.2,
+                 "hardware.scaleup.bytes_per_s": 0.2},
+        "power": {"hardware.chip.multiprocessors": 0.7, "hardware.chip.hbm_bytes_per_s": 0.2},
+    })  # fmt: skip
+    unlike = best_chips(swept, problem, base, budget, smallest=0.1)
+    alike = best_chips(swept, problem, base, budget, smallest=0.1, apart=False)
+    for chips in (unlike, alike):
+        assert chips.gain >= 0.0
+        for factors in chips.factors.values():
+            assert max(budget.used(factors).values()) <= 1.0 + 1e-9
+    assert set(unlike.factors) == {"prefill", ""}
+    assert unlike.gain >= alike.gain - 0.005
+
+
+def test_a_crossover_is_where_both_kinds_are_equal(setup, question):
+    """Gains at the reported neighbours lie on both sides of one; otherwise there is none."""
+    few = jaxsim.Space(
+        tp=(1, 8), ep=(8, 32), pp=(1,), batch=(64, 256, 1024), chunk=(1024, 8192),
+        prefill_batch=(1, 8, 32),
+    )  # fmt: skip
+    found = crossover(setup, question, "isl", 256, 32768, few, near=0.5)
+    gains = dict(found.gains)
+    if found.value is None:
+        assert len({gain > 1.0 for gain in gains.values()}) == 1
+    else:
+        below = max(isl for isl in gains if isl <= found.value)
+        above = min(isl for isl in gains if isl >= found.value)
+        assert (gains[below] - 1.0) * (gains[above] - 1.0) <= 0.0
+
+
+def test_delta_method_and_samples_agree_where_linear(solved):
+    """One small known spread: both give |elasticity| · sigma, and the source explains it all."""
+    problem, base, found = solved[False]
+    path = "hardware.chip.hbm_bytes_per_s"
+    sources = [
+        Source("memory", ((path,),), np.array([[0.02]])),
+        Source("links", (("hardware.scaleup.bytes_per_s",),), np.array([[0.0002]])),
+    ]
+    unsure = propagate(problem, base, found, sources, samples=256)
+    assert unsure.delta_sigma == pytest.approx(abs(float(found.by_input[path][0])) * 0.02, rel=0.01)
+    assert unsure.linear
+    assert unsure.sample_sigma == pytest.approx(unsure.delta_sigma, rel=0.1)
+    assert unsure.lost == 0.0
+    assert unsure.worth_measuring[0].name == "memory"
+    assert unsure.shares[0].total == pytest.approx(1.0, abs=0.1)
+    assert unsure.shares[0].first == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_wide_spread_is_said_not_to_be_linear(solved):
+    """A range from an eighth to eight times: the delta method is off, and does not hide it."""
+    problem, base, found = solved[False]
+    span = (-np.log(8.0), np.log(8.0))
+    source = Source("links", (("hardware.chip.hbm_bytes_per_s",),), np.eye(1), span)
+    assert not propagate(problem, base, found, [source], samples=256).linear
+
+
+def test_unknowns_of_the_answer(swept, solved):
+    problem, base, found = solved[True]
+    parts = {
+        pool: dict(zip(own.parts, own.seconds[0].sum(axis=1), strict=True))
+        for pool, own in attributions_of(swept, base).items()
+    }
+    sources = sources_of(swept, found, parts, {"workload.imbalance": (1.0, 1.5)})
+    assert any(source.name.startswith("fit of") for source in sources)
+    unsure = propagate(problem, base, found, sources, samples=64)
+    assert np.isfinite([unsure.delta_sigma, unsure.sample_sigma, *unsure.interval80]).all()
+    assert unsure.interval80[0] < 1.0
+    assert len(unsure.worth_measuring) == 3
+
+
+def test_inputs_of_one_fit_are_joined(setup, solved):
+    """The same constant behind several kernels is one input, and the sum of theirs."""
+    _, _, found = solved[False]
+    inputs = inputs_of(list(found.by_input), setup.precision)
+    names = [own.name for own in inputs]
+    assert len(set(names)) == len(names)
+    assert not any("multiprocessors" in n and n.startswith("calibration") for n in names)
+    shared = next(own for own in inputs if len(own.paths) > 1)
+    assert joined(shared, found.by_input)[0] == pytest.approx(
+        sum(found.by_input[path][0] for path in shared.paths)
+    )
+
+
+def test_what_if(setup, question):
+    found = sensitivity_of(
+        setup, question, SPACE, kind="disaggregated", levers=1,
+        what_if=("hbm_bytes_per_s=+20%", "scaleup.bytes_per_s=x2,ttl=0.03"), domains=False,
+    )  # fmt: skip
+    first, second = found.what_if
+    assert 0.0 < first.exact < 0.2
+    assert first.local == pytest.approx(first.exact, abs=0.02)
+    assert second.exact is not None
+    assert found.levers[0].elasticity == pytest.approx(
+        max(lever.elasticity for lever in found.levers)
+    )
+    assert [price.name for price in found.prices][:2] == ["TTL target", "FTL target"]
+
+
+VALUES = {
+    "hardware.chip.hbm_bytes_per_s": 8e12,
+    "hardware.scaleup.bytes_per_s": 9e11,
+    "hardware.scaleout.bytes_per_s": 5e10,
+    "kernels.experts.peak_frac": 0.6,
+    "kernels.head_gemm.peak_frac": 0.7,
+    "workload.hit_frac": 0.0,
+}
+TARGETS = {"ttl": 0.05, "ftl": 5.0}
+
+
+def test_changes_as_people_write_them():
+    change = parse("hbm_bytes_per_s=+20%, ttl=0.04", VALUES, TARGETS)
+    assert change.inputs == {"hardware.chip.hbm_bytes_per_s": pytest.approx(1.2)}
+    assert change.ttl == pytest.approx(0.8)
+    assert parse("peak_frac=-10%", VALUES, TARGETS).inputs == {
+        "kernels.experts.peak_frac": pytest.approx(0.9),
+        "kernels.head_gemm.peak_frac": pytest.approx(0.9),
+    }
+    assert parse("HBM bandwidth=1.6e13", VALUES, TARGETS).inputs == {
+        "hardware.chip.hbm_bytes_per_s": pytest.approx(2.0)
+    }
+    assert parse_goal("+20%", 1000.0) == pytest.approx(1200.0)
+    assert parse_ranges(["peak_frac=-10%..+10%"], VALUES)["kernels.experts.peak_frac"] == (
+        pytest.approx(0.9), pytest.approx(1.1)
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hbm_bytes_per_s", "write NAME=CHANGE"),
+        ("bytes_per_s=x2", "may be"),
+        ("hbm_bytes_per=x2", "is no input"),
+        ("hbm_bytes_per_s=lots", "the change is"),
+        ("hbm_bytes_per_s=-150%", "must stay positive"),
+        ("hit_frac=0.5", "is 0 now"),
+    ],
+)
+def test_bad_changes_are_refused(text, message):
+    with pytest.raises(InputError, match=message):
+        parse(text, VALUES, TARGETS)
+
+
+def test_bad_goals_and_budgets_are_refused():
+    with pytest.raises(InputError, match="ask for more"):
+        parse_goal("900", 1000.0)
+    with pytest.raises(InputError, match="LOW"):
+        parse_ranges(["isl=3"], VALUES)
+    with pytest.raises(InputError, match="sum to at most 1"):
+        Budget({"cost": {"a": 0.7, "b": 0.6}})
