@@ -15,6 +15,8 @@ from jaxsim.space.frontier import (
     disaggregated_frontier,
     prefill_candidates,
 )
+from jaxsim.space.match_frontier import records
+from jaxsim.space.match_records import Pool
 from jaxsim.view.study.settings import Mixture, Setting, settings
 from jaxsim.view.study.sweeps import Case, Sweeper, best_by_targets
 
@@ -204,8 +206,20 @@ def pools_of(sweeper: Sweeper, case: Case, mixture: Mixture) -> Pools:
     """Both pools of a case: candidates, and the designs that they index."""
     prompt = sweeper.phase("prefill", case, mixture)
     token = sweeper.phase("decode", case, mixture)
-    link = float(sweeper.setup(case, mixture).hardware.hardware.scaleout.bytes_per_s)
-    return prefill_candidates(prompt), decode_candidates(token, link), (prompt, token)
+    link = float(sweeper.scenario(case, mixture).hardware.scaleout.bytes_per_s)
+    first, second = prefill_candidates(prompt), decode_candidates(token, link)
+    return thinned(first), thinned(second), (prompt, token)
+
+
+def thinned(candidates: Candidates) -> Candidates:
+    """The candidates without those that are in no optimum, whatever the targets.
+
+    A design can be part of one only if it is faster than all of its shape with less latency.
+    """
+    pool = candidates.pool
+    kept = records(pool, np.arange(len(pool)))
+    less = Pool(pool.requests_per_s[kept], pool.gpus[kept], pool.latency_s[kept], pool.weight)
+    return Candidates(less, candidates.index[kept])
 
 
 def curves_of(pools: Pools, together: Designs, case: Case) -> Curves:

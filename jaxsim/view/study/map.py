@@ -15,7 +15,7 @@ from jaxsim._version import __version__
 from jaxsim.space.axes import Space, complete, geometric, powers_of_two
 from jaxsim.space.designs import Designs, evaluate_phase
 from jaxsim.space.frontier import decode_candidates, disaggregated_frontier, prefill_candidates
-from jaxsim.view.study.curves import on_ladder, together_table
+from jaxsim.view.study.curves import on_ladder, thinned, together_table
 from jaxsim.view.study.settings import Mixture, Setting, settings
 from jaxsim.view.study.source import Study
 from jaxsim.view.study.sweeps import Case
@@ -73,17 +73,16 @@ def model_gain(study: Study, model: str, setting: Setting) -> np.ndarray:
     study.count.designs += prompt.size
     ladder = 1.0 / np.asarray(TTL_S)
     gain = np.full((len(ISL), len(OSL), len(TTL_S)), np.nan)
+    firsts = [thinned(prefill_candidates(slice_of(prompt, i, 0))) for i in range(len(ISL))]
     for j, osl in enumerate(OSL):
         # One answer length at a time keeps the co-located grid small.
         token = evaluate_phase("decode", scenario, space, ISL, (osl,))
         both = evaluate_phase("colocated", scenario, space, ISL, (osl,))
         study.count.designs += token.size + both.size
-        for i in range(len(ISL)):
+        for i, first in enumerate(firsts):
             steps = slice_of(token, i, 0)
-            first = prefill_candidates(slice_of(prompt, i, 0))
-            front = disaggregated_frontier(
-                first, decode_candidates(steps, link), osl, setting.ftl_s
-            )
+            second = thinned(decode_candidates(steps, link))
+            front = disaggregated_frontier(first, second, osl, setting.ftl_s)
             table = together_table(slice_of(both, i, 0), steps, ladder, (setting.ftl_s,))
             metric = ("mean", "median").index(setting.ttl_metric)
             way = ("ifb", "mixed_step", "ttl_metric").index(setting.piggybacking)

@@ -30,7 +30,7 @@ table.claims td { font-size: 14px; }
 .claim ul { margin: 6px 0; padding-left: 0; list-style: none; font-size: 15px; }
 .claim li.yes::before { content: "✓ "; color: #00795a; font-weight: 700; }
 .claim li.no::before { content: "✗ "; color: #b3261e; font-weight: 700; }
-.levels { display: flex; flex-wrap: wrap; gap: 6px 18px; font-size: 13px; color: var(--soft); }
+.levels { font-size: 13px; color: var(--soft); margin: 6px 0 2px; }
 .levels b { color: var(--ink); font-weight: 600; }
 .meter { display: inline-block; width: 42px; height: 9px; border-radius: 3px;
   background: var(--line); overflow: hidden; margin: 0 4px 0 3px; }
@@ -231,8 +231,8 @@ def _levels(result: Result) -> str:
         rows.append(html.tag("div", f"<b>{escape(UNKNOWNS[name])}</b>: {shown}"))
     if not rows:
         return ""
-    return html.details("What it depends on: readings in which it holds, by choice",
-                        html.tag("div", "".join(rows), class_="levels"))  # fmt: skip
+    title = html.tag("div", "What it depends on: readings in which it holds, by choice")
+    return html.tag("div", title + "".join(rows), class_="levels")
 
 
 def _assumptions() -> str:

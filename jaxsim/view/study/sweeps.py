@@ -9,7 +9,7 @@ import numpy as np
 from jaxsim.catalog.cards import with_domain
 from jaxsim.catalog.engine import Options
 from jaxsim.catalog.load import load_hardware, load_model
-from jaxsim.catalog.precisions import load_precision, override_precision
+from jaxsim.catalog.precisions import override_precision
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.catalog.setup import Setup, setup_of
 from jaxsim.catalog.workload import Workload
@@ -50,17 +50,10 @@ class Sweeper:
     grid: Grid
     count: Count = field(default_factory=Count)
 
-    def setup(self, case: Case, mixture: Mixture) -> Setup:
-        """The set-up of a case under a mixture."""
-        return _setup(case.model, case.domain_gpus, mixture)
-
     def scenario(self, case: Case, mixture: Mixture) -> Scenario:
         """The numbers of a case under a mixture."""
         workload = Workload(case.isl, case.osl, imbalance=mixture.imbalance)
-        scenario = self.setup(case, mixture).scenario(workload)
-        if mixture.chunk_attention == "overlapped":
-            scenario = eqx.tree_at(_chunk_fit, scenario, _OVERLAPPED)
-        return scenario
+        return replace(_scenario(case.model, case.domain_gpus, mixture), workload=workload)
 
     def space(self, case: Case, **axes) -> Space:
         """The design space of a case; `axes` replaces some."""
@@ -98,14 +91,22 @@ def _chunk_fit(scenario: Scenario):
 _OVERLAPPED = (0.0, 8.0, 0.0, 8.0)
 
 
-@lru_cache(maxsize=256)
-def _setup(model: str, domain_gpus: float | None, mixture: Mixture) -> Setup:
+@lru_cache(maxsize=64)
+def _loaded(model: str, engine: str) -> Setup:
+    """A model with an engine on the study's hardware: read once for all mixtures."""
     known = settings()
-    card, hardware = load_model(model), load_hardware(known.hardware)
+    return setup_of(load_model(model), load_hardware(known.hardware), known.precision, engine)
+
+
+@lru_cache(maxsize=64)
+def _scenario(model: str, domain_gpus: float | None, mixture: Mixture) -> Scenario:
+    """The numbers of a mixture, for some workload."""
+    loaded = _loaded(model, mixture.engine)
+    hardware = loaded.hardware
     if domain_gpus is not None:
         hardware = with_domain(hardware, domain_gpus)
     precision = override_precision(
-        load_precision(known.precision, card),
+        loaded.precision,
         kv=mixture.kv,
         attention=mixture.attention,
         attention_math=mixture.attention_math,
@@ -115,8 +116,11 @@ def _setup(model: str, domain_gpus: float | None, mixture: Mixture) -> Setup:
         keep_up_projected=mixture.keep_up_projected,
         equal_time_chunks=mixture.equal_time_chunks,
     )
-    found = setup_of(card, hardware, precision, mixture.engine, options)
-    return replace(found, precision_name=known.precision)
+    setup = replace(loaded, hardware=hardware, precision=precision, options=options)
+    scenario = setup.scenario(Workload(1.0, 2.0))
+    if mixture.chunk_attention == "overlapped":
+        scenario = eqx.tree_at(_chunk_fit, scenario, _OVERLAPPED)
+    return scenario
 
 
 def best_by_targets(y, ttl_s, ftl_s, ttl_targets, ftl_targets) -> np.ndarray:
