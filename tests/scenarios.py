@@ -140,6 +140,7 @@ REAL_ENGINE = replace(
     reserve_frac=0.12,
     decode_sequence_s=2e-6,
     prefill_factor=1.15,
+    prefill_experts_factor=0.7,
 )
 
 

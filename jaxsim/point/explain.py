@@ -19,7 +19,7 @@ from jaxsim.point.forward import (
 from jaxsim.point.items import ContextTokens, DecodeTokens, Item
 from jaxsim.point.phases.colocated import colocated, mixed_parts
 from jaxsim.point.phases.decode import decode, rank_sequences
-from jaxsim.point.phases.prefill import chunks_of, prefill, rank_prompts
+from jaxsim.point.phases.prefill import chunks_of, prefill, prompt_factor, rank_prompts, two_places
 from jaxsim.point.ranks import ranks_of
 from jaxsim.point.roofline import kernel_parts
 from jaxsim.point.work import AbstractMessage
@@ -73,9 +73,14 @@ def pass_items(scenario: Scenario, phase: str) -> tuple[list[Item], float]:
         return [*common, *decode_only_items(scenario, ranks, decoded)], 1.0
     if phase == "prefill":
         prompts = rank_prompts(scenario.design.batch, ranks)
-        prompt = ContextTokens(prompts, chunks.tokens, middle, projected)
-        common = common_items(scenario, ranks, prompt.rows, prompts)
-        return [*common, *context_only_items(scenario, ranks, prompt)], float(chunks.count)
+        rows = prompts * chunks.tokens
+        items = common_items(scenario, ranks, rows, prompts)
+        for place in two_places(chunks.count):
+            past = chunks.cached + place * chunks.tokens
+            again = past * (1.0 - scenario.options.keep_up_projected)
+            prompt = ContextTokens(prompts, chunks.tokens, past, again)
+            items += [item.times(0.5) for item in context_only_items(scenario, ranks, prompt)]
+        return items, float(chunks.count)
     prompt = ContextTokens(1.0, chunks.tokens, middle, projected)
     common = common_items(
         scenario, ranks, decoded.rows + prompt.rows, decoded.rows + 1.0 / chunks.count
@@ -118,11 +123,14 @@ def explain(scenario: Scenario, phase: str) -> Explanation:
     """Every part of one design of a phase: prefill, decode or colocated."""
     if phase not in PHASES:
         raise ValueError(f"phase = {phase!r}: it is one of {', '.join(PHASES)}")
-    result = jax.jit(PHASES[phase])(scenario)
+    result = PHASES[phase](scenario)  # one point: compiling would take longer
     items, passes = pass_items(scenario, phase)
     parts = []
     for item in items:
-        seconds = float(item_s(item, scenario) * engine_factor(scenario, item.part)) * passes
+        factor = engine_factor(scenario, item.part)
+        if phase == "prefill":
+            factor = factor * prompt_factor(scenario, item.part)
+        seconds = float(item_s(item, scenario) * factor) * passes
         if seconds <= 0.0:
             continue
         flop, moved = _moved(item.work)

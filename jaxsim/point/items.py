@@ -53,6 +53,7 @@ class ContextTokens(eqx.Module):
 def gemm_item(
     name, part, role, rows, outputs, inputs, weight_bytes, input_bytes, count=1.0
 ) -> Item:
+    """A matrix product, with the part of a breakdown and the fit that it belongs to."""
     return Item(Gemm(rows, outputs, inputs, weight_bytes, input_bytes), count, name, part, role)
 
 

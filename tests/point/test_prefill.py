@@ -22,7 +22,7 @@ def test_it_is_exact_where_time_is_linear_in_work(model):
 
 @pytest.mark.parametrize(
     ("model", "rtol"),
-    [("gqa_dense", 3e-4), ("mla_moe", 3e-4), ("sparse_moe", 0.01), ("sliding", 3e-3)],
+    [("gqa_dense", 3e-4), ("mla_moe", 3e-4), ("sparse_moe", 0.015), ("sliding", 3e-3)],
 )
 def test_two_points_stand_for_all_chunks(model, rtol):
     """With a roofline, windows and top-k, two points stand for the chunks within `rtol`."""

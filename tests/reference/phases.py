@@ -57,7 +57,9 @@ def cut(s) -> list[tuple[float, float]]:
 
 def chunk_passes(s, prompts, time) -> list[dict[str, float]]:
     """Seconds by part of every chunk's pass through all stages."""
-    passes, factor = [], s.engine.prefill_factor
+    g, passes = s.engine, []
+    again = {part: g.prefill_factor for part in PARTS}
+    again["experts"] *= g.prefill_experts_factor
     for tokens, past in cut(s):
         items = common(s, prompts * tokens, prompts)
         for layer in work.every_layer(s):
@@ -65,7 +67,7 @@ def chunk_passes(s, prompts, time) -> list[dict[str, float]]:
         passes.append(
             host_bound(
                 s,
-                {part: own * factor for part, own in add_up(s, items, time).items()},
+                {part: own * again[part] for part, own in add_up(s, items, time).items()},
                 len(items),
                 s.engine.prefill_step_s,
                 s.engine.prefill_layer_s,

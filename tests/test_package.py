@@ -1,0 +1,295 @@
+"""Does the package keep its own rules?"""
+
+import ast
+import functools
+import importlib
+import pkgutil
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import pytest
+
+import jaxsim
+from jaxsim.catalog.model import AbstractAttention, AbstractFFN
+from jaxsim.point.phases.colocated import colocated
+from jaxsim.point.phases.decode import decode
+from jaxsim.point.phases.prefill import prefill
+from jaxsim.point.work import AbstractMessage, AbstractWork
+from jaxsim.quantities import QUANTITIES, quantity
+from jaxsim.space.designs import name_of
+from tests.scenarios import scenario
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "jaxsim"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+FOLDERS = ("catalog", "point", "space", "traffic", "truth", "view")
+README = ROOT / "README.md"
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports_of(path: Path):
+    """Every module of the package that a file imports, wherever in the file."""
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{relative(path)}:{node.lineno}: a relative import"
+            yield node.lineno, node.module or ""
+        elif isinstance(node, ast.Import):
+            yield from ((node.lineno, name.name) for name in node.names)
+
+
+# ---- structure ----
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_a_folder_imports_only_from_those_before_it(path):
+    inside = path.relative_to(PACKAGE).parts
+    if len(inside) == 1:
+        return  # the package's own files: public names, units
+    allowed = FOLDERS[: FOLDERS.index(inside[0]) + 1]
+    for line, module in imports_of(path):
+        parts = module.split(".")
+        if parts[0] == "jaxsim" and len(parts) > 1 and parts[1] in FOLDERS:
+            assert parts[1] in allowed, f"{relative(path)}:{line} imports {module}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_a_file_opens_with_a_question_and_stays_short(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 300, f"{len(lines)} lines; 300 at most"
+    if lines and path.name not in ("__init__.py", "__main__.py", "_version.py"):
+        assert ast.get_docstring(parsed(path)), "no docstring"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_what_is_public_is_documented(path):
+    for node in parsed(path).body:
+        kinds = (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)
+        if isinstance(node, kinds) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), f"{relative(path)}:{node.lineno}: {node.name}"
+
+
+def test_every_public_name_exists_and_says_what_it_is():
+    for name in jaxsim.__all__:
+        value = getattr(jaxsim, name)
+        assert name == "__version__" or (value.__doc__ or "").strip(), name
+    assert set(jaxsim.__all__) <= set(dir(jaxsim))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = jaxsim.nothing
+
+
+def test_the_version_is_written_once():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["dynamic"] == ["version"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*", jaxsim.__version__)
+
+
+def test_importing_the_package_starts_neither_jax_nor_xarray():
+    check = "import jaxsim, sys; print([m for m in ('jax', 'xarray', 'numpy') if m in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True)
+    assert ran.stdout.strip() == "[]", ran.stdout + ran.stderr
+
+
+def test_jax_is_never_configured_by_the_library():
+    """But by the command line, which is a program of its own."""
+    for path in SOURCES:
+        if "view" not in path.parts:
+            assert "jax.config.update" not in path.read_text(encoding="utf-8"), relative(path)
+
+
+# ---- kinds ----
+
+
+def concrete(base: type) -> list[type]:
+    """Every kind that can be written down."""
+    below = base.__subclasses__()
+    return below + [kind for child in below for kind in concrete(child)]
+
+
+def generic_functions():
+    """Every function of the physics that is dispatched on a type."""
+    for package in ("jaxsim.point", "jaxsim.catalog"):
+        folder = importlib.import_module(package)
+        for found in pkgutil.walk_packages(folder.__path__, f"{package}."):
+            module = importlib.import_module(found.name)
+            for name, value in vars(module).items():
+                if hasattr(value, "registry") and value.__module__ == module.__name__:
+                    yield f"{found.name}.{name}", value
+
+
+@pytest.mark.parametrize("base", [AbstractAttention, AbstractFFN, AbstractWork, AbstractMessage])
+def test_every_kind_has_a_function_wherever_kinds_differ(base):
+    seen = 0
+    for name, function in generic_functions():
+        if not any(issubclass(kind, base) for kind in function.registry if kind is not object):
+            continue
+        seen += 1
+        for kind in concrete(base):
+            assert function.dispatch(kind) is not function.registry[object], (name, kind)
+    assert seen
+
+
+def test_nothing_concrete_is_subclassed():
+    for base in (AbstractAttention, AbstractFFN, AbstractWork, AbstractMessage):
+        for kind in concrete(base):
+            assert not kind.__subclasses__(), kind
+
+
+# ---- numbers ----
+
+
+def reported() -> set[str]:
+    names = set()
+    for phase in (prefill, decode, colocated):
+        shapes = jax.eval_shape(phase, scenario("mla_moe"))
+        flat, _ = jax.tree_util.tree_flatten_with_path(shapes)
+        found = [name_of(path) for path, _ in flat]
+        assert len(found) == len(set(found)), f"{phase.__name__}: two outputs of one name"
+        names |= set(found)
+    return names
+
+
+def test_every_reported_number_has_a_line():
+    for name in reported():
+        found = quantity(name)
+        assert found.units, name
+        assert found.description.endswith("."), name
+
+
+def test_every_line_is_of_a_reported_number():
+    assert set(QUANTITIES) <= reported()
+
+
+def test_units_agree_with_names():
+    suffixes = {"_bytes_per_s_per_gpu": "B/s", "_bytes": "B", "_frac": "1", "_per_s": None}
+    for name, found in QUANTITIES.items():
+        unit = next((unit for suffix, unit in suffixes.items() if name.endswith(suffix)), None)
+        if unit is None and name.endswith("_s") and not name.endswith("_per_s"):
+            unit = "s"
+        assert unit in (None, found.units), name
+
+
+def test_numbers_never_retrace():
+    """Depth, width, experts, chips and calibration are numbers: one trace serves them all."""
+    traces = 0
+
+    @jax.jit
+    def step(s):
+        nonlocal traces
+        traces += 1
+        return decode(s)
+
+    base = scenario("mla_moe", ep=8.0)
+    changed = [
+        lambda s: s.model.groups[1].layers,
+        lambda s: s.model.groups[0].layers,
+        lambda s: s.model.hidden,
+        lambda s: s.model.groups[1].ffn.experts,
+        lambda s: s.model.groups[1].attention.heads,
+        lambda s: s.hardware.chip.hbm_bytes_per_s,
+        lambda s: s.kernels.experts.peak_frac,
+        lambda s: s.design.tp,
+    ]
+    step.trace(base)
+    for where in changed:
+        step.trace(eqx.tree_at(where, base, replace_fn=lambda leaf: 2.0 * leaf))
+    assert traces == 1
+
+
+# ---- files ----
+
+
+def tracked() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a checkout")
+    return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+# Written in pieces, so that this file does not name what it looks for.
+MACHINE = re.compile(r"(?<![\w.:/-])/(?:wo" r"rk|op" r"t|ho" r"me|ro" r"ot|Us" r"ers)/\w")
+REGISTRY = re.compile(
+    r"pypi\." r"org|pytho" r"nhosted|jfr" r"og|artif" r"actory|index-" r"url", re.I
+)
+
+
+def test_no_file_names_a_machine_or_a_registry():
+    for path in tracked():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        for pattern in (MACHINE, REGISTRY):
+            found = pattern.search(text)
+            assert not found, f"{relative(path)}: {found.group()}"
+
+
+def test_no_file_is_large():
+    for path in tracked():
+        assert path.stat().st_size <= 2**20, relative(path)
+
+
+# ---- the README ----
+
+
+def blocks(language: str) -> list[str]:
+    if not README.is_file():
+        pytest.skip("no README.md yet")
+    return re.findall(rf"^```{language}\n(.*?)^```", README.read_text("utf-8"), re.M | re.S)
+
+
+def commands() -> list[list[str]]:
+    """Every call of the command line in the README's shell blocks."""
+    lines = "\n".join(blocks("sh")).replace("\\\n", " ").splitlines()
+    steps = [step.split() for line in lines for step in line.split("&&")]
+    return [step[1:] for step in steps if step and Path(step[0]).name == "jaxsim"]
+
+
+def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess:
+    environment = {"PYTHONPATH": str(ROOT), "PATH": "", "HOME": str(folder)}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True
+    )
+
+
+def test_readme_has_no_gaps():
+    assert blocks("sh"), "no shell block"
+    assert not re.findall(r"@@\w+@@|TODO|TBD", README.read_text("utf-8"))
+
+
+@pytest.mark.slow
+def test_readme_commands_run(tmp_path):
+    found = commands()
+    assert found, "no call of jaxsim in a shell block"
+    for arguments in found:
+        ran = run(["-m", "jaxsim", *arguments], tmp_path)
+        assert ran.returncode == 0, f"{' '.join(arguments)}: {ran.stderr}"
+        assert ran.stdout.strip()
+
+
+@pytest.mark.slow
+def test_readme_python_runs(tmp_path):
+    ran = run(["-c", "\n".join(blocks("python"))], tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip()
+
+
+def test_readme_verbs_exist(tmp_path):
+    text = " ".join(blocks("sh")) + README.read_text("utf-8")
+    verbs = sorted(set(re.findall(r"`jaxsim ([a-z]+)", text)))
+    shown = run(["-m", "jaxsim", "--help"], tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    for verb in verbs:
+        assert re.search(rf"\b{verb}\b", shown.stdout), verb
