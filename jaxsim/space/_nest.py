@@ -62,6 +62,8 @@ def on_host(program: Program, known: dict[int, Any], lengths: Sequence[int], mos
 
     Adds to `known` the results that those left read. What NumPy cannot do is left.
     """
+    if most < 1:
+        return tuple(range(len(program.ops)))
     here = {i: _full_rank(np.asarray(x), program.dims[i], lengths) for i, x in known.items()}
     left = []
     with np.errstate(all="ignore"):

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxsim.space._inputs import Axis, axis_values, lengths_of, numbers_of
+from jaxsim.space._nest import on_host
 from jaxsim.space._program import Literal, Op, Program, run_ops, size, trace
 from jaxsim.space.sweep import dims_tree
 
@@ -89,11 +90,19 @@ def _run_stage(stage: Stage, given, reuse):
     return tuple(known[x] for x in stage.keeps)
 
 
-def split(fn, point, axes: Sequence[Axis], shares: Sequence[float] = STAGE_SHARES) -> Staged:
+def split(
+    fn,
+    point,
+    axes: Sequence[Axis],
+    shares: Sequence[float] = STAGE_SHARES,
+    host_points: int = 0,
+) -> Staged:
     """`fn` over a grid, cut into stages at the given shares of the full grid's size.
 
     Equal to `sweep` point by point, to rounding: masks identical in practice, since what is
-    compared is computed by the same operations in the same order.
+    compared is computed by the same operations in the same order. Operations with up to
+    `host_points` values are evaluated at once, in NumPy: most of a model's are, and compiling them
+    takes seconds, evaluating them a few hundredths of one.
     """
     program = trace(fn, point, axes)
     values = axis_values(axes)
@@ -101,19 +110,20 @@ def split(fn, point, axes: Sequence[Axis], shares: Sequence[float] = STAGE_SHARE
     numbers, _ = numbers_of(point)
     known = dict(enumerate(jax.tree.leaves((values, numbers))))
     known.update(program.constants)
-    stages = stages_of(program, lengths, tuple(shares))
+    left = on_host(program, known, lengths, host_points)
+    stages = stages_of(program, left, lengths, tuple(shares))
     return Staged(program, tuple(name for name, _, _ in axes), lengths, stages, known)
 
 
 @lru_cache(maxsize=256)
 def stages_of(
-    program: Program, lengths: tuple[int, ...], shares: tuple[float, ...]
+    program: Program, left: tuple[int, ...], lengths: tuple[int, ...], shares: tuple[float, ...]
 ) -> tuple[Stage, ...]:
-    """The program's operations by natural size, each stage no smaller than those before it."""
+    """The operations `left` to do by natural size, each stage no smaller than those before it."""
     points = size(range(len(lengths)), lengths)
     level: dict[int, int] = {}
     groups: list[list[Op]] = [[] for _ in range(len(shares) + 1)]
-    for op in program.ops:
+    for op in (program.ops[i] for i in left):
         own = size(program.dims[op.outputs[0]], lengths)
         stage = sum(own > share * points for share in shares)
         stage = max([stage, *(level.get(x, 0) for x in op.inputs if not isinstance(x, Literal))])

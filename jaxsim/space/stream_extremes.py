@@ -66,8 +66,10 @@ def stream_extremes(
     for groups, block_low, block_high in grid.gather(_Both(len(outputs), grid.step), _collect):
         low[:, groups] = np.minimum(low[:, groups], block_low)
         high[:, groups] = np.maximum(high[:, groups], block_high)
-    named = ({n: v.reshape(shape) for n, v in zip(outputs, x, strict=True)} for x in (low, high))
-    return Extremes(*named, grid.points)
+    lows, highs = (
+        {n: v.reshape(shape) for n, v in zip(outputs, x, strict=True)} for x in (low, high)
+    )
+    return Extremes(lows, highs, grid.points)
 
 
 def _collect(block: Block, results):

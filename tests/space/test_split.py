@@ -103,7 +103,17 @@ def test_buffers_are_reused():
 
 def test_stages_do_not_depend_on_values():
     staged = split(step, Point(), grid())
-    assert stages_of(staged.program, staged.lengths, STAGE_SHARES) is staged.stages
+    left = tuple(range(len(staged.program.ops)))
+    assert stages_of(staged.program, left, staged.lengths, STAGE_SHARES) is staged.stages
+
+
+def test_small_terms_may_be_evaluated_on_the_host():
+    axes = grid()
+    inside, before = split(step, Point(), axes), split(step, Point(), axes, host_points=200)
+    assert sum(len(s.ops) for s in before.stages) < 0.6 * sum(len(s.ops) for s in inside.stages)
+    got, expected = before.materialise(), inside.materialise()
+    for name, value in expected.items():
+        np.testing.assert_allclose(got[name], value, rtol=4e-7, err_msg=name)
 
 
 def test_one_point_and_no_axes():
