@@ -1,0 +1,85 @@
+"""Every part of a few designs, as a reader would see it."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from jaxsim.catalog.deployment import Deployment
+from jaxsim.catalog.engine import Options
+from jaxsim.catalog.setup import setup_of
+from jaxsim.catalog.workload import Workload
+from jaxsim.point.explain import explain
+
+FOLDER = Path(__file__).parent
+
+
+def _point(model, phase, isl, osl, design, hardware="gb200-nvl72", engine="ideal", **rest):
+    workload = {"isl": isl, "osl": osl, **rest.pop("workload", {})}
+    return {
+        "model": model,
+        "hardware": hardware,
+        "engine": engine,
+        "phase": phase,
+        "workload": workload,
+        "design": dict(zip(("tp", "ep", "pp", "batch", "chunk"), design, strict=True)),
+        "options": rest,
+    }
+
+
+DESIGNS = {
+    "deepseek-r1-prefill": _point("deepseek-r1", "prefill", 16384, 2048, (1, 8, 2, 8, 4096)),
+    "deepseek-r1-decode": _point("deepseek-r1", "decode", 16384, 2048, (1, 32, 1, 1024, 1)),
+    "deepseek-r1-colocated": _point("deepseek-r1", "colocated", 16384, 2048, (8, 8, 1, 64, 512)),
+    "deepseek-v3.2-decode": _point(
+        "deepseek-v3.2",
+        "decode",
+        65536,
+        1024,
+        (1, 16, 1, 256, 1),
+        workload={"draft_tokens": 1, "accept_frac": 0.8},
+    ),
+    "llama-70b-prefill": _point(
+        "llama-3.1-70b", "prefill", 8192, 512, (4, 1, 2, 1, 2048), "h200", "trtllm"
+    ),
+    "gpt-oss-120b-decode": _point(
+        "gpt-oss-120b", "decode", 4096, 1024, (4, 1, 1, 64, 1), "b200", comm_overlap_frac=0.3
+    ),
+}
+
+
+def found(name: str) -> dict[str, Any]:
+    """One design: what was asked, and every number of the answer."""
+    asked = DESIGNS[name]
+    setup = setup_of(
+        asked["model"],
+        asked["hardware"],
+        engine=asked["engine"],
+        options=Options(**asked["options"]),
+    )
+    workload = Workload(**{key: float(value) for key, value in asked["workload"].items()})
+    design = Deployment(**{key: float(value) for key, value in asked["design"].items()})
+    answer = explain(setup.scenario(workload, design), asked["phase"])
+    return {
+        "asked": {**asked, "precision": setup.precision_name},
+        "total_s": answer.total_s,
+        "parts": {part.name: dataclasses.asdict(part) for part in answer.parts},
+        "memory": dict(answer.memory),
+        "rules": dict(answer.rules),
+        "outputs": dict(answer.outputs),
+    }
+
+
+def file_of(name: str) -> Path:
+    return FOLDER / f"{name}.json"
+
+
+def _rounded(value):
+    if isinstance(value, dict):
+        return {key: _rounded(entry) for key, entry in value.items()}
+    return float(f"{value:.8g}") if isinstance(value, float) else value
+
+
+def text_of(answer: dict[str, Any]) -> str:
+    """Eight digits, a line each: what a reviewer reads as a difference."""
+    return json.dumps(_rounded(answer), indent=1) + "\n"
