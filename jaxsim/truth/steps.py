@@ -70,7 +70,7 @@ def _parts(parts: Parts) -> jax.Array:
     return jnp.stack([jnp.asarray(getattr(parts, name)) for name in PARTS])
 
 
-def _launching(scenario: Scenario, factor: float) -> Scenario:
+def _launching(scenario: Scenario, factor: Scalar) -> Scenario:
     """The same with launch floors multiplied."""
     return eqx.tree_at(lambda s: s.engine.launch_factor, scenario, jnp.asarray(factor))
 
