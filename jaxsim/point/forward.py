@@ -172,13 +172,15 @@ def with_overhead(
 ) -> Parts:
     """The parts of a pass with what the engine adds.
 
-    overhead = step + layers · layer + max(0, launches · host_launch · (1 - graphs) - kernels):
-    without CUDA graphs the host may be slower than the kernels it launches.
+    overhead = pp · step + layers · layer + max(0, launches · host_launch · (1 - graphs) - kernels):
+    every stage of a pipeline takes a step of its own for a pass, and without CUDA graphs the host
+    may be slower than the kernels it launches.
     """
     zero = jnp.asarray(0.0)
     kernels_s = sum(parts.values(), start=zero)
     host_s = issued * scenario.engine.host_launch_s * (1.0 - graph_frac)
-    overhead_s = step_s + layers_of(scenario) * layer_s + jnp.maximum(host_s - kernels_s, 0.0)
+    steps_s = scenario.design.pp * step_s + layers_of(scenario) * layer_s
+    overhead_s = steps_s + jnp.maximum(host_s - kernels_s, 0.0)
     named = {f"{name}_s": parts.get(name, zero) for name in _PARTS}
     return Parts(**named, overhead_s=overhead_s)
 

@@ -25,13 +25,15 @@ def add_up(s, items: list[Kernel | Message], time) -> dict[str, float]:
 
 
 def host_bound(s, parts, issued, step_s, layer_s, graph_frac) -> dict[str, float]:
-    """With what the engine adds, once a pass, once a layer, and where the host is slower.
+    """With what the engine adds, once a stage, once a layer, and where the host is slower.
 
     A host issues every item, also a message to nobody.
     """
     host_s = issued * s.engine.host_launch_s * (1 - graph_frac)
     late_s = max(host_s - sum(parts.values()), 0.0)
-    return {**parts, "overhead": step_s + len(work.every_layer(s)) * layer_s + late_s}
+    stages = [step_s] * int(s.design.pp)
+    steps_s = sum(stages) + len(work.every_layer(s)) * layer_s
+    return {**parts, "overhead": steps_s + late_s}
 
 
 def common(s, rows, head_rows) -> list:

@@ -1,0 +1,56 @@
+"""Is every design that cannot be deployed named, and by the right rule?"""
+
+import pytest
+
+from jaxsim.point.phases.decode import decode
+from jaxsim.point.rules import divides
+from tests.scenarios import scenario
+
+FITS = {"tp": 8.0, "ep": 8.0, "pp": 2.0, "batch": 8.0}
+
+
+def broken(model, **design) -> set[str]:
+    rules = decode(scenario(model, **{**FITS, **design})).rules
+    found = {name for name in rules.__dataclass_fields__ if not bool(getattr(rules, name))}
+    assert bool(rules.valid) == (not found)
+    return found
+
+
+@pytest.mark.parametrize("model", ["gqa_moe", "mla_moe", "sparse_moe"])
+def test_a_sensible_design_breaks_none(model):
+    assert broken(model) == set()
+
+
+@pytest.mark.parametrize(
+    ("model", "design", "rule"),
+    [
+        ("gqa_dense", {"tp": 64.0, "ep": 1.0}, "heads_divide"),  # 32 heads
+        ("gqa_dense", {"tp": 3.0, "ep": 1.0}, "heads_divide"),
+        ("mla_moe", {"ep": 24.0}, "experts_divide"),  # 64 experts
+        ("mla_moe", {"tp": 2.0, "ep": 3.0}, "widths_divide"),
+        ("mla_moe", {"ep": 128.0}, "within_domain"),  # 72 GPUs
+        ("mla_moe", {"pp": 25.0}, "stages_have_layers"),  # 24 layers
+        ("mla_moe", {"batch": 1e6}, "fits_memory"),
+        ("gqa_dense", {"tp": 1.0, "ep": 1.0, "isl": 1e9}, "fits_memory"),
+    ],
+)
+def test_each_rule_names_what_breaks_it(model, design, rule):
+    assert rule in broken(model, **({"ep": 1.0} if "dense" in model else {}) | design)
+
+
+def test_grouped_heads_may_be_copied_but_not_cut():
+    """8 key/value heads: 4, 8 and 16 ranks are fine; 6 would cut one."""
+    for tp in (4.0, 8.0, 16.0):
+        assert "heads_divide" not in broken("gqa_dense", tp=tp, ep=1.0)
+    assert "heads_divide" in broken("gqa_dense", tp=6.0, ep=1.0)
+
+
+def test_a_broken_rule_still_gives_numbers():
+    got = decode(scenario("gqa_dense", tp=64.0))
+    assert not bool(got.valid)
+    assert float(got.ttl_s) > 0
+
+
+def test_divides():
+    assert bool(divides(8.0, 64.0))
+    assert not bool(divides(24.0, 64.0))
