@@ -142,7 +142,7 @@ def step(point):
     work_bytes = 4.0 * m.hidden * (seqs + d.chunk)
     used = weights + kv + work_bytes + 4e9
     fits = used <= chip.hbm_bytes
-    shaped = (jnp.mod(m.heads, d.tp) == 0.0) & (d.ep <= m.experts)
+    shaped = (jnp.floor(heads) == heads) & (d.ep <= m.experts)
     return {
         **{f"{k}_s": v for k, v in parts.items()},
         "attention_s": attention,

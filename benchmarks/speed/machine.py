@@ -1,0 +1,97 @@
+"""How fast can this machine go: store and copy memory, and do arithmetic?"""
+
+import os
+import platform
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+# A chain of multiply-adds on data that stays in the first-level cache.
+_CHAIN, _ELEMENTS, _LOOPS = 32, 4096, 2000
+
+
+def best_of(run, times: int = 5) -> float:
+    """Seconds of the fastest of several runs."""
+    best = float("inf")
+    for _ in range(times):
+        begin = time.perf_counter()
+        run()
+        best = min(best, time.perf_counter() - begin)
+    return best
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def copy_bytes_per_s() -> float:
+    """Bytes stored a second while copying, into memory that is reused."""
+
+    @jax.jit
+    def copied(old, x):
+        del old
+        return x + 0.0
+
+    elements = 1 << 26
+    x = jnp.ones(elements, jnp.float32)
+    reused = jax.jit(lambda old, x: x * 1.5, donate_argnums=0, keep_unused=True)
+    state = [copied(x, x)]
+
+    def run():
+        state[0] = reused(state[0], x).block_until_ready()
+
+    run()
+    return 4.0 * elements / best_of(run)
+
+
+def operations_per_s() -> float:
+    """Multiplications and additions a second, in vectors, on all cores."""
+
+    @jax.jit
+    def chain(x, a):
+        def again(_, x):
+            for _ in range(_CHAIN):
+                x = x * a + a
+            return x
+
+        return lax.fori_loop(0, _LOOPS, again, x)
+
+    x, a = jnp.ones(_ELEMENTS, jnp.float32), jnp.float32(0.5)
+    chain(x, a).block_until_ready()
+    workers = cores() if jax.default_backend() == "cpu" else 1
+    with ThreadPoolExecutor(workers) as pool:
+
+        def run():
+            list(pool.map(lambda _: chain(x, a).block_until_ready(), range(workers)))
+
+        return 2.0 * _CHAIN * _ELEMENTS * _LOOPS * workers / best_of(run)
+
+
+def description() -> dict:
+    """Device, versions and commit."""
+    device = jax.devices()[0]
+    here = os.path.dirname(__file__)
+    found = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True
+    )
+    name = f"{cores()} cores, {_processor()}" if device.platform == "cpu" else device.device_kind
+    packages = ("jax", "jaxlib", "numpy", "equinox")
+    return {
+        "device": name,
+        "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
+        "commit": found.stdout.strip() or "unknown",
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as lines:
+            return next(x.split(":")[1].strip() for x in lines if x.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.machine()
