@@ -120,7 +120,7 @@ def test_a_claim_gives_a_verdict_from_its_parts(name, study, base):
 
 
 def test_a_cutoff_that_nothing_meets_answers_nothing(study, base):
-    long = Case("llama-3.1-405b", 131072.0, 2048.0)
+    long = Case("llama-3.1-405b", 1048576.0, 2048.0)
     strict = replace(base, ftl_s=0.5)
     assert not len(study.gain(long, strict))
 

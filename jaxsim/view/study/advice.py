@@ -74,8 +74,17 @@ def _when(study: StudyResult) -> Advice | None:
     return (
         "Disaggregate for long prompts with short answers, and not for long answers.",
         f"DeepSeek-R1 gains {gain:.2f}× on average and up to {peak:.2f}× at 16k/2k, and at most "
-        f"{little:.2f}× when answers dominate {_trust(light)}.",
+        f"{little:.2f}× when answers dominate {_trust(light)}. {_metric(heavy)}",
     )
+
+
+def _metric(result: Result) -> str:
+    """How much the choice of the co-located TTL matters to a claim."""
+    levels = result.robustness.by_unknown.get("ttl_metric", {})
+    if len(levels) < 2:
+        return ""
+    text = ", ".join(f"the {name} gap: in {100 * frac:.0f} %" for name, frac in levels.items())
+    return f"It hangs on which gap counts as the co-located TTL ({result.id} with {text})."
 
 
 def _map_advice(chart: GainMap | None) -> Advice | None:

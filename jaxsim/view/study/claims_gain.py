@@ -85,7 +85,19 @@ def c3(study: Study, setting: Setting) -> Finding | None:
         for i, j in ((0, 2), (0, 3), (1, 3), (1, 2))
     ]
     value = ", ".join(f"{traffic(c)} {m:.2f}×" for c, m in zip(cases, means, strict=True))
-    return finding(value, parts, essential=3, mean_gains=means)
+    shares = []
+    for case in cases:
+        matched = study.curves(case, setting.mixture).matched(setting)
+        ratio = matched.ctx_gen_ratio[range_of(matched.y)[0]]
+        shares.append(ratio / (1.0 + ratio))
+    listed = ", ".join(f"{traffic(c)} {100 * s:.0f} %" for c, s in zip(cases, shares, strict=True))
+    why = (
+        "What can be gained is what prefill disturbs, and that is its share of the GPUs at the "
+        f"relaxed end: {listed} (rank correlation with the gain "
+        f"{rank_correlation(shares, means):+.2f}). Longer contexts also make decode dearer, so "
+        "equal ISL/OSL does not mean equal shares."
+    )
+    return finding(value, parts, essential=3, why=why, mean_gains=means, prefill_shares=shares)
 
 
 def c4(study: Study, setting: Setting) -> Finding | None:
@@ -98,7 +110,13 @@ def c4(study: Study, setting: Setting) -> Finding | None:
         Part(f"8B is small: {small:.2f}×", small <= criterion("little_gain")),
     )
     value = f"8B {small:.2f}×, 70B {middle:.2f}×, 405B {large:.2f}×"
-    return finding(value, parts, mean_gains=[small, middle, large])
+    own = thirds(gains[0].gain)
+    why = (
+        f"The gain of 8B by thirds of its range is {own[0]:.2f}×, {own[1]:.2f}× and {own[2]:.2f}×: "
+        "what is small at relaxed targets is not at tight ones, where a co-located prompt delays "
+        "every step that it shares."
+    )
+    return finding(value, parts, why=why, mean_gains=[small, middle, large], thirds_8b=list(own))
 
 
 def c5(study: Study, setting: Setting) -> Finding | None:
