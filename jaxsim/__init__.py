@@ -7,7 +7,7 @@ Everything a user needs is here. Names are imported on first use, so that `impor
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from jaxsim._version import __version__
+from jaxsim._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from jaxsim.catalog.engine import Options as Options
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from jaxsim.view.api import evaluate as evaluate
     from jaxsim.view.api import frontier as frontier
     from jaxsim.view.api import plan as plan
+    from jaxsim.view.sensitivity_api import sensitivity as sensitivity
 
 _WHERE = {
     "InputError": "jaxsim.catalog.errors",
@@ -36,6 +37,7 @@ _WHERE = {
     "load_hardware": "jaxsim.catalog.load",
     "load_model": "jaxsim.catalog.load",
     "plan": "jaxsim.view.api",
+    "sensitivity": "jaxsim.view.sensitivity_api",
 }
 
 __all__ = sorted(["__version__", *_WHERE])  # pyright: ignore[reportUnsupportedDunderAll]

@@ -105,9 +105,9 @@ def _create_phase(group: Any, config: SweepConfig, like: Designs) -> None:
         made[:] = array
         made.attrs.update(attributes(name))
     for name, (array, dims) in like.outputs.items():
-        shape = tuple(lengths.get(d, n) for d, n in zip(dims, array.shape, strict=True))
-        chunk = {"isl": 1, "osl": config.block_workloads}
-        chunks = tuple(min(chunk.get(d, n), n) for d, n in zip(dims, shape, strict=True))
+        shape = tuple(int(lengths.get(d) or n) for d, n in zip(dims, array.shape, strict=True))
+        block = {"isl": 1, "osl": config.block_workloads}
+        chunks = tuple(min(block.get(d, n), n) for d, n in zip(dims, shape, strict=True))
         made = group.create_array(
             name, shape=shape, chunks=chunks, dtype=array.dtype, dimension_names=dims
         )

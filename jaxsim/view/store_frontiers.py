@@ -24,7 +24,7 @@ def open_swept(path: Path) -> xr.DataTree:
         raise InputError(f"{path} is not a store of `jaxsim sweep`: {error}.") from None
     if "sweep" not in tree.attrs or DONE not in tree:
         raise InputError(f"{path} is not a store of `jaxsim sweep`.")
-    done = tree[DONE].values
+    done = np.asarray(tree.to_dataset()[DONE])
     if not done.all():
         raise InputError(
             f"{path}: {int((done == 0).sum())} of {done.size} blocks are missing; finish it with "

@@ -115,7 +115,10 @@ def _config(path: Path, raw: dict[str, Any]) -> SweepConfig:
             rest[key] = float(value)
     workload = Workload(isl[0], osl[0], **rest)
     axes = _known(path, "space", raw.get("space") or {}, _SPACE)
-    space = Space(**{name: _numbers(path, f"space.{name}", v, 1) for name, v in axes.items()})
+    values: dict[str, Any] = {
+        name: _numbers(path, f"space.{name}", value, 1) for name, value in axes.items()
+    }
+    space = Space(**values)
     setup = setup_of(
         str(raw["model"]), str(raw["hardware"]), raw.get("precision"), raw.get("engine")
     )
