@@ -39,6 +39,7 @@ PEER_COLUMNS = {
     "output_tokens_per_s_per_gpu": ("peer_tok_s_gpu", 1.0),
 }
 FEWEST_OF_A_GROUP = 30
+COLUMNS = ("median", "mean", "p90", "bias", "in80")
 
 
 def held_out_validation(runs: Runs, logs: np.ndarray, sigmas: np.ndarray, rows: int) -> Validation:
@@ -149,7 +150,7 @@ def _line(name: str, scores: Mapping[str, Any]) -> str:
 
 def show(found: Mapping[str, Any]) -> str:
     """The tables as text, in %."""
-    lines = [f"{'':46s} {'rows':>6s}" + "".join(f"{x:>8s}" for x in "median mean p90 bias in80".split())]
+    lines = [f"{'':46s} {'rows':>6s}" + "".join(f"{name:>8s}" for name in COLUMNS)]
     for measure in (*MEASURES, "ttft_all"):
         lines.append(_line(measure, found["overall"][measure]))
     for measure, both in found["beside_peer"].items():
@@ -168,10 +169,12 @@ def show(found: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path, help="where the tables of measurements are")
     parser.add_argument("--json", type=Path, help="write the figures here")
-    parser.add_argument("--write-engines", action="store_true", help="rewrite the catalogue's engines")
+    parser.add_argument(
+        "--write-engines", action="store_true", help="rewrite the catalogue's engines"
+    )
     args = parser.parse_args()
     found = run(args.folder, args.write_engines)
     print(show(found))

@@ -21,7 +21,8 @@ class EngineCard:
     """One engine of the catalogue: its numbers, and where each came from.
 
     `log_sigma` is the standard deviation of the log error of a step that the engine's fit leaves,
-    `sigmas` those of what a run under load shows. `variant` names the fit that was chosen among
+    `sigmas` those of what an aggregated run under load shows, `kind_sigmas` those of other kinds of
+    run (disaggregated, offline). `variant` names the fit that was chosen among
     those of the engine: of a generation of GPUs and a number format, of the generation alone, or,
     where neither was measured, of all (empty).
     """
@@ -33,6 +34,7 @@ class EngineCard:
     provenance: Mapping[str, Datum] = field(compare=False, repr=False)
     serving: Serving = field(default_factory=Serving)
     sigmas: Mapping[str, float] = field(default_factory=dict, compare=False)
+    kind_sigmas: Mapping[str, Mapping[str, float]] = field(default_factory=dict, compare=False)
     variant: str = ""
 
 
@@ -83,10 +85,21 @@ def _read(path: Path, generation: str, quant: str) -> EngineCard:
         variants = file.root.table("variants")
         for key in variants.raw:
             cards[key] = _numbers(variants.table(key))
+    kinds = {}
+    if "kinds" in file.root:
+        table = file.root.table("kinds")
+        kinds = {kind: _sigmas(table.table(kind)) for kind in table.raw}
     file.finish()
     wanted = [f"{generation}-{quant}", generation, ""]
     chosen = next(key for key in wanted if key in cards)
-    return EngineCard(path.stem, title, provenance=file.provenance, variant=chosen, **cards[chosen])
+    return EngineCard(
+        name=path.stem,
+        title=title,
+        provenance=file.provenance,
+        variant=chosen,
+        kind_sigmas=kinds,
+        **cards[chosen],
+    )
 
 
 def _numbers(table: Table) -> dict[str, Any]:
@@ -99,6 +112,10 @@ def _numbers(table: Table) -> dict[str, Any]:
         names = [key.name for key in fields(Serving)]
         found["serving"] = Serving(**{key: serving.number(key, zero=True) for key in names})
     if "sigmas" in table:
-        sigmas = table.table("sigmas")
-        found["sigmas"] = {key: sigmas.number(key, zero=True) for key in SIGMAS}
+        found["sigmas"] = _sigmas(table)
     return found
+
+
+def _sigmas(table: Table) -> dict[str, float]:
+    sigmas = table.table("sigmas")
+    return {key: sigmas.number(key, zero=True) for key in SIGMAS}

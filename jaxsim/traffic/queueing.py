@@ -15,7 +15,7 @@ from jaxsim._scalar import Flag, Scalar
 
 # Halvings of the bracket of the decode batch: 2^-40 of it is below rounding in single precision.
 BISECTIONS = 40
-# A server this busy has a queue of about 50,000 prompts; nearer to 1 only rounding would be measured.
+# A server this busy has a queue of about 50,000 prompts; nearer to 1 all is rounding.
 BUSIEST_FRAC = 0.99999
 
 
@@ -87,10 +87,10 @@ def clumped(busy_frac: Scalar, evenness: Scalar) -> Scalar:
 
     $$ \rho' = \frac{\rho}{\sqrt{\rho^2 + e^2 (1 - \rho^2)}} $$
 
-    Requests that began together end together, but for the spread of their lengths; their successors'
-    prompts come in a part of the time. That part is at least ρ, as the first were served one after
-    another, and e where their lengths spread them: with lengths uniform in [0.8, 1], e grows from
-    0.2 by the root of the round. e = 1 is an even flow, where ρ' = ρ.
+    Requests that began together end together, but for the spread of their lengths; the prompts of
+    their successors come in a part of the time. That part is at least ρ, as the first were served
+    one after another, and e where their lengths spread them: with lengths uniform in [0.8, 1], e
+    grows from 0.2 by the root of the round. e = 1 is an even flow, where ρ' = ρ.
     """
     busy = jnp.clip(busy_frac, 1e-9, BUSIEST_FRAC)
     return busy / jnp.sqrt(busy * busy + evenness * evenness * (1.0 - busy * busy))

@@ -8,7 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from jaxsim.truth.engine_fit import ENGINE, HELD, MEASURES, SERVING
-from jaxsim.truth.held_out import FEWEST_ERRORS, Fits, fitted_rows, measured_logs, predict_with, sigma_of
+from jaxsim.truth.held_out import (
+    FEWEST_ERRORS,
+    Fits,
+    fitted_rows,
+    measured_logs,
+    predict_with,
+    sigma_of,
+)
 from jaxsim.truth.runs import Runs, data_of
 
 TITLES = {"trtllm": "TensorRT-LLM", "vllm": "vLLM", "sglang": "SGLang"}
@@ -20,26 +27,29 @@ def _number(value: float) -> str:
     return repr(rounded) if rounded != int(rounded) or rounded > 1e6 else f"{rounded:.1f}"
 
 
+def _fitted(source: str, numbers: dict[str, float]) -> list[str]:
+    return [
+        f'{name} = {{ value = {_number(v)}, from = "{source}" }}' for name, v in numbers.items()
+    ]
+
+
 def _table(prefix: str, source: str, logs: np.ndarray, sigmas: dict[str, float]) -> list[str]:
     values = np.exp(logs)
     engine = {free.name: values[i] for i, free in enumerate(ENGINE)}
     serving = {free.name: values[len(ENGINE) + i] for i, free in enumerate(SERVING)}
 
-    def fitted(numbers: dict[str, float]) -> list[str]:
-        return [f'{name} = {{ value = {_number(v)}, from = "{source}" }}' for name, v in numbers.items()]
-
     held = [f'{name} = {{ value = {_number(v)}, from = "held" }}' for name, v in HELD.items()]
     return [
         f"[{prefix}values]",
-        *fitted(engine),
+        *_fitted(source, engine),
         *held,
-        *fitted({"log_sigma": sigmas["tpot"]}),
+        *_fitted(source, {"log_sigma": sigmas["tpot"]}),
         "",
         f"[{prefix}serving]",
-        *fitted(serving),
+        *_fitted(source, serving),
         "",
         f"[{prefix}sigmas]",
-        *fitted(sigmas),
+        *_fitted(source, sigmas),
         "",
     ]
 
@@ -72,8 +82,8 @@ def engine_toml(
     general = _sigmas(pooled, {})
     today = datetime.date.today().isoformat()
     lines = [
-        f"# {TITLES[engine]}: factors on kernel times and overheads, fitted on open serving runs by",
-        "# `python -m benchmarks.accuracy.engines`, which also writes this file.",
+        f"# {TITLES[engine]}: factors on kernel times and overheads, fitted on open runs by",
+        "# `python -m benchmarks.accuracy.serving`, which also writes this file.",
         f'title = "{TITLES[engine]}"',
         "",
         "[sources.held]",
@@ -103,9 +113,15 @@ def engine_toml(
                 i
                 for i in own
                 if f"{runs.cases[i].named.family}-{runs.cases[i].named.quant}".startswith(variant)
+                and runs.cases[i].row.kind == "closed"
             ]
             sigmas = _sigmas(held_out[rows] - measured[rows], general)
         tables += _table(prefix, key, logs, sigmas)
+    for kind in ("disaggregated", "offline"):
+        rows = [i for i in own if runs.cases[i].row.kind == kind]
+        if len(rows) >= FEWEST_ERRORS:
+            sigmas = _sigmas(held_out[rows] - measured[rows], general)
+            tables += [f"[kinds.{kind}.sigmas]", *_fitted("fit", sigmas), ""]
     return "\n".join([*lines, *tables]).rstrip() + "\n"
 
 

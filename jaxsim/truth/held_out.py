@@ -1,7 +1,7 @@
 """How wrong is a fit on curves that it has not seen?"""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,23 +118,34 @@ def measured_logs(runs: Runs) -> np.ndarray:
 
 
 def _sigmas(runs: Runs, found: np.ndarray, usable: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Sigmas as the catalogue gives them: of a variant in a closed loop, else of the kind."""
     errors = found - measured_logs(runs)
     known = np.zeros(len(runs), bool)
     known[usable] = True
     engines = np.asarray([case.named.engine for case in runs.cases])
-    variants = np.asarray([f"{c.named.engine} {c.named.family} {c.named.quant}" for c in runs.cases])
+    kinds = np.asarray([f"{case.named.engine} {case.row.kind}" for case in runs.cases])
+    own = [f"{k} {c.named.family} {c.named.quant}" for k, c in zip(kinds, runs.cases, strict=True)]
+    variants = np.where([case.row.kind == "closed" for case in runs.cases], own, kinds)
     sigmas = np.full_like(found, np.nan)
     for fold in range(FOLDS):
+        others = known & (folds != fold)
         for variant in sorted(set(variants)):
             rows = (folds == fold) & (variants == variant)
-            others = known & (folds != fold)
-            engine = variant.split(" ")[0]
+            if not rows.any():
+                continue
+            like = (variants == variant, kinds == kinds[rows][0], engines == engines[rows][0])
             for column in range(len(MEASURES)):
-                own = errors[others & (variants == variant), column]
-                if np.isfinite(own).sum() < FEWEST_ERRORS:
-                    own = errors[others & (engines == engine), column]
-                sigmas[rows, column] = sigma_of(own)
+                sigmas[rows, column] = first_sigma(errors[others & s, column] for s in like)
     return sigmas
+
+
+def first_sigma(samples: Iterable[np.ndarray]) -> float:
+    """The sigma of the first sample with enough errors, or of the last."""
+    errors = np.zeros(0)
+    for errors in samples:
+        if np.isfinite(errors).sum() >= FEWEST_ERRORS:
+            break
+    return sigma_of(errors)
 
 
 def sigma_of(errors: np.ndarray) -> float:

@@ -26,8 +26,10 @@ _ENGINES = (
 
 @dataclass(frozen=True)
 class Named:
-    """The catalogue's entries for a row; `quant` is the precision preset that its label means, `family`
-    the accelerator's generation."""
+    """The catalogue's entries for a row.
+
+    `quant` is the precision preset that its label means, `family` the accelerator's generation.
+    """
 
     model: ModelCard
     hardware: HardwareCard

@@ -93,10 +93,9 @@ class ServingRow:
         return self.ttft_s > QUEUED_FRAC * (self.ttft_s + rest_s)
 
     @property
-    def curve(self) -> str:
-        """Rows of one curve: the same model, hardware, engine, precision, mode and lengths."""
-        parts = (self.model, self.hardware, self.framework, self.precision, self.mode)
-        return "|".join([*map(str, parts), f"{self.isl_max:g}", f"{self.osl_max:g}"])
+    def kind(self) -> str:
+        """What kind of run it is, which its errors depend on: closed, offline or disaggregated."""
+        return "disaggregated" if self.mode == "disaggregated" else self.load
 
     def measured(self, measure: str) -> float | None:
         """A measured value by the name of its measure."""

@@ -163,7 +163,9 @@ def _row(line: Line) -> ServingRow:
         output_tokens_per_s_per_gpu=rate if rate else None,
         speculation=speculation,  # type: ignore[arg-type]
         client="inferencex" if "InferenceX" in line.text("source") else "",
-        ttft_median_s=1e-3 * median if median is not None else (1e-3 * ttft if medians and ttft else None),
+        ttft_median_s=1e-3 * median
+        if median is not None
+        else (1e-3 * ttft if medians and ttft else None),
         apart=apart,
         refused=refused,
     )

@@ -110,7 +110,7 @@ def _row(line: Line) -> ServingRow:
         refused = "layout not stated"
     speculation = "unknown" if "deepseek" in line.need("model_path").lower() else "none"
     if speculation == "unknown":
-        apart = "speculative decoding not stated" if not apart else apart
+        apart = apart if apart else "speculative decoding not stated"
     concurrency = line.number_of("concurrency", zero=False)
     per_decoder = line.number_of("decode_batch_size", zero=False)
     if concurrency is None and per_decoder is not None and decode is not None:

@@ -7,6 +7,7 @@ engine does to them is then arithmetic on a small table, so that it can be fitte
 import dataclasses
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -30,7 +31,15 @@ from jaxsim.point.transfer import transfer_of
 from jaxsim.truth.names import Named
 from jaxsim.truth.rows import Layout, ServingRow
 
-PARTS = ("projections_s", "attention_s", "ffn_s", "experts_s", "network_s", "elementwise_s", "head_s")
+PARTS = (
+    "projections_s",
+    "attention_s",
+    "ffn_s",
+    "experts_s",
+    "network_s",
+    "elementwise_s",
+    "head_s",
+)
 KNOTS = 14
 # Memory that no engine gives to the cache beyond what it reserves by itself; see the engines.
 MOST_SLOTS = 65536.0
@@ -41,11 +50,11 @@ class Steps(eqx.Module):
 
     `decode_s[k, part]` are kernel seconds of a decode step at `batch[k]` requests of an instance,
     `prompt_s[part]` those of all passes of one prompt, `joint_s[part]` of one pass over as many
-    prompts as a pass holds, `together` of them; `…_floor_s` is what of it are launch floors. Stages: `decode_stretch` and
-    `prompt_stretch` turn a pass into what an instance is busy for. `slots` is how many requests the
-    cache of an instance holds at the mean context, `weights_over_bytes` by how much the weights alone
-    miss the memory (negative where they fit). `transfer_s` is the part of sending a prompt's cache
-    that its passes do not hide.
+    prompts as a pass holds, `together` of them; `…_floor_s` is what of it are launch floors.
+    `decode_stretch` and `prompt_stretch` turn a pass through all stages into what an instance is
+    busy for. `slots` is how many requests the cache of an instance holds at the mean context,
+    `weights_over_bytes` by how much the weights alone miss the memory (negative where they fit).
+    `transfer_s` is the part of sending a prompt's cache that its passes do not hide.
     """
 
     batch: Scalar
@@ -199,7 +208,7 @@ def _scenarios(case: Case, chunk: float) -> tuple[Scenario, Scenario, float]:
     return scenario(decode), scenario(prefill), asked
 
 
-def _stack(trees: list) -> object:
+def _stack(trees: list) -> Any:
     return jax.tree.map(lambda *leaves: np.asarray(leaves, np.float32), *trees)
 
 

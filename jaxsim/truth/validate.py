@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import jax
 import numpy as np
@@ -79,7 +80,7 @@ def _card(engine: str, hardware: str, precision: Precision) -> EngineCard:
     return load_engine(engine, hardware, precision)
 
 
-def _stack(records: Sequence) -> object:
+def _stack(records: Sequence) -> Any:
     return jax.tree.map(lambda *leaves: np.asarray(leaves, np.float32), *records)
 
 
@@ -113,8 +114,9 @@ def validate(rows: Sequence[ServingRow]) -> Validation:
     values, cards = predict_runs(runs)
     predicted = []
     for case, own, card in zip(runs.cases, values, cards, strict=True):
-        sigmas = {name: card.sigmas.get(name, card.log_sigma) for name in MEASURES}
-        measures = dict(zip(MEASURES, map(float, own), strict=True))
+        known = card.kind_sigmas.get(case.row.kind, card.sigmas)
+        sigmas = {name: known.get(name, card.log_sigma) for name in MEASURES}
+        measures: dict[str, float] = dict(zip(MEASURES, map(float, own), strict=True))
         predicted.append(Predicted(case, measures, sigmas, card.variant))
     return Validation(len(rows), predicted, runs.left_out, runs.reasons)
 

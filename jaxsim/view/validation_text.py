@@ -72,7 +72,7 @@ def render_validation(found: Mapping[str, Any], page: Page) -> str:
     rows += _group_rows(groups[:GROUPS_SHOWN], KEYS)
     lines += [*indent(table(rows)), ""]
     if len(groups) > GROUPS_SHOWN:
-        lines += indent([f"and {len(groups) - GROUPS_SHOWN} smaller groups (--format json)"]) + [""]
+        lines += [*indent([f"and {len(groups) - GROUPS_SHOWN} smaller groups (--format json)"]), ""]
     for entry in found["apart"]:
         own = entry["tpot"]
         error = f": TPOT off by {_percent(own['median'])}" if own["n"] else ""

@@ -94,7 +94,8 @@ def test_a_serving_point_in_base_units(tmp_path):
 
 def test_lengths_of_other_clients_are_as_stated(tmp_path):
     row = one(tmp_path, id="qwen3_h100_trtllm_agg_1024x1024")
-    assert row.isl == 1024 and row.client == ""
+    assert row.isl == 1024
+    assert row.client == ""
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,10 @@ def test_lengths_of_other_clients_are_as_stated(tmp_path):
         # 8 GPUs, whose width a converter multiplied by itself.
         (dict(tp_size="64", moe_tp_size="8", moe_ep_size="8"), (8, 8, 8)),
         (dict(tp_size="1", attention_dp_size="64", moe_tp_size="8", moe_ep_size="8"), (1, 8, 8)),
-        (dict(id="2026_04_06_x_tp2_ep2_1", tp_size="4", moe_tp_size="2", moe_ep_size="2"), (2, 2, 2)),
+        (
+            dict(id="2026_04_06_x_tp2_ep2_1", tp_size="4", moe_tp_size="2", moe_ep_size="2"),
+            (2, 2, 2),
+        ),
         # 4 GPUs whose experts are split both ways, as the name says.
         (dict(id="x_tp4_epnone_1", tp_size="4", moe_tp_size="2", moe_ep_size="2"), (4, 2, 4)),
         # vLLM's data-parallel engines.
@@ -138,9 +142,16 @@ def test_a_disaggregated_point_counts_its_workers(tmp_path):
     row = one(tmp_path, mode="disagg", tp_size="", model_path=model, **pools)
     assert (row.prefill.gpus, row.decode.gpus, row.gpus) == (12, 8, 20)
     assert not row.apart
-    assert "worker" in one(
-        tmp_path, mode="disagg", tp_size="", model_path=model, **{**pools, "prefill_num_workers": ""}
-    ).apart
+    assert (
+        "worker"
+        in one(
+            tmp_path,
+            mode="disagg",
+            tp_size="",
+            model_path=model,
+            **{**pools, "prefill_num_workers": ""},
+        ).apart
+    )
 
 
 def test_unstated_speculation_is_set_apart(tmp_path):
@@ -151,8 +162,10 @@ def test_a_published_run(tmp_path):
     row = run(tmp_path)
     assert (row.prefill.workers, row.prefill.tp, row.prefill.ep) == (2, 1, 8)
     assert (row.decode.workers, row.decode.tp, row.decode.ep) == (1, 1, 8)
-    assert row.gpus == 24 and row.output_tokens_per_s_per_gpu == 300
-    assert row.isl == 7372.8 and row.mode == "disaggregated"
+    assert row.gpus == 24
+    assert row.output_tokens_per_s_per_gpu == 300
+    assert row.isl == 7372.8
+    assert row.mode == "disaggregated"
 
 
 def test_rates_of_inputs_are_not_taken_for_outputs(tmp_path):
@@ -161,7 +174,8 @@ def test_rates_of_inputs_are_not_taken_for_outputs(tmp_path):
 
 def test_medians_are_not_taken_for_means(tmp_path):
     row = run(tmp_path, notes="ttft_ms/tpot_ms are MEDIANS; prefill workers=2; decode workers=1")
-    assert row.ttft_s is None and row.ttft_median_s == 3.0
+    assert row.ttft_s is None
+    assert row.ttft_median_s == 3.0
 
 
 @pytest.mark.parametrize(
@@ -291,7 +305,9 @@ def test_vllm_and_sglang_results(tmp_path):
     rows = read_rows(
         result(tmp_path, sglang, sglang, name="b.jsonl"), Stated("llama-3.1-8b", "h100")
     )
-    assert len(rows) == 2 and rows[1].gpus == 4 and rows[1].framework == "sglang"
+    assert len(rows) == 2
+    assert rows[1].gpus == 4
+    assert rows[1].framework == "sglang"
 
 
 def test_aiperf_units_are_read(tmp_path):

@@ -59,7 +59,9 @@ def runs():
 def truth(runs):
     """The rows as an engine with known factors would have shown them."""
     known = dict(gemm_factor=1.4, decode_step_s=2e-3, request_s=0.02, steps_waited=1.3)
-    logs = CENTRE + np.asarray([math.log(known[f.name] / f.centre) if f.name in known else 0 for f in FREE])
+    logs = CENTRE + np.asarray(
+        [math.log(known[f.name] / f.centre) if f.name in known else 0 for f in FREE]
+    )
     data = data_of(runs)
     exact = outputs(logs, data)
     weights = np.broadcast_to([10.0, 4.0, 0.0], exact.shape).copy()
@@ -157,7 +159,11 @@ def test_rows_of_one_curve_share_a_fold(runs):
 
 def test_the_nearest_fit_is_used(runs):
     case = runs.cases[0]
-    logs = {("vllm", ""): CENTRE, ("vllm", "hopper"): CENTRE + 1, ("sglang", "hopper-fp8"): CENTRE + 2}
+    logs = {
+        ("vllm", ""): CENTRE,
+        ("vllm", "hopper"): CENTRE + 1,
+        ("sglang", "hopper-fp8"): CENTRE + 2,
+    }
     np.testing.assert_array_equal(Fits(logs, {}).of(case), CENTRE + 1)
 
 
@@ -170,4 +176,5 @@ def test_catalogue_engines_are_measured_and_sure_of_themselves(engine, hardware)
     assert 0.02 < card.sigmas["ttft"] < 2.0
     assert card.engine.decode_step_s > 0
     fitted = [datum for datum in card.provenance.values() if datum.kind == "fitted"]
-    assert fitted and all("rows" in datum.source for datum in fitted)
+    assert fitted
+    assert all("rows" in datum.source for datum in fitted)
