@@ -11,6 +11,7 @@ counts as what it comes to.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,12 @@ from jaxsim.catalog.scenario import Scenario
 from jaxsim.space.designs import PHASES
 from jaxsim.space.sensitivity import Limit, PoolSlopes, points_on_axes
 from jaxsim.space.sensitivity_reverse import slopes_of
+
+
+def _twice(values, others=None) -> Any:
+    """Values at both ends, one after the other."""
+    first = np.asarray(values, float)
+    return np.concatenate([first, first if others is None else others])
 
 
 def between(
@@ -34,9 +41,11 @@ def between(
     rate = f"{mode}_output_tokens_per_s_per_gpu" if mode else "requests_per_s"
     count = np.size(designs.batch)
     ends = Deployment(
-        *(np.tile(np.asarray(x, float), 2) for x in (designs.tp, designs.ep, designs.pp)),
-        np.concatenate([np.asarray(designs.batch, float), next_batch]),
-        np.tile(np.asarray(designs.chunk, float), 2),
+        tp=_twice(designs.tp),
+        ep=_twice(designs.ep),
+        pp=_twice(designs.pp),
+        batch=_twice(designs.batch, next_batch),
+        chunk=_twice(designs.chunk),
     )
     names = tuple(dict.fromkeys([rate, *(limit.output for limit in limits)]))
     listed = points_on_axes(phase, scenario.workload, ends)

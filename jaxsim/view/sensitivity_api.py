@@ -1,5 +1,6 @@
 """How is a sensitivity asked for from Python?"""
 
+from dataclasses import fields
 from typing import Any
 
 from jaxsim.catalog.cards import HardwareCard, ModelCard
@@ -22,11 +23,6 @@ def sensitivity(
     ftl_s: float,
     ttl_s: float,
     gpus: int | None = None,
-    exact_gpus: int | None = None,
-    fixed_ratio: float | None = None,
-    objective: str = "gpu",
-    ttl_metric: str = "mean",
-    tolerance: float = 0.03,
     prefill_hardware: str | HardwareCard | None = None,
     space: Space | None = None,
     precision: str | Precision | None = None,
@@ -36,8 +32,9 @@ def sensitivity(
 ) -> Sensitivity | Unmet:
     """What limits the best deployment under the latency targets, and what would change it.
 
-    Takes what `plan` takes, and of `jaxsim.space.sensitivity_result.sensitivity_of` what to look
-    at: `kind`, `levers`, `what_if`, `reach`, `ranges`.
+    Takes what `plan` takes (`exact_gpus`, `fixed_ratio`, `objective`, `ttl_metric`, …), and of
+    `jaxsim.space.sensitivity_result.sensitivity_of` what to look at: `kind`, `levers`, `what_if`,
+    `reach`, `ranges`.
     """
     setup = setup_of(model, hardware, precision, engine, options)
     first = (
@@ -45,15 +42,12 @@ def sensitivity(
         if prefill_hardware is not None
         else None
     )
+    names = {one.name for one in fields(Question)} - {"workload", "ftl_s", "ttl_s", "max_gpus"}
     question = Question(
         workload=workload,
         ftl_s=ftl_s,
         ttl_s=ttl_s,
         max_gpus=gpus,
-        exact_gpus=exact_gpus,
-        fixed_ratio=fixed_ratio,
-        objective=objective,
-        ttl_metric=ttl_metric,
-        tolerance=tolerance,
+        **{name: asked.pop(name) for name in names if name in asked},
     )
     return sensitivity_of(setup, question, space, first, **asked)

@@ -133,6 +133,8 @@ def resources_figure(along: Along) -> "Figure":
                 colors=[COLOURS[i % len(COLOURS)] for i in shown], linewidth=0,
             )  # fmt: skip
             axes.set_xscale("log")
+            for set_formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+                set_formatter("{x:g}")
             axes.set_ylim(0.0, 100.0)
             axes.set_ylabel("% of the time")
             axes.set_title(f"What {POOLS[pool]} waits for", loc="left")
