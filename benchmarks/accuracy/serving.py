@@ -22,6 +22,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from benchmarks.accuracy.serving_tables import markdown
 from jaxsim._version import __version__
 from jaxsim.catalog.names import DATA
 from jaxsim.truth.engine_files import write_engines
@@ -171,7 +172,7 @@ def show(found: Mapping[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path, help="where the tables of measurements are")
-    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--json", type=Path, help="write the figures here, and tables beside it")
     parser.add_argument(
         "--write-engines", action="store_true", help="rewrite the catalogue's engines"
     )
@@ -180,6 +181,7 @@ def main() -> None:
     print(show(found))
     if args.json:
         args.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        args.json.with_suffix(".md").write_text(markdown(found), encoding="utf-8")
 
 
 if __name__ == "__main__":

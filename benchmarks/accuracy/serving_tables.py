@@ -1,0 +1,90 @@
+"""How do the figures of serving accuracy read as tables?
+
+python -m benchmarks.accuracy.serving_tables serving.json > serving.md
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+TITLES = {
+    "tpot": "time per output token",
+    "ttft": "time to first token, not queued",
+    "ttft_all": "time to first token, all",
+    "output_tokens_per_s_per_gpu": "output tokens/s/GPU",
+}
+SHOWN = ("median", "mean", "p90")
+
+
+def _percent(value: float | None, signed: bool = False) -> str:
+    if value is None:
+        return ""
+    return f"{100 * value:+.1f}" if signed else f"{100 * value:.1f}"
+
+
+def _cells(scores: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{scores['n']:,}",
+        *(_percent(scores[name]) for name in SHOWN),
+        _percent(scores["bias"], signed=True),
+        _percent(scores.get("interval80")),
+    ]
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    head = list(head)
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    return [*lines, *("| " + " | ".join(row) + " |" for row in rows), ""]
+
+
+def markdown(found: Mapping[str, Any]) -> str:
+    """The tables, in percent."""
+    numbers = ("rows", *SHOWN, "bias", "in 80 %")
+    overall = [[TITLES[m], *_cells(found["overall"][m])] for m in TITLES]
+    peer = [
+        [TITLES[measure], who, *_cells(both[name])]
+        for measure, both in found["beside_peer"].items()
+        for who, name in (("jaxsim", "ours"), ("AIConfigurator 0.12.0", "peer"))
+    ]
+    sources = [
+        [source, TITLES[measure], *_cells(scores[measure])]
+        for source, scores in found["by_source"].items()
+        for measure in TITLES
+        if scores[measure]["n"]
+    ]
+    names = ("model", "engine", "mode", "precision")
+    large = [[" ".join(g[k] for k in names), *_cells(g["tpot"])] for g in found["large_groups"]]
+    keys = [
+        [key, group[key], *_cells(group["tpot"]), _percent(group["ttft"].get("median"))]
+        for key in ("engine", "gpu", "mode", "precision", "model")
+        for group in found["by"][key]
+        if group["tpot"]["n"]
+    ]
+    apart = [
+        [entry["reason"], f"{entry['rows']:,}", _percent(entry["tpot"].get("median"))]
+        for entry in found["apart"]
+    ]
+    coverage = found["coverage"]
+    return "\n".join(
+        [
+            f"Error on curves that no fit has seen ({found['folds']} folds), percent.",
+            f"jaxsim {found['versions']['jaxsim']}, {found['date']}.",
+            "",
+            *_table(("all rows that count", *numbers), overall),
+            *_table(("on the rows that the peer predicts", "", *numbers), peer),
+            *_table(("source", "", *numbers), sources),
+            *_table(("TPOT, groups of 30 rows or more", *numbers), large),
+            *_table(("TPOT by", "", *numbers, "TTFT median"), keys),
+            *_table(("rows apart, predicted but not counted", "rows", "TPOT median"), apart),
+            f"Predicted {coverage['predicted']:,} of {coverage['rows']:,} rows. Not predicted:",
+            "",
+            *(f"* {count:,}: {reason}" for reason, count in coverage["reasons"].items()),
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    print(markdown(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))), end="")
