@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import jax
@@ -12,9 +11,10 @@ from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.phases.colocated import colocated
 from jaxsim.point.phases.decode import decode
 from jaxsim.point.phases.prefill import prefill
-from jaxsim.space.axes import LEAF, Space, Values, axes_of, designs_in
+from jaxsim.space._nest import HOST_POINTS
+from jaxsim.space.axes import Space, Values, axes_of, designs_in
 from jaxsim.space.interpret import interpreted
-from jaxsim.space.sweep import natural
+from jaxsim.space.split import split
 
 PHASES: dict[str, Callable[[Scenario], Any]] = {
     "prefill": prefill,
@@ -72,21 +72,6 @@ def name_of(path) -> str:
     return f"{names[0]}_{names[-1]}" if names[0] in _PREFIXED else names[-1]
 
 
-@lru_cache(maxsize=64)
-def _compiled(phase: str, names: tuple[str, ...], lengths: tuple[int, ...]):
-    """The phase's function on natural dims, compiled once for a structure and set of lengths."""
-    del lengths  # part of the key: jit would retrace on new shapes without saying so
-    dims_seen: dict[Any, Any] = {}
-
-    def run(scenario, values):
-        axes = [(name, LEAF[name], v) for name, v in zip(names, values, strict=True)]
-        outputs, dims = natural(PHASES[phase], scenario, axes)
-        dims_seen[jax.tree.structure(scenario)] = dims
-        return outputs
-
-    return jax.jit(run), dims_seen
-
-
 def evaluate_phase(
     phase: str, scenario: Scenario, space: Space, isl: Values, osl: Values
 ) -> Designs:
@@ -98,9 +83,8 @@ def evaluate_phase(
     if designs_in(space, phase) * len(isl) * len(osl) <= INTERPRETED_POINTS:
         outputs, dims = interpreted(PHASES[phase], point, axes)
     else:
-        run, dims_seen = _compiled(phase, names, tuple(len(v) for v in values))
-        outputs = jax.tree.map(np.asarray, run(point, values))
-        dims = dims_seen[jax.tree.structure(point)]
+        staged = split(PHASES[phase], point, axes, host_points=HOST_POINTS)
+        outputs, dims = jax.tree.map(np.asarray, staged.materialise()), staged.dims
     flat, _ = jax.tree_util.tree_flatten_with_path(outputs)
     flat_dims = jax.tree.leaves(dims, is_leaf=lambda x: isinstance(x, tuple))
     named = {
