@@ -106,11 +106,14 @@ RESOURCES = {
 }
 
 
-WHERE = [("decode", "mla_moe"), ("colocated", "sliding"), ("prefill", "sparse_moe")]
+WHERE = [("decode", "mla_moe", resource) for resource in RESOURCES] + [
+    (phase, model, resource)
+    for phase, model in (("colocated", "sliding"), ("prefill", "sparse_moe"))
+    for resource in ("memory bandwidth", "multiprocessors")
+]
 
 
-@pytest.mark.parametrize("resource", RESOURCES)
-@pytest.mark.parametrize(("phase", "model"), WHERE)
+@pytest.mark.parametrize(("phase", "model", "resource"), WHERE)
 def test_more_hardware_is_never_slower(phase, model, resource):
     more = eqx.tree_at(RESOURCES[resource], designs(model), replace_fn=lambda leaf: 1.3 * leaf)
     got = outputs(phase, more)
@@ -194,7 +197,9 @@ def test_pipelining_chunks_cuts_the_first_token_and_keeps_the_rate():
 
 
 # Co-located designs decode and prefill; prefill adds the transfer.
-DEEP = [("colocated", model) for model in MODELS if model != "gqa_dense"] + [("prefill", "mla_moe")]
+DEEP = [("colocated", "mla_moe"), ("colocated", "sparse_moe")] + [
+    ("prefill", model) for model in ("gqa_moe", "mla_moe", "sliding")
+]
 
 
 @pytest.mark.parametrize(("phase", "model"), DEEP)
