@@ -22,6 +22,9 @@ from jaxsim.space.sensitivity_study import best_on_grid, elasticities_at
 FURTHEST, NEAR = 16.0, 1e-3
 STEPS = 24
 
+# Where an elasticity asks for more than this, in ln, the far end is tried first.
+HOPELESS = float(np.log(4.0))
+
 
 @dataclass(frozen=True)
 class Reach:
@@ -52,6 +55,10 @@ def reach(
         return Reach(title, 1.0, base)
     low, high, best = 0.0, None, None
     gained, slope = 0.0, abs(elasticity)
+    if needed / slope > HOPELESS:
+        end = problem.solve(change(float(np.exp(way * np.log(FURTHEST)))))
+        if end is None or np.log(end.value / base.value) < needed:
+            return Reach(title, None, None)
     for _ in range(STEPS):
         size = low + (needed - gained) / slope * 1.02 if slope > 0.0 else np.inf
         if high is not None and not low < size < high:

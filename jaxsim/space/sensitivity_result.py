@@ -113,6 +113,11 @@ def sensitivity_of(
     tell("differentiating")
     found = elasticities_at(swept, base)
     ranked = _ranked(found, setup)
+    # What people wrote is read before any long work.
+    values, now = _values(found), deployed.output_tokens_per_s_per_gpu
+    spans = parse_ranges(ranges, values)
+    goal = None if reach is None else parse_goal(reach, now)
+    asked = tuple(_what_if(text, problem, base, found, values) for text in what_if)
     each = hardware_levers(found.by_input, found.by_limit)
     changes = levers_changes(found.by_input)
     strongest = sorted(each, key=lambda name: -abs(float(each[name][0])))
@@ -121,15 +126,12 @@ def sensitivity_of(
     for name in chosen if levers else ():
         tell(f"moving {name}")
         studies.append(study_lever(problem, base, name, float(each[name][0]), changes[name]))
-    values = _values(found)
-    asked = tuple(_what_if(text, problem, base, found, values) for text in what_if)
-    reached, goal = [], None
-    if reach is not None:
-        goal = parse_goal(reach, deployed.output_tokens_per_s_per_gpu)
+    reached = []
+    if goal is not None:
         for name in strongest:
             tell(f"how much {name} it takes")
             one = float(each[name][0])
-            wanted = goal / deployed.output_tokens_per_s_per_gpu * base.value
+            wanted = goal / now * base.value
             reached.append(least(problem, base, name, one, changes[name], wanted))
     tell("sampling what is unsure")
     attributions = attributions_of(swept, base)
@@ -137,7 +139,6 @@ def sensitivity_of(
         pool: dict(zip(own.parts, own.seconds[0].sum(axis=1), strict=True))
         for pool, own in attributions.items()
     }
-    spans = parse_ranges(ranges, values)
     unsure = propagate(problem, base, found, sources_of(swept, found, parts, spans))
     tell("stepping")
     steps = steps_of(swept, colocated)
