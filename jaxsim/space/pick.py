@@ -29,6 +29,7 @@ def shape_of(
     latency: str,
     requests_per_s: float,
 ) -> InstanceShape:
+    """`count` instances of the design at `index` of its grid; `latency` is an output's name."""
     at = designs.at(index)
     prefix = f"{mode}_" if mode else ""
     return InstanceShape(
@@ -50,12 +51,13 @@ def shape_of(
 
 
 def spread_at(designs: Designs, index: int, setup: Setup, mode: str = "") -> Spread:
+    """The spread of the design at `index`."""
     prefix = f"{mode}_" if mode else ""
     parts = {name[:-2]: designs.value(prefix + name, index) for name in PARTS}
     return spread_of(parts, designs.phase, setup)
 
 
-def _economics(tokens_per_s: float, spent: list[tuple[float, Setup]]) -> tuple[float, float]:
+def economics(tokens_per_s: float, spent: list[tuple[float, Setup]]) -> tuple[float, float]:
     """$ per million output tokens, and output tokens per joule, of (GPUs, set-up) pairs."""
     usd_per_hour = sum(n * float(s.hardware.hardware.price_usd_per_hour) for n, s in spent)
     watts = sum(n * float(s.hardware.hardware.power_w) for n, s in spent)
@@ -65,6 +67,7 @@ def _economics(tokens_per_s: float, spent: list[tuple[float, Setup]]) -> tuple[f
 def best_disaggregated(
     swept: Swept, first: Candidates, second: Candidates
 ) -> tuple[Deployed | Unmet, Spread | None]:
+    """The best match of two pools under the targets, and the spread of its throughput."""
     question = swept.question
     found: Match | NoMatch = match(
         first.pool,
@@ -93,14 +96,14 @@ def best_disaggregated(
     spread = spread_at(swept.prefill, i, swept.prefill_setup).times(gpus_p / (gpus_p + gpus_d))
     spread = spread.plus(spread_at(swept.decode, j, swept.setup).times(gpus_d / (gpus_p + gpus_d)))
     idle = found.paid_gpus / found.gpus  # what is paid and does not run, in proportion
-    cost, per_joule = _economics(
+    cost, per_joule = economics(
         found.output_tokens_per_s,
         [(gpus_p * idle, swept.prefill_setup), (gpus_d * idle, swept.setup)],
     )
     proof = found.certificate
     kv_bytes = swept.prefill.value("kv_prompt_bytes", i)
-    egress_gpus = _kv_gpus(swept.prefill, i, "kv_egress_bytes_per_s_per_gpu", kv_bytes)
-    ingress_gpus = _kv_gpus(swept.decode, j, "kv_ingress_bytes_per_s_per_gpu", kv_bytes)
+    egress_gpus = kv_gpus(swept.prefill, i, "kv_egress_bytes_per_s_per_gpu", kv_bytes)
+    ingress_gpus = kv_gpus(swept.decode, j, "kv_ingress_bytes_per_s_per_gpu", kv_bytes)
     deployed = Deployed(
         output_tokens_per_s_per_gpu=found.output_tokens_per_s_per_gpu,
         interval=interval(found.output_tokens_per_s_per_gpu, spread),
@@ -133,7 +136,7 @@ def best_disaggregated(
     return deployed, spread
 
 
-def _kv_gpus(designs: Designs, index: int, flow: str, kv_bytes: float) -> float:
+def kv_gpus(designs: Designs, index: int, flow: str, kv_bytes: float) -> float:
     """GPUs of an instance that hold distinct cache: what its own rate implies."""
     return designs.value("requests_per_s", index) * kv_bytes / designs.value(flow, index)
 
@@ -165,13 +168,14 @@ def instances_within(both: ColocatedCandidates, swept: Swept) -> tuple[np.ndarra
 def best_colocated(
     swept: Swept, both: ColocatedCandidates
 ) -> tuple[Deployed | Unmet, Spread | None]:
+    """The best co-located design under the targets, and the spread of its throughput."""
     question = swept.question
     ftl, ttl = both.ftl_s <= question.ftl_s, both.ttl_s <= question.ttl_s
     cap = question.max_gpus or question.exact_gpus or np.inf
     count, paid = instances_within(both, swept)
     fits = count > 0
     if not (ftl & ttl & fits).any():
-        return _unmet_colocated(both, ftl, ttl, fits, cap), None
+        return unmet_colocated(both, ftl, ttl, fits, cap), None
     worth = both.output_tokens_per_s_per_gpu * count * both.gpus / paid
     best = int(np.argmax(np.where(ftl & ttl & fits, worth, -np.inf)))
     index, mode = int(both.index[best]), MODES[int(both.mode[best])]
@@ -185,7 +189,7 @@ def best_colocated(
         latency=f"{mode}_ttl_s", requests_per_s=requests_per_s,
     )  # fmt: skip
     spread = spread_at(swept.colocated, index, swept.setup, mode)
-    cost, per_joule = _economics(rate * instances, [(float(paid[best]), swept.setup)])
+    cost, per_joule = economics(rate * instances, [(float(paid[best]), swept.setup)])
     deployed = Deployed(
         output_tokens_per_s_per_gpu=per_gpu,
         interval=interval(per_gpu, spread),
@@ -201,7 +205,11 @@ def best_colocated(
     return deployed, spread
 
 
-def _unmet_colocated(both, ftl, ttl, fits, cap) -> Unmet:
+def unmet_colocated(
+    both: ColocatedCandidates, ftl: np.ndarray, ttl: np.ndarray, fits: np.ndarray, cap: float
+) -> Unmet:
+    """Why no co-located design serves: which meet FTL, which TTL, which fit in `cap` GPUs."""
+
     def least(values: np.ndarray, kept: np.ndarray) -> float | None:
         return float(values[kept].min()) if kept.any() else None
 

@@ -23,9 +23,10 @@ examples:
   jaxsim plan llama-3.1-70b --hardware h200 --isl 4096 --osl 512 --ftl 2s --ttl 30ms --gpus 64
   jaxsim plan deepseek-r1 --hardware b200 --prefill-hardware h200 --objective cost \\
       --isl 8192 --osl 1024 --ftl 3s --ttl 25ms -o plan/
+  jaxsim plan deepseek-r1 --hardware gb200-nvl72 --mix mix.csv --ftl 5s --ttl 50ms
 
 durations: 250ms, 2s, 0.05 (bare numbers are seconds); FTL = TTFT, TTL = TPOT
-DIR gets plan.json, frontier.nc, frontier.png, breakdown.png and report.html
+DIR gets plan.json, frontier.nc, frontier.png, breakdown.png and report.html; of a mix, plan.json
 """
 
 AXES = {
@@ -48,14 +49,14 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    add_question(parser)
+    add_question(parser, mix=True)
     output = parser.add_argument_group("output")
     output.add_argument("-o", "--output", metavar="DIR", help="also write files and pictures there")
     options.add_format(output)
     parser.set_defaults(run=run)
 
 
-def add_question(parser: argparse.ArgumentParser) -> None:
+def add_question(parser: argparse.ArgumentParser, mix: bool = False) -> None:
     """Everything that describes what is asked: case, targets, workload, deployment, space."""
     options.add_case(parser)
     parser.add_argument(
@@ -82,7 +83,7 @@ def add_question(parser: argparse.ArgumentParser) -> None:
         default="mean",
         help="which gap of a co-located design must meet the target (default: mean)",
     )
-    options.add_workload(parser)
+    options.add_workload(parser, mix)
     deployment = parser.add_argument_group("what may be deployed")
     deployment.add_argument(
         "--gpus", metavar="N", help="at most N GPUs, or exactly:N (default: no limit)"
@@ -118,7 +119,12 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.view.files import output_folder
     from jaxsim.view.jax_cache import use_persistent_cache
 
+    options.check_lengths(args)
     asked = parse(args)
+    if args.mix is not None:
+        from jaxsim.view.mix_run import run_mix
+
+        return run_mix(args, asked, said(args))
     use_persistent_cache()
     asked["workload"] = options.workload_from(args)
     folder = None if args.output is None else output_folder(Path(args.output))
@@ -260,7 +266,8 @@ def command(args: argparse.Namespace) -> str:
     """The command line that asks for the same plan."""
     words = ["jaxsim", "plan", args.model]
     for name, value in vars(args).items():
-        if name in ("verb", "run", "model", "format", "output") or value is None:
+        if name in ("verb", "run", "model", "format", "output") or value in (None, False):
             continue
-        words += [f"--{name.replace('_', '-')}", str(value)]
+        option = f"--{name.replace('_', '-')}"
+        words += [option] if value is True else [option, str(value)]
     return shlex.join(words)

@@ -46,11 +46,18 @@ def add_case(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_workload(parser: argparse.ArgumentParser) -> None:
-    """Lengths of requests, and what shortens their work."""
+def add_workload(parser: argparse.ArgumentParser, mix: bool = False) -> None:
+    """Lengths of requests, or a mix of them, and what shortens their work."""
     group = parser.add_argument_group("workload")
-    group.add_argument("--isl", required=True, metavar="N", help="input tokens of a request")
-    group.add_argument("--osl", required=True, metavar="N", help="output tokens of a request")
+    group.add_argument("--isl", required=not mix, metavar="N", help="input tokens of a request")
+    group.add_argument("--osl", required=not mix, metavar="N", help="output tokens of a request")
+    if mix:
+        group.add_argument(
+            "--mix",
+            metavar="FILE",
+            help="several workloads served at once, instead of --isl and --osl: a CSV table with "
+            "columns isl,osl,share (of requests), or a JSON list of such objects",
+        )
     group.add_argument(
         "--hit-frac", default="0", metavar="X", help="part of a prompt in a prefix cache, e.g. 30%%"
     )
@@ -66,6 +73,20 @@ def add_workload(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="load of the busiest expert rank over the mean (default: 1)",
     )
+
+
+def check_lengths(args: argparse.Namespace) -> None:
+    """Refuse anything but one workload (--isl with --osl) or a mix."""
+    given = [f"--{name}" for name in ("isl", "osl") if getattr(args, name) is not None]
+    if args.mix is not None and given:
+        raise InputError(
+            f"--mix lists the lengths of requests: leave out {' and '.join(given)}, or --mix."
+        )
+    if args.mix is None and len(given) < 2:
+        raise InputError(
+            "the lengths of requests are missing: give both --isl N and --osl N, or --mix FILE "
+            "for several workloads."
+        )
 
 
 def workload_from(args: argparse.Namespace) -> "Workload":
