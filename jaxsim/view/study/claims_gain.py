@@ -35,6 +35,7 @@ def traffic(case: Case) -> str:
 
 
 def c1(study: Study, setting: Setting) -> Finding | None:
+    """Whether disaggregation beats co-located serving for prefill-heavy traffic."""
     gain = study.gain(HEAVY, setting)
     if not len(gain):
         return None
@@ -56,6 +57,7 @@ def c1(study: Study, setting: Setting) -> Finding | None:
 
 
 def c2(study: Study, setting: Setting) -> Finding | None:
+    """Whether it gains little or nothing for generation-heavy traffic."""
     gains = [study.gain(case, setting) for case in (GENERATION_ONLY, GENERATION)]
     if not all(len(gain) for gain in gains):
         return None
@@ -72,6 +74,7 @@ def c2(study: Study, setting: Setting) -> Finding | None:
 
 
 def c3(study: Study, setting: Setting) -> Finding | None:
+    """Whether the gains of the five traffic patterns come in the order of the study."""
     cases = TRAFFIC[:4]
     gains = [study.gain(case, setting) for case in cases]
     if not all(len(gain) for gain in gains):
@@ -101,6 +104,7 @@ def c3(study: Study, setting: Setting) -> Finding | None:
 
 
 def c4(study: Study, setting: Setting) -> Finding | None:
+    """Whether the gain grows with the size of a model."""
     gains = [study.gain(case, setting) for case in SIZES]
     if not all(len(gain) for gain in gains):
         return None
@@ -120,6 +124,7 @@ def c4(study: Study, setting: Setting) -> Finding | None:
 
 
 def c5(study: Study, setting: Setting) -> Finding | None:
+    """Whether the middle of the range gains most."""
     parts, values, measures = [], [], {}
     for case in (HEAVY, DENSE):
         gain = study.gain(case, setting)
@@ -154,6 +159,7 @@ def piggybacked_share(
 
 
 def c6(study: Study, setting: Setting) -> Finding | None:
+    """Whether latent attention pays for piggybacking, until up-projected caches are kept."""
     kept = setting.mixed(keep_up_projected=1.0)
     hidden = setting.mixed(chunk_attention="overlapped")
 
@@ -187,6 +193,7 @@ def c6(study: Study, setting: Setting) -> Finding | None:
 
 
 def c7(study: Study, setting: Setting) -> Finding | None:
+    """Whether piggybacking is best at relaxed latency and generation-heavy traffic."""
     curves = [study.curves(case, setting.mixture) for case in TRAFFIC]
     own = [piggybacked_share(one, setting) for one in curves]
     if not all(len(values) for values in own):

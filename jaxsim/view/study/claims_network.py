@@ -39,6 +39,7 @@ def domain_pair(study: Study, case: Case, setting: Setting) -> tuple[Matched, Ma
 
 
 def c17(study: Study, setting: Setting) -> Finding | None:
+    """Whether a larger scale-up domain never hurts, and whom it helps."""
     never, values, gains = [], [], {}
     for case in (HEAVY, DENSE):
         small, large = domain_pair(study, case, setting)
@@ -91,6 +92,7 @@ def egress(study: Study, case: Case, mixture: Mixture, setting: Setting) -> Desi
 
 
 def c18(study: Study, setting: Setting) -> Finding | None:
+    """Whether egress falls as prompts grow."""
     parts, values, measures = [], [], {}
     for case in (HEAVY, DENSE):
         designs = egress(study, case, setting.mixture, setting)
@@ -125,6 +127,7 @@ def flows(matched: Matched) -> tuple[float, np.ndarray]:
 
 
 def c20(study: Study, setting: Setting) -> Finding | None:
+    """Whether the transfer of caches needs only ordinary datacenter bandwidth."""
     most = {}
     for case in (HEAVY, LONG):
         matched = study.matched(case, setting, ftl_s=np.inf)
@@ -147,6 +150,7 @@ def c20(study: Study, setting: Setting) -> Finding | None:
 
 
 def c22(study: Study, setting: Setting) -> Finding | None:
+    """Whether one pair of lengths stands for a distribution of them."""
     proxy = study.matched(SPREAD, setting)
     if not proxy.served.any():
         return None
@@ -179,6 +183,7 @@ def capped(study: Study, setting: Setting, cap: float) -> Matched:
 
 
 def c23(study: Study, setting: Setting) -> Finding | None:
+    """Whether few GPUs restrict matching."""
     free = study.matched(HEAVY, setting)
     where = rungs(free)
     if not len(where):

@@ -100,6 +100,7 @@ def cpp_ratio(study: Study, mixture: Mixture) -> tuple[float, float]:
 
 
 def c8(study: Study, setting: Setting) -> Finding | None:
+    """Whether chunked pipelines cut the first-token latency at constant throughput."""
     found = {
         name: cpp_ratio(
             study, replace(setting.mixture, keep_up_projected=keep, equal_time_chunks=equal)
@@ -166,6 +167,7 @@ def tightening(study: Study, setting: Setting) -> list[dict[str, float]]:
 
 
 def c9(study: Study, setting: Setting) -> Finding | None:
+    """Whether a tightening first-token latency is met by stages before tensor parallelism."""
     rows = tightening(study, setting)
     if not rows:
         return None

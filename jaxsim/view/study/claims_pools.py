@@ -27,6 +27,7 @@ def rungs(matched: Matched) -> np.ndarray:
 
 
 def c10(study: Study, setting: Setting) -> Finding | None:
+    """Whether batch falls and tensor parallelism rises as the token latency tightens."""
     parts, values, measures = [], [], {}
     for case in (HEAVY, DENSE):
         matched = study.curves(case, setting.mixture).matched(setting)
@@ -52,6 +53,7 @@ def c10(study: Study, setting: Setting) -> Finding | None:
 
 
 def c11(study: Study, setting: Setting) -> Finding | None:
+    """Whether decode prefers expert parallelism, its attention going from data to tensor parallel."""
     matched = study.curves(HEAVY, setting.mixture).matched(setting)
     where = rungs(matched)
     if not len(where):
@@ -111,6 +113,7 @@ def wider(study: Study, setting: Setting, tp: float, batch: float) -> str:
 
 
 def c12(study: Study, setting: Setting) -> Finding | None:
+    """Whether the tensor parallelism of decode spans the widths of the study."""
     matched = study.curves(DENSE, setting.mixture).matched(setting)
     where = rungs(matched)
     if not len(where):
@@ -133,6 +136,7 @@ def ratio_range(study: Study, case: Case, setting: Setting) -> np.ndarray:
 
 
 def c14(study: Study, setting: Setting) -> Finding | None:
+    """Whether the best ratio of pools falls as the token latency tightens, in the order of models."""
     ratios = [ratio_range(study, case, setting) for case in FOUR]
     if not all(len(ratio) for ratio in ratios):
         return None
@@ -163,6 +167,7 @@ def c14(study: Study, setting: Setting) -> Finding | None:
 
 
 def c15(study: Study, setting: Setting) -> Finding | None:
+    """Whether a fixed ratio fails outside its zone."""
     best = study.curves(HEAVY, setting.mixture).matched(setting)
     where = rungs(best)
     if not len(where):

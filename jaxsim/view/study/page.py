@@ -73,6 +73,7 @@ def badge(word: str) -> str:
 
 
 def percent(frac: float) -> str:
+    """A fraction in percent."""
     return f"{100 * frac:.0f} %"
 
 
