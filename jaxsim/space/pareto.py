@@ -4,6 +4,7 @@ A point is on the frontier if no other is at least as good in both and better in
 minimised (a latency, a cost) and `y` maximised (a rate). Negate either for the other sense.
 """
 
+import math
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ _BUCKETS = 1 << 14
 _FINE_BUCKETS = 1 << 20
 _SAMPLE = 1 << 15
 _SORT_AT_ONCE = 1 << 15
+_SORT_ON_HOST = 1 << 17
 
 
 def pareto_front(x, y, valid=None, *, duplicates: bool = True) -> np.ndarray:
@@ -33,11 +35,17 @@ def pareto_front(x, y, valid=None, *, duplicates: bool = True) -> np.ndarray:
     """
     x, y, ok = _prepared(x, y, valid)
     rows = np.arange(x.size) if x.size <= _SORT_AT_ONCE else _survivors(x, y, ok)
-    if rows.size == 0:
-        return rows
-    padded = _padded(rows)
-    kept, order = _sorted_front(x, y, ok, padded, rows.size, duplicates)
-    return np.asarray(order)[np.asarray(kept)].astype(np.int64)
+    if rows.size > _SORT_ON_HOST:
+        kept, order = _sorted_front(x, y, ok, _padded(rows), rows.size, duplicates)
+        return np.asarray(order)[np.asarray(kept)].astype(np.int64)
+    if 0 < rows.size < x.size:
+        some = _padded(rows)
+        x, y, ok = x[some], y[some], ok[some]
+    some_x, some_y, counts = (np.asarray(a)[: rows.size] for a in (x, y, ok))
+    counts = counts & ~np.isnan(some_x) & ~np.isnan(some_y)
+    rows, some_x, some_y = rows[counts], some_x[counts], some_y[counts]
+    group = np.zeros(rows.size, np.int64)
+    return rows[fronts_of_groups(group, some_x, some_y, rows, duplicates=duplicates)]
 
 
 def pareto_mask(x, y, valid=None, *, duplicates: bool = True) -> np.ndarray:
@@ -49,16 +57,17 @@ def pareto_mask(x, y, valid=None, *, duplicates: bool = True) -> np.ndarray:
 
 
 def _prepared(x, y, valid):
-    x, y = jnp.asarray(x), jnp.asarray(y)
-    ok = jnp.asarray(True if valid is None else valid)
-    shape = jnp.broadcast_shapes(x.shape, y.shape)
+    """The three as flat arrays of one length: NumPy's if they are short, else on the device."""
+    shape = np.broadcast_shapes(np.shape(x), np.shape(y))
+    xp: Any = np if math.prod(shape) <= _SORT_AT_ONCE else jnp
+    x, y, ok = xp.asarray(x), xp.asarray(y), xp.asarray(True if valid is None else valid)
     if ok.shape not in ((), shape):
         raise ValueError(
             f"valid has shape {ok.shape}, x and y together {shape}: give one flag for every point"
         )
-    if not (jnp.issubdtype(x.dtype, jnp.floating) and jnp.issubdtype(y.dtype, jnp.floating)):
-        x, y = x.astype(jnp.result_type(float)), y.astype(jnp.result_type(float))
-    return tuple(jnp.broadcast_to(a, shape).reshape(-1) for a in (x, y, ok))
+    if not all(jnp.issubdtype(a.dtype, jnp.floating) for a in (x, y)):
+        x, y = (a.astype(jnp.result_type(float)) for a in (x, y))
+    return tuple(xp.broadcast_to(a, shape).reshape(-1) for a in (x, y, ok))
 
 
 def _padded(rows: np.ndarray) -> np.ndarray:

@@ -6,12 +6,13 @@ traced function; there is no second copy of the physics.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxsim.space._inputs import Axis, axis_values, lengths_of, numbers_of
 from jaxsim.space._nest import on_host
@@ -53,6 +54,28 @@ class Staged:
     def dims(self):
         """The names of the axes that each output depends on, as a pytree like the outputs."""
         return dims_tree(self.program, self.names)
+
+    def sharded(self, axis: str, mesh: Mesh) -> "Staged":
+        """The same with one axis spread over the devices of a one-dimensional mesh.
+
+        What does not depend on the axis is evaluated on every device; the rest, and the outputs
+        that depend on it, are spread along it. Its length must be a multiple of the devices.
+        """
+        if axis not in self.names:
+            raise ValueError(f"axis '{axis}' is not among {list(self.names)}")
+        position, devices = self.names.index(axis), mesh.devices.size
+        if self.lengths[position] % devices:
+            raise ValueError(
+                f"axis '{axis}' has {self.lengths[position]} values, which do not spread evenly "
+                f"over {devices} devices: give a multiple, or shard another axis"
+            )
+
+        def placed(number, value):
+            dims = self.program.dims[number]
+            spec = (mesh.axis_names[0] if d == position else None for d in dims)
+            return jax.device_put(value, NamedSharding(mesh, PartitionSpec(*spec)))
+
+        return replace(self, known={i: placed(i, x) for i, x in self.known.items()})
 
     def buffers(self, reuse=None) -> tuple[tuple[jax.Array, ...], ...]:
         """What every stage keeps, written into the buffers of an earlier call if given.

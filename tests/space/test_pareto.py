@@ -1,6 +1,5 @@
 """Is the frontier exact, with ties, duplicates, infinities and NaN, small and large?"""
 
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -44,12 +43,14 @@ def test_small_sets_equal_every_pair_compared(points):
     assert list(once) == [f for i, f in enumerate(front) if pairs[i] not in pairs[:i]]
 
 
-@pytest.mark.parametrize("round_to", [None, 50])
-@pytest.mark.parametrize("thickness", [1.0, 1e-3])
-def test_the_prefilter_loses_nothing(round_to, thickness, monkeypatch):
+@pytest.mark.parametrize(
+    ("round_to", "thickness", "on_host"), [(None, 1.0, 0), (50, 1e-3, 0), (50, 1.0, 1 << 20)]
+)
+def test_the_prefilter_loses_nothing(round_to, thickness, on_host, monkeypatch):
     """Against moocore, with both tables in use; rounded, most points are duplicates."""
     monkeypatch.setattr(pareto, "_SAMPLE", 1 << 8)
     monkeypatch.setattr(pareto, "_SORT_AT_ONCE", 1 << 8)
+    monkeypatch.setattr(pareto, "_SORT_ON_HOST", on_host)
     rng = np.random.default_rng(3)
     x = rng.lognormal(0.0, 2.0, 40_000).astype(np.float32)
     y = (np.sqrt(x) * (1 - thickness * rng.random(x.size))).astype(np.float32)
@@ -65,7 +66,9 @@ def test_the_prefilter_loses_nothing(round_to, thickness, monkeypatch):
     np.testing.assert_array_equal(pareto_mask(x, y, valid), expected)
 
 
-def test_points_all_on_the_frontier_are_all_kept():
+@pytest.mark.parametrize("on_host", [0, 1 << 20])
+def test_points_all_on_the_frontier_are_all_kept(on_host, monkeypatch):
+    monkeypatch.setattr(pareto, "_SORT_ON_HOST", on_host)
     x = np.linspace(0.0, 1.0, 70_000)
     assert pareto_mask(x, x).all()
     assert pareto_mask(np.zeros(70_000), np.ones(70_000)).all()

@@ -13,6 +13,7 @@ import pytest
 from grids import Chip, Point, grid, precision, step, whole
 
 from jaxsim.space._blocks import _run_block
+from jaxsim.space.split import split
 from jaxsim.space.stream import stream_best, stream_topk
 from jaxsim.space.sweep import sweep
 
@@ -39,8 +40,17 @@ def flat_index(best, axes, groups):
 SMALL = dict(step_points=40, block_points=400)
 
 
-@pytest.mark.parametrize("options", [{}, SMALL, dict(step_points=1, block_points=1)])
-@pytest.mark.parametrize("groups", [(), ("osl", "isl"), ("tp", "osl"), ("batch",)])
+@pytest.mark.parametrize(
+    ("groups", "options"),
+    [
+        ((), {}),
+        ((), SMALL),
+        (("osl", "isl"), {}),
+        (("tp", "osl"), SMALL),
+        (("batch",), {}),
+        (("batch",), dict(step_points=1, block_points=1)),
+    ],
+)
 def test_whole_numbers_with_ties_give_exactly_the_first_of_the_best(groups, options):
     axes = grid(3, 2, 4, 3, 18)
     best = stream_topk(
@@ -54,7 +64,7 @@ def test_whole_numbers_with_ties_give_exactly_the_first_of_the_best(groups, opti
     np.testing.assert_array_equal(flat_index(first, axes, groups), where[..., 0])
 
 
-@pytest.mark.parametrize(("options", "bits"), [({}, 32), (SMALL, 32), (SMALL, 64)])
+@pytest.mark.parametrize(("options", "bits"), [({}, 32), (SMALL, 64)])
 def test_best_and_their_values_equal_the_materialised_search(options, bits):
     axes = grid(5, 4, 5, 3, 33)
     groups = ("isl", "osl")
@@ -119,12 +129,23 @@ def test_impossible_groups_are_named(groups, says):
 PROGRAM = """
 import json, sys
 import jax
+import numpy as np
 from grids import Point, grid, step
+from jaxsim.space.split import split
 from jaxsim.space.stream import stream_best
 axes = grid(6, 4, 5, 3, 33)
 best = stream_best(step, Point(), axes, ("isl", "osl"), objective="per_gpu", valid="valid",
                    block_points=2000, devices=jax.devices())
-print(json.dumps([len(jax.devices()), best.value.tolist(), best.index["batch"].tolist()]))
+mesh = jax.sharding.Mesh(np.array(jax.devices()), ("workers",))
+staged = split(step, Point(), axes).sharded("osl", mesh)
+rate = staged.materialise()["rate"]
+try:
+    split(step, Point(), axes).sharded("tp", mesh)
+    refused = ""
+except ValueError as error:
+    refused = str(error)
+print(json.dumps([len(jax.devices()), best.value.tolist(), best.index["batch"].tolist(),
+                  len(rate.sharding.device_set), np.asarray(rate).sum().item(), refused]))
 """
 
 
@@ -136,9 +157,12 @@ def test_two_devices_find_the_same():
         env={**os.environ, "PYTHONPATH": path, "JAX_PLATFORMS": "cpu",
              "XLA_FLAGS": "--xla_force_host_platform_device_count=2"},
     )  # fmt: skip
-    devices, value, batch = json.loads(ran.stdout)
-    assert devices == 2
+    devices, value, batch, spread, total, refused = json.loads(ran.stdout)
+    assert devices == spread == 2
     axes = grid(6, 4, 5, 3, 33)
     one = stream_best(step, Point(), axes, ("isl", "osl"), objective="per_gpu", valid="valid")
     np.testing.assert_allclose(value, one.value, rtol=4e-7)
     np.testing.assert_array_equal(batch, one.index["batch"])
+    staged = split(step, Point(), axes)
+    np.testing.assert_allclose(total, staged.materialise()["rate"].sum(), rtol=1e-5)
+    assert "5 values, which do not spread evenly over 2 devices" in refused
