@@ -53,7 +53,7 @@ def c10(study: Study, setting: Setting) -> Finding | None:
 
 
 def c11(study: Study, setting: Setting) -> Finding | None:
-    """Whether decode prefers expert parallelism, its attention going from data to tensor parallel."""
+    """Whether decode prefers expert parallelism, attention moving from data to tensor parallel."""
     matched = study.curves(HEAVY, setting.mixture).matched(setting)
     where = rungs(matched)
     if not len(where):
@@ -136,7 +136,7 @@ def ratio_range(study: Study, case: Case, setting: Setting) -> np.ndarray:
 
 
 def c14(study: Study, setting: Setting) -> Finding | None:
-    """Whether the best ratio of pools falls as the token latency tightens, in the order of models."""
+    """Whether the best ratio of pools falls as the token latency tightens, as models are ordered."""
     ratios = [ratio_range(study, case, setting) for case in FOUR]
     if not all(len(ratio) for ratio in ratios):
         return None
