@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxsim.truth.engine_fit import ENGINE, HELD, MEASURES, SERVING
 from jaxsim.truth.held_out import (
+    CURVES_DIFFER,
     FEWEST_ERRORS,
     Fits,
     fitted_rows,
@@ -60,7 +61,9 @@ def _sigmas(errors: np.ndarray, fallback: dict[str, float]) -> dict[str, float]:
     for column, measure in enumerate(MEASURES):
         own = errors[:, column]
         enough = np.isfinite(own).sum() >= FEWEST_ERRORS
-        found[measure] = sigma_of(own) if enough else fallback.get(measure, math.nan)
+        found[measure] = (
+            CURVES_DIFFER * sigma_of(own) if enough else fallback.get(measure, math.nan)
+        )
     return found
 
 

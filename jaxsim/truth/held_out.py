@@ -14,6 +14,9 @@ FOLDS = 4
 FEWEST_ERRORS = 10  # from which a variant has a sigma of its own
 # Of a normal distribution, 80 % lies within so many standard deviations.
 WITHIN_80 = 1.2816
+# Rows of a curve err together, so the errors of seen curves spread less than those of unseen ones:
+# intervals from other folds' errors alone held 76 % of held-out rows where they said 80 %.
+CURVES_DIFFER = 1.12
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,7 @@ def first_sigma(samples: Iterable[np.ndarray]) -> float:
     for errors in samples:
         if np.isfinite(errors).sum() >= FEWEST_ERRORS:
             break
-    return sigma_of(errors)
+    return CURVES_DIFFER * sigma_of(errors)
 
 
 def sigma_of(errors: np.ndarray) -> float:
