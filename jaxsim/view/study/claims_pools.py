@@ -136,7 +136,7 @@ def ratio_range(study: Study, case: Case, setting: Setting) -> np.ndarray:
 
 
 def c14(study: Study, setting: Setting) -> Finding | None:
-    """Whether the best ratio of pools falls as the token latency tightens, as models are ordered."""
+    """Whether the best ratio of pools falls as the token latency tightens, model by model."""
     ratios = [ratio_range(study, case, setting) for case in FOUR]
     if not all(len(ratio) for ratio in ratios):
         return None
