@@ -74,9 +74,9 @@ class Serving(eqx.Module):
     prompt_token_s: Scalar = 0.0
     variability: Scalar = 0.5
     evenness: Scalar = 1.0
-    start_runs: Scalar = 1e+09
-    other_runs: Scalar = 1e+09
+    start_runs: Scalar = 1e09
+    other_runs: Scalar = 1e09
     steps_waited: Scalar = 0.5
     slots_frac: Scalar = 1.0
-    most_sequences: Scalar = 1e+09
+    most_sequences: Scalar = 1e09
     disaggregated_s: Scalar = 0.0
