@@ -62,9 +62,9 @@ class Serving(eqx.Module):
     A prompt holds up decoding for `stall_frac` of its own passes' time: less than 1 where chunks
     ride in decode steps whose weights are read anyway, more where passes leave gaps.
     `prompt_token_s` is what a prompt token costs outside the GPU (tokenisation). `variability` is
-    (1 + c²)/2 of what a queued prompt waits for, `evenness` how evenly prompts arrive (1: at random;
-    less: in clumps, as after a start of all at once), `start_runs` how many requests follow one another
-    in a place of a run that begins with all at once (`other_runs` by other clients than
+    (1 + c²)/2 of what a queued prompt waits for, `evenness` how evenly prompts arrive (1: at
+    random; less: in clumps, as after a start of all at once), `start_runs` how many requests follow
+    one another in a place of a run that begins with all at once (`other_runs` by other clients than
     InferenceX). A prompt waits for `steps_waited` decode steps. The cache is used up to
     `slots_frac` of what fits, and for `most_sequences` requests of an instance. A prompt of
     another pool takes `disaggregated_s` more (two schedulers, the transfer's set-up).

@@ -168,4 +168,3 @@ def designs_in(space: Space, phase: str) -> int:
     for name, _, values in axes_of(space, phase, (1.0,), (1.0,)):
         count *= len(values) if name not in ("isl", "osl") else 1
     return count
-
