@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import numpy as np
 
@@ -89,11 +88,9 @@ def compiled_forms(case: Case) -> Iterator[Timing]:
     axes = case.grid(1)
     mesh = np.meshgrid(*(v for _, _, v in axes), indexing="ij")
     listed = [(n, w, m.reshape(-1)[: 1 << 17]) for (n, w, _), m in zip(axes, mesh, strict=True)]
-    arrays, _ = eqx.partition(case.point, eqx.is_array)
     run = jax.jit(lambda _: flat(case.fn, case.point, listed))
     seconds, compiled = timed(lambda: jax.block_until_ready(run(0)))
     yield Timing(case.name, "flat vmap", len(listed[0][2]), seconds, compiled)
-    del arrays
     nested = jax.jit(lambda _: sweep(case.fn, case.point, axes))
     seconds, compiled = timed(lambda: jax.block_until_ready(nested(0)))
     yield Timing(case.name, "nested vmap, all outputs on all dims", size(axes), seconds, compiled)

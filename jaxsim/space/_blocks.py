@@ -16,9 +16,7 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from jaxsim.space._inputs import axis_values, lengths_of, numbers_of
 from jaxsim.space._nest import (
@@ -32,7 +30,8 @@ from jaxsim.space._nest import (
     on_host,
     walk,
 )
-from jaxsim.space._program import Literal, Program, spread, trace
+from jaxsim.space._program import Program, trace
+from jaxsim.space._step import Step
 
 # Innermost axes are padded to a multiple of this, a vector of the widest processors, by repeating
 # their last value; what repeats is masked.
@@ -107,7 +106,7 @@ class Grid:
         return tuple(range(len(self.groups), len(self.lengths)))
 
     @property
-    def step(self) -> "Step":
+    def step(self) -> Step:
         return Step(self.line_axes, self.real_lengths, self.padded)
 
     @property
@@ -225,51 +224,6 @@ class Block:
         for d in grid.reduced:
             flat = flat * grid.real_lengths[d] + np.minimum(place[d], grid.real_lengths[d] - 1)
         return flat
-
-
-@dataclass(frozen=True)
-class Step:
-    """How a step's values are laid out for a reducer: `[loops, lines, line]`."""
-
-    lines: int
-    real_lengths: tuple[int, ...]
-    padded: bool
-
-    def shape(self, nest: Nest) -> list[int]:
-        """Lengths of a step on every axis."""
-        step = [1 if d in nest.loops[:-1] else n for d, n in enumerate(nest.lengths)]
-        if nest.loops:
-            step[nest.loops[-1]] = nest.stride
-        return step
-
-    def outer(self, nest: Nest) -> tuple[int, ...]:
-        """Lengths of a step on the looped axes, in order."""
-        step = self.shape(nest)
-        return tuple(step[d] for d in sorted(nest.loops))
-
-    def outputs(self, nest: Nest, values) -> list[jax.Array]:
-        """Every output of the program over the step, each `[loops, lines, line]`."""
-        return [self.laid_out(nest, x, values) for x in nest.program.outputs]
-
-    def counts(self, nest: Nest):
-        """Which points of a step are no padding, `[1, 1, line]`; True if none is."""
-        inner = [nest.lengths[d] for d in nest.inner]
-        width = math.prod(inner[len(inner) - self.lines :])
-        if not self.padded:
-            return True
-        place = lax.broadcasted_iota(jnp.int32, (1, 1, width), 2)
-        return place % nest.lengths[-1] < self.real_lengths[-1]
-
-    def laid_out(self, nest: Nest, atom, values) -> jax.Array:
-        """One output of the program, or value, over the step: `[loops, lines, line]`."""
-        program, step = nest.program, self.shape(nest)
-        value = jnp.asarray(atom.value) if isinstance(atom, Literal) else values[atom]
-        value = spread(value, program.dims_of(atom), tuple(range(len(step))), step)
-        inner = [step[d] for d in nest.inner]
-        width = math.prod(inner[len(inner) - self.lines :])
-        # The loops' lengths are 1 but for one stride: moving them first moves little or no data.
-        value = value.transpose((*sorted(nest.loops), *nest.inner))
-        return value.reshape(-1, math.prod(inner) // width, width)
 
 
 def _context() -> Callable[[], contextlib.AbstractContextManager]:

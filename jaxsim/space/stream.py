@@ -15,9 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxsim.space._blocks import Block, Grid, Step
+from jaxsim.space._blocks import Block, Grid
 from jaxsim.space._inputs import Axis
 from jaxsim.space._nest import Nest
+from jaxsim.space._step import Step
 
 # What to read from the outputs of a point function: a path of names such as "ifb.ttl_s", or any
 # function of them. Paths, and functions defined once, are traced once.

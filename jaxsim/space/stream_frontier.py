@@ -17,9 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxsim.space._blocks import Block, Grid, Step
+from jaxsim.space._blocks import Block, Grid
 from jaxsim.space._inputs import Axis
 from jaxsim.space._nest import Nest, apart
+from jaxsim.space._step import Step
 from jaxsim.space.pareto import (
     dominance_table,
     from_monotone_key,

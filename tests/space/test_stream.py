@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -78,6 +79,17 @@ def test_best_and_their_values_equal_the_materialised_search(options, bits):
     assert apart.sum() > 10
     np.testing.assert_array_equal(flat_index(best, axes, groups)[apart], where[apart])
     assert best.points == 5 * 4 * 5 * 3 * 33
+
+
+def test_several_chips_are_one_more_group():
+    chips = Chip(np.array([1e15, 2e15]), np.array([3e12, 8e12]), np.array([8e10, 1.8e11]))
+    axes = [("chip", lambda p: p.chip, chips), *grid(2, 3, 4, 2, 9)]
+    options = dict(objective="per_gpu", valid="valid")
+    best = stream_best(step, Point(), axes, ("isl", "chip"), **options)
+    for i in range(2):
+        chip = jax.tree.map(lambda x, i=i: x[i], chips)
+        alone = stream_best(step, Point(chip=chip), axes[1:], ("isl",), **options)
+        np.testing.assert_allclose(best.value[:, i], alone.value, rtol=1e-6)
 
 
 def test_lowest_instead_of_highest():
