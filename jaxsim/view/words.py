@@ -137,10 +137,11 @@ def verdict(plan: Plan) -> str:
 def certificate(proof: Certificate) -> str:
     """How sure it is that no other match is better."""
     if proof.gap <= 1e-9:
-        text = "Rate matching: proved optimal."
+        text = "Rate matching, every pair of designs considered: proved optimal."
     else:
         text = (
-            f"Rate matching: proved within {units.percent(proof.gap)} of any number of instances."
+            "Rate matching, every pair of designs considered: proved within "
+            f"{units.percent(proof.gap)} of any number of instances."
         )
     if proof.runner_up is not None and proof.upper_bound > 0.0:
         more = proof.runner_up / proof.upper_bound - 1.0

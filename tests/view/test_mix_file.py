@@ -117,7 +117,7 @@ def test_the_page_has_the_answer_first_and_fits(mixed, unmet, width):
     assert flat.startswith("Deploy disaggregated: 6 prefill instances TP1 EP8 PP2 + 1 decode")
     assert "16,384 2,048 25 % 1.93 s 41 ms 1,024 512 75 % 410 ms 31 ms" in flat
     assert "Disaggregated gives 1.25× the throughput per GPU of co-located" in flat
-    assert "Rate matching: proved optimal." in flat
+    assert "every pair of designs considered: proved optimal." in flat
     nothing = render_mix(unmet, Page(width))
     assert nothing.startswith("No design meets both targets")
     assert "nearest attainable is TTL 6.10 ms at FTL ≤ 5 s" in " ".join(nothing.split())
