@@ -15,6 +15,7 @@ from jaxsim.catalog.setup import Setup
 from jaxsim.space.axes import Space
 from jaxsim.space.frontier import MODES
 from jaxsim.space.mix_answer import MixDeployed, MixPlan, Share
+from jaxsim.space.mix_mean import gain_at_mean_ttl
 from jaxsim.space.mix_pick import best_colocated_mix, best_disaggregated_mix
 from jaxsim.space.mix_sweep import all_hold, sweep_mix, valid_for_all
 from jaxsim.space.question import Question
@@ -71,5 +72,6 @@ def plan_mix(
         disaggregated=apart,
         colocated=together,
         probability=probability,
+        gain_at_mean_ttl=gain_at_mean_ttl(mixed, valid["prefill"], valid["decode"]),
         objective=question.objective,
     )

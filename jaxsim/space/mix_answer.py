@@ -34,7 +34,8 @@ class MixDeployed:
 class MixPlan:
     """What to deploy for a mix, against co-located. As `Plan`, without frontiers and levers.
 
-    `valid_points` are the designs that obey every rule for every workload.
+    `valid_points` are the designs that obey every rule for every workload. `gain_at_mean_ttl` is
+    the gain where both kinds are held to TTL on the mean of the mix alone (see `mix_mean`).
     """
 
     model: str
@@ -53,6 +54,7 @@ class MixPlan:
     disaggregated: MixDeployed | Unmet
     colocated: MixDeployed | Unmet
     probability: float | None
+    gain_at_mean_ttl: float | None = None
     objective: str = "gpu"
     notes: tuple[str, ...] = ()
 

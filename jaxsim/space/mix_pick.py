@@ -26,7 +26,7 @@ from jaxsim.space.uncertainty import Spread, interval
 NO_SPREAD = Spread({})
 
 
-def _pools(mixed: Mixed, phase: str, index: np.ndarray, weight: float) -> list[Pool]:
+def pools_of(mixed: Mixed, phase: str, index: np.ndarray, weight: float) -> list[Pool]:
     """A pool for each workload, of the same designs in the same order."""
     designs = mixed.phase(phase)
     gpus = column(designs[:1], "gpus", index)[0]
@@ -82,8 +82,8 @@ def best_disaggregated_mix(
                 f"No {name} design obeys every rule for all workloads.", None, None
             ), NO_SPREAD
     found = match_mix(
-        _pools(mixed, "prefill", first, gpu_weight(one.prefill_setup, question.objective)),
-        _pools(mixed, "decode", second, gpu_weight(one.setup, question.objective)),
+        pools_of(mixed, "prefill", first, gpu_weight(one.prefill_setup, question.objective)),
+        pools_of(mixed, "decode", second, gpu_weight(one.setup, question.objective)),
         [float(own.osl) for own in mixed.mix],
         mixed.shares.tolist(),
         ftl_s=[question.ftl_s] * count,

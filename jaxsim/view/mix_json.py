@@ -32,6 +32,7 @@ def mix_dict(plan: MixPlan) -> dict[str, Any]:
         "elapsed_s": plan.elapsed_s,
         "recommended": plan.recommended,
         "gain": plan.gain,
+        "gain_at_mean_ttl": plan.gain_at_mean_ttl,
         "probability": plan.probability,
     }
     reason: dict[str, str] = {}

@@ -164,6 +164,10 @@ def verdict(plan: MixPlan) -> str:
 def _sureness(plan: MixPlan, page: Page) -> list[str]:
     best = plan.chosen
     lines = wrap(verdict(plan), page)
+    if plan.gain_at_mean_ttl is not None and len(plan.mix) > 1:
+        held = f"{units.times(plan.gain_at_mean_ttl)} the throughput of co-located"
+        text = f"Were both held to TTL on the mix's mean only, disaggregated would give {held}."
+        lines += wrap(text, page)
     if best is not None and best.deployed.certificate is not None:
         lines += wrap(words.certificate(best.deployed.certificate), page)
     for kind in KINDS:

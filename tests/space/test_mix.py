@@ -59,6 +59,7 @@ def test_a_mix_of_one_workload_is_a_plan(setup, question):
     mixed = plan_mix(setup, question, [Share(16384, 2048, 7.0)], SPACE)
     plain = plan(setup, replace(question, workload=workload), SPACE)
     assert mixed.points_evaluated == plain.points_evaluated
+    assert mixed.gain_at_mean_ttl == pytest.approx(mixed.gain)
     assert mixed.recommended == plain.recommended
     assert mixed.probability == pytest.approx(plain.probability)
     for kind in ("disaggregated", "colocated"):
@@ -154,6 +155,50 @@ def test_nothing_evaluated_beats_the_answer(setup, question, answer):
         )
         best = max(best, float(F @ TOKENS) / mean[met].min(initial=np.inf))
     assert answer.colocated.deployed.output_tokens_per_s_per_gpu == pytest.approx(best, rel=1e-5)
+
+
+def test_the_gain_at_the_mean_ttl(setup, question, answer):
+    """Brute force with counts of any size; held to less, neither kind gives less."""
+    mixed = sweep_mix(setup, question, MIX, SPACE)
+    link = float(setup.hardware.hardware.scaleout.bytes_per_s)
+    slots = F * TOKENS / (F * TOKENS).sum()
+
+    def least(phase, latency, valid, rate, mean):
+        """Least GPU seconds of a mean request."""
+        grids = [getattr(one, phase) for one in mixed.swept]
+        ok = np.logical_and.reduce([valid(g) for g in grids])
+        late = np.stack([g.full(latency) for g in grids])
+        ok &= (np.tensordot(slots, late, 1) <= 0.05) if mean else (late <= 5.0).all(0)
+        if phase == "colocated":
+            ok &= np.all([g.full(latency.replace("ttl", "ftl")) <= 5.0 for g in grids], axis=0)
+        rates = [np.maximum(rate(g, t), 1e-30) for g, t in zip(grids, TOKENS, strict=True)]
+        seconds = sum(f / r for f, r in zip(F, rates, strict=True)) * grids[0].full("gpus")
+        return seconds[ok].min(initial=np.inf)
+
+    def own(g, _):
+        return g.full("requests_per_s")
+
+    apart = least(
+        "prefill", "ftl_s", lambda g: g.full("valid") & (g.full("kv_link_frac") <= 1), own, False
+    ) + least(
+        "decode", "ttl_s",
+        lambda g: g.full("valid") & (g.full("kv_ingress_bytes_per_s_per_gpu") <= link), own, True,
+    )  # fmt: skip
+    together = min(
+        least(
+            "colocated", f"{mode}_ttl_s", lambda g, mode=mode: g.full(f"{mode}_valid"),
+            lambda g, t, mode=mode: (
+                g.full(f"{mode}_output_tokens_per_s_per_gpu") * g.full("gpus") / t
+            ), True,
+        )
+        for mode in ("ifb", "piggybacked")
+    )  # fmt: skip
+    # Without a cap, a plan of whole instances gives up to 3 % less than the bound.
+    assert answer.gain_at_mean_ttl <= together / apart * (1 + 1e-6)
+    assert answer.gain_at_mean_ttl >= 0.97 * together / apart
+    assert (
+        together <= (F @ TOKENS) / answer.colocated.deployed.output_tokens_per_s_per_gpu * 1.00001
+    )
 
 
 def test_only_the_ratios_of_shares_matter_and_no_order(setup, question, answer):

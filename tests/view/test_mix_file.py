@@ -91,10 +91,11 @@ def test_a_file_that_is_not_there_is_bad_input(tmp_path):
 @pytest.fixture
 def mixed(plan) -> MixPlan:
     """A plan for a mix made by hand, of the deployments of a plan made by hand."""
-    names = {field.name for field in dataclasses.fields(MixPlan)} - {"mix"}
+    names = {field.name for field in dataclasses.fields(MixPlan)} - {"mix", "gain_at_mean_ttl"}
     kinds = {"disaggregated", "colocated"}
     return MixPlan(
         mix=MIX,
+        gain_at_mean_ttl=1.1,
         **{
             name: MixDeployed(getattr(plan, name), (1.93, 0.41), (0.041, 0.031), 0.037)
             if name in kinds
@@ -117,6 +118,7 @@ def test_the_page_has_the_answer_first_and_fits(mixed, unmet, width):
     assert flat.startswith("Deploy disaggregated: 6 prefill instances TP1 EP8 PP2 + 1 decode")
     assert "16,384 2,048 25 % 1.93 s 41 ms 1,024 512 75 % 410 ms 31 ms" in flat
     assert "Disaggregated gives 1.25× the throughput per GPU of co-located" in flat
+    assert "disaggregated would give 1.10× the throughput of co-located" in flat
     assert "every pair of designs considered: proved optimal." in flat
     nothing = render_mix(unmet, Page(width))
     assert nothing.startswith("No design meets both targets")
