@@ -99,6 +99,9 @@ QUANTITIES: dict[str, Quantity] = {
     "widths_divide": Quantity("1", "widths divide", "Whether TP and EP divide one another."),
     "within_domain": Quantity("1", "within domain", "Whether a stage lies in one scale-up domain."),
     "stages_have_layers": Quantity("1", "stages have layers", "Whether each stage has a layer."),
+    "transfer_fits": Quantity(
+        "1", "transfer fits", "Whether the KV transfer fits the scale-out network."
+    ),
     "valid": Quantity("1", "valid", "Whether the design obeys every rule."),
     **{
         f"{mode}_{name}": Quantity(units, f"{long_name} ({mode})", f"{text}, with {what}.")

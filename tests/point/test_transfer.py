@@ -1,5 +1,6 @@
 """Does a prompt's cache move as a plain count says, and obey the study's identities?"""
 
+import equinox as eqx
 import numpy as np
 import pytest
 
@@ -41,3 +42,16 @@ def test_a_prompt_of_grouped_and_of_latent_attention():
     assert float(got.transfer.kv_prompt_bytes) == pytest.approx(2 * 8 * 128 * 32 * 1e3 * ELEMENT.kv)
     got = prefill(scenario("mla_moe", isl=1000.0))
     assert float(got.transfer.kv_prompt_bytes) == pytest.approx(576 * 24 * 1e3 * ELEMENT.kv)
+
+
+def test_a_transfer_that_does_not_fit_is_flagged():
+    """On both sides of the network's rate, in both pools."""
+    for phase, flow in (
+        (prefill, lambda got: got.transfer.kv_egress_bytes_per_s_per_gpu),
+        (decode, lambda got: got.kv_ingress_bytes_per_s_per_gpu),
+    ):
+        s = scenario("gqa_dense")
+        needed = float(flow(phase(s)))
+        for factor, fits in ((1.01, True), (0.99, False)):
+            network = eqx.tree_at(lambda one: one.hardware.scaleout.bytes_per_s, s, factor * needed)
+            assert bool(phase(network).transfer_fits) is fits

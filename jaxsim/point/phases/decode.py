@@ -40,6 +40,7 @@ class Decode(eqx.Module):
     parts: Parts
     memory: Memory
     rules: Rules
+    transfer_fits: Flag
     valid: Flag
 
 
@@ -142,6 +143,7 @@ def decode(scenario: Scenario) -> Decode:
         projected=0.0,
     )
     rules = rules_of(scenario, ranks, memory)
+    ingress = ingress_bytes_per_s_per_gpu(scenario, ranks, requests_per_s)
     return Decode(
         ttl_s=ttl_s,
         ttl_end_s=step.step_end_s / gained,
@@ -149,10 +151,11 @@ def decode(scenario: Scenario) -> Decode:
         output_tokens_per_s=tokens_per_s,
         output_tokens_per_s_per_gpu=tokens_per_s / ranks.gpus,
         gpus=ranks.gpus,
-        kv_ingress_bytes_per_s_per_gpu=ingress_bytes_per_s_per_gpu(scenario, ranks, requests_per_s),
+        kv_ingress_bytes_per_s_per_gpu=ingress,
         tokens_per_step=gained,
         parts=step.parts,
         memory=memory,
         rules=rules,
+        transfer_fits=jnp.asarray(ingress <= scenario.hardware.scaleout.bytes_per_s),
         valid=rules.valid,
     )

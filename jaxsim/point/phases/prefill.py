@@ -41,6 +41,7 @@ class Prefill(eqx.Module):
     parts: Parts
     memory: Memory
     rules: Rules
+    transfer_fits: Flag
     valid: Flag
 
 
@@ -182,5 +183,6 @@ def prefill(scenario: Scenario) -> Prefill:
         parts=jax.tree.map(lambda seconds: chunks.count * seconds, time.mean),
         memory=memory,
         rules=rules,
+        transfer_fits=jnp.asarray(transfer.kv_link_frac <= 1.0),
         valid=rules.valid,
     )
