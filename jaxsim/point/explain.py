@@ -48,7 +48,8 @@ class Explanation:
     """One design: every part of a pass, its memory, the rules it obeys, and all outputs.
 
     `total_s` is the sum of the parts: one decode step (decode), all passes of a prompt's chunks
-    (prefill), or one step that carries a chunk (co-located).
+    (prefill), or one step that carries a chunk (co-located). `interval_s` holds it with 80 %, where
+    the uncertainty of the set-up is known.
     """
 
     phase: str
@@ -57,6 +58,7 @@ class Explanation:
     memory: Mapping[str, float]
     rules: Mapping[str, bool]
     outputs: Mapping[str, float]
+    interval_s: tuple[float, float] | None = None
 
 
 def pass_items(scenario: Scenario, phase: str) -> tuple[list[Item], float]:

@@ -102,6 +102,7 @@ def explanation_dict(explanation: "Explanation") -> dict[str, Any]:
     return {
         "phase": explanation.phase,
         "total_s": explanation.total_s,
+        "interval_s": explanation.interval_s,
         "parts": parts,
         "memory": dict(explanation.memory),
         "feasible": all(explanation.rules.values()),

@@ -84,7 +84,13 @@ def _time(explanation: "Explanation", page: Page) -> list[str]:
             ]
         )
     lines = table(rows, left=(0, 5, 6))
-    what = f"{units.seconds(total)}: {PASS.get(explanation.phase, 'a pass')}, over all layers"
+    between = ""
+    if explanation.interval_s is not None:
+        low, high = explanation.interval_s
+        between = f" (80 % interval {units.seconds(low)} – {units.seconds(high)})"
+    what = (
+        f"{units.seconds(total)}{between}: {PASS.get(explanation.phase, 'a pass')}, over all layers"
+    )
     return [page.paint(what, "bold"), *indent([page.paint(lines[0], "dim"), *lines[1:]])]
 
 
