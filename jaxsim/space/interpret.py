@@ -41,6 +41,7 @@ _NUMPY: dict[str, Callable[..., Any]] = {
     "le": np.less_equal,
     "log": np.log,
     "log1p": np.log1p,
+    "log2": np.log2,
     "lt": np.less,
     "max": np.maximum,
     "min": np.minimum,

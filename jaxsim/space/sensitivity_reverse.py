@@ -246,6 +246,7 @@ _PULL: dict[str, Callable[..., Any]] = {
     "expm1": lambda g, i, o: (g * (o + 1.0),),
     "log": lambda g, i, o: (g / i[0],),
     "log1p": lambda g, i, o: (g / (1.0 + i[0]),),
+    "log2": lambda g, i, o: (g / (i[0] * np.log(2.0)),),
     "max": lambda g, i, o: (g * _first(*i), g * _first(*i[::-1])),
     "min": lambda g, i, o: (g * _first(*i[::-1]), g * _first(*i)),
     "mul": lambda g, i, o: (g * i[1], g * i[0]),
