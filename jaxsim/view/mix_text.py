@@ -5,6 +5,7 @@ from collections.abc import Callable
 from jaxsim.space.answer import Unmet
 from jaxsim.space.mix_answer import MixDeployed, MixPlan
 from jaxsim.view import units, words
+from jaxsim.view.terminal import pools
 from jaxsim.view.text import Page, indent, table, wrap
 
 KINDS = ("disaggregated", "colocated")
@@ -35,22 +36,9 @@ def unmet_message(plan: MixPlan) -> str:
     """One message for targets that nothing meets."""
     return (
         f"no design of {plan.model} on {plan.hardware} meets {targets(plan)} of the mix. "
-        f"{_attainable(plan, 'disaggregated')} {_attainable(plan, 'colocated')} "
+        f"{words.attainable(plan, 'disaggregated')} {words.attainable(plan, 'colocated')} "
         "Relax a target, or serve the workloads that need most by pools of their own."
     )
-
-
-def _attainable(plan: MixPlan, kind: str) -> str:
-    """Why a kind of deployment does not meet the targets, and the nearest that it can meet."""
-    unmet = getattr(plan, kind)
-    assert isinstance(unmet, Unmet)
-    near = []
-    if unmet.ttl_s is not None:
-        near.append(f"TTL {units.seconds(unmet.ttl_s)} at FTL ≤ {units.seconds(plan.ftl_target_s)}")
-    if unmet.ftl_s is not None:
-        near.append(f"FTL {units.seconds(unmet.ftl_s)} at TTL ≤ {units.seconds(plan.ttl_target_s)}")
-    said = f"nearest attainable is {', or '.join(near)}" if near else unmet.reason.rstrip(".")
-    return f"{words.POOLS[kind].capitalize()}: {said}."
 
 
 def _head(plan: MixPlan, page: Page) -> list[str]:
@@ -75,26 +63,7 @@ def _head(plan: MixPlan, page: Page) -> list[str]:
 def _pools(plan: MixPlan, page: Page) -> list[str]:
     if plan.chosen is None:
         return []
-    best = plan.chosen.deployed
-    two_kinds = plan.prefill_hardware != plan.hardware
-    rows = [
-        [
-            words.POOLS[shape.phase],
-            f"{shape.count:,} × {shape.gpus_per_instance:,} GPUs",
-            words.mapping(shape),
-            words.held(shape),
-            shape.hardware if two_kinds else "",
-        ]
-        for shape in best.instances
-    ]
-    total = f"{best.gpus:,} GPUs in all"
-    if best.ctx_gen_ratio is not None:
-        total += f", {units.compact(best.ctx_gen_ratio)} prefill GPUs per decode GPU"
-    if page.width >= 72:
-        lines = table(rows, left=range(5))
-    else:
-        lines = [line for row in rows for line in (" ".join(row[:3]), f"  {' '.join(row[3:])}")]
-    return [*indent(lines), *indent([total])]
+    return pools(plan.chosen.deployed, plan.prefill_hardware != plan.hardware, page)
 
 
 def _mix(plan: MixPlan, page: Page) -> list[str]:
@@ -172,7 +141,7 @@ def _sureness(plan: MixPlan, page: Page) -> list[str]:
         lines += wrap(words.certificate(best.deployed.certificate), page)
     for kind in KINDS:
         if isinstance(getattr(plan, kind), Unmet):
-            lines += wrap(_attainable(plan, kind), page)
+            lines += wrap(words.attainable(plan, kind), page)
     return lines
 
 

@@ -49,7 +49,11 @@ def _pools(plan: Plan, page: Page) -> list[str]:
     best = words.chosen(plan)
     if best is None:
         return []
-    two_kinds = plan.prefill_hardware != plan.hardware
+    return pools(best, plan.prefill_hardware != plan.hardware, page)
+
+
+def pools(best: Deployed, two_kinds: bool, page: Page) -> list[str]:
+    """The instances of a deployment, a line each, and the GPUs in all."""
     rows = [
         [
             words.POOLS[shape.phase],

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from jaxsim.quantities import QUANTITIES
 from jaxsim.space.answer import Certificate, Deployed, FrontierCurve, InstanceShape, Plan, Unmet
+from jaxsim.space.mix_answer import MixPlan
 from jaxsim.view import units
 
 CURVES = {"co-located": "co-located, better mode"}
@@ -162,7 +163,7 @@ def _rates(name: str) -> str:
     return f"{name.removesuffix('_rate').replace('_', ' ')} rates"
 
 
-def attainable(plan: Plan, kind: str) -> str:
+def attainable(plan: Plan | MixPlan, kind: str) -> str:
     """Why a kind of deployment does not meet the targets, and the nearest that it can meet."""
     unmet = getattr(plan, kind)
     assert isinstance(unmet, Unmet)
