@@ -12,6 +12,7 @@ from benchmarks.speed.cases import Case, size
 from benchmarks.speed.machine import best_of
 from benchmarks.speed.plain import Plain
 from jaxsim.space._inputs import axis_values, lengths_of
+from jaxsim.space._nest import HOST_POINTS
 from jaxsim.space._program import size as elements
 from jaxsim.space._program import trace
 from jaxsim.space.pareto import pareto_front
@@ -99,7 +100,7 @@ def compiled_forms(case: Case) -> Iterator[Timing]:
 def materialised_forms(case: Case, points: float) -> Iterator[Timing]:
     """All outputs on natural dims, in stages, into fresh and into reused memory."""
     axes = case.grid(points)
-    staged = split(case.fn, case.point, axes)
+    staged = split(case.fn, case.point, axes, host_points=HOST_POINTS)
     work = operations_of(case.fn, case, axes)
     state = {"buffers": None}
 

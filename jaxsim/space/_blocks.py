@@ -1,7 +1,8 @@
 """How is a large grid cut into blocks, and the blocks' results put together?
 
-A grid's axes are groups, for each of which an answer is wanted, then the axes reduced over. Blocks
-have one shape, so that one program serves them all; several are in flight at once.
+A grid's axes are groups, for each of which an answer is wanted, then the axes reduced over; those
+on which nothing depends have one value here, and count again in the answer. Blocks have one shape,
+so that one program serves them all; several are in flight at once.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxsim.space._classes import shared
 from jaxsim.space._inputs import axis_values, lengths_of, numbers_of
 from jaxsim.space._nest import (
     BLOCK_POINTS,
@@ -26,11 +28,11 @@ from jaxsim.space._nest import (
     Nest,
     loop_order,
     nest_of,
-    numbers,
     on_host,
     walk,
 )
-from jaxsim.space._program import Program, trace
+from jaxsim.space._program import Program, numbers, trace
+from jaxsim.space._reorder import reordered
 from jaxsim.space._step import Step
 
 # Innermost axes are padded to a multiple of this, a vector of the widest processors, by repeating
@@ -55,6 +57,8 @@ class Grid:
     blocks: tuple[int, ...]
     stride: int
     devices: tuple[Any, ...]
+    classes: tuple[int, ...]
+    repeats: tuple[int, ...]
 
     @classmethod
     def of(cls, fn, point, axes, group_axes, step_points, block_points, devices):
@@ -67,10 +71,17 @@ class Grid:
         ordered = [by_name[name] for name in group_axes] + reduced
         groups = tuple(range(len(group_axes)))
         program = trace(fn, point, ordered)
+        used = {d for x in program.outputs for d in program.dims_of(x)}.union(groups)
         values = axis_values(ordered)
+        repeats = tuple(1 if d in used else n for d, n in enumerate(lengths_of(values)))
+        values = [
+            v if n == 1 else jax.tree.map(lambda x: x[:1], v)
+            for v, n in zip(values, repeats, strict=True)
+        ]
         real = lengths_of(values)
-        values = (*values[:-1], jax.tree.map(_pad, values[-1]))
+        values[-1] = jax.tree.map(_pad, values[-1])
         lengths = lengths_of(values)
+        program = reordered(program, lengths)
         platform = (devices[0] if devices else jax.devices()[0]).platform
         most = step_points or STEP_POINTS.get(platform, STEP_POINTS["gpu"])
         # The trailing reduced axes that fit a step are evaluated at once; the last always is.
@@ -80,10 +91,11 @@ class Grid:
         line = len(lengths) - 1
         while line > first and math.prod(lengths[line:]) < _SHORTEST_LINE:
             line -= 1
-        known = dict(enumerate(jax.tree.leaves((values, numbers_of(point)[0]))))
+        known = dict(enumerate(jax.tree.leaves((tuple(values), numbers_of(point)[0]))))
         known.update(program.constants)
         left = on_host(program, known, lengths, HOST_POINTS)
-        loops = loop_order(program, left, lengths, range(first))
+        program, left, classes, known = shared(program, known, left, lengths)
+        loops = loop_order(program, left, lengths, classes, range(first))
         workers = tuple(devices) if devices else (None,) * _workers(platform)
         per_block = block_points or BLOCK_POINTS.get(platform, BLOCK_POINTS["gpu"])
         blocks = _block_lengths(lengths, loops, per_block, len(workers))
@@ -94,7 +106,7 @@ class Grid:
         names = tuple(axis[0] for axis in ordered)
         return cls(
             program, names, real, lengths, groups, loops, len(lengths) - line, known, left,
-            blocks, stride, workers,
+            blocks, stride, workers, classes, repeats,
         )  # fmt: skip
 
     @property
@@ -111,7 +123,7 @@ class Grid:
 
     @property
     def points(self) -> int:
-        return math.prod(self.real_lengths)
+        return math.prod(self.real_lengths) * math.prod(self.repeats)
 
     @property
     def padded(self) -> bool:
@@ -141,7 +153,9 @@ class Grid:
         program = self.program
         needed = numbers(x for i in self.left for x in program.ops[i].inputs)
         given = tuple(sorted((needed | numbers(program.outputs)).intersection(self.known)))
-        nest = nest_of(program, self.left, given, self.blocks, self.loops, self.stride)
+        nest = nest_of(
+            program, self.left, given, self.blocks, self.classes, self.loops, self.stride
+        )
         context = _context()
 
         def one(job):
@@ -186,10 +200,22 @@ class Grid:
                 value = value[tuple(here)]
         return value
 
-    def index_of(self, flat) -> dict[str, np.ndarray]:
-        """Positions on each reduced axis, by name, from flat ones."""
+    def repeated(self, flat) -> np.ndarray:
+        """Flat positions of all designs that differ from these on axes of no consequence.
+
+        One more dimension, the last, in order of position. The results count positions over all
+        values of the reduced axes; elsewhere axes on which nothing depends have one value.
+        """
+        full = {d: self.real_lengths[d] * self.repeats[d] for d in self.reduced}
         places = np.unravel_index(flat, [self.real_lengths[d] for d in self.reduced])
-        named = zip(self.reduced, places, strict=True)
+        copies = np.indices([self.repeats[d] for d in self.reduced]).reshape(len(full), -1)
+        where = [place[..., None] + copy for place, copy in zip(places, copies, strict=True)]
+        return np.ravel_multi_index(where, list(full.values()))
+
+    def index_of(self, flat) -> dict[str, np.ndarray]:
+        """Positions on each reduced axis, by name, from flat ones as `repeated` gives them."""
+        full = [self.real_lengths[d] * self.repeats[d] for d in self.reduced]
+        named = zip(self.reduced, np.unravel_index(flat, full), strict=True)
         return {self.names[d]: np.asarray(place, np.int32) for d, place in named}
 
 

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxsim.space._program import Literal, Op, Program, run_ops, size
+from jaxsim.space._program import Literal, Op, Program, numbers, run_ops, size
 from jaxsim.space.interpret import NotInterpreted
 from jaxsim.space.interpret import _apply as apply_in_numpy
 
@@ -38,13 +38,15 @@ APART_SHARE = 1 / 4
 class Nest:
     """Where each operation of a program is evaluated, over one block of a grid.
 
-    `lengths` are of the block; `loops` the looped axes, outermost first, the last in steps of
-    `stride`; `before` and `levels` the operations before the loops, and in each; the last level is
-    in two parts, `apart` the smaller terms and `levels[-1]` the rest.
+    `lengths` are of the block, `classes` of the axes of classes that follow its axes; `loops` are
+    the looped axes, outermost first, the last in steps of `stride`; `before` and `levels` the
+    operations before the loops, and in each; the last level is in two parts, `apart` the smaller
+    terms and `levels[-1]` the rest.
     """
 
     program: Program
     lengths: tuple[int, ...]
+    classes: tuple[int, ...]
     loops: tuple[int, ...]
     stride: int
     given: tuple[int, ...]
@@ -87,11 +89,6 @@ def on_host(program: Program, known: dict[int, Any], lengths: Sequence[int], mos
     return tuple(left)
 
 
-def numbers(atoms) -> set[int]:
-    """Which of the atoms are values, not literals."""
-    return {x for x in atoms if not isinstance(x, Literal)}
-
-
 def _full_rank(value, dims, lengths):
     shape = [lengths[d] if d in dims else 1 for d in range(len(lengths))]
     return value.reshape(shape + list(value.shape[len(dims) :]))
@@ -103,16 +100,17 @@ def nest_of(
     left: tuple[int, ...],
     given: tuple[int, ...],
     lengths: tuple[int, ...],
+    classes: tuple[int, ...],
     loops: tuple[int, ...],
     stride: int,
 ) -> Nest:
     """The nest of the operations `left` over a block, `given` what is known before it."""
-    points = size(range(len(lengths)), lengths)
+    points, sizes = math.prod(lengths), lengths + classes
     depth: dict[int, int] = dict.fromkeys(given, -1)
     groups: list[list[Op]] = [[] for _ in range(len(loops) + 1)]
     for op in (program.ops[i] for i in left):
         dims = program.dims[op.outputs[0]]
-        if size(dims, lengths) <= BEFORE_SHARE * points or not loops:
+        if size(dims, sizes) <= BEFORE_SHARE * points or not loops:
             own = -1
         else:
             own = max((i for i, axis in enumerate(loops) if axis in dims), default=-1)
@@ -120,22 +118,26 @@ def nest_of(
         depth.update(dict.fromkeys(op.outputs, own))
         groups[own + 1].append(op)
     before, *levels = (tuple(group) for group in groups)
-    inner = [d for d in range(len(lengths)) if d not in loops]
-    most, late, apart, rest = APART_SHARE * size(inner, lengths), set(), [], []
+    inner = [d for d in range(len(sizes)) if d not in loops]
+    most = APART_SHARE * size([d for d in inner if d < len(lengths)], sizes)
+    late, apart, rest = set(), [], []
     for op in levels[-1] if loops else ():
-        small = size([d for d in program.dims[op.outputs[0]] if d in inner], lengths) <= most
+        own = [d for d in program.dims[op.outputs[0]] if d in inner]
+        small = size(own, sizes) <= most or any(d >= len(lengths) for d in own)
         if small and not late.intersection(numbers(op.inputs)):
             apart.append(op)
         else:
             rest.append(op)
             late.update(op.outputs)
     levels[-1:] = [tuple(rest)] if loops else []
-    return Nest(program, lengths, loops, stride, given, before, tuple(levels), tuple(apart))
+    return Nest(
+        program, lengths, classes, loops, stride, given, before, tuple(levels), tuple(apart)
+    )
 
 
-def loop_order(program: Program, left, lengths, looped: Sequence[int]) -> tuple[int, ...]:
+def loop_order(program: Program, left, lengths, classes, looped: Sequence[int]) -> tuple[int, ...]:
     """The order of loops, outermost first, in which the least is evaluated."""
-    points = size(range(len(lengths)), lengths)
+    points, lengths = math.prod(lengths), lengths + classes
     counts = Counter(program.dims[program.ops[i].outputs[0]] for i in left)
 
     def cost(order):
@@ -162,7 +164,8 @@ def walk(nest: Nest, known: dict[int, Any], body: Callable[[dict[int, Any]], Any
     does not know to be set.
     """
     known = dict(known)
-    run_ops(nest.before, known, nest.program, nest.lengths)
+    sizes = nest.lengths + nest.classes
+    run_ops(nest.before, known, nest.program, sizes)
     axes = tuple(sorted(nest.loops))
     step = {axis: 1 for axis in nest.loops}
     if nest.loops:
@@ -205,7 +208,7 @@ def walk(nest: Nest, known: dict[int, Any], body: Callable[[dict[int, Any]], Any
         return body(known)
     whole = tuple(nest.lengths[axis] for axis in axes)
     carry = jax.tree.map(lambda part: jnp.zeros(whole + part.shape, part.dtype), like)
-    return level(0, known, {}, carry, list(nest.lengths))
+    return level(0, known, {}, carry, list(sizes))
 
 
 def _run_apart(nest: Nest, values, lengths, true):

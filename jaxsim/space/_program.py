@@ -60,6 +60,16 @@ class Literal(NamedTuple):
     value: Any
 
 
+class _Pick:
+    """The operation that hands out values: of the last axis of the first input, at the second."""
+
+    name = "pick"
+    multiple_results = False
+
+
+PICK = _Pick()
+
+
 @dataclass(frozen=True, eq=False)
 class Program:
     """A traced point function; two are the same only if they are one object.
@@ -230,6 +240,11 @@ def _key(eqn, given):
     return key
 
 
+def numbers(atoms) -> set[int]:
+    """Which of the atoms are values, not literals."""
+    return {x for x in atoms if not isinstance(x, Literal)}
+
+
 def size(dims: Sequence[int], lengths: Sequence[int]) -> int:
     """How many elements a value on these axes has."""
     return math.prod(lengths[d] for d in dims)
@@ -251,6 +266,9 @@ def run_ops(ops: Sequence[Op], values: dict[int, Any], program: Program, lengths
         dims = program.dims[op.outputs[0]]
         given = [x.value if isinstance(x, Literal) else values[x] for x in op.inputs]
         own = [program.dims_of(x) for x in op.inputs]
+        if op.primitive is PICK:
+            values[op.outputs[0]] = _picked(*given)
+            continue
         if op.scalar:
             given = [
                 spread(jnp.asarray(x), d, dims, lengths) for x, d in zip(given, own, strict=True)
@@ -261,6 +279,11 @@ def run_ops(ops: Sequence[Op], values: dict[int, Any], program: Program, lengths
             results = call(*given)
         for number, result in zip(op.outputs, results, strict=True):
             values[number] = result
+
+
+def _picked(x, index):
+    found = x.at[..., index.reshape(-1)].get(mode="promise_in_bounds")
+    return found.reshape(*x.shape[:-1], *index.shape)
 
 
 def _bind(op: Op, given):

@@ -5,6 +5,7 @@ together, small terms are fused into, and repeated over, the full grid. The cut 
 traced function; there is no second copy of the physics.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -14,9 +15,11 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxsim.space._classes import shared
 from jaxsim.space._inputs import Axis, axis_values, lengths_of, numbers_of
 from jaxsim.space._nest import on_host
 from jaxsim.space._program import Literal, Op, Program, run_ops, size, trace
+from jaxsim.space._reorder import reordered
 from jaxsim.space.sweep import dims_tree
 
 # A stage ends where operations have more than this share of the grid's points. The first stage
@@ -48,7 +51,7 @@ class Staged:
     @property
     def points(self) -> int:
         """Points of the full grid."""
-        return size(range(len(self.lengths)), self.lengths)
+        return math.prod(self.lengths)
 
     @property
     def dims(self):
@@ -122,28 +125,33 @@ def split(
 ) -> Staged:
     """`fn` over a grid, cut into stages at the given shares of the full grid's size.
 
-    Equal to `sweep` point by point, to rounding: masks identical in practice, since what is
-    compared is computed by the same operations in the same order. Operations with up to
-    `host_points` values are evaluated at once, in NumPy: most of a model's are, and compiling them
-    takes seconds, evaluating them a few hundredths of one.
+    Equal to `sweep` point by point, to rounding: the operations are the same, sums of several
+    terms in an order of their own. Operations with up to `host_points` values are evaluated at
+    once, in NumPy: most of a model's are, and compiling them takes seconds, evaluating them a few
+    hundredths of one. Others are evaluated once for all positions that they cannot tell apart.
     """
-    program = trace(fn, point, axes)
     values = axis_values(axes)
     lengths = lengths_of(values)
+    program = reordered(trace(fn, point, axes), lengths)
     numbers, _ = numbers_of(point)
     known = dict(enumerate(jax.tree.leaves((values, numbers))))
     known.update(program.constants)
     left = on_host(program, known, lengths, host_points)
-    stages = stages_of(program, left, lengths, tuple(shares))
+    program, left, classes, known = shared(program, known, left, lengths)
+    stages = stages_of(program, left, lengths, classes, tuple(shares))
     return Staged(program, tuple(name for name, _, _ in axes), lengths, stages, known)
 
 
 @lru_cache(maxsize=256)
 def stages_of(
-    program: Program, left: tuple[int, ...], lengths: tuple[int, ...], shares: tuple[float, ...]
+    program: Program,
+    left: tuple[int, ...],
+    lengths: tuple[int, ...],
+    classes: tuple[int, ...],
+    shares: tuple[float, ...],
 ) -> tuple[Stage, ...]:
     """The operations `left` to do by natural size, each stage no smaller than those before it."""
-    points = size(range(len(lengths)), lengths)
+    points, lengths = math.prod(lengths), lengths + classes
     level: dict[int, int] = {}
     groups: list[list[Op]] = [[] for _ in range(len(shares) + 1)]
     for op in (program.ops[i] for i in left):

@@ -60,7 +60,7 @@ class _Objective:
         outputs = self.fn(point)
         ok = True if self.valid is None else read(outputs, self.valid)
         value = jnp.asarray(read(outputs, self.objective), dtype=jnp.result_type(float))
-        return self.sign * value, jnp.asarray(ok)
+        return value if self.sign == 1.0 else self.sign * value, jnp.asarray(ok)
 
 
 def stream_best(
@@ -90,9 +90,11 @@ def stream_best(
     where = np.zeros((groups, count), dtype=np.int64)
     keep = _Best(min(count, grid.inner_points), grid.step)
     for here, block_value, block_where in grid.gather(keep, _collect):
+        block_where = grid.repeated(block_where)
+        block_value = np.repeat(block_value, block_where.shape[-1], axis=-1)
         value[here], where[here] = _merge(
             np.concatenate([value[here], block_value], axis=1),
-            np.concatenate([where[here], block_where], axis=1),
+            np.concatenate([where[here], block_where.reshape(block_value.shape)], axis=1),
             count,
         )
     shape = tuple(grid.real_lengths[d] for d in grid.groups) + ((count,) if count > 1 else ())

@@ -117,9 +117,18 @@ def stream_frontier(
     else:
         order = fronts_of_groups(group, some_x, some_y, flat, duplicates=duplicates)
     shape = tuple(grid.real_lengths[d] for d in grid.groups)
-    starts = np.searchsorted(group[order], np.arange(math.prod(shape) + 1))
-    index = grid.index_of(flat[order])
-    return Frontiers(some_x[order], some_y[order], index, starts, shape, grid.points)
+    group, some_x, some_y, flat = group[order], some_x[order], some_y[order], flat[order]
+    flat = grid.repeated(flat)
+    if duplicates and flat.shape[-1] > 1:
+        copies = np.repeat(np.arange(group.size), flat.shape[-1])
+        group, some_x, some_y = group[copies], some_x[copies], some_y[copies]
+        flat = flat.reshape(-1)
+        again = np.lexsort((flat, some_x, group))
+        group, some_x, some_y, flat = group[again], some_x[again], some_y[again], flat[again]
+    else:
+        flat = flat[..., 0]
+    starts = np.searchsorted(group, np.arange(math.prod(shape) + 1))
+    return Frontiers(some_x, some_y, grid.index_of(flat), starts, shape, grid.points)
 
 
 def _first_counts(size: int) -> tuple[int, int]:

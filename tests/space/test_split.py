@@ -104,7 +104,7 @@ def test_buffers_are_reused():
 def test_stages_do_not_depend_on_values():
     staged = split(step, Point(), grid())
     left = tuple(range(len(staged.program.ops)))
-    assert stages_of(staged.program, left, staged.lengths, STAGE_SHARES) is staged.stages
+    assert stages_of(staged.program, left, staged.lengths, (), STAGE_SHARES) is staged.stages
 
 
 def test_small_terms_may_be_evaluated_on_the_host():
