@@ -102,7 +102,10 @@ class Grid:
         inner = math.prod(lengths[first:])
         stride = 1
         if loops:
-            stride = max(1, min(blocks[loops[-1]], most // max(inner, 1)))
+            length = blocks[loops[-1]]
+            stride = max(1, min(length, most // max(inner, 1)))
+            # As many steps, with the least overlap of the last with the one before it.
+            stride = -(-length // -(-length // stride))
         names = tuple(axis[0] for axis in ordered)
         return cls(
             program, names, real, lengths, groups, loops, len(lengths) - line, known, left,

@@ -7,6 +7,7 @@ result is handed out to the positions where it meets something finer. The classe
 numbers of the grid at hand: the physics does not know of them.
 """
 
+import copy
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -66,15 +67,21 @@ def shared(
     ops = [program.ops[i] for i in left]
     if math.prod(lengths) < _FEWEST_POSITIONS:
         return Shared(program, tuple(left), (), known)
-    while True:
-        found = partitions.of_ops(ops)
-        loss = _losses(program, ops, found, lengths, first)
-        worst = min(loss, key=lambda one: loss[one], default=None)
-        if worst is None:
-            return Shared(program, tuple(left), (), known)
-        if loss[worst] > 0.0:
-            return _rewritten(program, ops, found, partitions, lengths)
-        partitions.refuse(worst)
+    found = partitions.of_ops(ops)
+    cost, kept = _cost(program, ops, found, lengths, first), set()
+    # Classes that do not seem to pay are given up if all is cheaper without them.
+    while doubtful := {c: w for c, w in cost.worth.items() if w <= 0.0 and c not in kept}:
+        worst = min(doubtful, key=lambda c: doubtful[c])
+        without = partitions.refusing(worst)
+        other = without.of_ops(ops)
+        less = _cost(program, ops, other, lengths, first)
+        if less.total < cost.total:
+            partitions, found, cost = without, other, less
+        else:
+            kept.add(worst)
+    if all(classes.of is None for classes in found.values()):
+        return Shared(program, tuple(left), (), known)
+    return _rewritten(program, ops, found, partitions, lengths)
 
 
 class _Partitions:
@@ -94,12 +101,13 @@ class _Partitions:
     def full(self, dims: tuple[int, ...]) -> Classes:
         return self._same.setdefault(dims, Classes(dims, size(dims, self.lengths)))
 
-    def refuse(self, classes: Classes) -> None:
-        """Counts the classes as not worth an axis from now on."""
-        full = self.full(classes.dims)
-        for table in (self._values, self._joins, self._same):
-            table.update({k: full for k, v in table.items() if v is classes})
-        self._joins = {k: v for k, v in self._joins.items() if classes not in k}
+    def refusing(self, classes: Classes) -> "_Partitions":
+        """The same without some classes, which are not worth an axis."""
+        full, new = self.full(classes.dims), copy.copy(self)
+        for name in ("_values", "_joins", "_same"):
+            table = getattr(self, name).items()
+            setattr(new, name, {k: full if v is classes else v for k, v in table})
+        return new
 
     def of_value(self, number: int) -> Classes:
         """The classes of a known value: positions where it is the same, for all outer ones."""
@@ -190,28 +198,34 @@ def _spread(part: Classes, dims, lengths) -> np.ndarray:
     return np.broadcast_to(of.reshape(shape), [lengths[d] for d in dims]).reshape(-1)
 
 
-def _losses(program, ops, found, lengths, first) -> dict[Classes, float]:
-    """What evaluating by class saves for each partition, less what handing out costs."""
-    saved: Counter[Classes] = Counter()
-    paid = set()
+class _Cost(NamedTuple):
+    """Additions that all operations come to, and how many each partition seems to save."""
+
+    total: float
+    worth: dict[Classes, float]
+
+
+def _cost(program, ops, found, lengths, first) -> _Cost:
+    worth: Counter[Classes] = Counter()
+    total, handed = 0.0, set()
     for op in ops:
         own = found[op.outputs[0]]
         outer = size([d for d in program.dims[op.outputs[0]] if d < first], lengths)
+        one = _SLOW.get(op.primitive.name, 1.0) * outer
+        total += one * own.count
         if own.of is not None:
-            cost = _SLOW.get(op.primitive.name, 1.0)
-            saved[own] += cost * outer * (size(own.dims, lengths) - own.count)
-        for x in numbers(op.inputs):
-            other = found.get(x)
-            if other is not None and other.of is not None and other is not own:
-                paid.add((x, own if own.of is not None else None))
-    paid.update(
-        (x, None) for x in numbers(program.outputs) if x in found and found[x].of is not None
-    )
-    for x, onto in paid:
+            worth[own] += one * (size(own.dims, lengths) - own.count)
+        for x in numbers(op.inputs).intersection(found):
+            if found[x].of is not None and found[x] is not own:
+                handed.add((x, own if own.of is not None else None))
+    made = numbers(program.outputs).intersection(found)
+    handed.update((x, None) for x in made if found[x].of is not None)
+    for x, onto in handed:
         outer = size([d for d in program.dims[x] if d < first], lengths)
         many = size(found[x].dims, lengths) if onto is None else onto.count
-        saved[found[x]] -= _PICK_COST * outer * many
-    return dict(saved)
+        worth[found[x]] -= _PICK_COST * outer * many
+        total += _PICK_COST * outer * many
+    return _Cost(total, dict(worth))
 
 
 # Programs rewritten lately, so that the same structure compiles once.

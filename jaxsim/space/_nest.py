@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxsim.space._program import Literal, Op, Program, numbers, run_ops, size
+from jaxsim.space._program import PICK, Literal, Op, Program, numbers, run_ops, size
 from jaxsim.space.interpret import NotInterpreted
 from jaxsim.space.interpret import _apply as apply_in_numpy
 
@@ -40,8 +40,8 @@ class Nest:
 
     `lengths` are of the block, `classes` of the axes of classes that follow its axes; `loops` are
     the looped axes, outermost first, the last in steps of `stride`; `before` and `levels` the
-    operations before the loops, and in each; the last level is in two parts, `apart` the smaller
-    terms and `levels[-1]` the rest.
+    operations before the loops, and in each; the last level is in parts, `apart` the smaller
+    terms, those of each axis of classes by themselves, and `levels[-1]` the rest.
     """
 
     program: Program
@@ -52,7 +52,7 @@ class Nest:
     given: tuple[int, ...]
     before: tuple[Op, ...]
     levels: tuple[tuple[Op, ...], ...]
-    apart: tuple[Op, ...]
+    apart: tuple[tuple[Op, ...], ...]
 
     @property
     def inner(self) -> tuple[int, ...]:
@@ -130,9 +130,33 @@ def nest_of(
             rest.append(op)
             late.update(op.outputs)
     levels[-1:] = [tuple(rest)] if loops else []
-    return Nest(
-        program, lengths, classes, loops, stride, given, before, tuple(levels), tuple(apart)
-    )
+    parts = by_axis(program, apart, len(lengths))
+    return Nest(program, lengths, classes, loops, stride, given, before, tuple(levels), parts)
+
+
+def by_axis(program: Program, ops: Sequence[Op], axes: int) -> tuple[tuple[Op, ...], ...]:
+    """Operations in groups that are evaluated apart: one axis of classes in each, or none.
+
+    In one piece, what is evaluated for some classes would be again wherever it is handed out. What
+    hands out is a group of its own: with it, what follows would not be evaluated in vectors.
+    """
+    level: dict[int, tuple[int, int]] = {}
+    groups: dict[tuple[int, int], list[Op]] = {}
+    for op in ops:
+        axis, deep = class_axis(program, op.outputs[0], axes), 0
+        own = len(program.dims) + axis if op.primitive is PICK else axis
+        for x in numbers(op.inputs).intersection(level):
+            before, other = level[x]
+            deep = max(deep, before + (other != own))
+        level.update(dict.fromkeys(op.outputs, (deep, own)))
+        groups.setdefault((deep, own), []).append(op)
+    return tuple(tuple(groups[key]) for key in sorted(groups))
+
+
+def class_axis(program: Program, number: int, axes: int) -> int:
+    """The axis of classes that a value is on, or -1."""
+    dims = program.dims[number]
+    return dims[-1] if dims and dims[-1] >= axes else -1
 
 
 def loop_order(program: Program, left, lengths, classes, looped: Sequence[int]) -> tuple[int, ...]:
@@ -213,20 +237,19 @@ def walk(nest: Nest, known: dict[int, Any], body: Callable[[dict[int, Any]], Any
 
 def _run_apart(nest: Nest, values, lengths, true):
     """Evaluate the smaller terms of a step apart: fused, they would be repeated at every point."""
-    made = {x for op in nest.apart for x in op.outputs}
-    used = numbers(x for op in nest.levels[-1] for x in op.inputs)
-    kept = sorted(made & (used | numbers(nest.program.outputs)))
-    if not kept:
-        return
+    later = [numbers(x for op in ops for x in op.inputs) for ops in (*nest.apart, nest.levels[-1])]
+    for i, ops in enumerate(nest.apart):
+        made = {x for op in ops for x in op.outputs}
+        kept = sorted(made & numbers(nest.program.outputs).union(*later[i + 1 :]))
 
-    def evaluate(given):
-        inside = dict(given)
-        run_ops(nest.apart, inside, nest.program, lengths)
-        return [inside[x] for x in kept]
+        def evaluate(given, ops=ops, kept=kept):
+            inside = dict(given)
+            run_ops(ops, inside, nest.program, lengths)
+            return [inside[x] for x in kept]
 
-    reads = numbers(x for op in nest.apart for x in op.inputs) - made
-    results = apart(evaluate, {x: values[x] for x in reads}, true)
-    values.update(zip(kept, results, strict=True))
+        if kept:
+            results = apart(evaluate, {x: values[x] for x in later[i] - made}, true)
+            values.update(zip(kept, results, strict=True))
 
 
 def apart(fn, given, true):
@@ -246,6 +269,6 @@ def _reads(nest: Nest) -> list[set[int]]:
     for ops in reversed(nest.levels):
         reads.append(reads[-1] | numbers(x for op in ops for x in op.inputs))
     if nest.loops:
-        apart = numbers(x for op in nest.apart for x in op.inputs)
+        apart = numbers(x for ops in nest.apart for op in ops for x in op.inputs)
         reads[1:] = [read | apart for read in reads[1:]]
     return reads[::-1]

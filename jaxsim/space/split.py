@@ -17,8 +17,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxsim.space._classes import shared
 from jaxsim.space._inputs import Axis, axis_values, lengths_of, numbers_of
-from jaxsim.space._nest import on_host
-from jaxsim.space._program import Literal, Op, Program, run_ops, size, trace
+from jaxsim.space._nest import by_axis, on_host
+from jaxsim.space._program import Literal, Op, Program, numbers, run_ops, size, trace
 from jaxsim.space._reorder import reordered
 from jaxsim.space.sweep import dims_tree
 
@@ -133,8 +133,7 @@ def split(
     values = axis_values(axes)
     lengths = lengths_of(values)
     program = reordered(trace(fn, point, axes), lengths)
-    numbers, _ = numbers_of(point)
-    known = dict(enumerate(jax.tree.leaves((values, numbers))))
+    known = dict(enumerate(jax.tree.leaves((values, numbers_of(point)[0]))))
     known.update(program.constants)
     left = on_host(program, known, lengths, host_points)
     program, left, classes, known = shared(program, known, left, lengths)
@@ -152,15 +151,17 @@ def stages_of(
 ) -> tuple[Stage, ...]:
     """The operations `left` to do by natural size, each stage no smaller than those before it."""
     points, lengths = math.prod(lengths), lengths + classes
+    axes = len(lengths) - len(classes)
     level: dict[int, int] = {}
     groups: list[list[Op]] = [[] for _ in range(len(shares) + 1)]
     for op in (program.ops[i] for i in left):
         own = size(program.dims[op.outputs[0]], lengths)
         stage = sum(own > share * points for share in shares)
-        stage = max([stage, *(level.get(x, 0) for x in op.inputs if not isinstance(x, Literal))])
+        stage = max([stage, *(level[x] for x in numbers(op.inputs).intersection(level))])
         level.update(dict.fromkeys(op.outputs, stage))
         groups[stage].append(op)
-    return cut(program, [tuple(group) for group in groups if group], lengths)
+    parts = [part for group in groups for part in by_axis(program, group, axes)]
+    return cut(program, parts, lengths)
 
 
 def cut(program: Program, groups: Sequence[tuple[Op, ...]], lengths) -> tuple[Stage, ...]:
