@@ -10,7 +10,7 @@ import importlib
 import itertools
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -147,8 +147,14 @@ class Grid:
     def inner_points(self) -> int:
         return math.prod(n for d, n in enumerate(self.real_lengths) if d not in self.loops)
 
-    def gather(self, reducer, collect) -> list[Any]:
+    @property
+    def block_count(self) -> int:
+        return math.prod(-(-self.lengths[axis] // self.blocks[axis]) for axis in self.looped)
+
+    def gather(self, reducer, collect, chosen: Sequence[int] | None = None) -> list[Any]:
         """What `collect(block, results)` makes of what `reducer` keeps of each block, in order.
+
+        Of all blocks, or of those at the positions `chosen`.
 
         The results lead with the block's positions on the looped axes. Blocks are collected where
         they are computed, in several threads.
@@ -173,6 +179,7 @@ class Grid:
 
         workers = len(self.devices)
         jobs = [(b, self.devices[i % workers]) for i, b in enumerate(self._cut())]
+        jobs = jobs if chosen is None else [jobs[i] for i in chosen]
         first = one(jobs[0])  # compiles once, before the others ask for the same
         with ThreadPoolExecutor(workers) as pool:
             return [first, *pool.map(one, jobs[1:])]

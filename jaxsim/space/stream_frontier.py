@@ -36,8 +36,6 @@ _LADDER_LINES = 5
 # Points are kept or discarded in rows of a vector.
 _ROW = 16
 _TABLE = 1 << 10
-# Larger steps than for a best design, since each ends with work of its own.
-_STEP_POINTS = 1 << 19
 
 
 class Frontiers(eqx.Module):
@@ -96,20 +94,22 @@ def stream_frontier(
     `duplicates`. A NaN in either counts as not valid.
     """
     wanted = _Pair(fn, x, y, valid)
-    grid = Grid.of(
-        wanted, point, axes, group_axes, step_points or _STEP_POINTS, block_points, devices
-    )
+    grid = Grid.of(wanted, point, axes, group_axes, step_points, block_points, devices)
     keep = _Keep(*_first_counts(grid.step_size), grid.step)
-    while True:
-        parts = grid.gather(keep, partial(_collect, duplicates))
-        rows = max(part.rows for part in parts)
-        points = max(part.points for part in parts)
-        if rows <= keep.rows and points <= keep.points:
-            break
-        # A long frontier, or many ties: keep more of each step.
+    collect = partial(_collect, duplicates)
+    parts, jobs = {}, list(range(grid.block_count))
+    # The first block shows how much of a step there is to keep. Where a frontier is longer, or has
+    # many ties, blocks are done again with more kept of each step.
+    while jobs:
+        now = jobs[:1] if not parts else jobs
+        done = dict(zip(now, grid.gather(keep, collect, now), strict=True))
+        rows, points = (max(getattr(part, name) for part in done.values()) for name in _COUNTS)
+        fits = {i: p for i, p in done.items() if p.rows <= keep.rows and p.points <= keep.points}
+        parts.update(fits)
+        jobs = [i for i in jobs if i not in fits]
         keep = replace(keep, rows=_enough(rows, keep.rows), points=_enough(points, keep.points))
     group, some_x, some_y, flat = (
-        np.concatenate([getattr(part, name) for part in parts])
+        np.concatenate([getattr(parts[i], name) for i in sorted(parts)])
         for name in ("group", "x", "y", "where")
     )
     if grid.whole_groups:
@@ -133,12 +133,12 @@ def stream_frontier(
 
 def _first_counts(size: int) -> tuple[int, int]:
     """Rows and points to keep of a step of this many points, on a first try."""
-    rows = min(max(size // 5 // _ROW, 64), 4096)
-    return rows, max(rows // 4, 64)
+    return min(max(size // 8 // _ROW, 64), 4096), 128
 
 
 def _enough(needed: int, had: int) -> int:
-    return had if needed <= had else 1 << int(needed - 1).bit_length()
+    """A count to keep that other grids are likely to share, with some to spare."""
+    return had if needed <= had else -(-needed * 5 // 4 // 64) * 64
 
 
 class _Part(NamedTuple):
@@ -150,6 +150,9 @@ class _Part(NamedTuple):
     where: np.ndarray
     rows: int
     points: int
+
+
+_COUNTS = ("rows", "points")
 
 
 def _collect(duplicates: bool, block: Block, results) -> _Part:
@@ -193,11 +196,7 @@ class _Keep:
         return jax.tree.map(lambda part: part.reshape(*outer, -1), results)
 
     def _undominated(self, true, x, y):
-        rungs, best = _ladder(x, y)
-        bar = jnp.full(x.shape, jnp.nan, y.dtype)
-        for i in range(_RUNGS):
-            bar = jnp.where(x > rungs[i], best[i], bar)
-        stays = (y == y) & ~(y <= bar)
+        stays = (y == y) & ~(y <= _bar(x, *_ladder(x, y)))
         # Rows with a point that stays; of those, points that a finer table lets stay.
         width = _ROW if x.size % _ROW == 0 else 1
         rows, row_count = _positions(stays.reshape(-1, width).any(axis=-1), self.rows)
@@ -237,17 +236,28 @@ def _ladder(x, y):
     return rungs, jnp.where(best > -jnp.inf, best, jnp.nan)
 
 
-def _positions(flags, count: int):
-    """Positions of the first `count` flags that are set, and how many are; others are 0.
+def _bar(x, rungs, best):
+    """What is known to be reached before `x`: the best at or below the last rung under it."""
+    bar = jnp.full(x.shape, jnp.nan, best.dtype)
+    for i in range(_RUNGS):
+        bar = jnp.where(x > rungs[i], best[i], bar)
+    return bar
 
-    Running counts by a product with a triangle of ones, which is much the fastest on a CPU.
+
+def _positions(flags, count: int):
+    """Positions of the first `count` flags that are set, and how many are.
+
+    Beyond those, some position. By counting in blocks, which is done in vectors: within a block
+    by a product with a triangle of ones, then for each wanted flag the block, and the place in it.
     """
-    size, block = flags.size, 64
-    ones = jnp.pad(flags, (0, -size % block)).reshape(-1, block).astype(jnp.float32)
+    block = 32 if flags.size <= 2048 else 64
+    ones = jnp.pad(flags, (0, -flags.size % block)).reshape(-1, block).astype(jnp.float32)
     running = jnp.dot(ones, jnp.triu(jnp.ones((block, block), jnp.float32)))
-    before = jnp.cumsum(running[:, -1]) - running[:, -1]
-    place = (running + before[:, None]).reshape(-1)[:size].astype(jnp.int32) - 1
-    target = jnp.where(flags & (place < count), place, count)
-    numbers = jnp.arange(size, dtype=jnp.int32)
-    found = jnp.zeros(count, jnp.int32).at[target].set(numbers, mode="drop")
-    return found, place[-1] + 1
+    until = jnp.cumsum(running[:, -1])
+    wanted = jnp.arange(count, dtype=jnp.float32)
+    of = (until[None] <= wanted[:, None]).sum(axis=-1)
+    of = jnp.minimum(of, running.shape[0] - 1).astype(jnp.int32)
+    before = jnp.where(of > 0, until[jnp.maximum(of - 1, 0)], 0.0)
+    place = (running[of] <= (wanted - before)[:, None]).sum(axis=-1).astype(jnp.int32)
+    found = jnp.minimum(of * block + place, flags.size - 1)
+    return found, until[-1].astype(jnp.int32)
