@@ -31,6 +31,7 @@ from jaxsim.space._nest import (
     on_host,
     walk,
 )
+from jaxsim.space._processes import from_all, own_share
 from jaxsim.space._program import Program, numbers, trace
 from jaxsim.space._reorder import reordered
 from jaxsim.space._step import Step
@@ -157,7 +158,7 @@ class Grid:
         Of all blocks, or of those at the positions `chosen`.
 
         The results lead with the block's positions on the looped axes. Blocks are collected where
-        they are computed, in several threads.
+        they are computed, in several threads, and shared between processes if there are several.
         """
         program = self.program
         needed = numbers(x for i in self.left for x in program.ops[i].inputs)
@@ -178,11 +179,14 @@ class Grid:
             return collect(block, jax.tree.map(lambda x: np.asarray(x)[fresh], found))
 
         workers = len(self.devices)
-        jobs = [(b, self.devices[i % workers]) for i, b in enumerate(self._cut())]
-        jobs = jobs if chosen is None else [jobs[i] for i in chosen]
-        first = one(jobs[0])  # compiles once, before the others ask for the same
+        jobs = list(self._cut())
+        jobs = own_share(jobs if chosen is None else [jobs[i] for i in chosen])
+        jobs = [(block, self.devices[i % workers]) for i, block in enumerate(jobs)]
+        # The first compiles once, before the others ask for the same.
+        found = [one(job) for job in jobs[:1]]
         with ThreadPoolExecutor(workers) as pool:
-            return [first, *pool.map(one, jobs[1:])]
+            found += pool.map(one, jobs[1:])
+        return from_all(found)
 
     def _cut(self) -> "list[Block]":
         """The blocks, of one shape: the last on an axis may overlap the one before."""
