@@ -69,9 +69,7 @@ def sources_of(phase: str, setup: Setup) -> dict[str, tuple[str, float]]:
     return {**found, WHOLE: (f"{setup.engine.name} {phase}", setup.engine.log_sigma)}
 
 
-def spread_from(
-    parts_s: Mapping[str, float], sources: Mapping[str, tuple[str, float]]
-) -> Spread:
+def spread_from(parts_s: Mapping[str, float], sources: Mapping[str, tuple[str, float]]) -> Spread:
     """The spread of a design's time: Σ share · sigma of its family, by hardware and family.
 
     d ln t = Σ (t_part / t) d ln t_part. Throughput has the same spread.

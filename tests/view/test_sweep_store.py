@@ -165,9 +165,7 @@ def test_a_frontier_is_as_sure_as_a_plan(config):
     workload = jaxsim.Workload(isl=2048.0, osl=128.0)
     tree = jaxsim.evaluate("llama-3.1-8b", "b200", workload, config.space)
     front = jaxsim.frontier(tree, ftl_s=5.0)
-    plan = jaxsim.plan(
-        "llama-3.1-8b", "b200", workload, ftl_s=5.0, ttl_s=0.05, space=config.space
-    )
+    plan = jaxsim.plan("llama-3.1-8b", "b200", workload, ftl_s=5.0, ttl_s=0.05, space=config.space)
     curves = {curve.name: curve for curve in plan.curves}
     for kind, name in (("disaggregated", "disaggregated"), ("colocated", "co-located")):
         curve, own = curves[name], front[kind]
@@ -175,7 +173,8 @@ def test_a_frontier_is_as_sure_as_a_plan(config):
         for end in ("low", "high"):
             found = own[f"output_tokens_per_s_per_gpu_{end}"]
             np.testing.assert_allclose(found, getattr(curve, end), rtol=1e-6)
-            assert found.attrs["units"] and "80 %" in found.attrs["description"]
+            assert found.attrs["units"]
+            assert "80 %" in found.attrs["description"]
 
 
 def test_a_tree_that_does_not_say_how_sure_it_is_is_refused(config):
