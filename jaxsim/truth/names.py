@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from jaxsim.catalog.cards import HardwareCard, ModelCard
-from jaxsim.catalog.engines import generation_of
+from jaxsim.catalog.engines import format_of, generation_of
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.load import load_hardware, load_model, load_precision
 from jaxsim.catalog.precision import Precision
@@ -28,7 +28,8 @@ _ENGINES = (
 class Named:
     """The catalogue's entries for a row.
 
-    `quant` is the precision preset that its label means, `family` the accelerator's generation.
+    `quant` is the precision preset that its label means, `format` that of most weights, `family`
+    the accelerator's generation.
     """
 
     model: ModelCard
@@ -37,6 +38,10 @@ class Named:
     family: str
     quant: str
     precision: Precision
+
+    @property
+    def format(self) -> str:
+        return format_of(self.precision)
 
 
 @cache

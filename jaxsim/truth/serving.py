@@ -16,6 +16,7 @@ from jaxsim.traffic.queueing import (
     StepTime,
     at_batch,
     closed_loop,
+    open_loop,
     with_start,
 )
 from jaxsim.truth.steps import PARTS, Steps
@@ -123,6 +124,14 @@ def predict(steps: Steps, asked: Asked, engine: Engine, serving: Serving) -> Ser
     loop = eqx.tree_at(lambda s: s.ttft_s, loop, ttft_s)
     full = at_batch(pools.slots, step_s, prompt, pools, asked.osl)
     return jax.tree.map(lambda a, b: jnp.where(asked.closed > 0.5, a, b), loop, full)
+
+
+def predict_at_rate(
+    steps: Steps, asked: Asked, engine: Engine, serving: Serving, requests_per_s: Scalar
+) -> Service:
+    """Latencies of one run in which requests arrive at a rate, or of the most it can bear."""
+    step_s, prompt, pools = served_by(steps, asked, engine, serving)
+    return open_loop(requests_per_s, step_s, prompt, pools, asked.osl)[0]
 
 
 predict_all = jax.jit(jax.vmap(predict, in_axes=(0, 0, None, None)))
