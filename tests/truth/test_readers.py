@@ -224,6 +224,7 @@ def test_a_missing_column_and_a_truncated_file(tmp_path):
         ({"precision": "", "gemm_quant_mode": "", "moe_quant_mode": ""}, "bf16", "bf16"),
         ({"model_path": "openai/gpt-oss-120b", "precision": "fp8"}, "mxfp4", "fp8"),
         ({"model_path": "MiniMaxAI/MiniMax-M2.5", "backend": "vllm"}, "fp8", "bf16"),
+        ({"model_path": "MiniMaxAI/MiniMax-M2.5", "system": "b200_sxm"}, "fp8", "fp8"),
         ({"model_path": "moonshotai/Kimi-K2.5", "precision": "int4"}, "int4", "bf16"),
     ],
 )
