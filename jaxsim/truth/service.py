@@ -97,7 +97,9 @@ def under_load(
     if concurrency is not None:
         found, sustained = closed_loop(concurrency, step_s, prompt, pools, workload.osl), True
     else:
-        found, sustained = open_loop(requests_per_s, step_s, prompt, pools, workload.osl)
+        found, sustained = open_loop(
+            float(requests_per_s or 0.0), step_s, prompt, pools, workload.osl
+        )
     one = {name: float(np.asarray(getattr(found, name))) for name in found.__dataclass_fields__}
     values = {
         "tpot": one["tpot_s"],

@@ -146,13 +146,13 @@ def _run_load(args: argparse.Namespace) -> int:
     def whole(name: str) -> float:
         return float(durations.parse_whole(getattr(args, name) or "1", _flag(name)))
 
-    sizes = {name: whole(name) for name in ("tp", "ep", "pp", "instances")}
+    sizes: dict[str, Any] = {name: whole(name) for name in ("tp", "ep", "pp", "instances")}
     chunk = None if args.chunk is None else whole("chunk")
     prefill = None
     if args.phase == "disaggregated":
         prefill = {name: whole(f"prefill_{name}") for name in PREFILL_POOL}
     if args.rate is None:
-        load: dict[str, float] = {"concurrency": whole("concurrency")}
+        load: dict[str, Any] = {"concurrency": whole("concurrency")}
         said = f"{load['concurrency']:,.0f} requests at all times"
     else:
         load = {"requests_per_s": durations.parse_positive(args.rate, "--rate")}

@@ -60,7 +60,7 @@ def frontiers_of(
             one = _workload(tree, isl=float(one_isl), osl=float(one_osl))
             found = frontier(one, ftl_s=ftl_s, ttl=ttl_metric)
             for kind in kinds:
-                front = found[kind]
+                front = found[kind].to_dataset()
                 for k, target in enumerate(ttl_s):
                     met = np.flatnonzero(front.ttl_s.values <= target)
                     if not len(met):
