@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jaxsim.view.api import frontier as frontier
     from jaxsim.view.api import plan as plan
     from jaxsim.view.sensitivity_api import sensitivity as sensitivity
+    from jaxsim.view.serving_api import serve as serve
 
 _WHERE = {
     "InputError": "jaxsim.catalog.errors",
@@ -38,6 +39,7 @@ _WHERE = {
     "load_model": "jaxsim.catalog.load",
     "plan": "jaxsim.view.api",
     "sensitivity": "jaxsim.view.sensitivity_api",
+    "serve": "jaxsim.view.serving_api",
 }
 
 __all__ = sorted(["__version__", *_WHERE])  # pyright: ignore[reportUnsupportedDunderAll]

@@ -66,7 +66,7 @@ class Serving(eqx.Module):
     random; less: in clumps, as after a start of all at once), `start_runs` how many requests follow
     one another in a place of a run that begins with all at once (`other_runs` by other clients than
     InferenceX). A prompt waits for `steps_waited` decode steps. The cache is used up to
-    `slots_frac` of what fits, and for `most_sequences` requests of an instance. A prompt of
+    `slots_frac` of what fits, and for `most_sequences` requests of an attention rank. A prompt of
     another pool takes `disaggregated_s` more (two schedulers, the transfer's set-up).
     """
 

@@ -54,9 +54,12 @@ def generation_of(hardware: str) -> str:
     return _families().get(hardware, "")
 
 
-def quant_of(precision: Precision) -> str:
-    """The number format that names a checkpoint: of its experts, or of its only network."""
-    return "fp8" if precision.experts == "fp8_block" else precision.experts
+def format_of(precision: Precision) -> str:
+    """The number format of most weights: of the experts, or of the only network.
+
+    FP8 with one scale a block runs on other kernels than FP8 with one a tensor.
+    """
+    return precision.experts
 
 
 def load_engine(
@@ -73,11 +76,10 @@ def load_engine(
             hint = f"Known: {', '.join(list_engines())}; or give a TOML file."
             raise unknown_name("engine", name, list_engines(), hint)
     generation = generation_of(hardware) if hardware else ""
-    quant = quant_of(precision) if precision else ""
-    return _read(path, generation, quant)
+    return _read(path, generation, format_of(precision) if precision else "")
 
 
-def _read(path: Path, generation: str, quant: str) -> EngineCard:
+def _read(path: Path, generation: str, number_format: str) -> EngineCard:
     file = DataFile(path)
     title = file.root.plain("title")
     cards = {"": _numbers(file.root)}
@@ -90,7 +92,7 @@ def _read(path: Path, generation: str, quant: str) -> EngineCard:
         table = file.root.table("kinds")
         kinds = {kind: _sigmas(table.table(kind)) for kind in table.raw}
     file.finish()
-    wanted = [f"{generation}-{quant}", generation, ""]
+    wanted = [f"{generation}-{number_format}", generation, ""]
     chosen = next(key for key in wanted if key in cards)
     return EngineCard(
         name=path.stem,

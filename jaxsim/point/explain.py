@@ -18,7 +18,7 @@ from jaxsim.point.forward import (
 )
 from jaxsim.point.items import ContextTokens, DecodeTokens, Item
 from jaxsim.point.phases.colocated import colocated, mixed_parts
-from jaxsim.point.phases.decode import decode, rank_sequences
+from jaxsim.point.phases.decode import decode, rank_sequences, stage_sequences, step_time
 from jaxsim.point.phases.prefill import chunks_of, prefill, prompt_factor, rank_prompts, two_places
 from jaxsim.point.ranks import ranks_of
 from jaxsim.point.roofline import kernel_parts
@@ -69,14 +69,16 @@ def pass_items(scenario: Scenario, phase: str) -> tuple[list[Item], float]:
     middle = chunks.cached + 0.5 * (chunks.count - 1.0) * chunks.tokens
     projected = middle * (1.0 - scenario.options.keep_up_projected)
     sequences = rank_sequences(scenario.design.batch, ranks)
+    decoding = stage_sequences(scenario.design.batch, ranks) * queries
     decoded = DecodeTokens(sequences, queries, workload.isl + 0.5 * workload.osl)
     if phase == "decode":
-        common = common_items(scenario, ranks, decoded.rows, decoded.rows)
+        common = common_items(scenario, ranks, decoded.rows, decoded.rows, decoding)
         return [*common, *decode_only_items(scenario, ranks, decoded)], 1.0
     if phase == "prefill":
         prompts = rank_prompts(scenario.design.batch, ranks)
         rows = prompts * chunks.tokens
-        items = common_items(scenario, ranks, rows, prompts)
+        tokens = scenario.design.batch * chunks.tokens
+        items = common_items(scenario, ranks, rows, prompts, tokens)
         for place in two_places(chunks.count):
             past = chunks.cached + place * chunks.tokens
             again = past * (1.0 - scenario.options.keep_up_projected)
@@ -85,7 +87,11 @@ def pass_items(scenario: Scenario, phase: str) -> tuple[list[Item], float]:
         return items, float(chunks.count)
     prompt = ContextTokens(1.0, chunks.tokens, middle, projected)
     common = common_items(
-        scenario, ranks, decoded.rows + prompt.rows, decoded.rows + 1.0 / chunks.count
+        scenario,
+        ranks,
+        decoded.rows + prompt.rows,
+        decoded.rows + 1.0 / chunks.count,
+        decoding + prompt.rows * ranks.attention_dp,
     )
     own = decode_only_items(scenario, ranks, decoded)
     return [*common, *own, *context_only_items(scenario, ranks, prompt)], 1.0
@@ -114,7 +120,25 @@ def _one_mixed_step(scenario: Scenario) -> Parts:
     """A decode step that carries a chunk from the middle of a prompt."""
     chunks = chunks_of(scenario)
     middle = chunks.cached + 0.5 * (chunks.count - 1.0) * chunks.tokens
-    return mixed_parts(scenario, ranks_of(scenario.design), middle)
+    ranks = ranks_of(scenario.design)
+    return mixed_parts(scenario, ranks, middle, step_time(scenario, ranks).parts)
+
+
+def _seconds(scenario: Scenario, phase: str, items: list[Item]) -> list[float]:
+    """What each item takes in one pass. In a mixed step, what the chunk adds is a prompt's."""
+    own = [float(item_s(item, scenario) * engine_factor(scenario, item.part)) for item in items]
+    if phase == "decode":
+        return own
+    again = [float(np.asarray(prompt_factor(scenario, item.part))) for item in items]
+    before = [0.0] * len(own)
+    if phase == "colocated":
+        # The same items in the same order, but for the chunk's attention, which follows.
+        step, _ = pass_items(scenario, "decode")
+        known = [
+            float(item_s(item, scenario) * engine_factor(scenario, item.part)) for item in step
+        ]
+        before[: len(known)] = known
+    return [b + f * (s - b) for s, f, b in zip(own, again, before, strict=True)]
 
 
 def _fields(record) -> dict[str, float]:
@@ -128,11 +152,8 @@ def explain(scenario: Scenario, phase: str) -> Explanation:
     result = PHASES[phase](scenario)  # one point: compiling would take longer
     items, passes = pass_items(scenario, phase)
     parts = []
-    for item in items:
-        factor = engine_factor(scenario, item.part)
-        if phase == "prefill":
-            factor = factor * prompt_factor(scenario, item.part)
-        seconds = float(item_s(item, scenario) * factor) * passes
+    for item, once_s in zip(items, _seconds(scenario, phase, items), strict=True):
+        seconds = once_s * passes
         if seconds <= 0.0:
             continue
         flop, moved = _moved(item.work)

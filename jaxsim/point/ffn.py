@@ -4,6 +4,7 @@ With it come the messages between GPUs, which depend on how the network is sprea
 the element-wise rest of a layer.
 """
 
+import math
 from functools import singledispatch
 
 import jax.numpy as jnp
@@ -23,9 +24,18 @@ NORM_LAUNCHES = 2.0
 
 @singledispatch
 def ffn_items(
-    ffn, hidden: Scalar, rows: Scalar, imbalance: Scalar, ranks: Ranks, element: ElementBytes
+    ffn,
+    hidden: Scalar,
+    rows: Scalar,
+    stage_rows: Scalar,
+    imbalance: Scalar,
+    ranks: Ranks,
+    element: ElementBytes,
 ) -> list[Item]:
-    """The feed-forward kernels and messages of one layer."""
+    """The feed-forward kernels and messages of one layer.
+
+    `rows` are the tokens of the busiest attention rank, `stage_rows` those of all of them.
+    """
     raise NotImplementedError(type(ffn).__name__)
 
 
@@ -40,7 +50,7 @@ def _dense(name, intermediate, matrices, hidden, rows, ranks, element) -> list[I
 
 
 @ffn_items.register
-def _(ffn: DenseFFN, hidden, rows, imbalance, ranks, element):
+def _(ffn: DenseFFN, hidden, rows, stage_rows, imbalance, ranks, element):
     return [
         *_dense("ffn", ffn.intermediate, ffn.matrices, hidden, rows, ranks, element),
         all_reduce_item("ffn_all_reduce", rows, hidden, ranks.tp, element),
@@ -53,20 +63,75 @@ def active_experts(experts: Scalar, topk: Scalar, tokens: Scalar) -> Scalar:
     return -experts * jnp.expm1(tokens * miss)
 
 
+# Guards roots of what may be 0, whose gradient there is infinite.
+_TINY = 1e-12
+
+
+def busiest_deviations(ranks: Scalar) -> Scalar:
+    r"""How many standard deviations the busiest of `ranks` lies above their mean, as a median.
+
+    The largest of R independent normal loads has the median $\Phi^{-1}(2^{-1/R})$: 0 for one
+    rank, growing like $\sqrt{2 \ln R}$. With $x = 2 \cdot 2^{-1/R} - 1$, $\Phi^{-1} = \sqrt 2\,
+    \mathrm{erf}^{-1}(x)$, and Winitzki's inverse ("A handy approximation for the error function
+    and its inverse", 2008), within 0.2 %:
+
+    $$ \mathrm{erf}^{-1}(x)^2 = \sqrt{h^2 - \ln(1 - x^2) / a} - h, \qquad
+       h = \frac{2}{\pi a} + \frac{\ln(1 - x^2)}{2}, \quad
+       a = \frac{8 (\pi - 3)}{3 \pi (4 - \pi)} $$
+    """
+    a = 8.0 * (math.pi - 3.0) / (3.0 * math.pi * (4.0 - math.pi))
+    log_below = -math.log(2.0) / jnp.maximum(ranks, 1.0)
+    above = -jnp.expm1(log_below)  # of a rank: the chance to be the busiest
+    # 1 - x² = 4 p (1 - p), 1 where ranks = 1
+    log_both = jnp.minimum(math.log(4.0) + log_below + jnp.log(above), 0.0)
+    half = 2.0 / (math.pi * a) + 0.5 * log_both
+    square = 2.0 * (jnp.sqrt(half * half - log_both / a) - half)
+    return jnp.where(square > _TINY, jnp.sqrt(jnp.maximum(square, _TINY)), 0.0)
+
+
+def busiest_load(
+    ffn: MoEFFN, tokens: Scalar, touched: Scalar, ranks: Ranks
+) -> tuple[Scalar, Scalar]:
+    r"""Token copies and distinct experts of the busiest of `ep` ranks, under uniform routing.
+
+    A token has k of E experts, e = E/R of which are on a rank: hypergeometric, with mean k/R. Of
+    T tokens, and of e experts that each are touched with probability q,
+
+    $$ c = \frac{T k}{R}
+       + z \sqrt{\frac{T k}{R} \left(1 - \frac1R\right) \frac{E - k}{E - 1}}, \qquad
+       d = \min\left(e,\; e q + z \sqrt{e q (1 - q) (1 - \tfrac1R)}\right) $$
+
+    with z the deviations of the busiest. c is at most T · min(k, e). Both grow with T: where the
+    second root falls again, d has reached e.
+    """
+    experts, topk = jnp.asarray(ffn.experts), jnp.asarray(ffn.topk)
+    deviations = busiest_deviations(ranks.ep)
+    others = 1.0 - 1.0 / ranks.ep
+    held = experts / ranks.ep
+    mean = tokens * topk / ranks.ep
+    apart = jnp.maximum(experts - topk, 0.0) / jnp.maximum(experts - 1.0, 1.0)
+    copies = mean + deviations * jnp.sqrt(jnp.maximum(mean * others * apart, _TINY))
+    part = touched / experts
+    spread = held * part * (1.0 - part) * others
+    distinct = held * part + deviations * jnp.sqrt(jnp.maximum(spread, _TINY))
+    return jnp.minimum(copies, tokens * jnp.minimum(topk, held)), jnp.minimum(distinct, held)
+
+
 @ffn_items.register
-def _(ffn: MoEFFN, hidden, rows, imbalance, ranks, element):
-    """Router, shared and routed experts, and how tokens reach them.
+def _(ffn: MoEFFN, hidden, rows, stage_rows, imbalance, ranks, element):
+    """Router, shared and routed experts of the busiest rank, and how tokens reach them.
 
     With data-parallel attention (`attention_dp` > 1, so `ep` = `width`), tokens are dispatched to
     the ranks of their experts and combined again; a token that has several experts on a rank
     travels there once. Otherwise every rank has every token, and results are summed.
     """
-    stage_rows = rows * ranks.attention_dp
     copies = ranks.ep * -jnp.expm1(ffn.topk * jnp.log1p(-jnp.minimum(1.0 / ranks.ep, 0.999)))
     dispatched = jnp.where(ranks.attention_dp > 1.0, 1.0, 0.0)
+    touched = active_experts(ffn.experts, ffn.topk, stage_rows)
+    routed, distinct = busiest_load(ffn, stage_rows, touched, ranks)
     work = GroupedGemm(
-        rows=stage_rows * ffn.topk / ranks.ep * imbalance,
-        active_experts=active_experts(ffn.experts, ffn.topk, stage_rows) / ranks.ep,
+        rows=routed * imbalance,
+        active_experts=distinct,
         hidden=hidden,
         intermediate=ffn.intermediate / ranks.expert_tp,
         matrices=ffn.matrices,

@@ -40,10 +40,14 @@ class Parts(eqx.Module):
         )
 
 
-def common_items(scenario: Scenario, ranks: Ranks, rows: Scalar, head_rows: Scalar) -> list[Item]:
-    """Everything in a pass over `rows` tokens of each attention rank that ignores their past.
+def common_items(
+    scenario: Scenario, ranks: Ranks, rows: Scalar, head_rows: Scalar, stage_rows: Scalar
+) -> list[Item]:
+    """Everything in a pass over `rows` tokens of an attention rank that ignores their past.
 
-    `head_rows` of them go on to the output head, which is split over `tp`.
+    `head_rows` of them go on to the output head, which is split over `tp`. `stage_rows` are the
+    tokens of all attention ranks together: fewer than `rows` of each where they do not divide, or
+    where ranks have none.
     """
     model, element = scenario.model, scenario.element
     hidden = model.hidden
@@ -52,7 +56,9 @@ def common_items(scenario: Scenario, ranks: Ranks, rows: Scalar, head_rows: Scal
         layer = [
             *projection_items(group.attention, hidden, rows, ranks, element),
             *attention_reduce_items(hidden, rows, ranks, element, group.ffn),
-            *ffn_items(group.ffn, hidden, rows, scenario.workload.imbalance, ranks, element),
+            *ffn_items(
+                group.ffn, hidden, rows, stage_rows, scenario.workload.imbalance, ranks, element
+            ),
             norm_item(hidden, rows, element),
         ]
         items += [item.times(group.layers) for item in layer]

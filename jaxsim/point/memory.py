@@ -130,6 +130,25 @@ def _(attention, tokens, tp, element):
 
 
 @singledispatch
+def inner_bytes(ffn, rows: Scalar, tp: Scalar, element: ElementBytes) -> Scalar:
+    """Bytes between the two products of a dense or shared network, for `rows` of a rank.
+
+    The outputs of the first (gate and up) and their product, the input of the second.
+    """
+    raise NotImplementedError(type(ffn).__name__)
+
+
+@inner_bytes.register
+def _(ffn: DenseFFN, rows, tp, element):
+    return rows * ffn.matrices * ffn.intermediate / tp * element.wide
+
+
+@inner_bytes.register
+def _(ffn: MoEFFN, rows, tp, element):
+    return rows * ffn.matrices * ffn.shared_intermediate / tp * element.wide
+
+
+@singledispatch
 def expert_rows_bytes(ffn, hidden: Scalar, stage_rows: Scalar, ranks: Ranks, element) -> Scalar:
     """Bytes of the token copies that one GPU holds for its experts."""
     raise NotImplementedError(type(ffn).__name__)
@@ -201,16 +220,15 @@ def memory_of(
         one_layer = jnp.maximum(one_layer, layer_bytes)
     up_projected = jnp.maximum(kept, one_layer)
     stage_rows = rows * ranks.attention_dp
-    routed = jnp.asarray(0.0)
+    networks = jnp.asarray(0.0)  # of the layer that holds most: one runs at a time
     for group in model.groups:
-        routed = jnp.maximum(
-            routed, expert_rows_bytes(group.ffn, model.hidden, stage_rows, ranks, element)
-        )
+        routed = expert_rows_bytes(group.ffn, model.hidden, stage_rows, ranks, element)
+        networks = jnp.maximum(networks, routed + inner_bytes(group.ffn, rows, ranks.tp, element))
     weights_bytes = weights_bytes_of(scenario, ranks)
     kv_bytes = sequences * cache * share
     activation_bytes = (
         LIVE_HIDDEN_COPIES * rows * model.hidden * element.wide
-        + routed
+        + networks
         + head_rows * model.vocab / ranks.tp * LOGIT_BYTES
         + up_projected
     )

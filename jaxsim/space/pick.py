@@ -50,11 +50,15 @@ def shape_of(
     )
 
 
+def parts_at(designs: Designs, index: int, mode: str = "") -> dict[str, float]:
+    """Seconds of the parts of the design at `index`."""
+    prefix = f"{mode}_" if mode else ""
+    return {name[:-2]: designs.value(prefix + name, index) for name in PARTS}
+
+
 def spread_at(designs: Designs, index: int, setup: Setup, mode: str = "") -> Spread:
     """The spread of the design at `index`."""
-    prefix = f"{mode}_" if mode else ""
-    parts = {name[:-2]: designs.value(prefix + name, index) for name in PARTS}
-    return spread_of(parts, designs.phase, setup)
+    return spread_of(parts_at(designs, index, mode), designs.phase, setup)
 
 
 def economics(tokens_per_s: float, spent: list[tuple[float, Setup]]) -> tuple[float, float]:

@@ -49,22 +49,46 @@ class Spread:
         return self.plus(other.times(-1.0))
 
 
-def spread_of(parts_s: Mapping[str, float], phase: str, setup: Setup) -> Spread:
+# The error of a whole phase, in a mapping of errors by part.
+WHOLE = ""
+
+
+def sources_of(phase: str, setup: Setup) -> dict[str, tuple[str, float]]:
+    """Where the error of each part of a phase comes from, and its log sigma.
+
+    That of the engine is of the whole time (`WHOLE`), as its fit saw whole steps.
+    """
+    roles = {**_ROLES, "attention": _ATTENTION[phase]}
+    found = {
+        part: (
+            f"{setup.calibration.name} {role}",
+            sigma_of(setup.calibration, role, setup.precision),
+        )
+        for part, role in roles.items()
+    }
+    return {**found, WHOLE: (f"{setup.engine.name} {phase}", setup.engine.log_sigma)}
+
+
+def spread_from(parts_s: Mapping[str, float], sources: Mapping[str, tuple[str, float]]) -> Spread:
     """The spread of a design's time: Σ share · sigma of its family, by hardware and family.
 
     d ln t = Σ (t_part / t) d ln t_part. Throughput has the same spread.
     """
     total = sum(parts_s.values())
-    sources: dict[str, float] = {}
+    found: dict[str, float] = {}
     for part, seconds in parts_s.items():
-        role = _ATTENTION[phase] if part == "attention" else _ROLES.get(part)
-        if role is None or total <= 0.0:
+        if part not in sources or total <= 0.0:
             continue
-        sigma = sigma_of(setup.calibration, role, setup.precision)
-        name = f"{setup.calibration.name} {role}"
-        sources[name] = sources.get(name, 0.0) + sigma * seconds / total
-    sources[f"{setup.engine.name} {phase}"] = setup.engine.log_sigma
-    return Spread(sources)
+        name, sigma = sources[part]
+        found[name] = found.get(name, 0.0) + sigma * seconds / total
+    name, sigma = sources[WHOLE]
+    found[name] = sigma
+    return Spread(found)
+
+
+def spread_of(parts_s: Mapping[str, float], phase: str, setup: Setup) -> Spread:
+    """The spread of a design's time in a phase of a set-up."""
+    return spread_from(parts_s, sources_of(phase, setup))
 
 
 def interval(value: float, spread: Spread) -> tuple[float, float]:

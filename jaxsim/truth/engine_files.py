@@ -17,6 +17,7 @@ from jaxsim.truth.held_out import (
     predict_with,
     sigma_of,
 )
+from jaxsim.truth.names import Named
 from jaxsim.truth.runs import Runs, data_of
 
 TITLES = {"trtllm": "TensorRT-LLM", "vllm": "vLLM", "sglang": "SGLang"}
@@ -115,7 +116,7 @@ def engine_toml(
             rows = [
                 i
                 for i in own
-                if f"{runs.cases[i].named.family}-{runs.cases[i].named.quant}".startswith(variant)
+                if variant in variants_of(runs.cases[i].named)
                 and runs.cases[i].row.kind == "closed"
             ]
             sigmas = _sigmas(held_out[rows] - measured[rows], general)
@@ -126,6 +127,11 @@ def engine_toml(
             sigmas = _sigmas(held_out[rows] - measured[rows], general)
             tables += [f"[kinds.{kind}.sigmas]", *_fitted("fit", sigmas), ""]
     return "\n".join([*lines, *tables]).rstrip() + "\n"
+
+
+def variants_of(named: Named) -> tuple[str, str]:
+    """The variants whose fits a row has a part in, beside that of all rows."""
+    return f"{named.family}-{named.format}", named.family
 
 
 def write_engines(

@@ -31,8 +31,8 @@ class Fits:
 
     def of(self, case: Case) -> np.ndarray:
         """The nearest fit to a row."""
-        engine, family, quant = case.named.engine, case.named.family, case.named.quant
-        for variant in (f"{family}-{quant}", family, ""):
+        engine, family = case.named.engine, case.named.family
+        for variant in (f"{family}-{case.named.format}", family, ""):
             if (engine, variant) in self.logs:
                 return self.logs[engine, variant]
         return CENTRE
@@ -58,12 +58,12 @@ def fit_all(runs: Runs, data: Data, index: np.ndarray, say: Callable[[str], None
         if len(rows) < FEWEST_ROWS:
             continue
         own = data.take(np.asarray(rows))
-        quants = [runs.cases[i].named.quant for i in rows] if family else []
-        base, formats = fit_formats(own, quants, f"{engine} {family}".strip())
+        names = [runs.cases[i].named.format for i in rows] if family else []
+        base, formats = fit_formats(own, names, f"{engine} {family}".strip())
         logs[engine, family], seen[engine, family] = base, len(rows)
-        for quant, found in formats.items():
-            logs[engine, f"{family}-{quant}"] = found
-            seen[engine, f"{family}-{quant}"] = quants.count(quant)
+        for name, found in formats.items():
+            logs[engine, f"{family}-{name}"] = found
+            seen[engine, f"{family}-{name}"] = names.count(name)
         say(f"{engine} {family or 'all'}: {len(rows)} rows")
     return Fits(logs, seen)
 
@@ -127,7 +127,7 @@ def _sigmas(runs: Runs, found: np.ndarray, usable: np.ndarray, folds: np.ndarray
     known[usable] = True
     engines = np.asarray([case.named.engine for case in runs.cases])
     kinds = np.asarray([f"{case.named.engine} {case.row.kind}" for case in runs.cases])
-    own = [f"{k} {c.named.family} {c.named.quant}" for k, c in zip(kinds, runs.cases, strict=True)]
+    own = [f"{k} {c.named.family} {c.named.format}" for k, c in zip(kinds, runs.cases, strict=True)]
     variants = np.where([case.row.kind == "closed" for case in runs.cases], own, kinds)
     sigmas = np.full_like(found, np.nan)
     for fold in range(FOLDS):

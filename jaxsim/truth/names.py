@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from jaxsim.catalog.cards import HardwareCard, ModelCard
-from jaxsim.catalog.engines import generation_of
+from jaxsim.catalog.engines import format_of, generation_of
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.load import load_hardware, load_model, load_precision
 from jaxsim.catalog.precision import Precision
@@ -28,7 +28,8 @@ _ENGINES = (
 class Named:
     """The catalogue's entries for a row.
 
-    `quant` is the precision preset that its label means, `family` the accelerator's generation.
+    `quant` is the precision preset that its label means, `format` that of most weights, `family`
+    the accelerator's generation.
     """
 
     model: ModelCard
@@ -37,6 +38,10 @@ class Named:
     family: str
     quant: str
     precision: Precision
+
+    @property
+    def format(self) -> str:
+        return format_of(self.precision)
 
 
 @cache
@@ -87,15 +92,19 @@ def _preset(name: str, model_name: str) -> Precision:
     return load_precision(name, _model(model_name))
 
 
-def precision_of(row: ServingRow, quant: str, model_name: str, engine: str) -> Precision:
+def precision_of(
+    row: ServingRow, quant: str, model_name: str, engine: str, family: str
+) -> Precision:
     """The formats of a row, layer by layer: its preset, and what its label says beside it.
 
     Releases with block-scaled FP8 weights say nothing of the cache, which vLLM and SGLang then
-    keep in 16 bits.
+    keep in 16 bits. On Blackwell, recipes give them a cache of 8 bits: runs there keep more
+    requests at once, without a queue, than 16 bits have room for, and runs elsewhere do not.
     """
     precision = _preset(quant, model_name)
     label = row.precision.lower()
-    if quant == "fp8" and precision.experts == "fp8_block" and engine in ("vllm", "sglang"):
+    silent = quant == "fp8" and precision.experts == "fp8_block" and engine in ("vllm", "sglang")
+    if silent and family != "blackwell":
         precision = replace(precision, kv="bf16", attention_math="bf16")
     if "bf16 attention" in label:
         precision = replace(precision, attention="bf16", attention_math="bf16", kv="bf16")
@@ -111,11 +120,12 @@ def names_of(row: ServingRow) -> Named:
     model, hardware = _model(row.model), _hardware(row.hardware)
     engine = engine_name(row.framework)
     quant = quant_name(row, model, hardware)
+    family = generation_of(hardware.name)
     return Named(
         model=model,
         hardware=hardware,
         engine=engine,
-        family=generation_of(hardware.name),
+        family=family,
         quant=quant,
-        precision=precision_of(row, quant, row.model, engine),
+        precision=precision_of(row, quant, row.model, engine, family),
     )

@@ -99,6 +99,13 @@ def _layout(entry: Entry, stated: Stated, tp: float | None, ep: float | None) ->
     return Layout(tp, stated.ep or ep or 1.0, stated.pp or 1.0)
 
 
+def _rate(entry: Entry, key: str) -> float | None:
+    """A request rate, None where it is absent or "inf": requests then follow one another."""
+    if str(entry.raw.get(key)).lower() in ("inf", "infinity"):
+        return None
+    return entry.number_of(key) or None
+
+
 def _row(entry: Entry, source: str, layout: Layout, prefill: Layout | None = None, **fields: Any):
     lengths = (fields["isl"], fields["osl"])
     for name, value in zip(("isl", "osl"), lengths, strict=True):
@@ -106,6 +113,8 @@ def _row(entry: Entry, source: str, layout: Layout, prefill: Layout | None = Non
             raise entry.error(name, "mean length is missing or 0")
     fields.setdefault("isl_max", fields["isl"])
     fields.setdefault("osl_max", fields["osl"])
+    if fields.get("requests_per_s"):
+        fields["concurrency"] = None  # a rate is the load; a cap on what is in flight is none
     defaults: dict[str, Any] = {
         "id": f"{Path(entry.path).name}#{entry.number}",
         "line": entry.number,
@@ -119,8 +128,8 @@ def _row(entry: Entry, source: str, layout: Layout, prefill: Layout | None = Non
         "mode": "disaggregated" if prefill else "aggregated",
     }
     row = ServingRow(**{**defaults, **fields})
-    if row.load == "open":
-        return replace(row, refused="open loop; give a run at fixed concurrency")
+    if row.load == "open" and row.requests_per_s is None:
+        return replace(row, refused="neither concurrency nor a request rate is stated")
     if row.output_tokens_per_s_per_gpu is None:
         rate = implied_tokens_per_s_per_gpu(row)
         return replace(row, output_tokens_per_s_per_gpu=rate)
@@ -146,6 +155,7 @@ def _vllm(entry: Entry, stated: Stated) -> ServingRow:
         isl=(number("total_input_tokens") or 0.0) / completed,
         osl=(number("total_output_tokens") or 0.0) / completed,
         concurrency=number("max_concurrency"),
+        requests_per_s=_rate(entry, "request_rate"),
         ttft_s=number("mean_ttft_ms", 1e-3),
         tpot_s=number("mean_tpot_ms", 1e-3),
         output_tokens_per_s_per_gpu=None if rate is None else rate / layout.gpus,
@@ -176,6 +186,7 @@ def _sglang(entry: Entry, stated: Stated) -> ServingRow:
         isl=(number("total_input_tokens") or 0.0) / completed,
         osl=(number("total_output_tokens") or 0.0) / completed,
         concurrency=number("max_concurrency"),
+        requests_per_s=_rate(entry, "request_rate"),
         ttft_s=number("mean_ttft_ms", 1e-3),
         tpot_s=number("mean_tpot_ms", 1e-3),
         output_tokens_per_s_per_gpu=None if rate is None else rate / layout.gpus,
@@ -210,6 +221,7 @@ def _aiperf(entry: Entry, stated: Stated) -> ServingRow:
     loadgen = loadgen if isinstance(loadgen, dict) else {}
     names = (endpoint if isinstance(endpoint, dict) else {}).get("model_names") or [""]
     layout = _layout(entry, stated, None, None)
+    load = Entry(entry.path, entry.number, loadgen)
     rate = mean("output_token_throughput", seconds=False)
     return _row(
         entry,
@@ -221,7 +233,8 @@ def _aiperf(entry: Entry, stated: Stated) -> ServingRow:
         precision=stated.precision or "bf16",
         isl=mean("input_sequence_length", seconds=False),
         osl=mean("output_sequence_length", seconds=False),
-        concurrency=Entry(entry.path, entry.number, loadgen).number_of("concurrency"),
+        concurrency=load.number_of("concurrency"),
+        requests_per_s=_rate(load, "request_rate"),
         ttft_s=mean("time_to_first_token"),
         tpot_s=mean("inter_token_latency"),
         output_tokens_per_s_per_gpu=None if rate is None else rate / layout.gpus,

@@ -92,10 +92,11 @@ def _row(line: Line) -> ServingRow:
     notes, mode = line.text("notes"), MODES[stated_mode]
     number = line.number_of
     concurrency = number("batch_or_concurrency", zero=False)
-    pp = number("pp")
+    whole = line.whole_of
+    pp = whole("pp")
     spread = line.flag("decode_dpattn")
-    gpus = number("n_decode_gpus") if mode == "disaggregated" else number("n_gpus")
-    tp, ep, dp = number("tp"), number("ep"), number("dp")
+    gpus = whole("n_decode_gpus" if mode == "disaggregated" else "n_gpus")
+    tp, ep, dp = whole("tp"), whole("ep"), whole("dp")
     refused, apart = "", ""
     if spread is None and dp and tp and dp > 1:
         spread = True
@@ -103,10 +104,10 @@ def _row(line: Line) -> ServingRow:
     if mode == "disaggregated":
         decode = pool_of(gpus, _stated(notes, "decode"), tp, ep, spread, pp)
         prefill = pool_of(
-            number("n_prefill_gpus"),
+            whole("n_prefill_gpus"),
             _stated(notes, "prefill"),
-            number("prefill_tp"),
-            number("prefill_ep"),
+            whole("prefill_tp"),
+            whole("prefill_ep"),
             line.flag("prefill_dpattn"),
             None,
         )

@@ -9,7 +9,16 @@ import jax.numpy as jnp
 
 from jaxsim._scalar import Scalar
 from jaxsim.catalog.engine import Engine, Serving
-from jaxsim.traffic.queueing import Pools, Prompt, Service, at_batch, closed_loop, with_start
+from jaxsim.traffic.queueing import (
+    Pools,
+    Prompt,
+    Service,
+    StepTime,
+    at_batch,
+    closed_loop,
+    open_loop,
+    with_start,
+)
 from jaxsim.truth.steps import PARTS, Steps
 
 
@@ -73,8 +82,10 @@ def prompt_s(steps: Steps, engine: Engine) -> tuple[Scalar, Scalar]:
     return alone_s + passes_s, steps.prompt_stretch * (joint_s + passes_s) / steps.together
 
 
-def predict(steps: Steps, asked: Asked, engine: Engine, serving: Serving) -> Service:
-    """Latencies and rate of one run; every argument is of one row."""
+def served_by(
+    steps: Steps, asked: Asked, engine: Engine, serving: Serving
+) -> tuple[StepTime, Prompt, Pools]:
+    """What queueing asks of a deployment: its step time by batch, its prompts, its pools."""
     alone_s, joint_s = prompt_s(steps, engine)
     shared = asked.shared
     # Prompts that arrive one by one share a pass with nobody; the more that decode, the likelier.
@@ -85,7 +96,9 @@ def predict(steps: Steps, asked: Asked, engine: Engine, serving: Serving) -> Ser
         + serving.prompt_token_s * asked.isl
         + (1.0 - shared) * (serving.disaggregated_s + steps.transfer_s),
     )
-    slots = jnp.maximum(jnp.minimum(steps.slots * serving.slots_frac, serving.most_sequences), 1.0)
+    # Engines cap the sequences of each data-parallel rank, not of an instance.
+    most = serving.most_sequences * steps.ranks
+    slots = jnp.maximum(jnp.minimum(steps.slots * serving.slots_frac, most), 1.0)
     pools = Pools(
         decoders=asked.decoders,
         slots=slots,
@@ -99,12 +112,26 @@ def predict(steps: Steps, asked: Asked, engine: Engine, serving: Serving) -> Ser
     def step_s(batch):
         return decode_step_s(steps, engine, batch)
 
+    return step_s, prompt, pools
+
+
+def predict(steps: Steps, asked: Asked, engine: Engine, serving: Serving) -> Service:
+    """Latencies and rate of one run; every argument is of one row."""
+    step_s, prompt, pools = served_by(steps, asked, engine, serving)
     loop = closed_loop(asked.concurrency, step_s, prompt, pools, asked.osl)
     runs = jnp.where(asked.ten_runs > 0.5, serving.start_runs, serving.other_runs)
     ttft_s = with_start(loop, asked.concurrency, prompt, pools, runs)
     loop = eqx.tree_at(lambda s: s.ttft_s, loop, ttft_s)
-    full = at_batch(slots, step_s, prompt, pools, asked.osl)
+    full = at_batch(pools.slots, step_s, prompt, pools, asked.osl)
     return jax.tree.map(lambda a, b: jnp.where(asked.closed > 0.5, a, b), loop, full)
+
+
+def predict_at_rate(
+    steps: Steps, asked: Asked, engine: Engine, serving: Serving, requests_per_s: Scalar
+) -> Service:
+    """Latencies of one run in which requests arrive at a rate, or of the most it can bear."""
+    step_s, prompt, pools = served_by(steps, asked, engine, serving)
+    return open_loop(requests_per_s, step_s, prompt, pools, asked.osl)[0]
 
 
 predict_all = jax.jit(jax.vmap(predict, in_axes=(0, 0, None, None)))

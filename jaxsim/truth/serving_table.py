@@ -54,13 +54,13 @@ def pool(line: Line, prefix: str, workers: float) -> Layout | None:
     `moe_ep_size`. Where both stated products are the square of a width k that the row names or
     repeats (k experts' ranks on k GPUs, multiplied once too often), the pool has k GPUs.
     """
-    tp = line.number_of(f"{prefix}tp_size")
+    tp = line.whole_of(f"{prefix}tp_size")
     if not tp:
         return None
-    stated_ranks = line.number_of(f"{prefix}attention_dp_size")
-    moe_tp = line.number_of(f"{prefix}moe_tp_size") or 1.0
-    moe_ep = line.number_of(f"{prefix}moe_ep_size") or 1.0
-    pp = line.number_of(f"{prefix}pp_size") or 1.0
+    stated_ranks = line.whole_of(f"{prefix}attention_dp_size")
+    moe_tp = line.whole_of(f"{prefix}moe_tp_size") or 1.0
+    moe_ep = line.whole_of(f"{prefix}moe_ep_size") or 1.0
+    pp = line.whole_of(f"{prefix}pp_size") or 1.0
     ranks = stated_ranks or max(moe_tp * moe_ep / tp, 1.0)
     stated = _STATED.search(line.text("id"))
     named = (float(stated[1]), float(stated[2])) if stated and not prefix else None
@@ -99,7 +99,7 @@ def _row(line: Line) -> ServingRow:
     if mode == "agg":
         prefill, decode = None, pool(line, "", 1.0)
     else:
-        counts = [line.number_of(f"{name}_num_workers") for name in ("prefill", "decode")]
+        counts = [line.whole_of(f"{name}_num_workers") for name in ("prefill", "decode")]
         prefill = pool(line, "prefill_", counts[0] or 1.0)
         decode = pool(line, "decode_", counts[1] or 1.0)
         if None in counts:
@@ -118,7 +118,7 @@ def _row(line: Line) -> ServingRow:
         apart = apart or "concurrency not stated; taken from the decode batch"
     if concurrency is None:
         refused = refused or "concurrency not stated"
-    ttft, tpot = line.number_of("silicon_ttft_ms"), line.number_of("silicon_tpot_ms")
+    ttft, tpot = (line.number_of(f"silicon_{name}_ms") for name in ("ttft", "tpot"))
     row = ServingRow(
         id=line.need("id"),
         line=line.number,

@@ -101,17 +101,19 @@ def _steps(decode: Scenario, prefill: Scenario, most: Scalar) -> Steps:
     chunks = chunks_of(prefill)
     together = jnp.maximum(jnp.floor(prefill.design.chunk / prefill.workload.isl), 1.0)
 
-    def prompted(sequences, launch_factor):
+    def prompted(sequences, prompts, launch_factor):
         scenario = _launching(prefill, launch_factor)
-        time = prompt_time(scenario, prefill_ranks, sequences, chunks)
+        time = prompt_time(scenario, prefill_ranks, sequences, prompts, chunks)
         return chunks.count * _parts(time.mean)
 
     # With and without launch floors in one mapped axis: each phase is traced once.
     factors = jnp.asarray([1.0, 0.0])
     decode_s = jax.vmap(decoded)(jnp.tile(batch, 2), jnp.repeat(factors, KNOTS))
     decode_s = decode_s.reshape(2, KNOTS, len(PARTS)) / gained
+    # One prompt alone, on one attention rank; and as many as a pass holds, on all of them.
     pair = jnp.stack([jnp.ones_like(together), together])
-    prompt_s = jax.vmap(prompted)(jnp.tile(pair, 2), jnp.repeat(factors, 2))
+    prompts = jnp.stack([jnp.ones_like(together), together * prefill_ranks.attention_dp])
+    prompt_s = jax.vmap(prompted)(jnp.tile(pair, 2), jnp.tile(prompts, 2), jnp.repeat(factors, 2))
     prompt_s = prompt_s.reshape(2, 2, len(PARTS))
     context = decode.workload.isl + 0.5 * decode.workload.osl
 
@@ -154,6 +156,16 @@ def _steps(decode: Scenario, prefill: Scenario, most: Scalar) -> Steps:
 @jax.jit
 def _timed(decode: Scenario, prefill: Scenario, most: Scalar) -> Steps:
     return jax.vmap(_steps)(decode, prefill, most)
+
+
+def steps_of(decode: Scenario, prefill: Scenario, most: float) -> Steps:
+    """The timed steps of one deployment: its pools, the same twice where aggregated.
+
+    `most` is the largest decode batch of an instance to time.
+    """
+    asked = np.asarray([min(most, MOST_SLOTS)], np.float32)
+    timed = _timed(_stack([decode]), _stack([prefill]), asked)
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[0], timed)
 
 
 @dataclass(frozen=True)

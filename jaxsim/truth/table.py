@@ -38,9 +38,12 @@ class Line:
         return value
 
     def number_of(self, column: str, zero: bool = True) -> float | None:
-        """The number of a cell, 0 or more (more than 0 unless `zero`), or None where blank."""
-        word = self.text(column)
-        if not word:
+        """The number of a cell, 0 or more (more than 0 unless `zero`), or None where blank.
+
+        Not a number is no blank: a measurement that failed is not one that was not made.
+        """
+        word = (self.cells.get(column) or "").strip()
+        if word.lower() in _BLANK - {"nan"}:
             return None
         try:
             value = float(word)
@@ -49,7 +52,14 @@ class Line:
         if math.isnan(value) or math.isinf(value):
             raise self.error(column, f"is {word}; a finite number is needed")
         if value < 0 or (value == 0 and not zero):
-            raise self.error(column, f"is {word}; it must be {'0 or' if zero else ''} more than 0")
+            raise self.error(column, f"is {word}; it must be {'0 or more' if zero else 'over 0'}")
+        return value
+
+    def whole_of(self, column: str) -> float | None:
+        """The whole number of a cell, 0 or more, or None where blank."""
+        value = self.number_of(column)
+        if value is not None and value != int(value):
+            raise self.error(column, f"is {self.text(column)}; a whole number is needed")
         return value
 
     def flag(self, column: str) -> bool | None:

@@ -14,7 +14,7 @@ from jaxsim.truth.engine_fit import MEASURES
 from jaxsim.truth.held_out import WITHIN_80
 from jaxsim.truth.rows import ServingRow
 from jaxsim.truth.runs import Runs, runs_of
-from jaxsim.truth.serving import predict
+from jaxsim.truth.serving import predict, predict_at_rate
 from jaxsim.truth.steps import Case
 
 KEYS = ("model", "gpu", "engine", "mode", "precision")
@@ -85,6 +85,7 @@ def _stack(records: Sequence) -> Any:
 
 
 _predict_rows = jax.jit(jax.vmap(predict))
+_predict_rates = jax.jit(jax.vmap(predict_at_rate))
 
 
 def predict_runs(runs: Runs, card_of: Callable[[Case], EngineCard] | None = None):
@@ -102,7 +103,12 @@ def predict_runs(runs: Runs, card_of: Callable[[Case], EngineCard] | None = None
 
     engines = padded(_stack([card.engine for card in cards]))
     serving = padded(_stack([card.serving for card in cards]))
-    found = _predict_rows(padded(runs.steps), padded(runs.asked), engines, serving)
+    given = (padded(runs.steps), padded(runs.asked), engines, serving)
+    found = _predict_rows(*given)
+    rates = padded(np.asarray([case.row.requests_per_s or 0.0 for case in runs.cases], np.float32))
+    if rates.any():
+        opened = _predict_rates(*given, rates)
+        found = jax.tree.map(lambda a, b: np.where(rates > 0.0, a, b), opened, found)
     rate = np.asarray(found.requests_per_s) * padded(runs.asked).osl / padded(runs.asked).gpus
     values = np.stack([np.asarray(found.tpot_s), np.asarray(found.ttft_s), rate], axis=-1)
     return values[: len(runs)].astype(float), cards
@@ -121,18 +127,19 @@ def validate(rows: Sequence[ServingRow]) -> Validation:
     return Validation(len(rows), predicted, runs.left_out, runs.reasons)
 
 
-def score(entries: Iterable[Predicted], measure: str) -> dict[str, float | int]:
+def score(entries: Iterable[Predicted], measure: str) -> dict[str, float | int | None]:
     """Count, median, mean, 90th percentile and bias of the error, as fractions of the measured.
 
     The error is |predicted/measured - 1|, the bias the median of its signed value. `interval80` is
-    the fraction of rows whose measurement lies in the predicted 80 % interval.
+    the fraction of rows whose measurement lies in the predicted 80 % interval. Without a row, each
+    but the count is None.
     """
     name = "ttft" if measure == "ttft_all" else measure
     pairs = [(entry.log_error(measure), entry.sigmas[name]) for entry in entries]
     errors = np.asarray([error for error, _ in pairs if error is not None])
     sigmas = np.asarray([sigma for error, sigma in pairs if error is not None])
     if not len(errors):
-        return {"n": 0}
+        return {"n": 0, **dict.fromkeys(("median", "mean", "p90", "bias", "interval80"))}
     signed = np.expm1(errors)
     size = np.abs(signed)
     return {
@@ -145,7 +152,7 @@ def score(entries: Iterable[Predicted], measure: str) -> dict[str, float | int]:
     }
 
 
-def scores(entries: Sequence[Predicted]) -> dict[str, dict[str, float | int]]:
+def scores(entries: Sequence[Predicted]) -> dict[str, dict[str, float | int | None]]:
     """The error of every measure."""
     return {measure: score(entries, measure) for measure in SCORES}
 

@@ -12,13 +12,14 @@ from jaxsim.catalog.engine import Options
 from jaxsim.catalog.engines import EngineCard
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.precision import Precision
-from jaxsim.catalog.setup import Setup, setup_of
+from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Workload
 from jaxsim.point.explain import Explanation, explain
 from jaxsim.space.answer import Plan
 from jaxsim.space.axes import Space, complete
 from jaxsim.space.designs import PHASES, evaluate_phase
 from jaxsim.space.frontier import (
+    MODES,
     colocated_candidates,
     colocated_frontier,
     decode_candidates,
@@ -28,18 +29,8 @@ from jaxsim.space.frontier import (
 from jaxsim.space.plan import Question
 from jaxsim.space.plan import plan as plan_of
 from jaxsim.space.uncertainty import interval, spread_of
-from jaxsim.view.dataset import attributes, designs_of, tree_of
-
-
-def _inputs(setup: Setup) -> dict[str, Any]:
-    """What made a result, as attributes of a dataset."""
-    return {
-        "model": setup.model.name,
-        "hardware": setup.hardware.name,
-        "precision": setup.precision_name,
-        "engine": setup.engine.name,
-        "calibration": setup.calibration.name,
-    }
+from jaxsim.view.dataset import attributes, designs_of, end_attributes, tree_of
+from jaxsim.view.spreads import colocated_ends, disaggregated_ends, inputs_of, sources_in
 
 
 def estimate(
@@ -111,8 +102,7 @@ def evaluate(
     filled = complete(space, scenario.model, scenario.hardware, max(isl))
     swept = {name: evaluate_phase(name, scenario, filled, isl, osl) for name in phases}
     notes = {"dropped": "; ".join(filled.dropped)} if filled.dropped else {}
-    link = float(setup.hardware.hardware.scaleout.bytes_per_s)
-    return tree_of(swept, {**_inputs(setup), "scaleout_bytes_per_s": link, **notes})
+    return tree_of(swept, {**inputs_of(setup), **notes})
 
 
 def frontier(
@@ -125,9 +115,10 @@ def frontier(
 ) -> xr.DataTree:
     """The disaggregated and co-located frontiers of evaluated phases, rate-matched.
 
-    A DataTree with /disaggregated and /colocated; in each, `output_tokens_per_s_per_gpu` and the
-    design behind it, on the dimension `ttl_s`: the least token latency that gives so much. Only
-    designs under `ftl_s` count. Needs one workload: select `isl` and `osl` first.
+    A DataTree with /disaggregated and /colocated; in each, `output_tokens_per_s_per_gpu` with both
+    ends of its 80 % interval (`…_low`, `…_high`) and the design behind it, on the dimension
+    `ttl_s`: the least token latency that gives so much. Only designs under `ftl_s` count. Needs
+    one workload: select `isl` and `osl` first.
     """
     missing = {"prefill", "decode", "colocated"} - set(tree.children)
     if missing:
@@ -141,12 +132,17 @@ def frontier(
     both = colocated_candidates(phases["colocated"], ttl)
     together = colocated_frontier(both, ftl_s)
     attrs = {**tree.attrs, "ftl_target_s": ftl_s, "ttl": ttl}
+    sources = sources_in(tree.attrs)
 
-    def dataset(ttl_s, y, **columns) -> xr.Dataset:
+    def dataset(ttl_s, y, ends, **columns) -> xr.Dataset:
         data: dict[str, Any] = {
             "output_tokens_per_s_per_gpu": (
                 "ttl_s", y, attributes("output_tokens_per_s_per_gpu"),
             ),
+            **{
+                f"output_tokens_per_s_per_gpu_{end}": ("ttl_s", values, end_attributes(end))
+                for end, values in ends.items()
+            },
             **{name: ("ttl_s", values) for name, values in columns.items()},
         }  # fmt: skip
         return xr.Dataset(data, {"ttl_s": ("ttl_s", ttl_s, attributes("ttl_s"))}, attrs)
@@ -160,21 +156,37 @@ def frontier(
         }
 
     index = both.index[together.candidate]
+    modes = [MODES[mode] for mode in both.mode[together.candidate]]
+    prompts, tokens = first.index[apart.prefill_index], second.index[apart.decode_index]
     return xr.DataTree.from_dict(
         {
             "/": xr.Dataset(attrs=attrs),
             "disaggregated": dataset(
                 apart.ttl_s,
                 apart.output_tokens_per_s_per_gpu,
+                disaggregated_ends(
+                    (phases["prefill"], prompts),
+                    (phases["decode"], tokens),
+                    apart.ctx_gen_ratio,
+                    apart.output_tokens_per_s_per_gpu,
+                    sources,
+                ),
                 prefill_instances=apart.prefill_instances,
                 decode_instances=apart.decode_instances,
                 ctx_gen_ratio=apart.ctx_gen_ratio,
-                **designs("prefill", first.index[apart.prefill_index], "prefill_"),
-                **designs("decode", second.index[apart.decode_index], "decode_"),
+                **designs("prefill", prompts, "prefill_"),
+                **designs("decode", tokens, "decode_"),
             ),
             "colocated": dataset(
                 together.ttl_s,
                 together.output_tokens_per_s_per_gpu,
+                colocated_ends(
+                    phases["colocated"],
+                    index,
+                    modes,
+                    together.output_tokens_per_s_per_gpu,
+                    sources,
+                ),
                 piggybacked=both.mode[together.candidate] == 1,
                 **designs("colocated", index, ""),
             ),

@@ -7,7 +7,8 @@ from jaxsim.view import durations, options
 
 DESCRIPTION = """\
 Rate-matched disaggregated and co-located frontiers of stores that `jaxsim sweep` wrote: for every
-workload, the best throughput per GPU at a few token latencies, and the gain of disaggregation."""
+workload, the best throughput per GPU at a few token latencies with its 80 % interval, and the gain
+of disaggregation."""
 
 EPILOG = """\
 examples:
@@ -81,19 +82,30 @@ def _rows(table) -> list[dict]:
     ]
 
 
+KINDS = ("disaggregated", "colocated")
+
+
+def _between(row: dict, kind: str) -> list[str]:
+    """A throughput and its 80 % interval; empty where no design meets the targets."""
+    from jaxsim.view.units import plain
+
+    if row[kind] is None:
+        return [plain(None), ""]
+    return [plain(row[kind]), f"{plain(row[f'{kind}_low'])} – {plain(row[f'{kind}_high'])}"]
+
+
 def _text(store: str, table) -> str:
     from jaxsim.view.text import table as aligned
-    from jaxsim.view.units import plain, seconds, times
+    from jaxsim.view.units import seconds, times
 
-    rows = [["ISL", "OSL", "TTL", "disaggregated", "co-located", "gain"]]
+    rows = [["ISL", "OSL", "TTL", "disaggregated", "80 %", "co-located", "80 %", "gain"]]
     for row in _rows(table):
         rows.append(
             [
                 f"{row['isl']:,.0f}",
                 f"{row['osl']:,.0f}",
                 seconds(row["ttl_target"]),
-                plain(row["disaggregated"]),
-                plain(row["colocated"]),
+                *(cell for kind in KINDS for cell in _between(row, kind)),
                 times(row["gain"]),
             ]
         )

@@ -26,6 +26,12 @@ def attributes(name: str) -> dict[str, str]:
     }
 
 
+def end_attributes(end: str, name: str = "output_tokens_per_s_per_gpu") -> dict[str, str]:
+    """The attributes of one end of a number's 80 % interval, "low" or "high"."""
+    which = "Lower" if end == "low" else "Upper"
+    return attributes(name) | {"description": f"{which} end of the 80 % interval."}
+
+
 def phase_dataset(designs: Designs, inputs: Mapping[str, Any]) -> xr.Dataset:
     """One phase as a Dataset: every variable on the axes it depends on.
 
@@ -90,11 +96,12 @@ def frontier_dataset(plan: Plan) -> xr.Dataset:
         for name, meaning in names.items()
     }
     for bound in ("low", "high"):
-        described = attributes("output_tokens_per_s_per_gpu") | {
-            "description": f"{'Lower' if bound == 'low' else 'Upper'} end of the 80 % interval."
-        }
         stacked = np.stack([padded(getattr(curve, bound)) for curve in plan.curves])
-        variables[f"output_tokens_per_s_per_gpu_{bound}"] = (("curve", "point"), stacked, described)
+        variables[f"output_tokens_per_s_per_gpu_{bound}"] = (
+            ("curve", "point"),
+            stacked,
+            end_attributes(bound),
+        )
     columns = sorted({name for curve in plan.curves for name in curve.designs})
     for column in columns:
         rows = [curve.designs.get(column, ()) for curve in plan.curves]

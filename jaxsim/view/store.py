@@ -17,6 +17,7 @@ from jaxsim._version import __version__
 from jaxsim.catalog.errors import InputError
 from jaxsim.space.designs import Designs, evaluate_phase
 from jaxsim.view.dataset import attributes
+from jaxsim.view.spreads import inputs_of
 from jaxsim.view.sweep_config import SweepConfig
 
 DONE = "blocks_done"
@@ -65,18 +66,12 @@ def create(config: SweepConfig, path: Path) -> None:
     zarr = _zarr()
     aside = path.with_name(f".{path.name}.making")
     shutil.rmtree(aside, ignore_errors=True)
-    setup = config.setup
     root = zarr.open_group(aside, mode="w")
     blocks = blocks_of(config)
     root.attrs.update(
         jaxsim_version=__version__,
         sweep=config.digest,
-        model=setup.model.name,
-        hardware=setup.hardware.name,
-        precision=setup.precision_name,
-        engine=setup.engine.name,
-        calibration=setup.calibration.name,
-        scaleout_bytes_per_s=float(setup.hardware.hardware.scaleout.bytes_per_s),
+        **inputs_of(config.setup),
     )
     done = root.create_array(
         DONE, shape=(len(blocks),), chunks=(1,), dtype="uint8", dimension_names=("block",)

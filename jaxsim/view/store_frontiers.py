@@ -8,7 +8,7 @@ import xarray as xr
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.api import frontier
-from jaxsim.view.dataset import attributes
+from jaxsim.view.dataset import attributes, end_attributes
 from jaxsim.view.store import DONE
 
 
@@ -47,27 +47,37 @@ def frontiers_of(
 ) -> xr.Dataset:
     """Best throughput at each token latency: a Dataset on (isl, osl, ttl_target), NaN where none.
 
-    `gain` is disaggregated over co-located throughput.
+    `…_low` and `…_high` are the ends of its 80 % interval; `gain` is disaggregated over co-located
+    throughput.
     """
     tree = open_swept(path)
     isl, osl = tree["decode"].isl.values, tree["decode"].osl.values
     shape = (len(isl), len(osl), len(ttl_s))
-    best = {name: np.full(shape, np.nan) for name in ("disaggregated", "colocated")}
+    kinds, ends = ("disaggregated", "colocated"), ("", "_low", "_high")
+    best = {kind + end: np.full(shape, np.nan) for kind in kinds for end in ends}
     for i, one_isl in enumerate(isl):
         for j, one_osl in enumerate(osl):
             one = _workload(tree, isl=float(one_isl), osl=float(one_osl))
             found = frontier(one, ftl_s=ftl_s, ttl=ttl_metric)
-            for name, values in best.items():
-                front = found[name]
+            for kind in kinds:
+                front = found[kind].to_dataset()
                 for k, target in enumerate(ttl_s):
-                    met = front.ttl_s.values <= target
-                    if met.any():
-                        values[i, j, k] = front.output_tokens_per_s_per_gpu.values[met].max()
+                    met = np.flatnonzero(front.ttl_s.values <= target)
+                    if not len(met):
+                        continue
+                    top = met[front.output_tokens_per_s_per_gpu.values[met].argmax()]
+                    for end in ends:
+                        column = front[f"output_tokens_per_s_per_gpu{end}"]
+                        best[kind + end][i, j, k] = column.values[top]
     dims = ("isl", "osl", "ttl_target")
     about = attributes("output_tokens_per_s_per_gpu")
     return xr.Dataset(
         {
-            **{name: (dims, values, about) for name, values in best.items()},
+            **{
+                kind + end: (dims, best[kind + end], end_attributes(end[1:]) if end else about)
+                for kind in kinds
+                for end in ends
+            },
             "gain": (
                 dims,
                 best["disaggregated"] / best["colocated"],

@@ -208,6 +208,8 @@ def _foot(plan: Plan, page: Page) -> list[str]:
         text += f" ({valid:,} obey every rule)"
     text += f" in {units.seconds(plan.elapsed_s)}; calibration {plan.calibration}."
     lines = [page.paint(line, "dim") for line in wrap(text, page)]
+    if words.chosen(plan) is not None:
+        lines += [page.paint(line, "dim") for line in wrap(words.QUEUES, page)]
     for note in plan.notes:
         lines += wrap(f"Note: {note}", page, 0, 2)
     return lines

@@ -19,6 +19,8 @@ TITLES = {
     "ttft": ("time to first token", "ms", 1e3),
     "output_tokens_per_s_per_gpu": ("output tokens/s/GPU", "tokens/s", 1.0),
 }
+MARGIN = 1.5
+FEW = 100  # points, up to which each is drawn large
 COLOURS = {"trtllm": GREEN, "vllm": BLUE, "sglang": ORANGE}
 
 
@@ -89,18 +91,23 @@ def _scatter(axes: Any, result: Validation, measure: str, scale: float) -> None:
         if not pairs:
             continue
         x, y = np.asarray(pairs).T
-        ends += [float(x.min()), float(x.max())]
-        axes.plot(x, y, ".", color=colour, markersize=3, alpha=0.5, label=engine)
+        ends += [float(v) for v in (x.min(), x.max(), y.min(), y.max())]
+        axes.plot(x, y, ".", color=colour, markersize=3 if len(x) > FEW else 9, alpha=0.5,
+                  label=engine)  # fmt: skip
     if not ends:
         axes.text(0.5, 0.5, "not measured", ha="center", transform=axes.transAxes)
         return
-    line = np.asarray([min(ends), max(ends)])
+    # Both axes alike, so that the diagonal is a right prediction, with room around few points.
+    line = np.asarray([min(ends) / MARGIN, max(ends) * MARGIN])
     axes.plot(line, line, color=GREY, linewidth=1)
     for factor in (0.8, 1.25):
         axes.plot(line, factor * line, color=GREY, linewidth=0.8, linestyle=":")
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.legend(loc="upper left", markerscale=3)
+    axes.set_xlim(*line)
+    axes.set_ylim(*line)
+    axes.set_aspect("equal")
+    axes.legend(loc="upper left")
 
 
 def write_validation(folder: Path, result: Validation, found: Mapping[str, Any]) -> None:

@@ -20,6 +20,12 @@ EQUAL_FRAC = 5e-4  # shown as 0.0 %
 AXES = ("tp", "ep", "pp", "batch", "chunk")
 PASSES = {"prefill": "a batch", "decode": "a step", "colocated": "a step"}
 
+QUEUES = (
+    "FTL and TTL are of full instances whose prompts follow one another: no request queues. What "
+    "users see at N requests in the system or at R a second: `jaxsim estimate --concurrency N` "
+    "or `--rate R`."
+)
+
 
 def curve_name(name: str) -> str:
     """A curve's name for a legend."""

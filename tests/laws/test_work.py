@@ -94,7 +94,9 @@ def decoded(s, sequences=1.0, context=0.0):
     ranks = ranks_of(s.design)
     rows = sequences
     tokens = DecodeTokens(sequences, 1.0, context)
-    return common_items(s, ranks, rows, rows) + decode_only_items(s, ranks, tokens)
+    return common_items(s, ranks, rows, rows, rows * ranks.attention_dp) + decode_only_items(
+        s, ranks, tokens
+    )
 
 
 @pytest.mark.parametrize("name", list_models())
@@ -109,7 +111,9 @@ def test_prefill_and_decode_do_the_same_to_a_token(model):
     s = scenario(model, tp=1.0)
     ranks = ranks_of(s.design)
     prompt = ContextTokens(1.0, 256.0, 0.0, 0.0)
-    items = common_items(s, ranks, 256.0, 256.0) + context_only_items(s, ranks, prompt)
+    items = common_items(s, ranks, 256.0, 256.0, 256.0 * ranks.attention_dp) + context_only_items(
+        s, ranks, prompt
+    )
     assert gemm_flop(items) == pytest.approx(256 * gemm_flop(decoded(s)), rel=1e-6)
 
 
@@ -130,13 +134,19 @@ def test_tensor_parallel_ranks_share_the_flop(model):
 
 
 def test_expert_parallel_ranks_share_the_experts():
-    """However a stage of eight is cut, its GPUs together multiply each token copy once."""
-    totals = []
+    """However a stage of eight is cut, its GPUs together multiply each token copy once.
+
+    The busiest of them has more than its share of few tokens, and its share of many.
+    """
+    few, many = [], []
     for tp, ep in ((8.0, 1.0), (8.0, 8.0), (1.0, 8.0), (2.0, 8.0), (8.0, 2.0)):
         s = scenario("mla_moe", tp=tp, ep=ep)
-        rows = 64.0 / float(ranks_of(s.design).attention_dp)
-        totals.append(8 * flop(decoded(s, rows, 100.0), name="experts"))
-    np.testing.assert_allclose(totals, totals[0], rtol=1e-9)
+        ranks = float(ranks_of(s.design).attention_dp)
+        few.append(8 * flop(decoded(s, 64.0 / ranks, 100.0), name="experts"))
+        many.append(8 * flop(decoded(s, 64e9 / ranks, 100.0), name="experts"))
+    np.testing.assert_allclose(many, many[0], rtol=1e-4)
+    assert few[0] == pytest.approx(many[0] / 1e9)
+    assert all(one > 1.02 * few[0] for one in few[1:])
 
 
 # ---- the study's latent attention ----

@@ -97,6 +97,17 @@ def test_up_projected_keys_and_values_are_those_of_one_layer_unless_kept():
     assert _projected(scenario("gqa_dense", tp=1.0), 1e4) == 0.0
 
 
+@pytest.mark.parametrize("tp", [1.0, 8.0])
+def test_activations_hold_what_lies_between_the_products_of_a_network(tp):
+    """Gate, up and their product of the widest layer, split over tp; beside the hidden copies."""
+    s = scenario("gqa_dense", tp=tp, ep=1.0)
+    arguments = {"sequences": 0.0, "context": 0.0, "head_rows": 0.0, "projected": 0.0}
+    found = memory_of(s, ranks_of(s.design), rows=1000.0, **arguments).activation_bytes
+    widest = max(float(group.ffn.intermediate * group.ffn.matrices) for group in s.model.groups)
+    hidden = 4 * float(s.model.hidden)
+    assert float(found) == pytest.approx(1000 * (hidden + widest / tp) * float(ELEMENT.wide))
+
+
 @pytest.mark.parametrize("phase", [prefill, decode, colocated])
 def test_more_of_anything_needs_more_memory(phase):
     def total(**changes):

@@ -153,8 +153,36 @@ def _feed_forward(part_of, intermediate, matrices, s, rows) -> list[Kernel]:
     return [up, gemm(part_of, "ffn_gemm", rows, inner, hidden, e.ffn, e.ffn_input)]
 
 
-def feed_forward(s, layer, rows) -> list[Kernel | Message]:
-    """The network of one layer, its messages, and the sum over attention ranks before it."""
+def deviations_of_the_busiest(ranks: float) -> float:
+    """The median of the largest of so many normal loads, by Winitzki's inverse error function.
+
+    `tests/point/test_ffn.py` holds it against the exact inverse and against drawn tokens.
+    """
+    inside = 2 * 0.5 ** (1 / ranks) - 1
+    if inside <= 0:
+        return 0.0
+    a = 8 / 3 / math.pi * (math.pi - 3) / (4 - math.pi)
+    half = 2 / math.pi / a + math.log(1 - inside**2) / 2
+    return math.sqrt(2 * (math.sqrt(half**2 - math.log(1 - inside**2) / a) - half))
+
+
+def busiest_rank(f, tokens: float, ranks: float) -> tuple[float, float]:
+    """Token copies and distinct experts of the busiest rank."""
+    z, held = deviations_of_the_busiest(ranks), f.experts / ranks
+    # A token's experts on one rank: drawn without replacement.
+    mean = f.topk / ranks
+    variance = mean * (1 - 1 / ranks) * (f.experts - f.topk) / max(f.experts - 1, 1)
+    copies = tokens * mean + z * math.sqrt(tokens * variance)
+    touched = expected_experts(f.experts, f.topk, tokens) / f.experts
+    spread = math.sqrt(max(held * touched * (1 - touched) * (1 - 1 / ranks), 0))
+    return min(copies, tokens * min(f.topk, held)), min(held * touched + z * spread, held)
+
+
+def feed_forward(s, layer, rows, everyone) -> list[Kernel | Message]:
+    """The network of one layer, its messages, and the sum over attention ranks before it.
+
+    `everyone` are the tokens of all attention ranks.
+    """
     e, hidden, f = s.element, s.model.hidden, layer.ffn
     tp, ep, dp = s.design.tp, s.design.ep, data_parallel(s)
     residual = rows * hidden * e.wide
@@ -167,9 +195,8 @@ def feed_forward(s, layer, rows) -> list[Kernel | Message]:
     found = [gemm("experts", "router_gemm", rows, hidden, f.experts, e.wide, e.wide)]
     if f.shared_intermediate > 0:
         found += _feed_forward("ffn", f.shared_intermediate, f.matrices, s, rows)
-    everyone = rows * dp
-    copies = everyone * f.topk / ep * s.workload.imbalance
-    touched = expected_experts(f.experts, f.topk, everyone) / ep
+    copies, touched = busiest_rank(f, everyone, ep)
+    copies *= s.workload.imbalance
     inner = f.intermediate * ep / width(s)
     weights = touched * f.matrices * hidden * inner * e.experts
     first = copies * (hidden + (f.matrices - 1) * inner)

@@ -36,11 +36,11 @@ def host_bound(s, parts, issued, step_s, layer_s, graph_frac) -> dict[str, float
     return {**parts, "overhead": steps_s + late_s}
 
 
-def common(s, rows, head_rows) -> list:
+def common(s, rows, head_rows, everyone) -> list:
     found = work.ends(s, rows, head_rows) + work.hops(s, rows)
     for layer in work.every_layer(s):
         found += work.projections(s, layer, rows)
-        found += work.feed_forward(s, layer, rows)
+        found += work.feed_forward(s, layer, rows, everyone)
         found.append(work.norms(s, rows))
     return found
 
@@ -57,13 +57,13 @@ def cut(s) -> list[tuple[float, float]]:
     return [(round(fresh / count, 6), round(cached + k * fresh / count, 6)) for k in range(count)]
 
 
-def chunk_passes(s, prompts, time) -> list[dict[str, float]]:
-    """Seconds by part of every chunk's pass through all stages."""
+def chunk_passes(s, prompts, everyone, time) -> list[dict[str, float]]:
+    """Seconds by part of every chunk's pass through all stages, of all ranks' prompts."""
     g, passes = s.engine, []
     again = {part: g.prefill_factor for part in PARTS}
     again["experts"] *= g.prefill_experts_factor
     for tokens, past in cut(s):
-        items = common(s, prompts * tokens, prompts)
+        items = common(s, prompts * tokens, prompts, everyone * tokens)
         for layer in work.every_layer(s):
             items += work.context_attention(s, layer, prompts, tokens, past)
         passes.append(
@@ -110,7 +110,7 @@ def prefill(s, time) -> SimpleNamespace:
     """One batch of prompts through the pipeline, and the rate of many behind one another."""
     ranks = work.data_parallel(s)
     prompts = max(math.ceil(s.design.batch / ranks), 1)
-    passes = chunk_passes(s, prompts, time)
+    passes = chunk_passes(s, prompts, s.design.batch, time)
     totals = [sum(parts.values()) for parts in passes]
     shares = stage_shares(s)
     compute_s = flow_shop([[share * total for share in shares] for total in totals])
@@ -152,7 +152,8 @@ def decode_step(s, context, time) -> dict[str, float]:
     """Seconds by part of one pass of one micro-batch."""
     queries = 1 + s.workload.draft_tokens
     sequences = _micro_batch(s)
-    items = common(s, sequences * queries, sequences * queries)
+    decoding = max(s.design.batch / s.design.pp, 1) * queries
+    items = common(s, sequences * queries, sequences * queries, decoding)
     for layer in work.every_layer(s):
         items += work.decode_attention(s, layer, sequences, queries, context)
     return host_bound(
@@ -185,7 +186,8 @@ def in_flight(s, time) -> SimpleNamespace:
     step_s = decode(s, time).step_s
     fresh = s.workload.isl * (1 - s.workload.hit_frac)
     together = max(math.floor(round(s.design.chunk / fresh, 9)), 1)
-    passes = [sum(parts.values()) for parts in chunk_passes(s, together, time)]
+    everyone = together * work.data_parallel(s)
+    passes = [sum(parts.values()) for parts in chunk_passes(s, together, everyone, time)]
     share = busiest_stage_layers(s) / len(work.every_layer(s))
     slots = s.design.batch / work.data_parallel(s)
     finished = slots * per_step(s) / (s.workload.osl - 1)  # requests of a rank that end in a step
@@ -206,9 +208,16 @@ def piggybacked(s, time) -> SimpleNamespace:
     queries, sequences = 1 + s.workload.draft_tokens, _micro_batch(s)
     context = s.workload.isl + s.workload.osl / 2
     chunks = cut(s)
+    plain = {**decode_step(s, context, time), "overhead": 0.0}
     mixed = []
     for tokens, past in chunks:
-        shared = common(s, sequences * queries + tokens, sequences * queries + 1 / len(chunks))
+        decoding = max(s.design.batch / s.design.pp, 1) * queries
+        shared = common(
+            s,
+            sequences * queries + tokens,
+            sequences * queries + 1 / len(chunks),
+            decoding + tokens * work.data_parallel(s),
+        )
         for layer in work.every_layer(s):
             shared += work.decode_attention(s, layer, sequences, queries, context)
         alone = []
@@ -219,8 +228,13 @@ def piggybacked(s, time) -> SimpleNamespace:
             parts[part] += own
         issued = len(shared) + len(alone)
         g = s.engine
-        step_s = g.decode_step_s + sequences * g.decode_sequence_s
-        whole = host_bound(s, parts, issued, step_s, g.decode_layer_s, g.prefill_graph_frac)
+        # Beyond the step without the chunk, kernels take what they do in a pass over prompts.
+        for part, before in plain.items():
+            again = g.prefill_factor * (g.prefill_experts_factor if part == "experts" else 1)
+            parts[part] = before + again * (parts[part] - before)
+        step_s = max(g.decode_step_s, g.prefill_step_s) + sequences * g.decode_sequence_s
+        layer_s = max(g.decode_layer_s, g.prefill_layer_s)
+        whole = host_bound(s, parts, issued, step_s, layer_s, g.prefill_graph_frac)
         mixed.append(_round_of_micro_batches(s, sum(whole.values())))
     plain_s = decode(s, time).step_s
     slots = s.design.batch / work.data_parallel(s)

@@ -184,6 +184,8 @@ def test_medians_are_not_taken_for_means(tmp_path):
         ({"silicon_ttft_ms": "-3"}, "silicon_ttft_ms"),
         ({"silicon_tpot_ms": "fast"}, "silicon_tpot_ms"),
         ({"silicon_tpot_ms": "inf"}, "silicon_tpot_ms"),
+        ({"silicon_tpot_ms": "nan"}, "silicon_tpot_ms"),
+        ({"tp_size": "0.5"}, "tp_size"),
         ({"isl": "0"}, "isl"),
         ({"mode": "both"}, "mode"),
         ({"model_path": ""}, "model_path"),
@@ -222,6 +224,7 @@ def test_a_missing_column_and_a_truncated_file(tmp_path):
         ({"precision": "", "gemm_quant_mode": "", "moe_quant_mode": ""}, "bf16", "bf16"),
         ({"model_path": "openai/gpt-oss-120b", "precision": "fp8"}, "mxfp4", "fp8"),
         ({"model_path": "MiniMaxAI/MiniMax-M2.5", "backend": "vllm"}, "fp8", "bf16"),
+        ({"model_path": "MiniMaxAI/MiniMax-M2.5", "system": "b200_sxm"}, "fp8", "fp8"),
         ({"model_path": "moonshotai/Kimi-K2.5", "precision": "int4"}, "int4", "bf16"),
     ],
 )
@@ -308,6 +311,21 @@ def test_vllm_and_sglang_results(tmp_path):
     assert len(rows) == 2
     assert rows[1].gpus == 4
     assert rows[1].framework == "sglang"
+
+
+def test_a_request_rate_is_a_load(tmp_path):
+    """A finite rate is an open loop, whatever cap it has; "inf" says nothing beside a cap."""
+    rated = read_rows(result(tmp_path, {**VLLM, "request_rate": 3.5}), STATED)[0]
+    assert (rated.load, rated.requests_per_s, rated.concurrency) == ("open", 3.5, None)
+    assert not rated.refused
+    capped = read_rows(result(tmp_path, {**VLLM, "request_rate": "inf"}), STATED)[0]
+    assert (capped.load, capped.requests_per_s, capped.concurrency) == ("closed", None, 16)
+    free = {**VLLM, "request_rate": "inf", "max_concurrency": None}
+    assert "nor a request rate" in read_rows(result(tmp_path, free), STATED)[0].refused
+    load = {**AIPERF["input_config"], "loadgen": {"request_rate": 2.0}}
+    assert read_rows(result(tmp_path, {**AIPERF, "input_config": load}), STATED)[0].load == "open"
+    with pytest.raises(InputError, match="request_rate"):
+        read_rows(result(tmp_path, {**VLLM, "request_rate": -1.0}), STATED)
 
 
 def test_aiperf_units_are_read(tmp_path):

@@ -117,6 +117,24 @@ def test_every_row_is_predicted_or_has_a_reason():
         validate(strange[1:2])
 
 
+def test_a_rate_is_predicted_as_an_open_loop():
+    """A row at a rate has the latencies of a deployment that bears it, and fewer at a lower one."""
+    import jaxsim
+
+    one = {"load": "open", "concurrency": None, "decode": Layout(1.0, 1.0)}
+    rows = [row(0, requests_per_s=rate, **one) for rate in (0.5, 4.0)]
+    slow, fast = validate(rows).predicted
+    assert slow.values["output_tokens_per_s_per_gpu"] == pytest.approx(128.0, rel=1e-3)
+    assert slow.values["tpot"] < fast.values["tpot"]
+    assert slow.values["ttft"] < fast.values["ttft"]
+    served = jaxsim.serve(
+        "llama-3.1-8b", "h100", jaxsim.Workload(isl=1024.0, osl=256.0), tp=1, requests_per_s=4.0,
+        precision="fp8", engine="vllm",
+    )  # fmt: skip
+    assert fast.values["tpot"] == pytest.approx(served.tpot_s, rel=1e-4)
+    assert fast.values["ttft"] == pytest.approx(served.ttft_s, rel=1e-4)
+
+
 def test_errors_are_those_of_the_predictions():
     found = validate(ROWS)
     exact = [

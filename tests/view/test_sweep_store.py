@@ -150,3 +150,39 @@ def test_frontiers_of_a_store(config, tmp_path, capsys):
     ]
     best = max(float(values.max()) for values in for_mode)
     assert float(table.colocated.sel(isl=512, osl=64, ttl_target=0.05)) == pytest.approx(best)
+    for kind in ("disaggregated", "colocated"):
+        held = table[kind].notnull()
+        assert held.any()
+        low, value, high = table[f"{kind}_low"], table[kind], table[f"{kind}_high"]
+        assert bool((((low < value) & (value < high)) | ~held).all())
+        np.testing.assert_allclose((low * high).where(held), (value**2).where(held), rtol=1e-6)
+
+
+def test_a_frontier_is_as_sure_as_a_plan(config):
+    """The Python frontier carries the intervals that a plan's curves have, design by design."""
+    import jaxsim
+
+    workload = jaxsim.Workload(isl=2048.0, osl=128.0)
+    tree = jaxsim.evaluate("llama-3.1-8b", "b200", workload, config.space)
+    front = jaxsim.frontier(tree, ftl_s=5.0)
+    plan = jaxsim.plan("llama-3.1-8b", "b200", workload, ftl_s=5.0, ttl_s=0.05, space=config.space)
+    curves = {curve.name: curve for curve in plan.curves}
+    for kind, name in (("disaggregated", "disaggregated"), ("colocated", "co-located")):
+        curve, own = curves[name], front[kind]
+        np.testing.assert_allclose(own.ttl_s, curve.ttl_s, rtol=1e-6)
+        for end in ("low", "high"):
+            found = own[f"output_tokens_per_s_per_gpu_{end}"]
+            np.testing.assert_allclose(found, getattr(curve, end), rtol=1e-6)
+            assert found.attrs["units"]
+            assert "80 %" in found.attrs["description"]
+
+
+def test_a_tree_that_does_not_say_how_sure_it_is_is_refused(config):
+    import jaxsim
+
+    tree = jaxsim.evaluate(
+        "llama-3.1-8b", "b200", jaxsim.Workload(isl=512.0, osl=64.0), config.space
+    )
+    del tree.attrs["log_sigma_sources"]
+    with pytest.raises(InputError, match="log_sigma_sources"):
+        jaxsim.frontier(tree)

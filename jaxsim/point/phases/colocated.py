@@ -27,10 +27,11 @@ from jaxsim.point.phases.decode import (
     draft_parts,
     pipelined_s,
     rank_sequences,
+    stage_sequences,
     step_time,
     tokens_per_step,
 )
-from jaxsim.point.phases.prefill import chunks_of, prompt_time
+from jaxsim.point.phases.prefill import chunks_of, prompt_factor, prompt_time
 from jaxsim.point.ranks import Ranks, busiest_share, ranks_of, round_up
 from jaxsim.point.rules import Rules, rules_of
 
@@ -87,7 +88,7 @@ def in_flight_batching(scenario: Scenario, ranks: Ranks, steps, gained: Scalar) 
     together = jnp.maximum(jnp.floor(scenario.design.chunk / fresh), 1.0)
     chunks = chunks_of(scenario)
     layers = layers_of(scenario)
-    time = prompt_time(scenario, ranks, together, chunks)
+    time = prompt_time(scenario, ranks, together, together * ranks.attention_dp, chunks)
     share = busiest_share(layers, ranks.pp)
     mean_s = time.mean.total_s
     iteration_s = share * mean_s
@@ -108,8 +109,13 @@ def in_flight_batching(scenario: Scenario, ranks: Ranks, steps, gained: Scalar) 
     )
 
 
-def mixed_parts(scenario: Scenario, ranks: Ranks, past: Scalar) -> Parts:
-    """A decode step in which each attention rank also takes one chunk of one prompt."""
+def mixed_parts(scenario: Scenario, ranks: Ranks, past: Scalar, steps: Parts) -> Parts:
+    """A decode step in which each attention rank also takes one chunk of one prompt.
+
+    The kernels take what those of `steps`, the step without it, take, and what the chunk adds,
+    which costs what it does in a pass over prompts (`prompt_factor`). It is one pass: it has the
+    larger overhead of a decode step's and a prompt pass's, with what each sequence costs.
+    """
     workload, engine = scenario.workload, scenario.engine
     chunks = chunks_of(scenario)
     sequences = rank_sequences(scenario.design.batch, ranks)
@@ -118,18 +124,29 @@ def mixed_parts(scenario: Scenario, ranks: Ranks, past: Scalar) -> Parts:
     decoded = DecodeTokens(sequences, queries, workload.isl + 0.5 * workload.osl)
     # The chunks of `pp` micro-batches circulate like their decode tokens, one prompt in each.
     prompt = ContextTokens(1.0, chunks.tokens, past, projected)
+    decoding = stage_sequences(scenario.design.batch, ranks) * queries
     common = common_items(
-        scenario, ranks, decoded.rows + prompt.rows, decoded.rows + 1.0 / chunks.count
+        scenario,
+        ranks,
+        decoded.rows + prompt.rows,
+        decoded.rows + 1.0 / chunks.count,
+        decoding + prompt.rows * ranks.attention_dp,
     )
     own = decode_only_items(scenario, ranks, decoded)
     context = context_only_items(scenario, ranks, prompt)
     both = add_parts(sum_parts(own, scenario), sum_parts(common, scenario))
     parts = add_parts(draft_parts(both, scenario), sum_parts(context, scenario))
+    without = {name: getattr(steps, f"{name}_s") for name in parts}
+    parts = {
+        name: without[name] + prompt_factor(scenario, name) * (parts[name] - without[name])
+        for name in parts
+    }
     return with_overhead(
         parts,
         launches(common) + launches(own) + launches(context),
-        engine.decode_step_s + sequences * engine.decode_sequence_s,
-        engine.decode_layer_s,
+        jnp.maximum(engine.decode_step_s, engine.prefill_step_s)
+        + sequences * engine.decode_sequence_s,
+        jnp.maximum(engine.decode_layer_s, engine.prefill_layer_s),
         engine.prefill_graph_frac,
         scenario,
     )
@@ -151,7 +168,7 @@ def piggybacking(scenario: Scenario, ranks: Ranks, steps, gained: Scalar) -> Mod
     often = prompts_per_step(scenario, ranks, gained) * chunks.count / ranks.pp
     share = jnp.minimum(often, 1.0)
     middle = chunks.cached + 0.5 * (chunks.count - 1.0) * chunks.tokens
-    parts = mixed_parts(scenario, ranks, middle)
+    parts = mixed_parts(scenario, ranks, middle, steps.parts)
     mixed_s = pipelined_s(parts.total_s, ranks, layers_of(scenario))
     ttl_s = (share * mixed_s + (1.0 - share) * steps.step_s) / gained
     median_s = jnp.where(share > 0.5, mixed_s, steps.step_s) / gained

@@ -59,6 +59,11 @@ def rank_sequences(batch: Scalar, ranks: Ranks) -> Scalar:
     return round_up(jnp.maximum(batch / (ranks.attention_dp * ranks.pp), 1.0))
 
 
+def stage_sequences(batch: Scalar, ranks: Ranks) -> Scalar:
+    """Sequences of one micro-batch on all attention ranks together; at least one."""
+    return jnp.maximum(batch / ranks.pp, 1.0)
+
+
 class StepTime(eqx.Module):
     """One decode step without prompts: the pass and the latency it gives, at two contexts."""
 
@@ -87,7 +92,9 @@ def step_time(scenario: Scenario, ranks: Ranks) -> StepTime:
     workload, engine = scenario.workload, scenario.engine
     sequences = rank_sequences(scenario.design.batch, ranks)
     queries = 1.0 + workload.draft_tokens
-    common = common_items(scenario, ranks, sequences * queries, sequences * queries)
+    rows = sequences * queries
+    stage_rows = stage_sequences(scenario.design.batch, ranks) * queries
+    common = common_items(scenario, ranks, rows, rows, stage_rows)
     common_parts = sum_parts(common, scenario)
 
     def at(context):

@@ -97,8 +97,10 @@ def two_places(count: Scalar) -> tuple[Scalar, Scalar]:
     return middle - spread, middle + spread
 
 
-def prompt_time(scenario: Scenario, ranks: Ranks, sequences: Scalar, chunks: Chunks) -> PromptTime:
-    r"""Mean and last pass over the chunks of `sequences` prompts of each attention rank.
+def prompt_time(
+    scenario: Scenario, ranks: Ranks, sequences: Scalar, prompts: Scalar, chunks: Chunks
+) -> PromptTime:
+    r"""Mean and last pass over the chunks of `prompts`, `sequences` of the busiest attention rank.
 
     The mean over chunks k = 0 … C-1 of a smooth f(k) is taken at two places,
     $\tfrac12 f(m - s) + \tfrac12 f(m + s)$: exact for cubics, and for C = 1 and 2. Where a window
@@ -106,7 +108,7 @@ def prompt_time(scenario: Scenario, ranks: Ranks, sequences: Scalar, chunks: Chu
     """
     engine = scenario.engine
     rows = sequences * chunks.tokens
-    common = common_items(scenario, ranks, rows, sequences)
+    common = common_items(scenario, ranks, rows, sequences, prompts * chunks.tokens)
     common_parts = sum_parts(common, scenario)
 
     def own_at(past):
@@ -152,7 +154,7 @@ def prefill(scenario: Scenario) -> Prefill:
     batch = scenario.design.batch
     chunks = chunks_of(scenario)
     sequences = rank_prompts(batch, ranks)
-    time = prompt_time(scenario, ranks, sequences, chunks)
+    time = prompt_time(scenario, ranks, sequences, batch, chunks)
     share = busiest_share(layers_of(scenario), ranks.pp)
     mean_s, last_s = time.mean.total_s, time.last.total_s
     occupied_s = chunks.count * share * mean_s

@@ -1,0 +1,79 @@
+"""How much the busiest of several expert ranks has to do."""
+
+from statistics import NormalDist
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsim.catalog.model import MoEFFN
+from jaxsim.point.ffn import active_experts, busiest_deviations, busiest_load
+from jaxsim.point.ranks import Ranks
+
+EXPERTS, TOPK = 256, 8
+
+
+def load(tokens, ranks):
+    ffn = MoEFFN(
+        experts=EXPERTS, topk=TOPK, intermediate=2048, shared_intermediate=0, matrices=3,
+        bias_params=0.0,
+    )  # fmt: skip
+    one = jnp.asarray(1.0)
+    widths = Ranks(width=ranks, tp=one, ep=jnp.asarray(ranks), pp=one, attention_dp=ranks,
+                   expert_tp=one)  # fmt: skip
+    touched = active_experts(float(EXPERTS), float(TOPK), tokens)
+    return busiest_load(ffn, tokens, touched, widths)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 8, 72, 256])
+def test_the_busiest_of_normal_loads(ranks):
+    """Against the exact inverse of the normal distribution; one rank has nobody to compare with."""
+    exact = NormalDist().inv_cdf(0.5 ** (1 / ranks))
+    assert float(busiest_deviations(float(ranks))) == pytest.approx(exact, rel=4e-3, abs=1e-6)
+    assert np.isfinite(jax.grad(busiest_deviations)(float(ranks)))
+
+
+@pytest.mark.parametrize("ranks", [4, 8, 32, 64])
+@pytest.mark.parametrize("tokens", [4, 16, 64, 256, 1024])
+def test_the_load_is_that_of_tokens_that_draw_their_experts(tokens, ranks):
+    """Against drawing: tokens take distinct experts at random, and the busiest is counted."""
+    rng = np.random.default_rng(tokens * ranks)
+    copies, distinct = [], []
+    for _ in range(100):
+        chosen = np.argsort(rng.random((tokens, EXPERTS)), axis=1)[:, :TOPK]
+        place = chosen // (EXPERTS // ranks)
+        copies.append(np.bincount(place.ravel(), minlength=ranks).max())
+        touched = np.unique(chosen) // (EXPERTS // ranks)
+        distinct.append(np.bincount(touched, minlength=ranks).max())
+    found = [float(x) for x in load(float(tokens), float(ranks))]
+    # A load of a few copies is whole and skewed: a normal one is up to 0.9 copies lower.
+    np.testing.assert_allclose(found, [np.mean(copies), np.mean(distinct)], rtol=0.03, atol=0.9)
+    assert found[0] > tokens * TOPK / ranks
+
+
+@pytest.mark.parametrize("ranks", [1.0, 2.0, 8.0, 64.0, 256.0])
+def test_more_tokens_are_never_less_load(ranks):
+    tokens = jnp.linspace(1.0, 3000.0, 4001)
+    copies, distinct = jax.vmap(lambda t: load(t, ranks))(tokens)
+    assert (np.diff(copies) > 0).all()
+    assert (np.diff(distinct) >= -1e-9).all()
+    assert (np.asarray(distinct) <= EXPERTS / ranks).all()
+    assert (np.asarray(copies) <= np.asarray(tokens) * TOPK).all()
+
+
+@pytest.mark.parametrize("tokens", [1.0, 50.0, 5000.0])
+def test_more_ranks_are_never_more_load(tokens):
+    """Until a rank has one expert; and the gradient is finite up to there."""
+    ranks = jnp.asarray([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0])
+    copies, distinct = jax.vmap(lambda r: load(tokens, r))(ranks)
+    assert (np.diff(copies) < 0).all()
+    assert (np.diff(distinct) < 0).all()
+    slopes = jax.vmap(jax.grad(lambda t, r: sum(load(t, r)), (0, 1)), (None, 0))(tokens, ranks)
+    assert np.isfinite(slopes).all()
+
+
+def test_one_rank_has_everything():
+    np.testing.assert_allclose(
+        load(20.0, 1.0), (160.0, active_experts(256.0, 8.0, 20.0)), rtol=1e-6
+    )
