@@ -89,11 +89,16 @@ ROUND = {
     "softmax_dims": 30.0,
     "walk_s": 1e-9,
     "expert_s": 2e-8,
-    "token_s": 1e-9,
+    "choice_s": 1e-8,
+    "pick_s": 1e-10,
+    "row_walk_s": 1e-11,
+    "tile_low": 8.0,
     "token_bytes": 4.0,
     "copy_bytes": 4.0,
     "query_bytes": 4.0,
     "hops": 1.0,
+    "ring_hops": 0.1,
+    "narrow_s": 1e-5,
     "across_hops": 2.0,
 }
 BY_UNIT = {"_s": 1e-6, "_bytes": 1e7, "_frac": 0.7, "_power": 4.0}

@@ -64,6 +64,8 @@ def _(ffn: MoEFFN, hidden, rows, imbalance, ranks, element):
     stage_rows = rows * ranks.attention_dp
     copies = ranks.ep * -jnp.expm1(ffn.topk * jnp.log1p(-jnp.minimum(1.0 / ranks.ep, 0.999)))
     dispatched = jnp.where(ranks.attention_dp > 1.0, 1.0, 0.0)
+    tokens = stage_rows * jnp.where(dispatched > 0.0, copies / ranks.ep, 1.0)
+    experts = ffn.experts / ranks.ep
     work = GroupedGemm(
         rows=stage_rows * ffn.topk / ranks.ep * imbalance,
         active_experts=active_experts(ffn.experts, ffn.topk, stage_rows) / ranks.ep,
@@ -72,8 +74,10 @@ def _(ffn: MoEFFN, hidden, rows, imbalance, ranks, element):
         matrices=ffn.matrices,
         weight_bytes_per_element=element.experts,
         activation_bytes_per_element=element.experts_input,
-        tokens=stage_rows * jnp.where(dispatched > 0.0, copies / ranks.ep, 1.0),
-        experts=ffn.experts / ranks.ep,
+        tokens=tokens,
+        experts=experts,
+        picks=ffn.topk,
+        expected_rows=tokens * ffn.topk / experts,
     )
     shared = _dense(
         "shared_experts", ffn.shared_intermediate, ffn.matrices, hidden, rows, ranks, element

@@ -42,7 +42,10 @@ class GroupedGemm(AbstractWork):
     `rows` token copies reach the busiest rank (tokens x top-k over the ranks, with imbalance);
     they fall on `active_experts` distinct experts of the rank, the expected number. The first
     GEMM has `(matrices - 1) x intermediate` outputs, the second `hidden` outputs. The rank sees
-    `tokens` tokens, for each of which it sums what its experts return, and holds `experts`.
+    `tokens` tokens, for each of which it sums what its experts return, and holds `experts`. Each
+    token picks `picks` experts, here or elsewhere. A kernel chooses its tile before it knows who
+    picked whom, for `expected_rows` = tokens x picks / experts a resident expert: more than arrive
+    where other ranks hold experts too.
     """
 
     rows: Scalar
@@ -54,6 +57,8 @@ class GroupedGemm(AbstractWork):
     activation_bytes_per_element: Scalar
     tokens: Scalar = 0.0
     experts: Scalar = 0.0
+    picks: Scalar = 0.0
+    expected_rows: Scalar = 0.0
 
     @property
     def flop(self):

@@ -54,7 +54,11 @@ def stacked(form: type[Work], **columns: Any) -> Work:
 
 @dataclass(frozen=True)
 class KernelRows:
-    """Measured launches of one family (`kind`) in one number format."""
+    """Measured launches of one family (`kind`) in one number format.
+
+    `doubtful` launches contradict others of the same table: no fit reads them, and errors are
+    stated with and without them.
+    """
 
     kind: str
     number_format: str
@@ -62,6 +66,12 @@ class KernelRows:
     seconds: np.ndarray
     unseen: np.ndarray
     source: str
+    doubtful: np.ndarray | None = None
+
+    @property
+    def sound(self) -> np.ndarray:
+        """Which launches no other contradicts."""
+        return np.ones(len(self), dtype=bool) if self.doubtful is None else ~self.doubtful
 
     def __len__(self) -> int:
         return len(self.seconds)

@@ -37,19 +37,23 @@ _GEMM = Start(
         "spill_frac": (0.3, 1e-3, 3.0),
         "spill_bytes": (3e8, 1e6, 1e11),
         "quantise_passes": (1.0, 1e-3, 30.0),
-    },
-    {"tile_outputs": 128.0},
+        "tile_outputs": (128.0, 16.0, 512.0),
+    }
 )
 _EXPERTS = Start(
     {
-        **_TILE,
+        **{name: span for name, span in _TILE.items() if name != "wave_power"},
         "launch_s": (2e-5, 1e-6, 1e-3),
         "expert_s": (1e-7, 1e-10, 1e-5),
-        "token_s": (5e-9, 1e-12, 1e-6),
+        "choice_s": (1e-7, 1e-10, 1e-5),
+        "pick_s": (5e-10, 1e-13, 1e-7),
         "token_bytes": (6.0, 0.05, 200.0),
         "copy_bytes": (6.0, 0.05, 200.0),
+        "tile_low": (16.0, 1.0, 256.0),
         "tile_rows": (64.0, 8.0, 256.0),
+        "tile_power": (2.0, 1.0, 8.0),
         "walk_s": (1e-9, 1e-12, 1e-6),
+        "row_walk_s": (1e-11, 1e-14, 1e-8),
     },
     {"tile_outputs": 128.0},
 )
@@ -77,6 +81,7 @@ _DECODE = Start(
         "cache_share": (0.2, 0.02, 1.0),
         "query_bytes": (4.0, 0.05, 200.0),
         "share_power": (0.3, 0.01, 1.0),
+        "narrow_s": (1e-5, 1e-8, 1e-2),
     },
     {"key_power": 8.0, "cache_power": 8.0},
 )
@@ -88,6 +93,7 @@ _MESSAGE = Start(
     {
         "launch_s": (5e-6, 1e-7, 1e-3),
         "hops": (0.3, 0.01, 30.0),
+        "ring_hops": (0.1, 1e-3, 30.0),
         "eager_frac": (0.3, 0.005, 1.5),
         "setup_s": (1e-5, 1e-8, 1e-2),
         "link_frac": (0.75, 0.02, 1.2),
