@@ -100,6 +100,7 @@ class DecodeAttentionFit(eqx.Module):
     tile_queries: Scalar
     pad_power: Scalar
     tile_keys: Scalar
+    edge_keys: Scalar  # keys before a sliding window that its tiles walk too
     key_power: Scalar  # of the norm that rounds keys up to a tile
     tile_s: Scalar
     walk_s: Scalar  # latency of one key in the only wave of a small launch

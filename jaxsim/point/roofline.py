@@ -174,9 +174,10 @@ def decode_attention_parts(
            \right\|_w \right\|_q + Q, \quad x = \frac{b \, g \, \|r / q_t, 1\|}{S} $$
 
     A tile is one key/value head of one sequence with the $r$ queries that share it; it walks the
-    $n$ cached tokens, rounded up to a tile of keys. Launches that do not fill the chip walk $d(n)$,
-    shorter because the cache is split. $M$ is what the cache costs to read and $Q$ the traffic of
-    queries and results. $t_0$ is longer for narrow heads, whose kernels are less tuned.
+    $n$ cached tokens and the edge of a sliding window, rounded up to a tile of keys. Launches that
+    do not fill the chip walk $d(n)$, shorter because the cache is split. $M$ is what the cache
+    costs to read and $Q$ the traffic of queries and results. $t_0$ is longer for narrow heads,
+    whose kernels are less tuned.
     """
     rows = work.queries * work.heads / work.kv_heads
     blocks = larger(rows / fit.tile_queries, 1.0, fit.pad_power)
@@ -184,14 +185,16 @@ def decode_attention_parts(
     peak = one_peak_flop_per_s(fit.peak, fit.multiprocessors, chip)
     dims = work.qk_dim + work.v_dim
     one_s = 2.0 * fit.tile_queries * dims / (fit.peak_frac * peak)
-    keys = larger(work.context, fit.tile_keys, fit.key_power)
+    edge = jnp.minimum(work.masked, fit.edge_keys)
+    keys = larger(work.context + edge, fit.tile_keys, fit.key_power)
     full_s = waves * (keys * one_s + fit.tile_s)
     # The fewer tiles, the more multiprocessors can share one walk.
     share = jnp.exp(fit.share_power * jnp.log(jnp.clip(waves, 1e-4, 1.0)))
     depth = stretched(keys, fit.split_keys, fit.split_power)
     alone_s = depth * share * fit.walk_s + fit.tile_s
     arithmetic_s = larger(full_s, alone_s, fit.wave_power)
-    cached = work.hbm_bytes
+    key_bytes = work.kv_heads * work.kv_dim * work.kv_bytes_per_element
+    cached = work.hbm_bytes + work.sequences * key_bytes * edge
     missed = beyond(cached, fit.cache_bytes, fit.cache_power)
     share = fit.cache_share + (1.0 - fit.cache_share) * missed
     memory_s = cached * share / (fit.hbm_frac * chip.hbm_bytes_per_s)

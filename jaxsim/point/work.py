@@ -110,7 +110,8 @@ class DecodeAttention(AbstractWork):
 
     With a latent cache (`MLA`), absorbed: `kv_heads` is 1, `qk_dim` the latent and rotary width,
     `v_dim` the latent width, and `kv_dim` what is stored and read once a token, the former alone.
-    Otherwise `kv_dim` is `qk_dim + v_dim`.
+    Otherwise `kv_dim` is `qk_dim + v_dim`. `masked` tokens are cached before a sliding window; those
+    of them that share a tile with the window are walked too.
     """
 
     sequences: Scalar
@@ -122,6 +123,7 @@ class DecodeAttention(AbstractWork):
     v_dim: Scalar
     kv_dim: Scalar
     kv_bytes_per_element: Scalar
+    masked: Scalar = 0.0
 
     @property
     def flop(self):

@@ -74,6 +74,7 @@ _DECODE = Start(
         "launch_s": (8e-6, 1e-6, 1e-3),
         "tile_queries": (16.0, 1.0, 256.0),
         "tile_keys": (128.0, 8.0, 512.0),
+        "edge_keys": (32.0, 1.0, 1000.0),
         "walk_s": (1e-9, 1e-13, 1e-6),
         "split_keys": (500.0, 8.0, 1e5),
         "split_power": (0.5, 0.05, 1.0),

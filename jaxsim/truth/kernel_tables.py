@@ -238,17 +238,19 @@ def decode_rows(tables: Tables) -> Iterator[KernelRows]:
         batch, step = columns_of(table, "batch_size", "step")
         heads, kv_heads, dim, window = columns_of(table, *shape)
         context = step + 1.0
+        attended = np.where(window > 0, np.minimum(window, context), context)
         work = stacked(
             DecodeAttention,
             sequences=batch,
             queries=1.0,
-            context=np.where(window > 0, np.minimum(window, context), context),
+            context=attended,
             heads=heads,
             kv_heads=kv_heads,
             qk_dim=dim,
             v_dim=dim,
             kv_dim=2.0 * dim,
             kv_bytes_per_element=BYTES_PER_ELEMENT[ours],
+            masked=context - attended,
         )
         yield rows_of("decode", ours, work, table, shape, found[1])
 
