@@ -86,6 +86,7 @@ ROUND = {
     "split_power": 0.5,
     "share_power": 0.5,
     "edge_keys": 64.0,
+    "window_keys": 64.0,
     "softmax_dims": 30.0,
     "walk_s": 1e-9,
     "expert_s": 2e-8,

@@ -79,6 +79,7 @@ class ContextAttentionFit(eqx.Module):
     pad_power: Scalar
     tile_s: Scalar
     edge_keys: Scalar  # keys a tile walks beyond the unmasked, on average
+    window_keys: Scalar  # and where a sliding window masks earlier ones too
     softmax_dims: Scalar  # what a score costs beside its products, in head dimensions
     tail: Scalar  # walks of mean length that the last tile takes, alone on the chip
     wave_power: Scalar

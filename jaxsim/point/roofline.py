@@ -144,13 +144,16 @@ def context_attention_parts(
            \quad x = \frac{b \, h \, \|q / q_t, 1\|}{S} $$
 
     Tiles are blocks of $q_t$ queries of one head; each walks $\bar n$ = pairs / queries +
-    `edge_keys` keys. All of them walk the $p$ earlier ones; of the chunk's own, the last tile walks
+    `edge_keys` keys, and up to `window_keys` of those that a window masks. All of them walk the $p$ earlier ones; of the chunk's own, the last tile walks
     $c$ times the mean. Kernels were timed without a past, where $p$ = 0.
     """
     blocks = larger(work.queries / fit.tile_queries, 1.0, fit.pad_power)
     waves = work.sequences * work.heads * blocks / chip.multiprocessors
     # Fewer queries than one only arise between whole designs.
-    keys = work.pairs / jnp.maximum(work.queries, 1.0) + fit.edge_keys
+    queries = jnp.maximum(work.queries, 1.0)
+    seen = work.pairs / queries
+    masked = jnp.maximum(work.past + (queries + 1.0) / 2.0 - seen, 0.0)
+    keys = seen + fit.edge_keys + jnp.minimum(masked, fit.window_keys)
     peak = one_peak_flop_per_s(fit.peak, fit.multiprocessors, chip)
     dims = work.qk_dim + work.v_dim + fit.softmax_dims
     key_s = 2.0 * fit.tile_queries * dims / (fit.peak_frac * peak)

@@ -110,8 +110,8 @@ class DecodeAttention(AbstractWork):
 
     With a latent cache (`MLA`), absorbed: `kv_heads` is 1, `qk_dim` the latent and rotary width,
     `v_dim` the latent width, and `kv_dim` what is stored and read once a token, the former alone.
-    Otherwise `kv_dim` is `qk_dim + v_dim`. `masked` tokens are cached before a sliding window; those
-    of them that share a tile with the window are walked too.
+    Otherwise `kv_dim` is `qk_dim + v_dim`. `masked` tokens are cached before a sliding window;
+    those that share a tile with the window are walked too.
     """
 
     sequences: Scalar
