@@ -144,8 +144,9 @@ def context_attention_parts(
            \quad x = \frac{b \, h \, \|q / q_t, 1\|}{S} $$
 
     Tiles are blocks of $q_t$ queries of one head; each walks $\bar n$ = pairs / queries +
-    `edge_keys` keys, and up to `window_keys` of those that a window masks. All of them walk the $p$ earlier ones; of the chunk's own, the last tile walks
-    $c$ times the mean. Kernels were timed without a past, where $p$ = 0.
+    `edge_keys` keys, and up to `window_keys` of those that a sliding window masks. All of them walk
+    the $p$ earlier ones; of the chunk's own, the last tile walks $c$ times the mean. Kernels were
+    timed without a past, where $p$ = 0.
     """
     blocks = larger(work.queries / fit.tile_queries, 1.0, fit.pad_power)
     waves = work.sequences * work.heads * blocks / chip.multiprocessors

@@ -37,8 +37,8 @@ _GEMM = Start(
         "spill_frac": (0.3, 1e-3, 3.0),
         "spill_bytes": (3e8, 1e6, 1e11),
         "quantise_passes": (1.0, 1e-3, 30.0),
-        "tile_outputs": (128.0, 16.0, 512.0),
-    }
+    },
+    {"tile_outputs": 128.0},
 )
 _EXPERTS = Start(
     {
@@ -67,11 +67,6 @@ _CONTEXT = Start(
         "softmax_dims": (50.0, 1.0, 500.0),
         "tail": (2.0, 0.05, 8.0),
     }
-)
-# No prompt with a window was measured over a latent cache.
-_CONTEXT_LATENT = Start(
-    {name: span for name, span in _CONTEXT.free.items() if name != "window_keys"},
-    {"window_keys": 0.0},
 )
 _DECODE = Start(
     {
@@ -108,20 +103,32 @@ _MESSAGE = Start(
     },
     _ACROSS,
 )
+
+
+def _holding(start: Start, held: dict[str, float], **free: Range) -> Start:
+    """A start with some constants held instead, and other ranges for some."""
+    kept = {name: span for name, span in start.free.items() if name not in held}
+    return Start({**kept, **free}, {**start.held, **held})
+
+
+_NO_RING = _holding(_MESSAGE, {"ring_hops": 0.0})  # straight from every rank to every other
 STARTS: dict[str, Start] = {
     "gemm": _GEMM,
     "absorb": _GEMM,
     "experts": _EXPERTS,
     "context": _CONTEXT,
-    "context_latent": _CONTEXT_LATENT,
+    # Over a latent cache, nothing was measured with a window, nor more than one width.
+    "context_latent": _holding(_CONTEXT, {"window_keys": 0.0}),
     "decode": _DECODE,
-    "decode_latent": Start({**_DECODE.free, "tile_queries": (64.0, 4.0, 256.0)}, _DECODE.held),
+    "decode_latent": _holding(
+        _DECODE, {"edge_keys": 0.0, "narrow_s": 0.0}, tile_queries=(64.0, 4.0, 256.0)
+    ),
     "stream": _STREAM,
-    "all_reduce": _MESSAGE,
+    "all_reduce": _NO_RING,
     "all_gather": _MESSAGE,
     "reduce_scatter": _MESSAGE,
-    "all_to_all": _MESSAGE,
-    "send_recv": _MESSAGE,
+    "all_to_all": _NO_RING,
+    "send_recv": _NO_RING,
 }
 ARITHMETIC = {
     "nvfp4": "fp4",

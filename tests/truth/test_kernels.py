@@ -237,7 +237,7 @@ def test_error_statistics():
 LINK = CollectiveFit(
     launch_s=5e-6,
     hops=0.5,
-    ring_hops=0.05,
+    ring_hops=0.0,
     eager_frac=0.5,
     setup_s=1e-5,
     link_frac=0.7,
