@@ -7,7 +7,7 @@ shapes are held out and the same ones for every chip, format and engine.
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, TypeVar
 
 import numpy as np
@@ -46,7 +46,9 @@ Work = TypeVar("Work", bound=AbstractWork | AbstractMessage)
 
 
 def stacked(form: type[Work], **columns: Any) -> Work:
-    """One record with an entry per row; a column may be a single number."""
+    """One record with an entry per row; a column may be a single number, or left at its default."""
+    defaults = {f.name: f.default for f in fields(form) if f.default is not MISSING}
+    columns = {**defaults, **columns}
     names = list(columns)
     full = np.broadcast_arrays(*(np.asarray(columns[name], dtype=float) for name in names))
     return form(**{name: column.copy() for name, column in zip(names, full, strict=True)})

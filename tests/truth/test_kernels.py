@@ -1,8 +1,9 @@
 """Fits of kernel forms: they find known constants, hold shapes out, and refuse bad measurements."""
 
 import hashlib
-from dataclasses import replace
+from dataclasses import fields, replace
 
+import jax
 import numpy as np
 import pytest
 
@@ -11,7 +12,7 @@ from jaxsim.catalog.cards import HardwareCard
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.fits import CollectiveFit, GemmFit, PeakShare, StreamFit
 from jaxsim.catalog.load import load_hardware
-from jaxsim.point.work import AllReduce, Gemm, ReduceScatter, Stream
+from jaxsim.point.work import AllReduce, DecodeAttention, Gemm, ReduceScatter, Stream
 from jaxsim.truth import kernel_fit
 from jaxsim.truth.kernel_doubts import doubtful_rows
 from jaxsim.truth.kernel_fit import error_stats, fit_rows, predict_s
@@ -20,6 +21,7 @@ from jaxsim.truth.kernel_tables import Tables
 from jaxsim.truth.kernel_tables_moe import balanced_routing, grouped_routing, message_rows
 from jaxsim.truth.kernels import calibrate
 
+DECODE_COLUMNS = [f.name for f in fields(DecodeAttention) if f.name != "masked"]
 HEADER = "op,shape,dtype,gpu,metric,value,unit,url,kind,notes\n"
 
 
@@ -46,6 +48,13 @@ def test_whole_shapes_are_held_out():
     per_shape = marks.reshape(8, 5)
     assert np.all(per_shape == per_shape[:, :1])
     assert 0 < marks.sum() < len(marks)
+
+
+def test_records_have_an_entry_for_every_row():
+    """Also in columns that a table leaves at their default."""
+    work = stacked(DecodeAttention, **dict.fromkeys(DECODE_COLUMNS, np.ones(4)))
+    assert {np.shape(leaf) for leaf in jax.tree.leaves(work)} == {(4,)}
+    assert not np.any(work.masked)
 
 
 # ---- routing of the tables -----------------------------------------------------------------------
