@@ -51,16 +51,19 @@ class GroupedGemmFit(eqx.Module):
     multiprocessors: Scalar
     launch_s: Scalar
     expert_s: Scalar  # bookkeeping of one resident expert
-    token_s: Scalar  # bookkeeping of one token that the rank sees
+    choice_s: Scalar  # of one more expert that every token picks, whatever the tokens
+    pick_s: Scalar  # of one pick by one token that the rank sees
     token_bytes: Scalar  # moved for each hidden element of such a token, to sum its results
     copy_bytes: Scalar  # moved for each hidden element of a row, to sort and quantise it
     peak_frac: Scalar
-    tile_rows: Scalar
+    tile_low: Scalar  # rows of the smallest tile
+    tile_rows: Scalar  # that the largest tile adds to it
+    tile_power: Scalar  # of the (inverse) norm of those with the rows expected
     tile_outputs: Scalar
     pad_power: Scalar
     tile_s: Scalar
-    walk_s: Scalar
-    wave_power: Scalar
+    walk_s: Scalar  # latency of one input in the last wave
+    row_walk_s: Scalar  # what each row of the tile adds to that
     hbm_frac: Scalar
     overlap_power: Scalar
 
@@ -76,6 +79,7 @@ class ContextAttentionFit(eqx.Module):
     pad_power: Scalar
     tile_s: Scalar
     edge_keys: Scalar  # keys a tile walks beyond the unmasked, on average
+    window_keys: Scalar  # and where a sliding window masks earlier ones too
     softmax_dims: Scalar  # what a score costs beside its products, in head dimensions
     tail: Scalar  # walks of mean length that the last tile takes, alone on the chip
     wave_power: Scalar
@@ -97,6 +101,7 @@ class DecodeAttentionFit(eqx.Module):
     tile_queries: Scalar
     pad_power: Scalar
     tile_keys: Scalar
+    edge_keys: Scalar  # keys before a sliding window that its tiles walk too
     key_power: Scalar  # of the norm that rounds keys up to a tile
     tile_s: Scalar
     walk_s: Scalar  # latency of one key in the only wave of a small launch
@@ -110,6 +115,7 @@ class DecodeAttentionFit(eqx.Module):
     cache_power: Scalar  # how sharply the cache fills
     overlap_power: Scalar
     query_bytes: Scalar  # moved for each element of a query and of its result
+    narrow_s: Scalar  # launch of a head of one dimension; shorter in proportion for wider ones
 
 
 class StreamFit(eqx.Module):
@@ -128,6 +134,7 @@ class CollectiveFit(eqx.Module):
 
     launch_s: Scalar
     hops: Scalar  # fabric latencies per doubling of the ranks
+    ring_hops: Scalar  # and for each further rank, where parts pass round a ring
     eager_frac: Scalar  # of the link's bandwidth, by the protocol that starts at once
     setup_s: Scalar
     link_frac: Scalar

@@ -93,16 +93,18 @@ def decode_items(
 
 @decode_items.register
 def _(attention: GQA, tokens, ranks, element):
+    seen = jnp.minimum(tokens.context, attention.window_tokens)
     work = DecodeAttention(
         sequences=tokens.sequences,
         queries=tokens.queries,
-        context=jnp.minimum(tokens.context, attention.window_tokens),
+        context=seen,
         heads=attention.heads / ranks.tp,
         kv_heads=kv_heads_per_rank(attention, ranks.tp),
         qk_dim=attention.head_dim,
         v_dim=attention.head_dim,
         kv_dim=2.0 * attention.head_dim,
         kv_bytes_per_element=element.kv,
+        masked=tokens.context - seen,
     )
     return [Item(work, 1.0, "decode_attention", "attention", "decode")]
 

@@ -93,7 +93,7 @@ def _(message: SendRecv, domain_gpus):
 def message_s(message: AbstractMessage, fit: CollectiveFit, hardware: Hardware) -> Scalar:
     r"""Seconds that a message takes, from the first GPU's start to the last one's end.
 
-    $$ t = t_0 + h \, l \log_2 n + \min_p\left(\frac{B_e}{\eta_e W},
+    $$ t = t_0 + l \, (h \log_2 n + h_r (n - 1)) + \min_p\left(\frac{B_e}{\eta_e W},
            \; t_s + \frac{B}{\eta W}\right)
          + h' l' \log_2 n' + \frac{B'}{\eta' W'} $$
 
@@ -105,7 +105,8 @@ def message_s(message: AbstractMessage, fit: CollectiveFit, hardware: Hardware) 
     inside, across = hardware.scaleup, hardware.scaleout
     eager_s = parts.eager_bytes / (fit.eager_frac * inside.bytes_per_s)
     bulk_s = fit.setup_s + parts.inside_bytes / (fit.link_frac * inside.bytes_per_s)
-    inside_s = fit.hops * inside.latency_s * jnp.log2(parts.inside_ranks)
+    hops = fit.hops * jnp.log2(parts.inside_ranks) + fit.ring_hops * (parts.inside_ranks - 1.0)
+    inside_s = hops * inside.latency_s
     inside_s = inside_s + smaller(eager_s, bulk_s, fit.switch_power)
     across_s = fit.across_hops * across.latency_s * jnp.log2(parts.across_ranks)
     across_s = across_s + parts.across_bytes / (fit.across_frac * across.bytes_per_s)

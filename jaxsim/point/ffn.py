@@ -129,6 +129,8 @@ def _(ffn: MoEFFN, hidden, rows, stage_rows, imbalance, ranks, element):
     dispatched = jnp.where(ranks.attention_dp > 1.0, 1.0, 0.0)
     touched = active_experts(ffn.experts, ffn.topk, stage_rows)
     routed, distinct = busiest_load(ffn, stage_rows, touched, ranks)
+    tokens = stage_rows * jnp.where(dispatched > 0.0, copies / ranks.ep, 1.0)
+    experts = ffn.experts / ranks.ep
     work = GroupedGemm(
         rows=routed * imbalance,
         active_experts=distinct,
@@ -137,8 +139,10 @@ def _(ffn: MoEFFN, hidden, rows, stage_rows, imbalance, ranks, element):
         matrices=ffn.matrices,
         weight_bytes_per_element=element.experts,
         activation_bytes_per_element=element.experts_input,
-        tokens=stage_rows * jnp.where(dispatched > 0.0, copies / ranks.ep, 1.0),
-        experts=ffn.experts / ranks.ep,
+        tokens=tokens,
+        experts=experts,
+        picks=ffn.topk,
+        expected_rows=tokens * ffn.topk / experts,
     )
     shared = _dense(
         "shared_experts", ffn.shared_intermediate, ffn.matrices, hidden, rows, ranks, element

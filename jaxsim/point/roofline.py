@@ -21,7 +21,7 @@ from jaxsim.catalog.fits import (
     StreamFit,
 )
 from jaxsim.catalog.hardware import Chip
-from jaxsim.point.smooth import beyond, larger, stretched
+from jaxsim.point.smooth import beyond, larger, smaller, stretched
 from jaxsim.point.work import (
     AbstractWork,
     ContextAttention,
@@ -100,29 +100,35 @@ def gemm_parts(work: Gemm, fit: GemmFit, chip: Chip) -> KernelParts:
 def grouped_gemm_parts(work: GroupedGemm, fit: GroupedGemmFit, chip: Chip) -> KernelParts:
     r"""Seconds of both GEMMs of the routed experts on one rank, with sorting and summing.
 
-    $$ t = t_0 + E_r t_E + T t_T + \frac{h (T b_T + R b_R)}{W} + \left\| \sum_i
-           \left\| x_i (k_i \tau + \tau_e), \; k_i \tau_w + \tau_e \right\|_w,
-           \; M \right\|_q $$
+    $$ t = t_0 + E_r t_E + c \, (t_c + T t_p) + \frac{h (T b_T + R b_R)}{W} + \left\| \sum_i
+           \frac{o_i}{o_t S} \left( \|R, A m\|_p \, k_i \tau + \left(\frac{R}{m_1} + A\right)
+           \tau_e \right) + k_i (\tau_w + m \tau_r) + \tau_e, \; M \right\|_q,
+           \quad m = m_0 + \min_s(g, m_1) $$
 
-    over the two GEMMs, for $E_r$ resident experts, $T$ tokens and $R$ rows. Rows are padded to a
-    tile for each active expert.
+    over the two GEMMs of $k_i$ inputs and $o_i$ outputs, for $E_r$ resident experts, $T$ tokens
+    that pick $c$ experts each, $R$ rows and $A$ active experts. Each active expert computes at
+    least a tile of $m$ rows, chosen by the $g$ rows that are expected for one. The last wave takes
+    as long as one tile alone, longer the more rows it has.
     """
-    row_tiles = larger(work.rows / fit.tile_rows, work.active_experts, fit.pad_power)
+    tile = fit.tile_low + smaller(work.expected_rows, fit.tile_rows, fit.tile_power)
+    padded = larger(work.rows, work.active_experts * tile, fit.pad_power)
+    tiles = work.rows / fit.tile_rows + work.active_experts
     peak = one_peak_flop_per_s(fit.peak, fit.multiprocessors, chip)
-    one_s = 2.0 * fit.tile_rows * fit.tile_outputs / (fit.peak_frac * peak)
+    row_s = 2.0 * fit.tile_outputs / (fit.peak_frac * peak)
+    step_s = fit.walk_s + fit.row_walk_s * tile
     arithmetic_s = 0.0
     for outputs, inputs in (
         ((work.matrices - 1.0) * work.intermediate, work.hidden),
         (work.hidden, work.intermediate),
     ):
-        waves = row_tiles * outputs / (fit.tile_outputs * chip.multiprocessors)
-        full_s = waves * (inputs * one_s + fit.tile_s)
-        alone_s = inputs * fit.walk_s + fit.tile_s
-        arithmetic_s = arithmetic_s + larger(full_s, alone_s, fit.wave_power)
+        share = outputs / (fit.tile_outputs * chip.multiprocessors)
+        full_s = share * (padded * inputs * row_s + tiles * fit.tile_s)
+        arithmetic_s = arithmetic_s + full_s + inputs * step_s + fit.tile_s
     memory_s = work.hbm_bytes / (fit.hbm_frac * chip.hbm_bytes_per_s)
     sorted_bytes = fit.token_bytes * work.tokens + fit.copy_bytes * work.rows
     sort_s = sorted_bytes * work.hidden / chip.hbm_bytes_per_s
-    launch_s = fit.launch_s + fit.expert_s * work.experts + fit.token_s * work.tokens
+    picks_s = work.picks * (fit.choice_s + fit.pick_s * work.tokens)
+    launch_s = fit.launch_s + fit.expert_s * work.experts + picks_s
     busy_s = larger(arithmetic_s, memory_s, fit.overlap_power)
     return KernelParts(launch_s + sort_s + busy_s, arithmetic_s, memory_s + sort_s, launch_s)
 
@@ -138,13 +144,17 @@ def context_attention_parts(
            \quad x = \frac{b \, h \, \|q / q_t, 1\|}{S} $$
 
     Tiles are blocks of $q_t$ queries of one head; each walks $\bar n$ = pairs / queries +
-    `edge_keys` keys. All of them walk the $p$ earlier ones; of the chunk's own, the last tile walks
-    $c$ times the mean. Kernels were timed without a past, where $p$ = 0.
+    `edge_keys` keys, and up to `window_keys` of those that a sliding window masks. All of them walk
+    the $p$ earlier ones; of the chunk's own, the last tile walks $c$ times the mean. Kernels were
+    timed without a past, where $p$ = 0.
     """
     blocks = larger(work.queries / fit.tile_queries, 1.0, fit.pad_power)
     waves = work.sequences * work.heads * blocks / chip.multiprocessors
     # Fewer queries than one only arise between whole designs.
-    keys = work.pairs / jnp.maximum(work.queries, 1.0) + fit.edge_keys
+    queries = jnp.maximum(work.queries, 1.0)
+    seen = work.pairs / queries
+    masked = jnp.maximum(work.past + (queries + 1.0) / 2.0 - seen, 0.0)
+    keys = seen + fit.edge_keys + jnp.minimum(masked, fit.window_keys)
     peak = one_peak_flop_per_s(fit.peak, fit.multiprocessors, chip)
     dims = work.qk_dim + work.v_dim + fit.softmax_dims
     key_s = 2.0 * fit.tile_queries * dims / (fit.peak_frac * peak)
@@ -168,9 +178,10 @@ def decode_attention_parts(
            \right\|_w \right\|_q + Q, \quad x = \frac{b \, g \, \|r / q_t, 1\|}{S} $$
 
     A tile is one key/value head of one sequence with the $r$ queries that share it; it walks the
-    $n$ cached tokens, rounded up to a tile of keys. Launches that do not fill the chip walk $d(n)$,
-    shorter because the cache is split. $M$ is what the cache costs to read and $Q$ the traffic of
-    queries and results.
+    $n$ cached tokens and the edge of a sliding window, rounded up to a tile of keys. Launches that
+    do not fill the chip walk $d(n)$, shorter because the cache is split. $M$ is what the cache
+    costs to read and $Q$ the traffic of queries and results. $t_0$ is longer for narrow heads,
+    whose kernels are less tuned.
     """
     rows = work.queries * work.heads / work.kv_heads
     blocks = larger(rows / fit.tile_queries, 1.0, fit.pad_power)
@@ -178,23 +189,24 @@ def decode_attention_parts(
     peak = one_peak_flop_per_s(fit.peak, fit.multiprocessors, chip)
     dims = work.qk_dim + work.v_dim
     one_s = 2.0 * fit.tile_queries * dims / (fit.peak_frac * peak)
-    keys = larger(work.context, fit.tile_keys, fit.key_power)
+    edge = jnp.minimum(work.masked, fit.edge_keys)
+    keys = larger(work.context + edge, fit.tile_keys, fit.key_power)
     full_s = waves * (keys * one_s + fit.tile_s)
     # The fewer tiles, the more multiprocessors can share one walk.
     share = jnp.exp(fit.share_power * jnp.log(jnp.clip(waves, 1e-4, 1.0)))
     depth = stretched(keys, fit.split_keys, fit.split_power)
     alone_s = depth * share * fit.walk_s + fit.tile_s
     arithmetic_s = larger(full_s, alone_s, fit.wave_power)
-    cached = work.hbm_bytes
+    key_bytes = work.kv_heads * work.kv_dim * work.kv_bytes_per_element
+    cached = work.hbm_bytes + work.sequences * key_bytes * edge
     missed = beyond(cached, fit.cache_bytes, fit.cache_power)
     share = fit.cache_share + (1.0 - fit.cache_share) * missed
     memory_s = cached * share / (fit.hbm_frac * chip.hbm_bytes_per_s)
     queries_bytes = fit.query_bytes * work.sequences * work.queries * work.heads * dims
     queries_s = queries_bytes / chip.hbm_bytes_per_s
+    launch_s = fit.launch_s + fit.narrow_s / dims
     busy_s = larger(arithmetic_s, memory_s, fit.overlap_power)
-    return KernelParts(
-        fit.launch_s + busy_s + queries_s, arithmetic_s, memory_s + queries_s, fit.launch_s
-    )
+    return KernelParts(launch_s + busy_s + queries_s, arithmetic_s, memory_s + queries_s, launch_s)
 
 
 @kernel_parts.register

@@ -42,7 +42,10 @@ class GroupedGemm(AbstractWork):
     `rows` token copies reach the busiest rank (tokens x top-k over the ranks, with imbalance);
     they fall on `active_experts` distinct experts of the rank, the expected number. The first
     GEMM has `(matrices - 1) x intermediate` outputs, the second `hidden` outputs. The rank sees
-    `tokens` tokens, for each of which it sums what its experts return, and holds `experts`.
+    `tokens` tokens, for each of which it sums what its experts return, and holds `experts`. Each
+    token picks `picks` experts, here or elsewhere. A kernel chooses its tile before it knows who
+    picked whom, for `expected_rows` = tokens x picks / experts a resident expert: more than arrive
+    where other ranks hold experts too.
     """
 
     rows: Scalar
@@ -54,6 +57,8 @@ class GroupedGemm(AbstractWork):
     activation_bytes_per_element: Scalar
     tokens: Scalar = 0.0
     experts: Scalar = 0.0
+    picks: Scalar = 0.0
+    expected_rows: Scalar = 0.0
 
     @property
     def flop(self):
@@ -105,7 +110,8 @@ class DecodeAttention(AbstractWork):
 
     With a latent cache (`MLA`), absorbed: `kv_heads` is 1, `qk_dim` the latent and rotary width,
     `v_dim` the latent width, and `kv_dim` what is stored and read once a token, the former alone.
-    Otherwise `kv_dim` is `qk_dim + v_dim`.
+    Otherwise `kv_dim` is `qk_dim + v_dim`. `masked` tokens are cached before a sliding window;
+    those that share a tile with the window are walked too.
     """
 
     sequences: Scalar
@@ -117,6 +123,7 @@ class DecodeAttention(AbstractWork):
     v_dim: Scalar
     kv_dim: Scalar
     kv_bytes_per_element: Scalar
+    masked: Scalar = 0.0
 
     @property
     def flop(self):

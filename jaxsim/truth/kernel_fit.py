@@ -44,7 +44,7 @@ class Fitted:
     covariance: np.ndarray  # of the logs of `free`
     sigma: float
     rows: int  # that the fit could see
-    errors: dict[str, float]  # on rows whose shape it could not; fractions
+    errors: dict[str, float]  # on all rows whose shape it could not; fractions
     seen_errors: dict[str, float]
     source: str
     at_limit: tuple[str, ...] = ()
@@ -115,7 +115,7 @@ def fit_rows(rows: KernelRows, hardware: Hardware, seed: int = 0, tries: int = 2
     """The constants that fit the seen rows best, with their errors on the unseen ones."""
     start = STARTS[rows.kind]
     names = tuple(start.free)
-    seen = ~rows.unseen
+    seen = ~rows.unseen & rows.sound
     what = f"{rows.kind} in {rows.number_format} from {rows.source}"
     if seen.sum() < 3 * len(names):
         raise InputError(
@@ -184,7 +184,8 @@ def fit_rows(rows: KernelRows, hardware: Hardware, seed: int = 0, tries: int = 2
     fit = eqx.tree_at(lambda f: [getattr(f, name) for name in names], record, list(values.values()))
     predicted = predict_s(rows, fit, hardware)
     log_error = np.log(predicted / rows.seconds)
-    judged = rows.unseen if rows.unseen.sum() >= 10 else seen
+    held_out = rows.unseen & rows.sound
+    judged = held_out if held_out.sum() >= 10 else seen
     # Half the spread of the middle 68 %, at least that of the middle 90 %: both are the standard
     # deviation where errors are normal, and the second sees the tails.
     spread = [

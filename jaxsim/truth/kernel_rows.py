@@ -7,7 +7,7 @@ shapes are held out and the same ones for every chip, format and engine.
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, TypeVar
 
 import numpy as np
@@ -46,7 +46,9 @@ Work = TypeVar("Work", bound=AbstractWork | AbstractMessage)
 
 
 def stacked(form: type[Work], **columns: Any) -> Work:
-    """One record with an entry per row; a column may be a single number."""
+    """One record with an entry per row; a column may be a single number, or left at its default."""
+    defaults = {f.name: f.default for f in fields(form) if f.default is not MISSING}
+    columns = {**defaults, **columns}
     names = list(columns)
     full = np.broadcast_arrays(*(np.asarray(columns[name], dtype=float) for name in names))
     return form(**{name: column.copy() for name, column in zip(names, full, strict=True)})
@@ -54,7 +56,11 @@ def stacked(form: type[Work], **columns: Any) -> Work:
 
 @dataclass(frozen=True)
 class KernelRows:
-    """Measured launches of one family (`kind`) in one number format."""
+    """Measured launches of one family (`kind`) in one number format.
+
+    `doubtful` launches contradict others of the same table: no fit reads them, and errors are
+    stated with and without them.
+    """
 
     kind: str
     number_format: str
@@ -62,6 +68,12 @@ class KernelRows:
     seconds: np.ndarray
     unseen: np.ndarray
     source: str
+    doubtful: np.ndarray | None = None
+
+    @property
+    def sound(self) -> np.ndarray:
+        """Which launches no other contradicts."""
+        return np.ones(len(self), dtype=bool) if self.doubtful is None else ~self.doubtful
 
     def __len__(self) -> int:
         return len(self.seconds)

@@ -42,14 +42,18 @@ _GEMM = Start(
 )
 _EXPERTS = Start(
     {
-        **_TILE,
+        **{name: span for name, span in _TILE.items() if name != "wave_power"},
         "launch_s": (2e-5, 1e-6, 1e-3),
         "expert_s": (1e-7, 1e-10, 1e-5),
-        "token_s": (5e-9, 1e-12, 1e-6),
+        "choice_s": (1e-7, 1e-10, 1e-5),
+        "pick_s": (5e-10, 1e-13, 1e-7),
         "token_bytes": (6.0, 0.05, 200.0),
         "copy_bytes": (6.0, 0.05, 200.0),
+        "tile_low": (16.0, 1.0, 256.0),
         "tile_rows": (64.0, 8.0, 256.0),
+        "tile_power": (2.0, 1.0, 8.0),
         "walk_s": (1e-9, 1e-12, 1e-6),
+        "row_walk_s": (1e-11, 1e-14, 1e-8),
     },
     {"tile_outputs": 128.0},
 )
@@ -59,6 +63,7 @@ _CONTEXT = Start(
         "launch_s": (1e-5, 1e-6, 1e-3),
         "tile_queries": (128.0, 32.0, 512.0),
         "edge_keys": (64.0, 1.0, 2000.0),
+        "window_keys": (64.0, 1.0, 2000.0),
         "softmax_dims": (50.0, 1.0, 500.0),
         "tail": (2.0, 0.05, 8.0),
     }
@@ -70,6 +75,7 @@ _DECODE = Start(
         "launch_s": (8e-6, 1e-6, 1e-3),
         "tile_queries": (16.0, 1.0, 256.0),
         "tile_keys": (128.0, 8.0, 512.0),
+        "edge_keys": (32.0, 1.0, 1000.0),
         "walk_s": (1e-9, 1e-13, 1e-6),
         "split_keys": (500.0, 8.0, 1e5),
         "split_power": (0.5, 0.05, 1.0),
@@ -77,6 +83,7 @@ _DECODE = Start(
         "cache_share": (0.2, 0.02, 1.0),
         "query_bytes": (4.0, 0.05, 200.0),
         "share_power": (0.3, 0.01, 1.0),
+        "narrow_s": (1e-5, 1e-8, 1e-2),
     },
     {"key_power": 8.0, "cache_power": 8.0},
 )
@@ -88,6 +95,7 @@ _MESSAGE = Start(
     {
         "launch_s": (5e-6, 1e-7, 1e-3),
         "hops": (0.3, 0.01, 30.0),
+        "ring_hops": (0.1, 1e-3, 30.0),
         "eager_frac": (0.3, 0.005, 1.5),
         "setup_s": (1e-5, 1e-8, 1e-2),
         "link_frac": (0.75, 0.02, 1.2),
@@ -95,20 +103,32 @@ _MESSAGE = Start(
     },
     _ACROSS,
 )
+
+
+def _holding(start: Start, held: dict[str, float], **free: Range) -> Start:
+    """A start with some constants held instead, and other ranges for some."""
+    kept = {name: span for name, span in start.free.items() if name not in held}
+    return Start({**kept, **free}, {**start.held, **held})
+
+
+_NO_RING = _holding(_MESSAGE, {"ring_hops": 0.0})  # straight from every rank to every other
 STARTS: dict[str, Start] = {
     "gemm": _GEMM,
     "absorb": _GEMM,
     "experts": _EXPERTS,
     "context": _CONTEXT,
-    "context_latent": _CONTEXT,
+    # Over a latent cache, nothing was measured with a window, nor more than one width.
+    "context_latent": _holding(_CONTEXT, {"window_keys": 0.0}),
     "decode": _DECODE,
-    "decode_latent": Start({**_DECODE.free, "tile_queries": (64.0, 4.0, 256.0)}, _DECODE.held),
+    "decode_latent": _holding(
+        _DECODE, {"edge_keys": 0.0, "narrow_s": 0.0}, tile_queries=(64.0, 4.0, 256.0)
+    ),
     "stream": _STREAM,
-    "all_reduce": _MESSAGE,
+    "all_reduce": _NO_RING,
     "all_gather": _MESSAGE,
     "reduce_scatter": _MESSAGE,
-    "all_to_all": _MESSAGE,
-    "send_recv": _MESSAGE,
+    "all_to_all": _NO_RING,
+    "send_recv": _NO_RING,
 }
 ARITHMETIC = {
     "nvfp4": "fp4",

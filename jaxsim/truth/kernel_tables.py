@@ -13,6 +13,8 @@ Faults of the tables that are dealt with here, each by a rule that does not look
   keeps the first half of its experts, and tied picks go to the first few: `grouped_routing`.
 * Models of which any row's weights would pass faster than the memory's peak are left out of
   `experts`: what was timed cannot have been what the row says.
+* Splits of a model over ranks for which a kernel was timed untuned are marked, and not fitted:
+  `kernel_doubts`.
 * `message_size` counts elements of two bytes.
 """
 
@@ -238,17 +240,19 @@ def decode_rows(tables: Tables) -> Iterator[KernelRows]:
         batch, step = columns_of(table, "batch_size", "step")
         heads, kv_heads, dim, window = columns_of(table, *shape)
         context = step + 1.0
+        attended = np.where(window > 0, np.minimum(window, context), context)
         work = stacked(
             DecodeAttention,
             sequences=batch,
             queries=1.0,
-            context=np.where(window > 0, np.minimum(window, context), context),
+            context=attended,
             heads=heads,
             kv_heads=kv_heads,
             qk_dim=dim,
             v_dim=dim,
             kv_dim=2.0 * dim,
             kv_bytes_per_element=BYTES_PER_ELEMENT[ours],
+            masked=context - attended,
         )
         yield rows_of("decode", ours, work, table, shape, found[1])
 

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from jaxsim.point.work import (
     SendRecv,
     Stream,
 )
+from jaxsim.truth.kernel_doubts import doubtful_rows
 from jaxsim.truth.kernel_rows import KernelRows, stacked
 from jaxsim.truth.kernel_tables import (
     Tables,
@@ -123,16 +125,31 @@ def _experts(
         activation_bytes_per_element=input_bytes(number_format),
         tokens=tokens,
         experts=experts / ranks,
+        picks=topk,
+        expected_rows=tokens * topk * ranks / experts,
     )
     seconds = table["latency"].to_numpy(dtype=float) * 1e-3
     impossible = np.asarray(work.weight_bytes) / seconds > hbm_bytes_per_s
-    model = [tuple(row) for row in zip(hidden, inter, topk, experts, strict=True)]
-    refused = {key for key, wrong in zip(model, impossible, strict=True) if wrong}
-    keep = np.asarray([key not in refused for key in model]) & (routed[:, 1] > 0)
+    model = _labels(hidden, inter, topk, experts, matrices)
+    keep = ~np.isin(model, model[impossible]) & (routed[:, 1] > 0)
     kept = {name: getattr(work, name)[keep] for name in work.__dataclass_fields__}
-    return rows_of(
+    rows = rows_of(
         "experts", number_format, stacked(GroupedGemm, **kept), table[keep], _SHAPE, where, op="moe"
     )
+    doubtful = doubtful_rows(
+        rows.seconds,
+        more=[tokens[keep]],
+        less=[split[keep], ranks[keep]],
+        model=model[keep],
+        split=_labels(model, split, ranks)[keep],
+        judges=~rows.unseen,
+    )
+    return replace(rows, doubtful=doubtful)
+
+
+def _labels(*columns: np.ndarray) -> np.ndarray:
+    """A number for each distinct row of some columns."""
+    return np.unique(np.stack(columns), axis=1, return_inverse=True)[1].ravel()
 
 
 def stream_rows(tables: Tables) -> Iterator[KernelRows]:
@@ -158,22 +175,45 @@ def message_rows(tables: Tables) -> Iterator[KernelRows]:
         ranks, size = columns_of(table, "num_gpus", "message_size")
         work = stacked(AllReduce, data_bytes=_WIDE * size, ranks=ranks)
         yield rows_of("all_reduce", "any", work, table, ["num_gpus"], found[1])
-    if (found := tables.read("comm", "nccl", "nccl")) is not None:
-        table = found[0][found[0]["nccl_dtype"] == "half"]
-        table = distinct(table, ["num_gpus", "message_size"])
-        for theirs, kind, form in (
-            ("all_gather", "all_gather", AllGather),
-            ("reduce_scatter", "reduce_scatter", ReduceScatter),
-            ("alltoall", "send_recv", SendRecv),
-        ):
-            some = table[table["op_name"] == theirs]
-            if kind == "send_recv":  # between two ranks, half of the data goes to the other
-                some = some[some["num_gpus"] == 2]
-            ranks, size = columns_of(some, "num_gpus", "message_size")
-            part = 0.5 if kind == "send_recv" else 1.0
-            work = stacked(form, data_bytes=part * _WIDE * size, ranks=ranks)
-            yield rows_of(kind, "any", work, some, ["num_gpus"], found[1])
+    yield from _library_rows(tables)
     yield from _dispatch_rows(tables)
+
+
+def _library_rows(tables: Tables) -> Iterator[KernelRows]:
+    """Gather, scatter and sends of the collective library."""
+    if (found := tables.read("comm", "nccl", "nccl")) is None:
+        return
+    table = found[0][found[0]["nccl_dtype"] == "half"]
+    table = distinct(table, ["num_gpus", "message_size"])
+    forms = (
+        ("all_gather", "all_gather", AllGather),
+        ("reduce_scatter", "reduce_scatter", ReduceScatter),
+        ("alltoall", "send_recv", SendRecv),
+    )
+    of_kind: dict[str, KernelRows] = {}
+    for theirs, kind, form in forms:
+        some = table[table["op_name"] == theirs]
+        if kind == "send_recv":  # between two ranks, half of the data goes to the other
+            some = some[some["num_gpus"] == 2]
+        ranks, size = columns_of(some, "num_gpus", "message_size")
+        part = 0.5 if kind == "send_recv" else 1.0
+        work = stacked(form, data_bytes=part * _WIDE * size, ranks=ranks)
+        of_kind[kind] = rows_of(kind, "any", work, some, ["num_gpus"], found[1])
+    # A scatter sends the parts of a gather round the same ring in opposite order, and the tables
+    # agree within a few percent: the gather's rows tell how a scatter grows with ranks.
+    scatter, gather = of_kind["reduce_scatter"], of_kind["all_gather"]
+    of_kind["reduce_scatter"] = replace(
+        scatter,
+        work=ReduceScatter(
+            *(
+                np.concatenate([getattr(scatter.work, name), getattr(gather.work, name)])
+                for name in ("data_bytes", "ranks")
+            )
+        ),
+        seconds=np.concatenate([scatter.seconds, gather.seconds]),
+        unseen=np.concatenate([scatter.unseen, gather.unseen]),
+    )
+    yield from of_kind.values()
 
 
 def _dispatch_rows(tables: Tables) -> Iterator[KernelRows]:

@@ -39,7 +39,9 @@ KERNELS = [
 WORKS: dict[str, AbstractWork] = {
     "ffn_gemm": Gemm(64.0, 7168.0, 4096.0, 1.0, 1.0),
     "absorb_gemm": Gemm(64.0, 8192.0, 128.0, 2.0, 2.0),
-    "experts": GroupedGemm(512.0, 30.0, 7168.0, 2048.0, 3.0, 0.5625, 0.5625, 256.0, 32.0),
+    "experts": GroupedGemm(
+        512.0, 30.0, 7168.0, 2048.0, 3.0, 0.5625, 0.5625, 256.0, 32.0, 8.0, 64.0
+    ),
     "decode": DecodeAttention(64.0, 1.0, 4096.0, 64.0, 8.0, 128.0, 128.0, 256.0, 2.0),
     "decode_latent": DecodeAttention(64.0, 1.0, 4096.0, 128.0, 1.0, 576.0, 512.0, 576.0, 1.0),
     "stream": Stream(1e6, 2.0),
@@ -55,9 +57,11 @@ AMOUNTS = {
         "matrices",
         "tokens",
         "experts",
+        "picks",
+        "expected_rows",
         "weight_bytes_per_element",
     ),
-    DecodeAttention: ("sequences", "queries", "context", "heads", "kv_bytes_per_element"),
+    DecodeAttention: ("sequences", "queries", "context", "heads", "kv_bytes_per_element", "masked"),
     Stream: ("hbm_bytes", "launches"),
 }
 CONTEXT_AMOUNTS = ("sequences", "queries", "past", "heads", "kv_heads")
@@ -156,6 +160,56 @@ def test_no_step_back_at_a_tile():
             )
         )(rows)
         assert np.all(np.diff(np.asarray(many)) >= 0.0)
+
+
+@pytest.mark.parametrize("ranks", [1.0, 8.0, 64.0])
+def test_no_step_back_at_an_expert_tile(ranks):
+    """Token by token, with all that follows from them, through every tile of the experts."""
+    experts, picks = 256.0, 8.0
+
+    def routed(tokens, fit):
+        work = replace(
+            arrays(WORKS["experts"]),
+            rows=tokens * picks / ranks,
+            active_experts=-experts / ranks * jnp.expm1(tokens * jnp.log1p(-picks / experts)),
+            tokens=tokens,
+            experts=experts / ranks,
+            expected_rows=tokens * picks * ranks / experts,
+        )
+        return kernel_s(work, fit, CHIP)
+
+    tokens = jnp.arange(1.0, 1100.0)
+    for kernels in KERNELS:
+        many = jax.vmap(lambda count, fit=kernels.experts: routed(count, fit))(tokens)
+        assert np.all(np.diff(np.asarray(many)) >= 0.0)
+
+
+def test_no_step_back_past_a_window():
+    """Context token by context token, until what a sliding window hides no longer counts."""
+    context_tokens, window = jnp.arange(1.0, 2500.0), 128.0
+    for kernels in KERNELS:
+        many = jax.vmap(
+            lambda n, k=kernels: kernel_s(
+                replace(
+                    arrays(WORKS["decode"]),
+                    context=jnp.minimum(n, window),
+                    masked=jnp.maximum(n - window, 0.0),
+                ),
+                k.decode,
+                CHIP,
+            )
+        )(context_tokens)
+        assert np.all(np.diff(np.asarray(many)) >= 0.0)
+        assert many[-1] == many[-200]
+
+
+def test_narrow_heads_start_later():
+    """What is not memory or arithmetic is never shorter for a head of fewer dimensions."""
+    for kernels in KERNELS:
+        work = arrays(WORKS["decode"])
+        half = replace(work, qk_dim=work.qk_dim / 2.0, v_dim=work.v_dim / 2.0)
+        narrow, wide = (parts_of(one, kernels.decode, CHIP) for one in (half, work))
+        assert narrow.launch_s > wide.launch_s
 
 
 def test_a_large_gemm_runs_at_the_arithmetic_rate():

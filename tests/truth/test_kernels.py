@@ -1,8 +1,9 @@
 """Fits of kernel forms: they find known constants, hold shapes out, and refuse bad measurements."""
 
 import hashlib
-from dataclasses import replace
+from dataclasses import fields, replace
 
+import jax
 import numpy as np
 import pytest
 
@@ -11,14 +12,16 @@ from jaxsim.catalog.cards import HardwareCard
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.fits import CollectiveFit, GemmFit, PeakShare, StreamFit
 from jaxsim.catalog.load import load_hardware
-from jaxsim.point.work import AllReduce, Gemm, Stream
+from jaxsim.point.work import AllReduce, DecodeAttention, Gemm, ReduceScatter, Stream
 from jaxsim.truth import kernel_fit
+from jaxsim.truth.kernel_doubts import doubtful_rows
 from jaxsim.truth.kernel_fit import error_stats, fit_rows, predict_s
 from jaxsim.truth.kernel_rows import KernelRows, is_unseen, shape_of, stacked, unseen_rows
 from jaxsim.truth.kernel_tables import Tables
-from jaxsim.truth.kernel_tables_moe import balanced_routing, grouped_routing
+from jaxsim.truth.kernel_tables_moe import balanced_routing, grouped_routing, message_rows
 from jaxsim.truth.kernels import calibrate
 
+DECODE_COLUMNS = [f.name for f in fields(DecodeAttention) if f.name != "masked"]
 HEADER = "op,shape,dtype,gpu,metric,value,unit,url,kind,notes\n"
 
 
@@ -47,6 +50,13 @@ def test_whole_shapes_are_held_out():
     assert 0 < marks.sum() < len(marks)
 
 
+def test_records_have_an_entry_for_every_row():
+    """Also in columns that a table leaves at their default."""
+    work = stacked(DecodeAttention, **dict.fromkeys(DECODE_COLUMNS, np.ones(4)))
+    assert {np.shape(leaf) for leaf in jax.tree.leaves(work)} == {(4,)}
+    assert not np.any(work.masked)
+
+
 # ---- routing of the tables -----------------------------------------------------------------------
 
 
@@ -67,6 +77,56 @@ def test_ties_fill_the_first_experts():
     assert (rows, active) == (4096 * 8, 128)
     assert grouped_routing(4096, 256, 8, 256)[0] == 4096
     assert balanced_routing(4096, 256, 8, 2) == (4096 * 4, 128)
+
+
+# ---- launches that contradict others ------------------------------------------------------------
+
+
+def expert_times(slow=()):
+    """Every split of a model over ranks: as long as its share of the work; `slow` ones thrice."""
+    tokens, split, ranks = (
+        x.ravel() for x in np.meshgrid(2.0 ** np.arange(11), [1.0, 2.0, 4.0], [1.0, 2.0, 4.0])
+    )
+    seconds = 1e-5 + 1e-6 * tokens / (split * ranks)
+    for one in slow:
+        seconds[(split == one[0]) & (ranks == one[1])] *= 3.0
+    cell = (10.0 * split + ranks).astype(int)
+    return seconds, tokens, split, ranks, cell
+
+
+def doubts(seconds, tokens, split, ranks, cell, judges=None):
+    model = np.zeros(len(seconds), dtype=int)
+    judges = np.ones(len(seconds), dtype=bool) if judges is None else judges
+    return doubtful_rows(seconds, [tokens], [split, ranks], model, cell, judges)
+
+
+def test_sound_tables_are_not_doubted():
+    assert not doubts(*expert_times()).any()
+
+
+def test_a_split_slower_than_twice_its_work_is_doubted_whole():
+    """The one that fell back, with all of its launches, and no other."""
+    times = expert_times([(2.0, 2.0)])
+    assert set(times[-1][doubts(*times)]) == {22}
+
+
+def test_only_judges_count():
+    """A launch that no fit may see makes no other doubtful."""
+    times = expert_times([(4.0, 4.0)])
+    everyone = doubts(*times)
+    assert everyone.any()
+    assert not doubts(*times, judges=times[-1] == 44).any()
+
+
+def test_a_fit_does_not_read_what_is_doubted(card):
+    """Half of the rows ten times too slow, and the constants are still found."""
+    rows = stream_rows(card)
+    wrong = np.arange(200) % 2 == 0
+    seconds = np.where(wrong, 10.0, 1.0) * rows.seconds
+    fit = fit_rows(replace(rows, seconds=seconds, doubtful=wrong), card.hardware)
+    assert fit.constants["hbm_frac"] == pytest.approx(STREAM.hbm_frac, rel=0.02)
+    assert fit.errors["n"] == rows.unseen.sum()
+    assert fit.sigma < 0.03
 
 
 # ---- fits ----------------------------------------------------------------------------------------
@@ -186,6 +246,7 @@ def test_error_statistics():
 LINK = CollectiveFit(
     launch_s=5e-6,
     hops=0.5,
+    ring_hops=0.0,
     eager_frac=0.5,
     setup_s=1e-5,
     link_frac=0.7,
@@ -265,6 +326,33 @@ def test_missing_tables_say_what_to_do(tmp_path):
         Tables(tmp_path, "tpu7x")
     with pytest.raises(InputError, match="neither a folder"):
         calibrate(tmp_path / "rows.txt", "b200", tmp_path / "out.toml")
+
+
+def test_a_scatter_learns_from_the_gather(tmp_path):
+    """Rows of both, each held out by its own name."""
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    folder = tmp_path / "b200_sxm" / "comm" / "nccl" / "2.0"
+    folder.mkdir(parents=True)
+    table = pandas.DataFrame(
+        [
+            {"op_name": op, "num_gpus": ranks, "message_size": 1024, "latency": 0.01 * ranks}
+            for op in ("all_gather", "reduce_scatter", "alltoall")
+            for ranks in (2, 4, 8)
+        ]
+    ).assign(nccl_dtype="half")
+    table.to_parquet(folder / "nccl_perf.parquet")
+    found = {rows.kind: rows for rows in message_rows(Tables(tmp_path, "b200"))}
+    scatter = found["reduce_scatter"]
+    assert isinstance(scatter.work, ReduceScatter)
+    np.testing.assert_array_equal(scatter.work.ranks, [2, 4, 8, 2, 4, 8])
+    marks = [
+        is_unseen(op, f"num_gpus={ranks}")
+        for op in ("reduce_scatter", "all_gather")
+        for ranks in (2, 4, 8)
+    ]
+    np.testing.assert_array_equal(scatter.unseen, marks)
+    assert len(found["all_gather"]) == 3
 
 
 def test_a_table_is_read_in_our_terms(tmp_path):
