@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from jaxsim.view.api import evaluate as evaluate
     from jaxsim.view.api import frontier as frontier
     from jaxsim.view.api import plan as plan
+    from jaxsim.view.search_api import search as search
     from jaxsim.view.sensitivity_api import sensitivity as sensitivity
     from jaxsim.view.serving_api import serve as serve
 
@@ -38,6 +39,7 @@ _WHERE = {
     "load_hardware": "jaxsim.catalog.load",
     "load_model": "jaxsim.catalog.load",
     "plan": "jaxsim.view.api",
+    "search": "jaxsim.view.search_api",
     "sensitivity": "jaxsim.view.sensitivity_api",
     "serve": "jaxsim.view.serving_api",
 }

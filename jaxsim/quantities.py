@@ -26,6 +26,7 @@ AXES: dict[str, Quantity] = {
     "isl": Quantity("tokens", "ISL", "Input sequence length: prompt tokens of a request."),
     "osl": Quantity("tokens", "OSL", "Output sequence length: generated tokens of a request."),
     "ttl_target": Quantity("s", "TTL target", "Largest token-to-token latency allowed."),
+    "ftl_target": Quantity("s", "FTL target", "Largest first-token latency allowed."),
 }
 
 _MODES = {

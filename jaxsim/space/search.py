@@ -1,0 +1,145 @@
+"""Which designs are best, of spaces too large to keep?
+
+Every design of a space is evaluated for every workload, target, model and hardware, and nothing
+but the best of them, or their frontier, is kept: memory does not grow with the grid.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsim._scalar import Scalar
+from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.scenario import Scenario
+from jaxsim.space.axes import LEAF, Space, Values, axes_of, complete
+from jaxsim.space.designs import PHASES
+from jaxsim.space.stream import Best, stream_best
+from jaxsim.space.stream_frontier import Frontiers, stream_frontier
+
+# What is maximised in each phase, and the latency that is limited.
+OBJECTIVE = {
+    "prefill": "input_tokens_per_s_per_gpu",
+    "decode": "output_tokens_per_s_per_gpu",
+    "colocated": "output_tokens_per_s_per_gpu",
+}
+LATENCY = {"prefill": "ftl_s", "decode": "ttl_s", "colocated": "ttl_s"}
+TARGET = {"prefill": "ftl_target", "decode": "ttl_target", "colocated": "ttl_target"}
+
+
+class Asked(eqx.Module):
+    """A design point, and the latencies allowed: `target_s` of its phase, `ftl_s` co-located."""
+
+    scenario: Scenario
+    target_s: Scalar
+    ftl_s: Scalar
+
+
+class Sought(eqx.Module):
+    """What a search compares. `piggybacked` says which co-located mode gives the value."""
+
+    value: Scalar
+    latency_s: Scalar
+    ok: Scalar
+
+
+@dataclass(frozen=True)
+class Search:
+    """A phase as a search sees it, the better co-located mode included; equal ones trace once."""
+
+    phase: str
+
+    def __call__(self, asked: Asked) -> Sought:
+        found = PHASES[self.phase](asked.scenario)
+        if self.phase != "colocated":
+            latency_s = getattr(found, LATENCY[self.phase])
+            ok = found.valid & found.transfer_fits & (latency_s <= asked.target_s)
+            return Sought(getattr(found, OBJECTIVE[self.phase]), latency_s, ok)
+        oks, values = [], []
+        for mode in (found.ifb, found.piggybacked):
+            ok = mode.valid & (mode.ttl_s <= asked.target_s) & (mode.ftl_s <= asked.ftl_s)
+            oks.append(ok)
+            values.append(jnp.where(ok, mode.output_tokens_per_s_per_gpu, -jnp.inf))
+        better = values[1] > values[0]
+        latency_s = jnp.where(better, found.piggybacked.ttl_s, found.ifb.ttl_s)
+        return Sought(jnp.where(better, values[1], values[0]), latency_s, oks[0] | oks[1])
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found: the answer, and the values of every axis by name.
+
+    `groups` are the axes that the answer is given for, outer to inner.
+    """
+
+    phase: str
+    axes: Mapping[str, np.ndarray]
+    groups: tuple[str, ...]
+    answer: Best | Frontiers
+    setups: tuple[int, ...]
+
+
+def common_space(space: Space | None, scenarios: Sequence[Scenario], isl: float) -> Space:
+    """The space with its empty axes filled by what is sensible for any of the scenarios."""
+    spaces = [complete(space, one.model, one.hardware, isl) for one in scenarios]
+    axes = [axis.name for axis in fields(Space) if axis.name != "dropped"]
+    joined: dict[str, Any] = {
+        name: sorted({v for one in spaces for v in getattr(one, name)}) for name in axes
+    }
+    return Space(**joined, dropped=spaces[0].dropped)
+
+
+def search(
+    phase: str,
+    scenarios: Sequence[Scenario],
+    space: Space | None,
+    isl: Values,
+    osl: Values,
+    *,
+    targets_s: Values = (np.inf,),
+    ftl_s: float = np.inf,
+    count: int = 1,
+    frontier: bool = False,
+    **limits: Any,
+) -> Found:
+    """The `count` best designs for every scenario, workload and target, or the frontiers.
+
+    Scenarios must be of one structure (the same kinds of layers): they are an axis of one
+    evaluation. With `frontier`, targets do not apply. `limits` are those of `stream_best`.
+    """
+    if phase not in PHASES:
+        raise InputError(f"phase {phase!r}: it is one of {', '.join(PHASES)}")
+    kinds = {jax.tree.structure(one) for one in scenarios}
+    if len(kinds) != 1:
+        raise InputError(
+            f"{len(scenarios)} set-ups have {len(kinds)} structures: search those with other kinds "
+            "of layers (dense or experts, full or latent attention) apart."
+        )
+    filled = common_space(space, scenarios, float(max(isl)))
+    numbers = [jax.tree.map(lambda x: np.asarray(x, np.float32), one) for one in scenarios]
+    point = Asked(numbers[0], np.float32(np.inf), np.float32(ftl_s))
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *numbers)
+    axes: list[Any] = [("setup", lambda asked: asked.scenario, stacked)] if len(numbers) > 1 else []
+    for name, _, values in axes_of(filled, phase, isl, osl):
+        axes.append((name, lambda asked, name=name: LEAF[name](asked.scenario), values))
+    if not frontier:
+        targets = np.asarray(targets_s, np.float32)
+        axes.append((TARGET[phase], lambda asked: asked.target_s, targets))
+    names = [name for name, _, _ in axes]
+    groups = tuple(g for g in ("setup", "isl", "osl", TARGET[phase]) if g in names)
+    fn: Any = Search(phase)
+    answer: Best | Frontiers
+    if frontier:
+        answer = stream_frontier(
+            fn, point, axes, groups, x="latency_s", y="value", valid="ok", **limits
+        )
+    else:
+        answer = stream_best(
+            fn, point, axes, groups, objective="value", valid="ok", count=count, **limits
+        )
+    values = {name: np.asarray(v) for name, _, v in axes if name != "setup"}
+    return Found(phase, values, groups, answer, tuple(range(len(numbers))))
