@@ -82,6 +82,10 @@ def numba_forms(case: Case, best: Plain) -> Iterator[Timing]:
     except ImportError:
         return
     yield Timing(case.name, "numba, list of points, one output", 20_000, seconds, compiled)
+    run = best.numba_loops(len(GROUPS))
+    seconds, compiled = timed(run)
+    points = size(best.axes_given)
+    yield Timing(case.name, "numba, nested loops, best per workload", points, seconds, compiled)
 
 
 def compiled_forms(case: Case) -> Iterator[Timing]:

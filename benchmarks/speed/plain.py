@@ -82,6 +82,7 @@ class Plain:
         self.lengths = lengths_of(self.values)
         self.leaves = [np.asarray(x) for x in jax.tree.leaves((self.values, numbers_of(point)[0]))]
         self.axes = len(axes)
+        self.axes_given = axes
 
     def points(self, count: int) -> list[np.ndarray]:
         """Inputs of `count` points spread over the grid, one array for each axis."""
@@ -149,6 +150,66 @@ class Plain:
         constants = np.array([float(x) for x in self.leaves[self.axes :]])
         out = np.empty(count)
         return lambda: scope["every"](*listed, constants, out)
+
+    def numba_loops(self, groups: int):
+        """The best of the first output for every group, in nested loops, compiled by numba.
+
+        Small terms come from the host, as for the engine; every other operation stands in the
+        outermost loop that it can, and axes on which nothing depends are not looped over. Groups
+        run in parallel. What somebody would write by hand, in good order.
+        """
+        import numba
+
+        known = dict(enumerate(self.leaves)) | dict(self.program.constants)
+        total = size(range(self.axes), self.lengths)
+        left = on_host(self.program, known, self.lengths, int(total / 64))
+        rest = dataclasses.replace(self.program, ops=tuple(self.program.ops[i] for i in left))
+        used = {i: np.asarray(known[i]) for i in sorted(known) if i in _read(rest)}
+        scope = {"math": math, "numba": numba, "np": np}
+        exec(nested_source(rest, used, self.lengths, groups), scope)
+        every = numba.njit(parallel=True)(scope["every"])
+        # In one piece: numba takes few arguments.
+        flat = np.concatenate([np.ravel(x).astype(np.float32) for x in used.values()])
+        out = np.empty(size(range(groups), self.lengths))
+        return lambda: every(flat, out)
+
+
+def nested_source(program: Program, known, lengths, groups: int) -> str:
+    """Loops over the axes that outputs depend on, with each operation as far out as it can be."""
+    looped = sorted({d for x in program.outputs for d in program.dims_of(x)}.union(range(groups)))
+    lines: dict[int, list[str]] = {d: [] for d in (-1, *looped)}
+    level: dict[int, int] = {}
+    offset = 0
+    for number, value in known.items():
+        dims = program.dims[number]
+        level[number] = max(dims, default=-1)
+        steps = [size(dims[i + 1 :], lengths) for i in range(len(dims))]
+        place = " + ".join(
+            [str(offset), *(f"i{d} * {n}" for d, n in zip(dims, steps, strict=True))]
+        )
+        flag = " != 0.0" if value.dtype == bool else ""
+        lines[level[number]].append(f"v{number} = flat[{place}]{flag}")
+        offset += value.size
+    for op in program.ops:
+        reads = [level[x] for x in op.inputs if not isinstance(x, Literal)]
+        level[op.outputs[0]] = max(reads, default=-1)
+        lines[level[op.outputs[0]]].append(f"v{op.outputs[0]} = {_expression(op)}")
+    text = ["def every(flat, out):", *(f"    {line}" for line in lines[-1])]
+    text.append(f"    for group in numba.prange({size(range(groups), lengths)}):")
+    divisor = size(range(groups), lengths)
+    for d in range(groups):
+        divisor //= lengths[d]
+        text.append(f"        i{d} = group // {divisor} % {lengths[d]}")
+        text += [f"        {line}" for line in lines[d]]
+    text.append("        best = -np.inf")
+    indent = " " * 8
+    for d in looped[groups:]:
+        text.append(f"{indent}for i{d} in range({lengths[d]}):")
+        indent += "    "
+        text += [indent + line for line in lines[d]]
+    value, ok = (_atom(x) for x in program.outputs)
+    text += [f"{indent}if {ok} and {value} > best:", f"{indent}    best = {value}"]
+    return "\n".join([*text, "        out[group] = best"])
 
 
 def _read(program: Program) -> set[int]:

@@ -9,7 +9,6 @@ import contextlib
 import importlib
 import itertools
 import math
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxsim.space._classes import shared
+from jaxsim.space._block_size import block_lengths, padded, workers_on
+from jaxsim.space._by_class import shared
 from jaxsim.space._inputs import axis_values, lengths_of, numbers_of
 from jaxsim.space._nest import (
     BLOCK_POINTS,
@@ -36,9 +36,6 @@ from jaxsim.space._program import Program, numbers, trace
 from jaxsim.space._reorder import reordered
 from jaxsim.space._step import Step
 
-# Innermost axes are padded to a multiple of this, a vector of the widest processors, by repeating
-# their last value; what repeats is masked.
-_LANES = 16
 _SHORTEST_LINE = 32
 
 
@@ -80,7 +77,7 @@ class Grid:
             for v, n in zip(values, repeats, strict=True)
         ]
         real = lengths_of(values)
-        values[-1] = jax.tree.map(_pad, values[-1])
+        values[-1] = jax.tree.map(padded, values[-1])
         lengths = lengths_of(values)
         program = reordered(program, lengths)
         platform = (devices[0] if devices else jax.devices()[0]).platform
@@ -97,9 +94,9 @@ class Grid:
         left = on_host(program, known, lengths, HOST_POINTS)
         program, left, classes, known = shared(program, known, left, lengths)
         loops = loop_order(program, left, lengths, classes, range(first))
-        workers = tuple(devices) if devices else (None,) * _workers(platform)
+        workers = tuple(devices) if devices else (None,) * workers_on(platform)
         per_block = block_points or BLOCK_POINTS.get(platform, BLOCK_POINTS["gpu"])
-        blocks = _block_lengths(lengths, loops, per_block, len(workers))
+        blocks = block_lengths(lengths, loops, per_block, len(workers))
         inner = math.prod(lengths[first:])
         stride = 1
         if loops:
@@ -224,7 +221,7 @@ class Grid:
         places = np.unravel_index(flat, [self.real_lengths[d] for d in self.reduced])
         copies = np.indices([self.repeats[d] for d in self.reduced]).reshape(len(full), -1)
         where = [place[..., None] + copy for place, copy in zip(places, copies, strict=True)]
-        return np.ravel_multi_index(where, list(full.values()))
+        return np.asarray(np.ravel_multi_index(where, list(full.values())))
 
     def index_of(self, flat) -> dict[str, np.ndarray]:
         """Positions on each reduced axis, by name, from flat ones as `repeated` gives them."""
@@ -289,35 +286,3 @@ def _context() -> Callable[[], contextlib.AbstractContextManager]:
 def _run_block(nest: Nest, reducer, part, true):
     known = dict(zip(nest.given, part, strict=True))
     return walk(nest, known, partial(reducer, nest, true), reducer.like(), true)
-
-
-def _pad(value):
-    length = value.shape[0]
-    extra = -length % _LANES if length > _LANES else 0
-    return np.pad(np.asarray(value), ((0, extra), *((0, 0),) * (value.ndim - 1)), "edge")
-
-
-def _workers(platform: str) -> int:
-    """Blocks in flight: one a core, since a step is too small to be shared between cores."""
-    return len(os.sched_getaffinity(0)) if platform == "cpu" else 1
-
-
-def _block_lengths(lengths, loops, most: int, workers: int) -> tuple[int, ...]:
-    """Lengths of a block: the looped axes cut, outermost first, until it is small enough.
-
-    Every worker gets a block or more of its own, if they are worth it.
-    """
-    blocks = list(lengths)
-    for axis in loops:
-        points = math.prod(blocks)
-        parts = max(-(-points // most), min(2 * workers, points >> 20) if workers > 1 else 1)
-        if parts <= 1:
-            break
-        if parts >= lengths[axis]:
-            blocks[axis] = 1
-            continue
-        # Of the next few numbers of parts, the one that wastes least on overlap.
-        choices = range(parts, min(2 * parts, lengths[axis]) + 1)
-        parts = min(choices, key=lambda p: (p * -(-lengths[axis] // p), p))
-        blocks[axis] = -(-lengths[axis] // parts)
-    return tuple(blocks)

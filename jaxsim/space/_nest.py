@@ -19,7 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxsim.space._program import PICK, Literal, Op, Program, numbers, run_ops, size
+from jaxsim.space._program import PICK, Literal, Op, Program, numbers, size
+from jaxsim.space._run import run_ops
 from jaxsim.space.interpret import NotInterpreted
 from jaxsim.space.interpret import _apply as apply_in_numpy
 

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxsim.space._nest import Nest
-from jaxsim.space._program import Literal, spread
+from jaxsim.space._program import Literal
+from jaxsim.space._run import spread
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ def search(
         )
     filled = common_space(space, scenarios, float(max(isl)))
     numbers = [jax.tree.map(lambda x: np.asarray(x, np.float32), one) for one in scenarios]
-    point = Asked(numbers[0], np.float32(np.inf), np.float32(ftl_s))
+    point = Asked(numbers[0], float("inf"), float(ftl_s))
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *numbers)
     axes: list[Any] = [("setup", lambda asked: asked.scenario, stacked)] if len(numbers) > 1 else []
     for name, _, values in axes_of(filled, phase, isl, osl):

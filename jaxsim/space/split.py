@@ -15,11 +15,12 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxsim.space._classes import shared
+from jaxsim.space._by_class import shared
 from jaxsim.space._inputs import Axis, axis_values, lengths_of, numbers_of
 from jaxsim.space._nest import by_axis, on_host
-from jaxsim.space._program import Literal, Op, Program, numbers, run_ops, size, trace
+from jaxsim.space._program import Literal, Op, Program, numbers, size, trace
 from jaxsim.space._reorder import reordered
+from jaxsim.space._run import run_ops
 from jaxsim.space.sweep import dims_tree
 
 # A stage ends where operations have more than this share of the grid's points. The first stage

@@ -12,7 +12,8 @@ import numpy as np
 from jaxsim.space._blocks import Block, Grid
 from jaxsim.space._inputs import Axis
 from jaxsim.space._nest import Nest, apart
-from jaxsim.space._program import Literal, spread
+from jaxsim.space._program import Literal
+from jaxsim.space._run import spread
 from jaxsim.space._step import Step
 from jaxsim.space.stream import Reading, read
 

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxsim.space._inputs import Axis, axis_values, lengths_of, numbers_of, replace
-from jaxsim.space._program import Literal, Program, run_ops, trace
+from jaxsim.space._program import Literal, Program, trace
+from jaxsim.space._run import run_ops
 
 
 def sweep(fn, point, axes: Sequence[Axis]):

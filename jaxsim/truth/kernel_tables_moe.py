@@ -204,11 +204,12 @@ def _library_rows(tables: Tables) -> Iterator[KernelRows]:
     scatter, gather = of_kind["reduce_scatter"], of_kind["all_gather"]
     of_kind["reduce_scatter"] = replace(
         scatter,
-        work=ReduceScatter(
-            *(
-                np.concatenate([getattr(scatter.work, name), getattr(gather.work, name)])
+        work=stacked(
+            ReduceScatter,
+            **{
+                name: np.concatenate([getattr(scatter.work, name), getattr(gather.work, name)])
                 for name in ("data_bytes", "ranks")
-            )
+            },
         ),
         seconds=np.concatenate([scatter.seconds, gather.seconds]),
         unseen=np.concatenate([scatter.unseen, gather.unseen]),

@@ -45,8 +45,8 @@ def search(
     kinds, are evaluated as one more axis, `setup`. NaN where no design is valid. Deterministic: of
     equal designs the first in the order of the axes. Seconds; tokens/s.
     """
-    models = model if isinstance(model, list | tuple) else [model]
-    chips = hardware if isinstance(hardware, list | tuple) else [hardware]
+    models: Sequence[Any] = model if isinstance(model, list | tuple) else [model]
+    chips: Sequence[Any] = hardware if isinstance(hardware, list | tuple) else [hardware]
     if count < 1 or count != int(count):
         raise InputError(f"count = {count}: a whole number of at least 1 is needed")
     targets = np.atleast_1d(np.asarray(targets_s, dtype=float))

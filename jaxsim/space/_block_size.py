@@ -1,0 +1,42 @@
+"""How large is a block of a grid, and how many are in flight at once?"""
+
+import math
+import os
+
+import numpy as np
+
+# Innermost axes are padded to a multiple of this, a vector of the widest processors, by repeating
+# their last value; what repeats is masked.
+_LANES = 16
+
+
+def padded(value):
+    length = value.shape[0]
+    extra = -length % _LANES if length > _LANES else 0
+    return np.pad(np.asarray(value), ((0, extra), *((0, 0),) * (value.ndim - 1)), "edge")
+
+
+def workers_on(platform: str) -> int:
+    """Blocks in flight: one a core, since a step is too small to be shared between cores."""
+    return len(os.sched_getaffinity(0)) if platform == "cpu" else 1
+
+
+def block_lengths(lengths, loops, most: int, workers: int) -> tuple[int, ...]:
+    """Lengths of a block: the looped axes cut, outermost first, until it is small enough.
+
+    Every worker gets a block or more of its own, if they are worth it.
+    """
+    blocks = list(lengths)
+    for axis in loops:
+        points = math.prod(blocks)
+        parts = max(-(-points // most), min(2 * workers, points >> 20) if workers > 1 else 1)
+        if parts <= 1:
+            break
+        if parts >= lengths[axis]:
+            blocks[axis] = 1
+            continue
+        # Of the next few numbers of parts, the one that wastes least on overlap.
+        choices = range(parts, min(2 * parts, lengths[axis]) + 1)
+        parts = min(choices, key=lambda p: (p * -(-lengths[axis] // p), p))
+        blocks[axis] = -(-lengths[axis] // parts)
+    return tuple(blocks)
