@@ -6,7 +6,7 @@ from jaxsim.space.answer import Deployed
 from jaxsim.space.question import Swept
 from jaxsim.space.sensitivity import Elasticities
 from jaxsim.space.sensitivity_change import Change
-from jaxsim.space.sensitivity_moves import Optimum, Problem
+from jaxsim.space.sensitivity_solve import Optimum, Problem
 from jaxsim.space.sensitivity_study import budget_price
 
 
@@ -35,15 +35,17 @@ def prices_of(
     question, hardware = swept.question, swept.setup.hardware.hardware
     capacity = float(hardware.chip.hbm_bytes)
     path = "hardware.chip.hbm_bytes"
-    prices = []
-    for name, elasticity, amount, unit, whole, change in (
+    prices: list[Price] = []
+    rows = (
         ("TTL target", found.by_limit["ttl"], 1e-3, "s", question.ttl_s, lambda f: Change(ttl=f)),
         ("FTL target", found.by_limit["ftl"], 0.1, "s", question.ftl_s, lambda f: Change(ftl=f)),
         ("HBM capacity", found.by_input[path], 1e10, "B", capacity, lambda f: Change({path: f})),
-    ):
-        part = amount / whole
-        gain = float(elasticity[0]) * part
-        moved = problem.solve(change(1.0 + part))
+    )  # fmt: skip
+    solved = problem.solve_all(
+        [change(1.0 + amount / whole) for *_, amount, _, whole, change in rows]
+    )
+    for (name, elasticity, amount, unit, whole, _), moved in zip(rows, solved, strict=True):
+        gain = float(elasticity[0]) * amount / whole
         exact = None if moved is None else y * (moved.value / base.value - 1.0)
         binding = bool(elasticity[0] != 0.0)
         prices.append(Price(name, amount, unit, gain * y, -gain * usd, exact, binding))

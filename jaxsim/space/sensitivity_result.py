@@ -19,9 +19,9 @@ from jaxsim.space.sensitivity_change import Change
 from jaxsim.space.sensitivity_inverse import Reach
 from jaxsim.space.sensitivity_inverse import reach as least
 from jaxsim.space.sensitivity_levers import Input, hardware_levers, inputs_of, joined
-from jaxsim.space.sensitivity_moves import Optimum, Problem
 from jaxsim.space.sensitivity_price import Price, prices_of
 from jaxsim.space.sensitivity_problem import problem_of
+from jaxsim.space.sensitivity_solve import Optimum, Problem, answers
 from jaxsim.space.sensitivity_study import (
     LeverStudy,
     Step,
@@ -107,7 +107,7 @@ def sensitivity_of(
     if isinstance(deployed, Unmet):
         return deployed
     colocated = len(deployed.instances) == 1
-    problem = problem_of(swept, colocated)
+    problem = problem_of(swept, colocated, space)
     base = problem.solve(Change())
     assert base is not None, "a deployment that meets the targets is itself a solution"
     tell("differentiating")
@@ -117,22 +117,24 @@ def sensitivity_of(
     values, now = _values(found), deployed.output_tokens_per_s_per_gpu
     spans = parse_ranges(ranges, values)
     goal = None if reach is None else parse_goal(reach, now)
-    asked = tuple(_what_if(text, problem, base, found, values) for text in what_if)
+    asked = _what_if(what_if, problem, base, found, values)
     each = hardware_levers(found.by_input, found.by_limit)
     changes = levers_changes(found.by_input)
     strongest = sorted(each, key=lambda name: -abs(float(each[name][0])))
     chosen = [*strongest[:levers], *(n for n in strongest[levers:] if n.endswith("HBM capacity"))]
-    studies = []
-    for name in chosen if levers else ():
-        tell(f"moving {name}")
-        studies.append(study_lever(problem, base, name, float(each[name][0]), changes[name]))
+    tell("moving the strongest levers")
+    chosen = chosen if levers else []
+    studies = answers(
+        problem, [study_lever(base, n, float(each[n][0]), changes[n]) for n in chosen]
+    )
     reached = []
     if goal is not None:
-        for name in strongest:
-            tell(f"how much {name} it takes")
-            one = float(each[name][0])
-            wanted = goal / now * base.value
-            reached.append(least(problem, base, name, one, changes[name], wanted))
+        tell("how much of each lever it takes")
+        wanted = goal / now * base.value
+        reached = answers(
+            problem,
+            [least(base, n, float(each[n][0]), changes[n], wanted) for n in strongest],
+        )
     tell("sampling what is unsure")
     attributions = attributions_of(swept, base)
     parts = {
@@ -199,18 +201,25 @@ def _values(found: Elasticities) -> dict[str, float]:
 
 
 def _what_if(
-    text: str, problem: Problem, base: Optimum, found: Elasticities, values: Mapping[str, float]
-) -> WhatIf:
-    change = parse(text, values, problem.targets)
-    moved = problem.solve(change)
-    local = sum(
-        float(found.by_input[path][0]) * np.log(factor) for path, factor in change.inputs.items()
-    )
-    local += float(found.by_limit["ttl"][0]) * np.log(change.ttl)
-    local += float(found.by_limit["ftl"][0]) * np.log(change.ftl)
-    exact = None if moved is None else moved.value / base.value - 1.0
-    changed = moved is None or moved.mapping != base.mapping
-    return WhatIf(text, exact, float(np.expm1(local)), moved, changed)
+    texts: Sequence[str],
+    problem: Problem,
+    base: Optimum,
+    found: Elasticities,
+    values: Mapping[str, float],
+) -> tuple[WhatIf, ...]:
+    changes = [parse(text, values, problem.targets) for text in texts]
+    answered = []
+    for text, change, moved in zip(texts, changes, problem.solve_all(changes), strict=True):
+        local = sum(
+            float(found.by_input[path][0]) * np.log(factor)
+            for path, factor in change.inputs.items()
+        )
+        local += float(found.by_limit["ttl"][0]) * np.log(change.ttl)
+        local += float(found.by_limit["ftl"][0]) * np.log(change.ftl)
+        exact = None if moved is None else moved.value / base.value - 1.0
+        changed = moved is None or moved.mapping != base.mapping
+        answered.append(WhatIf(text, exact, float(np.expm1(local)), moved, changed))
+    return tuple(answered)
 
 
 def _ranked(found: Elasticities, setup: Setup) -> tuple[tuple[Input, float], ...]:

@@ -16,7 +16,7 @@ from jaxsim.space.sensitivity import Elasticities, alone, limits_of, matched, st
 from jaxsim.space.sensitivity_between import between
 from jaxsim.space.sensitivity_change import UNCHANGED, Change
 from jaxsim.space.sensitivity_levers import HARDWARE, LAUNCH, LIMITS
-from jaxsim.space.sensitivity_moves import Optimum, Problem
+from jaxsim.space.sensitivity_solve import Optimum, Search
 
 FACTORS = (0.5, 0.9, 1.1, 1.5, 2.0)
 
@@ -118,53 +118,50 @@ def levers_changes(by_input: Mapping[str, np.ndarray]) -> dict[str, Callable[[fl
 
 
 def study_lever(
-    problem: Problem,
     base: Optimum,
     title: str,
     elasticity: float,
     change: Callable[[float], Change],
     factors: Sequence[float] = FACTORS,
-) -> LeverStudy:
+) -> Search[LeverStudy]:
     """The exact effects of a lever, beside those its elasticity predicts: factor^elasticity − 1."""
-    known: dict[float, Optimum | None] = {1.0: base}
+    found = yield [change(factor) for factor in factors]
+    known = dict(zip(factors, found, strict=True))
 
-    def at(factor: float) -> Optimum | None:
-        if factor not in known:
-            known[factor] = problem.solve(change(factor))
-        return known[factor]
-
-    def changed(factor: float) -> bool:
-        found = at(factor)
-        return found is None or found.mapping != base.mapping
+    def changed(optimum: Optimum | None) -> bool:
+        return optimum is None or optimum.mapping != base.mapping
 
     effects = []
-    for factor in factors:
-        found = at(factor)
-        exact = None if found is None else found.value / base.value - 1.0
+    for factor, optimum in known.items():
+        exact = None if optimum is None else optimum.value / base.value - 1.0
         local = float(factor) ** elasticity - 1.0
-        effects.append(Effect(factor, exact, local, changed(factor)))
-    ends = []
-    for side in (
-        sorted((f for f in factors if f < 1.0), reverse=True),
-        [f for f in factors if f > 1],
-    ):
-        ends.append(_edge(side, changed))
-    return LeverStudy(title, elasticity, tuple(effects), (ends[0], ends[1]))
+        effects.append(Effect(factor, exact, local, changed(optimum)))
+    down = sorted((f for f in factors if f < 1.0), reverse=True)
+    sides = [
+        _bracket([(factor, changed(known[factor])) for factor in way])
+        for way in (down, sorted(f for f in factors if f > 1.0))
+    ]
+    while wide := [i for i, (inner, outer) in enumerate(sides) if _apart(inner, outer)]:
+        middles = [float(np.sqrt(sides[i][0] * sides[i][1])) for i in wide]
+        found = yield [change(middle) for middle in middles]
+        for i, middle, optimum in zip(wide, middles, found, strict=True):
+            inner, outer = sides[i]
+            sides[i] = (inner, middle) if changed(optimum) else (middle, outer)
+    return LeverStudy(title, elasticity, tuple(effects), (sides[0][0], sides[1][0]))
 
 
-def _edge(factors: Sequence[float], changed: Callable[[float], bool]) -> float:
-    """The furthest of `factors`, outwards from 1, up to which nothing changes, refined."""
-    inside = 1.0
-    for factor in factors:
-        if not changed(factor):
-            inside = factor
-            continue
-        outside = factor
-        while abs(np.log(outside / inside)) > NEAR:
-            middle = float(np.sqrt(outside * inside))
-            inside, outside = (inside, middle) if changed(middle) else (middle, outside)
-        return inside
-    return inside
+def _bracket(known: Sequence[tuple[float, bool]]) -> tuple[float, float]:
+    """The last factor outwards from 1 that changes nothing, and the first that does, or itself."""
+    inner = 1.0
+    for factor, changed in known:
+        if changed:
+            return inner, factor
+        inner = factor
+    return inner, inner
+
+
+def _apart(inner: float, outer: float) -> bool:
+    return bool(abs(np.log(outer / inner)) > NEAR)
 
 
 def steps_of(swept: Swept, colocated: bool) -> tuple[Step, ...]:

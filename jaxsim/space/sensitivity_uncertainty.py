@@ -18,7 +18,7 @@ from jaxsim.catalog.setup import Setup
 from jaxsim.space.question import Swept
 from jaxsim.space.sensitivity import Elasticities
 from jaxsim.space.sensitivity_change import Change
-from jaxsim.space.sensitivity_moves import Optimum, Problem
+from jaxsim.space.sensitivity_solve import Optimum, Problem
 from jaxsim.space.uncertainty import EIGHTY_PERCENT
 
 SAMPLES = 512

@@ -13,11 +13,19 @@ from jaxsim.space.sensitivity import multipliers, stacked
 from jaxsim.space.sensitivity_along import along_frontier, attributions_of
 from jaxsim.space.sensitivity_answer import at_answer
 from jaxsim.space.sensitivity_attribution import attribution
-from jaxsim.space.sensitivity_change import Change
+from jaxsim.space.sensitivity_change import UNCHANGED, Change
 from jaxsim.space.sensitivity_inverse import Budget, best_chips, crossover, reach
-from jaxsim.space.sensitivity_levers import hardware_levers, inputs_of, joined
+from jaxsim.space.sensitivity_levers import (
+    HARDWARE,
+    LAUNCH,
+    LIMITS,
+    hardware_levers,
+    inputs_of,
+    joined,
+)
 from jaxsim.space.sensitivity_problem import problem_of
 from jaxsim.space.sensitivity_result import best_of, sensitivity_of
+from jaxsim.space.sensitivity_solve import answers
 from jaxsim.space.sensitivity_study import (
     elasticities_at,
     levers_changes,
@@ -59,7 +67,7 @@ def solved(swept):
     """The real-valued problem, its optimum and elasticities, of both kinds."""
     found = {}
     for colocated in KINDS:
-        problem = problem_of(swept, colocated)
+        problem = problem_of(swept, colocated, SPACE)
         base = problem.solve(Change())
         found[colocated] = problem, base, elasticities_at(swept, base)
     return found
@@ -157,25 +165,56 @@ def test_multipliers_of_known_problems():
 
 
 @pytest.mark.parametrize("colocated", KINDS)
-@pytest.mark.parametrize("factor", [0.5, 1.1, 2.0])
-@pytest.mark.parametrize("path", ["hardware.chip.hbm_bytes_per_s", "hardware.chip.multiprocessors"])
-def test_leaving_designs_out_changes_nothing(solved, colocated, factor, path, monkeypatch):
-    """The best of the designs kept is the best of all of them."""
-    problem, _, _ = solved[colocated]
-    change = Change({path: factor})
-    kept = problem.solve(change)
+def test_leaving_designs_out_changes_nothing(solved, colocated, monkeypatch):
+    """The best of the designs kept is the best of all, whatever moves and however far."""
+    problem, _, found = solved[colocated]
+    moves = levers_changes(found.by_input)
+    changes = [
+        moves[title](factor)
+        for title in (*HARDWARE.values(), LAUNCH, *LIMITS.values())
+        for factor in (0.5, 0.8, 1.1, 2.0)
+    ]
+    changes.append(Change({"hardware.chip.hbm_bytes_per_s": 2.0}, ttl=0.5))
+    kept = problem.solve_all(changes)
+    monkeypatch.setattr("jaxsim.space.sensitivity_solve.MANY", 2.0)
     monkeypatch.setattr(
-        "jaxsim.space.sensitivity_moves.Grid.near", lambda grid, reach: grid.rules.copy()
+        "jaxsim.space.sensitivity_moves.Grid.near", lambda grid, *_: grid.rules.copy()
     )
-    everything = problem.solve(change)
-    assert kept.value == pytest.approx(everything.value, rel=1e-12)
-    assert kept.mapping == everything.mapping
+    for change, own, everything in zip(changes, kept, problem.solve_all(changes), strict=True):
+        assert (own is None) == (everything is None)
+        if own is not None:
+            assert own.value == pytest.approx(everything.value, rel=1e-12), change
+            assert own.mapping == everything.mapping
+
+
+@pytest.mark.parametrize("colocated", KINDS)
+def test_evaluating_the_grid_again_changes_nothing(solved, colocated):
+    """The same best, whether known from bounds or from the whole grid under the change."""
+    problem, _, _ = solved[colocated]
+    for change in (
+        Change({"hardware.chip.hbm_bytes_per_s": 0.6}),
+        Change({"hardware.chip.multiprocessors": 1.3}, ttl=0.8, ftl=1.2),
+    ):
+        near, again = problem.solve(change), problem.moved(change).solve(UNCHANGED)
+        assert near.value == pytest.approx(again.value, rel=1e-9)
+        assert near.mapping == again.mapping
+
+
+def test_an_input_of_another_kind_moves_all_designs(setup, question, solved):
+    """Twice the prompt is what sweeping prompts of twice the length gives."""
+    problem, _, _ = solved[False]
+    longer = replace(question, workload=replace(WORKLOAD, isl=2.0 * WORKLOAD.isl))
+    again = problem_of(sweep_phases(setup, longer, SPACE)).solve(UNCHANGED)
+    change = Change({"workload.isl": 2.0})
+    assert change.bounds() is None
+    moved = problem.solve(change)
+    assert moved.value == pytest.approx(again.value, rel=1e-9)
 
 
 def test_stable_ranges_end_where_the_design_changes(solved):
     problem, base, found = solved[False]
     change = levers_changes(found.by_input)["peak BF16 arithmetic"]
-    lever = study_lever(problem, base, "peak BF16 arithmetic", 0.4, change)
+    (lever,) = answers(problem, [study_lever(base, "peak BF16 arithmetic", 0.4, change)])
     low, high = lever.stable
     for edge, outward in ((low, 1 / 1.05), (high, 1.05)):
         assert problem.solve(change(edge)).mapping == base.mapping
@@ -236,7 +275,7 @@ def test_reaching_a_goal_takes_just_enough(solved):
     goal = 1.04 * base.value
     for title in ("HBM bandwidth", "multiprocessors and peak", "kernel launch floors"):
         slope = float(hardware_levers(found.by_input, found.by_limit)[title][0])
-        answer = reach(problem, base, title, slope, changes[title], goal)
+        (answer,) = answers(problem, [reach(base, title, slope, changes[title], goal)])
         if answer.factor is None:
             assert problem.solve(changes[title](16.0 if slope > 0 else 1 / 16)).value < goal
             continue
