@@ -18,6 +18,7 @@ _RATES = re.compile(
 )
 _TIMES = re.compile(r"(hardware\.scale(up|out)|kernels\.\w+|engine|options)\.(?!\w*_per_s)\w+_s")
 _ROOM = "hardware.chip.hbm_bytes"
+_PAID = ("hardware.price_usd_per_hour", "hardware.power_w")
 
 # What pools on unlike hardware do not share.
 OWN_HARDWARE = ("hardware.", "kernels.")
@@ -58,6 +59,8 @@ class Change:
         for name, factor in self.within(pool).items():
             if name == _ROOM:
                 room = float(factor)
+            elif name in _PAID:
+                continue
             elif _RATES.fullmatch(name) or _TIMES.fullmatch(name):
                 gain = float(factor) if _RATES.fullmatch(name) else 1.0 / float(factor)
                 faster, slower = max(faster, gain), max(slower, 1.0 / gain)

@@ -1,10 +1,11 @@
-"""Which chips would serve best, and which change of a chip is the cheapest that reaches a target?
+"""Which chips would serve best within a budget of cost, power and area?
 
 Gradients say which moves are worth trying; every move is solved for exactly before it is taken.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain, combinations
 
 import numpy as np
 
@@ -12,17 +13,17 @@ from jaxsim.catalog.errors import InputError
 from jaxsim.space.axes import Space
 from jaxsim.space.question import Swept
 from jaxsim.space.sensitivity import Elasticities
-from jaxsim.space.sensitivity_change import Change
+from jaxsim.space.sensitivity_change import UNCHANGED, Change
 from jaxsim.space.sensitivity_inverse import FURTHEST
 from jaxsim.space.sensitivity_problem import apart as pools_apart
 from jaxsim.space.sensitivity_solve import PRICES, Optimum, Problem
 from jaxsim.space.sensitivity_study import elasticities_at
 
 # Moves, in ln of a factor: the first, and the least. Moves solved for together at each step.
-LARGEST, SMALLEST, TOGETHER = 0.32, 0.005, 6
+LARGEST, SMALLEST, TOGETHER = 0.32, 0.01, 8
 
-# Gains smaller than this are none.
-FLAT = 1e-6
+# Gains of a move smaller than this are none.
+LEAST = 5e-5
 
 Factors = Mapping[str, float]
 
@@ -105,12 +106,21 @@ def best_chips(
     chips: dict[str, Factors] = {
         pool: dict.fromkeys(budget.paths, 1.0) for pool in (("prefill", "") if own else ("",))
     }
-    if not budget.fits(chips[""]):
-        raise InputError("a budget below what the chip takes now leaves nothing to start from.")
     if own:
         swept = replace(swept, prefill_setup=replace(swept.setup))
         problem = pools_apart(problem, swept.question, space)
     best, size, history, here = base, LARGEST, [1.0], problem
+    if not budget.fits(chips[""]):
+        chips = dict.fromkeys(chips, _smaller(budget))
+        here = problem.moved(change_of(chips, budget, problem.objective))
+        found = here.solve(UNCHANGED)
+        if found is None:
+            raise InputError(
+                "the budget leaves a chip on which no design meets the targets: "
+                + ", ".join(f"{k}={f - 1.0:+.0%}" for k, f in budget.most.items())
+                + ". Give more."
+            )
+        best = found
     while size >= smallest:
         slopes = elasticities_at(swept, best, change_of(chips))
         each = _moves(chips, budget, size, slopes, problem.objective)
@@ -123,7 +133,7 @@ def best_chips(
             solved = here.solve_all(steps)
             values = [-np.inf if found is None else found.value for found in solved]
             top = int(np.argmax(values))
-            if values[top] > best.value * (1.0 + FLAT):
+            if values[top] > best.value * (1.0 + LEAST):
                 taken = solved[top], some[top]
                 break
         if taken is None:
@@ -137,6 +147,20 @@ def best_chips(
     return Chips(chips, used, best.value / base.value - 1.0, best, tuple(history))
 
 
+def _smaller(budget: Budget) -> Factors:
+    """A chip with all parts smaller by one factor, so that it keeps to every budget."""
+    low, high = 1.0 / FURTHEST, 1.0
+    if not budget.fits(dict.fromkeys(budget.paths, low)):
+        fixed = budget.used(dict.fromkeys(budget.paths, 0.0))
+        least = ", ".join(f"{kind} {part:.0%}" for kind, part in fixed.items())
+        raise InputError(f"a chip without any parts takes {least} of one as it is: give more.")
+    for _ in range(50):
+        middle = float(np.sqrt(low * high))
+        fits = budget.fits(dict.fromkeys(budget.paths, middle))
+        low, high = (middle, high) if fits else (low, middle)
+    return dict.fromkeys(budget.paths, low)
+
+
 def _moves(chips, budget: Budget, size: float, slopes: Elasticities, objective: str):
     """Chips with one part larger or another smaller, and the gain that elasticities promise."""
     paths, paid = budget.paths, objective in budget.shares
@@ -144,8 +168,8 @@ def _moves(chips, budget: Budget, size: float, slopes: Elasticities, objective: 
     for pool, own in chips.items():
         part = 1.0 if len(chips) == 1 else share if pool else 1.0 - share
         for more in (*paths, ""):
-            for less in (*paths, ""):
-                moved = None if more == less else _moved(own, more, less, size, budget, paid)
+            for less in _fewer([path for path in paths if path != more]):
+                moved = _moved(own, more, less, size, budget, paid)
                 if moved is None:
                     continue
                 gain = sum(
@@ -158,31 +182,37 @@ def _moves(chips, budget: Budget, size: float, slopes: Elasticities, objective: 
                 yield gain, {**chips, pool: moved}
 
 
-def _moved(
-    own: Factors, more: str, less: str, size: float, budget: Budget, paid: bool
-) -> Factors | None:
-    """One part larger by `size` in ln and another smaller by what that takes; None if it cannot.
+def _fewer(paths: list[str]) -> Iterator[tuple[str, ...]]:
+    """No part, one, and two at once."""
+    return chain.from_iterable(combinations(paths, count) for count in range(3))
 
-    Without another, there must be budget left; to make a part smaller alone only gains where the
+
+def _moved(
+    own: Factors, more: str, less: tuple[str, ...], size: float, budget: Budget, paid: bool
+) -> Factors | None:
+    """One part larger by `size` in ln and others smaller by what that takes; None if it cannot.
+
+    Without others, there must be budget left; to make parts smaller alone only gains where the
     chip is `paid` for.
     """
+
+    def shrunk(factors: Factors, by: float) -> Factors:
+        return {**factors, **{part: max(factors[part] / by, 1.0 / FURTHEST) for part in less}}
+
     if not more:
-        small = max(own[less] * float(np.exp(-size)), 1.0 / FURTHEST)
-        return {**own, less: small} if paid else None
+        return shrunk(own, float(np.exp(size))) if paid and less else None
     grown = {**own, more: own[more] * float(np.exp(size))}
     if grown[more] > FURTHEST:
         return None
-    if not less:
-        return grown if budget.fits(grown) else None
-    if budget.fits(grown):
-        return None
-    low, high = 1.0 / FURTHEST, grown[less]
-    if not budget.fits({**grown, less: low}):
+    if not less or budget.fits(grown):
+        return grown if not less and budget.fits(grown) else None
+    low, high = 1.0, FURTHEST**2
+    if not budget.fits(shrunk(grown, high)):
         return None
     for _ in range(50):
         middle = float(np.sqrt(low * high))
-        low, high = (middle, high) if budget.fits({**grown, less: middle}) else (low, middle)
-    return {**grown, less: low}
+        low, high = (low, middle) if budget.fits(shrunk(grown, middle)) else (middle, high)
+    return shrunk(grown, high)
 
 
 def key_of(pool: str, path: str) -> str:
@@ -206,86 +236,3 @@ def _step(chips, moved, budget: Budget, objective: str) -> Change:
     """What leads from chips to others."""
     before, after = change_of(chips, budget, objective), change_of(moved, budget, objective)
     return Change({path: after.inputs[path] / f for path, f in before.inputs.items()})
-
-
-@dataclass(frozen=True)
-class Cheapest:
-    """The cheapest change of several parts that reaches a throughput, solved exactly.
-
-    `cost` is what it adds, over what the chip costs now; None where nothing reaches it.
-    """
-
-    factors: Factors
-    cost: float | None
-    optimum: Optimum | None
-
-
-def cheapest(
-    swept: Swept,
-    problem: Problem,
-    base: Optimum,
-    costs: Mapping[str, float],
-    goal: float,
-    singles: Sequence[Factors],
-    smallest: float = SMALLEST,
-    tell: Callable[[str], None] = lambda _: None,
-) -> Cheapest:
-    """The least-cost growth of the parts in `costs` with which the best designs reach `goal`.
-
-    Costs are of a part as it is; of factor f it costs f times that. Starts from each of `singles`,
-    changes that reach the goal. One part shrinks and another grows by what elasticities say makes
-    up for it, every step solved for; steps halve where none is cheaper.
-    """
-
-    def cost(factors: Factors) -> float:
-        return sum(costs[path] * (factors[path] - 1.0) for path in costs)
-
-    best: tuple[float, Factors, Optimum] | None = None
-    for single in singles:
-        here = {path: float(single.get(path, 1.0)) for path in costs}
-        optimum = problem.solve(Change(here))
-        if optimum is None or optimum.value < goal:
-            continue
-        found = _cheaper(swept, problem, here, optimum, cost, goal, smallest, tell)
-        if best is None or found[0] < best[0]:
-            best = found
-    if best is None:
-        return Cheapest(dict.fromkeys(costs, 1.0), None, None)
-    return Cheapest(best[1], best[0], best[2])
-
-
-def _cheaper(swept, problem: Problem, here: Factors, optimum: Optimum, cost, goal, smallest, tell):
-    """The end of a descent in cost that never leaves what reaches the goal."""
-    size, near = LARGEST, problem.moved(Change(here))
-    while size >= smallest:
-        slopes = elasticities_at(swept, optimum, Change(here)).by_input
-        slope = {path: max(float(slopes[path][0]), FLAT) for path in here}
-        spare = float(np.log(optimum.value / goal))
-        tried = []
-        for less, factor in here.items():
-            small = max(factor * float(np.exp(-size)), 1.0)
-            lost = slope[less] * float(np.log(factor / small)) - 0.9 * spare
-            if small == factor:
-                continue
-            tried.append({**here, less: small})
-            for more in here:
-                if more != less and lost > 0.0:
-                    for extra in (1.0, 1.1, 1.4):
-                        grown = here[more] * float(np.exp(min(extra * lost / slope[more], 3.0)))
-                        if grown <= FURTHEST:
-                            tried.append({**here, less: small, more: grown})
-        tried = [own for own in tried if cost(own) < cost(here) * (1.0 - 1e-4)]
-        steps = [Change({p: own[p] / here[p] for p in own if own[p] != here[p]}) for own in tried]
-        solved = near.solve_all(steps) if steps else []
-        met = [
-            (cost(own), own, found)
-            for own, found in zip(tried, solved, strict=True)
-            if found is not None and found.value >= goal
-        ]
-        if not met:
-            size *= 0.5
-            continue
-        _, here, optimum = min(met, key=lambda one: one[0])
-        tell(f"looking for the cheapest change ({cost(here):+.1%} of the chip's cost)")
-        near = problem.moved(Change(here))
-    return cost(here), here, optimum

@@ -8,7 +8,7 @@ import numpy as np
 from jaxsim.catalog.cards import with_domain
 from jaxsim.space.answer import Deployed
 from jaxsim.space.axes import Space
-from jaxsim.space.designs import Designs
+from jaxsim.space.designs import Designs, evaluate_phase
 from jaxsim.space.frontier import MODES, decode_candidates, prefill_candidates
 from jaxsim.space.pick import best_disaggregated
 from jaxsim.space.question import Swept, gpu_weight, sweep_phases
@@ -165,15 +165,17 @@ def _apart(inner: float, outer: float) -> bool:
 
 
 def steps_of(swept: Swept, colocated: bool) -> tuple[Step, ...]:
-    """Exact effects of the next values of widths and stages, one axis of one pool at a time.
+    """Exact effects of the next widths and stages, and of one more stage, one axis of one pool.
 
-    The other pool keeps its best design, and batch and chunk are chosen again.
+    The other pool keeps its best design; all else of this one is chosen again.
     """
     question, steps = swept.question, []
     pools = _pools(swept, colocated)
+    keys = {name: name for name in pools}
     best = {name: worth.max(initial=0.0) for name, (_, worth) in pools.items()}
     if colocated:
         mode = max(best, key=lambda name: best[name])
+        keys = {"co-located": mode}
         pools = {"co-located": pools[mode]}
         best = {"co-located": best[mode]}
     if min(best.values()) <= 0.0:
@@ -184,15 +186,36 @@ def steps_of(swept: Swept, colocated: bool) -> tuple[Step, ...]:
         for axis in ("tp", "ep", "pp"):
             position = list(designs.axes).index(axis)
             values, own = designs.axes[axis], int(where[position])
-            for other in (own - 1, own + 1):
-                if not 0 <= other < len(values):
-                    continue
-                taken = float(np.take(worth, other, axis=position).max(initial=0.0))
+            others = {
+                float(values[i]): float(np.take(worth, i, axis=position).max(initial=0.0))
+                for i in (own - 1, own + 1)
+                if 0 <= i < len(values)
+            }
+            more = float(values[own]) + 1.0
+            if axis == "pp" and more not in others:
+                others[more] = _with_stages(swept, designs, keys[name], more, colocated)
+            for other, taken in sorted(others.items()):
                 effect = None
                 if taken > 0.0:
                     effect = float(_value({**best, name: taken}, question) / whole - 1.0)
-                steps.append(Step(name, axis, float(values[own]), float(values[other]), effect))
+                steps.append(Step(name, axis, float(values[own]), other, effect))
     return tuple(steps)
+
+
+def _with_stages(swept: Swept, designs: Designs, key: str, stages: float, colocated: bool) -> float:
+    """What the best design of a pool is worth with so many stages, evaluated for it."""
+    setup = swept.prefill_setup if designs.phase == "prefill" else swept.setup
+    scenario = setup.scenario(swept.question.workload)
+    axes = {name: tuple(values) for name, values in designs.axes.items()}
+    batch = "prefill_batch" if designs.phase == "prefill" else "batch"
+    space = Space(
+        tp=axes["tp"], ep=axes["ep"], pp=(stages,), chunk=axes.get("chunk", ()),
+        **{batch: axes["batch"]},
+    )  # fmt: skip
+    lengths = axes.get("isl", (1.0,)), axes.get("osl", (1.0,))
+    found = evaluate_phase(designs.phase, scenario, space, *lengths)
+    pools = _pools(replace(swept, **{designs.phase: found}), colocated)
+    return float(pools[key][1].max(initial=0.0))
 
 
 def _value(best: Mapping[str, float], question) -> float:

@@ -26,13 +26,14 @@ from jaxsim.space.sensitivity_levers import (
 from jaxsim.space.sensitivity_problem import problem_of
 from jaxsim.space.sensitivity_result import best_of, sensitivity_of
 from jaxsim.space.sensitivity_solve import answers
+from jaxsim.space.sensitivity_sources import Source, sources_of
 from jaxsim.space.sensitivity_study import (
     elasticities_at,
     levers_changes,
     steps_of,
     study_lever,
 )
-from jaxsim.space.sensitivity_uncertainty import Source, propagate, sources_of
+from jaxsim.space.sensitivity_uncertainty import propagate
 from jaxsim.space.sensitivity_whatif import parse, parse_goal, parse_ranges
 
 SPACE = jaxsim.Space(
