@@ -16,7 +16,7 @@ from jaxsim.space.axes import Space
 from jaxsim.space.question import Question, sweep_phases
 from jaxsim.space.sensitivity_change import Change
 from jaxsim.space.sensitivity_solve import Optimum, Search
-from jaxsim.space.sensitivity_study import best_on_grid
+from jaxsim.space.sensitivity_steps import best_on_grid
 
 # No lever is followed further than this factor, and its answer is found this near, in ln.
 FURTHEST, NEAR = 16.0, 1e-3

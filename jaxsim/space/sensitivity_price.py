@@ -7,7 +7,7 @@ from jaxsim.space.question import Swept
 from jaxsim.space.sensitivity import Elasticities
 from jaxsim.space.sensitivity_change import Change
 from jaxsim.space.sensitivity_solve import Optimum, Problem
-from jaxsim.space.sensitivity_study import budget_price
+from jaxsim.space.sensitivity_steps import budget_price
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,7 @@ def prices_of(
         binding = bool(elasticity[0] != 0.0)
         prices.append(Price(name, amount, unit, gain * y, -gain * usd, exact, binding))
     more = max(shape.gpus_per_instance for shape in deployed.instances)
-    if len(deployed.instances) == 2:
-        cap = question.max_gpus or question.exact_gpus
-        total = budget_price(swept, cap, more) if cap else y
-        binding = cap is not None
-        prices.append(Price("GPU budget", 1.0, "GPU", total, None, total, binding))
+    cap = question.max_gpus or question.exact_gpus
+    total = budget_price(swept, cap, more, len(deployed.instances) == 1) if cap else y
+    prices.append(Price("GPU budget", 1.0, "GPU", total, None, total, cap is not None))
     return tuple(prices)

@@ -31,13 +31,11 @@ from jaxsim.space.sensitivity_price import Price, prices_of
 from jaxsim.space.sensitivity_problem import problem_of
 from jaxsim.space.sensitivity_solve import Optimum, Problem, answers
 from jaxsim.space.sensitivity_sources import sources_of
+from jaxsim.space.sensitivity_steps import Step, domain_steps, steps_of
 from jaxsim.space.sensitivity_study import (
     LeverStudy,
-    Step,
-    domain_steps,
     elasticities_at,
     levers_changes,
-    steps_of,
     study_lever,
 )
 from jaxsim.space.sensitivity_uncertainty import Uncertainty, propagate

@@ -82,10 +82,10 @@ def _prices(found: Sensitivity, page: Page) -> list[str]:
     for price in found.prices:
         if price.name == "GPU budget" and price.tokens_per_s_per_gpu is not None:
             text = f"one more GPU adds {units.plain(price.tokens_per_s_per_gpu)} tokens/s in all"
-            if not price.binding:
+            if price.binding:
+                text += ", where all GPUs of the budget are used"
+            else:
                 text += " (there is no GPU budget)"
-            elif price.tokens_per_s_per_gpu == 0.0:
-                text = "a larger GPU budget would not change what is deployed"
             lines += wrap(text, page, 2, 2)
     return lines
 

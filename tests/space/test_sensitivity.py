@@ -27,10 +27,10 @@ from jaxsim.space.sensitivity_problem import problem_of
 from jaxsim.space.sensitivity_result import best_of, sensitivity_of
 from jaxsim.space.sensitivity_solve import answers
 from jaxsim.space.sensitivity_sources import Source, sources_of
+from jaxsim.space.sensitivity_steps import steps_of
 from jaxsim.space.sensitivity_study import (
     elasticities_at,
     levers_changes,
-    steps_of,
     study_lever,
 )
 from jaxsim.space.sensitivity_uncertainty import propagate
