@@ -169,11 +169,12 @@ def budget_price(swept: Swept, gpus: int, more: int, colocated: bool) -> float |
         second = decode_candidates(swept.decode, float(link), weights[1])
     totals = []
     for budget in (gpus, gpus + more):
-        question = replace(swept.question, max_gpus=budget, exact_gpus=None)
+        question = replace(swept.question, max_gpus=None, exact_gpus=budget)
         own = replace(swept, question=question)
-        found, _ = (
-            best_colocated(own, both) if colocated else best_disaggregated(own, first, second)
-        )
+        if colocated:
+            found, _ = best_colocated(own, both)
+        else:
+            found, _ = best_disaggregated(own, first, second)
         if not isinstance(found, Deployed):
             return None
         totals.append(found.requests_per_s * (float(question.workload.osl) - 1.0))
