@@ -48,7 +48,7 @@ VALID = {
 CASES = {
     "decode alone": ({"decode": 1}, ((3, 3), (9, 10), (30, 28))),
     "plan: prefill, decode, co-located": (
-        {"prefill": 1, "decode": 1, "colocated": 1}, ((4, 4), (12, 13)),
+        {"prefill": 1, "decode": 1, "colocated": 1}, ((6, 6), (16, 17)),
     ),
 }  # fmt: skip
 # The sweeps that are measured at most once are those that last longer than this.
