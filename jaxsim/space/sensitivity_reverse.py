@@ -17,10 +17,15 @@ import numpy as np
 from jaxsim.space._program import Axis, Literal, Op, Program, trace
 from jaxsim.space.designs import name_of
 from jaxsim.space.interpret import _NUMPY, NotInterpreted, _apply
+from jaxsim.space.sensitivity_levels import Levels, levels_of
+from jaxsim.space.sensitivity_levels import slopes as at_points
 from jaxsim.space.sensitivity_pull import pulls_of
 
 # A count this near to a whole number is one: what is rounded up may carry a rounding error.
 WHOLE = 1e-7
+
+# Up to so many points, calls cost more than arithmetic, and operations are done in groups.
+FEW = 48
 
 # Points evaluated together: arrays of so many numbers stay in the cache.
 BLOCK = 8192
@@ -70,17 +75,14 @@ def slopes_of(
     program, leaves, paths = prepared(fn, point, listed, dtype)
     count = max(leaf.size for leaf in leaves)
     steps = steps_of(program, outputs)
-    known = forward(steps, leaves)
-    found = backward(steps, known, count)
-    results = {
-        name: _value(known[slot], count) for name, slot in zip(outputs, steps.seeds, strict=True)
-    }
+    if count <= FEW:
+        values, found = at_points(steps.levels, leaves, count)
+    else:
+        values, found = backward(steps, leaves, count)
+    results = dict(zip(outputs, values, strict=True))
     slopes: dict[str, dict[str, np.ndarray]] = {name: {} for name in outputs}
-    for number, rows in found.items():
-        used = rows.any(axis=1)
-        for row, name in enumerate(outputs):
-            if used[row]:
-                slopes[name][paths[number]] = rows[row]
+    for number, row in zip(*np.nonzero(found.any(axis=2)), strict=True):
+        slopes[outputs[row]][paths[number]] = found[number, row]
     held = dict(zip(reversed(paths), reversed(leaves), strict=True))
     return Slopes(results, slopes, Numbers(held, count))
 
@@ -115,7 +117,7 @@ def values_of(
     for start in range(0, count, BLOCK):
         part = slice(start, start + BLOCK)
         some = [leaf[part] if leaf.size > 1 else leaf for leaf in leaves]
-        known = forward(steps, some, keep=False)
+        known = forward(steps, some)
         held = min(count - start, BLOCK)
         blocks.append([_value(known[slot], held) for slot in steps.seeds])
     columns = [np.concatenate(column) for column in zip(*blocks, strict=True)]
@@ -169,26 +171,26 @@ def _atoms(program: Program) -> dict[str, Any]:
 class Step(NamedTuple):
     """One operation: what it computes from which slots into which, and what it passes back.
 
-    `pulls` are, for each input that has a derivative, its slot and the function of (cotangent,
-    inputs, output) that gives its part. `last` are the slots that no later step needs.
+    `last` are slots that no later one needs, `pulls` the slots that something goes back to, with
+    the function of (cotangent, inputs, output) that gives it.
     """
 
     run: Callable[..., Any]
     inputs: tuple[int, ...]
     output: int
-    pulls: tuple[tuple[int, Callable[..., Any]], ...]
     last: tuple[int, ...]
+    pulls: tuple[tuple[int, Callable[..., Any]], ...]
 
 
 @dataclass(frozen=True)
 class Steps:
-    """The operations that some outputs of a program need, in order; everything has a slot."""
+    """The operations that some outputs of a program need, in order, and in `levels`."""
 
     size: int
-    inputs: int
     constants: tuple[tuple[int, Any], ...]
     seeds: tuple[int, ...]
     steps: tuple[Step, ...]
+    levels: Levels
 
 
 _STEPS: OrderedDict[Any, tuple[Program, Steps]] = OrderedDict()
@@ -227,21 +229,21 @@ def _steps_of(program: Program, outputs: Sequence[str]) -> Steps:
     ops.reverse()
     slots = [tuple(slot(x) for x in op.inputs) for op in ops]
     final = {x: i for i, own in enumerate(slots) for x in own}
-    moving = set(range(program.inputs))
-    steps = []
+    moving, pulls, steps = set(range(program.inputs)), [], []
     for i, (op, own) in enumerate(zip(ops, slots, strict=True)):
         if not op.scalar:
             raise NotInterpreted(f"operation '{op.primitive.name}' works on arrays")
-        pulls = tuple((x, pull) for x, pull in zip(own, pulls_of(op), strict=True)
-                      if x in moving and pull is not None)  # fmt: skip
-        if pulls:
+        each = zip(own, pulls_of(op), strict=True)
+        pulls.append(tuple(pull if x in moving else None for x, pull in each))
+        if any(pulls[-1]):
             moving.add(op.outputs[0])
         last = tuple(x for x in dict.fromkeys(own) if final[x] == i and x not in seeds)
-        steps.append(Step(_run(op), own, op.outputs[0], pulls, last))
+        back = tuple((x, pull) for x, pull in zip(own, pulls[-1], strict=True) if pull)
+        steps.append(Step(_run(op), own, op.outputs[0], last, back))
     constants = [(n, np.asarray(value)) for n, value in program.constants.items()]
     constants += [(first + i, value) for i, value in enumerate(literals)]
-    size = first + len(literals)
-    return Steps(size, program.inputs, tuple(constants), seeds, tuple(steps))
+    levels = levels_of(ops, slots, program.inputs, constants, seeds, _run, pulls)
+    return Steps(first + len(literals), tuple(constants), seeds, tuple(steps), levels)
 
 
 def _run(op: Op) -> Callable[..., Any]:
@@ -251,34 +253,35 @@ def _run(op: Op) -> Callable[..., Any]:
         return lambda x: np.ceil(x - WHOLE * np.abs(x))
     if name == "convert_element_type" and np.issubdtype(op.params["new_dtype"], np.floating):
         return lambda x: np.asarray(x, np.float64)
+    if name == "convert_element_type" and np.issubdtype(op.params["new_dtype"], np.bool_):
+        return lambda x: np.asarray(x) != 0
     return _NUMPY.get(name) or (lambda *given: _apply(op, given))
 
 
-def forward(steps: Steps, leaves: Sequence[np.ndarray], keep: bool = True) -> list[Any]:
-    """Every value, by slot, in 64 bits; without `keep`, in the end only those of the outputs."""
+def forward(steps: Steps, leaves: Sequence[np.ndarray], keep: bool = False) -> list[Any]:
+    """The values in their slots, in 64 bits, at many points; in the end all only with `keep`."""
     known: list[Any] = [None] * steps.size
     known[: len(leaves)] = leaves
     for number, value in steps.constants:
         known[number] = value
     with np.errstate(all="ignore"):
-        for run, inputs, output, _, last in steps.steps:
+        for run, inputs, output, last, _ in steps.steps:
             known[output] = run(*[known[x] for x in inputs])
-            if not keep:
-                for number in last:
-                    known[number] = None
+            for number in last if not keep else ():
+                known[number] = None
     return known
 
 
-def backward(steps: Steps, known: Sequence[Any], count: int) -> dict[int, np.ndarray]:
-    """Derivatives of the outputs by the program's inputs: input number to [outputs, points]."""
-    rows = len(steps.seeds)
+def backward(steps: Steps, leaves: Sequence[np.ndarray], count: int) -> tuple:
+    """The outputs, [outputs, points], and their derivatives, [inputs, outputs, points]."""
+    rows, known = len(steps.seeds), forward(steps, leaves, keep=True)
     cotangents: list[Any] = [None] * steps.size
     for row, number in enumerate(steps.seeds):
         if cotangents[number] is None:
             cotangents[number] = np.zeros((rows, count))
         cotangents[number][row] = 1.0
     with np.errstate(all="ignore"):
-        for _, inputs, output, pulls, _ in reversed(steps.steps):
+        for _, inputs, output, _, pulls in reversed(steps.steps):
             cotangent = cotangents[output]
             if cotangent is None or not pulls:
                 continue
@@ -287,8 +290,8 @@ def backward(steps: Steps, known: Sequence[Any], count: int) -> dict[int, np.nda
             for number, pull in pulls:
                 part, earlier = pull(cotangent, given, own), cotangents[number]
                 cotangents[number] = part if earlier is None else earlier + part
-    return {
-        number: np.broadcast_to(value, (rows, count))
-        for number, value in enumerate(cotangents[: steps.inputs])
-        if value is not None
-    }
+    found = np.zeros((len(leaves), rows, count))
+    for number, value in enumerate(cotangents[: len(leaves)]):
+        if value is not None:
+            found[number] = value
+    return np.stack([_value(known[slot], count) for slot in steps.seeds]), found

@@ -232,6 +232,21 @@ def test_blocks_do_not_matter():
     np.testing.assert_array_equal(values[some], again)
 
 
+@pytest.mark.parametrize("phase", PHASES)
+def test_operations_in_groups_do_not_matter(phase, monkeypatch):
+    """Few points, done in groups of operations, and many, one operation at a time: the same."""
+    scenario = scenario_of(*CASES[0])
+    designs = stacked([{**AWAY, "batch": 96.0 + 7.0 * i, "tp": float(1 + i % 2)} for i in range(9)])
+    few = slopes_of(PHASES[phase], scenario, listed(phase, designs), OUTPUTS[phase])
+    monkeypatch.setattr(reverse, "FEW", 0)
+    many = slopes_of(PHASES[phase], scenario, listed(phase, designs), OUTPUTS[phase])
+    for output in OUTPUTS[phase]:
+        np.testing.assert_allclose(few.values[output], many.values[output], rtol=1e-13)
+        for path in many.numbers:
+            ours, theirs = few.log_slope(output, path), many.log_slope(output, path)
+            np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12, err_msg=path)
+
+
 def test_an_unknown_operation_is_named():
     point = {"x": 1.0}
     axes = [("x", lambda p: p["x"], np.ones(2))]
