@@ -13,7 +13,7 @@ import numpy as np
 from jaxsim.space._program import Op
 
 # Points differentiated together: their rows stay in the cache.
-POINTS = 32
+POINTS = 48
 
 
 Rows = np.ndarray | slice

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -86,11 +86,11 @@ class Problem:
             for i, (change, own) in enumerate(zip(changes, found, strict=True))
         ]
 
-    def cost(self, name: str, change: Change) -> float:
-        """What a GPU of a pool counts under a change."""
+    def cost(self, name: str, change: Change) -> Any:
+        """What a GPU of a pool counts under a change; as many as the change has factors."""
         path = PRICES.get(self.objective, "")
         pool = self.lines[name].pool
-        return self.costs[name] * float(change.inputs.get(f"{pool}:{path}" if pool else path, 1.0))
+        return self.costs[name] * change.inputs.get(f"{pool}:{path}" if pool else path, 1.0)
 
     def _optimum(self, found: Mapping[str, Best], change: Change) -> Optimum | None:
         fits = {name: best for name, best in found.items() if np.isfinite(best.log_rate)}
@@ -118,7 +118,7 @@ class Problem:
         for pool, design in optimum.designs.items():
             name = optimum.mode or pool
             rates = self.lines[name].sampled(design, change, self.targets)
-            log_rates[name] = rates - np.log(self.costs[name])
+            log_rates[name] = rates - np.log(self.cost(name, change))
         if optimum.mode:
             return log_rates[optimum.mode]
         osl = np.log(self.osl * np.asarray(change.inputs.get("workload.osl", 1.0)) - 1.0)

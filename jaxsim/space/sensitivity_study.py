@@ -1,7 +1,7 @@
 """What limits an answer, and what would change it?  Levers, prices and steps of one optimum."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from jaxsim.space.sensitivity import Elasticities, alone, limits_of, matched, st
 from jaxsim.space.sensitivity_between import between
 from jaxsim.space.sensitivity_change import UNCHANGED, Change
 from jaxsim.space.sensitivity_levers import HARDWARE, LAUNCH, LIMITS
-from jaxsim.space.sensitivity_solve import Optimum, Search
+from jaxsim.space.sensitivity_solve import PRICES, Optimum, Search
 
 FACTORS = (0.5, 0.9, 1.1, 1.5, 2.0)
 
@@ -61,8 +61,10 @@ def elasticities_at(swept: Swept, optimum: Optimum, change: Change = UNCHANGED) 
         )  # fmt: skip
         ends = np.array([design["next_batch"]]), np.array([design["part"]])
         pools[pool] = between(pool, scenario, stacked([design]), *ends, limits, optimum.mode)
+    price = PRICES.get(question.objective)
     if optimum.mode:
-        return alone(pools["colocated"])
+        found = alone(pools["colocated"])
+        return found if price is None else _priced(found, {price: -1.0})
     costs = [
         gpu_weight(own, question.objective) * max(design["tp"], design["ep"]) * design["pp"]
         for own, design in zip(
@@ -72,10 +74,25 @@ def elasticities_at(swept: Swept, optimum: Optimum, change: Change = UNCHANGED) 
         )
     ]
     osl = float(question.workload.osl) * float(change.inputs.get("workload.osl", 1.0))
-    return matched(
+    found = matched(
         pools["prefill"], pools["decode"], np.array([costs[0]]), np.array([costs[1]]), osl,
         same_hardware=same, ratio=question.fixed_ratio,
     )  # fmt: skip
+    if price is None:
+        return found
+    if same:
+        return _priced(found, {price: -1.0})
+    share = float(found.share[0])
+    if question.fixed_ratio is not None:  # only the slower pool counts
+        each = [cost / float(pools[n].rate[0]) for n, cost in zip(pools, costs, strict=True)]
+        share = float(each[0] >= question.fixed_ratio * each[1])
+    return _priced(found, {f"prefill:{price}": -share, price: share - 1.0})
+
+
+def _priced(found: Elasticities, slopes: Mapping[str, float]) -> Elasticities:
+    """Elasticities with those by what a GPU is paid."""
+    own = {path: np.array([slope]) for path, slope in slopes.items()}
+    return replace(found, by_input={**found.by_input, **own})
 
 
 def levers_changes(by_input: Mapping[str, np.ndarray]) -> dict[str, Callable[[float], Change]]:

@@ -64,7 +64,12 @@ def factor_of(name: str, text: str, now: float) -> float:
 
 def matching(name: str, paths: Sequence[str]) -> list[str]:
     """The paths that a name means: one, or one constant of every kernel."""
-    wanted = name.strip()
+    pool, colon, wanted = name.strip().rpartition(":")
+    if colon:
+        own = [path for path in paths if path.startswith(f"{pool}:")]
+        if not own:
+            raise InputError(f"{name!r}: there is no {pool!r} pool on hardware of its own.")
+        return matching(wanted, own)
     titles = {title.lower(): path for path, title in HARDWARE.items()}
     wanted = titles.get(wanted.lower(), wanted)
     found = [path for path in paths if path == wanted] or [

@@ -34,7 +34,7 @@ from jaxsim.space.sensitivity_study import (
     study_lever,
 )
 from jaxsim.space.sensitivity_uncertainty import propagate
-from jaxsim.space.sensitivity_whatif import parse, parse_goal, parse_ranges
+from jaxsim.space.sensitivity_whatif import matching, parse, parse_goal, parse_ranges
 
 SPACE = jaxsim.Space(
     tp=(1, 2, 4),
@@ -402,6 +402,26 @@ def test_bad_goals_are_refused():
         parse_goal("900", 1000.0)
     with pytest.raises(InputError, match="LOW"):
         parse_ranges(["isl=3"], VALUES)
+
+
+@pytest.mark.parametrize("colocated", KINDS)
+def test_prices_count_where_cost_is_the_objective(setup, question, colocated):
+    """Twice the price is half the throughput per dollar, exactly and by the elasticity."""
+    swept = sweep_phases(setup, replace(question, objective="cost"), SPACE)
+    problem = problem_of(swept, colocated, SPACE)
+    base, path = problem.solve(UNCHANGED), "hardware.price_usd_per_hour"
+    assert float(elasticities_at(swept, base).by_input[path][0]) == pytest.approx(-1.0)
+    assert problem.solve(Change({path: 2.0})).value == pytest.approx(0.5 * base.value, rel=1e-9)
+    spread = problem.sampled(base, Change({path: np.array([1.0, 4.0])}))
+    assert spread[0] - spread[1] == pytest.approx(np.log(4.0))
+
+
+def test_a_pool_is_named_before_its_input():
+    values = ["hardware.chip.hbm_bytes", "prefill:hardware.chip.hbm_bytes"]
+    assert matching("hbm_bytes", values) == values
+    assert matching("prefill:hbm_bytes", values) == values[1:]
+    with pytest.raises(InputError, match="no 'first' pool"):
+        matching("first:hbm_bytes", values)
 
 
 def test_targets_take_a_unit():
