@@ -166,7 +166,7 @@ def unmet_message(found: Any, args: argparse.Namespace) -> str:
     if found.ftl_s is not None:
         near.append(f"FTL {units.seconds(found.ftl_s)} at the TTL asked for")
     text = f"{args.model} on {args.hardware}: {found.reason}"
-    if near:
+    if near and "nearest" not in text:
         text += f" The nearest attainable is {', or '.join(near)}."
     return text + " Relax a target, or give faster hardware or a narrower precision."
 
