@@ -75,7 +75,7 @@ def _with_stages(swept: Swept, designs: Designs, key: str, stages: float, coloca
     """What the best design of a pool is worth with so many stages, evaluated for it."""
     setup = swept.prefill_setup if designs.phase == "prefill" else swept.setup
     scenario = setup.scenario(swept.question.workload)
-    axes = {name: tuple(values) for name, values in designs.axes.items()}
+    axes = {name: tuple(map(float, values)) for name, values in designs.axes.items()}
     batch = "prefill_batch" if designs.phase == "prefill" else "batch"
     space = Space(
         tp=axes["tp"], ep=axes["ep"], pp=(stages,), chunk=axes.get("chunk", ()),
