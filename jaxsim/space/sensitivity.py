@@ -23,6 +23,7 @@ from jaxsim.catalog.workload import Workload
 from jaxsim.space._program import Axis
 from jaxsim.space.axes import Space, axes_of
 from jaxsim.space.designs import PHASES
+from jaxsim.space.sensitivity_change import OWN_HARDWARE
 from jaxsim.space.sensitivity_reverse import Slopes, slopes_of
 
 # Designs are looked at a hair above their batch and chunk: a minimum of one sequence a rank or a
@@ -224,9 +225,6 @@ class Elasticities:
         """What binds each pool, for every optimum."""
         count = len(self.share)
         return [{name: pool.binding[i] for name, pool in self.pools.items()} for i in range(count)]
-
-
-OWN_HARDWARE = ("hardware.", "kernels.")
 
 
 def matched(

@@ -13,7 +13,7 @@ from jaxsim.space.sensitivity import stacked
 from jaxsim.space.sensitivity_answer import along
 from jaxsim.space.sensitivity_attribution import Attribution, attribution
 from jaxsim.space.sensitivity_levers import hardware_levers
-from jaxsim.space.sensitivity_moves import Optimum
+from jaxsim.space.sensitivity_solve import Optimum
 
 
 @dataclass(frozen=True)

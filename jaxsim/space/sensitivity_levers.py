@@ -29,6 +29,10 @@ HARDWARE: dict[str, str] = {
     "hardware.scaleout.bytes_per_s": "NIC bandwidth",
     "hardware.scaleout.latency_s": "NIC latency",
 }
+_PAID = {
+    "hardware.price_usd_per_hour": "price of a GPU-hour",
+    "hardware.power_w": "power of a GPU",
+}
 LAUNCH = "kernel launch floors"
 LIMITS = {"ttl": "TTL target", "ftl": "FTL target"}
 
@@ -42,9 +46,7 @@ _WORKLOAD = {
 }
 _ENGINE_GROUP = ("engine.", "options.")
 # Numbers of a scenario that nobody can change by a percent.
-_FIXED = re.compile(
-    r"kernels\..*\.(peak\.\w+|multiprocessors)|hardware\.(domain_gpus|price.*|power_w)"
-)
+_FIXED = re.compile(r"kernels\..*\.(peak\.\w+|multiprocessors)|hardware\.domain_gpus")
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,8 @@ def _input(name: str, paths: tuple[str, ...]) -> Input:
     group = own.split(".")[0]
     if group == "element":
         group, title = "precision", f"bytes of an element: {own.split('.')[1].replace('_', ' ')}"
-    elif own in HARDWARE:
-        title = HARDWARE[own]
+    elif own in HARDWARE or own in _PAID:
+        title = HARDWARE.get(own) or _PAID[own]
     elif own in _WORKLOAD:
         title = _WORKLOAD[own]
     elif own.startswith(_ENGINE_GROUP):

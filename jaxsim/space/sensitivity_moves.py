@@ -1,51 +1,41 @@
-"""What is the best answer once an input has moved?  Exact effects, by optimising again.
+"""Which design of a phase is the best once inputs have moved?
 
-A gradient is local. Here inputs move by a factor, and the optimum is sought again among all designs
-that can be it: scaling one rate of the hardware by k changes no time by more than k, so the designs
-that stay out are known beforehand. Batch is a real number between the values of the grid, so that
+A gradient is local. Here inputs move by a factor, and the best is sought again among all designs
+that can be it: k times one rate of the hardware changes no time by more than k, so the designs that
+stay out are known beforehand. Batch is a real number between the values of the grid, so that
 effects are not those of the grid's spacing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.scenario import Scenario
-from jaxsim.space.designs import PHASES
+from jaxsim.space.designs import PHASES, Designs
 from jaxsim.space.sensitivity import points_on_axes
-from jaxsim.space.sensitivity_change import Change, value_at
+from jaxsim.space.sensitivity_change import Bounds, Change, joined, value_at
 from jaxsim.space.sensitivity_reverse import values_of
 
-if TYPE_CHECKING:
-    pass
+# Batches of the grid on either side of the best that a sample may move to: first few, then two
+# octaves for the samples that want to leave those.
+WINDOWS = (2, 8)
 
-# Batches of the grid on either side of the best that a sample may move to: two octaves.
-WINDOW = 8
+# Lines that are tried first: what they reach, the others must beat.
+TRIED = 6
+
+# The grid is in 32 bits.
+ROUNDING = 1e-5
 
 
-@dataclass(frozen=True)
-class Optimum:
-    """The best throughput per unit of cost, and the designs behind it, by pool.
+class Best(NamedTuple):
+    """The best rate per GPU of a phase, in ln, and its design; −inf and none where none fits."""
 
-    A design is its axis values. The batch is the last of the grid that meets every limit; the
-    optimum lies the fraction `part` of the way to `next_batch`, in ln.
-    """
-
-    value: float
-    designs: Mapping[str, Mapping[str, float]]
-    mode: str = ""
-
-    @property
-    def mapping(self) -> tuple:
-        """What cannot change by a little: the widths and stages of every pool, and the mode."""
-        shapes = [
-            (pool, *(design[name] for name in ("tp", "ep", "pp")))
-            for pool, design in sorted(self.designs.items())
-        ]
-        return (self.mode, *shapes)
+    log_rate: float
+    design: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -61,25 +51,35 @@ class Grid:
     memory: np.ndarray
     rules: np.ndarray
 
-    def near(self, reach: float) -> np.ndarray:
-        """Which designs may be best once one input has moved by a factor of up to `reach`.
+    @cached_property
+    def next_rate(self) -> np.ndarray:
+        """The rate, or that of the next batch where it is larger."""
+        own = np.where(self.rules, self.rate, 0.0)
+        following = np.concatenate([own[:, 1:], np.zeros((len(own), 1))], axis=1)
+        return np.maximum(own, following)
 
-        What is within every limit by that factor stays within, at no less than 1/factor of its
-        rate; what is beyond one by more stays beyond, and no rate grows by more. Neighbours in
-        batch are kept too.
+    @cached_property
+    def first_lines(self) -> np.ndarray:
+        """The lines that are the best before anything moves."""
+        fits = self.rules & (self.over <= 1.0) & (self.memory <= 1.0)
+        best = np.where(fits, self.rate, 0.0).max(axis=1, initial=0.0)
+        return np.argsort(-best, kind="stable")[:TRIED]
+
+    def near(self, bounds: Bounds, log_rate: float) -> np.ndarray:
+        """Which designs may be best under a change of such bounds, if one reaches `log_rate`.
+
+        Latencies may fall as far as times do, flows as far as rates do; no rate grows by more than
+        times may fall. The next batch is kept too.
         """
-        fits = self.rules & (self.over <= reach) & (self.memory <= reach)
-        slow = self.rules & (self.over * reach <= 1.0) & (self.memory <= 1.0)
-        small = self.rules & (self.over <= 1.0) & (self.memory * reach <= 1.0)
-        safe = min(
-            float(np.max(self.rate, where=slow, initial=0.0)) / reach,
-            float(np.max(self.rate, where=small, initial=0.0)),
-        )
-        kept = fits & (self.rate * reach >= safe)
+        over = bounds.faster * bounds.slower * bounds.allowed * (1.0 + ROUNDING)
+        # What is reserved shrinks with the capacity, and with it what is counted.
+        room = max(bounds.room, 1.0) * (1.0 + ROUNDING)
+        fits = self.rules & (self.over <= over) & (self.memory <= room)
+        least = np.exp(log_rate) / bounds.faster * (1.0 - ROUNDING)
+        kept = fits & (self.next_rate >= least)
         wide = kept.copy()
         wide[:, 1:] |= kept[:, :-1]
-        wide[:, :-1] |= kept[:, 1:]
-        return wide
+        return wide & self.rules
 
 
 @dataclass(frozen=True)
@@ -100,40 +100,89 @@ class Lines:
     latencies: Mapping[str, str]
     limits: Mapping[str, Any]
     valid: str
+    designs: Designs
     pool: str = ""
 
     def __len__(self):
         return len(next(iter(self.axes.values())))
 
-    def evaluate(self, change: Change, targets: Mapping[str, float]) -> tuple:
-        """Rate per GPU with batch as a real number, [lines]; and the last batch that fits."""
-        scenario = change.of(self.scenario, self.pool)
-        if not (near := self.grid.near(change.reach)).any():
-            none = np.zeros(len(near))
-            return none - np.inf, none.astype(int), none
-        line, batch = np.nonzero(near)
+    def first(self, changes: Sequence[Change], targets: Mapping[str, float]) -> list[Best]:
+        """What the best lines of before reach under each change."""
+        kept = np.zeros(self.grid.rules.shape, bool)
+        kept[self.grid.first_lines] = self.grid.rules[self.grid.first_lines]
+        return self.best(changes, [kept] * len(changes), targets)
+
+    def best(
+        self, changes: Sequence[Change], kept: Sequence[np.ndarray], targets: Mapping[str, float]
+    ) -> list[Best]:
+        """The best of the designs `kept` under each change, with batch as a real number."""
+        placed = [np.nonzero(own) for own in kept]
+        counts = [len(lines) for lines, _ in placed]
+        if not sum(counts):
+            return [Best(-np.inf, {})] * len(changes)
+        line = np.concatenate([lines for lines, _ in placed])
+        batch = np.concatenate([batches for _, batches in placed])
         columns = {name: values[line] for name, values in self.axes.items()}
         columns["batch"] = self.batches[batch]
-        columns = self._outputs(scenario, columns, change, targets)
-        return best_on_lines(*(_spread(near, values) for values in columns))
+        change = joined(changes, counts)
+        values = self._outputs(change.of(self.scenario, self.pool), columns, change, targets)
+        found, start = [], 0
+        for (lines, own), count in zip(placed, counts, strict=True):
+            part = slice(start, start + count)
+            found.append(self._best(lines, own, [column[part] for column in values]))
+            start += count
+        return found
+
+    def _best(self, line: np.ndarray, batch: np.ndarray, values: Sequence[np.ndarray]) -> Best:
+        """The best of designs of some lines; what was not evaluated obeys no rule."""
+        used, row = np.unique(line, return_inverse=True)
+        if not len(used):
+            return Best(-np.inf, {})
+        full = [np.zeros((len(used), len(self.batches)), column.dtype) for column in values]
+        for own, column in zip(full, values, strict=True):
+            own[row, batch] = column
+        log_rate, at, part = best_on_lines(*full)
+        top = int(np.argmax(log_rate))
+        if not np.isfinite(log_rate[top]):
+            return Best(-np.inf, {})
+        design = {axis: float(values[used[top]]) for axis, values in self.axes.items()}
+        last = int(at[top])
+        design["batch"] = float(self.batches[last])
+        design["next_batch"] = float(self.batches[min(last + 1, len(self.batches) - 1)])
+        design["part"] = float(part[top])
+        return Best(float(log_rate[top]), design)
 
     def sampled(
         self, design: Mapping[str, float], change: Change, targets: Mapping[str, float]
     ) -> np.ndarray:
         """ln of the best rate per GPU of one design at `n` changes, batch as a real number, [n]."""
-        at = int(np.searchsorted(self.batches, design["batch"]))
-        batches = self.batches[max(at - WINDOW, 0) : at + WINDOW + 1]
-        count, own = len(batches), change.repeated(len(batches))
         samples = max((np.size(f) for f in change.inputs.values()), default=1)
+        best = np.full(samples, -np.inf)
+        left = np.arange(samples)
+        for window in WINDOWS:
+            own = change.taken(left)
+            best[left], inside = self._sampled(design, own, targets, window, len(left))
+            left = left[~inside]
+            if not len(left):
+                break
+        return best
+
+    def _sampled(self, design, change: Change, targets, window: int, samples: int) -> tuple:
+        """The best within `window` batches of a design's, and whether no other can be better."""
+        at = int(np.searchsorted(self.batches, design["batch"]))
+        low, high = max(at - window, 0), min(at + window + 1, len(self.batches))
+        batches = self.batches[low:high]
+        count, own = len(batches), change.repeated(len(batches))
         columns = {
             name: np.full(samples * count, value)
             for name, value in {"chunk": 1.0, **design}.items()
         }
         columns["batch"] = np.tile(batches, samples)
-        scenario = own.of(self.scenario, self.pool)
-        found = self._outputs(scenario, columns, own, targets)
-        best, _, _ = best_on_lines(*(np.reshape(values, (samples, count)) for values in found))
-        return best
+        found = self._outputs(own.of(self.scenario, self.pool), columns, own, targets)
+        best, place, _ = best_on_lines(*(np.reshape(values, (samples, count)) for values in found))
+        left = (place > 0) | (low == 0)
+        right = (place < count - 1) | (high == len(self.batches))
+        return best, left & right & np.isfinite(best)
 
     def _outputs(self, scenario: Scenario, columns, change: Change, targets) -> tuple:
         """ln rate per GPU, slack of the tightest limit, and whether the other rules hold."""
@@ -159,13 +208,6 @@ class Lines:
         return log_rate, np.where(finite, slack, -1.0), rules & finite
 
 
-def _spread(near: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Values of the designs that were evaluated on all of the grid; the others obey no rule."""
-    full = np.zeros(near.shape, values.dtype)
-    full[near] = values
-    return full
-
-
 def best_on_lines(log_rate, slack, rules) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """ln of the best rate on each line, the position of the batch below it, and how far beyond.
 
@@ -184,68 +226,3 @@ def best_on_lines(log_rate, slack, rules) -> tuple[np.ndarray, np.ndarray, np.nd
     inside = np.where(ends & (further >= log_rate[:, :-1]), part, 0.0)
     inside = np.concatenate([inside, np.zeros((len(best), 1))], axis=1)
     return best[rows, at], at, inside[rows, at]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One kind of deployment, to be optimised again under changes."""
-
-    lines: Mapping[str, Lines]
-    costs: Mapping[str, float]
-    targets: Mapping[str, float]
-    osl: float
-    ratio: float | None
-
-    def solve(self, change: Change) -> Optimum | None:
-        """The best of all kept designs once inputs have moved; None if none meets every limit."""
-        found = {}
-        for name, lines in self.lines.items():
-            if not len(lines):
-                continue
-            log_rate, batch, part = lines.evaluate(change, self.targets)
-            if np.isfinite(best := log_rate.max()):
-                line = int(np.argmax(log_rate))
-                design = {axis: float(values[line]) for axis, values in lines.axes.items()}
-                at = int(batch[line])
-                design["batch"] = float(lines.batches[at])
-                design["next_batch"] = float(lines.batches[min(at + 1, len(lines.batches) - 1)])
-                design["part"] = float(part[line])
-                found[name] = (float(np.exp(best)), design)
-        return self._apart(found, change) if "decode" in self.lines else self._together(found)
-
-    def _together(self, found) -> Optimum | None:
-        if not found:
-            return None
-        mode = max(found, key=lambda name: found[name][0])
-        return Optimum(found[mode][0] / self.costs[mode], {"colocated": found[mode][1]}, mode)
-
-    def _apart(self, found, change: Change) -> Optimum | None:
-        if len(found) < len(self.lines):
-            return None
-        osl = self.osl * float(change.inputs.get("workload.osl", 1.0))
-        rates = {name: found[name][0] / self.costs[name] for name in found}
-        prompt, token = rates["prefill"], rates["decode"]
-        if self.ratio is None:
-            value = (osl - 1.0) * prompt * token / (prompt + token)
-        else:
-            value = (osl - 1.0) * min(prompt * self.ratio, token) / (1.0 + self.ratio)
-        return Optimum(value, {name: design for name, (_, design) in found.items()})
-
-    def sampled(self, optimum: Optimum, change: Change) -> np.ndarray:
-        """ln of the value of an optimum's widths and chunks at many changes, [n]; batch adapts.
-
-        The factors of the change are arrays of length n. −inf where no batch meets the limits.
-        """
-        log_rates = {}
-        for pool, design in optimum.designs.items():
-            name = optimum.mode or pool
-            rates = self.lines[name].sampled(design, change, self.targets)
-            log_rates[name] = rates - np.log(self.costs[name])
-        if optimum.mode:
-            return log_rates[optimum.mode]
-        osl = np.log(self.osl * np.asarray(change.inputs.get("workload.osl", 1.0)) - 1.0)
-        prompt, token = log_rates["prefill"], log_rates["decode"]
-        with np.errstate(invalid="ignore"):
-            if self.ratio is None:
-                return osl - np.logaddexp(-prompt, -token)
-            return osl + np.minimum(prompt + np.log(self.ratio), token) - np.log1p(self.ratio)

@@ -6,8 +6,8 @@ from jaxsim.space.answer import Deployed
 from jaxsim.space.question import Swept
 from jaxsim.space.sensitivity import Elasticities
 from jaxsim.space.sensitivity_change import Change
-from jaxsim.space.sensitivity_moves import Optimum, Problem
-from jaxsim.space.sensitivity_study import budget_price
+from jaxsim.space.sensitivity_solve import Optimum, Problem
+from jaxsim.space.sensitivity_steps import budget_price
 
 
 @dataclass(frozen=True)
@@ -35,22 +35,22 @@ def prices_of(
     question, hardware = swept.question, swept.setup.hardware.hardware
     capacity = float(hardware.chip.hbm_bytes)
     path = "hardware.chip.hbm_bytes"
-    prices = []
-    for name, elasticity, amount, unit, whole, change in (
+    prices: list[Price] = []
+    rows = (
         ("TTL target", found.by_limit["ttl"], 1e-3, "s", question.ttl_s, lambda f: Change(ttl=f)),
         ("FTL target", found.by_limit["ftl"], 0.1, "s", question.ftl_s, lambda f: Change(ftl=f)),
         ("HBM capacity", found.by_input[path], 1e10, "B", capacity, lambda f: Change({path: f})),
-    ):
-        part = amount / whole
-        gain = float(elasticity[0]) * part
-        moved = problem.solve(change(1.0 + part))
+    )  # fmt: skip
+    solved = problem.solve_all(
+        [change(1.0 + amount / whole) for *_, amount, _, whole, change in rows]
+    )
+    for (name, elasticity, amount, unit, whole, _), moved in zip(rows, solved, strict=True):
+        gain = float(elasticity[0]) * amount / whole
         exact = None if moved is None else y * (moved.value / base.value - 1.0)
         binding = bool(elasticity[0] != 0.0)
         prices.append(Price(name, amount, unit, gain * y, -gain * usd, exact, binding))
     more = max(shape.gpus_per_instance for shape in deployed.instances)
-    if len(deployed.instances) == 2:
-        cap = question.max_gpus or question.exact_gpus
-        total = budget_price(swept, cap, more) if cap else y
-        binding = cap is not None
-        prices.append(Price("GPU budget", 1.0, "GPU", total, None, total, binding))
+    cap = question.max_gpus or question.exact_gpus
+    total = budget_price(swept, cap, more, len(deployed.instances) == 1) if cap else y
+    prices.append(Price("GPU budget", 1.0, "GPU", total, None, total, cap is not None))
     return tuple(prices)

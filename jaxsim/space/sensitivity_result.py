@@ -14,24 +14,31 @@ from jaxsim.space.pick import best_colocated, best_disaggregated
 from jaxsim.space.question import Question, Swept, gpu_weight, sweep_phases
 from jaxsim.space.sensitivity import Elasticities
 from jaxsim.space.sensitivity_along import Along, along_frontier, attributions_of
+from jaxsim.space.sensitivity_asked import (
+    cheapest_of,
+    chips_of,
+    crossovers_of,
+    read_inverse,
+)
 from jaxsim.space.sensitivity_attribution import Attribution
 from jaxsim.space.sensitivity_change import Change
-from jaxsim.space.sensitivity_inverse import Reach
+from jaxsim.space.sensitivity_cheapest import Cheapest
+from jaxsim.space.sensitivity_chips import Budget, Chips
+from jaxsim.space.sensitivity_inverse import Crossover, Reach
 from jaxsim.space.sensitivity_inverse import reach as least
 from jaxsim.space.sensitivity_levers import Input, hardware_levers, inputs_of, joined
-from jaxsim.space.sensitivity_moves import Optimum, Problem
 from jaxsim.space.sensitivity_price import Price, prices_of
 from jaxsim.space.sensitivity_problem import problem_of
+from jaxsim.space.sensitivity_solve import Optimum, Problem, answers
+from jaxsim.space.sensitivity_sources import sources_of
+from jaxsim.space.sensitivity_steps import Step, domain_steps, steps_of
 from jaxsim.space.sensitivity_study import (
     LeverStudy,
-    Step,
-    domain_steps,
     elasticities_at,
     levers_changes,
-    steps_of,
     study_lever,
 )
-from jaxsim.space.sensitivity_uncertainty import Uncertainty, propagate, sources_of
+from jaxsim.space.sensitivity_uncertainty import Uncertainty, propagate
 from jaxsim.space.sensitivity_whatif import parse, parse_goal, parse_ranges
 
 KINDS = ("disaggregated", "colocated")
@@ -72,6 +79,10 @@ class Sensitivity:
     uncertainty: Uncertainty
     reached: tuple[Reach, ...] = ()
     goal: float | None = None
+    cheapest: Cheapest | None = None
+    chips: tuple[Chips, ...] = ()
+    crossovers: tuple[Crossover, ...] = ()
+    budget: Budget | None = None
 
     @property
     def value(self) -> float:
@@ -89,6 +100,11 @@ def sensitivity_of(
     what_if: Sequence[str] = (),
     reach: str | None = None,
     ranges: Sequence[str] = (),
+    priors: Sequence[str] = (),
+    chips: bool = False,
+    parts: Sequence[str] = (),
+    budgets: Sequence[str] = (),
+    crossovers: Sequence[str] = (),
     domains: bool = True,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Sensitivity | Unmet:
@@ -96,10 +112,15 @@ def sensitivity_of(
 
     `kind` is disaggregated or colocated, by default the better of the two; the exact effects of
     the `levers` strongest levers are solved for. `what_if` are changes to solve for, `reach` a
-    throughput for which every lever's least change is sought, and `ranges` inputs that are only
-    known to lie between two values (see `sensitivity_whatif`). A GPU cap counts for the deployment
-    and the price of the budget; elasticities and effects are those of real numbers of instances.
+    throughput for which every lever's least change is sought, and the cheapest of several,
+    `ranges` inputs that are only known to lie between two values, `priors` how unsure unsettled
+    constants are. `chips` asks for the best chips within `budgets`, `parts` says what their parts
+    take, and `crossovers` are ranges of isl or osl in which to look for where pools begin to pay
+    (all as people write them, see `sensitivity_whatif` and `sensitivity_asked`). A GPU cap counts
+    for the deployment and the price of the budget; elasticities and effects are those of real
+    numbers of instances.
     """
+    asks = read_inverse(chips, parts, budgets, crossovers, priors)
     if kind is not None and kind not in KINDS:
         raise InputError(f"kind {kind!r}: it is {' or '.join(KINDS)}")
     swept = sweep_phases(setup, question, space, prefill_setup, tell)
@@ -107,7 +128,7 @@ def sensitivity_of(
     if isinstance(deployed, Unmet):
         return deployed
     colocated = len(deployed.instances) == 1
-    problem = problem_of(swept, colocated)
+    problem = problem_of(swept, colocated, space)
     base = problem.solve(Change())
     assert base is not None, "a deployment that meets the targets is itself a solution"
     tell("differentiating")
@@ -117,29 +138,34 @@ def sensitivity_of(
     values, now = _values(found), deployed.output_tokens_per_s_per_gpu
     spans = parse_ranges(ranges, values)
     goal = None if reach is None else parse_goal(reach, now)
-    asked = tuple(_what_if(text, problem, base, found, values) for text in what_if)
+    asked = _what_if(what_if, problem, base, found, values)
     each = hardware_levers(found.by_input, found.by_limit)
     changes = levers_changes(found.by_input)
     strongest = sorted(each, key=lambda name: -abs(float(each[name][0])))
     chosen = [*strongest[:levers], *(n for n in strongest[levers:] if n.endswith("HBM capacity"))]
-    studies = []
-    for name in chosen if levers else ():
-        tell(f"moving {name}")
-        studies.append(study_lever(problem, base, name, float(each[name][0]), changes[name]))
+    tell("moving the strongest levers")
+    chosen = chosen if levers else []
+    studies = answers(
+        problem, [study_lever(base, n, float(each[n][0]), changes[n]) for n in chosen]
+    )
     reached = []
     if goal is not None:
-        for name in strongest:
-            tell(f"how much {name} it takes")
-            one = float(each[name][0])
-            wanted = goal / now * base.value
-            reached.append(least(problem, base, name, one, changes[name], wanted))
+        tell("how much of each lever it takes")
+        wanted = goal / now * base.value
+        reached = answers(
+            problem,
+            [least(base, n, float(each[n][0]), changes[n], wanted) for n in strongest],
+        )
+        grown = cheapest_of(swept, problem, base, asks.budget, wanted, reached, tell)
+    else:
+        grown = None
     tell("sampling what is unsure")
     attributions = attributions_of(swept, base)
-    parts = {
+    shares = {
         pool: dict(zip(own.parts, own.seconds[0].sum(axis=1), strict=True))
         for pool, own in attributions.items()
     }
-    unsure = propagate(problem, base, found, sources_of(swept, found, parts, spans))
+    unsure = propagate(problem, base, found, sources_of(swept, found, shares, spans, asks.priors))
     tell("stepping")
     steps = steps_of(swept, colocated)
     if domains:
@@ -160,6 +186,10 @@ def sensitivity_of(
         uncertainty=unsure,
         reached=tuple(sorted(reached, key=_how_far)),
         goal=goal,
+        cheapest=grown,
+        chips=chips_of(swept, problem, base, asks, space, tell),
+        crossovers=crossovers_of(setup, question, asks, space, prefill_setup, tell),
+        budget=asks.budget if chips or reach is not None else None,
     )
 
 
@@ -177,7 +207,11 @@ def best_of(swept: Swept, kind: str | None) -> Deployed | Unmet:
         found["colocated"], _ = best_colocated(swept, both)
     met = [one for one in found.values() if isinstance(one, Deployed)]
     if not met:
-        return next(iter(found.values()))
+        unmet = [one for one in found.values() if isinstance(one, Unmet)]
+        ftl = [one.ftl_s for one in unmet if one.ftl_s is not None]
+        ttl = [one.ttl_s for one in unmet if one.ttl_s is not None]
+        reason = " ".join(one.reason for one in unmet)
+        return Unmet(reason, min(ftl, default=None), min(ttl, default=None))
     return max(met, key=lambda one: one.worth(question.objective))
 
 
@@ -199,18 +233,25 @@ def _values(found: Elasticities) -> dict[str, float]:
 
 
 def _what_if(
-    text: str, problem: Problem, base: Optimum, found: Elasticities, values: Mapping[str, float]
-) -> WhatIf:
-    change = parse(text, values, problem.targets)
-    moved = problem.solve(change)
-    local = sum(
-        float(found.by_input[path][0]) * np.log(factor) for path, factor in change.inputs.items()
-    )
-    local += float(found.by_limit["ttl"][0]) * np.log(change.ttl)
-    local += float(found.by_limit["ftl"][0]) * np.log(change.ftl)
-    exact = None if moved is None else moved.value / base.value - 1.0
-    changed = moved is None or moved.mapping != base.mapping
-    return WhatIf(text, exact, float(np.expm1(local)), moved, changed)
+    texts: Sequence[str],
+    problem: Problem,
+    base: Optimum,
+    found: Elasticities,
+    values: Mapping[str, float],
+) -> tuple[WhatIf, ...]:
+    changes = [parse(text, values, problem.targets) for text in texts]
+    answered = []
+    for text, change, moved in zip(texts, changes, problem.solve_all(changes), strict=True):
+        local = sum(
+            float(found.by_input[path][0]) * np.log(factor)
+            for path, factor in change.inputs.items()
+        )
+        local += float(found.by_limit["ttl"][0]) * np.log(change.ttl)
+        local += float(found.by_limit["ftl"][0]) * np.log(change.ftl)
+        exact = None if moved is None else moved.value / base.value - 1.0
+        changed = moved is None or moved.mapping != base.mapping
+        answered.append(WhatIf(text, exact, float(np.expm1(local)), moved, changed))
+    return tuple(answered)
 
 
 def _ranked(found: Elasticities, setup: Setup) -> tuple[tuple[Input, float], ...]:

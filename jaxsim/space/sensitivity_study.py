@@ -5,18 +5,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jaxsim.catalog.cards import with_domain
-from jaxsim.space.answer import Deployed
-from jaxsim.space.axes import Space
-from jaxsim.space.designs import Designs
-from jaxsim.space.frontier import MODES, decode_candidates, prefill_candidates
-from jaxsim.space.pick import best_disaggregated
-from jaxsim.space.question import Swept, gpu_weight, sweep_phases
+from jaxsim.space.question import Swept, gpu_weight
 from jaxsim.space.sensitivity import Elasticities, alone, limits_of, matched, stacked
 from jaxsim.space.sensitivity_between import between
 from jaxsim.space.sensitivity_change import UNCHANGED, Change
 from jaxsim.space.sensitivity_levers import HARDWARE, LAUNCH, LIMITS
-from jaxsim.space.sensitivity_moves import Optimum, Problem
+from jaxsim.space.sensitivity_solve import PRICES, Optimum, Search
 
 FACTORS = (0.5, 0.9, 1.1, 1.5, 2.0)
 
@@ -51,20 +45,6 @@ class LeverStudy:
     stable: tuple[float, float]
 
 
-@dataclass(frozen=True)
-class Step:
-    """A change that has no derivative: another value of one axis of one pool, or of the domain.
-
-    `effect` is the fraction of throughput gained, None where nothing is valid there.
-    """
-
-    pool: str
-    axis: str
-    value: float
-    other: float
-    effect: float | None
-
-
 def elasticities_at(swept: Swept, optimum: Optimum, change: Change = UNCHANGED) -> Elasticities:
     """Elasticities at an optimum of the real-valued problem, found under a change."""
     question, same = swept.question, swept.prefill_setup is swept.setup
@@ -81,8 +61,10 @@ def elasticities_at(swept: Swept, optimum: Optimum, change: Change = UNCHANGED) 
         )  # fmt: skip
         ends = np.array([design["next_batch"]]), np.array([design["part"]])
         pools[pool] = between(pool, scenario, stacked([design]), *ends, limits, optimum.mode)
+    price = PRICES.get(question.objective)
     if optimum.mode:
-        return alone(pools["colocated"])
+        found = alone(pools["colocated"])
+        return found if price is None else _priced(found, {price: -1.0})
     costs = [
         gpu_weight(own, question.objective) * max(design["tp"], design["ep"]) * design["pp"]
         for own, design in zip(
@@ -92,10 +74,25 @@ def elasticities_at(swept: Swept, optimum: Optimum, change: Change = UNCHANGED) 
         )
     ]
     osl = float(question.workload.osl) * float(change.inputs.get("workload.osl", 1.0))
-    return matched(
+    found = matched(
         pools["prefill"], pools["decode"], np.array([costs[0]]), np.array([costs[1]]), osl,
         same_hardware=same, ratio=question.fixed_ratio,
     )  # fmt: skip
+    if price is None:
+        return found
+    if same:
+        return _priced(found, {price: -1.0})
+    share = float(found.share[0])
+    if question.fixed_ratio is not None:  # only the slower pool counts
+        each = [cost / float(pools[n].rate[0]) for n, cost in zip(pools, costs, strict=True)]
+        share = float(each[0] >= question.fixed_ratio * each[1])
+    return _priced(found, {f"prefill:{price}": -share, price: share - 1.0})
+
+
+def _priced(found: Elasticities, slopes: Mapping[str, float]) -> Elasticities:
+    """Elasticities with those by what a GPU is paid."""
+    own = {path: np.array([slope]) for path, slope in slopes.items()}
+    return replace(found, by_input={**found.by_input, **own})
 
 
 def levers_changes(by_input: Mapping[str, np.ndarray]) -> dict[str, Callable[[float], Change]]:
@@ -118,168 +115,47 @@ def levers_changes(by_input: Mapping[str, np.ndarray]) -> dict[str, Callable[[fl
 
 
 def study_lever(
-    problem: Problem,
     base: Optimum,
     title: str,
     elasticity: float,
     change: Callable[[float], Change],
     factors: Sequence[float] = FACTORS,
-) -> LeverStudy:
+) -> Search[LeverStudy]:
     """The exact effects of a lever, beside those its elasticity predicts: factor^elasticity − 1."""
-    known: dict[float, Optimum | None] = {1.0: base}
+    found = yield [change(factor) for factor in factors]
+    known = dict(zip(factors, found, strict=True))
 
-    def at(factor: float) -> Optimum | None:
-        if factor not in known:
-            known[factor] = problem.solve(change(factor))
-        return known[factor]
-
-    def changed(factor: float) -> bool:
-        found = at(factor)
-        return found is None or found.mapping != base.mapping
+    def changed(optimum: Optimum | None) -> bool:
+        return optimum is None or optimum.mapping != base.mapping
 
     effects = []
-    for factor in factors:
-        found = at(factor)
-        exact = None if found is None else found.value / base.value - 1.0
+    for factor, optimum in known.items():
+        exact = None if optimum is None else optimum.value / base.value - 1.0
         local = float(factor) ** elasticity - 1.0
-        effects.append(Effect(factor, exact, local, changed(factor)))
-    ends = []
-    for side in (
-        sorted((f for f in factors if f < 1.0), reverse=True),
-        [f for f in factors if f > 1],
-    ):
-        ends.append(_edge(side, changed))
-    return LeverStudy(title, elasticity, tuple(effects), (ends[0], ends[1]))
+        effects.append(Effect(factor, exact, local, changed(optimum)))
+    down = sorted((f for f in factors if f < 1.0), reverse=True)
+    sides = [
+        _bracket([(factor, changed(known[factor])) for factor in way])
+        for way in (down, sorted(f for f in factors if f > 1.0))
+    ]
+    while wide := [i for i, (inner, outer) in enumerate(sides) if _apart(inner, outer)]:
+        middles = [float(np.sqrt(sides[i][0] * sides[i][1])) for i in wide]
+        found = yield [change(middle) for middle in middles]
+        for i, middle, optimum in zip(wide, middles, found, strict=True):
+            inner, outer = sides[i]
+            sides[i] = (inner, middle) if changed(optimum) else (middle, outer)
+    return LeverStudy(title, elasticity, tuple(effects), (sides[0][0], sides[1][0]))
 
 
-def _edge(factors: Sequence[float], changed: Callable[[float], bool]) -> float:
-    """The furthest of `factors`, outwards from 1, up to which nothing changes, refined."""
-    inside = 1.0
-    for factor in factors:
-        if not changed(factor):
-            inside = factor
-            continue
-        outside = factor
-        while abs(np.log(outside / inside)) > NEAR:
-            middle = float(np.sqrt(outside * inside))
-            inside, outside = (inside, middle) if changed(middle) else (middle, outside)
-        return inside
-    return inside
+def _bracket(known: Sequence[tuple[float, bool]]) -> tuple[float, float]:
+    """The last factor outwards from 1 that changes nothing, and the first that does, or itself."""
+    inner = 1.0
+    for factor, changed in known:
+        if changed:
+            return inner, factor
+        inner = factor
+    return inner, inner
 
 
-def steps_of(swept: Swept, colocated: bool) -> tuple[Step, ...]:
-    """Exact effects of the next values of widths and stages, one axis of one pool at a time.
-
-    The other pool keeps its best design, and batch and chunk are chosen again.
-    """
-    question, steps = swept.question, []
-    pools = _pools(swept, colocated)
-    best = {name: worth.max(initial=0.0) for name, (_, worth) in pools.items()}
-    if colocated:
-        mode = max(best, key=lambda name: best[name])
-        pools = {"co-located": pools[mode]}
-        best = {"co-located": best[mode]}
-    if min(best.values()) <= 0.0:
-        return ()
-    whole = _value(best, question)
-    for name, (designs, worth) in pools.items():
-        where = np.unravel_index(int(np.argmax(worth)), worth.shape)
-        for axis in ("tp", "ep", "pp"):
-            position = list(designs.axes).index(axis)
-            values, own = designs.axes[axis], int(where[position])
-            for other in (own - 1, own + 1):
-                if not 0 <= other < len(values):
-                    continue
-                taken = float(np.take(worth, other, axis=position).max(initial=0.0))
-                effect = None
-                if taken > 0.0:
-                    effect = float(_value({**best, name: taken}, question) / whole - 1.0)
-                steps.append(Step(name, axis, float(values[own]), float(values[other]), effect))
-    return tuple(steps)
-
-
-def _value(best: Mapping[str, float], question) -> float:
-    """Throughput per cost of the pools' bests; tokens per request cancel in ratios."""
-    if "prefill" not in best:
-        return next(iter(best.values()))
-    prompt, token, ratio = best["prefill"], best["decode"], question.fixed_ratio
-    if ratio is not None:
-        return min(prompt * ratio, token) / (1.0 + ratio)
-    return prompt * token / (prompt + token)
-
-
-def _pools(swept: Swept, colocated: bool) -> dict[str, tuple[Designs, np.ndarray]]:
-    """What every design is worth per unit of cost, 0 where it breaks a limit, by pool or mode."""
-    question = swept.question
-    found = {}
-    if colocated:
-        designs = swept.colocated
-        token = "ttl_s" if question.ttl_metric == "mean" else "ttl_median_s"
-        for mode in MODES:
-            fits = designs.full(f"{mode}_valid")
-            fits = fits & (designs.full(f"{mode}_ftl_s") <= question.ftl_s)
-            fits = fits & (designs.full(f"{mode}_{token}") <= question.ttl_s)
-            rate = designs.full(f"{mode}_output_tokens_per_s_per_gpu")
-            found[mode] = (designs, np.where(fits, rate, 0.0))
-        return found
-    link = float(swept.setup.hardware.hardware.scaleout.bytes_per_s)
-    for name, latency, target, flow, most in (
-        ("prefill", "ftl_s", question.ftl_s, "kv_link_frac", 1.0),
-        ("decode", "ttl_s", question.ttl_s, "kv_ingress_bytes_per_s_per_gpu", link),
-    ):
-        designs = getattr(swept, name)
-        own = swept.prefill_setup if name == "prefill" else swept.setup
-        fits = designs.full("valid") & (designs.full(latency) <= target)
-        fits = fits & (designs.full(flow) <= most)
-        cost = gpu_weight(own, question.objective)
-        found[name] = (
-            designs,
-            np.where(fits, designs.full("requests_per_s") / designs.full("gpus") / cost, 0.0),
-        )
-    return found
-
-
-def best_on_grid(swept: Swept, colocated: bool) -> float:
-    """Throughput per cost of the best designs of the grid, real numbers of instances."""
-    worth = {name: float(w.max(initial=0.0)) for name, (_, w) in _pools(swept, colocated).items()}
-    if colocated:
-        return max(worth.values())
-    if min(worth.values()) <= 0.0:
-        return 0.0
-    return (float(swept.question.workload.osl) - 1.0) * _value(worth, swept.question)
-
-
-def domain_steps(
-    swept: Swept, colocated: bool, space: Space | None, tell: Callable[[str], None]
-) -> tuple[Step, ...]:
-    """Exact effects of half and twice the scale-up domain, all designs evaluated again."""
-    own = float(swept.setup.hardware.hardware.domain_gpus)
-    base, steps = best_on_grid(swept, colocated), []
-    for other in (own / 2.0, 2.0 * own):
-        if other != int(other):
-            continue
-        tell(f"domains of {other:g} GPUs")
-        setup = replace(swept.setup, hardware=with_domain(swept.setup.hardware, int(other)))
-        first = setup
-        if swept.prefill_setup is not swept.setup:
-            first = swept.prefill_setup
-        value = best_on_grid(sweep_phases(setup, swept.question, space, first), colocated)
-        effect = value / base - 1.0 if value > 0.0 and base > 0.0 else None
-        steps.append(Step("", "domain", own, other, effect))
-    return tuple(steps)
-
-
-def budget_price(swept: Swept, gpus: int, more: int) -> float | None:
-    """Output tokens/s that each of `more` GPUs beyond a budget of `gpus` adds, solved exactly."""
-    link = float(swept.setup.hardware.hardware.scaleout.bytes_per_s)
-    weights = [gpu_weight(s, swept.question.objective) for s in (swept.prefill_setup, swept.setup)]
-    first = prefill_candidates(swept.prefill, weights[0])
-    second = decode_candidates(swept.decode, link, weights[1])
-    totals = []
-    for budget in (gpus, gpus + more):
-        question = replace(swept.question, max_gpus=budget, exact_gpus=None)
-        found, _ = best_disaggregated(replace(swept, question=question), first, second)
-        if not isinstance(found, Deployed):
-            return None
-        totals.append(found.requests_per_s * (float(question.workload.osl) - 1.0))
-    return (totals[1] - totals[0]) / more
+def _apart(inner: float, outer: float) -> bool:
+    return bool(abs(np.log(outer / inner)) > NEAR)

@@ -1,77 +1,26 @@
 """How unsure is an answer, and which unknown is most worth measuring?
 
-Constants of the calibration are unsure as the covariance of their fit says, kernels and engine by
-the residuals that their fits left, and inputs by ranges that the user states. All are carried to
-throughput twice: by elasticities (delta method), and by evaluating samples. Where the two differ,
-the model is not linear over the spread, and it says so.
+What is unsure is carried to throughput twice: by elasticities (delta method), and by evaluating
+samples. Where the two differ, the model is not linear over the spread, and it says so.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import norm, qmc
 
-from jaxsim.catalog.calibration import Family, families_of, sigma_of
-from jaxsim.catalog.errors import InputError
-from jaxsim.catalog.setup import Setup
-from jaxsim.space.question import Swept
 from jaxsim.space.sensitivity import Elasticities
 from jaxsim.space.sensitivity_change import Change
-from jaxsim.space.sensitivity_moves import Optimum, Problem
+from jaxsim.space.sensitivity_solve import Optimum, Problem
+from jaxsim.space.sensitivity_sources import LeftOpen, Source
 from jaxsim.space.uncertainty import EIGHTY_PERCENT
 
 SAMPLES = 512
 SEED = 20251121
 
-# Standard deviation of ln of a constant before any measurement: an assumption, 50 %.
-PRIOR = 0.5
-
-# What the engine multiplies, by the parts of a pass; residuals of kernel fits move these.
-_FACTORS = {
-    "GEMM": ("gemm_factor", {"projections": "attention_gemm", "ffn": "ffn_gemm",
-                             "elementwise": "stream", "head": "head_gemm"}),
-    "attention": ("attention_factor", {"attention": ""}),
-    "experts": ("experts_factor", {"experts": "experts"}),
-    "network": ("network_factor", {"network": "all_reduce"}),
-}  # fmt: skip
-_CONTEXT, _DECODE = "context", "decode"
-
 # Delta method and samples agree where the standard deviations differ by less than this.
 AGREE = 0.1
-
-
-@dataclass(frozen=True)
-class Source:
-    """An independent unknown: constants whose logs are jointly normal, or one in a range.
-
-    `constants` are groups of inputs that move as one; `root` is the Cholesky factor of the
-    covariance of their logs. With a `span`, of ln of the factor, the one constant is uniform there.
-    """
-
-    name: str
-    constants: tuple[tuple[str, ...], ...]
-    root: np.ndarray
-    span: tuple[float, float] | None = None
-
-    @property
-    def size(self) -> int:
-        return len(self.constants)
-
-    def logs(self, quantiles: np.ndarray) -> np.ndarray:
-        """ln of the factors on the constants, [n, constants], from uniform quantiles."""
-        if self.span is not None:
-            low, high = self.span
-            return np.log(np.exp(low) + quantiles * (np.exp(high) - np.exp(low)))
-        return norm.ppf(quantiles) @ self.root.T
-
-    @property
-    def covariance(self) -> np.ndarray:
-        if self.span is not None:
-            low, high = self.span
-            spread = np.exp(high) - np.exp(low)
-            return np.array([[spread * spread / 12.0]])
-        return self.root @ self.root.T
 
 
 @dataclass(frozen=True)
@@ -98,6 +47,7 @@ class Uncertainty:
     interval80: tuple[float, float]
     shares: tuple[Share, ...]
     lost: float
+    left_open: tuple[LeftOpen, ...] = ()
 
     @property
     def linear(self) -> bool:
@@ -108,95 +58,6 @@ class Uncertainty:
     def worth_measuring(self) -> tuple[Share, ...]:
         """The three sources with the largest total effect."""
         return tuple(sorted(self.shares, key=lambda share: -share.total)[:3])
-
-
-def sources_of(
-    swept: Swept, found: Elasticities, parts: Mapping[str, Mapping[str, float]],
-    ranges: Mapping[str, tuple[float, float]],
-) -> list[Source]:  # fmt: skip
-    """The unknowns behind an answer: fits, residuals, engines, and the ranges that were stated.
-
-    `parts` are seconds by part of each pool, `ranges` factors by input.
-    """
-    sources = []
-    pools = [("", swept.setup)]
-    if swept.prefill_setup is not swept.setup:
-        pools.append(("prefill:", swept.prefill_setup))
-    for prefix, setup in pools:
-        sources += _fits(prefix, setup, found)
-        sources += _residuals(prefix, setup, parts)
-        names = [p for p in found.by_input if p.startswith("engine.") and _whole_engine(p)]
-        root = np.array([[setup.engine.log_sigma]])
-        if not prefix:
-            sources.append(Source(f"engine {setup.engine.name}", (tuple(names),), root))
-    for path, (low, high) in ranges.items():
-        if not 0.0 < low < high:
-            raise InputError(f"range of {path}: {low} to {high}; give factors with 0 < low < high")
-        span = (float(np.log(low)), float(np.log(high)))
-        sources.append(Source(path, ((path,),), np.eye(1), span))
-    return [source for source in sources if np.trace(source.covariance) > 0.0]
-
-
-def _whole_engine(path: str) -> bool:
-    """Whether an engine's number is one of those that together scale all of a step's time."""
-    name = path.removeprefix("engine.")
-    return name.endswith("_s") or name in {factor for factor, _ in _FACTORS.values()}
-
-
-def _fits(prefix: str, setup: Setup, found: Elasticities) -> list[Source]:
-    """The covariance of every fit in use."""
-    roles: dict[tuple[str, str], list[str]] = {}
-    families = families_of(setup.precision)
-    for role in {p.split(".")[1] for p in found.by_input if p.startswith(f"{prefix}kernels.")}:
-        roles.setdefault(families.get(role, (role, "any")), []).append(role)
-    sources = []
-    for (kind, number_format), own in roles.items():
-        family: Family = setup.calibration.family(kind, number_format)
-        if not family.covariance:
-            continue
-        constants = tuple(
-            tuple(f"{prefix}kernels.{role}.{name}" for role in own) for name in family.free
-        )
-        used = any(np.any(found.by_input.get(p, 0.0)) for paths in constants for p in paths)
-        if used:
-            root = _root(family.covariance)
-            sources.append(Source(f"fit of {kind} {number_format}", constants, root))
-    return sources
-
-
-def _root(lower: Sequence[Sequence[float]]) -> np.ndarray:
-    """A factor of a covariance given as a lower triangle, joined with a prior of `PRIOR`.
-
-    Σ' = (Σ⁻¹ + 1/σ₀²)⁻¹: what the measurements leave open is not open without end. Rounding may
-    have made Σ indefinite; negative variances count as none.
-    """
-    size = len(lower)
-    full = np.zeros((size, size))
-    for row, values in enumerate(lower):
-        full[row, : row + 1] = values
-        full[: row + 1, row] = values
-    values, vectors = np.linalg.eigh(full)
-    values = np.maximum(values, 0.0)
-    return vectors * np.sqrt(values * PRIOR**2 / (values + PRIOR**2))
-
-
-def _residuals(prefix: str, setup: Setup, parts: Mapping[str, Mapping[str, float]]) -> list[Source]:
-    """What the fits of kernels left unexplained, by what the engine's factors multiply."""
-    if prefix:
-        return []  # engines are shared; their factors carry both pools
-    sources = []
-    for name, (factor, own) in _FACTORS.items():
-        weights, sigmas = [], []
-        for pool, seconds in parts.items():
-            for part, role in own.items():
-                fit = role or (_CONTEXT if pool == "prefill" else _DECODE)
-                weights.append(seconds.get(part, 0.0) / max(sum(seconds.values()), 1e-300))
-                sigmas.append(sigma_of(setup.calibration, fit, setup.precision))
-        if sum(weights) > 0.0:
-            sigma = float(np.average(sigmas, weights=weights))
-            paths = ((f"engine.{factor}",),)
-            sources.append(Source(f"residual of {name} kernels", paths, np.array([[sigma]])))
-    return sources
 
 
 def _label(source: Source, constant: int) -> str:
@@ -275,4 +136,16 @@ def propagate(
         interval80=(float(np.exp(ends[0] - middle)), float(np.exp(ends[1] - middle))),
         shares=tuple(sorted(shares, key=lambda share: -share.total)),
         lost=1.0 - float(np.mean(fine)),
+        left_open=_left_open(sources, each),
     )
+
+
+def _left_open(sources: Sequence[Source], each: Sequence[np.ndarray]) -> tuple[LeftOpen, ...]:
+    """The constants that rest on priors, those first that matter most."""
+    rests = []
+    for source, gradient in zip(sources, each, strict=True):
+        names = [paths[0].rpartition(".")[2] for paths in source.constants]
+        for own in source.left_open:
+            effect = abs(float(gradient[names.index(own.constant)])) * own.used
+            rests.append(replace(own, effect=effect))
+    return tuple(sorted(rests, key=lambda own: -own.effect))

@@ -10,6 +10,8 @@ from jaxsim.space.sensitivity_change import Change
 from jaxsim.space.sensitivity_levers import HARDWARE
 
 _FACTOR = re.compile(r"(?P<sign>[+-])(?P<percent>[\d.eE]+)%|[x×*](?P<times>[\d.eE+-]+)")
+_DURATION = re.compile(r"(?P<number>\d+\.?\d*|\.\d+)\s*(?P<unit>ms|us|µs|s)")
+_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 TARGETS = ("ftl", "ttl")
 
 
@@ -26,11 +28,17 @@ def parse(text: str, values: Mapping[str, float], targets: Mapping[str, float]) 
         if not (name and equals and value):
             raise InputError(f"{part.strip()!r}: write NAME=CHANGE, such as hbm_bytes_per_s=+20%.")
         if name in TARGETS:
-            limits[name] *= factor_of(name, value, targets[name])
+            limits[name] *= factor_of(name, _in_seconds(value), targets[name])
             continue
         for path in matching(name, list(values)):
             inputs[path] = inputs.get(path, 1.0) * factor_of(name, value, values[path])
     return Change(inputs, **limits)
+
+
+def _in_seconds(text: str) -> str:
+    """`40ms` as `0.04`; anything else as it is."""
+    found = _DURATION.fullmatch(text)
+    return repr(float(found["number"]) * _UNITS[found["unit"]]) if found else text
 
 
 def factor_of(name: str, text: str, now: float) -> float:
@@ -56,7 +64,12 @@ def factor_of(name: str, text: str, now: float) -> float:
 
 def matching(name: str, paths: Sequence[str]) -> list[str]:
     """The paths that a name means: one, or one constant of every kernel."""
-    wanted = name.strip()
+    pool, colon, wanted = name.strip().rpartition(":")
+    if colon:
+        own = [path for path in paths if path.startswith(f"{pool}:")]
+        if not own:
+            raise InputError(f"{name!r}: there is no {pool!r} pool on hardware of its own.")
+        return matching(wanted, own)
     titles = {title.lower(): path for path, title in HARDWARE.items()}
     wanted = titles.get(wanted.lower(), wanted)
     found = [path for path in paths if path == wanted] or [

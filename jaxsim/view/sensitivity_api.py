@@ -34,7 +34,7 @@ def sensitivity(
 
     Takes what `plan` takes (`exact_gpus`, `fixed_ratio`, `objective`, `ttl_metric`, …), and of
     `jaxsim.space.sensitivity_result.sensitivity_of` what to look at: `kind`, `levers`, `what_if`,
-    `reach`, `ranges`.
+    `reach`, `ranges`, `priors`, `chips`, `parts`, `budgets`, `crossovers`.
     """
     setup = setup_of(model, hardware, precision, engine, options)
     first = (

@@ -14,9 +14,11 @@ from jaxsim.view.dataset import attributes
 from jaxsim.view.figures import image
 from jaxsim.view.files import replace_bytes, replace_file, replace_text
 from jaxsim.view.plan_json import dumps, instance_dict
+from jaxsim.view.sensitivity_inverse_json import inverse_dict
 from jaxsim.view.tornado import resources_figure, tornado_figure
 
 SCHEMA = "jaxsim.sensitivity/1"
+_LISTS = ("shares", "left_open")
 
 
 def sensitivity_dict(found: Sensitivity) -> dict[str, Any]:
@@ -57,12 +59,15 @@ def sensitivity_dict(found: Sensitivity) -> dict[str, Any]:
             for asked in found.what_if
         ],
         "uncertainty": {
-            **{n: v for n, v in vars(found.uncertainty).items() if n != "shares"},
+            **{n: v for n, v in vars(found.uncertainty).items() if n not in _LISTS},
             "linear": found.uncertainty.linear,
             "shares": [vars(share) for share in found.uncertainty.shares],
+            "worth_measuring": [share.constant for share in found.uncertainty.worth_measuring],
+            "rest_on_priors": [vars(own) for own in found.uncertainty.left_open],
         },
         "goal": found.goal,
         "reached": [{"title": one.title, "factor": one.factor} for one in found.reached],
+        **inverse_dict(found),
         "resources": {
             pool: {
                 "total_s": float(own.seconds[0].sum()),
@@ -91,6 +96,9 @@ def sensitivity_dataset(found: Sensitivity) -> xr.Dataset:
         "input": names,
         "group": ("input", [own.group for own, _ in found.inputs]),
     }
+    _add_levers(found, variables, coordinates)
+    _add_steps(found, variables, coordinates)
+    _add_prices(found, variables, coordinates)
     if found.along is not None:
         _add_along(found.along, variables, coordinates, elasticity)
     return xr.Dataset(
@@ -106,6 +114,77 @@ def sensitivity_dataset(found: Sensitivity) -> xr.Dataset:
             "instances": dumps([instance_dict(shape) for shape in found.deployed.instances]),
         },
     )
+
+
+def _described(units: str, long_name: str, description: str) -> dict[str, str]:
+    return {"units": units, "long_name": long_name, "description": description}
+
+
+def _fractions(values) -> np.ndarray:
+    """Numbers as an array, NaN where there is none: the one place where it is said so."""
+    return np.array([np.nan if value is None else value for value in values], float)
+
+
+def _add_levers(found: Sensitivity, variables, coordinates) -> None:
+    """Exact effects of every lever at every factor, beside those its elasticity predicts."""
+    if not found.levers:
+        return
+    coordinates["moved"] = [lever.title for lever in found.levers]
+    coordinates["factor"] = [effect.factor for effect in found.levers[0].effects]
+    coordinates["side"] = ["low", "high"]
+    dims = ("moved", "factor")
+    again = "Everything optimised again. Missing where no design meets the targets."
+    variables["effect"] = (
+        dims, np.stack([_fractions(e.exact for e in lever.effects) for lever in found.levers]),
+        _described("1", "throughput gained, solved again", again),
+    )  # fmt: skip
+    variables["effect_by_elasticity"] = (
+        dims, np.array([[e.local for e in lever.effects] for lever in found.levers]),
+        _described("1", "throughput gained by the elasticity", "factor ** elasticity − 1."),
+    )  # fmt: skip
+    variables["design_changes"] = (
+        dims, np.array([[e.changed for e in lever.effects] for lever in found.levers]),
+        _described("1", "design changes", "Whether widths, stages or mode of the best change."),
+    )  # fmt: skip
+    variables["stable_factor"] = (
+        ("moved", "side"), np.array([lever.stable for lever in found.levers]),
+        _described("1", "factors between which the design holds", "The furthest ones tried count."),
+    )  # fmt: skip
+
+
+def _add_steps(found: Sensitivity, variables, coordinates) -> None:
+    """Exact effects of the next value of each discrete axis."""
+    if not found.steps:
+        return
+    steps = found.steps
+    coordinates["step"] = [
+        f"{step.pool} {step.axis}: {step.value:g} to {step.other:g}".strip() for step in steps
+    ]
+    variables["step_effect"] = (
+        "step", _fractions(step.effect for step in steps),
+        _described("1", "throughput gained by a step", "Missing where nothing is valid there."),
+    )  # fmt: skip
+
+
+def _add_prices(found: Sensitivity, variables, coordinates) -> None:
+    """Shadow prices of the limits."""
+    coordinates["limit"] = [price.name for price in found.prices]
+    coordinates["limit_amount"] = ("limit", [price.amount for price in found.prices])
+    coordinates["limit_unit"] = ("limit", [price.unit for price in found.prices])
+    missing = "Missing where no design meets the targets."
+    per_gpu = "At the margin; of a GPU budget in all, not per GPU. Missing where none applies."
+    variables["price_tokens_per_s_per_gpu"] = (
+        "limit", _fractions(price.tokens_per_s_per_gpu for price in found.prices),
+        _described("tokens/s", "throughput that the amount of a limit adds", per_gpu),
+    )  # fmt: skip
+    variables["price_solved_tokens_per_s_per_gpu"] = (
+        "limit", _fractions(price.exact for price in found.prices),
+        _described("tokens/s", "the same, solved again", missing),
+    )  # fmt: skip
+    variables["price_usd_per_million"] = (
+        "limit", _fractions(price.usd_per_million for price in found.prices),
+        _described("USD", "change of the cost of a million output tokens", "At the margin."),
+    )  # fmt: skip
 
 
 def _add_along(along: Along, variables, coordinates, elasticity) -> None:

@@ -1,14 +1,16 @@
 """What does a sensitivity say on a terminal?  What binds, what would help, what it is worth."""
 
-from jaxsim.space.sensitivity_inverse import FURTHEST
 from jaxsim.space.sensitivity_price import Price
 from jaxsim.space.sensitivity_result import Sensitivity
+from jaxsim.space.sensitivity_sources import LeftOpen
 from jaxsim.view import units
+from jaxsim.view.sensitivity_inverse_text import chips, crossovers, heading, reached
 from jaxsim.view.text import Page, indent, table, wrap
-from jaxsim.view.tornado import resource_table, tornado
+from jaxsim.view.tornado import effects_table, resource_table, tornado
 from jaxsim.view.words import EQUAL_FRAC, POOLS, held, mapping
 
 INPUTS_SHOWN = 12
+OPEN_SHOWN = 4
 NAMES = {"ttl": "the TTL target", "ftl": "the FTL target", "memory": "HBM capacity",
          "link": "the network", "mix": "how many prompts steps can carry"}  # fmt: skip
 AMOUNTS = {"TTL target": "1 ms more TTL", "FTL target": "100 ms more FTL",
@@ -18,19 +20,15 @@ AMOUNTS = {"TTL target": "1 ms more TTL", "FTL target": "100 ms more FTL",
 def render_sensitivity(found: Sensitivity, page: Page) -> str:
     """The whole sensitivity as text."""
     sections = [
-        _head(found, page), _levers(found, page), _what_if(found, page), _prices(found, page),
-        _reached(found, page), _steps(found, page), _resources(found, page), _inputs(found, page),
-        _unsure(found, page),
+        _head(found, page), _levers(found, page), _what_if(found, page), reached(found, page),
+        chips(found, page), crossovers(found, page), _prices(found, page), _steps(found, page),
+        _resources(found, page), _inputs(found, page), _unsure(found, page),
     ]  # fmt: skip
     lines: list[str] = []
     for section in sections:
         if section:
             lines += [*section, ""]
     return page.finish(lines[:-1])
-
-
-def _heading(text: str, page: Page) -> str:
-    return page.paint(text, "bold")
 
 
 def _head(found: Sensitivity, page: Page) -> list[str]:
@@ -51,12 +49,15 @@ def _levers(found: Sensitivity, page: Page) -> list[str]:
     if not found.levers:
         return []
     note = (
-        "% per %: throughput gained by one percent more. Then exact effects in %, everything "
-        "optimised again; * the widths, stages or mode of the best design change."
+        "% per %: throughput gained by one percent more. Effects are exact, everything optimised "
+        "again; * the widths, stages or mode of the best design change. The design holds between "
+        "the factors given, and else changes; none: no design meets the targets."
     )
     return [
-        _heading("What would change the answer", page),
+        heading("What would change the answer", page),
         *indent(tornado(found.levers, page)),
+        "",
+        *indent(effects_table(found.levers, page)),
         *wrap(note, page, 2),
     ]
 
@@ -71,33 +72,21 @@ def _what_if(found: Sensitivity, page: Page) -> list[str]:
             exact = units.percent(asked.exact, signed=True)
         changed = "another design" if asked.changed else "same widths and stages"
         rows.append([asked.text, exact, units.percent(asked.local, signed=True), changed])
-    return [_heading("What if", page), *indent(table(rows, left=(0, 3)))]
+    return [heading("What if", page), *indent(table(rows, left=(0, 3)))]
 
 
 def _prices(found: Sensitivity, page: Page) -> list[str]:
     rows = [["", "tokens/s/GPU", "solved", "$ per million"]]
     rows += [_price(price) for price in found.prices if price.name != "GPU budget"]
-    lines = [_heading("What a little more is worth", page), *indent(table(rows))]
+    lines = [heading("What a little more is worth", page), *indent(table(rows))]
     for price in found.prices:
         if price.name == "GPU budget" and price.tokens_per_s_per_gpu is not None:
             text = f"one more GPU adds {units.plain(price.tokens_per_s_per_gpu)} tokens/s in all"
-            if not price.binding:
+            if price.binding:
+                text += ", where all GPUs of the budget are used"
+            else:
                 text += " (there is no GPU budget)"
-            elif price.tokens_per_s_per_gpu == 0.0:
-                text = "a larger GPU budget would not change what is deployed"
             lines += wrap(text, page, 2, 2)
-    return lines
-
-
-def _reached(found: Sensitivity, page: Page) -> list[str]:
-    if found.goal is None:
-        return []
-    rows = [[one.title, f"×{one.factor:.3g}"] for one in found.reached if one.factor is not None]
-    others = ", ".join(one.title for one in found.reached if one.factor is None)
-    title = f"What alone would give {units.count(found.goal)} tokens/s/GPU, solved exactly"
-    lines = [_heading(title, page), *indent(table(rows, left=(0, 1)))]
-    if others:
-        lines += wrap(f"Not within a factor of {FURTHEST:g}: {others}.", page, 2)
     return lines
 
 
@@ -115,7 +104,24 @@ def _unsure(found: Sensitivity, page: Page) -> list[str]:
     for share in own.worth_measuring:
         cells = (share.total, share.first, share.linear)
         rows.append([share.constant, *(units.percent(max(cell, 0.0)) for cell in cells)])
-    return [_heading("How sure", page), *wrap(text, page, 2), *indent(table(rows))]
+    lines = [heading("How sure", page), *wrap(text, page, 2), *indent(table(rows))]
+    return [*lines, *_left_open(own.left_open, page)]
+
+
+def _left_open(constants: tuple[LeftOpen, ...], page: Page) -> list[str]:
+    """Which constants rest on a prior, and what that comes to."""
+    if not constants:
+        return []
+    kinds = " and ".join(sorted({own.kind for own in constants}))
+    text = (
+        f"{len(constants)} constants of kernel fits are settled less by measurements than by their "
+        f"prior ({kinds}; --prior changes it). Those that matter most:"
+    )
+    rows = [["constant", "of the fit of", "prior", "throughput"]]
+    for own in constants[:OPEN_SHOWN]:
+        effect = f"±{units.percent(own.effect)}"
+        rows.append([own.constant, own.fit, f"±{units.percent(own.prior)}", effect])
+    return [*wrap(text, page, 2), *indent(table(rows, left=(0, 1)))]
 
 
 def _price(price: Price) -> list[str]:
@@ -141,11 +147,11 @@ def _steps(found: Sensitivity, page: Page) -> list[str]:
             small = abs(step.effect) < EQUAL_FRAC
             effect = "no effect" if small else units.percent(step.effect, signed=True)
         rows.append([name, f"{step.value:g} → {step.other:g}", effect])
-    return [_heading("Whole steps, solved exactly", page), *indent(table(rows, left=(0, 1)))]
+    return [heading("Whole steps, solved exactly", page), *indent(table(rows, left=(0, 1)))]
 
 
 def _resources(found: Sensitivity, page: Page) -> list[str]:
-    title = _heading("What the time waits for", page)
+    title = heading("What the time waits for", page)
     return [title, *indent(resource_table(found, page))]
 
 
@@ -156,7 +162,7 @@ def _inputs(found: Sensitivity, page: Page) -> list[str]:
     left = sum(abs(e) > 0.0 for _, e in found.inputs) - INPUTS_SHOWN
     more = [f"{left} more with -o or --format json"] if left > 0 else []
     return [
-        _heading("Inputs by their elasticity", page),
+        heading("Inputs by their elasticity", page),
         *indent(table(rows, left=(0, 1))),
         *indent(more),
     ]

@@ -23,42 +23,48 @@ COLOURS = (
     "#D5DAE0",
 )  # fmt: skip
 
-# Columns of a tornado without its bars, and the width below which it does without the last column.
-WITHOUT_BARS, NARROW = 90, 84
+# Columns of a tornado without its bars.
+WITHOUT_BARS = 38
 
 
-def halves(value: float, most: float, cells: int) -> tuple[str, str]:
-    """A bar to the left of a middle for a loss, to its right for a gain."""
-    length = bar(min(abs(value) / most, 1.0) if most else 0.0, cells)
-    if value < 0.0:
-        # Eighths of a cell only exist from the left, so that losses come in whole cells.
-        return ("█" * max(len(length), 1 if abs(value) > 0.0 else 0)).rjust(cells), ""
-    return " " * cells, length
+def halves(low: float, high: float, most: float, cells: int) -> tuple[str, str]:
+    """Bars to both sides of a middle: what is lost to its left, what is gained to its right."""
+    left, right = -min(low, high, 0.0), max(low, high, 0.0)
+
+    def length(value: float) -> str:
+        return bar(min(value / most, 1.0) if most else 0.0, cells)
+
+    # Eighths of a cell only exist from the left, so that losses come in whole cells.
+    whole = round(min(left / most, 1.0) * cells) if most else 0
+    return ("█" * max(whole, 1 if left > 0.0 else 0)).rjust(cells), length(right)
 
 
 def tornado(levers: tuple[LeverStudy, ...], page: Page) -> list[str]:
-    """Each lever: its elasticity as a bar, exact effects, and how far the design holds."""
+    """Each lever as a bar from its exact effect at the least factor to that at the largest."""
     if not levers:
         return []
-    most = max(abs(lever.elasticity) for lever in levers)
-    cells = min((page.width - WITHOUT_BARS) // 2, 12)
+    cells = max(min((page.width - WITHOUT_BARS) // 2, 24), 4)
+    ends = [(lever.effects[0], lever.effects[-1]) for lever in levers]
+    sizes = [abs(end.exact or 0.0) for pair in ends for end in pair]
+    first, last = (factor_name(end.factor) for end in ends[0])
+    rows = [["lever", "% per %", first.rjust(cells), " " + last]]
+    for lever, (low, high) in zip(levers, ends, strict=True):
+        left, right = halves(low.exact or 0.0, high.exact or 0.0, max(sizes), cells)
+        rows.append([lever.title, f"{lever.elasticity:+.3f}", left, "│" + right])
+    rows = [[*row[:2], row[2] + row[3]] for row in rows]
+    return table(rows, left=(0, 2))
+
+
+def effects_table(levers: tuple[LeverStudy, ...], page: Page) -> list[str]:
+    """Exact effects of each lever at every factor, and how far the design holds."""
+    if not levers:
+        return []
     factors = [effect.factor for effect in levers[0].effects]
-    rows = [["lever", "% per %", "", "", *(factor_name(f) for f in factors), "design holds"]]
+    rows = [["throughput, %", *(factor_name(f) for f in factors), "design holds"]]
     for lever in levers:
-        left, right = halves(lever.elasticity, most, cells)
-        rows.append([
-            lever.title,
-            f"{lever.elasticity:+.3f}",
-            left,
-            "│" + right,
-            *(_effect(effect) for effect in lever.effects),
-            holds(lever),
-        ])  # fmt: skip
-    if cells < 3:
-        rows = [row[:2] + row[4:] for row in rows]
-    if page.width < NARROW:
-        rows = [row[:-1] for row in rows]
-    return table(rows, left=(0, 2, 3) if cells >= 3 else (0,), gap=1)
+        rows.append([lever.title, *(_effect(effect) for effect in lever.effects), holds(lever)])
+        rows.append(["  by the elasticity", *(f"{e.local * 100:+.1f}" for e in lever.effects), ""])
+    return table(rows, gap=1)
 
 
 def factor_name(factor: float) -> str:

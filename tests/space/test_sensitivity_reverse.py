@@ -1,5 +1,8 @@
 """Reverse mode in NumPy equals JAX's, equals finite differences, and is finite everywhere."""
 
+from collections import OrderedDict
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -12,6 +15,7 @@ import jaxsim
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engine import Options
 from jaxsim.catalog.setup import setup_of
+from jaxsim.space import sensitivity_reverse as reverse
 from jaxsim.space.designs import PHASES
 from jaxsim.space.interpret import NotInterpreted
 from jaxsim.space.sensitivity import points_on_axes, stacked
@@ -70,40 +74,65 @@ def test_equal_to_jax():
         assert mine == pytest.approx(float(slope), rel=1e-9, abs=near), path_name(path)
 
 
+def away_from(case):
+    """A design on no tie: a stage as wide as a domain of 8 GPUs is one."""
+    return {**AWAY, "ep": 4.0} if case[1] == "b200" else AWAY
+
+
+@pytest.fixture
+def straight_through(monkeypatch):
+    """What is rounded up moves with its argument, by as much as it was rounded at the first point.
+
+    So rounding is straight through in values as it is in derivatives, and differences are theirs.
+    """
+    plain = reverse._run
+
+    def run(op):
+        if op.primitive.name != "ceil":
+            return plain(op)
+        ceil = plain(op)
+        return lambda x: x + np.ravel(ceil(x) - x)[0]
+
+    monkeypatch.setattr(reverse, "_run", run)
+    monkeypatch.setattr(reverse, "_STEPS", OrderedDict())
+
+
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("case", CASES)
-def test_finite_differences_of_every_number(case, phase):
-    """Central differences in 64 bits, away from ties; all perturbed points in one evaluation."""
-    scenario = scenario_of(*case)
+def test_finite_differences_of_every_number(case, phase, straight_through):
+    """Central differences in 64 bits, away from ties, of every number: none is left out."""
+    scenario, design = scenario_of(*case), away_from(case)
     step = 1e-5
-    found = slopes_of(PHASES[phase], scenario, listed(phase, stacked([AWAY])), OUTPUTS[phase])
-    paths = [p for p, v in found.numbers.items() if not p.startswith("design.") and v[0] != 0.0]
-    rounded = ("layers", ".tp", ".pp", "domain_gpus")  # counted in whole numbers on the way
-    paths = [p for p in paths if not p.endswith(rounded)]
-    on_axes = ("workload.isl", "workload.osl")
-    count = 2 * len(paths)
-    changes = {}
+    found = slopes_of(PHASES[phase], scenario, listed(phase, stacked([design])), OUTPUTS[phase])
+    paths = [path for path, value in found.numbers.items() if value[0] != 0.0]
+    assert {path.split(".")[0] for path in paths} == {
+        "model", "element", "hardware", "kernels", "engine", "options", "workload", "design",
+    }  # fmt: skip
+    count = 1 + 2 * len(paths)
+    changes = {path: np.ones(count) for path in paths}
     for i, path in enumerate(paths):
-        factor = np.ones(count)
-        factor[2 * i], factor[2 * i + 1] = 1.0 + step, 1.0 - step
-        changes[path] = factor
+        changes[path][1 + 2 * i : 3 + 2 * i] = 1.0 + step, 1.0 - step
+    on_axes = {"workload.isl", "workload.osl", *(f"design.{name}" for name in AWAY)}
     moved = Change({p: f for p, f in changes.items() if p not in on_axes}).of(scenario)
+
+    def factor(name):
+        return changes.get(f"{'workload' if name in ('isl', 'osl') else 'design'}.{name}", 1.0)
+
     axes = [
-        (name, where, v * changes.get(f"workload.{name}", 1.0) * np.ones(count))
-        for name, where, v in listed(phase, stacked([AWAY]))
+        (name, where, v * factor(name) * np.ones(count))
+        for name, where, v in listed(phase, stacked([design]))
     ]
     values = values_of(PHASES[phase], moved, axes, OUTPUTS[phase])
     for output in OUTPUTS[phase]:
-        ends = np.log(values[output]).reshape(-1, 2)
+        ends = np.log(values[output][1:]).reshape(-1, 2)
         difference = (ends[:, 0] - ends[:, 1]) / (2.0 * step)
         mine = np.array([found.log_slope(output, path)[0] for path in paths])
         wrong = [
             (path, a, b)
             for path, a, b in zip(paths, mine, difference, strict=True)
-            if not abs(a - b) <= 1e-5 + 1e-4 * abs(b)
+            if not abs(a - b) <= 1e-6 + 1e-5 * abs(b)
         ]
-        # What is rounded up moves straight through; its differences are zero or one.
-        assert all(path in ("workload.isl", "workload.hit_frac") for path, _, _ in wrong), wrong
+        assert not wrong
 
 
 def test_both_sides_of_a_tie():
@@ -123,22 +152,64 @@ def test_both_sides_of_a_tie():
     assert middle == pytest.approx(0.5 * (left + right), rel=1e-6)
 
 
+@pytest.mark.parametrize("phase", PHASES)
+def test_both_sides_of_a_full_domain(phase):
+    """A stage as wide as the domain: slopes by width lie between those of either side."""
+    scenario = scenario_of(*CASES[2])
+    output = OUTPUTS[phase][1]
+
+    def slope(domain):
+        own = eqx.tree_at(lambda s: s.hardware.domain_gpus, scenario, domain)
+        axes = listed(phase, stacked([AWAY]))
+        found = slopes_of(PHASES[phase], own, axes, (output,))
+        return float(found.log_slope(output, "hardware.domain_gpus")[0])
+
+    below, at, above = (slope(8.0 * (1.0 + s)) for s in (-1e-9, 0.0, 1e-9))
+    assert np.isfinite([below, at, above]).all()
+    assert min(below, above) - 1e-9 <= at <= max(below, above) + 1e-9
+    assert below != above
+
+
+CHECKED = [
+    setup_of(model, hardware).scenario(jaxsim.Workload(isl=5000.0, osl=700.0))
+    for model, hardware in (
+        ("deepseek-r1", "gb200-nvl72"), ("llama-3.1-70b", "h200"), ("gpt-oss-120b", "b200"),
+        ("deepseek-v3.2", "b200"),
+    )
+]  # fmt: skip
+
+
 @given(
+    which=st.sampled_from(range(len(CHECKED))),
     tp=st.sampled_from([1, 2, 4, 8]),
     ep=st.sampled_from([1, 8, 64]),
     pp=st.sampled_from([1, 2, 8]),
     batch=st.sampled_from([1, 3, 8, 96, 1024, 16384]),
     chunk=st.sampled_from([64, 1800, 5000, 20000]),
     phase=st.sampled_from(list(PHASES)),
+    edge=st.sampled_from(["", "ridge", "memory"]),
+    optional=st.booleans(),
 )
-def test_finite_everywhere(tp, ep, pp, batch, chunk, phase):
-    """No NaN, whether or not a design fits, with everything optional switched off."""
-    workload = jaxsim.Workload(isl=5000.0, osl=700.0)
-    scenario = SETUP.scenario(workload)
+def test_finite_everywhere(which, tp, ep, pp, batch, chunk, phase, edge, optional):
+    """No NaN, whether or not a design fits, at ridges, and where memory is exactly full."""
+    scenario = CHECKED[which]
+    workload = scenario.workload
+    if optional:
+        workload = replace(
+            workload, hit_frac=0.999, draft_tokens=3.0, accept_frac=1.0, imbalance=4.0
+        )
+        scenario = replace(scenario, workload=workload)
     designs = stacked([{"tp": tp, "ep": ep, "pp": pp, "batch": batch, "chunk": chunk}])
-    found = slopes_of(
-        PHASES[phase], scenario, points_on_axes(phase, workload, designs), OUTPUTS[phase]
-    )
+    axes = points_on_axes(phase, workload, designs)
+    if edge == "memory":
+        used = values_of(PHASES[phase], scenario, axes, ("total_bytes",))["total_bytes"][0]
+        scenario = eqx.tree_at(lambda s: s.hardware.chip.hbm_bytes, scenario, float(used))
+    elif edge == "ridge":
+        # One flop takes as long as one byte: kernels with as many of either lie on their ridge.
+        rate = float(scenario.hardware.chip.hbm_bytes_per_s)
+        peaks = jax.tree.map(lambda _: rate, scenario.hardware.chip.peak)
+        scenario = eqx.tree_at(lambda s: s.hardware.chip.peak, scenario, peaks)
+    found = slopes_of(PHASES[phase], scenario, axes, OUTPUTS[phase])
     for output in OUTPUTS[phase]:
         assert np.isfinite(found.values[output]).all()
         for path, slope in found.slopes[output].items():
@@ -159,6 +230,21 @@ def test_blocks_do_not_matter():
     few = Deployment(*(np.ones(4), 8.0 * np.ones(4), np.ones(4), batches[some], np.ones(4)))
     again = values_of(PHASES["decode"], scenario, listed("decode", few), ("ttl_s",))["ttl_s"]
     np.testing.assert_array_equal(values[some], again)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_operations_in_groups_do_not_matter(phase, monkeypatch):
+    """Few points, done in groups of operations, and many, one operation at a time: the same."""
+    scenario = scenario_of(*CASES[0])
+    designs = stacked([{**AWAY, "batch": 96.0 + 7.0 * i, "tp": float(1 + i % 2)} for i in range(9)])
+    few = slopes_of(PHASES[phase], scenario, listed(phase, designs), OUTPUTS[phase])
+    monkeypatch.setattr(reverse, "FEW", 0)
+    many = slopes_of(PHASES[phase], scenario, listed(phase, designs), OUTPUTS[phase])
+    for output in OUTPUTS[phase]:
+        np.testing.assert_allclose(few.values[output], many.values[output], rtol=1e-13)
+        for path in many.numbers:
+            ours, theirs = few.log_slope(output, path), many.log_slope(output, path)
+            np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12, err_msg=path)
 
 
 def test_an_unknown_operation_is_named():

@@ -8,6 +8,8 @@ import xarray as xr
 
 import jaxsim
 from jaxsim.view import cli
+from jaxsim.view.plan_json import dumps
+from jaxsim.view.sensitivity_files import sensitivity_dict
 from jaxsim.view.sensitivity_text import render_sensitivity
 from jaxsim.view.text import Page
 
@@ -43,6 +45,8 @@ def test_json_and_files(asked, folder, capsys):
     assert {own["title"] for own in found["levers"]} >= {"HBM capacity"}
     shares = found["uncertainty"]["shares"]
     assert sum(share["linear"] for share in shares) == pytest.approx(1.0)
+    assert len(found["uncertainty"]["worth_measuring"]) == 3
+    assert all(own["kind"] for own in found["uncertainty"]["rest_on_priors"])
     parts = found["resources"]["decode"]["parts"]
     total = sum(sum(own.values()) for own in parts.values())
     assert total == pytest.approx(found["resources"]["decode"]["total_s"])
@@ -51,6 +55,11 @@ def test_json_and_files(asked, folder, capsys):
     with xr.open_dataset(folder / "sensitivity.nc") as data:
         assert np.isfinite(data["elasticity"]).all()
         assert np.isfinite(data["lever_elasticity"]).all()
+        assert data["effect"].dims == ("moved", "factor")
+        assert np.isfinite(data["effect"].sel(factor=2.0)).all()
+        assert any("ep: " in step for step in data["step"].values)
+        assert data["price_solved_tokens_per_s_per_gpu"].sel(limit="TTL target") >= 0.0
+        assert all(v.attrs.keys() >= {"units", "long_name"} for v in data.data_vars.values())
         assert data["seconds"].attrs["units"] == "s"
         assert data["seconds"].dims == ("pool", "ttl_s", "part", "resource")
 
@@ -66,6 +75,7 @@ def found():
         "deepseek-r1", "gb200-nvl72", jaxsim.Workload(isl=16384.0, osl=2048.0),
         ftl_s=8.0, ttl_s=0.05, space=space, kind="disaggregated", levers=2, reach="+2%",
         what_if=("hbm_bytes_per_s=+20%",), ranges=("imbalance=1..1.2",), domains=False,
+        chips=True, budgets=("cost=+5%",), crossovers=("isl=2048..8192",),
     )  # fmt: skip
 
 
@@ -76,6 +86,8 @@ def test_text(found, width):
     for heading in (
         "What if", "What a little more is worth", "Whole steps", "What the time waits for",
         "Inputs by their elasticity", "How sure", "is limited by", "What would change the answer",
+        "Cheapest of", "The best chips within cost +5 %", "Where disaggregation pays, by ISL",
+        "prefill chip", "decode chip", "--prior", "by the elasticity", "│",
     ):  # fmt: skip
         assert heading in text
     assert "nan" not in text.lower()
@@ -83,9 +95,49 @@ def test_text(found, width):
         assert max(map(len, text.splitlines())) <= width + 4
 
 
+def test_inverse_questions_as_json(found):
+    """Chips, the cheapest change and crossovers, without a number that JSON lacks."""
+    own = json.loads(dumps(sensitivity_dict(found)))
+    assert own["cheapest"]["cost"] > 0.0
+    pools, both = own["chips"]
+    assert set(pools["factors"]) == {"prefill", "decode"}
+    assert set(both["factors"]) == {"all"}
+    assert max(pools["used"]["prefill"].values()) <= 1.05 + 1e-9
+    assert own["chip_budget"]["most"] == {"cost": pytest.approx(1.05), "power": 1.0, "area": 1.0}
+    assert {source["kind"] for source in own["chip_budget"]["sources"].values()} == {"assumed"}
+    assert own["crossovers"][0]["axis"] == "isl"
+    assert len(own["crossovers"][0]["solved"]) >= 5
+
+
+def test_help_teaches(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["sensitivity", "--help"])
+    text = capsys.readouterr().out
+    for option in ("--chips", "--budget", "--part", "--crossover", "--reach", "--prior"):
+        assert option in text
+
+
 def test_unmet_targets(capsys):
+    """What cannot be met, and the nearest that can."""
     assert cli.main([*ASK, "--ftl", "1ms", "--ttl", "1ms"]) == cli.UNMET
     assert "No " in capsys.readouterr().err
+    assert cli.main([*ASK, "--ftl", "8s", "--ttl", "1ms"]) == cli.UNMET
+    assert "nearest that can be met: TTL" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--budget", "cost=+10%"], "--chips"),
+        (["--chips", "--part", "hbm_bytes_per_z=cost:3%"], "did you mean"),
+        (["--crossover", "isl=9..3"], "the second larger"),
+        (["--prior", "wave_powr=0.3"], "did you mean 'wave_power'"),
+        (["--reach=-5%"], "ask for more"),
+    ],
+)
+def test_bad_questions(options, message, capsys):
+    assert cli.main([*ASK, *TARGETS, *options]) == cli.BAD_INPUT
+    assert message in capsys.readouterr().err
 
 
 def test_bad_changes(capsys):
