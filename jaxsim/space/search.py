@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsim._scalar import Scalar
+from jaxsim._scalar import Flag, Scalar
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.space.axes import LEAF, Space, Values, axes_of, complete
@@ -44,7 +44,7 @@ class Sought(eqx.Module):
 
     value: Scalar
     latency_s: Scalar
-    ok: Scalar
+    ok: Flag
 
 
 @dataclass(frozen=True)

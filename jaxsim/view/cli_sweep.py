@@ -11,13 +11,15 @@ from jaxsim.view import options
 DESCRIPTION = """\
 Evaluate every design of a space for every workload, and write one Zarr store that xarray opens.
 Blocks are written as they are done: kill it at any moment and go on with --resume. With --shard,
-several processes fill one store, each its part."""
+several processes fill one store, each its part. With --best, nothing is kept but the best designs
+of every workload, so that a grid of 10^9 designs and more fits: the result is a NetCDF file."""
 
 EPILOG = """\
 examples:
   jaxsim sweep space.yaml -o space.zarr
   jaxsim sweep space.yaml -o space.zarr --resume
   jaxsim sweep space.yaml -o space.zarr --shard 2/8 --resume     # one of eight jobs
+  jaxsim sweep space.yaml -o best.nc --best 3 --ttl 20ms,50ms --ftl 5s
   python -c "import xarray; print(xarray.open_datatree('space.zarr', engine='zarr'))"
 
 space.yaml:
@@ -38,11 +40,26 @@ def add_parser(subparsers) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("config", metavar="CONFIG.yaml", help="what to sweep: see below")
-    parser.add_argument("-o", "--output", required=True, metavar="STORE.zarr", help="the store")
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="STORE.zarr",
+        help="the store, or the file of --best",
+    )
     parser.add_argument(
         "--shard", default="1/1", metavar="I/N", help="do only part I of N, counted from 1"
     )
     parser.add_argument("--resume", action="store_true", help="go on with a store that exists")
+    parser.add_argument(
+        "--best", metavar="K", help="keep the K best designs of every workload, as NetCDF"
+    )
+    parser.add_argument(
+        "--ttl", "--tpot", metavar="T,…", help="with --best: TTL targets, best designs for each"
+    )
+    parser.add_argument(
+        "--ftl", "--ttft", metavar="T,…", help="with --best: FTL targets; co-located, the first"
+    )
     options.add_format(parser)
     parser.set_defaults(run=run)
 
@@ -58,6 +75,10 @@ def parse_shard(text: str) -> tuple[int, int]:
 def run(args: argparse.Namespace) -> int:
     """Fill the store."""
     shard = parse_shard(args.shard)
+    if args.best is not None:
+        return run_best(args, shard)
+    if args.ttl or args.ftl:
+        raise InputError("--ttl and --ftl go with --best: a store keeps all designs.")
     from pathlib import Path
 
     from jaxsim.view.store import open_store, pending, run_blocks
@@ -100,4 +121,60 @@ def run(args: argparse.Namespace) -> int:
         print(f"{path}: {points:,} designs in {len(blocks)} blocks, {elapsed:.1f} s.")
     else:
         print(f"{path}: nothing left to do for shard {args.shard}.")
+    return 0
+
+
+def targets(text: str | None, flag: str, bare_s: float) -> list[float]:
+    """Seconds of a list of durations; no limit where there is none."""
+    from jaxsim.view import durations
+
+    if text is None:
+        return [float("inf")]
+    return [durations.parse_duration(part, flag, bare_s) for part in text.split(",")]
+
+
+def run_best(args: argparse.Namespace, shard: tuple[int, int]) -> int:
+    """Search the space, and write the best designs of every phase."""
+    if shard != (1, 1) or args.resume:
+        raise InputError("--best keeps no store: leave out --shard and --resume.")
+    if not args.best.isdecimal() or int(args.best) < 1:
+        raise InputError(f"--best {args.best!r}: give a whole number of at least 1.")
+    ttl = targets(args.ttl, "--ttl", options.BARE_TTL_BELOW_S)
+    ftl = targets(args.ftl, "--ftl", options.BARE_FTL_BELOW_S)
+    from pathlib import Path
+
+    from jaxsim.view.jax_cache import use_persistent_cache
+
+    path = Path(args.output)
+    if path.suffix != ".nc":
+        raise InputError(f"{path}: --best writes NetCDF; give a name that ends in .nc.")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}; make it first.")
+    use_persistent_cache()
+    import xarray as xr
+
+    from jaxsim.view.files import replace_file
+    from jaxsim.view.progress import working
+    from jaxsim.view.search_api import searched
+    from jaxsim.view.sweep_config import read_sweep
+
+    config = read_sweep(Path(args.config))
+    started, found = time.perf_counter(), {}
+    with working("Searching") as tell:
+        for phase in config.phases:
+            tell(f"Searching {phase}")
+            found[phase] = searched(
+                phase, [config.setup], config.workload, config.space, config.isl, config.osl,
+                targets_s=ftl if phase == "prefill" else ttl, ftl_s=ftl[0], count=int(args.best),
+            )  # fmt: skip
+    elapsed = time.perf_counter() - started
+    tree = xr.DataTree.from_dict({f"/{phase}": dataset for phase, dataset in found.items()})
+    replace_file(path, lambda draft: tree.to_netcdf(draft, engine="h5netcdf"))
+    points = sum(int(dataset.attrs["points_evaluated"]) for dataset in found.values())
+    if args.format == "json":
+        import json
+
+        print(json.dumps({"file": str(path), "points_evaluated": points, "elapsed_s": elapsed}))
+    else:
+        print(f"{path}: the best of {points:,} designs, {elapsed:.1f} s.")
     return 0

@@ -53,14 +53,16 @@ def search(
     if not (targets.size and np.all(targets > 0)):
         raise InputError(f"targets_s = {targets_s}: seconds of more than 0 are needed")
     setups = [setup_of(m, h, precision, engine, options) for m in models for h in chips]
-    isl, osl = (np.atleast_1d(np.asarray(x, dtype=float)) for x in (workload.isl, workload.osl))
+    isl, osl = (
+        tuple(np.atleast_1d(np.asarray(x, dtype=float))) for x in (workload.isl, workload.osl)
+    )
     one = Workload(
         isl[0], osl[0], workload.hit_frac, workload.draft_tokens, workload.accept_frac,
         workload.imbalance,
     )  # fmt: skip
     return searched(
         phase, setups, one, space, isl, osl,
-        targets_s=targets, ftl_s=ftl_s, count=int(count), frontier=frontier,
+        targets_s=tuple(targets), ftl_s=ftl_s, count=int(count), frontier=frontier,
     )  # fmt: skip
 
 
