@@ -1,5 +1,7 @@
 """Where does disaggregation gain?  Claims C1 to C7."""
 
+from functools import partial
+
 import numpy as np
 
 from jaxsim.view.study.claim import (
@@ -158,17 +160,18 @@ def piggybacked_share(
     return mixed[rung] / np.maximum(overall[rung], mixed[rung].max() * 1e-9)
 
 
+def comparable_share(study: Study, setting: Setting, case: Case, own: Setting) -> np.ndarray:
+    """The share in another setting, over the range of the reading itself."""
+    curves = study.curves(case, setting.mixture)
+    lines = curves.colocated(setting), curves.colocated(setting, "piggybacked")
+    return piggybacked_share(study.curves(case, own.mixture), own, range_of(*lines))
+
+
 def c6(study: Study, setting: Setting) -> Finding | None:
     """Whether latent attention pays for piggybacking, until up-projected caches are kept."""
     kept = setting.mixed(keep_up_projected=1.0)
     hidden = setting.mixed(chunk_attention="overlapped")
-
-    def share(case: Case, own: Setting) -> np.ndarray:
-        # Always over the range of the reading itself, so that shares can be compared.
-        curves = study.curves(case, setting.mixture)
-        lines = curves.colocated(setting), curves.colocated(setting, "piggybacked")
-        return piggybacked_share(study.curves(case, own.mixture), own, range_of(*lines))
-
+    share = partial(comparable_share, study, setting)
     shares = [share(case, own) for case, own in ((HEAVY, setting), (DENSE, setting), (HEAVY, kept))]
     if not all(len(values) for values in shares):
         return None

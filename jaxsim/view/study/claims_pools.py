@@ -73,7 +73,8 @@ def c11(study: Study, setting: Setting) -> Finding | None:
         f"EP > 1 on {100 * spread:.0f} %; TP {tp[0]:.0f} to {tp[-1]:.0f}; "
         f"batch {batch[0]:.0f} to {batch[-1]:.0f}"
     )
-    return finding(value, parts, essential=2, ep_frac=spread, batch=[batch[0], batch[-1]])
+    why = "" if spread >= criterion("nearly_all") else whole(study, setting, matched, where)
+    return finding(value, parts, essential=2, why=why, ep_frac=spread, batch=[batch[0], batch[-1]])
 
 
 PARTS = ("projections", "attention", "ffn", "experts", "network", "elementwise", "head")
@@ -85,6 +86,22 @@ def step_parts(study: Study, case: Case, setting: Setting, place: dict) -> dict[
     axes = designs.axes
     at = tuple(int(np.argmin(np.abs(axes[n] - place.get(n, axes[n][0])))) for n in axes)
     return {name: float(designs.full(f"{name}_s")[at]) for name in PARTS}
+
+
+def whole(study: Study, setting: Setting, matched: Matched, where: np.ndarray) -> str:
+    """By how much steps gain from experts cut over all ranks, against EP 2, where EP is 1."""
+    where = where[matched.decode["ep"][where] == 1.0]
+    places = [{n: matched.decode[n][i] for n in ("tp", "pp", "batch")} for i in where]
+    one, two = (
+        np.array([sum(step_parts(study, HEAVY, setting, p | {"ep": ep}).values()) for p in places])
+        for ep in (1.0, 2.0)
+    )
+    batch = matched.decode["batch"][where]
+    return (
+        f"EP is 1 on {len(where)} rungs, at batch {batch[0]:.0f} to {batch[-1]:.0f}. A step with "
+        f"EP 2 takes up to {100 * (two / one - 1.0).max():.1f} % longer there: of ranks that hold "
+        "whole experts one is busier than the mean, of ranks that hold a part of each none is."
+    )
 
 
 def wider(study: Study, setting: Setting, tp: float, batch: float) -> str:

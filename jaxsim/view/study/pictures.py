@@ -11,6 +11,7 @@ from jaxsim.view.study.claims_gain import (
     SHORT,
     SIZES,
     TRAFFIC,
+    comparable_share,
     piggybacked_share,
     traffic,
 )
@@ -95,7 +96,7 @@ def frontiers(study: Study, setting: Setting, cases: list[tuple[Case, str]], tit
     for panel, (case, name) in zip(flat, cases, strict=False):
         frontier_panel(panel, study, case, setting, name)
         panel.set_xlabel(X_LABEL)
-    flat[0].legend(loc="lower left", fontsize=9)
+    flat[0].legend(loc="upper right", fontsize=9)
     last = flat[len(cases)]
     colours = [BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", GREY]
     least, most = np.inf, 0.0
@@ -168,11 +169,11 @@ def piggybacking_figure(study: Study, setting: Setting) -> Figure:
         (DENSE, setting, "70B (no latents)"),
     )
     for panel, (case, own, name) in zip(axes, panels, strict=True):
-        share = piggybacked_share(study.curves(case, own.mixture), own)
+        share = comparable_share(study, setting, case, own)
         frontier_panel(panel, study, case, own, name)
         panel.set_title(f"{name}: {share.mean():.2f} of overall", loc="left", fontsize=10.5)
         panel.set_xlabel(X_LABEL)
-    axes[0].legend(loc="lower left", fontsize=9)
+    axes[0].legend(loc="upper right", fontsize=9)
     return titled(figure, "What piggybacking loses against co-located overall, 16k/2k")
 
 
