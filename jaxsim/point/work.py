@@ -36,6 +36,17 @@ class Gemm(AbstractWork):
         return self.weight_bytes + self.activation_bytes_per_element * self.rows * moved
 
 
+class BatchedGemm(Gemm):
+    """`products` of equal shape side by side: each has its own inputs and a part of the outputs."""
+
+    products: Scalar
+
+    @property
+    def hbm_bytes(self):
+        moved = self.products * self.inputs + self.outputs
+        return self.weight_bytes + self.activation_bytes_per_element * self.rows * moved
+
+
 class GroupedGemm(AbstractWork):
     """Both GEMMs of the routed experts on one rank.
 
