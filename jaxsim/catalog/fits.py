@@ -148,6 +148,7 @@ class CollectiveFit(eqx.Module):
     eager_frac: Scalar  # of the link's bandwidth, by the protocol that starts at once
     setup_s: Scalar
     link_frac: Scalar
+    piece_s: Scalar  # of each piece, by the protocol with set-up, where a message is many
     switch_power: Scalar  # of the (inverse) norm between the two
     across_hops: Scalar  # the same for the scale-out fabric
     across_frac: Scalar

@@ -22,7 +22,8 @@ from jaxsim.point.work import (
 class Wire(eqx.Module):
     """What one GPU puts on each fabric, and how many GPUs (or domains) take part there.
 
-    `eager_bytes` is what the protocol without set-up sends inside a domain, where that differs.
+    `eager_bytes` is what the protocol without set-up sends inside a domain, where that differs, and
+    `pieces` how many the other one handles, to either fabric, where a message is of many.
     """
 
     eager_bytes: Scalar
@@ -30,6 +31,7 @@ class Wire(eqx.Module):
     inside_ranks: Scalar
     across_bytes: Scalar
     across_ranks: Scalar
+    pieces: Scalar = 0.0
 
 
 def _peers(ranks: Scalar, domain: Scalar) -> tuple[Scalar, Scalar]:
@@ -78,7 +80,8 @@ def _(message: AllToAll, domain_gpus):
     ranks = inside * across
     part = message.data_bytes / ranks
     inside_bytes = (inside - 1.0) * part
-    return Wire(inside_bytes, inside_bytes, inside, (ranks - inside) * part, across)
+    pieces = (ranks - 1.0) * message.pieces / ranks
+    return Wire(inside_bytes, inside_bytes, inside, (ranks - inside) * part, across, pieces)
 
 
 @wire.register
@@ -94,17 +97,19 @@ def message_s(message: AbstractMessage, fit: CollectiveFit, hardware: Hardware) 
     r"""Seconds that a message takes, from the first GPU's start to the last one's end.
 
     $$ t = t_0 + l \, (h \log_2 n + h_r (n - 1)) + \min_p\left(\frac{B_e}{\eta_e W},
-           \; t_s + \frac{B}{\eta W}\right)
+           \; t_s + m t_m + \frac{B}{\eta W}\right)
          + h' l' \log_2 n' + \frac{B'}{\eta' W'} $$
 
-    Inside the scale-up domain ($n$ ranks, $W$ per second) the faster of two protocols, then over
-    the scale-out fabric (primed, $n'$ domains). With one rank it is 0. Assumes that the two fabrics
-    are used one after the other, and that links are not shared with another message.
+    Inside the scale-up domain ($n$ ranks, $W$ per second) the faster of two protocols, one of which
+    handles each of $m$ pieces in $t_m$, then over the scale-out fabric (primed, $n'$ domains). With
+    one rank it is 0. Assumes that the two fabrics are used one after the other, and that links are
+    not shared with another message.
     """
     parts = wire(message, hardware.domain_gpus)
     inside, across = hardware.scaleup, hardware.scaleout
     eager_s = parts.eager_bytes / (fit.eager_frac * inside.bytes_per_s)
     bulk_s = fit.setup_s + parts.inside_bytes / (fit.link_frac * inside.bytes_per_s)
+    bulk_s = bulk_s + fit.piece_s * parts.pieces
     hops = fit.hops * jnp.log2(parts.inside_ranks) + fit.ring_hops * (parts.inside_ranks - 1.0)
     inside_s = hops * inside.latency_s
     inside_s = inside_s + smaller(eager_s, bulk_s, fit.switch_power)

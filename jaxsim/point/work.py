@@ -184,10 +184,14 @@ class ReduceScatter(AbstractMessage):
 
 
 class AllToAll(AbstractMessage):
-    """Each rank sends `data_bytes` in all, spread evenly over `ranks`, its own part included."""
+    """Each rank sends `data_bytes` in all, spread evenly over `ranks`, its own part included.
+
+    They are in so many `pieces`: tokens, once for each rank that gets them.
+    """
 
     data_bytes: Scalar
     ranks: Scalar
+    pieces: Scalar = 0.0
 
 
 class SendRecv(AbstractMessage):

@@ -110,7 +110,7 @@ _MESSAGE = Start(
         "link_frac": (0.75, 0.02, 1.2),
         "switch_power": (3.0, 1.0, 8.0),
     },
-    _ACROSS,
+    {**_ACROSS, "piece_s": 0.0},
 )
 
 
@@ -140,7 +140,7 @@ STARTS: dict[str, Start] = {
     "all_reduce": _NO_RING,
     "all_gather": _MESSAGE,
     "reduce_scatter": _MESSAGE,
-    "all_to_all": _NO_RING,
+    "all_to_all": _holding(_NO_RING, {}, piece_s=(5e-9, 1e-12, 1e-7)),
     "send_recv": _NO_RING,
 }
 ARITHMETIC = {

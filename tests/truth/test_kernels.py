@@ -250,6 +250,7 @@ LINK = CollectiveFit(
     eager_frac=0.5,
     setup_s=1e-5,
     link_frac=0.7,
+    piece_s=0.0,
     switch_power=4.0,
     across_hops=2.0,
     across_frac=0.8,
