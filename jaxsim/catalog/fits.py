@@ -149,6 +149,7 @@ class CollectiveFit(eqx.Module):
     setup_s: Scalar
     link_frac: Scalar
     piece_s: Scalar  # of each piece, by the protocol with set-up, where a message is many
+    own_passes: Scalar  # over all data of a ring, its own part included, beside what is sent
     switch_power: Scalar  # of the (inverse) norm between the two
     across_hops: Scalar  # the same for the scale-out fabric
     across_frac: Scalar

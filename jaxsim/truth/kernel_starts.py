@@ -110,7 +110,7 @@ _MESSAGE = Start(
         "link_frac": (0.75, 0.02, 1.2),
         "switch_power": (3.0, 1.0, 8.0),
     },
-    {**_ACROSS, "piece_s": 0.0},
+    {**_ACROSS, "piece_s": 0.0, "own_passes": 0.0},
 )
 
 
@@ -122,6 +122,7 @@ def _holding(start: Start, held: dict[str, float], **free: Range) -> Start:
 
 
 _NO_RING = _holding(_MESSAGE, {"ring_hops": 0.0})  # straight from every rank to every other
+_RING = _holding(_MESSAGE, {}, own_passes=(0.5, 1e-3, 10.0))
 STARTS: dict[str, Start] = {
     "gemm": _GEMM,
     "absorb": _ABSORB,
@@ -138,8 +139,8 @@ STARTS: dict[str, Start] = {
     ),
     "stream": _STREAM,
     "all_reduce": _NO_RING,
-    "all_gather": _MESSAGE,
-    "reduce_scatter": _MESSAGE,
+    "all_gather": _RING,
+    "reduce_scatter": _RING,
     "all_to_all": _holding(_NO_RING, {}, piece_s=(5e-9, 1e-12, 1e-7)),
     "send_recv": _NO_RING,
 }

@@ -251,6 +251,7 @@ LINK = CollectiveFit(
     setup_s=1e-5,
     link_frac=0.7,
     piece_s=0.0,
+    own_passes=0.0,
     switch_power=4.0,
     across_hops=2.0,
     across_frac=0.8,
