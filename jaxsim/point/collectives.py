@@ -105,9 +105,9 @@ def message_s(message: AbstractMessage, fit: CollectiveFit, hardware: Hardware) 
          + h' l' \log_2 n' + \frac{B'}{\eta' W'} $$
 
     Inside the scale-up domain ($n$ ranks, $W$ per second) the faster of two protocols, one of which
-    handles each of $m$ pieces in $t_m$ and all $D$ of a ring's data in $o$ passes, then over the scale-out fabric (primed, $n'$ domains). With
-    one rank it is 0. Assumes that the two fabrics are used one after the other, and that links are
-    not shared with another message.
+    handles each of $m$ pieces in $t_m$ and all $D$ of a ring's data in $o$ passes, then over the
+    scale-out fabric (primed, $n'$ domains). With one rank it is 0. Assumes that the two fabrics are
+    used one after the other, and that links are not shared with another message.
     """
     parts = wire(message, hardware.domain_gpus)
     inside, across = hardware.scaleup, hardware.scaleout
