@@ -12,6 +12,7 @@ from typing import Any
 
 from jaxsim.catalog.errors import InputError, nearest, unknown_name
 from jaxsim.catalog.fits import (
+    BatchedGemmFit,
     CollectiveFit,
     ContextAttentionFit,
     DecodeAttentionFit,
@@ -24,7 +25,7 @@ DATA = Path(__file__).parent / "data" / "calibration"
 
 KINDS: dict[str, type] = {
     "gemm": GemmFit,
-    "absorb": GemmFit,
+    "absorb": BatchedGemmFit,
     "experts": GroupedGemmFit,
     "context": ContextAttentionFit,
     "context_latent": ContextAttentionFit,

@@ -21,6 +21,7 @@ from jaxsim.catalog._calibration_file import (
     read_calibration,
 )
 from jaxsim.catalog.fits import (
+    BatchedGemmFit,
     CollectiveFit,
     ContextAttentionFit,
     DecodeAttentionFit,
@@ -36,6 +37,7 @@ __all__ = [
     "ANY",
     "FORMATS",
     "KINDS",
+    "BatchedGemmFit",
     "Calibration",
     "CollectiveFit",
     "ContextAttentionFit",
@@ -99,9 +101,9 @@ def resolve_kernels(
     """The fits that a precision selects.
 
     `multiprocessors` are those that share the peak of the chip, where it is not the chip that the
-    calibration was made on. A benchmark that repeats one launch finds its keys and values in the
-    last cache; in a model, other layers' weights and caches pass in between, so unless `warm` they
-    come from memory.
+    calibration was made on. A benchmark that repeats one launch finds its operands in the last
+    cache; in a model, other layers' weights and caches pass in between, so unless `warm` they come
+    from memory.
     """
     if multiprocessors is not None:
         calibration = replace(calibration, multiprocessors=multiprocessors)
@@ -109,6 +111,6 @@ def resolve_kernels(
     chosen = families_of(precision)
     fits = {role: fit_of(calibration, *key) for role, key in chosen.items()}
     if not warm:
-        for role in ("decode", "decode_latent"):
+        for role in ("absorb_gemm", "decode", "decode_latent"):
             fits[role] = replace(fits[role], cache_bytes=0.0)
     return Kernels(**fits, **{name: fit_of(calibration, name) for name in plain})

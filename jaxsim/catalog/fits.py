@@ -44,6 +44,14 @@ class GemmFit(eqx.Module):
     quantise_passes: Scalar  # of memory traffic over the inputs, to convert them
 
 
+class BatchedGemmFit(GemmFit):
+    """Constants of `roofline.batched_gemm_parts`; of the cache as in `DecodeAttentionFit`."""
+
+    cache_bytes: Scalar
+    cache_share: Scalar
+    cache_power: Scalar
+
+
 class GroupedGemmFit(eqx.Module):
     """Constants of `roofline.grouped_gemm_parts`, besides those that mean the same in `GemmFit`."""
 
@@ -85,6 +93,7 @@ class ContextAttentionFit(eqx.Module):
     wave_power: Scalar
     hbm_frac: Scalar
     overlap_power: Scalar
+    token_bytes: Scalar  # moved for each new token, whatever the heads, to cache it
 
 
 class DecodeAttentionFit(eqx.Module):
@@ -115,6 +124,7 @@ class DecodeAttentionFit(eqx.Module):
     cache_power: Scalar  # how sharply the cache fills
     overlap_power: Scalar
     query_bytes: Scalar  # moved for each element of a query and of its result
+    row_s: Scalar  # of each query that shares a key/value head, to join what splits of it found
     narrow_s: Scalar  # launch of a head of one dimension; shorter in proportion for wider ones
 
 
@@ -138,6 +148,8 @@ class CollectiveFit(eqx.Module):
     eager_frac: Scalar  # of the link's bandwidth, by the protocol that starts at once
     setup_s: Scalar
     link_frac: Scalar
+    piece_s: Scalar  # of each piece, by the protocol with set-up, where a message is many
+    own_passes: Scalar  # over all data of a ring, its own part included, beside what is sent
     switch_power: Scalar  # of the (inverse) norm between the two
     across_hops: Scalar  # the same for the scale-out fabric
     across_frac: Scalar
@@ -150,7 +162,7 @@ class Kernels(eqx.Module):
     ffn_gemm: GemmFit
     head_gemm: GemmFit
     router_gemm: GemmFit
-    absorb_gemm: GemmFit
+    absorb_gemm: BatchedGemmFit
     experts: GroupedGemmFit
     context: ContextAttentionFit
     context_latent: ContextAttentionFit

@@ -12,7 +12,7 @@ from jaxsim.catalog.model import GQA, MLA, SparseMLA
 from jaxsim.catalog.precision import ElementBytes
 from jaxsim.point.items import ContextTokens, DecodeTokens, Item, gemm_item
 from jaxsim.point.ranks import Ranks
-from jaxsim.point.work import ContextAttention, DecodeAttention
+from jaxsim.point.work import BatchedGemm, ContextAttention, DecodeAttention
 
 
 def causal_pairs(queries: Scalar, past: Scalar, limit: Scalar) -> Scalar:
@@ -122,12 +122,25 @@ def _absorbed(attention: MLA, tokens, context, ranks, element) -> list[Item]:
         kv_dim=attention.kv_rank + attention.rope_dim,
         kv_bytes_per_element=element.kv,
     )
-    common = ("projections", "absorb_gemm", tokens.rows)
-    stored = (element.wide, element.wide)
+    into, out = _absorptions(attention, tokens.rows, ranks, element)
+    return [into, Item(work, 1.0, "decode_attention", "attention", "decode_latent"), out]
+
+
+def _absorptions(attention: MLA, rows, ranks, element) -> list[Item]:
+    """Queries into the latent space, and results out of it: one product a head."""
+    heads = attention.heads / ranks.tp
     return [
-        gemm_item("absorb_k", *common, heads * attention.kv_rank, attention.nope_dim, *stored),
-        Item(work, 1.0, "decode_attention", "attention", "decode_latent"),
-        gemm_item("absorb_v", *common, heads * attention.v_dim, attention.kv_rank, *stored),
+        Item(
+            BatchedGemm(rows, heads * outputs, inputs, element.wide, element.wide, heads),
+            1.0,
+            name,
+            "projections",
+            "absorb_gemm",
+        )
+        for name, outputs, inputs in (
+            ("absorb_k", attention.kv_rank, attention.nope_dim),
+            ("absorb_v", attention.v_dim, attention.kv_rank),
+        )
     ]
 
 
@@ -237,12 +250,10 @@ def _(attention: SparseMLA, tokens, ranks, element):
         kv_bytes_per_element=element.kv,
         activation_bytes_per_element=element.wide,
     )
-    heads = latent.heads / ranks.tp
-    common = ("projections", "absorb_gemm", tokens.rows)
-    stored = (element.wide, element.wide)
+    into, out = _absorptions(latent, tokens.rows, ranks, element)
     return [
         Item(index, 1.0, "indexer", "attention", "context"),
-        gemm_item("absorb_k", *common, heads * latent.kv_rank, latent.nope_dim, *stored),
+        into,
         Item(work, 1.0, "context_attention", "attention", "context_latent"),
-        gemm_item("absorb_v", *common, heads * latent.v_dim, latent.kv_rank, *stored),
+        out,
     ]

@@ -150,17 +150,18 @@ def _(ffn: MoEFFN, hidden, rows, stage_rows, imbalance, ranks, element):
     has_shared = jnp.where(jnp.asarray(ffn.shared_intermediate) > 0, 1.0, 0.0)
     own_rows = rows / ranks.tp
     grouped = jnp.where(ranks.tp > 1.0, dispatched, 0.0)
+    sent = own_rows * copies * imbalance
     scattered = rows * hidden * element.wide
     network = [
         Item(
-            AllToAll(own_rows * copies * hidden * element.dispatch * imbalance, ranks.ep),
+            AllToAll(sent * hidden * element.dispatch, ranks.ep, sent),
             dispatched,
             "dispatch",
             "network",
             "all_to_all",
         ),
         Item(
-            AllToAll(own_rows * copies * hidden * element.wide * imbalance, ranks.ep),
+            AllToAll(sent * hidden * element.wide, ranks.ep, sent),
             dispatched,
             "combine",
             "network",

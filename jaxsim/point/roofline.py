@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from jaxsim._scalar import Scalar
 from jaxsim.catalog.fits import (
+    BatchedGemmFit,
     ContextAttentionFit,
     DecodeAttentionFit,
     GemmFit,
@@ -24,6 +25,7 @@ from jaxsim.catalog.hardware import Chip
 from jaxsim.point.smooth import beyond, larger, smaller, stretched
 from jaxsim.point.work import (
     AbstractWork,
+    BatchedGemm,
     ContextAttention,
     DecodeAttention,
     Gemm,
@@ -74,6 +76,23 @@ def gemm_parts(work: Gemm, fit: GemmFit, chip: Chip) -> KernelParts:
     does not fill the chip walks its inputs at $\tau_w$ each, $d(k)$ of them where split-k shortens
     the walk. $M$ is memory traffic and $Q$ the conversion of the inputs.
     """
+    return _gemm_parts(work, fit, chip, work.hbm_bytes, work.rows * work.inputs)
+
+
+@kernel_parts.register
+def batched_gemm_parts(work: BatchedGemm, fit: BatchedGemmFit, chip: Chip) -> KernelParts:
+    r"""Seconds of equal GEMMs side by side: as one GEMM, but for what they read.
+
+    Up to `cache_bytes` of the operands of a launch that a benchmark repeats are in the last cache,
+    where a byte takes `cache_share` of its time from memory.
+    """
+    moved = work.hbm_bytes
+    missed = beyond(moved, fit.cache_bytes, fit.cache_power)
+    share = fit.cache_share + (1.0 - fit.cache_share) * missed
+    return _gemm_parts(work, fit, chip, share * moved, work.rows * work.products * work.inputs)
+
+
+def _gemm_parts(work: Gemm, fit: GemmFit, chip: Chip, read_bytes, input_elements) -> KernelParts:
     rows = larger(work.rows / fit.tile_rows, 1.0, fit.pad_power)
     tiles = rows * larger(work.outputs / fit.tile_outputs, 1.0, fit.pad_power)
     waves = tiles / chip.multiprocessors
@@ -84,8 +103,8 @@ def gemm_parts(work: Gemm, fit: GemmFit, chip: Chip) -> KernelParts:
     full_s = waves * (work.inputs * one_s + fit.tile_s)
     depth = stretched(work.inputs, fit.split_inputs, fit.split_power)
     alone_s = depth * fit.walk_s + fit.tile_s
-    memory_s = moved / (fit.hbm_frac * chip.hbm_bytes_per_s)
-    inputs_bytes = work.activation_bytes_per_element * work.rows * work.inputs
+    memory_s = read_bytes / (fit.hbm_frac * chip.hbm_bytes_per_s)
+    inputs_bytes = work.activation_bytes_per_element * input_elements
     quantise_s = fit.quantise_passes * inputs_bytes / chip.hbm_bytes_per_s
     busy_s = larger(larger(full_s, memory_s, fit.overlap_power), alone_s, fit.wave_power)
     return KernelParts(
@@ -140,13 +159,13 @@ def context_attention_parts(
     r"""Seconds of causal attention over a chunk of a prompt.
 
     $$ t = t_0 + \left\| \left\| x \, (\bar n \tau + \tau_e), \;
-           (p + c \, (\bar n - p)) \, \tau + \tau_e \right\|_w, \; M \right\|_q,
+           (p + c \, (\bar n - p)) \, \tau + \tau_e \right\|_w, \; M \right\|_q + \frac{b q B_n}{W},
            \quad x = \frac{b \, h \, \|q / q_t, 1\|}{S} $$
 
     Tiles are blocks of $q_t$ queries of one head; each walks $\bar n$ = pairs / queries +
     `edge_keys` keys, and up to `window_keys` of those that a sliding window masks. All of them walk
     the $p$ earlier ones; of the chunk's own, the last tile walks $c$ times the mean. Kernels were
-    timed without a past, where $p$ = 0.
+    timed without a past, where $p$ = 0. To cache a new token moves $B_n$ bytes.
     """
     blocks = larger(work.queries / fit.tile_queries, 1.0, fit.pad_power)
     waves = work.sequences * work.heads * blocks / chip.multiprocessors
@@ -164,8 +183,11 @@ def context_attention_parts(
     full_s = waves * (keys * key_s + fit.tile_s)
     arithmetic_s = larger(full_s, longest * key_s + fit.tile_s, fit.wave_power)
     memory_s = work.hbm_bytes / (fit.hbm_frac * chip.hbm_bytes_per_s)
+    append_s = fit.token_bytes * work.sequences * work.queries / chip.hbm_bytes_per_s
     busy_s = larger(arithmetic_s, memory_s, fit.overlap_power)
-    return KernelParts(fit.launch_s + busy_s, arithmetic_s, memory_s, fit.launch_s)
+    return KernelParts(
+        fit.launch_s + busy_s + append_s, arithmetic_s, memory_s + append_s, fit.launch_s
+    )
 
 
 @kernel_parts.register
@@ -174,14 +196,15 @@ def decode_attention_parts(
 ) -> KernelParts:
     r"""Seconds of attention of new tokens over their caches.
 
-    $$ t = t_0 + \left\| M, \; \left\| x \, (n \tau + \tau_e), \; d(n) \, \tau_w + \tau_e
-           \right\|_w \right\|_q + Q, \quad x = \frac{b \, g \, \|r / q_t, 1\|}{S} $$
+    $$ t = t_0 + \left\| M, \; \left\| x \, (n \tau + \tau_e), \;
+           d(n) \, \tau_w + \tau_e + r \tau_r \right\|_w \right\|_q + Q, \quad
+           x = \frac{b \, g \, \|r / q_t, 1\|}{S} $$
 
     A tile is one key/value head of one sequence with the $r$ queries that share it; it walks the
     $n$ cached tokens and the edge of a sliding window, rounded up to a tile of keys. Launches that
-    do not fill the chip walk $d(n)$, shorter because the cache is split. $M$ is what the cache
-    costs to read and $Q$ the traffic of queries and results. $t_0$ is longer for narrow heads,
-    whose kernels are less tuned.
+    do not fill the chip walk $d(n)$, shorter because the cache is split, and join the parts of
+    each query in $\tau_r$. $M$ is what the cache costs to read and $Q$ the traffic of queries and
+    results. $t_0$ is longer for narrow heads, whose kernels are less tuned.
     """
     rows = work.queries * work.heads / work.kv_heads
     blocks = larger(rows / fit.tile_queries, 1.0, fit.pad_power)
@@ -195,7 +218,7 @@ def decode_attention_parts(
     # The fewer tiles, the more multiprocessors can share one walk.
     share = jnp.exp(fit.share_power * jnp.log(jnp.clip(waves, 1e-4, 1.0)))
     depth = stretched(keys, fit.split_keys, fit.split_power)
-    alone_s = depth * share * fit.walk_s + fit.tile_s
+    alone_s = depth * share * fit.walk_s + fit.tile_s + fit.row_s * rows
     arithmetic_s = larger(full_s, alone_s, fit.wave_power)
     key_bytes = work.kv_heads * work.kv_dim * work.kv_bytes_per_element
     cached = work.hbm_bytes + work.sequences * key_bytes * edge

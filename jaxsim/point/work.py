@@ -36,6 +36,17 @@ class Gemm(AbstractWork):
         return self.weight_bytes + self.activation_bytes_per_element * self.rows * moved
 
 
+class BatchedGemm(Gemm):
+    """`products` of equal shape side by side: each has its own inputs and a part of the outputs."""
+
+    products: Scalar
+
+    @property
+    def hbm_bytes(self):
+        moved = self.products * self.inputs + self.outputs
+        return self.weight_bytes + self.activation_bytes_per_element * self.rows * moved
+
+
 class GroupedGemm(AbstractWork):
     """Both GEMMs of the routed experts on one rank.
 
@@ -173,10 +184,14 @@ class ReduceScatter(AbstractMessage):
 
 
 class AllToAll(AbstractMessage):
-    """Each rank sends `data_bytes` in all, spread evenly over `ranks`, its own part included."""
+    """Each rank sends `data_bytes` in all, spread evenly over `ranks`, its own part included.
+
+    They are in so many `pieces`: tokens, once for each rank that gets them.
+    """
 
     data_bytes: Scalar
     ranks: Scalar
+    pieces: Scalar = 0.0
 
 
 class SendRecv(AbstractMessage):

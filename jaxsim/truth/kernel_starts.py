@@ -40,6 +40,14 @@ _GEMM = Start(
     },
     {"tile_outputs": 128.0},
 )
+_ABSORB = Start(
+    {
+        **_GEMM.free,
+        "cache_bytes": (8e7, 1e6, 5e8),
+        "cache_share": (0.3, 0.02, 1.0),
+    },
+    {**_GEMM.held, "cache_power": 8.0},
+)
 _EXPERTS = Start(
     {
         **{name: span for name, span in _TILE.items() if name != "wave_power"},
@@ -66,7 +74,8 @@ _CONTEXT = Start(
         "window_keys": (64.0, 1.0, 2000.0),
         "softmax_dims": (50.0, 1.0, 500.0),
         "tail": (2.0, 0.05, 8.0),
-    }
+    },
+    {"token_bytes": 0.0},
 )
 _DECODE = Start(
     {
@@ -85,7 +94,7 @@ _DECODE = Start(
         "share_power": (0.3, 0.01, 1.0),
         "narrow_s": (1e-5, 1e-8, 1e-2),
     },
-    {"key_power": 8.0, "cache_power": 8.0},
+    {"key_power": 8.0, "cache_power": 8.0, "row_s": 0.0},
 )
 _STREAM = Start({"launch_s": (2e-6, 1e-7, 1e-4), "hbm_frac": (0.7, 0.05, 1.5)})
 # Across domains nothing here is measured in volume: two sends a hop, at four fifths of the link,
@@ -101,33 +110,38 @@ _MESSAGE = Start(
         "link_frac": (0.75, 0.02, 1.2),
         "switch_power": (3.0, 1.0, 8.0),
     },
-    _ACROSS,
+    {**_ACROSS, "piece_s": 0.0, "own_passes": 0.0},
 )
 
 
 def _holding(start: Start, held: dict[str, float], **free: Range) -> Start:
     """A start with some constants held instead, and other ranges for some."""
     kept = {name: span for name, span in start.free.items() if name not in held}
-    return Start({**kept, **free}, {**start.held, **held})
+    still = {name: value for name, value in start.held.items() if name not in free}
+    return Start({**kept, **free}, {**still, **held})
 
 
 _NO_RING = _holding(_MESSAGE, {"ring_hops": 0.0})  # straight from every rank to every other
+_RING = _holding(_MESSAGE, {}, own_passes=(0.5, 1e-3, 10.0))
 STARTS: dict[str, Start] = {
     "gemm": _GEMM,
-    "absorb": _GEMM,
+    "absorb": _ABSORB,
     "experts": _EXPERTS,
     "context": _CONTEXT,
     # Over a latent cache, nothing was measured with a window, nor more than one width.
-    "context_latent": _holding(_CONTEXT, {"window_keys": 0.0}),
+    "context_latent": _holding(_CONTEXT, {"window_keys": 0.0}, token_bytes=(4000.0, 10.0, 1e5)),
     "decode": _DECODE,
     "decode_latent": _holding(
-        _DECODE, {"edge_keys": 0.0, "narrow_s": 0.0}, tile_queries=(64.0, 4.0, 256.0)
+        _DECODE,
+        {"edge_keys": 0.0, "narrow_s": 0.0},
+        tile_queries=(64.0, 4.0, 256.0),
+        row_s=(2e-8, 1e-11, 1e-6),
     ),
     "stream": _STREAM,
     "all_reduce": _NO_RING,
-    "all_gather": _MESSAGE,
-    "reduce_scatter": _MESSAGE,
-    "all_to_all": _NO_RING,
+    "all_gather": _RING,
+    "reduce_scatter": _RING,
+    "all_to_all": _holding(_NO_RING, {}, piece_s=(5e-9, 1e-12, 1e-7)),
     "send_recv": _NO_RING,
 }
 ARITHMETIC = {

@@ -27,7 +27,7 @@ import numpy as np
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.precision import ACTIVATION_FORMAT, BYTES_PER_ELEMENT, Format
-from jaxsim.point.work import ContextAttention, DecodeAttention, Gemm
+from jaxsim.point.work import BatchedGemm, ContextAttention, DecodeAttention, Gemm
 from jaxsim.truth.kernel_rows import KernelRows, stacked, unseen_rows
 
 PACKAGE = "aiconfigurator-core"
@@ -147,12 +147,13 @@ def absorb_rows(tables: Tables) -> Iterator[KernelRows]:
         tokens, heads = columns_of(table, "num_tokens", "num_heads")
         before = (table["op_name"] == "mla_gen_pre").to_numpy()
         work = stacked(
-            Gemm,
+            BatchedGemm,
             rows=tokens,
             outputs=heads * np.where(before, rank, value),
             inputs=np.where(before, nope, rank),
             weight_bytes_per_element=BYTES_PER_ELEMENT[ours],
-            activation_bytes_per_element=BYTES_PER_ELEMENT[ours],
+            activation_bytes_per_element=_WIDE,  # also in FP8: results are, inputs are converted
+            products=heads,
         )
         yield rows_of("absorb", ours, work, table, ["num_heads"], found[1])
 

@@ -235,7 +235,8 @@ def _dispatch_rows(tables: Tables) -> Iterator[KernelRows]:
     # draws them, and some fall on the same rank.
     drawn = ranks * -np.expm1(topk * np.log1p(-1.0 / ranks))
     copies = np.minimum(topk, ranks) if rack else drawn
-    work = stacked(AllToAll, data_bytes=tokens * copies * hidden * element, ranks=ranks)
+    sent = tokens * copies
+    work = stacked(AllToAll, data_bytes=sent * hidden * element, ranks=ranks, pieces=sent)
     yield rows_of("all_to_all", "any", work, table, shape, where)
 
 

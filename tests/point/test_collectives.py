@@ -42,7 +42,8 @@ fits = st.sampled_from(KERNELS)
 
 
 def message(role, data_bytes, ranks):
-    return ROLES[role](jnp.asarray(data_bytes), jnp.asarray(ranks))
+    one = ROLES[role](jnp.asarray(data_bytes), jnp.asarray(ranks))
+    return replace(one, pieces=jnp.asarray(data_bytes) / 4096.0) if role == "all_to_all" else one
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -53,6 +54,19 @@ def test_more_bytes_are_never_faster(role, data_bytes, ranks, factor, kernels):
     before = seconds_of(message(role, data_bytes, ranks), fit, HARDWARE)
     after = seconds_of(message(role, data_bytes * factor, ranks), fit, HARDWARE)
     assert after >= before * (1.0 - 1e-12)
+
+
+@given(data_bytes=amounts, ranks=ranks, factor=factors, kernels=fits)
+def test_more_pieces_are_never_faster(data_bytes, ranks, factor, kernels):
+    """The same bytes of smaller tokens; of a bulk transfer each piece counts."""
+    one = message("all_to_all", data_bytes, ranks)
+    more = replace(one, pieces=one.pieces * factor)
+    before = seconds_of(one, kernels.all_to_all, HARDWARE)
+    assert seconds_of(more, kernels.all_to_all, HARDWARE) >= before * (1.0 - 1e-12)
+    bulk = message("all_to_all", 1e9, 8.0)
+    halves = replace(bulk, pieces=bulk.pieces * 2.0)
+    whole_s, halves_s = (seconds_of(m, kernels.all_to_all, HARDWARE) for m in (bulk, halves))
+    assert halves_s > whole_s * 1.01
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -17,6 +17,7 @@ from jaxsim.point.attention import causal_pairs
 from jaxsim.point.roofline import kernel_parts, kernel_s
 from jaxsim.point.work import (
     AbstractWork,
+    BatchedGemm,
     ContextAttention,
     DecodeAttention,
     Gemm,
@@ -38,7 +39,7 @@ KERNELS = [
 
 WORKS: dict[str, AbstractWork] = {
     "ffn_gemm": Gemm(64.0, 7168.0, 4096.0, 1.0, 1.0),
-    "absorb_gemm": Gemm(64.0, 8192.0, 128.0, 2.0, 2.0),
+    "absorb_gemm": BatchedGemm(64.0, 8192.0, 128.0, 2.0, 2.0, 16.0),
     "experts": GroupedGemm(
         512.0, 30.0, 7168.0, 2048.0, 3.0, 0.5625, 0.5625, 256.0, 32.0, 8.0, 64.0
     ),
@@ -49,6 +50,7 @@ WORKS: dict[str, AbstractWork] = {
 # What makes a kernel do more; the rest describes how.
 AMOUNTS = {
     Gemm: ("rows", "outputs", "inputs", "weight_bytes_per_element"),
+    BatchedGemm: ("rows", "outputs", "inputs", "weight_bytes_per_element", "products"),
     GroupedGemm: (
         "rows",
         "active_experts",
@@ -250,15 +252,33 @@ def test_parts_bound_the_whole(role):
 
 def test_a_cold_cache_is_never_faster():
     """What a benchmark finds in the last cache, a model reads from memory."""
-    work = arrays(WORKS["decode"])
-    for name in CALIBRATIONS:
-        cold, warm = (
-            resolve_kernels(load_calibration(name), WIDE, warm=warm).decode
-            for warm in (False, True)
-        )
-        for context_tokens in (16.0, 512.0, 4096.0, 65536.0):
-            one = replace(work, context=jnp.asarray(context_tokens))
-            assert seconds_of(one, cold, CHIP) >= seconds_of(one, warm, CHIP)
+    for role, amount in (("decode", "context"), ("absorb_gemm", "rows")):
+        work = arrays(WORKS[role])
+        for name in CALIBRATIONS:
+            cold, warm = (
+                getattr(resolve_kernels(load_calibration(name), WIDE, warm=warm), role)
+                for warm in (False, True)
+            )
+            slower = []
+            for value in (16.0, 512.0, 4096.0, 65536.0):
+                one = replace(work, **{amount: jnp.asarray(value)})
+                slower.append(seconds_of(one, cold, CHIP) / seconds_of(one, warm, CHIP))
+                assert slower[-1] >= 1.0
+            # A cache that is far too small makes no difference; one that holds all does.
+            assert slower[-1] == pytest.approx(1.0, rel=1e-3)
+            assert max(slower) > 1.001
+
+
+def test_products_side_by_side_read_their_own_inputs():
+    """A batch of one is the plain GEMM; more products of the same flop move more bytes."""
+    fit = resolve_kernels(load_calibration("b200"), WIDE).absorb_gemm
+    shape = (8192.0, 65536.0, 128.0, 2.0, 2.0)
+    plain, one = arrays(Gemm(*shape)), arrays(BatchedGemm(*shape, 1.0))
+    assert seconds_of(one, fit, CHIP) == pytest.approx(seconds_of(plain, fit, CHIP))
+    many = arrays(BatchedGemm(*shape, 128.0))
+    assert many.flop == one.flop
+    assert many.hbm_bytes - one.hbm_bytes == 127.0 * 8192.0 * 128.0 * 2.0
+    assert seconds_of(many, fit, CHIP) > 1.05 * seconds_of(one, fit, CHIP)
 
 
 @pytest.mark.parametrize("role", [*WORKS, "context"])

@@ -4,6 +4,7 @@
 """
 
 import math
+from dataclasses import replace
 from functools import lru_cache
 
 from tests.reference.plain import Kernel, Message, gemm
@@ -69,9 +70,12 @@ def projections(s, layer, rows) -> list[Kernel]:
 def _absorb(s, m, rows) -> list[Kernel]:
     """Queries into the latent space, and results out of it: unquantised, per head."""
     heads, wide = m.heads / s.design.tp, s.element.wide
-    into = gemm("projections", "absorb_gemm", rows, m.nope_dim, heads * m.kv_rank, wide, wide)
-    out = gemm("projections", "absorb_gemm", rows, m.kv_rank, heads * m.v_dim, wide, wide)
-    return [into, out]
+
+    def all_heads(inputs, outputs):
+        one = gemm("projections", "absorb_gemm", rows, inputs, outputs, wide, wide)
+        return replace(one, flop=heads * one.flop, hbm_bytes=heads * one.hbm_bytes)
+
+    return [all_heads(m.nope_dim, m.kv_rank), all_heads(m.kv_rank, m.v_dim)]
 
 
 def decode_attention(s, layer, sequences, queries, context) -> list[Kernel]:
