@@ -1,6 +1,6 @@
 """Points per second of every form of evaluation: a table, JSON and a plot.
 
-python -m benchmarks.speed --json FILE [--plot FILE] [--case colocated] [--points 1e9] [--quick]
+python -m benchmarks.speed --json FILE [--plot FILE] [--case decode] [--points 1e9] [--quick]
 """
 
 import argparse
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.speed import forms, machine
 from benchmarks.speed.cases import case
+from benchmarks.speed.growth import growth_forms
 from benchmarks.speed.process import plan_forms, process_forms
 
 
@@ -50,13 +51,14 @@ def measured(names, largest: float, quick: bool, show) -> list:
         if not quick:
             add(forms.compiled_forms(chosen))
         add(forms.materialised_forms(chosen, min(largest, 3e6 if quick else 1e7)))
-        for points in (1e6, 1e7, 1e8, 1e9):
-            if points <= largest:
-                add(forms.streamed_forms(chosen, points))
+        most = min(largest, chosen.largest)
+        for points in sorted({p for p in (1e6, 1e7, 1e8, 1e9) if p <= most} | {most}):
+            add(forms.streamed_forms(chosen, points))
         if not quick:
-            add(process_forms(name, largest))
+            add(process_forms(name, most))
     add(forms.frontier_forms(1_000_000 if quick else 10_000_000))
     if not quick:
+        add(growth_forms())
         add(plan_forms())
     return timings
 
@@ -68,22 +70,33 @@ def plot(rows: list[dict], path: Path) -> None:
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(8, 5))
-    for name, form in dict.fromkeys((r["name"], r["form"]) for r in rows):
-        own = [r for r in rows if (r["name"], r["form"]) == (name, form)]
-        style = dict(marker="o", label=f"{name}: {form}")
-        axes.loglog([r["points"] for r in own], [r["seconds"] for r in own], **style)
-    axes.set(xlabel="grid points covered", ylabel="seconds")
-    axes.legend(fontsize=5, ncols=2)
+    names = [n for n in dict.fromkeys(r["name"] for r in rows) if n not in ("growth", "plan")]
+    figure, panels = pyplot.subplots(
+        1, len(names), figsize=(5.2 * len(names), 5), sharey=True, squeeze=False
+    )
+    for axes, name in zip(panels[0], names, strict=True):
+        own = [r for r in rows if r["name"] == name and not r["form"].startswith("process")]
+        for form in dict.fromkeys(r["form"] for r in own):
+            here = [r for r in own if r["form"] == form]
+            line = "-" if len(here) > 1 else ""
+            x, y = [r["points"] for r in here], [r["seconds"] for r in here]
+            axes.loglog(x, y, marker="o", markersize=4, linestyle=line, label=form)
+        low, high = axes.get_xlim()
+        for rate, text in ((1e6, "1 M/s"), (1e9, "1 G/s")):
+            axes.plot([low, high], [low / rate, high / rate], ":", color="0.6", linewidth=1)
+            axes.annotate(text, (high, high / rate), color="0.4", fontsize=7, ha="right")
+        axes.set(xlabel="grid points covered", title=name, xlim=(low, high))
+        axes.legend(fontsize=6, loc="upper left", framealpha=0.8)
+    panels[0, 0].set_ylabel("seconds, compile time apart")
     figure.tight_layout()
-    figure.savefig(path)
+    figure.savefig(path, dpi=120)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="write the rows here")
     parser.add_argument("--plot", type=Path, help="write a plot of time against points here")
-    parser.add_argument("--case", nargs="+", default=["colocated", "synthetic"], dest="cases")
+    parser.add_argument("--case", nargs="+", default=["decode", "colocated"], dest="cases")
     parser.add_argument("--points", type=float, default=1e9, help="largest grid")
     parser.add_argument("--quick", action="store_true", help="small grids, fewer forms")
     given = parser.parse_args()

@@ -1,5 +1,6 @@
 """What is evaluated, on which grids?"""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ class Case:
     latency: str
     valid: str
     outputs: tuple[str, ...]
+    largest: float = math.inf
 
     def grid(self, points: float) -> list:
         """Axes of about so many points: more workloads, up to a limit, for more points."""
@@ -78,7 +80,7 @@ def phase(name: str) -> Case:
     }[name]
     return Case(
         name, PHASES[name], scenario, axes, objective, latency, valid,
-        (objective, latency, *outputs),
+        (objective, latency, *outputs), 3e8 if name == "colocated" else math.inf,
     )  # fmt: skip
 
 
