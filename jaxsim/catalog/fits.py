@@ -18,8 +18,8 @@ class PeakShare(eqx.Module):
     bf16: Scalar
 
 
-class GemmFit(eqx.Module):
-    """Constants of `roofline.gemm_parts`.
+class AbstractGemmFit(eqx.Module):
+    """Constants that `roofline.gemm_parts` and `roofline.batched_gemm_parts` share.
 
     `multiprocessors` is how many share the chip's peak: the peak of one is peak / multiprocessors,
     so that a chip with more of the same is faster.
@@ -44,7 +44,11 @@ class GemmFit(eqx.Module):
     quantise_passes: Scalar  # of memory traffic over the inputs, to convert them
 
 
-class BatchedGemmFit(GemmFit):
+class GemmFit(AbstractGemmFit):
+    """Constants of `roofline.gemm_parts`."""
+
+
+class BatchedGemmFit(AbstractGemmFit):
     """Constants of `roofline.batched_gemm_parts`; of the cache as in `DecodeAttentionFit`."""
 
     cache_bytes: Scalar

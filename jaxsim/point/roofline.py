@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from jaxsim._scalar import Scalar
 from jaxsim.catalog.fits import (
+    AbstractGemmFit,
     BatchedGemmFit,
     ContextAttentionFit,
     DecodeAttentionFit,
@@ -24,6 +25,7 @@ from jaxsim.catalog.fits import (
 from jaxsim.catalog.hardware import Chip
 from jaxsim.point.smooth import beyond, larger, smaller, stretched
 from jaxsim.point.work import (
+    AbstractGemm,
     AbstractWork,
     BatchedGemm,
     ContextAttention,
@@ -92,7 +94,9 @@ def batched_gemm_parts(work: BatchedGemm, fit: BatchedGemmFit, chip: Chip) -> Ke
     return _gemm_parts(work, fit, chip, share * moved, work.rows * work.products * work.inputs)
 
 
-def _gemm_parts(work: Gemm, fit: GemmFit, chip: Chip, read_bytes, input_elements) -> KernelParts:
+def _gemm_parts(
+    work: AbstractGemm, fit: AbstractGemmFit, chip: Chip, read_bytes: Scalar, input_elements: Scalar
+) -> KernelParts:
     rows = larger(work.rows / fit.tile_rows, 1.0, fit.pad_power)
     tiles = rows * larger(work.outputs / fit.tile_outputs, 1.0, fit.pad_power)
     waves = tiles / chip.multiprocessors

@@ -13,7 +13,7 @@ class AbstractWork(eqx.Module):
     """Something a GPU does in one launch."""
 
 
-class Gemm(AbstractWork):
+class AbstractGemm(eqx.Module):
     """A (rows x inputs) times (inputs x outputs) product; weights are streamed from memory once."""
 
     rows: Scalar
@@ -30,13 +30,17 @@ class Gemm(AbstractWork):
     def weight_bytes(self):
         return self.weight_bytes_per_element * self.outputs * self.inputs
 
+
+class Gemm(AbstractGemm, AbstractWork):
+    """One product."""
+
     @property
     def hbm_bytes(self):
         moved = self.inputs + self.outputs
         return self.weight_bytes + self.activation_bytes_per_element * self.rows * moved
 
 
-class BatchedGemm(Gemm):
+class BatchedGemm(AbstractGemm, AbstractWork):
     """`products` of equal shape side by side: each has its own inputs and a part of the outputs."""
 
     products: Scalar
