@@ -17,6 +17,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.extend import core as jex_core
 
+from jaxsim.space import _kept
 from jaxsim.space._inputs import Axis, axis_values, numbers_of, replace
 
 # Primitives that only call what they carry: the parameter that holds their body.
@@ -107,6 +108,10 @@ def trace(fn, point, axes: Sequence[Axis]) -> Program:
     if key in _TRACED:
         _TRACED.move_to_end(key)
         return _TRACED[key]
+    path = _kept.path_of(fn, key)
+    kept = None if path is None else _kept.read(path, Program, Literal, Op)
+    if kept is not None:
+        return _remembered(key, kept)
 
     def at(chosen, others):
         return fn(replace(eqx.combine(others, rest), axes, chosen))
@@ -116,10 +121,15 @@ def trace(fn, point, axes: Sequence[Axis]) -> Program:
     owners += [()] * len(jax.tree.leaves(numbers))
     program = _flatten(closed, owners, jax.tree.structure(shape))
     captured = any(isinstance(c, Tracer) for c in program.constants.values())
-    if key is not None and not captured:
-        _TRACED[key] = program
-        if len(_TRACED) > _TRACED_LIMIT:
-            _TRACED.popitem(last=False)
+    if path is not None:
+        _kept.write(path, program)
+    return program if key is None or captured else _remembered(key, program)
+
+
+def _remembered(key, program: Program) -> Program:
+    _TRACED[key] = program
+    if len(_TRACED) > _TRACED_LIMIT:
+        _TRACED.popitem(last=False)
     return program
 
 

@@ -81,6 +81,9 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--ttl and --ftl go with --best: a store keeps all designs.")
     from pathlib import Path
 
+    from jaxsim.view.jax_cache import use_persistent_cache
+
+    use_persistent_cache()
     from jaxsim.view.store import open_store, pending, run_blocks
     from jaxsim.view.sweep_config import read_sweep
 

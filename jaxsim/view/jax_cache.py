@@ -1,4 +1,4 @@
-"""Where does the command line keep compiled programs, so that a second run starts at once?
+"""Where does the command line keep what it traced and compiled, so that a second run is fast?
 
 Only the command line asks for this, and only before JAX is imported: a process that already has
 JAX is not ours to configure.
@@ -10,6 +10,8 @@ import tempfile
 from pathlib import Path
 
 SWITCH = "JAXSIM_CACHE"
+# Read by `jaxsim.space._kept`, which cannot be imported here: it starts JAX.
+PROGRAMS = "JAXSIM_PROGRAMS"
 
 
 def cache_folder() -> Path:
@@ -21,7 +23,9 @@ def cache_folder() -> Path:
 
 
 def use_persistent_cache() -> Path | None:
-    """The folder in which JAX will keep what it compiles; None where it will keep nothing.
+    """The folder in which JAX will keep what it compiles; None where we do not ask it to.
+
+    Traced programs are kept there too, whatever cache JAX has.
 
     Set before JAX is imported, through the environment, which JAX reads once. A cache that the
     user has set up stays as it is; `JAXSIM_CACHE=off` and a folder that cannot be written both
@@ -29,7 +33,7 @@ def use_persistent_cache() -> Path | None:
     """
     if os.environ.get(SWITCH, "").lower() in ("off", "0", "no", "false"):
         return None
-    if "jax" in sys.modules or "JAX_COMPILATION_CACHE_DIR" in os.environ:
+    if "jax" in sys.modules:
         return None
     folder = cache_folder()
     try:
@@ -37,6 +41,9 @@ def use_persistent_cache() -> Path | None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError:
+        return None
+    os.environ.setdefault(PROGRAMS, str(folder))
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return None
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
