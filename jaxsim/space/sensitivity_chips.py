@@ -133,8 +133,9 @@ def best_chips(
             solved = here.solve_all(steps)
             values = [-np.inf if found is None else found.value for found in solved]
             top = int(np.argmax(values))
-            if values[top] > best.value * (1.0 + LEAST):
-                taken = solved[top], some[top]
+            better = solved[top]
+            if better is not None and better.value > best.value * (1.0 + LEAST):
+                taken = better, some[top]
                 break
         if taken is None:
             size *= 0.5

@@ -177,7 +177,7 @@ def _block(levels: Levels, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
                 else:
                     some = [one[pull.rows] for one in given]
                     part = pull.part(own[pull.rows], some, result[pull.rows])
-                if pull.order is not None:
+                if pull.order is not None and pull.starts is not None:
                     part = np.add.reduceat(part[pull.order], pull.starts, axis=0)
                 if pull.fresh:
                     back[pull.slots] = part

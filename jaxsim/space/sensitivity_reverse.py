@@ -81,7 +81,7 @@ def slopes_of(
         values, found = backward(steps, leaves, count)
     results = dict(zip(outputs, values, strict=True))
     slopes: dict[str, dict[str, np.ndarray]] = {name: {} for name in outputs}
-    for number, row in zip(*np.nonzero(found.any(axis=2)), strict=True):
+    for number, row in np.argwhere(found.any(axis=2)).tolist():
         slopes[outputs[row]][paths[number]] = found[number, row]
     held = dict(zip(reversed(paths), reversed(leaves), strict=True))
     return Slopes(results, slopes, Numbers(held, count))

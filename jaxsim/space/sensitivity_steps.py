@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -77,10 +78,9 @@ def _with_stages(swept: Swept, designs: Designs, key: str, stages: float, coloca
     scenario = setup.scenario(swept.question.workload)
     axes = {name: tuple(map(float, values)) for name, values in designs.axes.items()}
     batch = "prefill_batch" if designs.phase == "prefill" else "batch"
-    space = Space(
-        tp=axes["tp"], ep=axes["ep"], pp=(stages,), chunk=axes.get("chunk", ()),
-        **{batch: axes["batch"]},
-    )  # fmt: skip
+    space = Space(tp=axes["tp"], ep=axes["ep"], pp=(stages,), chunk=axes.get("chunk", ()))
+    batches: dict[str, Any] = {batch: axes["batch"]}
+    space = replace(space, **batches)
     lengths = axes.get("isl", (1.0,)), axes.get("osl", (1.0,))
     found = evaluate_phase(designs.phase, scenario, space, *lengths)
     pools = _pools(replace(swept, **{designs.phase: found}), colocated)
