@@ -95,7 +95,11 @@ def batched_gemm_parts(work: BatchedGemm, fit: BatchedGemmFit, chip: Chip) -> Ke
 
 
 def _gemm_parts(
-    work: AbstractGemm, fit: AbstractGemmFit, chip: Chip, read_bytes: Scalar, input_elements: Scalar
+    work: Gemm | BatchedGemm,
+    fit: AbstractGemmFit,
+    chip: Chip,
+    read_bytes: Scalar,
+    input_elements: Scalar,
 ) -> KernelParts:
     rows = larger(work.rows / fit.tile_rows, 1.0, fit.pad_power)
     tiles = rows * larger(work.outputs / fit.tile_outputs, 1.0, fit.pad_power)
