@@ -27,7 +27,7 @@ print(json.dumps([size(axes), used / 1e6]))
 
 
 def _run(command: list[str], cache: str) -> tuple[float, str]:
-    env = {**os.environ, "JAX_COMPILATION_CACHE_DIR": cache}
+    env = {**os.environ, "JAX_COMPILATION_CACHE_DIR": cache, "JAXSIM_PROGRAMS": cache}
     env |= {
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",

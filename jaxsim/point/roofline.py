@@ -25,7 +25,6 @@ from jaxsim.catalog.fits import (
 from jaxsim.catalog.hardware import Chip
 from jaxsim.point.smooth import beyond, larger, smaller, stretched
 from jaxsim.point.work import (
-    AbstractGemm,
     AbstractWork,
     BatchedGemm,
     ContextAttention,
