@@ -11,6 +11,7 @@ _LANES = 16
 
 
 def padded(value):
+    """An array with its first axis as long as whole vectors, its last value repeated."""
     length = value.shape[0]
     extra = -length % _LANES if length > _LANES else 0
     return np.pad(np.asarray(value), ((0, extra), *((0, 0),) * (value.ndim - 1)), "edge")
