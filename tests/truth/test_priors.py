@@ -1,19 +1,18 @@
 """Priors come from how much fits differ, and the file has what the calibrations give."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
+from jaxsim.catalog.calibration import Calibration, Family
 from jaxsim.catalog.priors import load_priors
 from jaxsim.truth.priors import SETTLED, measured, spreads
 
 
 def _calibration(value, deviation, kind="fitted"):
-    family = SimpleNamespace(
-        free=("tile_s",), covariance=((deviation**2,),), constants={"tile_s": value}, source="own"
-    )
-    return SimpleNamespace(families={"gemm": {"bf16": family}}, sources={"own": {"kind": kind}})
+    constants, covariance = {"tile_s": value}, ((deviation**2,),)
+    family = Family(constants, 0.1, "own", free=("tile_s",), covariance=covariance)
+    sources = {"own": {"kind": kind}}
+    return Calibration("chip", "a chip", 100.0, {"gemm": {"bf16": family}}, sources)
 
 
 def test_the_spread_is_that_of_settled_fits():
