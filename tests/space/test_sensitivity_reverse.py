@@ -75,8 +75,8 @@ def test_equal_to_jax():
 
 
 def away_from(case):
-    """A design on no tie: a stage as wide as a domain of 8 GPUs is one."""
-    return {**AWAY, "ep": 4.0} if case[1] == "b200" else AWAY
+    """A design on no tie: a stage, and an instance, as wide as a domain of 8 GPUs are one."""
+    return {**AWAY, "ep": 4.0, "pp": 3.0} if case[1] == "b200" else AWAY
 
 
 @pytest.fixture
@@ -136,7 +136,10 @@ def test_finite_differences_of_every_number(case, phase, straight_through):
 
 
 def test_both_sides_of_a_tie():
-    """One sequence a rank is a kink of the step time: flat below, rising above, half at the tie."""
+    """One sequence a rank is a kink of the step time: it rises faster above, half at the tie.
+
+    Below it, attention stays as it is, but experts see the tokens that there are.
+    """
     scenario = scenario_of(*CASES[0])
     tie = {**AWAY, "tp": 1.0, "batch": 8.0, "pp": 1.0}
     below, above = ({**tie, "batch": 8.0 * (1.0 + s)} for s in (-1e-9, 1e-9))
@@ -147,8 +150,7 @@ def test_both_sides_of_a_tie():
         return float(found.log_slope("ttl_s", "design.batch")[0])
 
     left, right, middle = slope(below), slope(above), slope(tie)
-    assert left == pytest.approx(0.0, abs=1e-12)
-    assert right > 0.0
+    assert 0.0 < left < right
     assert middle == pytest.approx(0.5 * (left + right), rel=1e-6)
 
 
