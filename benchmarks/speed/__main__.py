@@ -108,7 +108,15 @@ def main() -> None:
     print(f"{about['device']}; {about['versions']}; commit {about['commit']}")
     print("stores {:.1f} GB/s, {:.0f} G operations/s".format(*(v / 1e9 for v in limits.values())))
 
+    kept: list = []
+
+    def rows() -> list[dict]:
+        return [{**row, **about, "limits": limits} for row in rows_of(kept, limits)]
+
     def show(timing):
+        kept.append(timing)
+        if given.json:  # as they come, so that what was measured is there whatever happens
+            given.json.write_text(json.dumps(rows(), indent=1) + "\n")
         t, gigabytes = timing
         memory = f"{gigabytes:6.2f} GB" if gigabytes else ""
         print(
@@ -118,12 +126,9 @@ def main() -> None:
         )
 
     largest = min(given.points, 1e7) if given.quick else given.points
-    timings = measured(given.cases, largest, given.quick, show)
-    rows = [{**row, **about, "limits": limits} for row in rows_of(timings, limits)]
-    if given.json:
-        given.json.write_text(json.dumps(rows, indent=1) + "\n")
+    measured(given.cases, largest, given.quick, show)
     if given.plot:
-        plot(rows, given.plot)
+        plot(rows(), given.plot)
 
 
 if __name__ == "__main__":

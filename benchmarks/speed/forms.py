@@ -92,12 +92,17 @@ def compiled_forms(case: Case) -> Iterator[Timing]:
     """The plain forms of the engine: what the stages are compared with."""
     axes = case.grid(1)
     mesh = np.meshgrid(*(v for _, _, v in axes), indexing="ij")
-    listed = [(n, w, m.reshape(-1)[: 1 << 17]) for (n, w, _), m in zip(axes, mesh, strict=True)]
-    run = jax.jit(lambda _: flat(case.fn, case.point, listed))
-    seconds, compiled = timed(lambda: jax.block_until_ready(run(0)))
-    yield Timing(case.name, "flat vmap", len(listed[0][2]), seconds, compiled)
-    nested = jax.jit(lambda _: sweep(case.fn, case.point, axes))
-    seconds, compiled = timed(lambda: jax.block_until_ready(nested(0)))
+    listed = [jax.numpy.asarray(m.reshape(-1)[: 1 << 17], jax.numpy.float32) for m in mesh]
+    columns = [jax.numpy.asarray(v, jax.numpy.float32) for _, _, v in axes]
+
+    def on(values):  # as arguments: of constants the compiler would evaluate everything itself
+        return [(n, w, v) for (n, w, _), v in zip(axes, values, strict=True)]
+
+    run = jax.jit(lambda values: flat(case.fn, case.point, on(values)))
+    seconds, compiled = timed(lambda: jax.block_until_ready(run(listed)))
+    yield Timing(case.name, "flat vmap", listed[0].size, seconds, compiled)
+    nested = jax.jit(lambda values: sweep(case.fn, case.point, on(values)))
+    seconds, compiled = timed(lambda: jax.block_until_ready(nested(columns)))
     yield Timing(case.name, "nested vmap, all outputs on all dims", size(axes), seconds, compiled)
 
 

@@ -14,14 +14,16 @@ from benchmarks.speed.forms import Timing
 ROOT = Path(__file__).parents[2]
 
 STREAM = """
-import json, resource
+import json
 from benchmarks.speed.cases import case, size
 from benchmarks.speed.forms import GROUPS
 from jaxsim.space.stream import stream_best
 c = case({name!r})
 axes = c.grid({points})
 best = stream_best(c.fn, c.point, axes, GROUPS, objective=c.objective, valid=c.valid)
-used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+# The peak of this program alone: what `getrusage` says begins with its parent's.
+with open("/proc/self/status") as status:
+    used = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 print(json.dumps([size(axes), used / 1e6]))
 """
 

@@ -96,7 +96,9 @@ class Grid:
         loops = loop_order(program, left, lengths, classes, range(first))
         workers = tuple(devices) if devices else (None,) * workers_on(platform)
         per_block = block_points or BLOCK_POINTS.get(platform, BLOCK_POINTS["gpu"])
-        blocks = block_lengths(lengths, loops, per_block, len(workers))
+        # All processes cut alike, however many cores each of them has.
+        sharing = len(workers) if jax.process_count() == 1 else 2 * jax.process_count()
+        blocks = block_lengths(lengths, loops, per_block, sharing)
         inner = math.prod(lengths[first:])
         stride = 1
         if loops:

@@ -108,7 +108,7 @@ def _rewritten(program, ops, found, partitions, lengths) -> Shared:
     for op in ops:
         emit.op(op)
     outputs = tuple(x if isinstance(x, Literal) else emit.read(x, None) for x in program.outputs)
-    key = (program, tuple(op.outputs[0] for op in ops), *emit.signature)
+    key = (program, partitions.first, tuple(op.outputs[0] for op in ops), *emit.signature)
     if key not in _REWRITTEN:
         if len(_REWRITTEN) >= _REWRITTEN_LIMIT:
             _REWRITTEN.pop(next(iter(_REWRITTEN)))

@@ -78,7 +78,9 @@ class Partitions:
             if many >= FEWEST_POSITIONS and len(rows) <= 64:
                 code = np.zeros(many, np.int64)
                 for row in rows:
-                    same, own = np.unique(row, return_inverse=True)
+                    # By their bits: 0 and -0 differ to an operation.
+                    bits = row.view(f"u{row.itemsize}") if row.dtype.kind == "f" else row
+                    same, own = np.unique(bits, return_inverse=True)
                     code = code * same.size + own
                     code = np.unique(code, return_inverse=True)[1] if len(rows) > 1 else code
                 classes = self._of_codes(dims, code)

@@ -25,6 +25,7 @@ from jax.extend.core import primitives
 PACKAGE = Path(__file__).parents[1]
 # What the operations of a traced function depend on.
 _SOURCES = ("_scalar.py", "catalog/*.py", "point/**/*.py", "space/*.py")
+_OWN = ("jaxsim.catalog.", "jaxsim.point.", "jaxsim.space.")
 # The folder where programs are kept; nowhere unless the environment names one. A command line does.
 FOLDER = "JAXSIM_PROGRAMS"
 _MOST_FILES = 64
@@ -53,7 +54,7 @@ def _named(value) -> str:
         return repr(value)
     owner = value if callable(value) and hasattr(value, "__qualname__") else type(value)
     name = f"{owner.__module__}.{owner.__qualname__}"
-    if not name.startswith("jaxsim.") or "<" in name:
+    if not name.startswith(_OWN) or "<" in name or hasattr(value, "__self__"):
         raise CannotKeep(name)
     if owner is value:
         return name

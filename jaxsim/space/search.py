@@ -40,7 +40,7 @@ class Asked(eqx.Module):
 
 
 class Sought(eqx.Module):
-    """What a search compares. `piggybacked` says which co-located mode gives the value."""
+    """What a search compares; a co-located design by its mode with the higher throughput."""
 
     value: Scalar
     latency_s: Scalar
@@ -80,7 +80,6 @@ class Found:
     axes: Mapping[str, np.ndarray]
     groups: tuple[str, ...]
     answer: Best | Frontiers
-    setups: tuple[int, ...]
 
 
 def common_space(space: Space | None, scenarios: Sequence[Scenario], isl: float) -> Space:
@@ -142,4 +141,4 @@ def search(
             fn, point, axes, groups, objective="value", valid="ok", count=count, **limits
         )
     values = {name: np.asarray(v) for name, _, v in axes if name != "setup"}
-    return Found(phase, values, groups, answer, tuple(range(len(numbers))))
+    return Found(phase, values, groups, answer)

@@ -96,7 +96,8 @@ def best_chips(
     Budget moves from one part of a chip to another, those moves first of which elasticities promise
     most; where none gains, moves halve, down to `smallest` in ln of a factor. `unlike` lets the
     pools have chips of their own. The answer is an optimum of such moves, and never worse than the
-    chip as it is. What a GPU is paid for follows its cost or power where that is the objective.
+    chip as it is where the budget allows that one. What a GPU is paid for follows its cost or power
+    where that is the objective.
     """
     if swept.prefill_setup is not swept.setup:
         raise InputError(

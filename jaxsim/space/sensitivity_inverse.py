@@ -100,7 +100,8 @@ class Crossing:
 class Crossover:
     """Where along an axis separate pools pay: every crossing, and every value that was solved.
 
-    `gains` are (value, disaggregated tokens/s/GPU, co-located), 0 where targets are missed.
+    `gains` are (value, disaggregated tokens/s/GPU, co-located), 0 where targets are missed; per
+    dollar an hour or watt of a GPU instead where that is the objective.
     """
 
     axis: str

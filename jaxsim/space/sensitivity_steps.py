@@ -109,7 +109,8 @@ def _pools(swept: Swept, colocated: bool) -> dict[str, tuple[Designs, np.ndarray
             fits = fits & (designs.full(f"{mode}_ftl_s") <= question.ftl_s)
             fits = fits & (designs.full(f"{mode}_{token}") <= question.ttl_s)
             rate = designs.full(f"{mode}_output_tokens_per_s_per_gpu")
-            found[mode] = (designs, np.where(fits, rate, 0.0))
+            cost = gpu_weight(swept.setup, question.objective)
+            found[mode] = (designs, np.where(fits, rate / cost, 0.0))
         return found
     link = float(swept.setup.hardware.hardware.scaleout.bytes_per_s)
     for name, latency, target, flow, most in (

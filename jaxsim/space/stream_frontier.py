@@ -253,11 +253,11 @@ def _positions(flags, count: int):
     block = 32 if flags.size <= 2048 else 64
     ones = jnp.pad(flags, (0, -flags.size % block)).reshape(-1, block).astype(jnp.float32)
     running = jnp.dot(ones, jnp.triu(jnp.ones((block, block), jnp.float32)))
-    until = jnp.cumsum(running[:, -1])
-    wanted = jnp.arange(count, dtype=jnp.float32)
+    until = jnp.cumsum(running[:, -1].astype(jnp.int32))
+    wanted = jnp.arange(count, dtype=jnp.int32)
     of = (until[None] <= wanted[:, None]).sum(axis=-1)
     of = jnp.minimum(of, running.shape[0] - 1).astype(jnp.int32)
-    before = jnp.where(of > 0, until[jnp.maximum(of - 1, 0)], 0.0)
+    before = jnp.where(of > 0, until[jnp.maximum(of - 1, 0)], 0)
     place = (running[of] <= (wanted - before)[:, None]).sum(axis=-1).astype(jnp.int32)
     found = jnp.minimum(of * block + place, flags.size - 1)
-    return found, until[-1].astype(jnp.int32)
+    return found, until[-1]

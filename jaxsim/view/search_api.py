@@ -42,8 +42,9 @@ def search(
     `frontier` those that no other beats in latency and throughput (dimension `point`). Targets are
     on TTL (TPOT), in prefill on FTL (TTFT); `ftl_s` limits co-located designs besides. `workload`
     may hold sequences of `isl` and `osl`; several models or chips, if their layers are of the same
-    kinds, are evaluated as one more axis, `setup`. NaN where no design is valid. Deterministic: of
-    equal designs the first in the order of the axes. Seconds; tokens/s.
+    kinds, are evaluated as one more axis, `setup`. A co-located design counts with the mode that
+    gives it more throughput. NaN where no design is valid. Deterministic: of equal designs the
+    first in the order of the axes. Seconds; tokens/s.
     """
     models: Sequence[Any] = model if isinstance(model, list | tuple) else [model]
     chips: Sequence[Any] = hardware if isinstance(hardware, list | tuple) else [hardware]
@@ -52,10 +53,15 @@ def search(
     targets = np.atleast_1d(np.asarray(targets_s, dtype=float))
     if not (targets.size and np.all(targets > 0)):
         raise InputError(f"targets_s = {targets_s}: seconds of more than 0 are needed")
+    if not ftl_s > 0:
+        raise InputError(f"ftl_s = {ftl_s}: seconds of more than 0 are needed")
     setups = [setup_of(m, h, precision, engine, options) for m in models for h in chips]
     isl, osl = (
         tuple(np.atleast_1d(np.asarray(x, dtype=float))) for x in (workload.isl, workload.osl)
     )
+    for name, least, lengths in (("isl", 1, isl), ("osl", 2, osl)):
+        if not all(x >= least and np.isfinite(x) for x in lengths):
+            raise InputError(f"{name} = {lengths}: lengths of at least {least} token(s) are needed")
     one = Workload(
         isl[0], osl[0], workload.hit_frac, workload.draft_tokens, workload.accept_frac,
         workload.imbalance,
@@ -91,6 +97,8 @@ def searched(
         "engine": ", ".join(dict.fromkeys(s.engine.name for s in setups)),
         "calibration": ", ".join(dict.fromkeys(s.calibration.name for s in setups)),
     }
+    if phase == "colocated":
+        attrs["ftl_target_s"] = asked.get("ftl_s", np.inf)
     if len(setups) == 1:
         attrs |= {"model": first.model.name, "hardware": first.hardware.name}
     return dataset.assign_coords(coordinates).assign_attrs(attrs)

@@ -100,6 +100,26 @@ def test_the_same_grid_gives_the_same_program_and_others_share_it():
     assert again.lengths == first.lengths
 
 
+def test_a_larger_grid_of_the_same_function_has_classes_of_its_own():
+    """Where more axes are too many to be looked at whole, classes are on other axes."""
+
+    def fn(p):
+        small = jnp.ceil(p.batch / 50.0)
+        return {"y": jnp.exp(small * 1e-3 * p.isl) + jnp.log1p(small * p.isl) + p.tp}
+
+    for isl, count in ((8, 100), (64, 100)):
+        axes = [
+            ("isl", WHERE["isl"], np.arange(1.0, isl + 1) / 64.0),
+            ("tp", WHERE["tp"], np.arange(1.0, count + 1)),
+            ("batch", WHERE["batch"], np.arange(1.0, count + 1)),
+        ]
+
+        with precision(32):
+            got = split(fn, Point(), axes, host_points=1 << 15).materialise()["y"]
+            expected = jax.jit(lambda axes=axes: sweep(fn, Point(), axes))()["y"]
+        np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
 def test_what_does_not_pay_is_left_alone():
     def light(p):
         return jnp.ceil(p.batch / 64.0) * p.isl + p.tp + p.pp * p.osl
