@@ -70,7 +70,9 @@ def plot(rows: list[dict], path: Path) -> None:
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    names = [n for n in dict.fromkeys(r["name"] for r in rows) if n not in ("growth", "plan")]
+    names = [
+        n for n in dict.fromkeys(r["name"] for r in rows) if n not in ("growth", "plan", "pareto")
+    ]
     figure, panels = pyplot.subplots(
         1, len(names), figsize=(5.2 * len(names), 5), sharey=True, squeeze=False
     )
@@ -85,8 +87,8 @@ def plot(rows: list[dict], path: Path) -> None:
         for rate, text in ((1e6, "1 M/s"), (1e9, "1 G/s")):
             axes.plot([low, high], [low / rate, high / rate], ":", color="0.6", linewidth=1)
             axes.annotate(text, (high, high / rate), color="0.4", fontsize=7, ha="right")
-        axes.set(xlabel="grid points covered", title=name, xlim=(low, high))
-        axes.legend(fontsize=6, loc="upper left", framealpha=0.8)
+        axes.set(xlabel="grid points covered", title=name, xlim=(low, high), ylim=(1e-7, 1e2))
+        axes.legend(fontsize=6, loc="lower right", framealpha=0.8)
     panels[0, 0].set_ylabel("seconds, compile time apart")
     figure.tight_layout()
     figure.savefig(path, dpi=120)
