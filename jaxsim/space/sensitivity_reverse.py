@@ -17,15 +17,12 @@ import numpy as np
 from jaxsim.space._program import Axis, Literal, Op, Program, trace
 from jaxsim.space.designs import name_of
 from jaxsim.space.interpret import _NUMPY, NotInterpreted, _apply
-from jaxsim.space.sensitivity_levels import Levels, levels_of
+from jaxsim.space.sensitivity_levels import POINTS, Levels, levels_of
 from jaxsim.space.sensitivity_levels import slopes as at_points
 from jaxsim.space.sensitivity_pull import pulls_of
 
 # A count this near to a whole number is one: what is rounded up may carry a rounding error.
 WHOLE = 1e-7
-
-# Up to so many points, calls cost more than arithmetic, and operations are done in groups.
-FEW = 48
 
 # Points evaluated together: arrays of so many numbers stay in the cache.
 BLOCK = 8192
@@ -75,7 +72,7 @@ def slopes_of(
     program, leaves, paths = prepared(fn, point, listed, dtype)
     count = max(leaf.size for leaf in leaves)
     steps = steps_of(program, outputs)
-    if count <= FEW:
+    if count <= POINTS:  # calls cost more than arithmetic: operations are done in groups
         values, found = at_points(steps.levels, leaves, count)
     else:
         values, found = backward(steps, leaves, count)

@@ -73,6 +73,14 @@ def estimate(
     return replace(explanation, interval_s=ends)
 
 
+def lengths_in(workload: Workload) -> tuple[Workload, tuple[float, ...], tuple[float, ...]]:
+    """The workload at the first of its lengths, and all of its input and output lengths."""
+    isl, osl = (
+        tuple(np.atleast_1d(np.asarray(x, dtype=float))) for x in (workload.isl, workload.osl)
+    )
+    return replace(workload, isl=isl[0], osl=osl[0]), isl, osl
+
+
 def evaluate(
     model: str | ModelCard,
     hardware: str | HardwareCard,
@@ -92,12 +100,7 @@ def evaluate(
     attributes.
     """
     setup = setup_of(model, hardware, precision, engine, options)
-    isl = tuple(np.atleast_1d(np.asarray(workload.isl, dtype=float)))
-    osl = tuple(np.atleast_1d(np.asarray(workload.osl, dtype=float)))
-    one = Workload(
-        isl[0], osl[0], workload.hit_frac, workload.draft_tokens, workload.accept_frac,
-        workload.imbalance,
-    )  # fmt: skip
+    one, isl, osl = lengths_in(workload)
     scenario = setup.scenario(one)
     filled = complete(space, scenario.model, scenario.hardware, max(isl))
     swept = {name: evaluate_phase(name, scenario, filled, isl, osl) for name in phases}

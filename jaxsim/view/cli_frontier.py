@@ -46,10 +46,7 @@ def add_parser(subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the table, and write it where asked."""
     ftl_s = durations.parse_duration(args.ftl, "--ftl", options.BARE_FTL_BELOW_S)
-    ladder = [
-        durations.parse_duration(text, "--ttl", options.BARE_TTL_BELOW_S)
-        for text in args.ttl.split(",")
-    ]
+    ladder = durations.parse_durations(args.ttl, "--ttl", options.BARE_TTL_BELOW_S)
     from pathlib import Path
 
     from jaxsim.view.store_frontiers import frontiers_of

@@ -6,7 +6,7 @@ import sys
 import time
 
 from jaxsim.catalog.errors import InputError
-from jaxsim.view import options
+from jaxsim.view import durations, options
 
 DESCRIPTION = """\
 Evaluate every design of a space for every workload, and write one Zarr store that xarray opens.
@@ -129,11 +129,7 @@ def run(args: argparse.Namespace) -> int:
 
 def targets(text: str | None, flag: str, bare_s: float) -> list[float]:
     """Seconds of a list of durations; no limit where there is none."""
-    from jaxsim.view import durations
-
-    if text is None:
-        return [float("inf")]
-    return [durations.parse_duration(part, flag, bare_s) for part in text.split(",")]
+    return [float("inf")] if text is None else durations.parse_durations(text, flag, bare_s)
 
 
 def run_best(args: argparse.Namespace, shard: tuple[int, int]) -> int:

@@ -51,6 +51,11 @@ def parse_duration(text: str, what: str = "duration", bare_below_s: float = math
     return seconds
 
 
+def parse_durations(text: str, what: str, bare_below_s: float = math.inf) -> list[float]:
+    """Seconds of each of several durations, with commas between them."""
+    return [parse_duration(part, what, bare_below_s) for part in text.split(",")]
+
+
 def parse_frac(text: str, what: str = "fraction") -> float:
     """A fraction from `3%` or `0.03`; between 0 and 1."""
     body, percent = (text.strip()[:-1], 0.01) if text.strip().endswith("%") else (text, 1.0)

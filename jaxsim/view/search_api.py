@@ -18,6 +18,7 @@ from jaxsim.space.axes import Space
 from jaxsim.space.search import LATENCY, OBJECTIVE, Found
 from jaxsim.space.search import search as search_in
 from jaxsim.space.stream import Best
+from jaxsim.view.api import lengths_in
 from jaxsim.view.dataset import attributes
 
 
@@ -56,16 +57,10 @@ def search(
     if not ftl_s > 0:
         raise InputError(f"ftl_s = {ftl_s}: seconds of more than 0 are needed")
     setups = [setup_of(m, h, precision, engine, options) for m in models for h in chips]
-    isl, osl = (
-        tuple(np.atleast_1d(np.asarray(x, dtype=float))) for x in (workload.isl, workload.osl)
-    )
+    one, isl, osl = lengths_in(workload)
     for name, least, lengths in (("isl", 1, isl), ("osl", 2, osl)):
         if not all(x >= least and np.isfinite(x) for x in lengths):
             raise InputError(f"{name} = {lengths}: lengths of at least {least} token(s) are needed")
-    one = Workload(
-        isl[0], osl[0], workload.hit_frac, workload.draft_tokens, workload.accept_frac,
-        workload.imbalance,
-    )  # fmt: skip
     return searched(
         phase, setups, one, space, isl, osl,
         targets_s=tuple(targets), ftl_s=ftl_s, count=int(count), frontier=frontier,

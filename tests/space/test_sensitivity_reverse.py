@@ -240,7 +240,7 @@ def test_operations_in_groups_do_not_matter(phase, monkeypatch):
     scenario = scenario_of(*CASES[0])
     designs = stacked([{**AWAY, "batch": 96.0 + 7.0 * i, "tp": float(1 + i % 2)} for i in range(9)])
     few = slopes_of(PHASES[phase], scenario, listed(phase, designs), OUTPUTS[phase])
-    monkeypatch.setattr(reverse, "FEW", 0)
+    monkeypatch.setattr(reverse, "POINTS", 0)
     many = slopes_of(PHASES[phase], scenario, listed(phase, designs), OUTPUTS[phase])
     for output in OUTPUTS[phase]:
         np.testing.assert_allclose(few.values[output], many.values[output], rtol=1e-13)
