@@ -5,19 +5,17 @@ on which nothing depends have one value here, and count again in the answer. Blo
 so that one program serves them all; several are in flight at once.
 """
 
-import contextlib
-import importlib
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 
+from jaxsim.space._block_run import context_of_caller, run_before, run_block
 from jaxsim.space._block_size import block_lengths, padded, workers_on
 from jaxsim.space._by_class import shared
 from jaxsim.space._inputs import axis_values, lengths_of, numbers_of
@@ -25,11 +23,9 @@ from jaxsim.space._nest import (
     BLOCK_POINTS,
     HOST_POINTS,
     STEP_POINTS,
-    Nest,
     loop_order,
     nest_of,
     on_host,
-    walk,
 )
 from jaxsim.space._processes import from_all, own_share
 from jaxsim.space._program import Program, numbers, trace
@@ -59,7 +55,8 @@ class Grid:
     repeats: tuple[int, ...]
 
     @classmethod
-    def of(cls, fn, point, axes, group_axes, step_points, block_points, devices):
+    def of(cls, fn, point, axes, group_axes, step_points, block_points, devices, strides=None):
+        """Cut the grid; several positions of a loop make a step of up to `strides` points."""
         by_name = {axis[0]: axis for axis in axes}
         if missing := [name for name in group_axes if name not in by_name]:
             raise ValueError(f"group_axes {missing} are not among the axes {list(by_name)}")
@@ -96,14 +93,12 @@ class Grid:
         loops = loop_order(program, left, lengths, classes, range(first))
         workers = tuple(devices) if devices else (None,) * workers_on(platform)
         per_block = block_points or BLOCK_POINTS.get(platform, BLOCK_POINTS["gpu"])
-        # All processes cut alike, however many cores each of them has.
-        sharing = len(workers) if jax.process_count() == 1 else 2 * jax.process_count()
-        blocks = block_lengths(lengths, loops, per_block, sharing)
+        blocks = block_lengths(lengths, loops, per_block, _in_flight(workers))
         inner = math.prod(lengths[first:])
         stride = 1
         if loops:
             length = blocks[loops[-1]]
-            stride = max(1, min(length, most // max(inner, 1)))
+            stride = max(1, min(length, (most if strides is None else strides) // max(inner, 1)))
             # As many steps, with the least overlap of the last with the one before it.
             stride = -(-length // -(-length // stride))
         names = tuple(axis[0] for axis in ordered)
@@ -127,6 +122,17 @@ class Grid:
     @property
     def points(self) -> int:
         return math.prod(self.real_lengths) * math.prod(self.repeats)
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether what a step reduces is best done one after another: for one core at a time."""
+        platform = (self.devices[0] or jax.devices()[0]).platform
+        return platform == "cpu"
+
+    @property
+    def in_flight(self) -> int:
+        """Blocks that are run at the same time."""
+        return _in_flight(self.devices)
 
     @property
     def padded(self) -> bool:
@@ -154,10 +160,9 @@ class Grid:
     def gather(self, reducer, collect, chosen: Sequence[int] | None = None) -> list[Any]:
         """What `collect(block, results)` makes of what `reducer` keeps of each block, in order.
 
-        Of all blocks, or of those at the positions `chosen`.
-
-        The results lead with the block's positions on the looped axes. Blocks are collected where
-        they are computed, in several threads, and shared between processes if there are several.
+        Of all blocks, or of those at the positions `chosen`. The results lead with the block's
+        positions on the looped axes. Blocks are collected where they are computed, in several
+        threads, and shared between processes if there are several.
         """
         program = self.program
         needed = numbers(x for i in self.left for x in program.ops[i].inputs)
@@ -165,7 +170,7 @@ class Grid:
         nest = nest_of(
             program, self.left, given, self.blocks, self.classes, self.loops, self.stride
         )
-        context = _context()
+        context = context_of_caller()
 
         def one(job):
             block, device = job
@@ -173,7 +178,7 @@ class Grid:
             with context():
                 if device is not None:
                     part = jax.device_put(part, device)
-                found = _run_block(nest, reducer, part, np.True_)
+                found = run_block(nest, reducer, part, np.True_)
             fresh = tuple(slice(skip, None) for skip in block.skips)
             return collect(block, jax.tree.map(lambda x: np.asarray(x)[fresh], found))
 
@@ -181,10 +186,14 @@ class Grid:
         jobs = list(self._cut())
         jobs = own_share(jobs if chosen is None else [jobs[i] for i in chosen])
         jobs = [(block, self.devices[i % workers]) for i, block in enumerate(jobs)]
-        # The first compiles once, before the others ask for the same.
-        found = [one(job) for job in jobs[:1]]
+        # The first compiles, before the others ask for the same.
+        wide = bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
+        compiled = run_before(nest, reducer, wide)
+        alone = 0 if compiled else 1
+        found = [one(job) for job in jobs[:alone]]
         with ThreadPoolExecutor(workers) as pool:
-            found += pool.map(one, jobs[1:])
+            found += pool.map(one, jobs[alone:])
+        compiled[:] = [True]
         return from_all(found)
 
     def _cut(self) -> "list[Block]":
@@ -225,9 +234,12 @@ class Grid:
         where = [place[..., None] + copy for place, copy in zip(places, copies, strict=True)]
         return np.asarray(np.ravel_multi_index(where, list(full.values())))
 
-    def index_of(self, flat) -> dict[str, np.ndarray]:
-        """Positions on each reduced axis, by name, from flat ones as `repeated` gives them."""
-        full = [self.real_lengths[d] * self.repeats[d] for d in self.reduced]
+    def index_of(self, flat, repeated: bool = False) -> dict[str, np.ndarray]:
+        """Positions on each reduced axis, by name, from flat ones, or those of `repeated`.
+
+        Of designs that differ on axes of no consequence, the first.
+        """
+        full = [self.real_lengths[d] * (self.repeats[d] if repeated else 1) for d in self.reduced]
         named = zip(self.reduced, np.unravel_index(flat, full), strict=True)
         return {self.names[d]: np.asarray(place, np.int32) for d, place in named}
 
@@ -265,26 +277,6 @@ class Block:
         return flat
 
 
-def _context() -> Callable[[], contextlib.AbstractContextManager]:
-    """The precision of the calling thread, to be entered in others."""
-    wide = bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
-
-    @contextlib.contextmanager
-    def context():
-        if bool(jax.config.jax_enable_x64) == wide:  # type: ignore[attr-defined]
-            yield
-        else:
-            home = (
-                jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")
-            )
-            scope: Any = home.enable_x64
-            with scope(wide):
-                yield
-
-    return context
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _run_block(nest: Nest, reducer, part, true):
-    known = dict(zip(nest.given, part, strict=True))
-    return walk(nest, known, partial(reducer, nest, true), reducer.like(), true)
+def _in_flight(workers) -> int:
+    # All processes cut alike, however many cores each of them has.
+    return len(workers) if jax.process_count() == 1 else 2 * jax.process_count()

@@ -180,13 +180,14 @@ def loop_order(program: Program, left, lengths, classes, looped: Sequence[int]) 
     return min(itertools.permutations(looped), key=cost)
 
 
-def walk(nest: Nest, known: dict[int, Any], body: Callable[[dict[int, Any]], Any], like, true):
+def walk(nest: Nest, known: dict[int, Any], body: Callable[..., Any], like, state, true):
     """The results of `body` at every step, each with the looped axes as leading dimensions.
 
     `body` gets all values of a step, on natural dims with looped axes of length 1 (`stride` for
-    the last), and returns arrays whose leading dimensions are those lengths, in the order of axes,
-    and whose other dimensions and types are those of `like`. `true` is a flag that the compiler
-    does not know to be set.
+    the last), and what the step before it passed on, `state` the first. It returns what to pass on
+    and arrays whose leading dimensions are those lengths, in the order of axes, and whose other
+    dimensions and types are those of `like`. `true` is a flag that the compiler does not know to
+    be set.
     """
     known = dict(known)
     sizes = nest.lengths + nest.classes
@@ -199,15 +200,17 @@ def walk(nest: Nest, known: dict[int, Any], body: Callable[[dict[int, Any]], Any
 
     def level(depth, values, starts, carry, local):
         if depth == len(nest.loops):
-            results = body(values)
+            whole, state = carry
+            results, state = body(values, state)
             at = tuple(starts[axis] for axis in axes)
-            return jax.tree.map(
+            whole = jax.tree.map(
                 lambda whole, part: lax.dynamic_update_slice(
                     whole, part, at + (0,) * (part.ndim - len(at))
                 ),
-                carry,
+                whole,
                 results,
             )
+            return whole, state
         axis, count = nest.loops[depth], nest.lengths[nest.loops[depth]]
         inside = [step[axis] if d == axis else n for d, n in enumerate(local)]
 
@@ -230,10 +233,10 @@ def walk(nest: Nest, known: dict[int, Any], body: Callable[[dict[int, Any]], Any
 
     known = {k: v for k, v in known.items() if k in reads[0]}
     if not nest.loops:
-        return body(known)
+        return body(known, state)[0]
     whole = tuple(nest.lengths[axis] for axis in axes)
     carry = jax.tree.map(lambda part: jnp.zeros(whole + part.shape, part.dtype), like)
-    return level(0, known, {}, carry, list(sizes))
+    return level(0, known, {}, (carry, state), list(sizes))[0]
 
 
 def _run_apart(nest: Nest, values, lengths, true):

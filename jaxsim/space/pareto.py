@@ -115,12 +115,12 @@ def dominance_table(x, y, ok, buckets: int) -> tuple[Any, Any, Any]:
     high = jnp.max(jnp.where(ok, key, low))
     bits = 32 - lax.clz(high - low).astype(jnp.int32)
     shift = jnp.maximum(bits - (buckets.bit_length() - 1), 0).astype(jnp.uint32)
-    bucket = ((key - low) >> shift).astype(jnp.int32)
-    best = jnp.full(buckets, -jnp.inf, y.dtype).at[bucket].max(jnp.where(ok, y, -jnp.inf))
-    some = jnp.zeros(buckets, bool).at[bucket].max(ok)
+    bucket = jnp.minimum((key - low) >> shift, jnp.uint32(buckets - 1)).astype(jnp.int32)
+    none = jnp.full(buckets, -jnp.inf, y.dtype)
+    best = none.at[bucket].max(jnp.where(ok, y, -jnp.inf), mode="promise_in_bounds")
     below = jnp.concatenate([jnp.full(1, -jnp.inf, y.dtype), lax.cummax(best)[:-1]])
-    any_below = jnp.concatenate([jnp.zeros(1, bool), lax.cummax(some.astype(jnp.int32))[:-1] > 0])
-    return jnp.where(any_below, below, jnp.nan), low, shift
+    # What is reached by points at minus infinity alone discards nothing that matters.
+    return jnp.where(below > -jnp.inf, below, jnp.nan), low, shift
 
 
 @jax.jit

@@ -101,7 +101,7 @@ def stream_best(
     value, where = value.reshape(shape), where.reshape(shape)
     found = value > -math.inf
     value = np.where(found, wanted.sign * value, np.nan).astype(jnp.result_type(float))
-    return Best(value, found, grid.index_of(where), grid.points)
+    return Best(value, found, grid.index_of(where, repeated=True), grid.points)
 
 
 def stream_topk(fn, point, axes, group_axes=(), *, count: int, **options) -> Best:
@@ -142,14 +142,17 @@ class _Best:
         number = jax.ShapeDtypeStruct((self.count,), jnp.result_type(float))
         return number, jax.ShapeDtypeStruct((self.count,), jnp.int32)
 
-    def __call__(self, nest: Nest, true, values):
+    def start(self, nest: Nest):
+        return ()
+
+    def __call__(self, nest: Nest, true, values, state):
         value, ok = self.step.outputs(nest, values)
         # NaN compares false, and is so excluded as well.
         ok = ok & self.step.counts(nest) & (value > -jnp.inf)
         value = jnp.where(ok, value, -jnp.inf)
         best, where = _first(value) if self.count == 1 else _several(value, self.count)
         shape = (*self.step.outer(nest), self.count)
-        return best.reshape(shape), where.reshape(shape)
+        return (best.reshape(shape), where.reshape(shape)), state
 
 
 def _first(value):

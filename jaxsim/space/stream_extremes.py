@@ -91,7 +91,10 @@ class _Both:
         each = jax.ShapeDtypeStruct((self.outputs,), jnp.result_type(float))
         return each, each
 
-    def __call__(self, nest: Nest, true, values):
+    def start(self, nest: Nest):
+        return ()
+
+    def __call__(self, nest: Nest, true, values, state):
         program, step = nest.program, self.step.shape(nest)
         every = tuple(range(len(step)))
 
@@ -115,7 +118,8 @@ class _Both:
             low = jnp.where(ok, value, jnp.inf).min(axis=inner)
             results.append((low, jnp.where(ok, value, -jnp.inf).max(axis=inner)))
         shape = (*self.step.outer(nest), self.outputs)
-        return tuple(jnp.stack(x, axis=-1).reshape(shape) for x in zip(*results, strict=True))
+        both = (jnp.stack(x, axis=-1).reshape(shape) for x in zip(*results, strict=True))
+        return tuple(both), state
 
 
 def _value(atom, values):

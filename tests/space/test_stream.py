@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from grids import Chip, Point, grid, precision, step, whole
 
-from jaxsim.space._blocks import _run_block
+from jaxsim.space._block_run import run_block
 from jaxsim.space.split import split
 from jaxsim.space.stream import stream_best, stream_topk
 from jaxsim.space.sweep import sweep
@@ -123,10 +123,10 @@ def test_other_numbers_trace_and_compile_nothing_again():
         return stream_best(step, point, axes, ("isl",), objective="per_gpu", valid="valid")
 
     search(Point(), grid())
-    traced, compiled = step.calls, _run_block._cache_size()
+    traced, compiled = step.calls, run_block._cache_size()
     for chip in (Chip(), Chip(bytes_per_s=8e12)):
         search(Point(chip=chip, layers=32), [(n, w, v * 2) for n, w, v in grid()])
-    assert (step.calls, _run_block._cache_size()) == (traced, compiled)
+    assert (step.calls, run_block._cache_size()) == (traced, compiled)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,9 @@ import pytest
 from grids import Point, grid, precision, step, whole
 
 from jaxsim.space import stream_frontier as module
+from jaxsim.space._frontier_step import Undominated
+from jaxsim.space._frontier_step import positions as positions_of
+from jaxsim.space._step import Step
 from jaxsim.space.pareto import fronts_of_groups, pareto_front
 from jaxsim.space.stream_extremes import stream_extremes
 from jaxsim.space.stream_frontier import stream_frontier
@@ -92,6 +95,48 @@ def test_more_is_kept_where_a_frontier_is_long(monkeypatch):
     options = dict(x="x", y="y", duplicates=True, step_points=400)
     found = stream_frontier(line, Point(), axes, ("isl",), **options)
     assert np.diff(found.starts).tolist() == [300, 300]
+
+
+def test_positions_of_a_loop_are_reduced_at_once_as_one_after_another(monkeypatch):
+    axes, options = grid(3, 2, 4, 3, 64), dict(step_points=4096)
+    given = (step, Point(), axes, ("isl", "osl"))
+    pair = dict(x="ttl_s", y="per_gpu", valid="valid")
+    in_turn = stream_frontier(*given, **pair, **options)
+    monkeypatch.setattr(module.Grid, "in_turn", False)
+    at_once = stream_frontier(*given, **pair, **options)
+    for one, other in zip(jax.tree.leaves(in_turn), jax.tree.leaves(at_once), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_step_finds_good_designs_by_itself():
+    """What it begins with is of no use: none of the sample counts."""
+    start, slope, cost = np.random.default_rng(3).uniform(1.0, 20.0, (3, 256, 1))
+    batch = np.geomspace(1.0, 4096.0, 64)
+    x = (start + slope * batch).reshape(-1)
+    y = (batch / cost).reshape(-1) / x
+    y[::128] = np.nan
+    keep = Undominated(64, 128, False, True, Step(1, (16_384,), False))
+    sample = 128 * jnp.arange(128)
+    (rows, points, count, *_, place), good = jax.jit(keep._step)(x, y, sample, 128, sample)
+    front = pareto_front(x, y)
+    assert rows[0] <= 64
+    assert points[0] <= 128
+    np.testing.assert_array_equal(place[: count[0]], front)
+    np.testing.assert_array_equal(good[0][: good[1]], front)
+
+
+@pytest.mark.parametrize("size", [70, 5000])
+def test_positions_of_flags_are_all_of_them_or_a_sample(size):
+    flags = np.random.default_rng(0).random(size) < 0.3
+    found, count = positions_of(flags, size)
+    assert count == flags.sum()
+    np.testing.assert_array_equal(found[:count], np.flatnonzero(flags))
+    found, count = positions_of(flags, 10)
+    assert count == flags.sum()
+    assert flags[found].all()
+    assert found[0] < size // 8
+    assert found[-1] > size - size // 4
+    assert (np.diff(found) > 0).all()
 
 
 def test_infinities_are_values_and_nan_is_none():
