@@ -9,6 +9,9 @@ import numpy as np
 
 from benchmarks.speed import synthetic
 
+# The axes for whose every combination an answer is wanted.
+GROUPS = ("isl", "osl")
+
 
 @dataclass(frozen=True)
 class Case:

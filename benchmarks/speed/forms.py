@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks.speed.cases import Case, size
+from benchmarks.speed.cases import GROUPS, Case, size
 from benchmarks.speed.machine import best_of
 from benchmarks.speed.plain import Plain
 from jaxsim.space._inputs import axis_values, lengths_of
@@ -21,8 +21,6 @@ from jaxsim.space.stream import _Objective, stream_best, stream_topk
 from jaxsim.space.stream_extremes import stream_extremes
 from jaxsim.space.stream_frontier import stream_frontier
 from jaxsim.space.sweep import flat, sweep
-
-GROUPS = ("isl", "osl")
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 STREAM = """
 import json
-from benchmarks.speed.cases import case, size
-from benchmarks.speed.forms import GROUPS
+from benchmarks.speed.cases import GROUPS, case, size
 from jaxsim.space.stream import stream_best
 c = case({name!r})
 axes = c.grid({points})

@@ -39,6 +39,7 @@ def run_before(nest: Nest, reducer, wide: bool) -> list[bool]:
 
 @partial(jax.jit, static_argnums=(0, 1))
 def run_block(nest: Nest, reducer, part, true):
+    """What `reducer` keeps of a block, from what is known before it: `part`, of `nest.given`."""
     known = dict(zip(nest.given, part, strict=True))
     body = partial(reducer, nest, true)
     return walk(nest, known, body, reducer.like(), reducer.start(nest), true)
