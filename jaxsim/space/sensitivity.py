@@ -146,14 +146,17 @@ def pool_slopes(
         gain = np.array([moves["batch"][point], moves["chunk"][point]])
         jacobian = np.stack([steep["batch"][:, point], steep["chunk"][:, point]], axis=1)
         prices[:, point] = multipliers(gain, jacobian, slack[:, point], float(within[point]))
+    paid = [own for own in zip(limits, prices, strict=True) if own[1].any()]
     by_input = {}
     for path in slopes.numbers:
         if path.startswith("design."):
             continue
         by_input[path] = slopes.log_slope(rate, path)
-        for limit, price in zip(limits, prices, strict=True):
+        for limit, price in paid:
             own = float(limit.bound_path == path)
-            by_input[path] = by_input[path] + price * (own - slopes.log_slope(limit.output, path))
+            if own or path in slopes.slopes[limit.output]:
+                steeper = own - slopes.log_slope(limit.output, path)
+                by_input[path] = by_input[path] + price * steeper
     binding = tuple(
         tuple(limit.name for limit, price in zip(limits, column, strict=True) if price > 0.0)
         for column in prices.T

@@ -95,7 +95,8 @@ class Numbers(Mapping[str, np.ndarray]):
         self._held, self._count = held, count
 
     def __getitem__(self, path: str) -> np.ndarray:
-        return np.broadcast_to(self._held[path], (self._count,))
+        held = self._held[path]
+        return held if held.shape == (self._count,) else np.full(self._count, held)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._held)
