@@ -14,7 +14,7 @@ import platform
 import subprocess
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -49,7 +49,7 @@ VALID = {
         outputs.ifb.valid & (outputs.ifb.ttl_s <= 0.05) & (outputs.ifb.ftl_s <= 5.0)
     ),
 }
-LIMITS = {
+LIMITS: dict[str, dict[str, Any]] = {
     "prefill": {"ftl_s": 5.0}, "decode": {"ttl_s": 0.05},
     "colocated": {"ftl_s": 5.0, "ttl_s": 0.05},
 }  # fmt: skip
