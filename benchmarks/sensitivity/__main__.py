@@ -2,25 +2,30 @@
 
     python -m benchmarks.sensitivity --json benchmarks/sensitivity/results.json [--most 1e9]
 
-The best design of every workload of a grid, by the fastest form of sweep, for decode alone and for
-the three phases of a plan; then elasticities of rate, latencies, memory and flows of all winners
-with respect to every input, at once. Compiling and tracing are timed apart.
+The best design of every workload of a grid, by the fastest form of sweep, for the three phases of a
+plan; then derivatives of rate, latencies, memory and flows of all winners by every input, at once,
+and the elasticities of throughput that follow. Compiling and tracing are timed apart.
 """
 
 import argparse
 import json
+import os
 import platform
 import subprocess
 import time
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import numpy as np
 
+from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Workload
 from jaxsim.space.axes import LEAF
 from jaxsim.space.designs import PHASES
+from jaxsim.space.sensitivity import limits_of, pool_slopes
 from jaxsim.space.sensitivity_reverse import slopes_of
 from jaxsim.space.stream import stream_best
 
@@ -44,22 +49,21 @@ VALID = {
         outputs.ifb.valid & (outputs.ifb.ttl_s <= 0.05) & (outputs.ifb.ftl_s <= 5.0)
     ),
 }
-# Phases swept together, and workloads (isl × osl) of each size.
-CASES = {
-    "plan: prefill, decode, co-located": (
-        {"prefill": 1, "decode": 1, "colocated": 1}, ((6, 6), (16, 17)),
-    ),
-    "decode alone": ({"decode": 1}, ((9, 8), (27, 27), (82, 81))),
+LIMITS: dict[str, dict[str, Any]] = {
+    "prefill": {"ftl_s": 5.0}, "decode": {"ttl_s": 0.05},
+    "colocated": {"ftl_s": 5.0, "ttl_s": 0.05},
 }  # fmt: skip
-# The sweeps that are measured at most once are those that last longer than this.
+MODE = {"prefill": "", "decode": "", "colocated": "ifb"}
+# Workloads (isl × osl) of each size: 10⁷, 10⁸ and 10⁹ grid points, about.
+SIZES = ((6, 6), (16, 17), (28, 29), (56, 56))
+# What is measured at most once more is what lasts longer than this.
 LONG_S = 20.0
+# Runs of what does not.
+RUNS = 7
 
 
-def axes_of(phase: str, isl: int, osl: int, alone: bool):
-    """Designs on up to 64 GPUs a stage, and isl × osl workloads.
-
-    Alone, decode has 512 batches; in a plan all phases have what plans have by default, finer.
-    """
+def axes_of(phase: str, isl: int, osl: int):
+    """Designs on up to 64 GPUs a stage as in plans, finer, and isl × osl workloads."""
     values = {
         "isl": np.geomspace(1024, 32768, isl).round(),
         "osl": np.geomspace(128, 4096, osl).round(),
@@ -67,7 +71,7 @@ def axes_of(phase: str, isl: int, osl: int, alone: bool):
         "ep": 2.0 ** np.arange(7),
         "pp": 2.0 ** np.arange(6),
         "chunk": 2.0 ** np.arange(6, 6 + 16 / 2, 0.5).round(),
-        "batch": 32.0 * np.arange(1, 513) if alone else np.unique(np.geomspace(1, 16384, 128) // 1),
+        "batch": np.unique(np.geomspace(1, 16384, 128) // 1),
     }
     unused = {"prefill": {"osl"}, "decode": {"chunk"}, "colocated": set()}[phase]
     return [
@@ -77,17 +81,23 @@ def axes_of(phase: str, isl: int, osl: int, alone: bool):
     ]
 
 
-def timed(call) -> tuple[float, float]:
-    """Seconds of a run, and how much longer the first one took."""
-    started = time.perf_counter()
-    call()
-    first = time.perf_counter() - started
+class Taken(NamedTuple):
+    """Seconds by the wall and by all CPUs of the fastest run; how much longer the first took."""
+
+    wall_s: float
+    cpu_s: float
+    first_s: float
+
+
+def timed(call) -> Taken:
+    """How long a call takes once everything is compiled and traced."""
     found = []
-    for _ in range(1 if first > LONG_S else 3):
-        started = time.perf_counter()
+    while len(found) < (2 if found and found[0][0] > LONG_S else 1 + RUNS):
+        wall, cpu = time.perf_counter(), time.process_time()
         call()
-        found.append(time.perf_counter() - started)
-    return min(found), max(first - min(found), 0.0)
+        found.append((time.perf_counter() - wall, time.process_time() - cpu))
+    wall, cpu = min(found[1:])
+    return Taken(wall, cpu, max(found[0][0] - wall, 0.0))
 
 
 def commit() -> str | None:
@@ -109,68 +119,91 @@ def winners(axes, best):
     return [(name, where, np.asarray(columns[name], float)) for name, where, _ in axes]
 
 
+def elasticities_of(phase: str, scenario, listed, axes):
+    """Elasticities of throughput at the winners by every input, limits taken into account."""
+    columns = {name: values for name, _, values in listed}
+    count = len(columns["isl"])
+    lengths = columns["isl"], columns.get("osl", np.full(count, 1024.0))
+    own = eqx.tree_at(lambda s: (s.workload.isl, s.workload.osl), scenario, lengths)
+    names = ("tp", "ep", "pp", "batch", "chunk")
+    designs = Deployment(*(columns.get(name, np.ones(count)) for name in names))
+    batches = next(np.asarray(values, float) for name, _, values in axes if name == "batch")
+    after = np.searchsorted(batches, columns["batch"], side="right")
+    step = np.log(batches[np.minimum(after, len(batches) - 1)] / columns["batch"])
+    limits = limits_of(phase, own, mode=MODE[phase], **LIMITS[phase])
+    return pool_slopes(phase, own, designs, limits, mode=MODE[phase], step=step)
+
+
 def measure(most: float, keep) -> None:
-    """A row for every sweep, and one for the elasticities of its winners, kept as they come."""
+    """A row for every sweep, and for derivatives and elasticities of its winners, as they come."""
     setup = setup_of("deepseek-r1", "gb200-nvl72", engine="trtllm")
     scenario = setup.scenario(Workload(isl=8192.0, osl=1024.0))
     point = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), scenario)
     rows = []
-    for name, (phases, sizes) in CASES.items():
-        for isl, osl in sizes:
-            axes = {phase: axes_of(phase, isl, osl, len(phases) == 1) for phase in phases}
-            points = sum(int(np.prod([len(v) for _, _, v in own])) for own in axes.values())
-            if points > most:
-                continue
-            best = {}
+    for isl, osl in SIZES:
+        axes = {phase: axes_of(phase, isl, osl) for phase in PHASES}
+        points = sum(int(np.prod([len(v) for _, _, v in own])) for own in axes.values())
+        if points > most:
+            continue
+        best = {}
 
-            def sweep(axes=axes, best=best):
-                for phase, own in axes.items():
-                    groups = [n for n, _, _ in own if n in ("isl", "osl")]
-                    best[phase] = stream_best(
-                        PHASES[phase], point, own, groups,
-                        objective=OBJECTIVE[phase], valid=VALID[phase],
-                    )  # fmt: skip
+        def sweep(axes=axes, best=best):
+            for phase, own in axes.items():
+                groups = [n for n, _, _ in own if n in ("isl", "osl")]
+                best[phase] = stream_best(
+                    PHASES[phase], point, own, groups,
+                    objective=OBJECTIVE[phase], valid=VALID[phase],
+                )  # fmt: skip
 
-            seconds, compiling = timed(sweep)
-            listed = {phase: winners(own, best[phase]) for phase, own in axes.items()}
+        swept = timed(sweep)
+        listed = {phase: winners(own, best[phase]) for phase, own in axes.items()}
 
-            def elasticities(listed=listed):
-                return [
-                    slopes_of(PHASES[phase], scenario, own, OUTPUTS[phase])
-                    for phase, own in listed.items()
-                ]
+        def derivatives(listed=listed):
+            return [
+                slopes_of(PHASES[phase], scenario, own, OUTPUTS[phase])
+                for phase, own in listed.items()
+            ]
 
-            own, tracing = timed(elasticities)
-            found = elasticities()
-            assert all(
-                np.isfinite(slope).all()
-                for one in found
-                for slopes in one.slopes.values()
-                for slope in slopes.values()
-            )
-            count = sum(len(own[0][2]) for own in listed.values())
-            inputs = len(found[0].numbers)
-            label = f"{name}; {isl} x {osl} workloads"
-            rows.append(row(label, "sweep", points, seconds, compiling))
+        def elasticities(listed=listed, axes=axes):
+            return [
+                elasticities_of(phase, scenario, own, axes[phase]) for phase, own in listed.items()
+            ]
+
+        slopes, whole = timed(derivatives), timed(elasticities)
+        every = [x for one in derivatives() for own in one.slopes.values() for x in own.values()]
+        every += [slope for one in elasticities() for slope in one.by_input.values()]
+        assert all(np.isfinite(slope).all() for slope in every)
+        count = sum(len(own[0][2]) for own in listed.values())
+        inputs = len(jax.tree.leaves(scenario))
+        name = f"plan: prefill, decode, co-located; {isl} x {osl} workloads"
+        rows.append(row(name, "sweep", points, swept))
+        for form, taken in (("derivatives of four outputs", slopes), ("elasticities", whole)):
             rows.append(
-                row(label, f"elasticities of {count} winners by {inputs} inputs", count, own,
-                    tracing)
-                | {"seconds_over_sweep": own / seconds, "sweep_points": points}
+                row(name, f"{form}, {count} winners by {inputs} inputs", count, taken)
+                | {"wall_over_sweep": taken.wall_s / swept.wall_s,
+                   "cpu_over_sweep": taken.cpu_s / swept.cpu_s, "sweep_points": points}
             )  # fmt: skip
-            print(
-                f"{label:58} {points:9.3g} points {seconds:8.3f} s; {count:5} winners {own:7.4f} s"
-                f"  {own / seconds:7.2%}", flush=True,
-            )  # fmt: skip
-            keep(rows)
+        print(
+            f"{points:9.3g} points: wall {swept.wall_s:.3f} s, CPU {swept.cpu_s:.3f} s; "
+            f"{count} winners: "
+            + "; ".join(
+                f"{form} {taken.wall_s:.4f} s ({taken.wall_s / swept.wall_s:.2%}), "
+                f"CPU {taken.cpu_s:.4f} s ({taken.cpu_s / swept.cpu_s:.2%}), "
+                f"first {taken.first_s:.2f} s more"
+                for form, taken in (("derivatives", slopes), ("elasticities", whole))
+            ), flush=True,
+        )  # fmt: skip
+        keep(rows)
 
 
-def row(name: str, form: str, points: int, seconds: float, compile_s: float) -> dict:
+def row(name: str, form: str, points: int, taken: Taken) -> dict:
     """One measurement."""
     return {
-        "name": name, "form": form, "points": points, "seconds": seconds,
-        "points_per_s": points / seconds, "compile_s": compile_s,
-        "ratio_to_numpy": None, "fraction_of_limit": None, "commit": commit(),
-        "device": f"{jax.devices()[0].platform}, {platform.machine()}",
+        "name": name, "form": form, "points": points, "seconds": taken.wall_s,
+        "cpu_seconds": taken.cpu_s, "points_per_s": points / taken.wall_s,
+        "compile_s": taken.first_s, "ratio_to_numpy": None, "fraction_of_limit": None,
+        "commit": commit(), "load_average": os.getloadavg()[0],
+        "device": f"{jax.devices()[0].platform}, {platform.machine()}, {os.cpu_count()} cores",
         "versions": {"python": platform.python_version(), "numpy": np.__version__,
                      "jax": jax.__version__},
     }  # fmt: skip

@@ -130,30 +130,27 @@ def pool_slopes(
     names = tuple(dict.fromkeys([rate, *(limit.output for limit in limits)]))
     slopes = slopes_of(PHASES[phase], scenario, listed, names)
     found = len(np.asarray(designs.batch))
-    moves = {"batch": slopes.log_slope(rate, "design.batch")}
-    moves["chunk"] = slopes.log_slope(rate, "design.chunk")
-    steep = {
-        "batch": np.stack([slopes.log_slope(x.output, "design.batch") for x in limits]),
-        "chunk": np.stack([slopes.log_slope(x.output, "design.chunk") for x in limits]),
-    }
+    steep = np.stack([
+        [slopes.log_slope(x, f"design.{name}") for name in ("batch", "chunk")]
+        for x in (rate, *(limit.output for limit in limits))
+    ])  # fmt: skip
+    steep = np.moveaxis(steep, 2, 0)
     slack = np.stack([
         np.log(np.broadcast_to(limit.bound, (found,)) / slopes.values[limit.output])
         for limit in limits
     ])  # fmt: skip
-    prices = np.zeros((len(limits), found))
-    within = np.broadcast_to(np.asarray(step, float), (found,))
-    for point in range(found):
-        gain = np.array([moves["batch"][point], moves["chunk"][point]])
-        jacobian = np.stack([steep["batch"][:, point], steep["chunk"][:, point]], axis=1)
-        prices[:, point] = multipliers(gain, jacobian, slack[:, point], float(within[point]))
+    prices = multipliers(steep[:, 0], steep[:, 1:], slack.T, np.asarray(step, float)).T
+    paid = [own for own in zip(limits, prices, strict=True) if own[1].any()]
     by_input = {}
     for path in slopes.numbers:
         if path.startswith("design."):
             continue
         by_input[path] = slopes.log_slope(rate, path)
-        for limit, price in zip(limits, prices, strict=True):
+        for limit, price in paid:
             own = float(limit.bound_path == path)
-            by_input[path] = by_input[path] + price * (own - slopes.log_slope(limit.output, path))
+            if own or path in slopes.slopes[limit.output]:
+                steeper = own - slopes.log_slope(limit.output, path)
+                by_input[path] = by_input[path] + price * steeper
     binding = tuple(
         tuple(limit.name for limit, price in zip(limits, column, strict=True) if price > 0.0)
         for column in prices.T
@@ -162,44 +159,47 @@ def pool_slopes(
     return PoolSlopes(slopes.values[rate], by_input, by_limit, binding, slopes)
 
 
-def multipliers(gain: np.ndarray, steep: np.ndarray, slack: np.ndarray, step: float) -> np.ndarray:
-    """Multipliers of limits at a design: of `gain` = Σ μ · `steep`, over (ln batch, ln chunk).
+def multipliers(
+    gain: np.ndarray, steep: np.ndarray, slack: np.ndarray, step: np.ndarray | float
+) -> np.ndarray:
+    """Multipliers of limits at designs: of `gain` = Σ μ · `steep`, over (ln batch, ln chunk).
 
     The limit that growing the batch meets first binds. If, along it, moving the chunk would still
     gain, and that soon meets a second limit, the second binds too; otherwise the chunk is as good
-    as the lattice has it, and is left out.
+    as the lattice has it, and is left out. Shapes are [..., 2], [..., limits, 2] and [..., limits].
     """
-    prices = np.zeros(len(slack))
-    if gain[0] <= FLAT:
-        return prices
-    reach = np.full(len(slack), np.inf)
-    up = steep[:, 0] > FLAT
-    reach[up] = np.maximum(slack[up], 0.0) / steep[up, 0]
-    first = int(np.argmin(reach))
-    if not reach[first] <= REACH * step + 1e-6:
-        return prices
-    prices[first] = gain[0] / steep[first, 0]
-    left = gain[1] - prices[first] * steep[first, 1]
-    if abs(left) <= FLAT:
-        return prices
-    way = np.array([-steep[first, 1] / steep[first, 0], 1.0]) * np.sign(left)
-    meets = steep @ way
-    meets[first] = 0.0
-    reach = np.full(len(slack), np.inf)
-    up = meets > FLAT
-    reach[up] = np.maximum(slack[up], 0.0) / meets[up]
-    second = int(np.argmin(reach))
-    if not reach[second] <= REACH * CHUNK_STEP:
-        return prices
-    both = steep[[first, second]].T
-    if abs(np.linalg.det(both)) <= FLAT:
-        return prices
-    solved = np.linalg.solve(both, gain)
-    if (solved < 0.0).any():
-        return prices
-    prices[:] = 0.0
-    prices[[first, second]] = solved
-    return prices
+    by_batch, by_chunk = steep[..., 0], steep[..., 1]
+    near, first = _met(by_batch, slack)
+    binds = (gain[..., 0] > FLAT) & (near <= REACH * np.asarray(step) + 1e-6)
+    one = np.where(binds, _at(by_batch, first), 1.0)
+    price = np.where(binds, gain[..., 0] / one, 0.0)
+    left = gain[..., 1] - price * _at(by_chunk, first)
+    way = -_at(by_chunk, first) / one
+    chosen = np.arange(slack.shape[-1]) == first[..., None]
+    along = np.sign(left)[..., None] * (by_chunk + way[..., None] * by_batch)
+    near, second = _met(np.where(chosen, 0.0, along), slack)
+    other, both = _at(by_batch, second), np.arange(slack.shape[-1]) == second[..., None]
+    area = one * _at(by_chunk, second) - other * _at(by_chunk, first)
+    two = binds & (np.abs(left) > FLAT) & (near <= REACH * CHUNK_STEP) & (np.abs(area) > FLAT)
+    area = np.where(two, area, 1.0)
+    of_first = (gain[..., 0] * _at(by_chunk, second) - other * gain[..., 1]) / area
+    of_second = (one * gain[..., 1] - _at(by_chunk, first) * gain[..., 0]) / area
+    two &= (of_first >= 0.0) & (of_second >= 0.0)
+    of_first, of_second = np.where(two, of_first, price), np.where(two, of_second, 0.0)
+    return np.where(chosen, of_first[..., None], np.where(both, of_second[..., None], 0.0))
+
+
+def _met(steep: np.ndarray, slack: np.ndarray) -> tuple[Any, Any]:
+    """How far it is to the limit that is met first, and which that is."""
+    up = steep > FLAT
+    reach = np.where(up, np.maximum(slack, 0.0) / np.where(up, steep, 1.0), np.inf)
+    first = np.argmin(reach, axis=-1)
+    return _at(reach, first), first
+
+
+def _at(values: np.ndarray, which: Any) -> Any:
+    """One of the last axis for each of the others."""
+    return np.take_along_axis(values, which[..., None], -1)[..., 0]
 
 
 # ln of the ratio of neighbouring chunks in the default space, two to an octave.

@@ -1,9 +1,11 @@
-"""How is a program differentiated at a few points without a call for each of its operations?
+"""How is a program evaluated and differentiated at a few points without a call for each operation?
 
 At a few points NumPy's calls cost more than its arithmetic. Operations of one kind that do not wait
 for one another are done together, on rows of one array: thousands of operations become hundreds.
+Their derivatives wait for nothing but values, and are found for all operations of a kind at once.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,48 +13,49 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxsim.space._program import Op
+from jaxsim.space._room import room
+from jaxsim.space.sensitivity_partials import Partial
+from jaxsim.space.sensitivity_paths import UNIT, Paths, paths_of, summed
 
-# Points differentiated together: their rows stay in the cache.
-POINTS = 48
-
+# Points differentiated together: calls come seldom, and rows stay in the last cache.
+POINTS = 288
 
 Rows = np.ndarray | slice
 
 
-class Pull(NamedTuple):
-    """What a group passes back to one of its arguments: which of its rows, to which slots.
-
-    Rows that go to one slot are summed: `order` brings them together, `starts` says where each
-    begins; both are None where no two do. Where nothing came to the slots before, it is `fresh`.
-    """
-
-    part: Callable[..., Any]
-    rows: Rows
-    slots: Rows
-    order: np.ndarray | None
-    starts: np.ndarray | None
-    fresh: bool
-
-
 class Group(NamedTuple):
-    """Operations of one kind, done together: slots of each argument, and where results begin."""
+    """Operations of one kind, done together: rows of each input, and where results begin."""
 
     run: Callable[..., Any]
     inputs: tuple[Rows, ...]
     first: int
     end: int
-    pulls: tuple[Pull | None, ...]
+
+
+class Derivatives(NamedTuple):
+    """One derivative of all operations of a kind: rows that it reads, and where it goes."""
+
+    of: Callable[..., Any]
+    reads: tuple[Rows, ...]
+    into: Rows
 
 
 @dataclass(frozen=True)
 class Levels:
-    """A program's operations in groups; every value is a row: inputs, constants, results."""
+    """A program's operations in groups; every value is a row: inputs, constants, results.
+
+    `derivatives` go to rows of what `paths` sums; of those, `fixed` are the same everywhere.
+    """
 
     size: int
     inputs: int
     constants: np.ndarray
     seeds: tuple[int, ...]
     groups: tuple[Group, ...]
+    derivatives: tuple[Derivatives, ...]
+    fixed: tuple[Rows, np.ndarray]
+    paths: Paths
+    between: np.ndarray
 
 
 def levels_of(
@@ -62,47 +65,87 @@ def levels_of(
     constants: Sequence[tuple[int, Any]],
     seeds: Sequence[int],
     run: Callable[[Op], Callable[..., Any]],
-    pulls: Sequence[tuple[Callable[..., Any] | None, ...]],
+    partials: Sequence[tuple[Partial | None, ...]],
 ) -> Levels:
     """The groups of operations with arguments in `slots`, for the values in `seeds`.
 
-    `pulls` are what each operation passes back to each argument, None where nothing.
+    `partials` are the derivatives of each operation, None where nothing moves.
     """
-    level: dict[int, int] = {}
-    grouped: dict[Any, list[int]] = {}
-    for i, (op, own) in enumerate(zip(ops, slots, strict=True)):
-        depth = 1 + max((level.get(x, 0) for x in own), default=0)
-        level[op.outputs[0]] = depth
-        grouped.setdefault((depth, _kind(op)), []).append(i)
-    wanted = set(seeds)
-    for i in reversed(range(len(ops))):
-        if ops[i].outputs[0] in wanted:
-            wanted.update(x for x, pull in zip(slots[i], pulls[i], strict=True) if pull)
     row = {number: number for number in range(inputs)}
     row |= {number: inputs + i for i, (number, _) in enumerate(constants)}
+    kinds = [_kind(op) for op in ops]
     groups, size = [], inputs + len(constants)
-    for (_, _), members in sorted(grouped.items(), key=lambda item: item[0][0]):
+    for members in together(kinds, slots, [op.outputs[0] for op in ops]):
         first = size
         for i in members:
             row[ops[i].outputs[0]] = size
             size += 1
         columns = zip(*(slots[i] for i in members), strict=True)
-        places = [np.array([row[x] for x in column]) for column in columns]
-        parts = [
-            [(k, pulls[i][argument]) for k, i in enumerate(members)
-             if pulls[i][argument] and ops[i].outputs[0] in wanted]
-            for argument in range(len(places))
-        ]  # fmt: skip
-        groups.append((run(ops[members[0]]), places, parts, first, size))
-    written, done = {row[x] for x in seeds}, []
-    for call, places, parts, first, end in reversed(groups):
-        own = tuple(
-            _pull(part, place, end - first, written)
-            for part, place in zip(parts, places, strict=True)
-        )
-        done.append(Group(call, tuple(_rows(place) for place in places), first, end, own))
-    values = np.array([float(value) for _, value in constants])
-    return Levels(size, inputs, values, tuple(row[x] for x in seeds), tuple(done[::-1]))
+        places = tuple(_rows([row[x] for x in column]) for column in columns)
+        groups.append(Group(run(ops[members[0]]), places, first, size))
+    wanted, edges = set(seeds), []
+    for i in reversed(range(len(ops))):
+        if ops[i].outputs[0] in wanted:
+            for k, (x, partial) in enumerate(zip(slots[i], partials[i], strict=True)):
+                if partial is not None:
+                    wanted.add(x)
+                    edges.append((ops[i].outputs[0], x, UNIT if partial.of == 1.0 else (i, k)))
+    paths = paths_of(edges, seeds, inputs)
+    fixed, each = [], defaultdict(list)
+    for place, label in enumerate(paths.within.labels):
+        if label is UNIT:
+            fixed.append((place, 1.0))
+            continue
+        i, k = label
+        partial = partials[i][k]
+        if isinstance(partial.of, float):
+            fixed.append((place, partial.of))
+        else:
+            own = (*slots[i], ops[i].outputs[0])
+            each[kinds[i], k].append((place, partial, [row[own[x]] for x in partial.reads]))
+    derivatives = []
+    for members in each.values():
+        reads = zip(*(rows for _, _, rows in members), strict=True)
+        into = _rows([place for place, _, _ in members])
+        derivatives.append(Derivatives(members[0][1].of, tuple(map(_rows, reads)), into))
+    return Levels(
+        size, inputs, np.array([float(value) for _, value in constants]),
+        tuple(row[x] for x in seeds), tuple(groups), tuple(derivatives),
+        (np.array([place for place, _ in fixed], int), np.array([x for _, x in fixed])[:, None]),
+        paths,
+        np.array([0 if label is UNIT else label for label in paths.between.labels], int),
+    )  # fmt: skip
+
+
+def together(
+    kinds: Sequence[Any], slots: Sequence[tuple[int, ...]], outputs: Sequence[int]
+) -> list[list[int]]:
+    """Which operations are done together, in order.
+
+    Of the kinds that have operations waiting for nothing, the one with the operation furthest from
+    the end, as others come to those that wait; of several such kinds, the one with most operations.
+    """
+    maker = {made: i for i, made in enumerate(outputs)}
+    needs = [{maker[x] for x in own if x in maker} for own in slots]
+    users: dict[int, list[int]] = defaultdict(list)
+    height = [0] * len(kinds)
+    for i in reversed(range(len(kinds))):
+        height[i] = 1 + max((height[user] for user in users[i]), default=0)
+        for x in needs[i]:
+            users[x].append(i)
+    missing, ready, order = [len(own) for own in needs], defaultdict(list), []
+    for i in range(len(kinds)):
+        if not missing[i]:
+            ready[kinds[i]].append(i)
+    while ready:
+        kind = max(ready, key=lambda k: (max(height[i] for i in ready[k]), len(ready[k])))
+        members = ready.pop(kind)
+        order.append(members)
+        for user in (user for i in members for user in users[i]):
+            missing[user] -= 1
+            if not missing[user]:
+                ready[kinds[user]].append(user)
+    return order
 
 
 def _kind(op: Op) -> tuple:
@@ -110,77 +153,75 @@ def _kind(op: Op) -> tuple:
     return (op.primitive.name, *sorted((name, str(value)) for name, value in op.params.items()))
 
 
-def _rows(places: np.ndarray) -> Rows:
+def _rows(places: Sequence[int]) -> Rows:
     """Rows as a slice where they follow one another."""
-    first = int(places[0])
-    follow = np.array_equal(places, np.arange(first, first + len(places)))
-    return slice(first, first + len(places)) if follow else places
-
-
-def _pull(parts, place: np.ndarray, count: int, written: set[int]) -> Pull | None:
-    if not parts:
-        return None
-    rows = np.array([k for k, _ in parts])
-    slots = place[rows]
-    order = np.argsort(slots, kind="stable")
-    unique, starts = np.unique(slots[order], return_index=True)
-    fresh = written.isdisjoint(unique.tolist())
-    written.update(unique.tolist())
-    every = slice(None) if len(rows) == count else rows
-    if len(unique) == len(slots):
-        return Pull(parts[0][1], every, _rows(slots), None, None, fresh)
-    return Pull(parts[0][1], every, _rows(unique), order, starts, fresh)
+    first = places[0]
+    follow = list(places) == list(range(first, first + len(places)))
+    return slice(first, first + len(places)) if follow else np.array(places)
 
 
 def slopes(levels: Levels, leaves: Sequence[np.ndarray], count: int) -> tuple:
-    """The outputs, [outputs, points], and their derivatives by the inputs, [inputs, outputs, …]."""
+    """The outputs, [outputs, points], and their derivatives, [inputs, outputs, points].
+
+    The inputs are those of `levels.paths`; others have no influence.
+    """
     values = np.empty((len(levels.seeds), count))
-    found = np.empty((levels.inputs, len(levels.seeds), count))
-    single = [(i, leaf) for i, leaf in enumerate(leaves) if leaf.size == 1]
-    which, numbers = (
-        [i for i, _ in single],
-        np.array([float(leaf.ravel()[0]) for _, leaf in single]),
-    )
+    found = np.empty((len(levels.paths.inputs), len(levels.seeds), count))
+    which = [i for i, leaf in enumerate(leaves) if leaf.size == 1]
+    numbers = np.array([float(leaves[i].ravel()[0]) for i in which])
     for start in range(0, count, POINTS):
         part = slice(start, min(start + POINTS, count))
-        known = np.empty((levels.size, part.stop - start))
+        known = room("known", levels.size, part.stop - start)
         known[which] = numbers[:, None]
         for i, leaf in enumerate(leaves):
             if leaf.size > 1:
                 known[i] = leaf[part]
         known[levels.inputs : levels.inputs + len(levels.constants)] = levels.constants[:, None]
-        values[:, part], found[:, :, part] = _block(levels, known)
+        with np.errstate(all="ignore"):
+            _forward(levels, known)
+            _back(levels, known, found[:, :, part])
+        values[:, part] = known[list(levels.seeds)]
     return values, found
 
 
-def _block(levels: Levels, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same for some points: forward, then back."""
-    points = known.shape[1]
-    taken = []
-    with np.errstate(all="ignore"):
-        for run, inputs, first, end, _ in levels.groups:
-            given = [known[place] for place in inputs]
+def _forward(levels: Levels, known: np.ndarray) -> None:
+    """The values of all operations at some points, in their rows."""
+    for run, inputs, first, end in levels.groups:
+        given = _read(known, inputs)
+        if isinstance(run, np.ufunc):
+            run(*given, out=known[first:end])
+        else:
             known[first:end] = run(*given)
-            taken.append([one[:, None] for one in given])
-        back = np.zeros((levels.size, len(levels.seeds), points))
-        for row, seed in enumerate(levels.seeds):
-            back[seed, row] = 1.0
-        for (_, _, first, end, pulls), given in zip(
-            reversed(levels.groups), reversed(taken), strict=True
-        ):
-            own, result = back[first:end], known[first:end, None]
-            for pull in pulls:
-                if pull is None:
-                    continue
-                if isinstance(pull.rows, slice):
-                    part = pull.part(own, given, result)
-                else:
-                    some = [one[pull.rows] for one in given]
-                    part = pull.part(own[pull.rows], some, result[pull.rows])
-                if pull.order is not None and pull.starts is not None:
-                    part = np.add.reduceat(part[pull.order], pull.starts, axis=0)
-                if pull.fresh:
-                    back[pull.slots] = part
-                else:
-                    back[pull.slots] += part
-    return known[list(levels.seeds)], back[: levels.inputs]
+
+
+def _read(known: np.ndarray, rows: Sequence[Rows]) -> list[np.ndarray]:
+    """Rows of known values, to be used before others are read."""
+    points, given = known.shape[1], []
+    for k, own in enumerate(rows):
+        if isinstance(own, slice):
+            given.append(known[own])
+        else:
+            given.append(known.take(own, 0, room(f"given {k}", len(own), points), "clip"))
+    return given
+
+
+def _back(levels: Levels, known: np.ndarray, found: np.ndarray) -> None:
+    """The derivatives by inputs that have an influence, into [inputs, outputs, points]."""
+    points, rows, paths = known.shape[1], len(levels.seeds), levels.paths
+    weights = room("weights", len(paths.within.labels), points)
+    weights[levels.fixed[0]] = levels.fixed[1]
+    for of, reads, into in levels.derivatives:
+        weights[into] = of(*_read(known, reads))
+    within = room("within", paths.within.size, points)
+    within[0] = 1.0
+    summed(paths.within, within, weights)
+    weights = room("weights", len(paths.between.labels), points)
+    within.take(levels.between, 0, weights, "clip")
+    between = room("between", paths.between.size, rows, points)
+    between[:rows] = np.eye(rows)[:, :, None]
+    summed(paths.between, between, weights[:, None])
+    slots = np.array([slot for _, slot in paths.inputs], int)
+    if found.flags.c_contiguous:
+        between.take(slots, 0, found, "clip")
+    else:
+        found[:] = between.take(slots, 0)

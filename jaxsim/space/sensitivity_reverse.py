@@ -17,9 +17,9 @@ import numpy as np
 from jaxsim.space._program import Axis, Literal, Op, Program, trace
 from jaxsim.space.designs import name_of
 from jaxsim.space.interpret import _NUMPY, NotInterpreted, _apply
-from jaxsim.space.sensitivity_levels import POINTS, Levels, levels_of
+from jaxsim.space.sensitivity_levels import Levels, levels_of
 from jaxsim.space.sensitivity_levels import slopes as at_points
-from jaxsim.space.sensitivity_pull import pulls_of
+from jaxsim.space.sensitivity_partials import partials_of
 
 # A count this near to a whole number is one: what is rounded up may carry a rounding error.
 WHOLE = 1e-7
@@ -72,14 +72,18 @@ def slopes_of(
     program, leaves, paths = prepared(fn, point, listed, dtype)
     count = max(leaf.size for leaf in leaves)
     steps = steps_of(program, outputs)
-    if count <= POINTS:  # calls cost more than arithmetic: operations are done in groups
-        values, found = at_points(steps.levels, leaves, count)
-    else:
-        values, found = backward(steps, leaves, count)
+    values, found = at_points(steps.levels, leaves, count)
     results = dict(zip(outputs, values, strict=True))
-    slopes: dict[str, dict[str, np.ndarray]] = {name: {} for name in outputs}
-    for number, row in np.argwhere(found.any(axis=2)).tolist():
-        slopes[outputs[row]][paths[number]] = found[number, row]
+    names = [paths[number] for number, _ in steps.levels.paths.inputs]
+    moved = found.any(axis=2).tolist()
+    slopes = {
+        output: {
+            name: slope[row]
+            for name, slope, some in zip(names, found, moved, strict=True)
+            if some[row]
+        }
+        for row, output in enumerate(outputs)
+    }
     held = dict(zip(reversed(paths), reversed(leaves), strict=True))
     return Slopes(results, slopes, Numbers(held, count))
 
@@ -91,7 +95,8 @@ class Numbers(Mapping[str, np.ndarray]):
         self._held, self._count = held, count
 
     def __getitem__(self, path: str) -> np.ndarray:
-        return np.broadcast_to(self._held[path], (self._count,))
+        held = self._held[path]
+        return held if held.shape == (self._count,) else np.full(self._count, held)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._held)
@@ -166,17 +171,15 @@ def _atoms(program: Program) -> dict[str, Any]:
 
 
 class Step(NamedTuple):
-    """One operation: what it computes from which slots into which, and what it passes back.
+    """One operation: what it computes from which slots into which.
 
-    `last` are slots that no later one needs, `pulls` the slots that something goes back to, with
-    the function of (cotangent, inputs, output) that gives it.
+    `last` are slots that no later one needs.
     """
 
     run: Callable[..., Any]
     inputs: tuple[int, ...]
     output: int
     last: tuple[int, ...]
-    pulls: tuple[tuple[int, Callable[..., Any]], ...]
 
 
 @dataclass(frozen=True)
@@ -214,7 +217,7 @@ def _steps_of(program: Program, outputs: Sequence[str]) -> Steps:
     def slot(atom) -> int:
         if not isinstance(atom, Literal):
             return atom
-        literals.append(np.asarray(atom.value))
+        literals.append(_in_64_bits(atom.value))
         return first + len(literals) - 1
 
     seeds = tuple(slot(atoms[name]) for name in outputs)
@@ -226,21 +229,26 @@ def _steps_of(program: Program, outputs: Sequence[str]) -> Steps:
     ops.reverse()
     slots = [tuple(slot(x) for x in op.inputs) for op in ops]
     final = {x: i for i, own in enumerate(slots) for x in own}
-    moving, pulls, steps = set(range(program.inputs)), [], []
+    moving, partials, steps = set(range(program.inputs)), [], []
     for i, (op, own) in enumerate(zip(ops, slots, strict=True)):
         if not op.scalar:
             raise NotInterpreted(f"operation '{op.primitive.name}' works on arrays")
-        each = zip(own, pulls_of(op), strict=True)
-        pulls.append(tuple(pull if x in moving else None for x, pull in each))
-        if any(pulls[-1]):
+        each = zip(own, partials_of(op), strict=True)
+        partials.append(tuple(partial if x in moving else None for x, partial in each))
+        if any(partials[-1]):
             moving.add(op.outputs[0])
         last = tuple(x for x in dict.fromkeys(own) if final[x] == i and x not in seeds)
-        back = tuple((x, pull) for x, pull in zip(own, pulls[-1], strict=True) if pull)
-        steps.append(Step(_run(op), own, op.outputs[0], last, back))
-    constants = [(n, np.asarray(value)) for n, value in program.constants.items()]
+        steps.append(Step(_run(op), own, op.outputs[0], last))
+    constants = [(n, _in_64_bits(value)) for n, value in program.constants.items()]
     constants += [(first + i, value) for i, value in enumerate(literals)]
-    levels = levels_of(ops, slots, program.inputs, constants, seeds, _run, pulls)
+    levels = levels_of(ops, slots, program.inputs, constants, seeds, _run, partials)
     return Steps(first + len(literals), tuple(constants), seeds, tuple(steps), levels)
+
+
+def _in_64_bits(value) -> np.ndarray:
+    """A constant of the function, whatever it was traced for."""
+    value = np.asarray(value)
+    return value.astype(np.float64) if value.dtype.kind == "f" else value
 
 
 def _run(op: Op) -> Callable[..., Any]:
@@ -255,40 +263,15 @@ def _run(op: Op) -> Callable[..., Any]:
     return _NUMPY.get(name) or (lambda *given: _apply(op, given))
 
 
-def forward(steps: Steps, leaves: Sequence[np.ndarray], keep: bool = False) -> list[Any]:
-    """The values in their slots, in 64 bits, at many points; in the end all only with `keep`."""
+def forward(steps: Steps, leaves: Sequence[np.ndarray]) -> list[Any]:
+    """The values in their slots, in 64 bits, at many points; in the end only those of outputs."""
     known: list[Any] = [None] * steps.size
     known[: len(leaves)] = leaves
     for number, value in steps.constants:
         known[number] = value
     with np.errstate(all="ignore"):
-        for run, inputs, output, last, _ in steps.steps:
+        for run, inputs, output, last in steps.steps:
             known[output] = run(*[known[x] for x in inputs])
-            for number in last if not keep else ():
+            for number in last:
                 known[number] = None
     return known
-
-
-def backward(steps: Steps, leaves: Sequence[np.ndarray], count: int) -> tuple:
-    """The outputs, [outputs, points], and their derivatives, [inputs, outputs, points]."""
-    rows, known = len(steps.seeds), forward(steps, leaves, keep=True)
-    cotangents: list[Any] = [None] * steps.size
-    for row, number in enumerate(steps.seeds):
-        if cotangents[number] is None:
-            cotangents[number] = np.zeros((rows, count))
-        cotangents[number][row] = 1.0
-    with np.errstate(all="ignore"):
-        for _, inputs, output, _, pulls in reversed(steps.steps):
-            cotangent = cotangents[output]
-            if cotangent is None or not pulls:
-                continue
-            cotangents[output] = None
-            given, own = [known[x] for x in inputs], known[output]
-            for number, pull in pulls:
-                part, earlier = pull(cotangent, given, own), cotangents[number]
-                cotangents[number] = part if earlier is None else earlier + part
-    found = np.zeros((len(leaves), rows, count))
-    for number, value in enumerate(cotangents[: len(leaves)]):
-        if value is not None:
-            found[number] = value
-    return np.stack([_value(known[slot], count) for slot in steps.seeds]), found

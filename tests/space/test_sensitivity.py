@@ -165,6 +165,18 @@ def test_multipliers_of_known_problems():
     np.testing.assert_allclose(falling, [0.0])
 
 
+def test_multipliers_of_many_designs_are_those_of_each():
+    random = np.random.default_rng(3)
+    gain, steep = random.normal(size=(500, 2)), random.normal(size=(500, 3, 2))
+    slack, step = 0.4 * random.random((500, 3)), random.random(500)
+    found = multipliers(gain, steep, slack, step)
+    assert set((found > 0.0).sum(axis=1)) == {0, 1, 2}
+    for i in range(500):
+        np.testing.assert_allclose(found[i], multipliers(gain[i], steep[i], slack[i], step[i]))
+        if (found[i] > 0.0).sum() == 2:
+            np.testing.assert_allclose(found[i] @ steep[i], gain[i])
+
+
 @pytest.mark.parametrize("colocated", KINDS)
 def test_leaving_designs_out_changes_nothing(solved, colocated, monkeypatch):
     """The best of the designs kept is the best of all, whatever moves and however far."""

@@ -15,6 +15,7 @@ import jaxsim
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engine import Options
 from jaxsim.catalog.setup import setup_of
+from jaxsim.space import sensitivity_levels as levels
 from jaxsim.space import sensitivity_reverse as reverse
 from jaxsim.space.designs import PHASES
 from jaxsim.space.interpret import NotInterpreted
@@ -91,7 +92,7 @@ def straight_through(monkeypatch):
         if op.primitive.name != "ceil":
             return plain(op)
         ceil = plain(op)
-        return lambda x: x + np.ravel(ceil(x) - x)[0]
+        return lambda x: x + np.atleast_1d(ceil(x) - x)[..., :1]
 
     monkeypatch.setattr(reverse, "_run", run)
     monkeypatch.setattr(reverse, "_STEPS", OrderedDict())
@@ -235,17 +236,33 @@ def test_blocks_do_not_matter():
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_operations_in_groups_do_not_matter(phase, monkeypatch):
-    """Few points, done in groups of operations, and many, one operation at a time: the same."""
+def test_points_together_do_not_matter(phase, monkeypatch):
+    """Points taken together, and a few at a time: the same, and the values are those of sweeps."""
     scenario = scenario_of(*CASES[0])
     designs = stacked([{**AWAY, "batch": 96.0 + 7.0 * i, "tp": float(1 + i % 2)} for i in range(9)])
-    few = slopes_of(PHASES[phase], scenario, listed(phase, designs), OUTPUTS[phase])
-    monkeypatch.setattr(reverse, "POINTS", 0)
-    many = slopes_of(PHASES[phase], scenario, listed(phase, designs), OUTPUTS[phase])
+    axes = listed(phase, designs)
+    whole = slopes_of(PHASES[phase], scenario, axes, OUTPUTS[phase])
+    values = values_of(PHASES[phase], scenario, axes, OUTPUTS[phase])
+    monkeypatch.setattr(levels, "POINTS", 4)
+    parts = slopes_of(PHASES[phase], scenario, axes, OUTPUTS[phase])
     for output in OUTPUTS[phase]:
-        np.testing.assert_allclose(few.values[output], many.values[output], rtol=1e-13)
-        for path in many.numbers:
-            ours, theirs = few.log_slope(output, path), many.log_slope(output, path)
+        np.testing.assert_allclose(whole.values[output], values[output], rtol=1e-13)
+        np.testing.assert_array_equal(whole.values[output], parts.values[output])
+        assert whole.slopes[output].keys() == parts.slopes[output].keys()
+        for path, slope in whole.slopes[output].items():
+            np.testing.assert_allclose(slope, parts.slopes[output][path], rtol=1e-13)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_outputs_together_do_not_matter(phase):
+    """Regions differ with what is asked for; derivatives do not."""
+    scenario = scenario_of(*CASES[0])
+    axes = listed(phase, stacked([AWAY, {**AWAY, "batch": 200.0}]))
+    every = slopes_of(PHASES[phase], scenario, axes, OUTPUTS[phase])
+    for output in OUTPUTS[phase]:
+        alone = slopes_of(PHASES[phase], scenario, axes, (output,))
+        for path in every.numbers:
+            ours, theirs = every.log_slope(output, path), alone.log_slope(output, path)
             np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12, err_msg=path)
 
 

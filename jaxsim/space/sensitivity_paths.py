@@ -1,0 +1,200 @@
+"""How do derivatives of single operations become derivatives of outputs, with little arithmetic?
+
+The derivative by a value is the sum over what uses it. Where every path from a value to the outputs
+leads through one other value, it is summed with respect to that one, as one number a point however
+many outputs there are; only between such values does every output have a number of its own. Sums
+that do not wait for one another are done together.
+"""
+
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxsim.space._room import room
+
+# All heads of regions: the derivative of each by itself is 1.
+HEAD = "head"
+
+# What is after all outputs.
+END = -1
+
+# Terms of one sum; longer ones are sums of sums.
+TERMS = 4
+
+# The derivative that is 1.
+UNIT = "unit"
+
+# A use of a value: what was made, what it was made of, and the label of the derivative.
+Edge = tuple[Hashable, Hashable, Any]
+
+
+class Level(NamedTuple):
+    """Sums that are done together: first terms of all, then second terms of those that have one.
+
+    `sources` are the slots of all terms, `first` and `end` bound the slots of the sums, `weights`
+    is where their derivatives begin, and `more` the numbers of second and later terms.
+    """
+
+    sources: np.ndarray
+    first: int
+    end: int
+    weights: int
+    more: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums of products by levels: slot of each value, derivative of each term, in order."""
+
+    size: int
+    seeds: int
+    slots: Mapping[Hashable, int]
+    labels: tuple[Any, ...]
+    levels: tuple[Level, ...]
+    widest: int
+
+
+def sums_of(seeds: Sequence[Hashable], edges: Sequence[Edge]) -> Sums:
+    """The sums over uses of every value; all uses of a value come before what it is made of."""
+    terms: dict[Hashable, list[tuple[Hashable, Any]]] = defaultdict(list)
+    same = {seed: seed for seed in seeds}
+    depth = dict.fromkeys(seeds, 0)
+    made: dict[Hashable, list[tuple[Hashable, Any]]] = {}
+    inner = {edge[0] for edge in edges}
+
+    def settled(value: Hashable) -> Hashable:
+        """The value whose sum this is, once all its uses are known."""
+        if value not in same:
+            own = terms.pop(value)
+            if len(own) == 1 and own[0][1] is UNIT:
+                same[value] = own[0][0]
+                return same[value]
+            own.sort(key=lambda term: depth[term[0]])
+            while len(own) > TERMS:
+                part = ("part", value, len(made))
+                own, rest = own[TERMS:], own[:TERMS]
+                made[part], depth[part] = rest, 1 + depth[rest[-1][0]]
+                own.append((part, UNIT))
+                own.sort(key=lambda term: depth[term[0]])
+            made[value], depth[value] = own, 1 + max(depth[source] for source, _ in own)
+            same[value] = value
+        return same[value]
+
+    for source, target, label in edges:
+        terms[target].append((settled(source), label))
+    for value in list(terms):
+        settled(value)
+    last = max(depth.values())
+    depth |= {value: last for value in made if value not in inner and not _is_part(value)}
+    return _placed(seeds, made, depth, same)
+
+
+def _is_part(value: Hashable) -> bool:
+    return isinstance(value, tuple) and value[0] == "part"
+
+
+def _placed(seeds, made, depth, same) -> Sums:
+    by_depth: dict[int, list[Hashable]] = defaultdict(list)
+    for value in made:
+        by_depth[depth[value]].append(value)
+    slots = {seed: i for i, seed in enumerate(seeds)}
+    labels: list[Any] = []
+    levels: list[Level] = []
+    for _, values in sorted(by_depth.items()):
+        values.sort(key=lambda value: -len(made[value]))
+        first = len(slots)
+        slots |= {value: first + i for i, value in enumerate(values)}
+        rounds = [
+            [made[value][k] for value in values if len(made[value]) > k]
+            for k in range(len(made[values[0]]))
+        ]
+        sources = np.array([slots[source] for terms in rounds for source, _ in terms])
+        more = tuple(len(terms) for terms in rounds[1:])
+        levels.append(Level(sources, first, len(slots), len(labels), more))
+        labels += [label for terms in rounds for _, label in terms]
+    size, widest = len(slots), max((len(level.sources) for level in levels), default=0)
+    slots |= {value: slots[other] for value, other in same.items() if value not in slots}
+    return Sums(size, len(seeds), slots, tuple(labels), tuple(levels), widest)
+
+
+def summed(sums: Sums, found: np.ndarray, weights: np.ndarray) -> None:
+    """Every sum in its slot, from the seeds in theirs and the derivatives, [terms, …]."""
+    held = room("terms", sums.widest, *found.shape[1:])
+    for sources, first, end, start, more in sums.levels:
+        terms, by = held[: len(sources)], weights[start : start + len(sources)]
+        found.take(sources, 0, terms, "clip")
+        count, into = end - first, found[first:end]
+        np.multiply(terms[:count], by[:count], into)
+        if more:
+            rest = terms[count:]
+            rest *= by[count:]
+        for others in more:
+            into[:others] += rest[:others]
+            rest = rest[others:]
+
+
+@dataclass(frozen=True)
+class Paths:
+    """What leads from inputs to outputs: sums within regions, and between them.
+
+    A region is what leads to the outputs through its head only. In `within`, all heads are one
+    seed, and derivatives are labels of edges; in `between`, seeds are outputs, and derivatives are
+    slots of `within`. `inputs` that have an influence have slots in `between`.
+    """
+
+    within: Sums
+    between: Sums
+    inputs: tuple[tuple[int, int], ...]
+
+
+def paths_of(edges: Sequence[tuple[int, int, Any]], seeds: Sequence[int], inputs: int) -> Paths:
+    """The sums for outputs in `seeds`; all uses of a value come before what it is made of."""
+    head = _heads(edges, seeds)
+    inner: list[Edge] = []
+    leaving: dict[tuple[int, int], Hashable] = {}
+    for made, of, label in edges:
+        region = head[made]
+        own = head[of] == region
+        target = of if own else (of, region)
+        inner.append((HEAD if made == region else made, target, label))
+        if not own or of < inputs:
+            leaving[region, of] = target
+    within = sums_of([HEAD], inner)
+    rows = [("output", row) for row in range(len(seeds))]
+    outer: list[Edge] = [(row, seed, UNIT) for row, seed in zip(rows, seeds, strict=True)]
+    for region, of in sorted(leaving, reverse=True):
+        slot = within.slots[leaving[region, of]]
+        outer.append((region, of, slot if slot != within.slots[HEAD] else UNIT))
+    between = sums_of(rows, outer)
+    held = tuple((x, between.slots[x]) for x in range(inputs) if x in between.slots)
+    return Paths(within, between, held)
+
+
+def _heads(edges: Sequence[tuple[int, int, Any]], seeds: Sequence[int]) -> dict[int, int]:
+    """The head of every value's region: the last value that all its paths to the outputs pass.
+
+    A value whose paths have none in common is the head of its own region. Immediate dominators of
+    the reversed graph, after Cooper, Harvey and Kennedy, "A Simple, Fast Dominance Algorithm"
+    (2001), in one pass as there are no cycles.
+    """
+    uses: dict[int, list[int]] = defaultdict(list)
+    for made, of, _ in edges:
+        uses[of].append(made)
+    after: dict[int, int] = {}
+    depth = {END: 0}
+    head: dict[int, int] = {}
+    order = dict.fromkeys([*(made for made, _, _ in edges), *seeds, *uses])
+    for value in order:
+        meets = [*uses[value], *((END,) if value in seeds else ())]
+        common = meets[0]
+        for other in meets[1:]:
+            while common != other:
+                if depth[common] < depth[other]:
+                    common, other = other, common
+                common = after[common]
+        after[value], depth[value] = common, depth[common] + 1
+        head[value] = value if common == END else head[common]
+    return head
