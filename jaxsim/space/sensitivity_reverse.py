@@ -212,7 +212,7 @@ def _steps_of(program: Program, outputs: Sequence[str]) -> Steps:
     if missing:
         raise ValueError(f"no outputs {missing}; there are {', '.join(sorted(atoms))}")
     literals: list[Any] = []
-    first = len(program.dims)
+    first = max(program.dims) + 1
 
     def slot(atom) -> int:
         if not isinstance(atom, Literal):

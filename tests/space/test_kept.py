@@ -9,10 +9,12 @@ import pytest
 from grids import Point, grid, precision, step
 
 from jaxsim.point.phases.decode import decode
-from jaxsim.space import _kept, _program
+from jaxsim.space import _kept, _program, interpret, sensitivity_reverse
 from jaxsim.space._program import trace
 from jaxsim.space.axes import LEAF
+from jaxsim.space.designs import PHASES
 from jaxsim.space.interpret import interpreted
+from jaxsim.space.sensitivity_reverse import slopes_of
 from jaxsim.space.stream import _Objective
 from tests.scenarios import scenario
 
@@ -26,12 +28,13 @@ AXES = [
 def folder(tmp_path, monkeypatch):
     """Programs kept in a folder of their own, and none remembered in memory."""
     monkeypatch.setenv(_kept.FOLDER, str(tmp_path))
-    monkeypatch.setattr(_program, "_TRACED", type(_program._TRACED)())
+    _forget()
     return tmp_path
 
 
 def _forget():
-    _program._TRACED.clear()
+    for remembered in (_program._TRACED, interpret._PROGRAMS, sensitivity_reverse._PREPARED):
+        remembered.clear()
 
 
 @pytest.mark.parametrize("kind", ["gqa_dense", "mla_moe"])
@@ -64,14 +67,35 @@ def test_what_it_gives_is_the_same(folder):
     point = scenario("mla_moe")
     values, dims = interpreted(decode, point, AXES)
     _forget()
-    from jaxsim.space import interpret
-
-    interpret._PROGRAMS.clear()
     again, other = interpreted(decode, point, AXES)
     assert jax.tree.structure(values) == jax.tree.structure(again)
     for a, b in zip(jax.tree.leaves(values), jax.tree.leaves(again), strict=True):
         np.testing.assert_array_equal(a, b)
     assert dims == other
+
+
+@pytest.mark.parametrize(
+    ("phase", "outputs"),
+    [
+        ("prefill", ("requests_per_s", "ftl_s", "total_bytes")),
+        ("decode", ("output_tokens_per_s_per_gpu", "ttl_s", "total_bytes")),
+        ("colocated", ("ifb_output_tokens_per_s_per_gpu", "piggybacked_ttl_s", "total_bytes")),
+    ],
+)
+def test_its_derivatives_are_the_same(folder, phase, outputs):
+    """Numbers of values that nothing reads are not kept: there are gaps in what is left."""
+    point = scenario("mla_moe")
+    listed = [(name, where, values[:2]) for name, where, values in AXES]
+    traced = slopes_of(PHASES[phase], point, listed, outputs)
+    _forget()
+    read = slopes_of(PHASES[phase], point, listed, outputs)
+    assert len(list(folder.iterdir())) == 1
+    for output, own in traced.slopes.items():
+        np.testing.assert_array_equal(traced.values[output], read.values[output])
+        assert own
+        assert own.keys() == read.slopes[output].keys()
+        for name, slope in own.items():
+            np.testing.assert_array_equal(slope, read.slopes[output][name], err_msg=name)
 
 
 def test_other_questions_are_other_programs(folder):
