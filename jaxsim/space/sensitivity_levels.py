@@ -6,7 +6,7 @@ Their derivatives wait for nothing but values, and are found for all operations 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,8 +14,9 @@ import numpy as np
 
 from jaxsim.space._program import Op
 from jaxsim.space._room import room
+from jaxsim.space.sensitivity_classes import Inputs, Table, place
 from jaxsim.space.sensitivity_partials import Partial
-from jaxsim.space.sensitivity_paths import UNIT, Paths, paths_of, summed
+from jaxsim.space.sensitivity_paths import UNIT, Paths, Sums, paths_of, summed
 
 # Points differentiated together: calls come seldom, and rows stay in the last cache.
 POINTS = 288
@@ -40,20 +41,40 @@ class Derivatives(NamedTuple):
     into: Rows
 
 
+class Handed(NamedTuple):
+    """Rows that a table takes from an earlier one."""
+
+    source: int
+    rows: np.ndarray
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done in one table: values, derivatives and sums, and what it takes from others.
+
+    `derivatives` go to rows of what `paths` sums; of those, `fixed` are the same everywhere.
+    """
+
+    values: tuple[Handed, ...]
+    groups: tuple[Group, ...]
+    derivatives: tuple[Derivatives, ...]
+    weights: tuple[Handed, ...]
+    fixed: tuple[Rows, np.ndarray]
+    sums: tuple[Handed, ...]
+
+
 @dataclass(frozen=True)
 class Levels:
     """A program's operations in groups; every value is a row: inputs, constants, results.
 
-    `derivatives` go to rows of what `paths` sums; of those, `fixed` are the same everywhere.
+    Rows have the same numbers in all tables, which hold the values that are theirs, or needed.
     """
 
     size: int
     inputs: int
     constants: np.ndarray
     seeds: tuple[int, ...]
-    groups: tuple[Group, ...]
-    derivatives: tuple[Derivatives, ...]
-    fixed: tuple[Rows, np.ndarray]
+    tables: tuple[Work, ...]
     paths: Paths
     between: np.ndarray
 
@@ -66,55 +87,116 @@ def levels_of(
     seeds: Sequence[int],
     run: Callable[[Op], Callable[..., Any]],
     partials: Sequence[tuple[Partial | None, ...]],
+    tables: Sequence[Inputs],
+    moved: Mapping[int, Inputs],
 ) -> Levels:
     """The groups of operations with arguments in `slots`, for the values in `seeds`.
 
-    `partials` are the derivatives of each operation, None where nothing moves.
+    `partials` are the derivatives of each operation, None where nothing moves; `moved` says with
+    which inputs each value moves, and so in which of the `tables` it is.
     """
+    none: Inputs = frozenset()
     row = {number: number for number in range(inputs)}
     row |= {number: inputs + i for i, (number, _) in enumerate(constants)}
+    size = first = inputs + len(constants)
+    home = [place(tables, moved[op.outputs[0]]) for op in ops]
     kinds = [_kind(op) for op in ops]
-    groups, size = [], inputs + len(constants)
-    for members in together(kinds, slots, [op.outputs[0] for op in ops]):
-        first = size
-        for i in members:
-            row[ops[i].outputs[0]] = size
-            size += 1
-        columns = zip(*(slots[i] for i in members), strict=True)
-        places = tuple(_rows([row[x] for x in column]) for column in columns)
-        groups.append(Group(run(ops[members[0]]), places, first, size))
-    wanted, edges = set(seeds), []
+    groups, at = defaultdict(list), dict.fromkeys(range(size), -1)
+    values = [defaultdict(set) for _ in tables]
+
+    def needed(table: int, own: int) -> None:
+        if own >= first and at[own] != table:
+            values[table][at[own]].add(own)
+
+    for table in range(len(tables)):
+        here = [i for i in range(len(ops)) if home[i] == table]
+        each = [kinds[i] for i in here], [slots[i] for i in here], [ops[i].outputs[0] for i in here]
+        for members in together(*each):
+            start, members = size, [here[m] for m in members]
+            for i in members:
+                row[ops[i].outputs[0]], at[size] = size, table
+                size += 1
+            columns = [[row[x] for x in own] for own in zip(*(slots[i] for i in members), strict=True)]
+            for own in (x for column in columns for x in column):
+                needed(table, own)
+            places = tuple(map(_rows, columns))
+            groups[table].append(Group(run(ops[members[0]]), places, start, size))
+    for seed in seeds:
+        needed(len(tables) - 1, row[seed])
+    wanted, edges, label_moved = set(seeds), [], {}
     for i in reversed(range(len(ops))):
         if ops[i].outputs[0] in wanted:
+            own = (*slots[i], ops[i].outputs[0])
             for k, (x, partial) in enumerate(zip(slots[i], partials[i], strict=True)):
                 if partial is not None:
                     wanted.add(x)
-                    edges.append((ops[i].outputs[0], x, UNIT if partial.of == 1.0 else (i, k)))
-    paths = paths_of(edges, seeds, inputs)
-    fixed, each = [], defaultdict(list)
-    for place, label in enumerate(paths.within.labels):
-        if label is UNIT:
-            fixed.append((place, 1.0))
+                    edges.append((own[-1], x, UNIT if partial.of == 1.0 else (i, k)))
+                    label_moved[i, k] = none.union(
+                        *(moved.get(own[x], none) for x in partial.reads)
+                    )
+    paths = paths_of(edges, seeds, inputs, tables, label_moved)
+    fixed, each = defaultdict(list), defaultdict(list)
+    weights = [defaultdict(set) for _ in tables]
+    for table, spot, label in _labelled(paths.within):
+        i, k = (0, 0) if label is UNIT else label
+        partial = None if label is UNIT else partials[i][k]
+        if partial is None or isinstance(partial.of, float):
+            fixed[table].append((spot, 1.0 if partial is None else partial.of))
             continue
-        i, k = label
-        partial = partials[i][k]
-        if isinstance(partial.of, float):
-            fixed.append((place, partial.of))
-        else:
-            own = (*slots[i], ops[i].outputs[0])
-            each[kinds[i], k].append((place, partial, [row[own[x]] for x in partial.reads]))
-    derivatives = []
-    for members in each.values():
-        reads = zip(*(rows for _, _, rows in members), strict=True)
-        into = _rows([place for place, _, _ in members])
-        derivatives.append(Derivatives(members[0][1].of, tuple(map(_rows, reads)), into))
+        own = (*slots[i], ops[i].outputs[0])
+        reads = [row[own[x]] for x in partial.reads]
+        source = place(tables, label_moved[label])
+        for x in reads:
+            needed(source, x)
+        each[source, kinds[i], k].append((spot, partial, reads))
+        if source != table:
+            weights[table][source].add(spot)
+    derivatives = defaultdict(list)
+    for (table, *_), members in each.items():
+        reads = tuple(map(_rows, zip(*(rows for _, _, rows in members), strict=True)))
+        into = _rows([spot for spot, _, _ in members])
+        derivatives[table].append(Derivatives(members[0][1].of, reads, into))
+    between = np.array([0 if label is UNIT else label for label in paths.between.labels], int)
+    sums = _handed_sums(paths.within, between, len(tables))
     return Levels(
         size, inputs, np.array([float(value) for _, value in constants]),
-        tuple(row[x] for x in seeds), tuple(groups), tuple(derivatives),
-        (np.array([place for place, _ in fixed], int), np.array([x for _, x in fixed])[:, None]),
-        paths,
-        np.array([0 if label is UNIT else label for label in paths.between.labels], int),
+        tuple(row[x] for x in seeds),
+        tuple(
+            Work(
+                _handed(values[t]), tuple(groups[t]), tuple(derivatives[t]), _handed(weights[t]),
+                (np.array([spot for spot, _ in fixed[t]], int),
+                 np.array([x for _, x in fixed[t]])[:, None]),
+                _handed(sums[t]),
+            )
+            for t in range(len(tables))
+        ),
+        paths, between,
     )  # fmt: skip
+
+
+def _labelled(sums: Sums) -> Iterator[tuple[int, int, Any]]:
+    """The table, place and label of every term."""
+    for level in sums.levels:
+        for spot in range(level.weights, level.weights + len(level.sources)):
+            yield level.table, spot, sums.labels[spot]
+
+
+def _handed_sums(sums: Sums, last: np.ndarray, tables: int) -> list[dict[int, set[int]]]:
+    """What each table takes of the sums of others; the last one also takes what is in `last`."""
+    at = dict.fromkeys(range(sums.seeds), -1)
+    for level in sums.levels:
+        at |= dict.fromkeys(range(level.first, level.end), level.table)
+    uses = [(level.table, slot) for level in sums.levels for slot in level.sources.tolist()]
+    uses += [(tables - 1, slot) for slot in last.tolist()]
+    found = [defaultdict(set) for _ in range(tables)]
+    for table, slot in uses:
+        if at[slot] not in (-1, table):
+            found[table][at[slot]].add(slot)
+    return found
+
+
+def _handed(rows: Mapping[int, set[int]]) -> tuple[Handed, ...]:
+    return tuple(Handed(source, np.array(sorted(own))) for source, own in rows.items())
 
 
 def together(
@@ -160,38 +242,66 @@ def _rows(places: Sequence[int]) -> Rows:
     return slice(first, first + len(places)) if follow else np.array(places)
 
 
-def slopes(levels: Levels, leaves: Sequence[np.ndarray], count: int) -> tuple:
+class Arrays(NamedTuple):
+    """What is known of a table: values, derivatives, sums within regions."""
+
+    known: np.ndarray
+    weights: np.ndarray
+    within: np.ndarray
+
+
+def slopes(
+    levels: Levels, tables: Sequence[Table], leaves: Sequence[np.ndarray], count: int
+) -> tuple:
     """The outputs, [outputs, points], and their derivatives, [inputs, outputs, points].
 
     The inputs are those of `levels.paths`; others have no influence.
     """
     values = np.empty((len(levels.seeds), count))
     found = np.empty((len(levels.paths.inputs), len(levels.seeds), count))
-    which = [i for i, leaf in enumerate(leaves) if leaf.size == 1]
-    numbers = np.array([float(leaves[i].ravel()[0]) for i in which])
-    for start in range(0, count, POINTS):
-        part = slice(start, min(start + POINTS, count))
-        known = room("known", levels.size, part.stop - start)
-        known[which] = numbers[:, None]
-        for i, leaf in enumerate(leaves):
-            if leaf.size > 1:
-                known[i] = leaf[part]
-        known[levels.inputs : levels.inputs + len(levels.constants)] = levels.constants[:, None]
-        with np.errstate(all="ignore"):
-            _forward(levels, known)
-            _back(levels, known, found[:, :, part])
-        values[:, part] = known[list(levels.seeds)]
+    last, done = len(tables) - 1, []
+    with np.errstate(all="ignore"):
+        for t, table in enumerate(tables[:-1]):
+            done.append(_worked(levels, t, leaves, table.first, tables, done))
+        for start in range(0, count, POINTS):
+            part = slice(start, min(start + POINTS, count))
+            own = _worked(levels, last, leaves, tables[-1].first[part], tables, done)
+            _back(levels.paths, levels.between, own.within, found[:, :, part])
+            values[:, part] = own.known[list(levels.seeds)]
     return values, found
 
 
-def _forward(levels: Levels, known: np.ndarray) -> None:
-    """The values of all operations at some points, in their rows."""
-    for run, inputs, first, end in levels.groups:
-        given = _read(known, inputs)
+def _worked(levels: Levels, t: int, leaves, at, tables, done: Sequence[Arrays]) -> Arrays:
+    """Values, derivatives and sums of a table, of which each column is like a point in `at`."""
+    work, within = levels.tables[t], levels.paths.within
+    shapes = levels.size, len(within.labels), within.size
+    own = Arrays(*(room(f"{name} {t}", size, len(at))
+                   for name, size in zip(Arrays._fields, shapes, strict=True)))  # fmt: skip
+    which = [i for i, leaf in enumerate(leaves) if leaf.size == 1]
+    own.known[which] = np.array([leaves[i].ravel()[0] for i in which])[:, None]
+    for i, leaf in enumerate(leaves):
+        if leaf.size > 1:
+            own.known[i] = leaf[at]
+    own.known[levels.inputs : levels.inputs + len(levels.constants)] = levels.constants[:, None]
+    columns = [table.of[at] for table in tables[:t]]
+    for source, rows in work.values:
+        own.known[rows] = done[source].known[rows[:, None], columns[source]]
+    for run, inputs, first, end in work.groups:
+        given = _read(own.known, inputs)
         if isinstance(run, np.ufunc):
-            run(*given, out=known[first:end])
+            run(*given, out=own.known[first:end])
         else:
-            known[first:end] = run(*given)
+            own.known[first:end] = run(*given)
+    own.weights[work.fixed[0]] = work.fixed[1]
+    for of, reads, into in work.derivatives:
+        own.weights[into] = of(*_read(own.known, reads))
+    for source, rows in work.weights:
+        own.weights[rows] = done[source].weights[rows[:, None], columns[source]]
+    own.within[0] = 1.0
+    for source, rows in work.sums:
+        own.within[rows] = done[source].within[rows[:, None], columns[source]]
+    summed(within, own.within, own.weights, t)
+    return own
 
 
 def _read(known: np.ndarray, rows: Sequence[Rows]) -> list[np.ndarray]:
@@ -205,18 +315,11 @@ def _read(known: np.ndarray, rows: Sequence[Rows]) -> list[np.ndarray]:
     return given
 
 
-def _back(levels: Levels, known: np.ndarray, found: np.ndarray) -> None:
+def _back(paths: Paths, uses: np.ndarray, within: np.ndarray, found: np.ndarray) -> None:
     """The derivatives by inputs that have an influence, into [inputs, outputs, points]."""
-    points, rows, paths = known.shape[1], len(levels.seeds), levels.paths
-    weights = room("weights", len(paths.within.labels), points)
-    weights[levels.fixed[0]] = levels.fixed[1]
-    for of, reads, into in levels.derivatives:
-        weights[into] = of(*_read(known, reads))
-    within = room("within", paths.within.size, points)
-    within[0] = 1.0
-    summed(paths.within, within, weights)
-    weights = room("weights", len(paths.between.labels), points)
-    within.take(levels.between, 0, weights, "clip")
+    points, rows = within.shape[1], found.shape[1]
+    weights = room("between weights", len(paths.between.labels), points)
+    within.take(uses, 0, weights, "clip")
     between = room("between", paths.between.size, rows, points)
     between[:rows] = np.eye(rows)[:, :, None]
     summed(paths.between, between, weights[:, None])

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxsim.space._room import room
+from jaxsim.space.sensitivity_classes import Inputs, place
 
 # All heads of regions: the derivative of each by itself is 1.
 HEAD = "head"
@@ -35,7 +36,8 @@ class Level(NamedTuple):
     """Sums that are done together: first terms of all, then second terms of those that have one.
 
     `sources` are the slots of all terms, `first` and `end` bound the slots of the sums, `weights`
-    is where their derivatives begin, and `more` the numbers of second and later terms.
+    is where their derivatives begin, and `more` the numbers of second and later terms. They are for
+    the combinations of a `table`.
     """
 
     sources: np.ndarray
@@ -43,6 +45,7 @@ class Level(NamedTuple):
     end: int
     weights: int
     more: tuple[int, ...]
+    table: int
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,18 @@ class Sums:
     widest: int
 
 
-def sums_of(seeds: Sequence[Hashable], edges: Sequence[Edge]) -> Sums:
-    """The sums over uses of every value; all uses of a value come before what it is made of."""
+def sums_of(
+    seeds: Sequence[Hashable],
+    edges: Sequence[Edge],
+    tables: Sequence[Inputs] = (frozenset(),),
+    moved: Mapping[Any, Inputs] | None = None,
+) -> Sums:
+    """The sums over uses of every value; all uses of a value come before what it is made of.
+
+    In `tables`, if derivatives move with the inputs in `moved`, by labels.
+    """
+    moved = moved or {}
+    moving: dict[Hashable, Inputs] = {}
     terms: dict[Hashable, list[tuple[Hashable, Any]]] = defaultdict(list)
     same = {seed: seed for seed in seeds}
     depth = dict.fromkeys(seeds, 0)
@@ -89,21 +102,26 @@ def sums_of(seeds: Sequence[Hashable], edges: Sequence[Edge]) -> Sums:
         settled(value)
     last = max(depth.values())
     depth |= {value: last for value in made if value not in inner and not _is_part(value)}
-    return _placed(seeds, made, depth, same)
+    none: Inputs = frozenset()
+    for value, own in made.items():
+        each = (moving.get(x, none) | moved.get(label, none) for x, label in own)
+        moving[value] = none.union(*each)
+    where = {value: place(tables, moving[value]) for value in made}
+    return _placed(seeds, made, depth, same, where)
 
 
 def _is_part(value: Hashable) -> bool:
     return isinstance(value, tuple) and value[0] == "part"
 
 
-def _placed(seeds, made, depth, same) -> Sums:
-    by_depth: dict[int, list[Hashable]] = defaultdict(list)
+def _placed(seeds, made, depth, same, where) -> Sums:
+    by_depth: dict[tuple[int, int], list[Hashable]] = defaultdict(list)
     for value in made:
-        by_depth[depth[value]].append(value)
+        by_depth[where[value], depth[value]].append(value)
     slots = {seed: i for i, seed in enumerate(seeds)}
     labels: list[Any] = []
     levels: list[Level] = []
-    for _, values in sorted(by_depth.items()):
+    for (table, _), values in sorted(by_depth.items()):
         values.sort(key=lambda value: -len(made[value]))
         first = len(slots)
         slots |= {value: first + i for i, value in enumerate(values)}
@@ -113,17 +131,19 @@ def _placed(seeds, made, depth, same) -> Sums:
         ]
         sources = np.array([slots[source] for terms in rounds for source, _ in terms])
         more = tuple(len(terms) for terms in rounds[1:])
-        levels.append(Level(sources, first, len(slots), len(labels), more))
+        levels.append(Level(sources, first, len(slots), len(labels), more, table))
         labels += [label for terms in rounds for _, label in terms]
     size, widest = len(slots), max((len(level.sources) for level in levels), default=0)
     slots |= {value: slots[other] for value, other in same.items() if value not in slots}
     return Sums(size, len(seeds), slots, tuple(labels), tuple(levels), widest)
 
 
-def summed(sums: Sums, found: np.ndarray, weights: np.ndarray) -> None:
-    """Every sum in its slot, from the seeds in theirs and the derivatives, [terms, …]."""
+def summed(sums: Sums, found: np.ndarray, weights: np.ndarray, table: int = 0) -> None:
+    """Every sum of a table in its slot, from those before it and the derivatives, [terms, …]."""
     held = room("terms", sums.widest, *found.shape[1:])
-    for sources, first, end, start, more in sums.levels:
+    for sources, first, end, start, more, own in sums.levels:
+        if own != table:
+            continue
         terms, by = held[: len(sources)], weights[start : start + len(sources)]
         found.take(sources, 0, terms, "clip")
         count, into = end - first, found[first:end]
@@ -150,7 +170,13 @@ class Paths:
     inputs: tuple[tuple[int, int], ...]
 
 
-def paths_of(edges: Sequence[tuple[int, int, Any]], seeds: Sequence[int], inputs: int) -> Paths:
+def paths_of(
+    edges: Sequence[tuple[int, int, Any]],
+    seeds: Sequence[int],
+    inputs: int,
+    tables: Sequence[Inputs],
+    moved: Mapping[Any, Inputs],
+) -> Paths:
     """The sums for outputs in `seeds`; all uses of a value come before what it is made of."""
     head = _heads(edges, seeds)
     inner: list[Edge] = []
@@ -162,7 +188,7 @@ def paths_of(edges: Sequence[tuple[int, int, Any]], seeds: Sequence[int], inputs
         inner.append((HEAD if made == region else made, target, label))
         if not own or of < inputs:
             leaving[region, of] = target
-    within = sums_of([HEAD], inner)
+    within = sums_of([HEAD], inner, tables, moved)
     rows = [("output", row) for row in range(len(seeds))]
     outer: list[Edge] = [(row, seed, UNIT) for row, seed in zip(rows, seeds, strict=True)]
     for region, of in sorted(leaving, reverse=True):

@@ -6,7 +6,7 @@ function takes seconds, because its thousands of operations are differentiated i
 hold the two equal.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ import numpy as np
 from jaxsim.space._program import Axis, Literal, Op, Program, trace
 from jaxsim.space.designs import name_of
 from jaxsim.space.interpret import _NUMPY, NotInterpreted, _apply
+from jaxsim.space.sensitivity_classes import Inputs, Table, chosen, moved_by
 from jaxsim.space.sensitivity_levels import Levels, levels_of
 from jaxsim.space.sensitivity_levels import slopes as at_points
 from jaxsim.space.sensitivity_partials import partials_of
@@ -72,9 +73,10 @@ def slopes_of(
     program, leaves, paths = prepared(fn, point, listed, dtype)
     count = max(leaf.size for leaf in leaves)
     steps = steps_of(program, outputs)
-    values, found = at_points(steps.levels, leaves, count)
+    levels, tables = steps.classes(leaves)
+    values, found = at_points(levels, tables, leaves, count)
     results = dict(zip(outputs, values, strict=True))
-    names = [paths[number] for number, _ in steps.levels.paths.inputs]
+    names = [paths[number] for number, _ in levels.paths.inputs]
     moved = found.any(axis=2).tolist()
     slopes = {
         output: {
@@ -184,13 +186,30 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Steps:
-    """The operations that some outputs of a program need, in order, and in `levels`."""
+    """The operations that some outputs of a program need, in order, and by tables in `levels_in`.
+
+    What was made of them for inputs that differ between points, and for tables, is in `made`.
+    """
 
     size: int
     constants: tuple[tuple[int, Any], ...]
     seeds: tuple[int, ...]
     steps: tuple[Step, ...]
-    levels: Levels
+    levels_in: Callable[[tuple[Inputs, ...], Mapping[int, Inputs]], Levels]
+    made: dict[Any, Any]
+
+    def classes(self, leaves: Sequence[np.ndarray]) -> tuple[Levels, list[Table]]:
+        """The classes of points that pay, and the operations on them."""
+        values = {i: leaf for i, leaf in enumerate(leaves) if leaf.size > 1}
+        every = frozenset(values)
+        if every not in self.made:
+            moved = moved_by(every, ((step.inputs, step.output) for step in self.steps))
+            self.made[every] = moved, Counter(moved[step.output] for step in self.steps)
+        moved, uses = self.made[every]
+        names, tables = chosen(values, uses)
+        if (every, names) not in self.made:
+            self.made[every, names] = self.levels_in(names, moved)
+        return self.made[every, names], tables
 
 
 _STEPS: OrderedDict[Any, tuple[Program, Steps]] = OrderedDict()
@@ -241,8 +260,12 @@ def _steps_of(program: Program, outputs: Sequence[str]) -> Steps:
         steps.append(Step(_run(op), own, op.outputs[0], last))
     constants = [(n, _in_64_bits(value)) for n, value in program.constants.items()]
     constants += [(first + i, value) for i, value in enumerate(literals)]
-    levels = levels_of(ops, slots, program.inputs, constants, seeds, _run, partials)
-    return Steps(first + len(literals), tuple(constants), seeds, tuple(steps), levels)
+
+    def levels(tables, moved) -> Levels:
+        args = ops, slots, program.inputs, constants, seeds, _run, partials
+        return levels_of(*args, tables, moved)
+
+    return Steps(first + len(literals), tuple(constants), seeds, tuple(steps), levels, {})
 
 
 def _in_64_bits(value) -> np.ndarray:

@@ -1,0 +1,82 @@
+"""Which points can the operations of a program not tell apart?
+
+A value moves only with the inputs that it is made of. Where few combinations of those occur among
+the points, it is worked out once for each: a table has a column for every combination of some
+inputs, and the last table has one for every point.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+# What a table costs in calls, as numbers that operations would give meanwhile.
+CALLS = 80_000
+
+Inputs = frozenset[int]
+
+
+class Table(NamedTuple):
+    """Columns for combinations: the first point of each, and the column of every point."""
+
+    first: np.ndarray
+    of: np.ndarray
+
+
+def moved_by(inputs: Inputs, ops: Iterable[tuple[tuple[int, ...], int]]) -> dict[int, Inputs]:
+    """The inputs, among some, that each value is made of."""
+    found = {x: frozenset((x,)) for x in inputs}
+    none = frozenset()
+    for given, made in ops:
+        found[made] = none.union(*(found.get(x, none) for x in given))
+    return found
+
+
+def place(tables: Sequence[Inputs], inputs: Inputs) -> int:
+    """The first table that has a column for every combination of some inputs."""
+    return next(i for i, own in enumerate(tables) if own >= inputs)
+
+
+def chosen(
+    values: Mapping[int, np.ndarray], uses: Counter[Inputs]
+) -> tuple[tuple[Inputs, ...], list[Table]]:
+    """The tables that save most, and their columns; `uses` counts values by inputs.
+
+    Added one by one as long as that saves more than its calls cost. A later table has more columns.
+    """
+    every = frozenset(values)
+    count = len(next(iter(values.values()))) if values else 1
+    if count * uses.total() < 2 * CALLS:
+        return (every,), [_all(count)]
+    codes = {x: np.unique(own, return_inverse=True)[1] for x, own in values.items()}
+    tables = {
+        own: table for own in uses if len((table := _of(codes, own, count)).first) * 2 < count
+    }
+    width = {own: len(table.first) for own, table in tables.items()} | {every: count}
+
+    def cost(names: tuple[Inputs, ...]) -> int:
+        work = sum(n * width[names[place(names, own)]] for own, n in uses.items())
+        return work + CALLS * len(names)
+
+    names = (every,)
+    while more := [own for own in tables if own not in names]:
+        options = [tuple(sorted((*names, x), key=lambda own: width[own])) for x in more]
+        best = min(options, key=cost)
+        if cost(best) >= cost(names):
+            break
+        names = best
+    return names, [*(tables[own] for own in names[:-1]), _all(count)]
+
+
+def _all(count: int) -> Table:
+    return Table(np.arange(count), np.arange(count))
+
+
+def _of(codes: Mapping[int, np.ndarray], inputs: Inputs, count: int) -> Table:
+    """The combinations of some inputs, as they occur."""
+    code = np.zeros(count, int)
+    for x in inputs:
+        code = np.unique(code * (codes[x].max() + 1) + codes[x], return_inverse=True)[1]
+    _, first, of = np.unique(code, return_index=True, return_inverse=True)
+    return Table(first, of)
