@@ -75,8 +75,12 @@ def _all(count: int) -> Table:
 
 def _of(codes: Mapping[int, np.ndarray], inputs: Inputs, count: int) -> Table:
     """The combinations of some inputs, as they occur."""
-    code = np.zeros(count, int)
+    code, size = np.zeros(count, int), 1
     for x in inputs:
-        code = np.unique(code * (codes[x].max() + 1) + codes[x], return_inverse=True)[1]
+        own = int(codes[x].max()) + 1
+        if size * own > np.iinfo(int).max:
+            code = np.unique(code, return_inverse=True)[1]
+            size = int(code.max()) + 1
+        code, size = code * own + codes[x], size * own
     _, first, of = np.unique(code, return_index=True, return_inverse=True)
     return Table(first, of)

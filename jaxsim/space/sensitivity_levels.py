@@ -13,13 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxsim.space._program import Op
-from jaxsim.space._room import room
-from jaxsim.space.sensitivity_classes import Inputs, Table, place
+from jaxsim.space.sensitivity_classes import Inputs, place
 from jaxsim.space.sensitivity_partials import Partial
-from jaxsim.space.sensitivity_paths import UNIT, Paths, Sums, paths_of, summed
-
-# Points differentiated together: calls come seldom, and rows stay in the last cache.
-POINTS = 288
+from jaxsim.space.sensitivity_paths import UNIT, Paths, Sums, paths_of
 
 Rows = np.ndarray | slice
 
@@ -116,7 +112,9 @@ def levels_of(
             for i in members:
                 row[ops[i].outputs[0]], at[size] = size, table
                 size += 1
-            columns = [[row[x] for x in own] for own in zip(*(slots[i] for i in members), strict=True)]
+            columns = [
+                [row[x] for x in own] for own in zip(*(slots[i] for i in members), strict=True)
+            ]
             for own in (x for column in columns for x in column):
                 needed(table, own)
             places = tuple(map(_rows, columns))
@@ -134,7 +132,14 @@ def levels_of(
                     label_moved[i, k] = none.union(
                         *(moved.get(own[x], none) for x in partial.reads)
                     )
-    paths = paths_of(edges, seeds, inputs, tables, label_moved)
+    paths = paths_of(
+        edges,
+        seeds,
+        inputs,
+        tables,
+        label_moved,
+        {op.outputs[0]: own for op, own in zip(ops, home, strict=True)},
+    )
     fixed, each = defaultdict(list), defaultdict(list)
     weights = [defaultdict(set) for _ in tables]
     for table, spot, label in _labelled(paths.within):
@@ -188,7 +193,7 @@ def _handed_sums(sums: Sums, last: np.ndarray, tables: int) -> list[dict[int, se
         at |= dict.fromkeys(range(level.first, level.end), level.table)
     uses = [(level.table, slot) for level in sums.levels for slot in level.sources.tolist()]
     uses += [(tables - 1, slot) for slot in last.tolist()]
-    found = [defaultdict(set) for _ in range(tables)]
+    found: list[dict[int, set[int]]] = [defaultdict(set) for _ in range(tables)]
     for table, slot in uses:
         if at[slot] not in (-1, table):
             found[table][at[slot]].add(slot)
@@ -240,91 +245,3 @@ def _rows(places: Sequence[int]) -> Rows:
     first = places[0]
     follow = list(places) == list(range(first, first + len(places)))
     return slice(first, first + len(places)) if follow else np.array(places)
-
-
-class Arrays(NamedTuple):
-    """What is known of a table: values, derivatives, sums within regions."""
-
-    known: np.ndarray
-    weights: np.ndarray
-    within: np.ndarray
-
-
-def slopes(
-    levels: Levels, tables: Sequence[Table], leaves: Sequence[np.ndarray], count: int
-) -> tuple:
-    """The outputs, [outputs, points], and their derivatives, [inputs, outputs, points].
-
-    The inputs are those of `levels.paths`; others have no influence.
-    """
-    values = np.empty((len(levels.seeds), count))
-    found = np.empty((len(levels.paths.inputs), len(levels.seeds), count))
-    last, done = len(tables) - 1, []
-    with np.errstate(all="ignore"):
-        for t, table in enumerate(tables[:-1]):
-            done.append(_worked(levels, t, leaves, table.first, tables, done))
-        for start in range(0, count, POINTS):
-            part = slice(start, min(start + POINTS, count))
-            own = _worked(levels, last, leaves, tables[-1].first[part], tables, done)
-            _back(levels.paths, levels.between, own.within, found[:, :, part])
-            values[:, part] = own.known[list(levels.seeds)]
-    return values, found
-
-
-def _worked(levels: Levels, t: int, leaves, at, tables, done: Sequence[Arrays]) -> Arrays:
-    """Values, derivatives and sums of a table, of which each column is like a point in `at`."""
-    work, within = levels.tables[t], levels.paths.within
-    shapes = levels.size, len(within.labels), within.size
-    own = Arrays(*(room(f"{name} {t}", size, len(at))
-                   for name, size in zip(Arrays._fields, shapes, strict=True)))  # fmt: skip
-    which = [i for i, leaf in enumerate(leaves) if leaf.size == 1]
-    own.known[which] = np.array([leaves[i].ravel()[0] for i in which])[:, None]
-    for i, leaf in enumerate(leaves):
-        if leaf.size > 1:
-            own.known[i] = leaf[at]
-    own.known[levels.inputs : levels.inputs + len(levels.constants)] = levels.constants[:, None]
-    columns = [table.of[at] for table in tables[:t]]
-    for source, rows in work.values:
-        own.known[rows] = done[source].known[rows[:, None], columns[source]]
-    for run, inputs, first, end in work.groups:
-        given = _read(own.known, inputs)
-        if isinstance(run, np.ufunc):
-            run(*given, out=own.known[first:end])
-        else:
-            own.known[first:end] = run(*given)
-    own.weights[work.fixed[0]] = work.fixed[1]
-    for of, reads, into in work.derivatives:
-        own.weights[into] = of(*_read(own.known, reads))
-    for source, rows in work.weights:
-        own.weights[rows] = done[source].weights[rows[:, None], columns[source]]
-    own.within[0] = 1.0
-    for source, rows in work.sums:
-        own.within[rows] = done[source].within[rows[:, None], columns[source]]
-    summed(within, own.within, own.weights, t)
-    return own
-
-
-def _read(known: np.ndarray, rows: Sequence[Rows]) -> list[np.ndarray]:
-    """Rows of known values, to be used before others are read."""
-    points, given = known.shape[1], []
-    for k, own in enumerate(rows):
-        if isinstance(own, slice):
-            given.append(known[own])
-        else:
-            given.append(known.take(own, 0, room(f"given {k}", len(own), points), "clip"))
-    return given
-
-
-def _back(paths: Paths, uses: np.ndarray, within: np.ndarray, found: np.ndarray) -> None:
-    """The derivatives by inputs that have an influence, into [inputs, outputs, points]."""
-    points, rows = within.shape[1], found.shape[1]
-    weights = room("between weights", len(paths.between.labels), points)
-    within.take(uses, 0, weights, "clip")
-    between = room("between", paths.between.size, rows, points)
-    between[:rows] = np.eye(rows)[:, :, None]
-    summed(paths.between, between, weights[:, None])
-    slots = np.array([slot for _, slot in paths.inputs], int)
-    if found.flags.c_contiguous:
-        between.take(slots, 0, found, "clip")
-    else:
-        found[:] = between.take(slots, 0)

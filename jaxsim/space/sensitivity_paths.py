@@ -19,9 +19,6 @@ from jaxsim.space.sensitivity_classes import Inputs, place
 # All heads of regions: the derivative of each by itself is 1.
 HEAD = "head"
 
-# What is after all outputs.
-END = -1
-
 # Terms of one sum; longer ones are sums of sums.
 TERMS = 4
 
@@ -176,9 +173,10 @@ def paths_of(
     inputs: int,
     tables: Sequence[Inputs],
     moved: Mapping[Any, Inputs],
+    at: Mapping[int, int],
 ) -> Paths:
     """The sums for outputs in `seeds`; all uses of a value come before what it is made of."""
-    head = _heads(edges, seeds)
+    head = _heads(edges, seeds, at)
     inner: list[Edge] = []
     leaving: dict[tuple[int, int], Hashable] = {}
     for made, of, label in edges:
@@ -199,28 +197,21 @@ def paths_of(
     return Paths(within, between, held)
 
 
-def _heads(edges: Sequence[tuple[int, int, Any]], seeds: Sequence[int]) -> dict[int, int]:
+def _heads(
+    edges: Sequence[tuple[int, int, Any]], seeds: Sequence[int], at: Mapping[int, int]
+) -> dict[int, int]:
     """The head of every value's region: the last value that all its paths to the outputs pass.
 
-    A value whose paths have none in common is the head of its own region. Immediate dominators of
-    the reversed graph, after Cooper, Harvey and Kennedy, "A Simple, Fast Dominance Algorithm"
-    (2001), in one pass as there are no cycles.
+    A value whose paths have none in common is the head of its own region, and so is one that a
+    later table takes: what leads to it has no more columns than it has.
     """
-    uses: dict[int, list[int]] = defaultdict(list)
-    for made, of, _ in edges:
-        uses[of].append(made)
-    after: dict[int, int] = {}
-    depth = {END: 0}
+    uses: dict[int, set[int]] = defaultdict(set)
     head: dict[int, int] = {}
-    order = dict.fromkeys([*(made for made, _, _ in edges), *seeds, *uses])
-    for value in order:
-        meets = [*uses[value], *((END,) if value in seeds else ())]
-        common = meets[0]
-        for other in meets[1:]:
-            while common != other:
-                if depth[common] < depth[other]:
-                    common, other = other, common
-                common = after[common]
-        after[value], depth[value] = common, depth[common] + 1
-        head[value] = value if common == END else head[common]
+    for made, of, _ in edges:
+        uses[of].add(made)
+    for value in dict.fromkeys([*(made for made, _, _ in edges), *seeds, *uses]):
+        regions = {head[user] for user in uses[value]}
+        taken = value in at and any(at[user] != at[value] for user in uses[value])
+        alone = value in seeds or taken or len(regions) > 1
+        head[value] = value if alone else regions.pop()
     return head

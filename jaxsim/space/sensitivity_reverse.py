@@ -19,8 +19,8 @@ from jaxsim.space.designs import name_of
 from jaxsim.space.interpret import _NUMPY, NotInterpreted, _apply
 from jaxsim.space.sensitivity_classes import Inputs, Table, chosen, moved_by
 from jaxsim.space.sensitivity_levels import Levels, levels_of
-from jaxsim.space.sensitivity_levels import slopes as at_points
 from jaxsim.space.sensitivity_partials import partials_of
+from jaxsim.space.sensitivity_pass import slopes as at_points
 
 # A count this near to a whole number is one: what is rounded up may carry a rounding error.
 WHOLE = 1e-7

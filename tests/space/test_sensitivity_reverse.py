@@ -15,7 +15,7 @@ import jaxsim
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engine import Options
 from jaxsim.catalog.setup import setup_of
-from jaxsim.space import sensitivity_levels as levels
+from jaxsim.space import sensitivity_pass as at_points
 from jaxsim.space import sensitivity_reverse as reverse
 from jaxsim.space.designs import PHASES
 from jaxsim.space.interpret import NotInterpreted
@@ -243,7 +243,7 @@ def test_points_together_do_not_matter(phase, monkeypatch):
     axes = listed(phase, designs)
     whole = slopes_of(PHASES[phase], scenario, axes, OUTPUTS[phase])
     values = values_of(PHASES[phase], scenario, axes, OUTPUTS[phase])
-    monkeypatch.setattr(levels, "POINTS", 4)
+    monkeypatch.setattr(at_points, "POINTS", 4)
     parts = slopes_of(PHASES[phase], scenario, axes, OUTPUTS[phase])
     for output in OUTPUTS[phase]:
         np.testing.assert_allclose(whole.values[output], values[output], rtol=1e-13)
