@@ -9,6 +9,7 @@ hold the two equal.
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -202,6 +203,8 @@ class Steps:
         """The classes of points that pay, and the operations on them."""
         values = {i: leaf for i, leaf in enumerate(leaves) if leaf.size > 1}
         every = frozenset(values)
+        if len(self.made) > _HELD:
+            self.made.clear()
         if every not in self.made:
             moved = moved_by(every, ((step.inputs, step.output) for step in self.steps))
             self.made[every] = moved, Counter(moved[step.output] for step in self.steps)
@@ -253,18 +256,14 @@ def _steps_of(program: Program, outputs: Sequence[str]) -> Steps:
         if not op.scalar:
             raise NotInterpreted(f"operation '{op.primitive.name}' works on arrays")
         each = zip(own, partials_of(op), strict=True)
-        partials.append(tuple(partial if x in moving else None for x, partial in each))
+        partials.append(tuple(own if x in moving else None for x, own in each))
         if any(partials[-1]):
             moving.add(op.outputs[0])
         last = tuple(x for x in dict.fromkeys(own) if final[x] == i and x not in seeds)
         steps.append(Step(_run(op), own, op.outputs[0], last))
     constants = [(n, _in_64_bits(value)) for n, value in program.constants.items()]
     constants += [(first + i, value) for i, value in enumerate(literals)]
-
-    def levels(tables, moved) -> Levels:
-        args = ops, slots, program.inputs, constants, seeds, _run, partials
-        return levels_of(*args, tables, moved)
-
+    levels = partial(levels_of, ops, slots, program.inputs, constants, seeds, _run, partials)
     return Steps(first + len(literals), tuple(constants), seeds, tuple(steps), levels, {})
 
 

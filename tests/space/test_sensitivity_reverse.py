@@ -15,6 +15,7 @@ import jaxsim
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engine import Options
 from jaxsim.catalog.setup import setup_of
+from jaxsim.space import sensitivity_classes as classes
 from jaxsim.space import sensitivity_pass as at_points
 from jaxsim.space import sensitivity_reverse as reverse
 from jaxsim.space.designs import PHASES
@@ -251,6 +252,40 @@ def test_points_together_do_not_matter(phase, monkeypatch):
         assert whole.slopes[output].keys() == parts.slopes[output].keys()
         for path, slope in whole.slopes[output].items():
             np.testing.assert_allclose(slope, parts.slopes[output][path], rtol=1e-13)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_classes_of_points_do_not_matter(phase, monkeypatch):
+    """What is worked out once for points that an operation cannot tell apart is theirs."""
+    scenario = scenario_of(*CASES[0])
+    designs = [
+        {**AWAY, "batch": 96.0 + 7.0 * (i % 3), "tp": float(1 + i % 2), "chunk": 1800.0 - i}
+        for i in range(24)
+    ]
+    axes = listed(phase, stacked(designs))
+    axes = [
+        (name, where, v * np.linspace(1.0, 2.0, 24) if name == "osl" else v)
+        for name, where, v in axes
+    ]
+
+    def found(calls):
+        monkeypatch.setattr(classes, "CALLS", calls)
+        monkeypatch.setattr(reverse, "_STEPS", OrderedDict())
+        slopes = slopes_of(PHASES[phase], scenario, axes, OUTPUTS[phase])
+        ((_, steps),) = reverse._STEPS.values()
+        tables = [len(key[1]) for key in steps.made if isinstance(key, tuple)]
+        return slopes, tables
+
+    apart, one = found(10**9)
+    shared, several = found(100)
+    assert one == [1]
+    assert several > [2]
+    for output in OUTPUTS[phase]:
+        np.testing.assert_array_equal(apart.values[output], shared.values[output])
+        assert apart.slopes[output].keys() == shared.slopes[output].keys()
+        for path in apart.slopes[output]:
+            ours, theirs = shared.log_slope(output, path), apart.log_slope(output, path)
+            np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12, err_msg=path)
 
 
 @pytest.mark.parametrize("phase", PHASES)
