@@ -16,6 +16,7 @@ from jaxsim.catalog.model import GQA, MLA, DenseFFN, LayerGroup, Model, MoEFFN, 
 from jaxsim.catalog.precision import ElementBytes
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.catalog.workload import Workload
+from jaxsim.space.interpret import interpreted
 
 FULL = float("inf")
 GROUPED = GQA(heads=32.0, kv_heads=8.0, head_dim=128.0, window_tokens=FULL, bias_params=256.0)
@@ -222,3 +223,20 @@ def random_scenarios(model: str, count: int, seed: int, *, whole_chunks: bool = 
 def stacked(scenarios: list):
     """One record whose leaves hold all of them."""
     return jax.tree.map(lambda *leaves: jnp.asarray(leaves, dtype=float), *scenarios)
+
+
+def outputs_of(fn, scenarios):
+    """What `fn` gives for each of stacked scenarios, in NumPy and one row a scenario.
+
+    A function is traced once for a kind of model, then interpreted in milliseconds; called under
+    `vmap`, it would start a program for every operation, each time.
+    """
+    scenarios = jax.tree.map(np.asarray, scenarios)
+    rows = len(jax.tree.leaves(scenarios)[0])
+    first = jax.tree.map(lambda leaf: leaf[0], scenarios)
+    found, _ = interpreted(fn, first, [("scenario", _whole, scenarios)])
+    return jax.tree.map(lambda x: np.broadcast_to(x, (rows,)), found)
+
+
+def _whole(scenario):
+    return scenario
