@@ -5,14 +5,13 @@ The library itself never changes JAX's configuration; this file does, for the te
 
 import jax
 from hypothesis import HealthCheck, settings
-from jaxtyping import install_import_hook
 
-import tests.typecheck  # noqa: F401  the hook looks it up by name
+from tests import typecheck
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-install_import_hook("jaxsim", "tests.typecheck.check").__enter__()
+typecheck.install()
 
 # Timings on shared machines say nothing about correctness; examples repeat from run to run.
 settings.register_profile(
