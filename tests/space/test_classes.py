@@ -159,11 +159,12 @@ def test_streams_find_the_best_whatever_the_grid(batches, stages, step_points):
     values |= {"batch": np.array(sorted(batches), float), "pp": np.array(sorted(stages), float)}
     axes = _axes(values)
     with precision(64):
-        every = sweep(ranked, Point(), axes)
+        every, dims = interpreted(ranked, Point(name=0.0), axes)  # in NumPy: a number each
         best = stream_best(
             ranked, Point(), axes, ("isl", "osl"),
             objective="rate", valid="valid", step_points=step_points,
         )  # fmt: skip
+    assert dims["rate"] == tuple(values) == dims["valid"]
     shape = every["rate"].shape
     rate = np.where(every["valid"], every["rate"], -np.inf).reshape(*shape[:2], -1)
     np.testing.assert_allclose(best.value, rate.max(axis=-1), rtol=1e-12)

@@ -7,8 +7,7 @@ import pytest
 
 import jaxsim
 from jaxsim.catalog.errors import InputError
-from jaxsim.catalog.setup import setup_of
-from jaxsim.space.question import Question, sweep_phases
+from jaxsim.space.question import sweep_phases
 from jaxsim.space.sensitivity import multipliers, stacked
 from jaxsim.space.sensitivity_along import along_frontier, attributions_of
 from jaxsim.space.sensitivity_answer import at_answer
@@ -46,21 +45,6 @@ SPACE = jaxsim.Space(
 )
 WORKLOAD = jaxsim.Workload(isl=16384.0, osl=2048.0)
 KINDS = (False, True)
-
-
-@pytest.fixture(scope="module")
-def setup():
-    return setup_of("deepseek-r1", "gb200-nvl72", engine="trtllm")
-
-
-@pytest.fixture(scope="module")
-def question():
-    return Question(WORKLOAD, ftl_s=8.0, ttl_s=0.04)
-
-
-@pytest.fixture(scope="module")
-def swept(setup, question):
-    return sweep_phases(setup, question, SPACE)
 
 
 @pytest.fixture(scope="module")

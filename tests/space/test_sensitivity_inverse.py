@@ -10,7 +10,7 @@ from jaxsim.catalog.chip_parts import load_chip_parts
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import setup_of
 from jaxsim.space.plan import plan
-from jaxsim.space.question import Question, sweep_phases
+from jaxsim.space.question import Question
 from jaxsim.space.sensitivity_asked import (
     read_budgets,
     read_crossover,
@@ -28,26 +28,10 @@ SPACE = jaxsim.Space(
     tp=(1, 2), ep=(8, 32), pp=(1, 2), batch=(*range(256, 4096, 512), 4096, 6144, 8192),
     chunk=(4096, 16384), prefill_batch=(1, 2, 4, 8, 16),
 )  # fmt: skip
-WORKLOAD = jaxsim.Workload(isl=16384.0, osl=2048.0)
 PEAK, HBM, LINK = (
     "hardware.chip.multiprocessors", "hardware.chip.hbm_bytes_per_s",
     "hardware.scaleup.bytes_per_s",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def setup():
-    return setup_of("deepseek-r1", "gb200-nvl72", engine="trtllm")
-
-
-@pytest.fixture(scope="module")
-def question():
-    return Question(WORKLOAD, ftl_s=8.0, ttl_s=0.04)
-
-
-@pytest.fixture(scope="module")
-def swept(setup, question):
-    return sweep_phases(setup, question, SPACE)
 
 
 @pytest.fixture

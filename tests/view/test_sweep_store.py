@@ -1,5 +1,7 @@
 """A sweep's store is the sweep: whole, labelled, and the same however often it was interrupted."""
 
+import shutil
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -29,6 +31,15 @@ def config(tmp_path):
     return read_sweep(path)
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The store of the whole sweep, filled once: read it, or copy it to change it."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "space.yaml").write_text(CONFIG)
+    fill(read_sweep(folder / "space.yaml"), folder / "whole.zarr")
+    return folder / "whole.zarr"
+
+
 def opened(path) -> xr.DataTree:
     return xr.open_datatree(path, engine="zarr", consolidated=False).load()
 
@@ -39,24 +50,21 @@ def fill(config, path, blocks=None, shard=(1, 1)):
         store.write_block(root, block, store.evaluate_block(config, block))
 
 
-def test_the_store_holds_what_an_evaluation_gives(config, tmp_path):
-    path = tmp_path / "all.zarr"
-    fill(config, path)
-    tree = opened(path)
+def test_the_store_holds_what_an_evaluation_gives(config, whole):
+    tree = opened(whole)
     scenario = config.setup.scenario(config.workload)
     for phase in config.phases:
-        whole = evaluate_phase(phase, scenario, config.space, config.isl, config.osl)
-        for name, (array, dims) in whole.outputs.items():
+        every = evaluate_phase(phase, scenario, config.space, config.isl, config.osl)
+        for name, (array, dims) in every.outputs.items():
             held = tree[phase][name]
             assert held.dims == dims
             np.testing.assert_array_equal(held.values, array, err_msg=f"{phase} {name}")
             assert held.attrs["units"]
 
 
-def test_an_interrupted_sweep_goes_on(config, tmp_path):
+def test_an_interrupted_sweep_goes_on(config, tmp_path, whole):
     """Killed between any two blocks, and even within one, the store ends the same."""
-    path, whole = tmp_path / "part.zarr", tmp_path / "whole.zarr"
-    fill(config, whole)
+    path = tmp_path / "part.zarr"
     fill(config, path, blocks=3)
     root = store.open_store(config, path, resume=True)
     left = store.pending(root, config, (1, 1))
@@ -69,17 +77,16 @@ def test_an_interrupted_sweep_goes_on(config, tmp_path):
     xr.testing.assert_identical(opened(path), opened(whole))
 
 
-def test_shards_fill_one_store(config, tmp_path):
-    path, whole = tmp_path / "shards.zarr", tmp_path / "whole.zarr"
+def test_shards_fill_one_store(config, tmp_path, whole):
+    path = tmp_path / "shards.zarr"
     for i in (2, 1, 3):
         fill(config, path, shard=(i, 3))
-    fill(config, whole)
     xr.testing.assert_identical(opened(path), opened(whole))
 
 
-def test_another_sweep_is_not_overwritten(config, tmp_path):
+def test_another_sweep_is_not_overwritten(config, tmp_path, whole):
     path = tmp_path / "s.zarr"
-    fill(config, path)
+    shutil.copytree(whole, path)
     other = tmp_path / "other.yaml"
     other.write_text(CONFIG.replace("2048", "1024"))
     with pytest.raises(InputError, match="another sweep"):
@@ -129,12 +136,12 @@ def test_the_verb_writes_and_reports(config, tmp_path, capsys):
     assert "nothing left" in capsys.readouterr().out
 
 
-def test_frontiers_of_a_store(config, tmp_path, capsys):
+def test_frontiers_of_a_store(config, tmp_path, capsys, whole):
     path, out = tmp_path / "all.zarr", tmp_path / "front.nc"
     fill(config, path, blocks=2)
     assert main(["frontier", str(path), "--ftl", "5s"]) == 2
     assert "blocks are missing" in capsys.readouterr().err
-    fill(config, path)
+    path = whole
     assert main(["frontier", str(path), "--ftl", "5s", "--ttl", "50ms", "-o", str(out)]) == 0
     assert "disaggregated" in capsys.readouterr().out
     table = xr.load_dataset(out, engine="h5netcdf")
