@@ -80,10 +80,10 @@ def _cost(program, ops, found, lengths, first) -> _Cost:
         total += one * own.count
         if not own.full:
             worth[own] += one * (size(own.dims, lengths) - own.count)
-        for x in numbers(op.inputs).intersection(found):
+        for x in numbers(op.inputs) & found.keys():
             if not found[x].full and found[x] is not own:
                 handed.add((x, own if not own.full else None))
-    made = numbers(program.outputs).intersection(found)
+    made = numbers(program.outputs) & found.keys()
     handed.update((x, None) for x in made if not found[x].full)
     for x, onto in handed:
         outer = size([d for d in program.dims[x] if d < first], lengths)

@@ -146,7 +146,7 @@ def by_axis(program: Program, ops: Sequence[Op], axes: int) -> tuple[tuple[Op, .
     for op in ops:
         axis, deep = class_axis(program, op.outputs[0], axes), 0
         own = len(program.dims) + axis if op.primitive is PICK else axis
-        for x in numbers(op.inputs).intersection(level):
+        for x in numbers(op.inputs) & level.keys():
             before, other = level[x]
             deep = max(deep, before + (other != own))
         level.update(dict.fromkeys(op.outputs, (deep, own)))

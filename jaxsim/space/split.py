@@ -158,7 +158,7 @@ def stages_of(
     for op in (program.ops[i] for i in left):
         own = size(program.dims[op.outputs[0]], lengths)
         stage = sum(own > share * points for share in shares)
-        stage = max([stage, *(level[x] for x in numbers(op.inputs).intersection(level))])
+        stage = max([stage, *(level[x] for x in numbers(op.inputs) & level.keys())])
         level.update(dict.fromkeys(op.outputs, stage))
         groups[stage].append(op)
     parts = [part for group in groups for part in by_axis(program, group, axes)]
