@@ -1,39 +1,16 @@
-"""How is one block of a grid run, in whichever thread?"""
+"""How is one block of a grid run?"""
 
-import contextlib
-import importlib
-from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any
 
 import jax
 
 from jaxsim.space._nest import Nest, walk
 
 
-def context_of_caller() -> Callable[[], contextlib.AbstractContextManager]:
-    """The precision of the calling thread, to be entered in others."""
-    wide = bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
-
-    @contextlib.contextmanager
-    def context():
-        if bool(jax.config.jax_enable_x64) == wide:  # type: ignore[attr-defined]
-            yield
-        else:
-            home = (
-                jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")
-            )
-            scope: Any = home.enable_x64
-            with scope(wide):
-                yield
-
-    return context
-
-
 @lru_cache(maxsize=256)
-def run_before(nest: Nest, reducer, wide: bool) -> list[bool]:
-    """Something in it if blocks like these have been run before."""
-    del nest, reducer, wide
+def run_before(nest: Nest, reducer, bits64: bool) -> list[bool]:
+    """Something in it if blocks like these have been run before, in this precision."""
+    del nest, reducer, bits64
     return []
 
 

@@ -2,7 +2,10 @@
 
 import math
 import os
+from collections.abc import Sequence
+from typing import Any
 
+import jax
 import numpy as np
 
 # Innermost axes are padded to a multiple of this, a vector of the widest processors, by repeating
@@ -15,6 +18,12 @@ def padded(value):
     length = value.shape[0]
     extra = -length % _LANES if length > _LANES else 0
     return np.pad(np.asarray(value), ((0, extra), *((0, 0),) * (value.ndim - 1)), "edge")
+
+
+def platform_of(devices: Sequence[Any] | None) -> str:
+    """The platform of the first device, or of JAX's first where none is given."""
+    first = devices[0] if devices else None
+    return (jax.devices()[0] if first is None else first).platform
 
 
 def workers_on(platform: str) -> int:

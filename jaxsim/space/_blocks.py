@@ -15,8 +15,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxsim.space._block_run import context_of_caller, run_before, run_block
-from jaxsim.space._block_size import block_lengths, padded, workers_on
+from jaxsim.space._block_run import run_before, run_block
+from jaxsim.space._block_size import block_lengths, padded, platform_of, workers_on
 from jaxsim.space._by_class import shared
 from jaxsim.space._inputs import axis_values, lengths_of, numbers_of
 from jaxsim.space._nest import (
@@ -27,6 +27,7 @@ from jaxsim.space._nest import (
     nest_of,
     on_host,
 )
+from jaxsim.space._precision import in_precision, wide
 from jaxsim.space._processes import from_all, own_share
 from jaxsim.space._program import Program, numbers, trace
 from jaxsim.space._reorder import reordered
@@ -77,7 +78,7 @@ class Grid:
         values[-1] = jax.tree.map(padded, values[-1])
         lengths = lengths_of(values)
         program = reordered(program, lengths)
-        platform = (devices[0] if devices else jax.devices()[0]).platform
+        platform = platform_of(devices)
         most = step_points or STEP_POINTS.get(platform, STEP_POINTS["gpu"])
         # The trailing reduced axes that fit a step are evaluated at once; the last always is.
         first = len(lengths) - 1
@@ -126,8 +127,7 @@ class Grid:
     @property
     def in_turn(self) -> bool:
         """Whether what a step reduces is best done one after another: for one core at a time."""
-        platform = (self.devices[0] or jax.devices()[0]).platform
-        return platform == "cpu"
+        return platform_of(self.devices) == "cpu"
 
     @property
     def in_flight(self) -> int:
@@ -170,12 +170,12 @@ class Grid:
         nest = nest_of(
             program, self.left, given, self.blocks, self.classes, self.loops, self.stride
         )
-        context = context_of_caller()
+        bits64 = wide()
 
         def one(job):
             block, device = job
             part = [self._slice(x, block) for x in given]
-            with context():
+            with in_precision(bits64):  # that of the caller, whichever thread this is
                 if device is not None:
                     part = jax.device_put(part, device)
                 found = run_block(nest, reducer, part, np.True_)
@@ -187,13 +187,13 @@ class Grid:
         jobs = own_share(jobs if chosen is None else [jobs[i] for i in chosen])
         jobs = [(block, self.devices[i % workers]) for i, block in enumerate(jobs)]
         # The first compiles, before the others ask for the same.
-        wide = bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
-        compiled = run_before(nest, reducer, wide)
+        compiled = run_before(nest, reducer, bits64)
         alone = 0 if compiled else 1
         found = [one(job) for job in jobs[:alone]]
         with ThreadPoolExecutor(workers) as pool:
             found += pool.map(one, jobs[alone:])
-        compiled[:] = [True]
+        if found:
+            compiled[:] = [True]
         return from_all(found)
 
     def _cut(self) -> "list[Block]":

@@ -5,8 +5,10 @@ as they do in this one. Only dominated points are discarded, so that what is lef
 frontier, however good those designs are here.
 """
 
+import math
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +19,7 @@ from jaxsim.space._step import Step
 from jaxsim.space.pareto import dominance_table, undominated
 
 # Points are discarded one by one, and kept in rows of a vector.
-_ROW = 16
+ROW = 16
 # Good designs of which so many are compared with all points, and those left with a finer table.
 _RUNGS = 16
 _TABLE = 1 << 10
@@ -27,14 +29,28 @@ _TRIES = 4
 _PAIRS = 1 << 10
 
 
+class Kept(NamedTuple):
+    """What is kept of a step.
+
+    Counts of rows and points that there are, and of points in the answer; `x`, `y` and the place in
+    the step of the latter.
+    """
+
+    rows: Any
+    points: Any
+    count: Any
+    x: Any
+    y: Any
+    place: Any
+
+
 @dataclass(frozen=True)
 class Undominated:
     """Keeps what may be on the frontier of a step: up to `points` points, of up to `rows` rows.
 
-    The results are three counts, of rows and points that there are and of points in the answer,
-    then `x`, `y` and the place in the step of the latter. Up to 1,024 `points` the answer is the
-    step's frontier in order of `x`, of equal points the first or with `duplicates` all. If there
-    are more rows or points than can be kept, the answer is a part of the frontier.
+    Up to 1,024 `points` the answer is the step's frontier in order of `x`, of equal points the
+    first or with `duplicates` all. If there are more rows or points than can be kept, the answer is
+    a part of the frontier.
     """
 
     rows: int
@@ -52,19 +68,18 @@ class Undominated:
         number = jax.ShapeDtypeStruct((self.points,), jnp.result_type(float))
         once = jax.ShapeDtypeStruct((1,), jnp.int32)
         place = jax.ShapeDtypeStruct((self.points,), jnp.int32)
-        return once, once, once, number, number, place
+        return Kept(once, once, once, number, number, place)
 
     def start(self, nest: Nest):
         """Designs to begin with, for each of the loops' positions in a step: a sample."""
-        size = 1
-        for d in nest.inner:
-            size *= nest.lengths[d]
-        lanes = 1
-        for length in self.step.outer(nest):
-            lanes *= length
-        sample = jnp.arange(self.points, dtype=jnp.int32) * max(size // self.points, 1)
-        sample = jnp.minimum(sample, size - 1)
-        return jnp.broadcast_to(sample, (lanes, self.points)), jnp.full((lanes,), self.points)
+        lanes = math.prod(self.step.outer(nest))
+        places = jnp.broadcast_to(self._sample(nest), (lanes, self.points))
+        return places, jnp.full((lanes,), self.points)
+
+    def _sample(self, nest: Nest):
+        size = math.prod(nest.lengths[d] for d in nest.inner)
+        places = jnp.arange(self.points, dtype=jnp.int32) * max(size // self.points, 1)
+        return jnp.minimum(places, size - 1)
 
     def __call__(self, nest: Nest, true, values, good):
         def compared(values):
@@ -75,7 +90,7 @@ class Undominated:
         # Read many times over, and so not to be fused into what reads it.
         x, y = apart(compared, values, true)
         given = (x.reshape(x.shape[0], -1), y.reshape(y.shape[0], -1), *good)
-        one = partial(self._step, sample=self.start(nest)[0][0])
+        one = partial(self._step, sample=self._sample(nest))
         if self.in_turn:
             results, good = lax.map(lambda given: one(*given), given)
         else:
@@ -89,13 +104,13 @@ class Undominated:
         def improved(tried):
             tries, _, (places, count) = tried
             found = self._kept(x, y, places, count)
-            kept, some = found[5], found[2][0]
-            some = jnp.where(some > 0, some, self.points)
-            return tries + 1, found, (jnp.where(found[2] > 0, kept, sample), some)
+            some = found.count[0]
+            places = jnp.where(some > 0, found.place, sample)
+            return tries + 1, found, (places, jnp.where(some > 0, some, self.points))
 
         def poor(tried):
-            tries, (rows, *_), _ = tried
-            return (tries == 0) | ((rows[0] > self.rows) & (tries < _TRIES))
+            tries, found, _ = tried
+            return (tries == 0) | ((found.rows[0] > self.rows) & (tries < _TRIES))
 
         nothing = jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), self.like())
         _, found, good = lax.while_loop(poor, improved, (0, nothing, (places, count)))
@@ -103,7 +118,7 @@ class Undominated:
 
     def _kept(self, x, y, places, count):
         stays = (y == y) & ~(y <= _bar(x, *_rungs(x, y, places, count)))
-        width = _ROW if x.size % _ROW == 0 else 1
+        width = ROW if x.size % ROW == 0 else 1
         rows, row_count = positions(stays.reshape(-1, width).any(axis=-1), self.rows)
         some_x, some_y = _rows_of(x, y, rows, row_count, width)
         ok = some_y == some_y
@@ -117,7 +132,7 @@ class Undominated:
             x, y, place = x[order], y[order], place[order]
         else:
             kept = jnp.minimum(count, self.points)
-        return row_count[None], count[None], kept[None], x, y, place
+        return Kept(row_count[None], count[None], kept[None], x, y, place)
 
 
 def _rungs(x, y, places, count):

@@ -22,6 +22,8 @@ import jax
 import numpy as np
 from jax.extend.core import primitives
 
+from jaxsim.space._precision import wide
+
 PACKAGE = Path(__file__).parents[1]
 # What the operations of a traced function depend on.
 _SOURCES = ("_scalar.py", "catalog/*.py", "point/**/*.py", "space/*.py")
@@ -69,9 +71,8 @@ def path_of(fn, key) -> Path | None:
     folder = os.environ.get(FOLDER)
     if not folder or key is None:
         return None
-    wide = bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
     try:
-        text = "\n".join((_named(fn), repr(wide), *(repr(part) for part in key[1:])))
+        text = "\n".join((_named(fn), repr(wide()), *(repr(part) for part in key[1:])))
     except CannotKeep:
         return None
     if " at 0x" in text:

@@ -98,11 +98,10 @@ def monotone_key(x):
     return jnp.where(negative, ~bits, bits | jnp.uint32(1 << 31))
 
 
-def from_monotone_key(key):
-    """A number with this key."""
-    half = jnp.uint32(1 << 31)
-    bits = jnp.where(key >= half, key ^ half, ~key)
-    return lax.bitcast_convert_type(bits, jnp.float32)
+def _bucket(key, low, shift, buckets: int):
+    """The bucket of each key: below them all the first, above them the last."""
+    distance = jnp.where(key < low, jnp.uint32(0), key - low) >> shift
+    return jnp.minimum(distance, jnp.uint32(buckets - 1)).astype(jnp.int32)
 
 
 @partial(jax.jit, static_argnums=3)
@@ -115,7 +114,7 @@ def dominance_table(x, y, ok, buckets: int) -> tuple[Any, Any, Any]:
     high = jnp.max(jnp.where(ok, key, low))
     bits = 32 - lax.clz(high - low).astype(jnp.int32)
     shift = jnp.maximum(bits - (buckets.bit_length() - 1), 0).astype(jnp.uint32)
-    bucket = jnp.minimum((key - low) >> shift, jnp.uint32(buckets - 1)).astype(jnp.int32)
+    bucket = _bucket(key, low, shift, buckets)
     none = jnp.full(buckets, -jnp.inf, y.dtype)
     best = none.at[bucket].max(jnp.where(ok, y, -jnp.inf), mode="promise_in_bounds")
     below = jnp.concatenate([jnp.full(1, -jnp.inf, y.dtype), lax.cummax(best)[:-1]])
@@ -128,8 +127,7 @@ def undominated(x, y, ok, table, low, shift):
     """Whether the table leaves each point standing."""
     key = monotone_key(x)
     # Below the sample nothing is known to dominate; above its last bucket, everything in it may.
-    distance = jnp.where(key < low, jnp.uint32(0), key - low) >> shift
-    bucket = jnp.minimum(distance, jnp.uint32(table.size - 1)).astype(jnp.int32)
+    bucket = _bucket(key, low, shift, table.size)
     beaten = y <= table.at[bucket].get(mode="promise_in_bounds")
     return ok & (x == x) & (y == y) & ~beaten
 

@@ -11,12 +11,12 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsim.space._block_size import platform_of
 from jaxsim.space._blocks import Block, Grid
-from jaxsim.space._frontier_step import Undominated
+from jaxsim.space._frontier_step import ROW, Kept, Undominated
 from jaxsim.space._inputs import Axis
 from jaxsim.space.pareto import fronts_of_groups
 from jaxsim.space.stream import Reading, read
@@ -81,7 +81,7 @@ def stream_frontier(
     `duplicates`. A NaN in either counts as not valid.
     """
     wanted = _Pair(fn, x, y, valid)
-    strides = step_points or _STRIDES.get((devices or jax.devices())[0].platform)
+    strides = step_points or _STRIDES.get(platform_of(devices))
     grid = Grid.of(wanted, point, axes, group_axes, step_points, block_points, devices, strides)
     rows, points = _first_counts(grid.step_size)
     keep = Undominated(rows, points, duplicates, grid.in_turn, grid.step)
@@ -127,7 +127,7 @@ def _joined(grid: Grid, parts: "list[_Part]", duplicates: bool) -> Frontiers:
 
 def _first_counts(size: int) -> tuple[int, int]:
     """Rows and points to keep of a step of this many points, on a first try."""
-    return min(max(size // 160, 64), 4096), 128
+    return min(max(size // 10 // ROW, 64), 4096), 128
 
 
 def _enough(needed: int, had: int) -> int:
@@ -149,7 +149,7 @@ class _Part(NamedTuple):
 _COUNTS = ("rows", "points")
 
 
-def _collect(keep: Undominated, block: Block, results) -> _Part:
+def _collect(keep: Undominated, block: Block, results: Kept) -> _Part:
     """The frontier of each of a block's groups."""
     rows, points, count, x, y, where = results
     kept = np.arange(x.shape[-1]) < count

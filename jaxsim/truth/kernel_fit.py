@@ -22,6 +22,7 @@ from jaxsim.catalog.hardware import Hardware
 from jaxsim.point.collectives import message_s
 from jaxsim.point.roofline import kernel_s
 from jaxsim.point.work import AbstractMessage
+from jaxsim.space._precision import in_precision
 from jaxsim.truth.kernel_rows import KernelRows
 from jaxsim.truth.kernel_starts import STARTS, arithmetic_of
 
@@ -52,7 +53,7 @@ class Fitted:
 
 def predict_s(rows: KernelRows, fit: Any, hardware: Hardware) -> np.ndarray:
     """Predicted seconds of every row."""
-    with jax.enable_x64(True):
+    with in_precision(True):
         work = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype=jnp.float64), rows.work)
         return np.asarray(_predict(work, _as_float64(fit), _as_float64(hardware)))
 
@@ -138,7 +139,7 @@ def fit_rows(rows: KernelRows, hardware: Hardware, seed: int = 0, tries: int = 2
     low = np.log([start.free[name][1] for name in names])
     high = np.log([start.free[name][2] for name in names])
     rng = np.random.default_rng(seed)
-    with jax.enable_x64(True):
+    with in_precision(True):
         residual, jacobian = _residuals(rows.kind, names)
         work = jax.tree.map(lambda leaf: jnp.asarray(leaf[padded], jnp.float64), rows.work)
         fixed = (

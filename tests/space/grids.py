@@ -1,18 +1,15 @@
 """A point function with terms on many subsets of its axes, and its grids, for tests of sweeps."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
+
+from jaxsim.space._precision import in_precision
 
 
 def precision(bits):
     """Run in 32 or 64 bits; a context."""
-    if hasattr(jax, "enable_x64"):
-        return jax.enable_x64(bits == 64)
-    from jax.experimental import disable_x64, enable_x64
-
-    return enable_x64() if bits == 64 else disable_x64()
+    return in_precision(bits == 64)
 
 
 class Chip(eqx.Module):

@@ -1,0 +1,23 @@
+"""In how many bits does the calling thread compute? By JAX's setting, which is never changed here.
+
+JAX keeps it by thread, and moved its context manager out of `jax.experimental` on the way.
+"""
+
+import contextlib
+import importlib
+from typing import Any
+
+import jax
+
+
+def wide() -> bool:
+    """Whether this thread computes in 64 bits."""
+    return bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
+
+
+def in_precision(bits64: bool) -> contextlib.AbstractContextManager[Any]:
+    """A context in which this thread computes in 64 bits, or in 32."""
+    if wide() == bits64:
+        return contextlib.nullcontext()
+    home: Any = jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")
+    return home.enable_x64(bits64)
