@@ -8,14 +8,13 @@ processor seconds of one core (the least of several runs), so that a busy machin
 
 import argparse
 import json
-import platform
-import subprocess
 import time
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.speed.machine import description
 from jaxsim.space.match import match
 from jaxsim.space.match_collapse import collapse, pairs_of, usable
 from jaxsim.space.match_exact import Limits, best_counts
@@ -51,12 +50,7 @@ def least_seconds(call, runs: int = RUNS) -> float:
     return min(taken)
 
 
-@cache
-def commit() -> str | None:
-    """What was measured, if this is a checkout."""
-    asked = ["git", "rev-parse", "--short", "HEAD"]
-    got = subprocess.run(asked, capture_output=True, text=True, check=False)
-    return got.stdout.strip() or None
+about = cache(description)
 
 
 def row(name: str, form: str, points: int, seconds: float, reference_per_s: float | None) -> dict:
@@ -65,9 +59,7 @@ def row(name: str, form: str, points: int, seconds: float, reference_per_s: floa
     return {
         "name": name, "form": form, "points": points, "seconds": seconds, "points_per_s": rate,
         "compile_s": 0.0, "ratio_to_numpy": rate / reference_per_s if reference_per_s else None,
-        "fraction_of_limit": None, "commit": commit(),
-        "device": platform.processor() or platform.machine(),
-        "versions": {"python": platform.python_version(), "numpy": np.__version__},
+        "fraction_of_limit": None, **about(),
     }  # fmt: skip
 
 

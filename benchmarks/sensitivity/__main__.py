@@ -10,8 +10,6 @@ and the elasticities of throughput that follow. Compiling and tracing are timed 
 import argparse
 import json
 import os
-import platform
-import subprocess
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,12 +18,14 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from benchmarks.speed.machine import description
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Workload
 from jaxsim.space.axes import LEAF
 from jaxsim.space.designs import PHASES
 from jaxsim.space.sensitivity import limits_of, pool_slopes
+from jaxsim.space.sensitivity_answer import batch_step
 from jaxsim.space.sensitivity_reverse import slopes_of
 from jaxsim.space.stream import stream_best
 
@@ -100,13 +100,6 @@ def timed(call) -> Taken:
     return Taken(wall, cpu, max(found[0][0] - wall, 0.0))
 
 
-def commit() -> str | None:
-    """What was measured, if this is a checkout."""
-    asked = ["git", "rev-parse", "--short", "HEAD"]
-    got = subprocess.run(asked, capture_output=True, text=True, check=False)
-    return got.stdout.strip() or None
-
-
 def winners(axes, best):
     """The best design of every workload that has one, as a list of points on the axes."""
     found = np.asarray(best.found)
@@ -127,9 +120,8 @@ def elasticities_of(phase: str, scenario, listed, axes):
     own = eqx.tree_at(lambda s: (s.workload.isl, s.workload.osl), scenario, lengths)
     names = ("tp", "ep", "pp", "batch", "chunk")
     designs = Deployment(*(columns.get(name, np.ones(count)) for name in names))
-    batches = next(np.asarray(values, float) for name, _, values in axes if name == "batch")
-    after = np.searchsorted(batches, columns["batch"], side="right")
-    step = np.log(batches[np.minimum(after, len(batches) - 1)] / columns["batch"])
+    batches = next(values for name, _, values in axes if name == "batch")
+    step = batch_step(batches, columns["batch"])
     limits = limits_of(phase, own, mode=MODE[phase], **LIMITS[phase])
     return pool_slopes(phase, own, designs, limits, mode=MODE[phase], step=step)
 
@@ -202,10 +194,7 @@ def row(name: str, form: str, points: int, taken: Taken) -> dict:
         "name": name, "form": form, "points": points, "seconds": taken.wall_s,
         "cpu_seconds": taken.cpu_s, "points_per_s": points / taken.wall_s,
         "compile_s": taken.first_s, "ratio_to_numpy": None, "fraction_of_limit": None,
-        "commit": commit(), "load_average": os.getloadavg()[0],
-        "device": f"{jax.devices()[0].platform}, {platform.machine()}, {os.cpu_count()} cores",
-        "versions": {"python": platform.python_version(), "numpy": np.__version__,
-                     "jax": jax.__version__},
+        "load_average": os.getloadavg()[0], **description(),
     }  # fmt: skip
 
 

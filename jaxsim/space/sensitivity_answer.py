@@ -7,7 +7,6 @@ import numpy as np
 
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.space.answer import Deployed, FrontierCurve, InstanceShape, Lever
-from jaxsim.space.designs import Designs
 from jaxsim.space.sensitivity import (
     Elasticities,
     PoolSlopes,
@@ -24,9 +23,9 @@ if TYPE_CHECKING:
     from jaxsim.space.question import Swept
 
 
-def batch_step(designs: Designs, batch: np.ndarray) -> np.ndarray:
-    """ln of the next batch of a grid over each batch; 0 at the end of the axis."""
-    axis = np.asarray(designs.axes["batch"], float)
+def batch_step(axis: np.ndarray, batch: np.ndarray) -> np.ndarray:
+    """ln of the next batch of an axis over each batch; 0 at its end."""
+    axis = np.asarray(axis, float)
     after = np.searchsorted(axis, np.asarray(batch, float), side="right")
     following = axis[np.minimum(after, len(axis) - 1)]
     return np.log(np.maximum(following / batch, 1.0))
@@ -60,12 +59,12 @@ def apart(
     prefill = pool_slopes(
         "prefill", asks, prompts,
         limits_of("prefill", asks, ftl_s=question.ftl_s * change.ftl),
-        step=batch_step(swept.prefill, np.asarray(prompts.batch)),
+        step=batch_step(swept.prefill.axes["batch"], np.asarray(prompts.batch)),
     )  # fmt: skip
     decode = pool_slopes(
         "decode", answers, tokens,
         limits_of("decode", answers, ttl_s=ttl_s * change.ttl),
-        step=batch_step(swept.decode, np.asarray(tokens.batch)),
+        step=batch_step(swept.decode.axes["batch"], np.asarray(tokens.batch)),
     )  # fmt: skip
     return matched(
         prefill,
@@ -93,7 +92,7 @@ def together(
         ftl_s=question.ftl_s * change.ftl, ttl_s=ttl_s * change.ttl,
         mode=mode, ttl=question.ttl_metric,
     )  # fmt: skip
-    step = batch_step(swept.colocated, np.asarray(designs.batch))
+    step = batch_step(swept.colocated.axes["batch"], np.asarray(designs.batch))
     found: PoolSlopes = pool_slopes("colocated", scenario, designs, limits, mode=mode, step=step)
     return alone(found)
 
