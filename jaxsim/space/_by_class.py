@@ -128,7 +128,7 @@ class _Emitter:
         self.dims, self.known = dict(program.dims), dict(partitions.known)
         self.ops: list[Op] = []
         self.signature: list[Any] = []
-        self._next = max(self.dims) + 1
+        self._next = program.free
         self._read: dict[Any, int] = {}
         self._index: dict[Any, int] = {}
 

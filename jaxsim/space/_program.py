@@ -85,6 +85,11 @@ class Program:
     tree: Any
     shapes: Mapping[int, tuple[int, ...]]
 
+    @property
+    def free(self) -> int:
+        """The first number after those of all values: there may be gaps among them."""
+        return max(self.dims) + 1
+
     def dims_of(self, atom) -> tuple[int, ...]:
         return () if isinstance(atom, Literal) else self.dims[atom]
 

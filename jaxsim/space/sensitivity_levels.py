@@ -91,7 +91,6 @@ def levels_of(
     `partials` are the derivatives of each operation, None where nothing moves; `moved` says with
     which inputs each value moves, and so in which of the `tables` it is.
     """
-    none: Inputs = frozenset()
     row = {number: number for number in range(inputs)}
     row |= {number: inputs + i for i, (number, _) in enumerate(constants)}
     size = first = inputs + len(constants)
@@ -121,17 +120,7 @@ def levels_of(
             groups[table].append(Group(run(ops[members[0]]), places, start, size))
     for seed in seeds:
         needed(len(tables) - 1, row[seed])
-    wanted, edges, label_moved = set(seeds), [], {}
-    for i in reversed(range(len(ops))):
-        if ops[i].outputs[0] in wanted:
-            own = (*slots[i], ops[i].outputs[0])
-            for k, (x, partial) in enumerate(zip(slots[i], partials[i], strict=True)):
-                if partial is not None:
-                    wanted.add(x)
-                    edges.append((own[-1], x, UNIT if partial.of == 1.0 else (i, k)))
-                    label_moved[i, k] = none.union(
-                        *(moved.get(own[x], none) for x in partial.reads)
-                    )
+    edges, label_moved = _edges(ops, slots, seeds, partials, moved)
     paths = paths_of(
         edges,
         seeds,
@@ -177,6 +166,24 @@ def levels_of(
         ),
         paths, between,
     )  # fmt: skip
+
+
+def _edges(
+    ops, slots, seeds, partials, moved
+) -> tuple[list[tuple[int, int, Any]], dict[Any, Inputs]]:
+    """The uses of values that lead to `seeds`, and the inputs that each derivative moves with."""
+    none: Inputs = frozenset()
+    wanted, edges, label_moved = set(seeds), [], {}
+    for i in reversed(range(len(ops))):
+        own = (*slots[i], ops[i].outputs[0])
+        if own[-1] not in wanted:
+            continue
+        for k, (x, partial) in enumerate(zip(slots[i], partials[i], strict=True)):
+            if partial is not None:
+                wanted.add(x)
+                edges.append((own[-1], x, UNIT if partial.of == 1.0 else (i, k)))
+                label_moved[i, k] = none.union(*(moved.get(own[x], none) for x in partial.reads))
+    return edges, label_moved
 
 
 def _labelled(sums: Sums) -> Iterator[tuple[int, int, Any]]:

@@ -234,7 +234,7 @@ def _steps_of(program: Program, outputs: Sequence[str]) -> Steps:
     if missing:
         raise ValueError(f"no outputs {missing}; there are {', '.join(sorted(atoms))}")
     literals: list[Any] = []
-    first = max(program.dims) + 1
+    first = program.free
 
     def slot(atom) -> int:
         if not isinstance(atom, Literal):
@@ -256,7 +256,7 @@ def _steps_of(program: Program, outputs: Sequence[str]) -> Steps:
         if not op.scalar:
             raise NotInterpreted(f"operation '{op.primitive.name}' works on arrays")
         each = zip(own, partials_of(op), strict=True)
-        partials.append(tuple(own if x in moving else None for x, own in each))
+        partials.append(tuple(by if x in moving else None for x, by in each))
         if any(partials[-1]):
             moving.add(op.outputs[0])
         last = tuple(x for x in dict.fromkeys(own) if final[x] == i and x not in seeds)
