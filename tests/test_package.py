@@ -10,7 +10,6 @@ import sys
 import tomllib
 from pathlib import Path
 
-import equinox as eqx
 import jax
 import pytest
 
@@ -22,7 +21,7 @@ from jaxsim.point.phases.prefill import prefill
 from jaxsim.point.work import AbstractMessage, AbstractWork
 from jaxsim.quantities import QUANTITIES, quantity
 from jaxsim.space.designs import name_of
-from tests.scenarios import scenario
+from tests.scenarios import changed, scenario
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "jaxsim"
@@ -192,7 +191,7 @@ def test_numbers_never_retrace():
         return decode(s)
 
     base = scenario("mla_moe", ep=8.0)
-    changed = [
+    places = [
         lambda s: s.model.groups[1].layers,
         lambda s: s.model.groups[0].layers,
         lambda s: s.model.hidden,
@@ -203,8 +202,8 @@ def test_numbers_never_retrace():
         lambda s: s.design.tp,
     ]
     step.trace(base)
-    for where in changed:
-        step.trace(eqx.tree_at(where, base, replace_fn=lambda leaf: 2.0 * leaf))
+    for where in places:
+        step.trace(changed(where, base, lambda leaf: 2.0 * leaf))
     assert traces == 1
 
 

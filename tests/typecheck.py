@@ -10,8 +10,12 @@ import functools
 import inspect
 from typing import Any, get_args, get_type_hints
 
+import jax
 import jaxtyping
+import numpy as np
 from beartype import BeartypeConf, beartype
+
+from jaxsim import _scalar
 
 check = beartype(conf=BeartypeConf(is_pep484_tower=True))
 _jaxtyped = jaxtyping.jaxtyped
@@ -19,8 +23,16 @@ _jaxtyped = jaxtyping.jaxtyped
 
 def install() -> None:
     """Check every function of jaxsim that is imported from now on."""
+    _narrow()
     jaxtyping.jaxtyped = checked  # what the hook's decorators call
     jaxtyping.install_import_hook("jaxsim", "tests.typecheck.check").__enter__()
+
+
+def _narrow() -> None:
+    """Numbers are asked for as arrays of numbers, flags as arrays of flags."""
+    held = jax.Array | np.ndarray | np.generic
+    _scalar.Scalar = jaxtyping.Float[held, "..."] | jaxtyping.Int[held, "..."] | float
+    _scalar.Flag = jaxtyping.Bool[held, "..."] | bool
 
 
 def checked(fn=None, **asked):

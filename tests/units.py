@@ -2,7 +2,7 @@
 
 import dataclasses
 
-import equinox as eqx
+from jaxsim._record import Record
 
 # Longest suffix first. Flop are not restated: a GEMM's follow from its shape.
 _SUFFIXES = (
@@ -18,12 +18,12 @@ def in_other_units(tree, second: float, byte: float):
     """A tuple of records or a record, with every dimensional field restated."""
     if isinstance(tree, tuple):
         return tuple(in_other_units(one, second, byte) for one in tree)
-    if not isinstance(tree, eqx.Module):
+    if not isinstance(tree, Record):
         return tree
     restated = {}
     for field in dataclasses.fields(tree):
         value = getattr(tree, field.name)
-        if isinstance(value, eqx.Module):
+        if isinstance(value, Record):
             restated[field.name] = in_other_units(value, second, byte)
             continue
         for suffix, time, data in _SUFFIXES:

@@ -14,11 +14,11 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import numpy as np
 
 from benchmarks.speed.machine import description
+from jaxsim._record import put
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Workload
@@ -117,7 +117,7 @@ def elasticities_of(phase: str, scenario, listed, axes):
     columns = {name: values for name, _, values in listed}
     count = len(columns["isl"])
     lengths = columns["isl"], columns.get("osl", np.full(count, 1024.0))
-    own = eqx.tree_at(lambda s: (s.workload.isl, s.workload.osl), scenario, lengths)
+    own = put(lambda s: (s.workload.isl, s.workload.osl), scenario, lengths)
     names = ("tp", "ep", "pp", "batch", "chunk")
     designs = Deployment(*(columns.get(name, np.ones(count)) for name in names))
     batches = next(values for name, _, values in axes if name == "batch")

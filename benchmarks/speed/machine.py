@@ -81,7 +81,7 @@ def description() -> dict:
         ["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True
     )
     name = f"{cores()} cores, {_processor()}" if device.platform == "cpu" else device.device_kind
-    packages = ("jax", "jaxlib", "numpy", "equinox")
+    packages = ("jax", "jaxlib", "numpy")
     return {
         "device": name,
         "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},

@@ -5,11 +5,12 @@ memory, flags; terms on many subsets of the axes, few of them on all. It measure
 from the model and keeps its structure when the model changes.
 """
 
-import equinox as eqx
 import jax.numpy as jnp
 
+from jaxsim._record import Record
 
-class Chip(eqx.Module):
+
+class Chip(Record):
     flop_per_s: float = 2.5e15
     bytes_per_s: float = 7.0e12
     link_bytes_per_s: float = 8.0e11
@@ -17,7 +18,7 @@ class Chip(eqx.Module):
     units: float = 148.0
 
 
-class Model(eqx.Module):
+class Model(Record):
     hidden: float = 7168.0
     layers: float = 61.0
     heads: float = 128.0
@@ -28,7 +29,7 @@ class Model(eqx.Module):
     ffn: float = 18432.0
 
 
-class Design(eqx.Module):
+class Design(Record):
     tp: float = 8.0
     ep: float = 8.0
     pp: float = 1.0
@@ -36,12 +37,12 @@ class Design(eqx.Module):
     chunk: float = 2048.0
 
 
-class Workload(eqx.Module):
+class Workload(Record):
     isl: float = 16384.0
     osl: float = 2048.0
 
 
-class Point(eqx.Module):
+class Point(Record):
     model: Model = Model()
     chip: Chip = Chip()
     design: Design = Design()

@@ -1,11 +1,10 @@
 """How is a model laid out on GPUs?"""
 
-import equinox as eqx
-
+from jaxsim._record import Record
 from jaxsim._scalar import Scalar
 
 
-class Deployment(eqx.Module):
+class Deployment(Record):
     """One design: the widths of its parallelism, and how many tokens it works on at once.
 
     A stage is `max(tp, ep)` GPUs and an instance `pp` stages. Attention runs data parallel over

@@ -1,11 +1,10 @@
 """What does the serving software add to the kernels?"""
 
-import equinox as eqx
-
+from jaxsim._record import Record
 from jaxsim._scalar import Scalar
 
 
-class Engine(eqx.Module):
+class Engine(Record):
     """One serving framework, as it differs from its kernels run back to back.
 
     Factors multiply measured kernel times; overheads add to them, once a forward pass and once a
@@ -37,7 +36,7 @@ class Engine(eqx.Module):
     prefill_experts_factor: Scalar = 1.0
 
 
-class Options(eqx.Module):
+class Options(Record):
     """Choices that are neither hardware nor model, each a number so that it can be swept.
 
     `comm_overlap_frac` of every collective hides behind arithmetic. `keep_up_projected` is 1 where
@@ -56,7 +55,7 @@ class Options(eqx.Module):
     kv_block_tokens: Scalar = 64.0
 
 
-class Serving(eqx.Module):
+class Serving(Record):
     """How an engine schedules requests, as far as latencies under load show it.
 
     A prompt holds up decoding for `stall_frac` of its own passes' time: less than 1 where chunks

@@ -5,12 +5,11 @@ bandwidth, and seconds only for floors. Every fit of a kind has the same numbers
 and chip it is for, so that changing either never recompiles.
 """
 
-import equinox as eqx
-
+from jaxsim._record import Record
 from jaxsim._scalar import Scalar
 
 
-class PeakShare(eqx.Module):
+class PeakShare(Record):
     """Which of a chip's peak rates arithmetic runs at: 1 for one type, 0 for the others."""
 
     fp4: Scalar
@@ -18,7 +17,7 @@ class PeakShare(eqx.Module):
     bf16: Scalar
 
 
-class AbstractGemmFit(eqx.Module):
+class AbstractGemmFit(Record):
     """Constants that `roofline.gemm_parts` and `roofline.batched_gemm_parts` share.
 
     `multiprocessors` is how many share the chip's peak: the peak of one is peak / multiprocessors,
@@ -56,7 +55,7 @@ class BatchedGemmFit(AbstractGemmFit):
     cache_power: Scalar
 
 
-class GroupedGemmFit(eqx.Module):
+class GroupedGemmFit(Record):
     """Constants of `roofline.grouped_gemm_parts`, besides those that mean the same in `GemmFit`."""
 
     peak: PeakShare
@@ -80,7 +79,7 @@ class GroupedGemmFit(eqx.Module):
     overlap_power: Scalar
 
 
-class ContextAttentionFit(eqx.Module):
+class ContextAttentionFit(Record):
     """Constants of `roofline.context_attention_parts`."""
 
     peak: PeakShare
@@ -100,7 +99,7 @@ class ContextAttentionFit(eqx.Module):
     token_bytes: Scalar  # moved for each new token, whatever the heads, to cache it
 
 
-class DecodeAttentionFit(eqx.Module):
+class DecodeAttentionFit(Record):
     """Constants of `roofline.decode_attention_parts`.
 
     `cache_bytes` is how much of the keys and values a benchmark that repeats one launch finds in
@@ -132,14 +131,14 @@ class DecodeAttentionFit(eqx.Module):
     narrow_s: Scalar  # launch of a head of one dimension; shorter in proportion for wider ones
 
 
-class StreamFit(eqx.Module):
+class StreamFit(Record):
     """Constants of `roofline.stream_parts`."""
 
     launch_s: Scalar
     hbm_frac: Scalar
 
 
-class CollectiveFit(eqx.Module):
+class CollectiveFit(Record):
     """Constants of `collectives.message_s`.
 
     Latencies are counted in those of the fabric. A message takes the faster of two protocols: one
@@ -159,7 +158,7 @@ class CollectiveFit(eqx.Module):
     across_frac: Scalar
 
 
-class Kernels(eqx.Module):
+class Kernels(Record):
     """The fits that one precision selects, by role."""
 
     attention_gemm: GemmFit

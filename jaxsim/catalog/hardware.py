@@ -1,11 +1,10 @@
 """Which accelerators exist, as their makers describe them."""
 
-import equinox as eqx
-
+from jaxsim._record import Record
 from jaxsim._scalar import Scalar
 
 
-class PeakFlop(eqx.Module):
+class PeakFlop(Record):
     """Dense peak arithmetic rate by operand type.
 
     A type that a chip has no units for runs at the rate of the next wider type it does have:
@@ -17,7 +16,7 @@ class PeakFlop(eqx.Module):
     bf16_flop_per_s: Scalar
 
 
-class Chip(eqx.Module):
+class Chip(Record):
     """One accelerator.
 
     Every field is a peak. How near a kernel comes to a peak is calibration, kept apart, so a
@@ -30,14 +29,14 @@ class Chip(eqx.Module):
     hbm_bytes_per_s: Scalar
 
 
-class Fabric(eqx.Module):
+class Fabric(Record):
     """A network between accelerators, per accelerator and per direction."""
 
     bytes_per_s: Scalar
     latency_s: Scalar
 
 
-class Hardware(eqx.Module):
+class Hardware(Record):
     """Accelerators and the networks that join them.
 
     `domain_gpus` accelerators share the scale-up fabric (an NVLink domain); beyond it they talk

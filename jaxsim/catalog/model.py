@@ -4,12 +4,11 @@ Structure is type, number is leaf: how many kinds of layer a model has is struct
 layers of a kind is a number. Names live in the catalogue, not here, so models can be stacked.
 """
 
-import equinox as eqx
-
+from jaxsim._record import Record
 from jaxsim._scalar import Scalar
 
 
-class AbstractAttention(eqx.Module):
+class AbstractAttention(Record):
     """How a layer looks back."""
 
 
@@ -46,7 +45,7 @@ class SparseMLA(AbstractAttention):
     index_topk: Scalar
 
 
-class AbstractFFN(eqx.Module):
+class AbstractFFN(Record):
     """What a layer does to one token."""
 
 
@@ -71,7 +70,7 @@ class MoEFFN(AbstractFFN):
     bias_params: Scalar  # biases of the router and of one layer's experts
 
 
-class LayerGroup(eqx.Module):
+class LayerGroup(Record):
     """`layers` identical layers."""
 
     attention: AbstractAttention
@@ -79,7 +78,7 @@ class LayerGroup(eqx.Module):
     layers: Scalar
 
 
-class Model(eqx.Module):
+class Model(Record):
     """A decoder-only language model.
 
     `tied` is 1 where the embedding and the output head are one matrix, else 0.

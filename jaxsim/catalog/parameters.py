@@ -6,13 +6,12 @@ layers are not part of a model record, and so not counted.
 
 from functools import singledispatch
 
-import equinox as eqx
-
+from jaxsim._record import Record
 from jaxsim._scalar import Scalar
 from jaxsim.catalog.model import GQA, MLA, DenseFFN, Model, MoEFFN, SparseMLA
 
 
-class AttentionParams(eqx.Module):
+class AttentionParams(Record):
     """Parameters of one layer's attention, by how tensor parallelism treats them.
 
     `by_head` is split over all ranks; `by_kv_head` over at most the number of key/value heads,
@@ -31,7 +30,7 @@ class AttentionParams(eqx.Module):
         return self.by_head + self.by_kv_head + self.replicated
 
 
-class FFNParams(eqx.Module):
+class FFNParams(Record):
     """Parameters of one layer's feed-forward network.
 
     `dense` is always active: the network of a dense layer, or the shared experts. A layer has
@@ -58,7 +57,7 @@ class FFNParams(eqx.Module):
         return self.dense + self.router + self.topk * self.per_expert
 
 
-class Parameters(eqx.Module):
+class Parameters(Record):
     """Parameters of a whole model.
 
     `active` are those that one decoded token is multiplied with: all but the routed experts it

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import equinox as eqx
-
+from jaxsim._record import Record
 from jaxsim._scalar import Scalar
 
 Format = Literal["nvfp4", "mxfp4", "int4", "fp8", "fp8_block", "bf16"]
@@ -53,7 +52,7 @@ ACTIVATION_FORMAT: dict[Format, Format] = {
 }
 
 
-class ElementBytes(eqx.Module):
+class ElementBytes(Record):
     """Bytes of one element of every class of tensor, block scales included."""
 
     attention: Scalar

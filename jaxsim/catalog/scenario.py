@@ -1,7 +1,6 @@
 """What does one evaluation need to know?"""
 
-import equinox as eqx
-
+from jaxsim._record import Record
 from jaxsim.catalog.calibration import Kernels
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engine import Engine, Options
@@ -11,7 +10,7 @@ from jaxsim.catalog.precision import ElementBytes
 from jaxsim.catalog.workload import Workload
 
 
-class Scenario(eqx.Module):
+class Scenario(Record):
     """Everything that one design point depends on; every leaf is a number that can be swept."""
 
     model: Model

@@ -1,11 +1,10 @@
 """What is asked of a deployment?"""
 
-import equinox as eqx
-
+from jaxsim._record import Record
 from jaxsim._scalar import Scalar
 
 
-class Workload(eqx.Module):
+class Workload(Record):
     """Requests of `isl` prompt tokens and `osl` output tokens.
 
     `hit_frac` of the prompt is found in a prefix cache. With speculative decoding,

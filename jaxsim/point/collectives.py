@@ -2,9 +2,9 @@
 
 from functools import singledispatch
 
-import equinox as eqx
 import jax.numpy as jnp
 
+from jaxsim._record import Record
 from jaxsim._scalar import Scalar
 from jaxsim.catalog.fits import CollectiveFit
 from jaxsim.catalog.hardware import Hardware
@@ -19,7 +19,7 @@ from jaxsim.point.work import (
 )
 
 
-class Wire(eqx.Module):
+class Wire(Record):
     """What one GPU puts on each fabric, and how many GPUs (or domains) take part there.
 
     `eager_bytes` is what the protocol without set-up sends inside a domain, where that differs, and

@@ -1,8 +1,8 @@
 """How long does one forward pass take, and on what?"""
 
-import equinox as eqx
 import jax.numpy as jnp
 
+from jaxsim._record import Record
 from jaxsim._scalar import Scalar
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.attention import context_items, decode_items, projection_items
@@ -19,7 +19,7 @@ SAMPLING_PASSES = 2.0
 SAMPLING_LAUNCHES = 2.0
 
 
-class Parts(eqx.Module):
+class Parts(Record):
     """Seconds of one forward pass through all stages, by what they are spent on."""
 
     projections_s: Scalar

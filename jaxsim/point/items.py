@@ -1,12 +1,11 @@
 """What is one line of a layer's work?"""
 
-import equinox as eqx
-
+from jaxsim._record import Record, static
 from jaxsim._scalar import Scalar
 from jaxsim.point.work import AbstractMessage, AbstractWork, AllReduce, Gemm
 
 
-class Item(eqx.Module):
+class Item(Record):
     """`count` launches of one kernel, or of one message, in a forward pass.
 
     `part` is the line of a breakdown that it belongs to, `role` the fit that times it.
@@ -14,15 +13,15 @@ class Item(eqx.Module):
 
     work: AbstractWork | AbstractMessage
     count: Scalar
-    name: str = eqx.field(static=True)
-    part: str = eqx.field(static=True)
-    role: str = eqx.field(static=True)
+    name: str = static()
+    part: str = static()
+    role: str = static()
 
     def times(self, count: Scalar) -> "Item":
         return Item(self.work, self.count * count, self.name, self.part, self.role)
 
 
-class DecodeTokens(eqx.Module):
+class DecodeTokens(Record):
     """`sequences` that each add `queries` tokens to a cache of `context`."""
 
     sequences: Scalar
@@ -34,7 +33,7 @@ class DecodeTokens(eqx.Module):
         return self.sequences * self.queries
 
 
-class ContextTokens(eqx.Module):
+class ContextTokens(Record):
     """`sequences` prompts that each add `queries` tokens after `past` earlier ones.
 
     `projected` of the earlier tokens must be up-projected again (latent attention only).

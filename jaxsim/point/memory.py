@@ -2,9 +2,9 @@
 
 from functools import singledispatch
 
-import equinox as eqx
 import jax.numpy as jnp
 
+from jaxsim._record import Record
 from jaxsim._scalar import Scalar
 from jaxsim.catalog.model import GQA, MLA, DenseFFN, MoEFFN, SparseMLA
 from jaxsim.catalog.precision import ElementBytes
@@ -18,7 +18,7 @@ from jaxsim.point.ranks import Ranks, busiest_share
 LIVE_HIDDEN_COPIES = 4.0
 
 
-class Memory(eqx.Module):
+class Memory(Record):
     """Bytes on the fullest GPU. `over_bytes` is how far past the capacity, 0 where it fits."""
 
     weights_bytes: Scalar

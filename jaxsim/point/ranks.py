@@ -1,9 +1,9 @@
 """Which GPU holds which part of a stage?"""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from jaxsim._record import Record
 from jaxsim._scalar import Scalar
 from jaxsim.catalog.deployment import Deployment
 
@@ -14,7 +14,7 @@ def round_up(value: Scalar) -> Scalar:
     return value + jax.lax.stop_gradient(jnp.ceil(value) - value)
 
 
-class Ranks(eqx.Module):
+class Ranks(Record):
     """The widths that follow from a deployment.
 
     A stage is `width` GPUs: `attention_dp` groups of `tp`, and `ep` groups of `expert_tp`.

@@ -8,9 +8,9 @@ a chip with more of the same is faster in proportion.
 
 from functools import singledispatch
 
-import equinox as eqx
 import jax.numpy as jnp
 
+from jaxsim._record import Record
 from jaxsim._scalar import Scalar
 from jaxsim.catalog.fits import (
     AbstractGemmFit,
@@ -35,7 +35,7 @@ from jaxsim.point.work import (
 )
 
 
-class KernelParts(eqx.Module):
+class KernelParts(Record):
     """Seconds of one kernel, and what each resource alone would need."""
 
     seconds: Scalar

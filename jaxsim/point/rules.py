@@ -2,9 +2,9 @@
 
 from functools import singledispatch
 
-import equinox as eqx
 import jax.numpy as jnp
 
+from jaxsim._record import Record
 from jaxsim._scalar import Flag, Scalar
 from jaxsim.catalog.model import GQA, MLA, DenseFFN, MoEFFN, SparseMLA
 from jaxsim.catalog.scenario import Scenario
@@ -13,7 +13,7 @@ from jaxsim.point.memory import Memory
 from jaxsim.point.ranks import Ranks
 
 
-class Rules(eqx.Module):
+class Rules(Record):
     """Each is true where the design obeys it; `valid` is their conjunction."""
 
     fits_memory: Flag

@@ -2,9 +2,9 @@
 
 from functools import singledispatch
 
-import equinox as eqx
 import jax.numpy as jnp
 
+from jaxsim._record import Record
 from jaxsim._scalar import Scalar
 from jaxsim.catalog.model import GQA, MLA, SparseMLA
 from jaxsim.catalog.precision import ElementBytes
@@ -13,7 +13,7 @@ from jaxsim.point.forward import layers_of
 from jaxsim.point.ranks import Ranks
 
 
-class Transfer(eqx.Module):
+class Transfer(Record):
     """The move of one prompt's cache, per prefill GPU.
 
     `kv_egress_bytes_per_s_per_gpu` is the sustained rate of a GPU that holds distinct cache, and

@@ -4,16 +4,15 @@ Every record is one launch on one GPU. `roofline` and `collectives` turn records
 Sizes are real numbers: rounding to tiles belongs to the kernel forms.
 """
 
-import equinox as eqx
-
+from jaxsim._record import Record
 from jaxsim._scalar import Scalar
 
 
-class AbstractWork(eqx.Module):
+class AbstractWork(Record):
     """Something a GPU does in one launch."""
 
 
-class AbstractGemm(eqx.Module):
+class AbstractGemm(Record):
     """A (rows x inputs) times (inputs x outputs) product; weights are streamed from memory once."""
 
     rows: Scalar
@@ -162,7 +161,7 @@ class Stream(AbstractWork):
         return 0.0
 
 
-class AbstractMessage(eqx.Module):
+class AbstractMessage(Record):
     """Something GPUs say to one another, per GPU."""
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from jaxsim._record import parted, put
 
 # An axis: its name, which leaf (or leaves, or sub-record) of the point it replaces, and with what:
 # an array, or a record of arrays, with one leading dimension.
@@ -30,8 +31,8 @@ def as_array(leaf):
 
 
 def numbers_of(point) -> tuple[Any, Any]:
-    """The point's numbers as arrays, and the rest of it; `equinox.combine` joins the two."""
-    numbers, rest = eqx.partition(point, is_number)
+    """The point's numbers as arrays, and the rest of it; `joined` puts them together again."""
+    numbers, rest = parted(point, is_number)
     return jax.tree.map(as_array, numbers), rest
 
 
@@ -41,7 +42,7 @@ def replace(point, axes: Sequence[Axis], values: Sequence[Any]):
         chosen = where(point)
         many = type(chosen) in (tuple, list)
         replacement = [value] * len(chosen) if many else value
-        point = eqx.tree_at(where, point, replacement, is_leaf=lambda x: x is None)
+        point = put(where, point, replacement)
     return point
 
 

@@ -17,11 +17,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
 import numpy as np
 from jax.extend.core import primitives
 
+from jaxsim._record import Record
 from jaxsim.space._precision import wide
 
 PACKAGE = Path(__file__).parents[1]
@@ -44,7 +44,7 @@ def _code() -> str:
     for pattern in _SOURCES:
         for path in sorted(PACKAGE.glob(pattern)):
             found.update(path.read_bytes())
-    for package in ("jax", "jaxlib", "equinox", "numpy"):
+    for package in ("jax", "jaxlib", "numpy"):
         found.update(version(package).encode())
     found.update(platform.python_version().encode())
     return found.hexdigest()
@@ -108,7 +108,7 @@ def _skeleton(value):
     """Outputs by the places of their leaves, their records by class."""
     if isinstance(value, int):
         return value
-    if isinstance(value, eqx.Module):
+    if isinstance(value, Record):
         own = {f.name: _skeleton(getattr(value, f.name)) for f in dataclasses.fields(value)}
         return {"class": [type(value).__module__, type(value).__qualname__], "fields": own}
     if isinstance(value, tuple):
@@ -125,7 +125,7 @@ def _record(spec):
     if not module.startswith("jaxsim."):
         raise CannotKeep(module)
     kind = getattr(importlib.import_module(module), name)
-    if not issubclass(kind, eqx.Module):
+    if not issubclass(kind, Record):
         raise CannotKeep(name)
     made = object.__new__(kind)
     for field, own in spec["fields"].items():

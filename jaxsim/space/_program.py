@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import numpy as np
 from jax.core import Tracer
 from jax.extend import core as jex_core
 
+from jaxsim._record import joined
 from jaxsim.space import _kept
 from jaxsim.space._inputs import Axis, axis_values, numbers_of, replace
 
@@ -119,7 +119,7 @@ def trace(fn, point, axes: Sequence[Axis]) -> Program:
         return _remembered(key, kept)
 
     def at(chosen, others):
-        return fn(replace(eqx.combine(others, rest), axes, chosen))
+        return fn(replace(joined(others, rest), axes, chosen))
 
     closed, shape = jax.make_jaxpr(at, return_shape=True)(one, like)
     owners = [(i,) for i, value in enumerate(values) for _ in jax.tree.leaves(value)]

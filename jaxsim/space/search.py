@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsim._record import Record
 from jaxsim._scalar import Flag, Scalar
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.scenario import Scenario
@@ -31,7 +31,7 @@ LATENCY = {"prefill": "ftl_s", "decode": "ttl_s", "colocated": "ttl_s"}
 TARGET = {"prefill": "ftl_target", "decode": "ttl_target", "colocated": "ttl_target"}
 
 
-class Asked(eqx.Module):
+class Asked(Record):
     """A design point, and the latencies allowed: `target_s` of its phase, `ftl_s` co-located."""
 
     scenario: Scenario
@@ -39,7 +39,7 @@ class Asked(eqx.Module):
     ftl_s: Scalar
 
 
-class Sought(eqx.Module):
+class Sought(Record):
     """What a search compares; a co-located design by its mode with the higher throughput."""
 
     value: Scalar

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxsim._record import Record, static
 from jaxsim.space._blocks import Block, Grid
 from jaxsim.space._inputs import Axis
 from jaxsim.space._nest import Nest
@@ -25,7 +25,7 @@ from jaxsim.space._step import Step
 Reading = str | Callable[[Any], Any]
 
 
-class Best(eqx.Module):
+class Best(Record):
     """The best designs of every group: one leading dimension per group axis, then the rank.
 
     `index[name]` are positions on each reduced axis. Where fewer designs were valid than asked for,
@@ -35,7 +35,7 @@ class Best(eqx.Module):
     value: Any
     found: Any
     index: dict[str, Any]
-    points: int = eqx.field(static=True)
+    points: int = static()
 
 
 def read(outputs, reading: Reading):

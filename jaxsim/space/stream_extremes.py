@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsim._record import Record, static
 from jaxsim.space._blocks import Block, Grid
 from jaxsim.space._inputs import Axis
 from jaxsim.space._nest import Nest, apart
@@ -18,7 +18,7 @@ from jaxsim.space._step import Step
 from jaxsim.space.stream import Reading, read
 
 
-class Extremes(eqx.Module):
+class Extremes(Record):
     """The lowest and highest value of every output over the designs of each group.
 
     One leading dimension per group axis; infinite the wrong way round where no design is valid.
@@ -26,7 +26,7 @@ class Extremes(eqx.Module):
 
     low: dict[str, Any]
     high: dict[str, Any]
-    points: int = eqx.field(static=True)
+    points: int = static()
 
 
 @dataclass(frozen=True)

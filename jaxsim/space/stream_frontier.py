@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsim._record import Record, static
 from jaxsim.space._block_size import platform_of
 from jaxsim.space._blocks import Block, Grid
 from jaxsim.space._frontier_step import ROW, Kept, Undominated
@@ -25,7 +25,7 @@ from jaxsim.space.stream import Reading, read
 _STRIDES = {"cpu": 1 << 14}
 
 
-class Frontiers(eqx.Module):
+class Frontiers(Record):
     """The frontiers of every group, one after another, each in order of `x`.
 
     Points `starts[i]` to `starts[i + 1]` belong to the group at flat position i of `shape`, the
@@ -36,8 +36,8 @@ class Frontiers(eqx.Module):
     y: Any
     index: dict[str, Any]
     starts: Any
-    shape: tuple[int, ...] = eqx.field(static=True)
-    points: int = eqx.field(static=True)
+    shape: tuple[int, ...] = static()
+    points: int = static()
 
     def of(self, *group: int) -> slice:
         """Where the frontier of one group is."""

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from jaxsim._record import joined
 from jaxsim.space._inputs import Axis, axis_values, lengths_of, numbers_of, replace
 from jaxsim.space._program import Literal, Program, trace
 from jaxsim.space._run import run_ops
@@ -22,7 +22,7 @@ def sweep(fn, point, axes: Sequence[Axis]):
     numbers, rest = numbers_of(point)
 
     def at(*chosen):
-        return fn(replace(eqx.combine(numbers, rest), axes, chosen))
+        return fn(replace(joined(numbers, rest), axes, chosen))
 
     for i in reversed(range(len(axes))):
         at = jax.vmap(at, in_axes=tuple(0 if i == j else None for j in range(len(axes))))
@@ -37,7 +37,7 @@ def flat(fn, point, axes: Sequence[Axis]):
     numbers, rest = numbers_of(point)
 
     def at(chosen):
-        return fn(replace(eqx.combine(numbers, rest), axes, chosen))
+        return fn(replace(joined(numbers, rest), axes, chosen))
 
     return jax.vmap(at)(axis_values(axes))
 

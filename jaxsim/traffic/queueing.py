@@ -7,10 +7,10 @@ on a pool of their own (disaggregated), and then decodes among the others.
 
 from collections.abc import Callable
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from jaxsim._record import Record, put
 from jaxsim._scalar import Flag, Scalar
 
 # Halvings of the bracket of the decode batch: 2^-40 of it is below rounding in single precision.
@@ -19,7 +19,7 @@ BISECTIONS = 40
 BUSIEST_FRAC = 0.99999
 
 
-class Prompt(eqx.Module):
+class Prompt(Record):
     """What one prompt costs.
 
     `busy_s` is how long it occupies a prefill server, `latency_s` how long its own passes take from
@@ -31,7 +31,7 @@ class Prompt(eqx.Module):
     fixed_s: Scalar
 
 
-class Pools(eqx.Module):
+class Pools(Record):
     """Who serves: `decoders` instances with `slots` places each, and `prefillers` servers.
 
     `shared` is 1 where prompts are processed by the instances that decode, whose steps they
@@ -51,7 +51,7 @@ class Pools(eqx.Module):
     steps_waited: Scalar = 0.5
 
 
-class Service(eqx.Module):
+class Service(Record):
     """What users see in a steady state, and how busy the pools are.
 
     `waiting_s` is the part of `ttft_s` spent in queues; `decode_batch` is the mean number of
@@ -172,7 +172,7 @@ def closed_loop(
     gaps = jnp.maximum(osl - 1.0, 1.0)
     ttft_s = concurrency / state.requests_per_s - gaps * state.tpot_s
     ttft_s = jnp.maximum(ttft_s, prompt.fixed_s + prompt.latency_s)
-    return eqx.tree_at(
+    return put(
         lambda record: (record.ttft_s, record.waiting_s),
         state,
         (ttft_s, ttft_s - prompt.fixed_s - prompt.latency_s),

@@ -9,12 +9,12 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import least_squares
 
+from jaxsim._record import put
 from jaxsim.catalog.calibration import KINDS, PeakShare
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.fits import CollectiveFit, StreamFit
@@ -62,7 +62,7 @@ def _as_float64(tree):
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype=jnp.float64), tree)
 
 
-@eqx.filter_jit
+@jax.jit
 def _predict(work, fit, hardware):
     def one_s(one):
         if isinstance(one, AbstractMessage):
@@ -78,7 +78,7 @@ def _residuals(kind: str, free: tuple[str, ...]):
 
     def with_logs(logs, fit):
         values = [jnp.exp(logs[i]) for i in range(len(free))]
-        return eqx.tree_at(lambda f: [getattr(f, name) for name in free], fit, values)
+        return put(lambda f: [getattr(f, name) for name in free], fit, values)
 
     def residual(logs, fit, work, hardware, log_seconds):
         return jnp.log(_predict(work, with_logs(logs, fit), hardware)) - log_seconds
@@ -182,7 +182,7 @@ def fit_rows(rows: KernelRows, hardware: Hardware, seed: int = 0, tries: int = 2
         raise InputError(f"The fit of {what} did not converge in {tries} tries; look at its rows.")
     values = {name: float(np.exp(x)) for name, x in zip(names, best.x, strict=True)}
     constants = {**values, **start.held}
-    fit = eqx.tree_at(lambda f: [getattr(f, name) for name in names], record, list(values.values()))
+    fit = put(lambda f: [getattr(f, name) for name in names], record, list(values.values()))
     predicted = predict_s(rows, fit, hardware)
     log_error = np.log(predicted / rows.seconds)
     held_out = rows.unseen & rows.sound

@@ -3,10 +3,12 @@
 Timed steps (`steps`), an engine's factors and overheads, and queueing give latency and rate.
 """
 
-import equinox as eqx
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 
+from jaxsim._record import Record
 from jaxsim._scalar import Scalar
 from jaxsim.catalog.engine import Engine, Serving
 from jaxsim.traffic.queueing import (
@@ -22,7 +24,7 @@ from jaxsim.traffic.queueing import (
 from jaxsim.truth.steps import PARTS, Steps
 
 
-class Asked(eqx.Module):
+class Asked(Record):
     """What a run asked for. `closed` is 1 in a closed loop, 0 where all requests wait at once.
 
     `ten_runs` is 1 where its client sends ten requests for each place, 0 where that is unknown.
@@ -121,7 +123,7 @@ def predict(steps: Steps, asked: Asked, engine: Engine, serving: Serving) -> Ser
     loop = closed_loop(asked.concurrency, step_s, prompt, pools, asked.osl)
     runs = jnp.where(asked.ten_runs > 0.5, serving.start_runs, serving.other_runs)
     ttft_s = with_start(loop, asked.concurrency, prompt, pools, runs)
-    loop = eqx.tree_at(lambda s: s.ttft_s, loop, ttft_s)
+    loop = replace(loop, ttft_s=ttft_s)
     full = at_batch(pools.slots, step_s, prompt, pools, asked.osl)
     return jax.tree.map(lambda a, b: jnp.where(asked.closed > 0.5, a, b), loop, full)
 

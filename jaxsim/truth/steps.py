@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsim._record import Record, put
 from jaxsim._scalar import Scalar
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.errors import InputError
@@ -45,7 +45,7 @@ KNOTS = 14
 MOST_SLOTS = 65536.0
 
 
-class Steps(eqx.Module):
+class Steps(Record):
     """The timed steps of one row, or of many (a leading axis).
 
     `decode_s[k, part]` are kernel seconds of a decode step at `batch[k]` requests of an instance,
@@ -81,7 +81,7 @@ def _parts(parts: Parts) -> jax.Array:
 
 def _launching(scenario: Scenario, factor: Scalar) -> Scenario:
     """The same with launch floors multiplied."""
-    return eqx.tree_at(lambda s: s.engine.launch_factor, scenario, jnp.asarray(factor))
+    return put(lambda s: s.engine.launch_factor, scenario, jnp.asarray(factor))
 
 
 def _steps(decode: Scenario, prefill: Scenario, most: Scalar) -> Steps:
@@ -95,7 +95,7 @@ def _steps(decode: Scenario, prefill: Scenario, most: Scalar) -> Steps:
     batch = share * ladder
 
     def decoded(size, launch_factor):
-        scenario = eqx.tree_at(lambda s: s.design.batch, decode, size)
+        scenario = put(lambda s: s.design.batch, decode, size)
         return _parts(step_time(_launching(scenario, launch_factor), ranks).parts)
 
     chunks = chunks_of(prefill)

@@ -6,7 +6,6 @@ Every law is tried on random designs of every kind of model, with the kernel for
 import dataclasses
 import functools
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +18,7 @@ from jaxsim.point.phases.decode import decode
 from jaxsim.point.phases.prefill import prefill
 from jaxsim.quantities import quantity
 from jaxsim.space.designs import name_of
-from tests.scenarios import MODELS, outputs_of, random_scenarios, scenario, stacked
+from tests.scenarios import MODELS, changed, outputs_of, random_scenarios, scenario, stacked
 
 PHASES = {"prefill": prefill, "decode": decode, "colocated": colocated}
 SLACK = 1 + 1e-9  # what rounding may add
@@ -121,7 +120,7 @@ WHERE = [("decode", "mla_moe", resource) for resource in RESOURCES] + [
 
 @pytest.mark.parametrize(("phase", "model", "resource"), WHERE)
 def test_more_hardware_is_never_slower(phase, model, resource):
-    more = eqx.tree_at(RESOURCES[resource], designs(model), replace_fn=lambda leaf: 1.3 * leaf)
+    more = changed(RESOURCES[resource], designs(model), lambda leaf: 1.3 * leaf)
     got = outputs(phase, more)
     for name in LATENCIES[phase]:
         assert np.all(got[name] <= base(phase, model)[name] * SLACK), name
@@ -129,13 +128,13 @@ def test_more_hardware_is_never_slower(phase, model, resource):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_larger_batch_never_takes_a_step_less(model):
-    more = eqx.tree_at(lambda s: s.design.batch, designs(model), replace_fn=lambda b: b + 17)
+    more = changed(lambda s: s.design.batch, designs(model), lambda b: b + 17)
     assert np.all(outputs("decode", more)["ttl_s"] * SLACK >= base("decode", model)["ttl_s"])
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_more_context_is_never_faster(model):
-    longer = eqx.tree_at(lambda s: s.workload.isl, designs(model), replace_fn=lambda isl: 2 * isl)
+    longer = changed(lambda s: s.workload.isl, designs(model), lambda isl: 2 * isl)
     assert np.all(outputs("decode", longer)["ttl_s"] * SLACK >= base("decode", model)["ttl_s"])
     assert np.all(base("decode", model)["ttl_end_s"] * SLACK >= base("decode", model)["ttl_s"])
 

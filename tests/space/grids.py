@@ -1,9 +1,9 @@
 """A point function with terms on many subsets of its axes, and its grids, for tests of sweeps."""
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsim._record import Record
 from jaxsim.space._precision import in_precision
 
 
@@ -12,13 +12,13 @@ def precision(bits):
     return in_precision(bits == 64)
 
 
-class Chip(eqx.Module):
+class Chip(Record):
     flop_per_s: float = 1.0e15
     bytes_per_s: float = 3.0e12
     hbm_bytes: float = 1.8e11
 
 
-class Point(eqx.Module):
+class Point(Record):
     chip: Chip = Chip()
     hidden: float = 7168.0
     layers: float = 61.0

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +21,7 @@ from jaxsim.space.sweep import sweep
 def searched(fn, axes, groups, value, valid, count):
     """The best `count` designs of every group by sorting everything; of equals, the first."""
     names = [a[0] for a in axes]
-    outputs = eqx.filter_jit(lambda p: sweep(fn, p, axes))(Point())
+    outputs = jax.jit(lambda: sweep(fn, Point(), axes))()
     shape = tuple(len(a[2]) for a in axes)
     order = [names.index(g) for g in groups] + [i for i, n in enumerate(names) if n not in groups]
     value, valid = (np.broadcast_to(outputs[x], shape).transpose(order) for x in (value, valid))
@@ -97,7 +96,7 @@ def test_lowest_instead_of_highest():
         step, Point(), grid(), ("isl",), objective="ttl_s", valid=lambda o: o["gpus"] > 3.0,
         maximise=False,
     )  # fmt: skip
-    outputs = eqx.filter_jit(lambda p: sweep(step, p, grid()))(Point())
+    outputs = jax.jit(lambda: sweep(step, Point(), grid()))()
     lowest = np.where(outputs["gpus"] > 3.0, outputs["ttl_s"], np.inf).min(axis=(1, 2, 3, 4))
     np.testing.assert_allclose(best.value, lowest, rtol=4e-7)
 

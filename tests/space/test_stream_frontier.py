@@ -1,6 +1,5 @@
 """Does a stream find the frontiers and extremes of the whole, materialised grid?"""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +20,7 @@ SMALL = dict(step_points=70, block_points=400)
 
 def materialised(fn, axes, groups, names):
     """Outputs over the whole grid, `[groups, designs]`, designs in the order of the axes."""
-    outputs = eqx.filter_jit(lambda p: sweep(fn, p, axes))(Point())
+    outputs = jax.jit(lambda: sweep(fn, Point(), axes))()
     axis = [a[0] for a in axes]
     order = [axis.index(g) for g in groups] + [i for i, n in enumerate(axis) if n not in groups]
     shape = tuple(len(a[2]) for a in axes)

@@ -4,21 +4,21 @@ import functools
 import itertools
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxsim._record import Record
 from jaxsim.space.sweep import flat, natural, sweep
 
 
-class Inner(eqx.Module):
+class Inner(Record):
     a: Any = 2.0
     b: Any = 3.0
 
 
-class Record(eqx.Module):
+class Record(Record):
     inner: Inner = Inner()
     c: Any = 5.0
     table: Any = (1.0, 4.0, 9.0)

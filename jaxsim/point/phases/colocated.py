@@ -4,10 +4,12 @@ It composes prefill and decode on the same GPUs, in the two ways in use: whole i
 kind in turn (in-flight batching), or chunks of prompts that ride in decode steps (piggybacking).
 """
 
-import equinox as eqx
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 
+from jaxsim._record import Record
 from jaxsim._scalar import Flag, Scalar
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.forward import (
@@ -36,7 +38,7 @@ from jaxsim.point.ranks import Ranks, busiest_share, ranks_of, round_up
 from jaxsim.point.rules import Rules, rules_of
 
 
-class Mode(eqx.Module):
+class Mode(Record):
     """One way of sharing a pool: latencies and rate of an instance.
 
     `ttl_s` is the mean gap between tokens, `ttl_median_s` the median gap. `prompt_share` is the
@@ -53,7 +55,7 @@ class Mode(eqx.Module):
     valid: Flag
 
 
-class Colocated(eqx.Module):
+class Colocated(Record):
     """A co-located instance in both modes, its memory, and which rules it breaks."""
 
     ifb: Mode
@@ -216,10 +218,8 @@ def colocated(scenario: Scenario) -> Colocated:
         jnp.where(piggybacked.valid, piggybacked.output_tokens_per_s_per_gpu, 0.0),
     )
     return Colocated(
-        ifb=eqx.tree_at(lambda mode: mode.valid, ifb, rules.valid),
-        piggybacked=eqx.tree_at(
-            lambda mode: mode.valid, piggybacked, rules.valid & piggybacked.valid
-        ),
+        ifb=replace(ifb, valid=rules.valid),
+        piggybacked=replace(piggybacked, valid=rules.valid & piggybacked.valid),
         requests_per_s=better * ranks.gpus / jnp.maximum(workload.osl - 1.0, 1.0),
         gpus=ranks.gpus,
         memory=memory,

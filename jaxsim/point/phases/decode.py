@@ -1,8 +1,8 @@
 """How fast does a pool that only decodes produce tokens?"""
 
-import equinox as eqx
 import jax.numpy as jnp
 
+from jaxsim._record import Record
 from jaxsim._scalar import Flag, Scalar
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.forward import (
@@ -22,7 +22,7 @@ from jaxsim.point.rules import Rules, rules_of
 from jaxsim.point.transfer import ingress_bytes_per_s_per_gpu
 
 
-class Decode(eqx.Module):
+class Decode(Record):
     """A decode instance: latency, rate, memory, and which rules it breaks.
 
     `ttl_s` is the token-to-token latency at the mean context, ISL + OSL/2; `ttl_end_s` at the
@@ -64,7 +64,7 @@ def stage_sequences(batch: Scalar, ranks: Ranks) -> Scalar:
     return jnp.maximum(batch / ranks.pp, 1.0)
 
 
-class StepTime(eqx.Module):
+class StepTime(Record):
     """One decode step without prompts: the pass and the latency it gives, at two contexts."""
 
     parts: Parts

@@ -1,9 +1,9 @@
 """How fast does a pool that only prefills finish prompts?"""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from jaxsim._record import Record
 from jaxsim._scalar import Flag, Scalar
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.forward import (
@@ -23,7 +23,7 @@ from jaxsim.point.rules import Rules, rules_of
 from jaxsim.point.transfer import Transfer, transfer_of
 
 
-class Prefill(eqx.Module):
+class Prefill(Record):
     """A prefill instance: first-token latency, rate, memory, and which rules it breaks.
 
     `compute_s` is the prompts' own time through the pipeline and `ftl_s` adds what of the KV
@@ -45,7 +45,7 @@ class Prefill(eqx.Module):
     valid: Flag
 
 
-class Chunks(eqx.Module):
+class Chunks(Record):
     """How a prompt is cut: `count` chunks of `tokens`, the first after `cached` tokens."""
 
     count: Scalar
@@ -71,7 +71,7 @@ def rank_prompts(batch: Scalar, ranks: Ranks) -> Scalar:
     return round_up(jnp.maximum(batch / ranks.attention_dp, 1.0))
 
 
-class PromptTime(eqx.Module):
+class PromptTime(Record):
     """Passes of one batch of prompts: their mean, and the last one, through all stages."""
 
     mean: Parts

@@ -1,0 +1,92 @@
+"""What is a record: named numbers, and other records, that JAX sees as one tree?
+
+A record is a frozen dataclass and a pytree of its fields. Stacked along an axis it is the same
+record with longer leaves. JAX rebuilds its own registered dataclasses through their constructor,
+so that checks written there fail on leaves that are no numbers; these are rebuilt without it.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, TypeVar, dataclass_transform
+
+import jax
+from jax.tree_util import GetAttrKey
+
+Tree = TypeVar("Tree")
+
+
+def static() -> Any:
+    """A field that is part of a record's structure: hashable, and never traced."""
+    return dataclasses.field(metadata={"static": True})
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(static, dataclasses.field))
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """The base of all records: annotated fields, constructor and pytree come with the class."""
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        dataclasses.dataclass(frozen=True)(cls)
+        _register(cls)
+
+
+def _register(cls: type) -> None:
+    fields = dataclasses.fields(cls)
+    names = tuple(f.name for f in fields if not f.metadata.get("static"))
+    fixed = tuple(f.name for f in fields if f.metadata.get("static"))
+    leaves_of, fixed_of = _getter(names), _getter(fixed)
+    keys = tuple(map(GetAttrKey, names))
+
+    def flatten(record):
+        return leaves_of(record), fixed_of(record)
+
+    def flatten_with_keys(record):
+        return zip(keys, leaves_of(record), strict=True), fixed_of(record)
+
+    def unflatten(held, leaves):
+        record = object.__new__(cls)
+        record.__dict__.update(zip(names, leaves, strict=True))
+        record.__dict__.update(zip(fixed, held, strict=True))
+        return record
+
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+
+
+def _getter(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    """The attributes of these names, as a tuple."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda record: tuple(getattr(record, name) for name in names)
+
+
+def put(where: Callable[[Any], Any], tree: Tree, value) -> Tree:
+    """The tree with what `where(tree)` selects replaced by `value`, which has as many leaves.
+
+    A leaf, a record, or a tuple or list of those; None counts as a leaf.
+    """
+    leaves, structure = jax.tree.flatten(tree, is_leaf=_is_none)
+    chosen = where(jax.tree.unflatten(structure, range(len(leaves))))
+    for place, leaf in zip(
+        jax.tree.leaves(chosen), jax.tree.leaves(value, is_leaf=_is_none), strict=True
+    ):
+        leaves[place] = leaf
+    return jax.tree.unflatten(structure, leaves)
+
+
+def parted(tree: Tree, chosen: Callable[[Any], bool]) -> tuple[Tree, Tree]:
+    """The tree with only the leaves that are `chosen`, and with only the others; None elsewhere."""
+    return (
+        jax.tree.map(lambda leaf: leaf if chosen(leaf) else None, tree),
+        jax.tree.map(lambda leaf: None if chosen(leaf) else leaf, tree),
+    )
+
+
+def joined(first: Tree, second: Tree) -> Tree:
+    """What `parted` took apart: leaves of the second where the first has none."""
+    return jax.tree.map(lambda a, b: b if a is None else a, first, second, is_leaf=_is_none)
+
+
+def _is_none(leaf) -> bool:
+    return leaf is None
