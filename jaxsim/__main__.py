@@ -2,7 +2,7 @@
 
 import sys
 
-from jaxsim.view.cli import main
+from jaxsim.view.cli import command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command())

@@ -22,14 +22,35 @@ def static() -> Any:
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(static, dataclasses.field))
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(repr=False, eq=False)
 class Record:
-    """The base of all records: annotated fields, constructor and pytree come with the class."""
+    """The base of all records: annotated fields, constructor and pytree come with the class.
+
+    Only constructors are written for each class, as a process makes all of them at its start.
+    """
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
-        dataclasses.dataclass(frozen=True)(cls)
+        dataclasses.dataclass(repr=False, eq=False)(cls)
         _register(cls)
+
+    def __setattr__(self, name: str, value) -> None:
+        if name in self.__dict__ or name not in type(self).__dataclass_fields__:
+            raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
+        self.__dict__[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
+
+    def __repr__(self) -> str:
+        held = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in dataclasses.fields(self))
+        return f"{type(self).__qualname__}({held})"
+
+    def __eq__(self, other) -> bool:
+        return self.__dict__ == other.__dict__ if type(other) is type(self) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((type(self), *self.__dict__.values()))
 
 
 def _register(cls: type) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxsim.space._block_run import run_before, run_block
+from jaxsim.space._block_run import runner_of
 from jaxsim.space._block_size import block_lengths, padded, platform_of, workers_on
 from jaxsim.space._by_class import shared
 from jaxsim.space._inputs import axis_values, lengths_of, numbers_of
@@ -27,7 +27,7 @@ from jaxsim.space._nest import (
     nest_of,
     on_host,
 )
-from jaxsim.space._precision import in_precision, wide
+from jaxsim.space._precision import wide
 from jaxsim.space._processes import from_all, own_share
 from jaxsim.space._program import Program, numbers, trace
 from jaxsim.space._reorder import reordered
@@ -170,15 +170,11 @@ class Grid:
         nest = nest_of(
             program, self.left, given, self.blocks, self.classes, self.loops, self.stride
         )
-        bits64 = wide()
+        run = runner_of(nest, reducer, wide())
 
         def one(job):
             block, device = job
-            part = [self._slice(x, block) for x in given]
-            with in_precision(bits64):  # that of the caller, whichever thread this is
-                if device is not None:
-                    part = jax.device_put(part, device)
-                found = run_block(nest, reducer, part, np.True_)
+            found = run([self._slice(x, block) for x in given], device)
             fresh = tuple(slice(skip, None) for skip in block.skips)
             return collect(block, jax.tree.map(lambda x: np.asarray(x)[fresh], found))
 
@@ -187,13 +183,10 @@ class Grid:
         jobs = own_share(jobs if chosen is None else [jobs[i] for i in chosen])
         jobs = [(block, self.devices[i % workers]) for i, block in enumerate(jobs)]
         # The first compiles, before the others ask for the same.
-        compiled = run_before(nest, reducer, bits64)
-        alone = 0 if compiled else 1
+        alone = 0 if run.ready else 1
         found = [one(job) for job in jobs[:alone]]
         with ThreadPoolExecutor(workers) as pool:
             found += pool.map(one, jobs[alone:])
-        if found:
-            compiled[:] = [True]
         return from_all(found)
 
     def _cut(self) -> "list[Block]":

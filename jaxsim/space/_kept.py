@@ -19,7 +19,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.extend.core import primitives
 
 from jaxsim._record import Record
 from jaxsim.space._precision import wide
@@ -38,7 +37,7 @@ class CannotKeep(ValueError):
 
 
 @functools.cache
-def _code() -> str:
+def code() -> str:
     """A fingerprint of the code and of the libraries that trace it."""
     found = hashlib.sha256()
     for pattern in _SOURCES:
@@ -50,10 +49,12 @@ def _code() -> str:
     return found.hexdigest()
 
 
-def _named(value) -> str:
+def named(value) -> str:
     """A name for a function of the package, or for a record of such, the same in every process."""
     if value is None or isinstance(value, str | int | float | bool):
         return repr(value)
+    if isinstance(value, tuple):
+        return f"({', '.join(map(named, value))})"
     owner = value if callable(value) and hasattr(value, "__qualname__") else type(value)
     name = f"{owner.__module__}.{owner.__qualname__}"
     if not name.startswith(_OWN) or "<" in name or hasattr(value, "__self__"):
@@ -62,7 +63,7 @@ def _named(value) -> str:
         return name
     if not dataclasses.is_dataclass(value):
         raise CannotKeep(name)
-    parts = [_named(getattr(value, field.name)) for field in dataclasses.fields(value)]
+    parts = [named(getattr(value, field.name)) for field in dataclasses.fields(value)]
     return f"{name}({', '.join(parts)})"
 
 
@@ -72,19 +73,27 @@ def path_of(fn, key) -> Path | None:
     if not folder or key is None:
         return None
     try:
-        text = "\n".join((_named(fn), repr(wide()), *(repr(part) for part in key[1:])))
+        text = "\n".join((named(fn), repr(wide()), *(repr(part) for part in key[1:])))
     except CannotKeep:
         return None
     if " at 0x" in text:
         return None
-    digest = hashlib.sha256(f"{_code()}\n{text}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{code()}\n{text}".encode()).hexdigest()
     return Path(folder) / f"program-{digest[:32]}.json"
 
 
 @functools.cache
-def _primitives() -> dict[str, Any]:
-    found = (getattr(primitives, name) for name in dir(primitives) if name.endswith("_p"))
-    return {primitive.name: primitive for primitive in found}
+def _primitives(module: str) -> dict[str, Any]:
+    names = vars(importlib.import_module(module))
+    return {value.name: value for name, value in names.items() if name.endswith("_p")}
+
+
+def _primitive(name: str) -> Any:
+    """The operation of a name; what all have is imported, the rest only where it is asked for."""
+    for module in ("jax.lax", "jax.extend.core.primitives"):
+        if name in _primitives(module):
+            return _primitives(module)[name]
+    raise CannotKeep(name)
 
 
 def _param(value):
@@ -95,13 +104,20 @@ def _param(value):
     raise CannotKeep(repr(value))
 
 
-def _atom(x):
+def atom(x):
+    """A number of a value, or a literal with its type, as a file has it."""
     if isinstance(x, int):
         return x
     value = np.asarray(x.value)
     if value.ndim:
         raise CannotKeep("an array")
     return [value.dtype.name, value.item()]
+
+
+def operation(op) -> list[Any]:
+    """An operation, as a file has it."""
+    params = {k: _param(v) for k, v in op.params.items()}
+    return [op.primitive.name, params, [atom(x) for x in op.inputs], op.outputs, op.scalar]
 
 
 def _skeleton(value):
@@ -137,7 +153,7 @@ def write(path: Path, program) -> None:
     """Keep a program, whole or not at all; nothing is said if it cannot be."""
     try:
         for op in program.ops:
-            if _primitives().get(op.primitive.name) is not op.primitive:
+            if _primitive(op.primitive.name) is not op.primitive:
                 raise CannotKeep(op.primitive.name)
         used = {x for op in program.ops for x in (*op.inputs, *op.outputs) if isinstance(x, int)}
         used |= {x for x in program.outputs if isinstance(x, int)} | set(range(program.inputs))
@@ -145,40 +161,36 @@ def write(path: Path, program) -> None:
             raise CannotKeep("constants")
         text = json.dumps(
             {
-                "ops": [
-                    [
-                        op.primitive.name,
-                        {k: _param(v) for k, v in op.params.items()},
-                        [_atom(x) for x in op.inputs],
-                        op.outputs,
-                        op.scalar,
-                    ]
-                    for op in program.ops
-                ],
+                "ops": [operation(op) for op in program.ops],
                 "dims": [[n, program.dims[n]] for n in sorted(used)],
                 "inputs": program.inputs,
-                "outputs": [_atom(x) for x in program.outputs],
+                "outputs": [atom(x) for x in program.outputs],
                 "tree": _skeleton(jax.tree.unflatten(program.tree, range(len(program.outputs)))),
             }
         )
-        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".json")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).replace(path)
-        files = sorted(path.parent.glob("program-*.json"), key=lambda p: p.stat().st_mtime)
-        for old in files[:-_MOST_FILES]:
-            old.unlink(missing_ok=True)
+        replace(path, text.encode())
     except (CannotKeep, OSError):
         return
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all; the oldest of its kind go where there are too many."""
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    Path(name).replace(path)
+    kind = path.name.split("-")[0]
+    files = sorted(path.parent.glob(f"{kind}-*{path.suffix}"), key=lambda p: p.stat().st_mtime)
+    for old in files[:-_MOST_FILES]:
+        old.unlink(missing_ok=True)
 
 
 def read(path: Path, make, literal, operation):
     """The program that a file keeps, made by `make`; None if there is none that can be read."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-        known = _primitives()
 
-        def atom(x):
+        def read_atom(x):
             return x if isinstance(x, int) else literal(np.asarray(x[1], dtype=x[0]))
 
         def param(value):
@@ -186,9 +198,9 @@ def read(path: Path, make, literal, operation):
 
         ops = tuple(
             operation(
-                known[name],
+                _primitive(name),
                 {k: param(v) for k, v in params.items()},
-                tuple(map(atom, inputs)),
+                tuple(map(read_atom, inputs)),
                 tuple(outputs),
                 scalar,
             )
@@ -196,7 +208,7 @@ def read(path: Path, make, literal, operation):
         )
         tree = jax.tree.structure(_record(raw["tree"]))
         dims = {n: tuple(own) for n, own in raw["dims"]}
-        outputs = tuple(map(atom, raw["outputs"]))
+        outputs = tuple(map(read_atom, raw["outputs"]))
         return make(ops, dims, raw["inputs"], {}, outputs, tree, {})
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError):
         return None

@@ -68,20 +68,26 @@ def on_host(program: Program, known: dict[int, Any], lengths: Sequence[int], mos
     if most < 1:
         return tuple(range(len(program.ops)))
     here = {i: _full_rank(np.asarray(x), program.dims[i], lengths) for i, x in known.items()}
-    left = []
+    last = {x: i for i, op in enumerate(program.ops) for x in numbers(op.inputs)}
+    left, wanted = [], numbers(program.outputs)
     with np.errstate(all="ignore"):
         for position, op in enumerate(program.ops):
-            reads = [x for x in op.inputs if not isinstance(x, Literal)]
+            reads = numbers(op.inputs)
             small = size(program.dims[op.outputs[0]], lengths) <= most
             if small and op.scalar and all(x in here for x in reads):
                 given = [x.value if isinstance(x, Literal) else here[x] for x in op.inputs]
                 try:
                     here[op.outputs[0]] = np.asarray(apply_in_numpy(op, given))
-                    continue
                 except NotInterpreted:
                     pass
+                else:
+                    # Memory that is used again at once is still in the processor's cache.
+                    for x in reads - wanted:
+                        if last[x] == position:
+                            del here[x]
+                    continue
             left.append(position)
-    wanted = numbers(x for i in left for x in program.ops[i].inputs) | numbers(program.outputs)
+            wanted |= reads
     for number in wanted.intersection(here):
         if number not in known:
             own = tuple(lengths[d] for d in program.dims[number])
@@ -262,9 +268,19 @@ def apart(fn, given, true):
     Branches are compiled apart, and this one is always taken; an `optimization_barrier` is ignored
     on CPUs.
     """
-    like = jax.eval_shape(fn, given)
-    blank = lambda _: jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)  # noqa: E731
-    return lax.cond(true, fn, blank, given)
+    like = []
+
+    def made(given):
+        found = fn(given)
+        like[:] = [jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), found)]
+        return found
+
+    def blank(given):
+        # The branch above was traced before, which spares tracing it for its shapes.
+        shapes = like[0] if like else jax.eval_shape(fn, given)
+        return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+    return lax.cond(true, made, blank, given)
 
 
 def _reads(nest: Nest) -> list[set[int]]:

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax.core import Tracer
-from jax.extend import core as jex_core
 
 from jaxsim._record import joined
 from jaxsim.space import _kept
@@ -193,6 +192,8 @@ class _Builder:
         return self._constant_ids[id(value)]
 
     def inline(self, jaxpr, consts, inputs) -> list[Any]:
+        from jax.extend import core as jex_core  # not needed for a program that was kept
+
         atoms = dict(zip(jaxpr.constvars, map(self.constant, consts), strict=True))
         atoms.update(zip(jaxpr.invars, inputs, strict=True))
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
 from jaxsim.space._program import Literal, Op, Program, size
@@ -46,11 +47,12 @@ def reordered(program: Program, lengths: tuple[int, ...]) -> Program:
     joins = [op for op in program.ops if op.scalar and op.primitive.name in _JOINS]
     within = {x for op in joins for x in op.inputs if inside(op, x) is not None}
     dims, new, gone = dict(program.dims), {}, set()
+    fresh = count(program.free)
     for op in joins:
         parts = list(chain(op))
         if op.outputs[0] in within or len(parts) < 2:
             continue
-        ops = _cheapest(op, list(operands(op)), dims, lengths)
+        ops = _cheapest(op, list(operands(op)), dims, lengths, fresh)
         before = sum(size(program.dims[x], lengths) for x in parts)
         if sum(size(dims[o.outputs[0]], lengths) for o in ops) < before:
             new[op.outputs[0]] = ops
@@ -65,10 +67,10 @@ def reordered(program: Program, lengths: tuple[int, ...]) -> Program:
     return replace(program, ops=tuple(ops), dims=dims)
 
 
-def _cheapest(op: Op, atoms: Sequence[Any], dims: dict[int, tuple[int, ...]], lengths) -> list[Op]:
+def _cheapest(op: Op, atoms: Sequence[Any], dims, lengths, fresh: Iterator[int]) -> list[Op]:
     """The joins of a chain, the pair with the smallest result first; adds what they make to `dims`.
 
-    The last of them makes what the chain made.
+    The last of them makes what the chain made, the others the numbers that come next of `fresh`.
     """
 
     def union(a, b) -> tuple[int, ...]:
@@ -79,7 +81,7 @@ def _cheapest(op: Op, atoms: Sequence[Any], dims: dict[int, tuple[int, ...]], le
     while len(left) > 1:
         pairs = [(i, j) for j in range(1, len(left)) for i in range(j)]
         i, j = min(pairs, key=lambda p: size(union(left[p[0]], left[p[1]]), lengths))
-        made = op.outputs[0] if len(left) == 2 else max(dims) + 1
+        made = op.outputs[0] if len(left) == 2 else next(fresh)
         dims[made] = union(left[i], left[j])
         ops.append(op._replace(inputs=(left[i], left[j]), outputs=(made,)))
         left[i] = made

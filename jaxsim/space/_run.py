@@ -51,7 +51,10 @@ def _picked(x, index):
     at = index.reshape(-1)[None]
     if rows > 1:
         at = at + width * lax.broadcasted_iota(jnp.int32, (rows, 1), 0)
-    found = x.reshape(-1).at[at].get(mode="promise_in_bounds")
+    one = lax.GatherDimensionNumbers(
+        offset_dims=(), collapsed_slice_dims=(0,), start_index_map=(0,)
+    )
+    found = lax.gather(x.reshape(-1), at[..., None], one, (1,), mode="promise_in_bounds")
     return found.reshape(*x.shape[:-1], *index.shape)
 
 

@@ -121,7 +121,7 @@ def test_other_code_traces_again(folder, monkeypatch):
     point = scenario("gqa_dense")
     trace(decode, point, AXES)
     _forget()
-    monkeypatch.setattr(_kept, "_code", lambda: "another version")
+    monkeypatch.setattr(_kept, "code", lambda: "another version")
     trace(decode, point, AXES)
     assert len(list(folder.iterdir())) == 2
 
@@ -157,7 +157,7 @@ def test_old_files_make_room(folder, monkeypatch):
     monkeypatch.setattr(_kept, "_MOST_FILES", 2)
     point = scenario("gqa_dense")
     for count in range(3):
-        monkeypatch.setattr(_kept, "_code", lambda count=count: str(count))
+        monkeypatch.setattr(_kept, "code", lambda count=count: str(count))
         _forget()
         trace(decode, point, AXES)
     assert len(list(folder.iterdir())) == 2

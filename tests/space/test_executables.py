@@ -1,0 +1,150 @@
+"""Does a block's executable, kept by one process, serve the next?"""
+
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+from grids import Point, grid, precision, step
+
+from jaxsim.point.phases.decode import decode
+from jaxsim.space import _block_run, _executables, _kept
+from jaxsim.space.axes import LEAF
+from jaxsim.space.stream import stream_best
+from jaxsim.space.stream_extremes import stream_extremes
+from jaxsim.space.stream_frontier import stream_frontier
+from tests.scenarios import scenario
+
+AXES = [
+    ("isl", LEAF["isl"], np.array([1000.0, 2000.0, 9000.0])),
+    ("tp", LEAF["tp"], np.array([1.0, 2.0, 8.0])),
+    ("batch", LEAF["batch"], np.arange(1.0, 8193.0)),
+]
+RATE, GAP = "output_tokens_per_s_per_gpu", "ttl_s"
+
+best = partial(stream_best, objective=RATE, valid="valid")
+SEARCHES = {
+    "best": best,
+    "frontier": partial(stream_frontier, x=GAP, y=RATE, valid="valid"),
+    "extremes": partial(stream_extremes, outputs=(RATE, GAP), valid="valid"),
+}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder for what is kept, and nothing compiled yet."""
+    monkeypatch.setenv(_kept.FOLDER, str(tmp_path))
+    _block_run.runner_of.cache_clear()
+    yield tmp_path
+    _block_run.runner_of.cache_clear()
+
+
+def asked(search=best, kind="gqa_dense", axes=AXES):
+    """The answer of a search in a process of its own, as far as blocks go."""
+    _block_run.runner_of.cache_clear()
+    return search(decode, scenario(kind), axes, ["isl"])
+
+
+def blocks(folder):
+    return sorted(folder.glob("block-*.bin"))
+
+
+def same(first, second) -> None:
+    assert jax.tree.structure(first) == jax.tree.structure(second)
+    for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def untraced(monkeypatch) -> None:
+    def fail(*_):
+        raise AssertionError("a block was traced")
+
+    monkeypatch.setattr(_block_run, "evaluated", fail)
+    monkeypatch.setattr(_block_run, "run_block", fail)
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_the_next_process_gets_the_same_without_tracing(folder, monkeypatch, name):
+    first = asked(SEARCHES[name])
+    assert blocks(folder)
+    untraced(monkeypatch)
+    same(asked(SEARCHES[name]), first)
+
+
+def test_it_serves_other_numbers(folder, monkeypatch):
+    asked()
+    untraced(monkeypatch)
+    moved = [(AXES[0][0], AXES[0][1], 1.5 * AXES[0][2]), *AXES[1:]]
+    found = asked(axes=moved)
+    monkeypatch.undo()
+    same(found, asked(axes=moved))
+
+
+def test_another_question_is_another_executable(folder):
+    asked()
+    asked(partial(best, count=2))
+    asked(partial(best, maximise=False))
+    asked(axes=[*AXES[:2], ("batch", LEAF["batch"], np.arange(1.0, 4097.0))])
+    with precision(32):
+        asked()
+    assert len(blocks(folder)) == 5
+
+
+def test_other_code_and_another_machine_compile_anew(folder, monkeypatch):
+    asked()
+    monkeypatch.setattr(_kept, "code", lambda: "another version")
+    asked()
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=false")
+    asked()
+    assert len(blocks(folder)) == 3
+
+
+def test_a_spoilt_file_is_compiled_again(folder):
+    first = asked()
+    (path,) = blocks(folder)
+    kept = path.read_bytes()
+    path.write_bytes(kept[: len(kept) // 2])
+    same(asked(), first)
+    assert _executables.read(path) is not None
+
+
+def test_what_loads_but_does_not_run_is_compiled_again(folder, monkeypatch):
+    first = asked()
+    (path,) = blocks(folder)
+    asked(axes=[*AXES[:2], ("batch", LEAF["batch"], np.arange(1.0, 4097.0))])
+    (other,) = set(blocks(folder)) - {path}
+    path.write_bytes(other.read_bytes())
+    same(asked(), first)
+    untraced(monkeypatch)
+    same(asked(), first)
+
+
+def test_what_reads_back_otherwise_is_not_kept(folder, monkeypatch):
+    loaded = _executables._loaded
+
+    def broken(content):
+        run = loaded(content)
+        return lambda *given: jax.tree.map(lambda x: x + 1, run(*given))
+
+    monkeypatch.setattr(_executables, "_loaded", broken)
+    asked()
+    assert not blocks(folder)
+
+
+def test_nothing_is_kept_unless_asked(tmp_path, monkeypatch):
+    monkeypatch.delenv(_kept.FOLDER, raising=False)
+    asked()
+    monkeypatch.setenv(_kept.FOLDER, str(tmp_path))
+    with jax.disable_jit():
+        asked()
+    assert not blocks(tmp_path)
+
+
+def test_blocks_of_other_functions_are_kept_too(folder, monkeypatch):
+    """A block is known by its operations: whose function they are does not matter."""
+    search = partial(stream_best, step, Point(), grid(), ["isl"], objective=lambda x: x["per_gpu"])
+    first = search()
+    assert len(blocks(folder)) == 1
+    _block_run.runner_of.cache_clear()
+    untraced(monkeypatch)
+    same(search(), first)
