@@ -45,7 +45,7 @@ def path_of(nest: Nest, reducer, part: Sequence[np.ndarray]) -> Path | None:
                 nest.program.inputs,
                 [_kept.atom(x) for x in nest.program.outputs],
                 [[_kept.operation(op) for op in ops] for ops in (nest.before, *nest.levels)],
-                [[_kept.operation(op) for op in ops] for ops in nest.apart],
+                [[[_kept.operation(op) for op in ops] for ops in own] for own in nest.apart],
                 [nest.lengths, nest.classes, nest.loops, nest.stride, nest.given],
                 sorted((x, nest.program.dims[x]) for x in _used(nest)),
             ]
@@ -56,7 +56,8 @@ def path_of(nest: Nest, reducer, part: Sequence[np.ndarray]) -> Path | None:
 
 
 def _used(nest: Nest) -> set[int]:
-    ops = [op for group in (nest.before, *nest.levels, *nest.apart) for op in group]
+    groups = (nest.before, *nest.levels, *(ops for own in nest.apart for ops in own))
+    ops = [op for group in groups for op in group]
     atoms = [x for op in ops for x in (*op.inputs, *op.outputs)] + list(nest.program.outputs)
     return {x for x in (*atoms, *nest.given) if isinstance(x, int)}
 

@@ -41,8 +41,8 @@ class Nest:
 
     `lengths` are of the block, `classes` of the axes of classes that follow its axes; `loops` are
     the looped axes, outermost first, the last in steps of `stride`; `before` and `levels` the
-    operations before the loops, and in each; the last level is in parts, `apart` the smaller
-    terms, those of each axis of classes by themselves, and `levels[-1]` the rest.
+    operations before the loops, and in each. A level is in parts: `apart` has its smaller terms,
+    those of each axis of classes by themselves, and `levels` the rest.
     """
 
     program: Program
@@ -53,7 +53,7 @@ class Nest:
     given: tuple[int, ...]
     before: tuple[Op, ...]
     levels: tuple[tuple[Op, ...], ...]
-    apart: tuple[tuple[Op, ...], ...]
+    apart: tuple[tuple[tuple[Op, ...], ...], ...]
 
     @property
     def inner(self) -> tuple[int, ...]:
@@ -127,18 +127,22 @@ def nest_of(
     before, *levels = (tuple(group) for group in groups)
     inner = [d for d in range(len(sizes)) if d not in loops]
     most = APART_SHARE * size([d for d in inner if d < len(lengths)], sizes)
-    late, apart, rest = set(), [], []
-    for op in levels[-1] if loops else ():
-        own = [d for d in program.dims[op.outputs[0]] if d in inner]
-        small = size(own, sizes) <= most or any(d >= len(lengths) for d in own)
-        if small and not late.intersection(numbers(op.inputs)):
-            apart.append(op)
-        else:
-            rest.append(op)
-            late.update(op.outputs)
-    levels[-1:] = [tuple(rest)] if loops else []
-    parts = by_axis(program, apart, len(lengths))
-    return Nest(program, lengths, classes, loops, stride, given, before, tuple(levels), parts)
+    rests, aparts = [], []
+    for ops in levels:
+        late, apart, rest = set(), [], []
+        for op in ops:
+            own = [d for d in program.dims[op.outputs[0]] if d in inner]
+            small = size(own, sizes) <= most or any(d >= len(lengths) for d in own)
+            if small and not late.intersection(numbers(op.inputs)):
+                apart.append(op)
+            else:
+                rest.append(op)
+                late.update(op.outputs)
+        rests.append(tuple(rest))
+        aparts.append(by_axis(program, apart, len(lengths)))
+    return Nest(
+        program, lengths, classes, loops, stride, given, before, tuple(rests), tuple(aparts)
+    )
 
 
 def by_axis(program: Program, ops: Sequence[Op], axes: int) -> tuple[tuple[Op, ...], ...]:
@@ -181,9 +185,10 @@ def loop_order(program: Program, left, lengths, classes, looped: Sequence[int]) 
             total += count * inner * math.prod(lengths[axis] for axis in order[: last + 1])
         return total
 
-    if len(looped) > 6:
+    if not looped or len(looped) > 6:
         return tuple(looped)
-    return min(itertools.permutations(looped), key=cost)
+    # Of orders that cost the same, one whose last loop is longest, so that steps can be large.
+    return min(itertools.permutations(looped), key=lambda order: (cost(order), -lengths[order[-1]]))
 
 
 def walk(nest: Nest, known: dict[int, Any], body: Callable[..., Any], like, state, true):
@@ -229,8 +234,7 @@ def walk(nest: Nest, known: dict[int, Any], body: Callable[..., Any], like, stat
                 if axis in dims:
                     value = lax.dynamic_slice_in_dim(value, start, step[axis], dims.index(axis))
                 sliced[number] = value
-            if depth + 1 == len(nest.loops):
-                _run_apart(nest, sliced, inside, true)
+            _run_apart(nest, depth, sliced, inside, reads[depth + 1], true)
             run_ops(nest.levels[depth], sliced, nest.program, inside)
             sliced = {k: v for k, v in sliced.items() if k in reads[depth + 1]}
             return level(depth + 1, sliced, {**starts, axis: start}, carry, inside)
@@ -245,12 +249,16 @@ def walk(nest: Nest, known: dict[int, Any], body: Callable[..., Any], like, stat
     return level(0, known, {}, (carry, state), list(sizes))[0]
 
 
-def _run_apart(nest: Nest, values, lengths, true):
-    """Evaluate the smaller terms of a step apart: fused, they would be repeated at every point."""
-    later = [numbers(x for op in ops for x in op.inputs) for ops in (*nest.apart, nest.levels[-1])]
-    for i, ops in enumerate(nest.apart):
+def _run_apart(nest: Nest, depth: int, values, lengths, wanted: set[int], true):
+    """Evaluate the smaller terms of a level apart: fused, they would be repeated at every point.
+
+    Adds to `values` those that the rest of the level reads, or that are `wanted` after it.
+    """
+    groups = nest.apart[depth]
+    later = [numbers(x for op in ops for x in op.inputs) for ops in (*groups, nest.levels[depth])]
+    for i, ops in enumerate(groups):
         made = {x for op in ops for x in op.outputs}
-        kept = sorted(made & numbers(nest.program.outputs).union(*later[i + 1 :]))
+        kept = sorted(made & wanted.union(*later[i + 1 :]))
 
         def evaluate(given, ops=ops, kept=kept):
             inside = dict(given)
@@ -286,9 +294,7 @@ def apart(fn, given, true):
 def _reads(nest: Nest) -> list[set[int]]:
     """What is still read from each depth inwards; the outputs last."""
     reads = [numbers(nest.program.outputs)]
-    for ops in reversed(nest.levels):
+    for rest, groups in zip(reversed(nest.levels), reversed(nest.apart), strict=True):
+        ops = itertools.chain(rest, *groups)
         reads.append(reads[-1] | numbers(x for op in ops for x in op.inputs))
-    if nest.loops:
-        apart = numbers(x for ops in nest.apart for op in ops for x in op.inputs)
-        reads[1:] = [read | apart for read in reads[1:]]
     return reads[::-1]

@@ -47,7 +47,10 @@ examples:
 """
 
 # The order in which the help shows the verbs; others follow by name.
-ORDER = ("plan", "estimate", "sweep", "frontier", "sensitivity", "traffic", "models", "hardware")
+ORDER = (
+    "plan", "estimate", "search", "sweep", "frontier", "sensitivity", "traffic",
+    "models", "hardware",
+)  # fmt: skip
 
 
 class Parser(argparse.ArgumentParser):
@@ -147,7 +150,7 @@ def command() -> int:
     Nearly all that a run makes stays until it ends. The collector looks for garbage less often,
     and not at all among what is left at the exit, which takes up to half a second.
     """
-    gc.set_threshold(100_000, 50, 100)
+    gc.set_threshold(200_000, 50, 100)
     try:
         return main()
     finally:

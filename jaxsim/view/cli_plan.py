@@ -29,15 +29,6 @@ durations: 250ms, 2s, 0.05 (bare numbers are seconds); FTL = TTFT, TTL = TPOT
 DIR gets plan.json, frontier.nc, frontier.png, breakdown.png and report.html; of a mix, plan.json
 """
 
-AXES = {
-    "tp": "tensor-parallel widths of attention",
-    "ep": "expert-parallel widths",
-    "pp": "pipeline stages",
-    "batch": "requests of a decode or co-located instance at once",
-    "prefill-batch": "prompts of a prefill instance at once",
-    "chunk": "prompt tokens of a pass",
-}
-
 
 def add_parser(subparsers: Any) -> None:
     """Add the verb."""
@@ -108,9 +99,7 @@ def add_question(parser: argparse.ArgumentParser, mix: bool = False) -> None:
         metavar="X",
         help="without --gpus: throughput to give up for fewer instances (default: 3%%)",
     )
-    axes = parser.add_argument_group("design space", "values to try, such as 1,2,4; default: all")
-    for name, meaning in AXES.items():
-        axes.add_argument(f"--{name}", metavar="LIST", help=meaning)
+    options.add_axes(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -143,11 +132,6 @@ def run(args: argparse.Namespace) -> int:
 def parse(args: argparse.Namespace) -> dict[str, Any]:
     """What `jaxsim.plan` is to be asked, from the options; the space's values under `axes`."""
     gpus, exactly = (None, False) if args.gpus is None else durations.parse_gpus(args.gpus)
-    axes = {
-        name.replace("-", "_"): durations.parse_axis(text, f"--{name}")
-        for name in AXES
-        if (text := getattr(args, name.replace("-", "_"))) is not None
-    }
     return {
         "ftl_s": durations.parse_duration(args.ftl, "--ftl", options.BARE_FTL_BELOW_S),
         "ttl_s": durations.parse_duration(args.ttl, "--ttl", options.BARE_TTL_BELOW_S),
@@ -163,7 +147,7 @@ def parse(args: argparse.Namespace) -> dict[str, Any]:
         "pack": args.pack,
         "objective": args.objective,
         "ttl_metric": args.ttl_metric,
-        "axes": axes,
+        "axes": options.axes_from(args),
     }
 
 
@@ -254,7 +238,7 @@ def said(args: argparse.Namespace) -> list[str]:
         told.append("Stages do not straddle scale-up domains, and domains are paid whole.")
     held = [
         f"{name} {text}"
-        for name in AXES
+        for name in options.AXES
         if (text := getattr(args, name.replace("-", "_"))) is not None
     ]
     if held:

@@ -142,17 +142,13 @@ def run_best(args: argparse.Namespace, shard: tuple[int, int]) -> int:
     ftl = targets(args.ftl, "--ftl", options.BARE_FTL_BELOW_S)
     from pathlib import Path
 
+    from jaxsim.view.files import output_file, replace_file
     from jaxsim.view.jax_cache import use_persistent_cache
 
-    path = Path(args.output)
-    if path.suffix != ".nc":
-        raise InputError(f"{path}: --best writes NetCDF; give a name that ends in .nc.")
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: there is no folder {path.parent}; make it first.")
+    path = output_file(Path(args.output), [".nc"])
     use_persistent_cache()
     import xarray as xr
 
-    from jaxsim.view.files import replace_file
     from jaxsim.view.progress import working
     from jaxsim.view.search_api import searched
     from jaxsim.view.sweep_config import read_sweep

@@ -100,6 +100,30 @@ def parse_axis(text: str, what: str) -> tuple[float, ...]:
     return tuple(float(parse_whole(entry, what)) for entry in entries)
 
 
+def parse_lengths(text: str, what: str, at_least: int = 1) -> tuple[float, ...]:
+    """Numbers of tokens, from `1024,4096`, or `1024..65536:64`: 64 values, evenly in the logarithm.
+
+    Whole, ascending, each once; 32 where a range does not say how many.
+    """
+    low, dots, rest = text.partition("..")
+    if not dots:
+        found = parse_axis(text, what)
+    else:
+        high, colon, many = rest.partition(":")
+        first, last = parse_whole(low, what), parse_whole(high, what)
+        steps = parse_whole(many, what) if colon else 32
+        if not (first < last and steps > 1):
+            raise InputError(
+                f"{what} {text!r}: write LOW..HIGH with LOW < HIGH, or LOW..HIGH:N for N values, "
+                "for example 1024..65536:64."
+            )
+        ratio = (last / first) ** (1 / (steps - 1))
+        found = tuple(float(round(first * ratio**i)) for i in range(steps))
+    if min(found) < at_least:
+        raise InputError(f"{what} {text!r}: lengths of at least {at_least} tokens are needed.")
+    return tuple(sorted(set(found)))
+
+
 def parse_gpus(text: str) -> tuple[int, bool]:
     """A GPU budget, and whether all of it must be used, from `64` or `exactly:64`."""
     word, _, number = text.rpartition(":")

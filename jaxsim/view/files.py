@@ -2,8 +2,10 @@
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from jaxsim.catalog.errors import InputError
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -33,6 +35,15 @@ def replace_text(path: Path, text: str) -> None:
 def replace_bytes(path: Path, content: bytes) -> None:
     """Write a binary file, whole or not at all."""
     replace_file(path, lambda temporary: temporary.write_bytes(content))
+
+
+def output_file(path: Path, suffixes: Sequence[str]) -> Path:
+    """The file, if its suffix is one of these and its folder is there; an error before any work."""
+    if path.suffix not in suffixes:
+        raise InputError(f"{path}: give a name that ends in {' or '.join(suffixes)}.")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}; make it first.")
+    return path
 
 
 def output_folder(path: Path) -> Path:

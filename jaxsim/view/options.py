@@ -24,6 +24,32 @@ def add_format(parser: Any) -> None:
     )
 
 
+AXES = {
+    "tp": "tensor-parallel widths of attention",
+    "ep": "expert-parallel widths",
+    "pp": "pipeline stages",
+    "batch": "requests of a decode or co-located instance at once",
+    "prefill-batch": "prompts of a prefill instance at once",
+    "chunk": "prompt tokens of a pass",
+}
+
+
+def add_axes(parser: argparse.ArgumentParser) -> None:
+    """The axes of the design space."""
+    axes = parser.add_argument_group("design space", "values to try, such as 1,2,4; default: all")
+    for name, meaning in AXES.items():
+        axes.add_argument(f"--{name}", metavar="LIST", help=meaning)
+
+
+def axes_from(args: argparse.Namespace) -> dict[str, tuple[float, ...]]:
+    """The values of the axes that were given, by the names that `Space` has for them."""
+    return {
+        name.replace("-", "_"): durations.parse_axis(text, f"--{name}")
+        for name in AXES
+        if (text := getattr(args, name.replace("-", "_"))) is not None
+    }
+
+
 def add_case(parser: argparse.ArgumentParser) -> None:
     """Model, hardware and how they are used."""
     parser.add_argument(

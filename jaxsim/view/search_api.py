@@ -73,6 +73,11 @@ def searched(
     """The Dataset of a search over set-ups of one structure."""
     scenarios = [setup.scenario(workload) for setup in setups]
     found = search_in(phase, scenarios, space, isl, osl, **asked)
+    return labelled(found, setups, asked.get("ftl_s", np.inf))
+
+
+def labelled(found: Found, setups: Sequence[Setup], ftl_s: float = np.inf) -> xr.Dataset:
+    """What was found for these set-ups, as a Dataset; `ftl_s` limited co-located designs."""
     dataset = _best(found) if isinstance(found.answer, Best) else _frontiers(found)
     coordinates: dict[str, Any] = {
         name: (name, found.axes[name], attributes(name)) for name in found.groups if name != "setup"
@@ -86,14 +91,14 @@ def searched(
     first = setups[0]
     attrs: dict[str, Any] = {
         "jaxsim_version": __version__,
-        "phase": phase,
+        "phase": found.phase,
         "points_evaluated": found.answer.points,
         "precision": ", ".join(dict.fromkeys(s.precision_name for s in setups)),
         "engine": ", ".join(dict.fromkeys(s.engine.name for s in setups)),
         "calibration": ", ".join(dict.fromkeys(s.calibration.name for s in setups)),
     }
-    if phase == "colocated":
-        attrs["ftl_target_s"] = asked.get("ftl_s", np.inf)
+    if found.phase == "colocated":
+        attrs["ftl_target_s"] = ftl_s
     if len(setups) == 1:
         attrs |= {"model": first.model.name, "hardware": first.hardware.name}
     return dataset.assign_coords(coordinates).assign_attrs(attrs)

@@ -50,7 +50,8 @@ def test_help_starts_neither_jax_nor_its_friends():
         "heavy = {'jax', 'numpy', 'xarray', 'matplotlib', 'scipy', 'pandas'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
-    python("-c", code)
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
 
 
 def test_python_dash_m_is_the_command_line():
