@@ -11,6 +11,8 @@ import numpy as np
 # Innermost axes are padded to a multiple of this, a vector of the widest processors, by repeating
 # their last value; what repeats is masked.
 _LANES = 16
+# Blocks for each worker, where they are worth it: the first ones may have to be done again.
+_BLOCKS = 8
 
 
 def padded(value):
@@ -34,19 +36,21 @@ def workers_on(platform: str) -> int:
 def block_lengths(lengths, loops, most: int, workers: int) -> tuple[int, ...]:
     """Lengths of a block: the looped axes cut, outermost first, until it is small enough.
 
-    Every worker gets a block or more of its own, if they are worth it.
+    Every worker gets several blocks of its own, if they are worth it.
     """
-    blocks = list(lengths)
+    blocks, made = list(lengths), 1
+    wanted = min(_BLOCKS * workers, math.prod(lengths) >> 20) if workers > 1 else 1
     for axis in loops:
-        points = math.prod(blocks)
-        parts = max(-(-points // most), min(2 * workers, points >> 20) if workers > 1 else 1)
+        parts = max(-(-math.prod(blocks) // most), -(-wanted // made))
         if parts <= 1:
             break
         if parts >= lengths[axis]:
             blocks[axis] = 1
+            made *= lengths[axis]
             continue
         # Of the next few numbers of parts, the one that wastes least on overlap.
         choices = range(parts, min(2 * parts, lengths[axis]) + 1)
         parts = min(choices, key=lambda p: (p * -(-lengths[axis] // p), p))
         blocks[axis] = -(-lengths[axis] // parts)
+        made *= parts
     return tuple(blocks)
