@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.speed import forms, machine
 from benchmarks.speed.cases import case
 from benchmarks.speed.growth import growth_forms
-from benchmarks.speed.process import plan_forms, process_forms
+from benchmarks.speed.process import process_forms, verb_forms
 
 
 def rows_of(timings, limits: dict) -> list[dict]:
@@ -59,7 +59,7 @@ def measured(names, largest: float, quick: bool, show) -> list:
     add(forms.frontier_forms(1_000_000 if quick else 10_000_000))
     if not quick:
         add(growth_forms())
-        add(plan_forms())
+        add(verb_forms())
     return timings
 
 
@@ -71,7 +71,9 @@ def plot(rows: list[dict], path: Path) -> None:
     from matplotlib import pyplot
 
     names = [
-        n for n in dict.fromkeys(r["name"] for r in rows) if n not in ("growth", "plan", "pareto")
+        n
+        for n in dict.fromkeys(r["name"] for r in rows)
+        if n not in ("growth", "plan", "search", "pareto")
     ]
     figure, panels = pyplot.subplots(
         1, len(names), figsize=(5.2 * len(names), 5), sharey=True, squeeze=False

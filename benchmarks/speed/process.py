@@ -68,14 +68,23 @@ def process_forms(name: str, points: float) -> Iterator[tuple[Timing, float]]:
             )
 
 
-def plan_forms() -> Iterator[Timing]:
-    """`jaxsim plan` of DeepSeek-R1 from process start, first and second run."""
-    command = [
-        sys.executable, "-m", "jaxsim", "plan", "deepseek-r1", "--hardware", "gb200-nvl72",
-        "--isl", "16384", "--osl", "2048", "--ftl", "5s", "--ttl", "50ms", "--format", "json",
-    ]  # fmt: skip
-    with tempfile.TemporaryDirectory() as cache:
-        for form in ("first run", "second run"):
-            _, seconds, out = _run(command, cache)
-            points = int(json.loads(out)["points_evaluated"])
-            yield Timing("plan", f"jaxsim plan, {form}", points, seconds, 0.0)
+CASE = ["deepseek-r1", "--hardware", "gb200-nvl72", "--ttl", "50ms", "--format", "json"]
+VERBS = {
+    "plan": ["plan", *CASE, "--isl", "16384", "--osl", "2048", "--ftl", "5s"],
+    # 10⁹ designs, all of them different.
+    "search": [
+        "search", *CASE, "--phase", "decode",
+        "--isl", "1024..65536:281", "--osl", "128..8192:281",
+    ],
+}  # fmt: skip
+
+
+def verb_forms() -> Iterator[Timing]:
+    """Verbs of the command line from process start to exit, first and second run."""
+    for verb, words in VERBS.items():
+        command = [sys.executable, "-m", "jaxsim", *words]
+        with tempfile.TemporaryDirectory() as cache:
+            for form in ("first run", "second run"):
+                _, seconds, out = _run(command, cache)
+                points = int(json.loads(out)["points_evaluated"])
+                yield Timing(verb, f"jaxsim {verb}, {form}", points, seconds, 0.0)
