@@ -164,7 +164,11 @@ def _flatten(closed, owners, tree) -> Program:
             needed.update(x for x in op.inputs if not isinstance(x, Literal))
             ops.append(op)
     constants = {i: c for i, c in builder.constants.items() if i in needed}
-    dims = dict(enumerate(builder.dims))
+    # Only numbers that something reads or makes, as in a program that was kept in a file.
+    used = {*range(len(owners)), *numbers(outputs), *constants}.union(
+        *(numbers((*op.inputs, *op.outputs)) for op in ops)
+    )
+    dims = {number: builder.dims[number] for number in sorted(used)}
     return Program(tuple(ops[::-1]), dims, len(owners), constants, outputs, tree, builder.shapes)
 
 

@@ -1,7 +1,6 @@
 """What was found, on a page: how throughput moves over workloads, and which designs are best."""
 
 import itertools
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -128,17 +127,19 @@ def _shapes(found: Found, at: tuple) -> list[str]:
     best, _ = search_table.best_of(found)
     ok = best.found[at][..., 0]
     designs = {n: v[at][..., 0][ok] for n, v in search_table.designs_of(found).items()}
-    shapes = list(zip(*(designs[n].astype(int) for n in ("tp", "ep", "pp")), strict=True))
-    wins, rows = Counter(shapes), []
-    for (tp, ep, pp), won in wins.most_common(_MOST_SHAPES):
-        mine = np.array([shape == (tp, ep, pp) for shape in shapes])
-        low, high = designs["batch"][mine].min(), designs["batch"][mine].max()
+    shapes = np.stack([designs[name].astype(int) for name in ("tp", "ep", "pp")], axis=1)
+    kinds, own, won = np.unique(shapes, axis=0, return_inverse=True, return_counts=True)
+    rows = []
+    for kind in np.argsort(-won, kind="stable")[:_MOST_SHAPES]:
+        mine = designs["batch"][own.reshape(-1) == kind]
+        low, high = mine.min(), mine.max()
         batch = f"batch {low:,.0f}" + (f" – {high:,.0f}" if high > low else "")
-        share = won / len(shapes)
+        tp, ep, pp = kinds[kind]
+        share = float(won[kind]) / len(shapes)
         rows.append([f"TP{tp} EP{ep} PP{pp}", batch, percent(share), bar(share, _BAR_CELLS)])
     head = "Instances of the best designs, by share of workloads"
     if not ok.all():
         head += f" ({count(int((~ok).sum()))} of {count(ok.size)} have none)"
-    if len(wins) > len(rows):
-        rows.append([f"{len(wins) - len(rows)} others"])
+    if len(kinds) > len(rows):
+        rows.append([f"{len(kinds) - len(rows)} others"])
     return ["", head, *indent(table(rows, (0, 1, 3)))]

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from grids import Point, grid, precision, step
 
+from jaxsim.point.phases.colocated import colocated
 from jaxsim.point.phases.decode import decode
-from jaxsim.space import _block_run, _executables, _kept
+from jaxsim.space import _block_run, _executables, _kept, _program
 from jaxsim.space.axes import LEAF
 from jaxsim.space.stream import stream_best
 from jaxsim.space.stream_extremes import stream_extremes
@@ -39,10 +40,11 @@ def folder(tmp_path, monkeypatch):
     _block_run.runner_of.cache_clear()
 
 
-def asked(search=best, kind="gqa_dense", axes=AXES):
-    """The answer of a search in a process of its own, as far as blocks go."""
+def asked(search=best, fn=decode, axes=AXES):
+    """The answer of a search in a process of its own, as far as programs and blocks go."""
     _block_run.runner_of.cache_clear()
-    return search(decode, scenario(kind), axes, ["isl"])
+    _program._TRACED.clear()
+    return search(fn, scenario("gqa_dense"), axes, ["isl"])
 
 
 def blocks(folder):
@@ -69,6 +71,15 @@ def test_the_next_process_gets_the_same_without_tracing(folder, monkeypatch, nam
     assert blocks(folder)
     untraced(monkeypatch)
     same(asked(SEARCHES[name]), first)
+
+
+def test_a_program_that_was_read_has_the_blocks_of_the_one_traced(folder, monkeypatch):
+    """Of a traced function much is dropped, and what was never used must not count."""
+    mode = partial(stream_best, objective="ifb.output_tokens_per_s_per_gpu", valid="ifb.valid")
+    first = asked(mode, colocated)
+    assert len(list(folder.glob("program-*"))) == 1
+    untraced(monkeypatch)
+    same(asked(mode, colocated), first)
 
 
 def test_it_serves_other_numbers(folder, monkeypatch):
