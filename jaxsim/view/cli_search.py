@@ -45,7 +45,7 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    options.add_case(parser)
+    options.add_case(parser, many=True)
     parser.add_argument("--phase", required=True, choices=PHASES, help="what instances do")
     targets = parser.add_argument_group("targets")
     targets.add_argument(
@@ -57,7 +57,7 @@ def add_parser(subparsers: Any) -> None:
     targets.add_argument(
         "--best", metavar="K", default="1", help="designs to keep of each workload"
     )
-    options.add_workload(parser)
+    options.add_workload(parser, many=True)
     options.add_axes(parser)
     output = parser.add_argument_group("output")
     output.add_argument("-o", "--output", metavar="FILE", help="also write FILE.csv or FILE.nc")

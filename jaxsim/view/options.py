@@ -50,16 +50,16 @@ def axes_from(args: argparse.Namespace) -> dict[str, tuple[float, ...]]:
     }
 
 
-def add_case(parser: argparse.ArgumentParser) -> None:
-    """Model, hardware and how they are used."""
+def add_case(parser: argparse.ArgumentParser, many: bool = False) -> None:
+    """Model, hardware (`many`, where a verb compares them) and how they are used."""
     parser.add_argument(
         "model", metavar="MODEL", help="a name of `jaxsim models`, or a Hugging Face config.json"
     )
     parser.add_argument(
         "--hardware",
         required=True,
-        metavar="HW",
-        help="a name of `jaxsim hardware`, or a TOML file",
+        metavar="HW,…" if many else "HW",
+        help="a name of `jaxsim hardware`, or a TOML file" + "; several are compared" * many,
     )
     group = parser.add_argument_group("software and number formats")
     group.add_argument(
@@ -72,11 +72,13 @@ def add_case(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_workload(parser: argparse.ArgumentParser, mix: bool = False) -> None:
-    """Lengths of requests, or a mix of them, and what shortens their work."""
+def add_workload(parser: argparse.ArgumentParser, mix: bool = False, many: bool = False) -> None:
+    """Lengths of requests (`many` of them, or a mix), and what shortens their work."""
     group = parser.add_argument_group("workload")
-    group.add_argument("--isl", required=not mix, metavar="N", help="input tokens of a request")
-    group.add_argument("--osl", required=not mix, metavar="N", help="output tokens of a request")
+    metavar, lengths = ("N,…", ": one, a list, or LOW..HIGH:COUNT") if many else ("N", "")
+    for flag, what in (("--isl", "input"), ("--osl", "output")):
+        text = f"{what} tokens of a request{lengths}"
+        group.add_argument(flag, required=not mix, metavar=metavar, help=text)
     if mix:
         group.add_argument(
             "--mix",

@@ -1,6 +1,7 @@
 """What was found, on a page: how throughput moves over workloads, and which designs are best."""
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -40,10 +41,12 @@ def render(found: Found, setups: Sequence[Setup], elapsed_s: float, page: Page) 
         lines += ["", *_heading(found, setups, chosen, page)]
         if not best.found[at].any():
             lines += ["  no design is within the target"]
-        elif best.found[at].size <= _MOST_ROWS:
-            lines += _listed(found, named, at)
-        else:
-            lines += _map(found, named, at) + _shapes(found, at)
+            continue
+        *workloads, ranks = best.found[at].shape
+        few = math.prod(workloads) * ranks <= _MOST_ROWS
+        in_a_line = sum(n > 1 for n in workloads) <= 1
+        lines += (_listed if few or in_a_line else _map)(found, named, at)
+        lines += [] if few else _shapes(found, at)
     return page.finish(lines)
 
 
@@ -83,15 +86,17 @@ def _design(found: Found, designs: dict[str, np.ndarray], place: tuple[int, ...]
 
 
 def _listed(found: Found, named: dict[str, list], at: tuple) -> list[str]:
-    """Every design in a row of its own."""
+    """Every design in a row of its own; of many workloads, the best of a few."""
     best, dims = search_table.best_of(found)
     designs = {name: values[at] for name, values in search_table.designs_of(found).items()}
     value, ok = best.value[at], best.found[at]
     kept = [dim for dim in dims if dim in ("isl", "osl", "rank")]
-    ranks = value.shape[-1] > 1
+    few = value.size <= _MOST_ROWS
+    places = [range(n) if few else _some(n) for n in value.shape[:-1]]
+    ranks = few and value.shape[-1] > 1
     rows = [[d.upper() if d != "rank" else d for d in kept if d != "rank" or ranks]]
     rows[0] += ["tokens/s/GPU", "design", "", ""]
-    for place in np.ndindex(*value.shape):
+    for place in itertools.product(*places, range(value.shape[-1] if few else 1)):
         lengths = [
             f"{named[dim][i]:,.0f}" for dim, i in zip(kept, place, strict=True) if dim != "rank"
         ]
@@ -109,13 +114,10 @@ def _some(length: int) -> list[int]:
 
 def _map(found: Found, named: dict[str, list], at: tuple) -> list[str]:
     """Throughput at a few input lengths (down) and output lengths (across)."""
-    best, dims = search_table.best_of(found)
+    best, _ = search_table.best_of(found)
     value, ok = best.value[at][..., 0], best.found[at][..., 0]
-    if "osl" not in dims:
-        value, ok = value[:, None], ok[:, None]
     across = _some(value.shape[1])
-    outputs = [f"OSL {named['osl'][j]:,.0f}" for j in across] if "osl" in dims else [""]
-    rows = [["ISL", *outputs]]
+    rows = [["ISL", *(f"OSL {named['osl'][j]:,.0f}" for j in across)]]
     for i in _some(value.shape[0]):
         cells = [plain(float(value[i, j]) if ok[i, j] else None) for j in across]
         rows.append([f"{named['isl'][i]:,.0f}", *cells])
