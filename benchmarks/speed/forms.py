@@ -11,8 +11,8 @@ import numpy as np
 from benchmarks.speed.cases import GROUPS, Case, size
 from benchmarks.speed.machine import best_of
 from benchmarks.speed.plain import Plain
+from jaxsim.space._host import HOST_POINTS
 from jaxsim.space._inputs import axis_values, lengths_of
-from jaxsim.space._nest import HOST_POINTS
 from jaxsim.space._program import size as elements
 from jaxsim.space._program import trace
 from jaxsim.space.pareto import pareto_front

@@ -10,8 +10,8 @@ import math
 import jax
 import numpy as np
 
+from jaxsim.space._host import on_host
 from jaxsim.space._inputs import axis_values, lengths_of, numbers_of
-from jaxsim.space._nest import on_host
 from jaxsim.space._program import Literal, Program, size, trace
 from jaxsim.space.interpret import run
 
@@ -218,13 +218,13 @@ def _read(program: Program) -> set[int]:
 
 
 def _evaluate(program: Program, part):
-    from jaxsim.space.interpret import _apply
+    from jaxsim.space.interpret import apply_in_numpy
 
     known = dict(part)
     with np.errstate(all="ignore"):
         for op in program.ops:
             given = [x.value if isinstance(x, Literal) else known[x] for x in op.inputs]
-            known[op.outputs[0]] = _apply(op, given)
+            known[op.outputs[0]] = apply_in_numpy(op, given)
     found = [x.value if isinstance(x, Literal) else known[x] for x in program.outputs]
     value, ok = np.broadcast_arrays(*found)
     return np.where(ok, value, -np.inf).max()

@@ -18,15 +18,9 @@ import numpy as np
 from jaxsim.space._block_run import runner_of
 from jaxsim.space._block_size import block_lengths, padded, platform_of, workers_on
 from jaxsim.space._by_class import shared
+from jaxsim.space._host import HOST_POINTS, on_host
 from jaxsim.space._inputs import axis_values, lengths_of, numbers_of
-from jaxsim.space._nest import (
-    BLOCK_POINTS,
-    HOST_POINTS,
-    STEP_POINTS,
-    loop_order,
-    nest_of,
-    on_host,
-)
+from jaxsim.space._nest import BLOCK_POINTS, STEP_POINTS, loop_order, nest_of
 from jaxsim.space._precision import wide
 from jaxsim.space._processes import from_all, own_share
 from jaxsim.space._program import Program, numbers, trace

@@ -16,20 +16,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from jaxsim.space._program import PICK, Literal, Op, Program, numbers, size
 from jaxsim.space._run import run_ops
-from jaxsim.space.interpret import NotInterpreted
-from jaxsim.space.interpret import _apply as apply_in_numpy
 
 # Points evaluated at once: about a core's second-level cache on a CPU, a large launch on a GPU.
 STEP_POINTS = {"cpu": 1 << 17, "gpu": 1 << 25, "tpu": 1 << 24}
 # Points of a block: what is known before its loops is up to 1/64 of that, several times over.
 BLOCK_POINTS = {"cpu": 1 << 27, "gpu": 1 << 31, "tpu": 1 << 30}
-# Operations up to this natural size run in NumPy on the host, which compiles nothing.
-HOST_POINTS = 1 << 15
 BEFORE_SHARE = 1 / 64
 # Within a step, what has at most this share of its points is evaluated apart from the rest.
 APART_SHARE = 1 / 4
@@ -58,47 +53,6 @@ class Nest:
     @property
     def inner(self) -> tuple[int, ...]:
         return tuple(d for d in range(len(self.lengths)) if d not in self.loops)
-
-
-def on_host(program: Program, known: dict[int, Any], lengths: Sequence[int], most: int):
-    """Positions of the operations left to do, after those of small size were done in NumPy.
-
-    Adds to `known` the results that those left read. What NumPy cannot do is left.
-    """
-    if most < 1:
-        return tuple(range(len(program.ops)))
-    here = {i: _full_rank(np.asarray(x), program.dims[i], lengths) for i, x in known.items()}
-    last = {x: i for i, op in enumerate(program.ops) for x in numbers(op.inputs)}
-    left, wanted = [], numbers(program.outputs)
-    with np.errstate(all="ignore"):
-        for position, op in enumerate(program.ops):
-            reads = numbers(op.inputs)
-            small = size(program.dims[op.outputs[0]], lengths) <= most
-            if small and op.scalar and all(x in here for x in reads):
-                given = [x.value if isinstance(x, Literal) else here[x] for x in op.inputs]
-                try:
-                    here[op.outputs[0]] = np.asarray(apply_in_numpy(op, given))
-                except NotInterpreted:
-                    pass
-                else:
-                    # Memory that is used again at once is still in the processor's cache.
-                    for x in reads - wanted:
-                        if last[x] == position:
-                            del here[x]
-                    continue
-            left.append(position)
-            wanted |= reads
-    for number in wanted.intersection(here):
-        if number not in known:
-            own = tuple(lengths[d] for d in program.dims[number])
-            full = tuple(n if d in program.dims[number] else 1 for d, n in enumerate(lengths))
-            known[number] = np.broadcast_to(here[number], full).reshape(own)
-    return tuple(left)
-
-
-def _full_rank(value, dims, lengths):
-    shape = [lengths[d] if d in dims else 1 for d in range(len(lengths))]
-    return value.reshape(shape + list(value.shape[len(dims) :]))
 
 
 @lru_cache(maxsize=256)

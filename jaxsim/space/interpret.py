@@ -21,7 +21,8 @@ from jaxsim.space._program import (
     trace,
 )
 
-_NUMPY: dict[str, Callable[..., Any]] = {
+# Operations of JAX and of NumPy that are the same.
+IN_NUMPY: dict[str, Callable[..., Any]] = {
     "abs": np.abs,
     "add": np.add,
     "add_any": np.add,
@@ -64,10 +65,11 @@ class NotInterpreted(ValueError):
     """An operation that has no NumPy counterpart here; compile the function instead."""
 
 
-def _apply(op: Op, given: Sequence[Any]) -> Any:
+def apply_in_numpy(op: Op, given: Sequence[Any]) -> Any:
+    """What an operation on scalars gives on arrays that broadcast with one another."""
     name = op.primitive.name
-    if name in _NUMPY:
-        return _NUMPY[name](*given)
+    if name in IN_NUMPY:
+        return IN_NUMPY[name](*given)
     if name == "select_n" and len(given) == 3:
         return np.where(given[0], given[2], given[1])
     if name == "integer_pow":
@@ -107,7 +109,7 @@ def run(program: Program, leaves: Sequence[np.ndarray], axes: int) -> list[np.nd
             if not op.scalar:
                 raise NotInterpreted(f"operation '{op.primitive.name}' works on arrays")
             given = [x.value if isinstance(x, Literal) else known[x] for x in op.inputs]
-            known[op.outputs[0]] = _apply(op, given)
+            known[op.outputs[0]] = apply_in_numpy(op, given)
             for x in op.inputs:
                 if not isinstance(x, Literal) and last_use[x] == position:
                     known.pop(x, None)

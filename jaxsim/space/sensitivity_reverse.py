@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxsim.space._program import Axis, Literal, Op, Program, trace
 from jaxsim.space.designs import name_of
-from jaxsim.space.interpret import _NUMPY, NotInterpreted, _apply
+from jaxsim.space.interpret import IN_NUMPY, NotInterpreted, apply_in_numpy
 from jaxsim.space.sensitivity_classes import Inputs, Table, chosen, moved_by
 from jaxsim.space.sensitivity_levels import Levels, levels_of
 from jaxsim.space.sensitivity_partials import partials_of
@@ -282,7 +282,7 @@ def _run(op: Op) -> Callable[..., Any]:
         return lambda x: np.asarray(x, np.float64)
     if name == "convert_element_type" and np.issubdtype(op.params["new_dtype"], np.bool_):
         return lambda x: np.asarray(x) != 0
-    return _NUMPY.get(name) or (lambda *given: _apply(op, given))
+    return IN_NUMPY.get(name) or (lambda *given: apply_in_numpy(op, given))
 
 
 def forward(steps: Steps, leaves: Sequence[np.ndarray]) -> list[Any]:

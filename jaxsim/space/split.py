@@ -16,8 +16,9 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxsim.space._by_class import shared
+from jaxsim.space._host import on_host
 from jaxsim.space._inputs import Axis, axis_values, lengths_of, numbers_of
-from jaxsim.space._nest import by_axis, on_host
+from jaxsim.space._nest import by_axis
 from jaxsim.space._program import Literal, Op, Program, numbers, size, trace
 from jaxsim.space._reorder import reordered
 from jaxsim.space._run import run_ops

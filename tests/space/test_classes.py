@@ -12,8 +12,8 @@ from jaxsim.point.phases.colocated import colocated
 from jaxsim.point.phases.decode import decode
 from jaxsim.point.phases.prefill import prefill
 from jaxsim.space._by_class import shared
+from jaxsim.space._host import HOST_POINTS, on_host
 from jaxsim.space._inputs import axis_values, lengths_of, numbers_of
-from jaxsim.space._nest import HOST_POINTS, on_host
 from jaxsim.space._program import PICK, size, trace
 from jaxsim.space.axes import LEAF
 from jaxsim.space.interpret import interpreted

@@ -7,7 +7,7 @@ from grids import precision
 
 from benchmarks.speed.plain import Plain
 from jaxsim.point.phases.decode import decode
-from jaxsim.space._nest import HOST_POINTS
+from jaxsim.space._host import HOST_POINTS
 from jaxsim.space.axes import LEAF
 from jaxsim.space.split import split
 from jaxsim.space.stream import stream_best

@@ -6,7 +6,7 @@ from jaxsim.view.study.claim import NOT, PARTLY, REPRODUCED
 from jaxsim.view.study.claims import Result
 from jaxsim.view.study.map import BOUNDARY, GainMap
 from jaxsim.view.study.report import StudyResult
-from jaxsim.view.study.settings import settings
+from jaxsim.view.study.settings import UNKNOWNS, settings
 
 Advice = tuple[str, str]
 
@@ -246,8 +246,6 @@ def _unknowns(study: StudyResult) -> Advice | None:
             moved.setdefault(decisive[0], []).append(result.id)
     if not moved:
         return None
-    from jaxsim.view.study.page import UNKNOWNS
-
     text = "; ".join(
         f"{UNKNOWNS[name]} ({', '.join(ids)})"
         for name, ids in sorted(moved.items(), key=lambda item: -len(item[1]))

@@ -14,7 +14,7 @@ from jaxsim.view.study.claims import Result
 from jaxsim.view.study.figures import PICTURES
 from jaxsim.view.study.map import BOUNDARY, GainMap
 from jaxsim.view.study.report import StudyResult
-from jaxsim.view.study.settings import SELECTED, SWEPT, settings
+from jaxsim.view.study.settings import SELECTED, SWEPT, UNKNOWNS, settings
 
 STYLE = """
 main { max-width: 1120px; }
@@ -38,18 +38,6 @@ table.claims td { font-size: 14px; }
 ol.advice li { margin: 9px 0; max-width: 84ch; }
 """
 
-UNKNOWNS = {
-    "kv": "KV cache",
-    "attention": "attention projections",
-    "attention_math": "attention arithmetic",
-    "chunk_attention": "chunk attention",
-    "comm_overlap_frac": "communication overlap",
-    "imbalance": "expert imbalance",
-    "engine": "engine",
-    "ftl_s": "FTL cutoff, s",
-    "ttl_metric": "co-located TTL",
-    "piggybacking": "piggybacked TTL",
-}
 TERMS = (
     ("FTL (TTFT)", "First-token latency: from a prompt's arrival to its first output token."),
     ("TTL (TPOT)", "Token-to-token latency: the gap between two output tokens of one request."),

@@ -14,6 +14,20 @@ import numpy as np
 from jaxsim.catalog._datum import DataFile, Datum, Table
 from jaxsim.catalog.names import DATA
 
+# What the study leaves open, as readers know it.
+UNKNOWNS = {
+    "kv": "KV cache",
+    "attention": "attention projections",
+    "attention_math": "attention arithmetic",
+    "chunk_attention": "chunk attention",
+    "comm_overlap_frac": "communication overlap",
+    "imbalance": "expert imbalance",
+    "engine": "engine",
+    "ftl_s": "FTL cutoff, s",
+    "ttl_metric": "co-located TTL",
+    "piggybacking": "piggybacked TTL",
+}
+
 # Unknowns that need a sweep of their own; the rest select among what one sweep gives.
 SWEPT = (
     "kv", "attention", "attention_math", "chunk_attention", "comm_overlap_frac", "imbalance",
