@@ -78,17 +78,20 @@ def plot(rows: list[dict], path: Path) -> None:
     figure, panels = pyplot.subplots(
         1, len(names), figsize=(5.2 * len(names), 5), sharey=True, squeeze=False
     )
+    colours = pyplot.get_cmap("tab20").colors  # pyright: ignore[reportAttributeAccessIssue]
     for axes, name in zip(panels[0], names, strict=True):
+        axes.set_prop_cycle(color=[*colours[::2], *colours[1::2]])
         own = [r for r in rows if r["name"] == name and not r["form"].startswith("process")]
         for form in dict.fromkeys(r["form"] for r in own):
             here = [r for r in own if r["form"] == form]
-            line = "-" if len(here) > 1 else ""
+            line, marker = ("-", "o") if len(here) > 1 else ("", "s")
             x, y = [r["points"] for r in here], [r["seconds"] for r in here]
-            axes.loglog(x, y, marker="o", markersize=4, linestyle=line, label=form)
+            axes.loglog(x, y, marker=marker, markersize=4, linestyle=line, label=form)
         low, high = axes.get_xlim()
         for rate, text in ((1e6, "1 M/s"), (1e9, "1 G/s")):
             axes.plot([low, high], [low / rate, high / rate], ":", color="0.6", linewidth=1)
-            axes.annotate(text, (high, high / rate), color="0.4", fontsize=7, ha="right")
+            place = min(high, 10.0 * rate)
+            axes.annotate(text, (place, place / rate), color="0.4", fontsize=7, ha="right")
         axes.set(xlabel="grid points covered", title=name, xlim=(low, high), ylim=(1e-7, 1e2))
         axes.legend(fontsize=6, loc="lower right", framealpha=0.8)
     panels[0, 0].set_ylabel("seconds, compile time apart")
