@@ -11,6 +11,7 @@ from operator import attrgetter
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
+import numpy as np
 from jax.tree_util import GetAttrKey
 
 Tree = TypeVar("Tree")
@@ -47,10 +48,20 @@ class Record:
         return f"{type(self).__qualname__}({held})"
 
     def __eq__(self, other) -> bool:
-        return self.__dict__ == other.__dict__ if type(other) is type(self) else NotImplemented
+        if type(other) is not type(self):
+            return NotImplemented
+        names = type(self).__dataclass_fields__
+        return all(_equal(getattr(self, name), getattr(other, name)) for name in names)
 
     def __hash__(self) -> int:
-        return hash((type(self), *self.__dict__.values()))
+        names = type(self).__dataclass_fields__
+        return hash((type(self), *(getattr(self, name) for name in names)))
+
+
+def _equal(a, b) -> bool:
+    if hasattr(a, "shape") or hasattr(b, "shape"):
+        return np.array_equal(a, b)
+    return a == b
 
 
 def _register(cls: type) -> None:
@@ -83,16 +94,29 @@ def _getter(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
 
 
 def put(where: Callable[[Any], Any], tree: Tree, value) -> Tree:
-    """The tree with what `where(tree)` selects replaced by `value`, which has as many leaves.
+    """The tree with what `where(tree)` selects replaced by `value`, of the same structure.
 
-    A leaf, a record, or a tuple or list of those; None counts as a leaf.
+    A leaf, a record, or a tuple or list of those, for which values are given in that order; None
+    counts as a leaf. A ValueError if they do not fit, or if `where` makes something of its own.
     """
     leaves, structure = jax.tree.flatten(tree, is_leaf=_is_none)
-    chosen = where(jax.tree.unflatten(structure, range(len(leaves))))
-    for place, leaf in zip(
-        jax.tree.leaves(chosen), jax.tree.leaves(value, is_leaf=_is_none), strict=True
-    ):
-        leaves[place] = leaf
+    # Objects that nothing can be done with but to hand them on.
+    markers = [object() for _ in leaves]
+    places = {id(marker): place for place, marker in enumerate(markers)}
+    chosen = where(jax.tree.unflatten(structure, markers))
+    if type(chosen) not in (tuple, list):
+        chosen, value = [chosen], [value]
+    if len(chosen) != len(value):
+        raise ValueError(f"{len(value)} values cannot replace {len(chosen)} parts of a record")
+    for node, new in zip(chosen, value, strict=True):
+        own, kind = jax.tree.flatten(node, is_leaf=_is_none)
+        given, other = jax.tree.flatten(new, is_leaf=_is_none)
+        if kind != other:
+            raise ValueError(f"{other} cannot stand where {kind} does")
+        for marker, leaf in zip(own, given, strict=True):
+            if id(marker) not in places:
+                raise ValueError(f"select parts of the record to replace: {marker!r} is none")
+            leaves[places[id(marker)]] = leaf
     return jax.tree.unflatten(structure, leaves)
 
 

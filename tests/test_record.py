@@ -17,6 +17,16 @@ class Chip(Record):
     bytes_per_s: float = 2.0
 
 
+class Other(Record):
+    flop_per_s: float
+    bytes_per_s: float
+
+
+class First(Record):
+    label: str = static()
+    batch: float
+
+
 class Point(Record):
     chip: Chip
     batch: float
@@ -69,6 +79,13 @@ def test_equal_where_all_fields_are():
     assert hash(again) == hash(POINT)
     assert dataclasses.replace(POINT, batch=5.0) != POINT
     assert Chip(8.0) != (8.0, 2.0)
+    label_first = First("a", 1.0)
+    rebuilt = jax.tree.map(lambda x: x, label_first)
+    assert (rebuilt, hash(rebuilt)) == (label_first, hash(label_first))
+    many = Chip(np.array([1.0, 2.0]))
+    assert many == Chip(np.array([1.0, 2.0]))
+    assert many != Chip(np.array([1.0, 3.0]))
+    assert many != Chip(1.0)
     assert repr(again.chip) == "Chip(flop_per_s=8.0, bytes_per_s=2.0)"
 
 
@@ -87,8 +104,28 @@ def test_put_replaces_leaves_and_records():
     both = put(lambda p: (p.batch, p.chip.flop_per_s), POINT, (0.5, None))
     assert (both.batch, both.chip.flop_per_s, POINT.batch) == (0.5, None, 4.0)
     assert put(lambda p: p.chip.flop_per_s, both, 7.0).chip.flop_per_s == 7.0
-    with pytest.raises(ValueError, match="shorter"):
-        put(lambda p: p.chip, POINT, 1.0)
+    assert put(lambda p: [p.chip, p.batch], POINT, (Chip(1.0), 2.0)).batch == 2.0
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "said"),
+    [
+        (lambda p: p.chip, 1.0, "cannot stand where"),
+        (lambda p: p.chip, Other(1.0, 2.0), "cannot stand where"),
+        (lambda p: p.batch, Chip(1.0), "cannot stand where"),
+        (lambda p: (p.batch, p.chip), (1.0,), "1 values cannot replace 2"),
+        (lambda p: 3.0, 1.0, "3.0 is none"),
+        (lambda p: p.label, "b", "'a' is none"),
+    ],
+)
+def test_put_refuses_what_does_not_fit(where, value, said):
+    with pytest.raises(ValueError, match=said):
+        put(where, POINT, value)
+
+
+def test_put_refuses_arithmetic():
+    with pytest.raises(TypeError):
+        put(lambda p: p.batch * 2, POINT, 9.0)
 
 
 def test_what_was_parted_is_joined():

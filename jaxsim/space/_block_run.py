@@ -1,5 +1,6 @@
 """How is one block of a grid run?"""
 
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -38,6 +39,8 @@ class Runner:
         with in_precision(self.bits64):
             if device is not None:
                 found = run_block(self.nest, self.reducer, jax.device_put(part, device), np.True_)
+            elif not all(isinstance(x, np.ndarray) for x in part):
+                found = run_block(self.nest, self.reducer, part, np.True_)
             elif self.ready:
                 run = self._executable or partial(run_block, self.nest, self.reducer)
                 found = run(part, np.True_)
@@ -57,8 +60,8 @@ class Runner:
                 found = executable(part, np.True_)
                 self._executable = executable
                 return found
-            except Exception:  # loaded, but of no use here
-                path.unlink(missing_ok=True)
+            except Exception:  # loaded, but of no use here: another takes its place
+                pass
         self._executable = _under_name(path.stem, self.nest, self.reducer, part)
         content = _executables.content_of(self._executable)
         found = self._executable(part, np.True_)
@@ -67,7 +70,7 @@ class Runner:
 
 
 def _under_name(name: str, nest: Nest, reducer, part):
-    """A block compiled under the name of its file, as one that is not in JAX's own cache.
+    """A block compiled under a name that no other has, so that it is not in JAX's own cache.
 
     What JAX reads from there cannot be written to a file again.
     """
@@ -75,11 +78,12 @@ def _under_name(name: str, nest: Nest, reducer, part):
     def block(part, true):
         return evaluated(nest, reducer, part, true)
 
-    block.__name__ = block.__qualname__ = name.replace("-", "_")
+    block.__name__ = block.__qualname__ = f"{name.replace('-', '_')}_{uuid.uuid4().hex}"
     return jax.jit(block).lower(part, np.True_).compile()
 
 
 @lru_cache(maxsize=256)
-def runner_of(nest: Nest, reducer, bits64: bool) -> Runner:
-    """The one that runs blocks like these, in this precision."""
+def runner_of(nest: Nest, reducer, bits64: bool, default: Any) -> Runner:
+    """The one that runs blocks like these, in this precision, on this default device."""
+    del default
     return Runner(nest, reducer, bits64)

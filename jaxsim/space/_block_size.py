@@ -22,6 +22,14 @@ def padded(value):
     return np.pad(np.asarray(value), ((0, extra), *((0, 0),) * (value.ndim - 1)), "edge")
 
 
+def default_device() -> Any:
+    """The device that runs what is given none."""
+    chosen = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]
+    if isinstance(chosen, str):
+        return jax.local_devices(backend=chosen)[0]
+    return chosen or jax.local_devices()[0]
+
+
 def platform_of(devices: Sequence[Any] | None) -> str:
     """The platform of the first device, or of JAX's first where none is given."""
     first = devices[0] if devices else None

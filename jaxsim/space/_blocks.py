@@ -16,7 +16,13 @@ import jax
 import numpy as np
 
 from jaxsim.space._block_run import runner_of
-from jaxsim.space._block_size import block_lengths, padded, platform_of, workers_on
+from jaxsim.space._block_size import (
+    block_lengths,
+    default_device,
+    padded,
+    platform_of,
+    workers_on,
+)
 from jaxsim.space._by_class import shared
 from jaxsim.space._host import HOST_POINTS, on_host
 from jaxsim.space._inputs import axis_values, lengths_of, numbers_of
@@ -164,7 +170,7 @@ class Grid:
         nest = nest_of(
             program, self.left, given, self.blocks, self.classes, self.loops, self.stride
         )
-        run = runner_of(nest, reducer, wide())
+        run = runner_of(nest, reducer, wide(), default_device())
 
         def one(job):
             block, device = job

@@ -20,6 +20,7 @@ import numpy as np
 from jax.experimental.serialize_executable import deserialize_and_load, serialize
 
 from jaxsim.space import _kept
+from jaxsim.space._block_size import default_device
 from jaxsim.space._nest import Nest
 from jaxsim.space._precision import wide
 
@@ -50,7 +51,7 @@ def path_of(nest: Nest, reducer, part: Sequence[np.ndarray]) -> Path | None:
                 sorted((x, nest.program.dims[x]) for x in _used(nest)),
             ]
         )
-    except _kept.CannotKeep:
+    except (_kept.CannotKeep, TypeError):
         return None
     return Path(folder) / f"block-{hashlib.sha256(text.encode()).hexdigest()[:32]}.bin"
 
@@ -64,7 +65,7 @@ def _used(nest: Nest) -> set[int]:
 
 def _machine() -> list[str]:
     """What compiled code depends on, besides the libraries."""
-    device = _device()
+    device = default_device()
     found = [device.platform, device.device_kind, device.client.platform_version]
     if device.platform == "cpu" and _PROCESSOR.exists():
         lines = _PROCESSOR.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -72,17 +73,12 @@ def _machine() -> list[str]:
     return [*found, os.environ.get("XLA_FLAGS", ""), str(jax.device_count())]
 
 
-def _device() -> Any:
-    chosen = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]
-    if isinstance(chosen, str):
-        return jax.local_devices(backend=chosen)[0]
-    return chosen or jax.local_devices()[0]
-
-
 def read(path: Path) -> Callable[..., Any] | None:
     """The executable that a file keeps; None if there is none that can be loaded."""
     try:
-        return _loaded(path.read_bytes())
+        found = _loaded(path.read_bytes())
+        os.utime(path)  # the files longest unused go first
+        return found
     except Exception:  # of another library's making: whatever is wrong, the block is compiled
         return None
 
@@ -108,7 +104,7 @@ def write(path: Path, content: bytes | None, arguments: Sequence[Any], results) 
 
 
 def _loaded(content: bytes) -> Callable[..., Any]:
-    return deserialize_and_load(*pickle.loads(content), execution_devices=[_device()])
+    return deserialize_and_load(*pickle.loads(content), execution_devices=[default_device()])
 
 
 def _same(first, second) -> bool:

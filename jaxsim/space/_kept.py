@@ -25,7 +25,7 @@ from jaxsim.space._precision import wide
 
 PACKAGE = Path(__file__).parents[1]
 # What the operations of a traced function depend on.
-_SOURCES = ("_scalar.py", "catalog/*.py", "point/**/*.py", "space/*.py")
+_SOURCES = ("_*.py", "catalog/*.py", "point/**/*.py", "space/*.py")
 _OWN = ("jaxsim.catalog.", "jaxsim.point.", "jaxsim.space.")
 # The folder where programs are kept; nowhere unless the environment names one. A command line does.
 FOLDER = "JAXSIM_PROGRAMS"
@@ -176,16 +176,19 @@ def write(path: Path, program) -> None:
 def replace(path: Path, content: bytes) -> None:
     """Write a file, whole or not at all; the oldest of its kind go where there are too many."""
     handle, name = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-    Path(name).replace(path)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)
     kind = path.name.split("-")[0]
     files = sorted(path.parent.glob(f"{kind}-*{path.suffix}"), key=lambda p: p.stat().st_mtime)
     for old in files[:-_MOST_FILES]:
         old.unlink(missing_ok=True)
 
 
-def read(path: Path, make, literal, operation):
+def read(path: Path, make, literal, op):
     """The program that a file keeps, made by `make`; None if there is none that can be read."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
@@ -197,7 +200,7 @@ def read(path: Path, make, literal, operation):
             return np.dtype(value["dtype"]) if isinstance(value, dict) else value
 
         ops = tuple(
-            operation(
+            op(
                 _primitive(name),
                 {k: param(v) for k, v in params.items()},
                 tuple(map(read_atom, inputs)),

@@ -73,13 +73,15 @@ class Search:
 class Found:
     """What a search found: the answer, and the values of every axis by name.
 
-    `groups` are the axes that the answer is given for, outer to inner.
+    `groups` are the axes that the answer is given for, outer to inner; `dropped` says what of the
+    space was left out.
     """
 
     phase: str
     axes: Mapping[str, np.ndarray]
     groups: tuple[str, ...]
     answer: Best | Frontiers
+    dropped: tuple[str, ...] = ()
 
 
 def common_space(space: Space | None, scenarios: Sequence[Scenario], isl: float) -> Space:
@@ -141,4 +143,4 @@ def search(
             fn, point, axes, groups, objective="value", valid="ok", count=count, **limits
         )
     values = {name: np.asarray(v) for name, _, v in axes if name != "setup"}
-    return Found(phase, values, groups, answer)
+    return Found(phase, values, groups, answer, filled.dropped)

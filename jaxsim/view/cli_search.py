@@ -32,7 +32,12 @@ FILE.csv has a row for each design, FILE.nc is a labelled dataset that xarray op
 exit status 3 where no workload has a design within the targets
 """
 
-PHASES = ("prefill", "decode", "colocated")
+# The phases, and the axes that each does not depend on.
+_UNUSED = {
+    "prefill": ("batch",),
+    "decode": ("prefill-batch", "chunk"),
+    "colocated": ("prefill-batch",),
+}
 
 
 def add_parser(subparsers: Any) -> None:
@@ -46,7 +51,7 @@ def add_parser(subparsers: Any) -> None:
         allow_abbrev=False,
     )
     options.add_case(parser, many=True)
-    parser.add_argument("--phase", required=True, choices=PHASES, help="what instances do")
+    parser.add_argument("--phase", required=True, choices=tuple(_UNUSED), help="what instances do")
     targets = parser.add_argument_group("targets")
     targets.add_argument(
         "--ttl", "--tpot", metavar="T,…", help="largest gap between tokens; several: best for each"
@@ -77,9 +82,10 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.view.search_table import best_of
 
     found, setups, elapsed_s = solve(args, asked)
+    notes = [*said(args), *(f"Left out: {text}." for text in found.dropped)]
+    show(args, found, setups, elapsed_s, notes, path)
     if path is not None:
         write(path, found, setups, asked["ftl_s"])
-    show(args, found, setups, elapsed_s, path)
     return OK if best_of(found)[0].found.any() else UNMET
 
 
@@ -90,8 +96,13 @@ def parse(args: argparse.Namespace) -> dict[str, Any]:
         raise InputError(
             f"--{other} does not limit {args.phase} instances: give --{own}, or --phase colocated."
         )
-    ttl = _seconds(args.ttl, "--ttl", options.BARE_TTL_BELOW_S)
-    ftl = _seconds(args.ftl, "--ftl", options.BARE_FTL_BELOW_S)
+    unused = [name for name in options.AXES if name in _UNUSED[args.phase]]
+    for name in unused:
+        if getattr(args, name.replace("-", "_")) is not None:
+            hint = "; give --prefill-batch" if (args.phase, name) == ("prefill", "batch") else ""
+            raise InputError(f"--{name}: {args.phase} instances do not depend on it{hint}.")
+    ttl = options.targets(args.ttl, "--ttl", options.BARE_TTL_BELOW_S)
+    ftl = options.targets(args.ftl, "--ftl", options.BARE_FTL_BELOW_S)
     if args.phase == "colocated" and len(ftl) > 1:
         raise InputError(f"--ftl {args.ftl!r}: co-located designs take one FTL target at a time.")
     osl = durations.parse_lengths(args.osl, "--osl", at_least=2)
@@ -107,10 +118,31 @@ def parse(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _seconds(text: str | None, flag: str, bare_s: float) -> list[float]:
-    """The targets, tightest first; one without a limit where none is given."""
-    found = [float("inf")] if text is None else durations.parse_durations(text, flag, bare_s)
-    return sorted(set(found))
+def said(args: argparse.Namespace) -> list[str]:
+    """What was asked besides lengths and targets, in sentences."""
+    told = []
+    if args.phase == "colocated" and args.ftl is not None:
+        told.append(f"FTL of all designs within {args.ftl}.")
+    held = [
+        f"{flag} {value}"
+        for flag, value, usual in (
+            ("--hit-frac", args.hit_frac, "0"),
+            ("--draft-tokens", args.draft_tokens, "0"),
+            ("--accept-frac", args.accept_frac, None),
+            ("--imbalance", args.imbalance, "1"),
+        )
+        if value != usual
+    ]
+    if held:
+        told.append(f"Workload: {'; '.join(held)}.")
+    tried = [
+        f"{name} {text}"
+        for name in options.AXES
+        if (text := getattr(args, name.replace("-", "_"))) is not None
+    ]
+    if tried:
+        told.append(f"Only these values were tried: {'; '.join(tried)}.")
+    return told
 
 
 def solve(args: argparse.Namespace, asked: dict[str, Any]) -> tuple["Found", list["Setup"], float]:
@@ -164,21 +196,22 @@ def show(
     found: "Found",
     setups: list["Setup"],
     elapsed_s: float,
+    notes: list[str],
     path: Path | None,
 ) -> None:
-    """Print what was found."""
+    """Print what was found, and the file that is about to be written."""
     if args.format == "json":
         import json
 
         from jaxsim.view.search_table import json_dict
 
-        written = {} if path is None else {"file": str(path)}
-        print(json.dumps(json_dict(found, setups, elapsed_s) | written, allow_nan=False))
+        more = {"notes": notes} | ({} if path is None else {"file": str(path)})
+        print(json.dumps(json_dict(found, setups, elapsed_s) | more, allow_nan=False))
         return
     from jaxsim.view.search_text import render
     from jaxsim.view.text import page_for
 
     page = page_for(sys.stdout)
-    print(render(found, setups, elapsed_s, page))
+    print(render(found, setups, elapsed_s, notes, page))
     if path is not None:
-        print(page.finish(["", f"Wrote {path}"]))
+        print(page.finish(["", f"All of it is in {path}"]))

@@ -127,19 +127,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def targets(text: str | None, flag: str, bare_s: float) -> list[float]:
-    """Seconds of a list of durations; no limit where there is none."""
-    return [float("inf")] if text is None else durations.parse_durations(text, flag, bare_s)
-
-
 def run_best(args: argparse.Namespace, shard: tuple[int, int]) -> int:
     """Search the space, and write the best designs of every phase."""
     if shard != (1, 1) or args.resume:
         raise InputError("--best keeps no store: leave out --shard and --resume.")
-    if not args.best.isdecimal() or int(args.best) < 1:
-        raise InputError(f"--best {args.best!r}: give a whole number of at least 1.")
-    ttl = targets(args.ttl, "--ttl", options.BARE_TTL_BELOW_S)
-    ftl = targets(args.ftl, "--ftl", options.BARE_FTL_BELOW_S)
+    best = durations.parse_whole(args.best, "--best")
+    ttl = options.targets(args.ttl, "--ttl", options.BARE_TTL_BELOW_S)
+    ftl = options.targets(args.ftl, "--ftl", options.BARE_FTL_BELOW_S)
     from pathlib import Path
 
     from jaxsim.view.files import output_file, replace_file
@@ -160,7 +154,7 @@ def run_best(args: argparse.Namespace, shard: tuple[int, int]) -> int:
             tell(f"Searching {phase}")
             found[phase] = searched(
                 phase, [config.setup], config.workload, config.space, config.isl, config.osl,
-                targets_s=ftl if phase == "prefill" else ttl, ftl_s=ftl[0], count=int(args.best),
+                targets_s=ftl if phase == "prefill" else ttl, ftl_s=ftl[0], count=best,
             )  # fmt: skip
     elapsed = time.perf_counter() - started
     tree = xr.DataTree.from_dict({f"/{phase}": dataset for phase, dataset in found.items()})

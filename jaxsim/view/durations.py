@@ -103,7 +103,8 @@ def parse_axis(text: str, what: str) -> tuple[float, ...]:
 def parse_lengths(text: str, what: str, at_least: int = 1) -> tuple[float, ...]:
     """Numbers of tokens, from `1024,4096`, or `1024..65536:64`: 64 values, evenly in the logarithm.
 
-    Whole, ascending, each once; 32 where a range does not say how many.
+    Whole, ascending, each once (so that small ones may be fewer than asked for); 32 where a range
+    does not say how many.
     """
     low, dots, rest = text.partition("..")
     if not dots:
@@ -111,11 +112,15 @@ def parse_lengths(text: str, what: str, at_least: int = 1) -> tuple[float, ...]:
     else:
         high, colon, many = rest.partition(":")
         first, last = parse_whole(low, what), parse_whole(high, what)
-        steps = parse_whole(many, what) if colon else 32
+        steps = parse_whole(many, what) if colon else min(32, last - first + 1)
         if not (first < last and steps > 1):
             raise InputError(
                 f"{what} {text!r}: write LOW..HIGH with LOW < HIGH, or LOW..HIGH:N for N values, "
                 "for example 1024..65536:64."
+            )
+        if steps > last - first + 1:
+            raise InputError(
+                f"{what} {text!r}: there are only {last - first + 1:,} whole numbers in that range."
             )
         ratio = (last / first) ** (1 / (steps - 1))
         found = tuple(float(round(first * ratio**i)) for i in range(steps))

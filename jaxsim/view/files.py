@@ -38,11 +38,14 @@ def replace_bytes(path: Path, content: bytes) -> None:
 
 
 def output_file(path: Path, suffixes: Sequence[str]) -> Path:
-    """The file, if its suffix is one of these and its folder is there; an error before any work."""
+    """The file, if it has such a suffix and can be written; an error before any work."""
     if path.suffix not in suffixes:
         raise InputError(f"{path}: give a name that ends in {' or '.join(suffixes)}.")
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no folder {path.parent}; make it first.")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give the name of a file.")
+    output_folder(path.parent)
     return path
 
 

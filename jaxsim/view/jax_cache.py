@@ -25,7 +25,7 @@ def cache_folder() -> Path:
 def use_persistent_cache() -> Path | None:
     """The folder in which JAX will keep what it compiles; None where we do not ask it to.
 
-    Traced programs are kept there too, whatever cache JAX has.
+    Traced programs and compiled blocks are kept there too, whatever cache JAX has.
 
     Set before JAX is imported, through the environment, which JAX reads once. A cache that the
     user has set up stays as it is; `JAXSIM_CACHE=off` and a folder that cannot be written both

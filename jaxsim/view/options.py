@@ -50,6 +50,13 @@ def axes_from(args: argparse.Namespace) -> dict[str, tuple[float, ...]]:
     }
 
 
+def targets(text: str | None, flag: str, bare_s: float) -> list[float]:
+    """Seconds of a list of durations, tightest first; no limit where there is none."""
+    if text is None:
+        return [float("inf")]
+    return sorted(set(durations.parse_durations(text, flag, bare_s)))
+
+
 def add_case(parser: argparse.ArgumentParser, many: bool = False) -> None:
     """Model, hardware (`many`, where a verb compares them) and how they are used."""
     parser.add_argument(

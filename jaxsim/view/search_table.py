@@ -43,8 +43,9 @@ def coordinates(found: Found, setups: Sequence[Setup]) -> dict[str, list[Any]]:
         elif dim == "rank":
             named["rank"] = list(range(1, length + 1))
         else:
-            # What a number was before it became one of 32 bits.
-            named[dim] = [float(f"{value:.7g}") for value in found.axes[dim]]
+            # What a target was before it became a number of 32 bits; lengths are whole.
+            values = [float(value) for value in found.axes[dim]]
+            named[dim] = [float(f"{v:.6g}") for v in values] if dim.endswith("target") else values
     return named
 
 
@@ -53,11 +54,13 @@ def rows(found: Found, setups: Sequence[Setup]) -> Iterator[list[Any]]:
     best, _ = best_of(found)
     designs, named = designs_of(found), coordinates(found, setups)
     columns = [_unit(name) for name in named]
-    yield ["model", *columns, OBJECTIVE[found.phase], *designs]
+    yield ["model", "precision", "engine", *columns, OBJECTIVE[found.phase], *designs]
     for place in zip(*np.nonzero(best.found), strict=True):
         own = [values[i] for values, i in zip(named.values(), place, strict=True)]
         design = [int(values[place]) for values in designs.values()]
-        yield [setups[0].model.name, *map(_short, own), f"{best.value[place]:.6g}", *design]
+        setup = setups[place[0] if "hardware" in named else 0]
+        case = [setup.model.name, setup.precision_name, setup.engine.name]
+        yield [*case, *map(_short, own), f"{best.value[place]:.6g}", *design]
 
 
 def _unit(name: str) -> str:
@@ -76,7 +79,7 @@ def csv_text(found: Found, setups: Sequence[Setup]) -> str:
 
 
 def json_dict(found: Found, setups: Sequence[Setup], elapsed_s: float) -> dict[str, Any]:
-    """Arrays on `dims`, nested in that order; null where no design is within the targets."""
+    """Arrays on `dims`, nested in that order; null where there is no valid design."""
     best, _ = best_of(found)
     named = {
         _unit(name): [None if value == float("inf") else value for value in values]

@@ -21,7 +21,9 @@ _RATES = {"prefill": "Input tokens/s/GPU"}
 _TARGETS = {"ttl_target": "TTL", "ftl_target": "FTL"}
 
 
-def render(found: Found, setups: Sequence[Setup], elapsed_s: float, page: Page) -> str:
+def render(
+    found: Found, setups: Sequence[Setup], elapsed_s: float, notes: Sequence[str], page: Page
+) -> str:
     """The page: for each chip and target, a map or a list, and the instances that are best."""
     best, dims = search_table.best_of(found)
     first, named = setups[0], search_table.coordinates(found, setups)
@@ -34,13 +36,16 @@ def render(found: Found, setups: Sequence[Setup], elapsed_s: float, page: Page) 
     rate = best.points / max(elapsed_s, 1e-9)
     designs = f"{count(best.points)} designs in {seconds(elapsed_s)} ({prefixed(rate, '/s')})"
     lines += wrap(f"{designs}, imports apart", page)
+    lines += [line for note in notes for line in wrap(note, page)]
     apart = [dim for dim in dims if dim == "setup" or dim in _TARGETS]
     for place in itertools.product(*(range(best.value.shape[dims.index(d)]) for d in apart)):
         chosen = dict(zip(apart, place, strict=True))
         at = tuple(chosen.get(dim, slice(None)) for dim in dims)
         lines += ["", *_heading(found, setups, chosen, page)]
         if not best.found[at].any():
-            lines += ["  no design is within the target"]
+            limits = [found.axes[dim][i] for dim, i in chosen.items() if dim in _TARGETS]
+            why = "within the target" if np.isfinite(limits).any() else "for its memory or widths"
+            lines += [f"  no design is valid {why}"]
             continue
         *workloads, ranks = best.found[at].shape
         few = math.prod(workloads) * ranks <= _MOST_ROWS
@@ -101,7 +106,7 @@ def _listed(found: Found, named: dict[str, list], at: tuple) -> list[str]:
             f"{named[dim][i]:,.0f}" for dim, i in zip(kept, place, strict=True) if dim != "rank"
         ]
         rank = [str(place[-1] + 1)] if ranks else []
-        held = _design(found, designs, place) if ok[place] else ["none within the target"]
+        held = _design(found, designs, place) if ok[place] else ["none"]
         rows.append([*lengths, *rank, plain(float(value[place]) if ok[place] else None), *held])
     left = range(len(rows[0]) - 3, len(rows[0]))
     return indent(table(rows, left))

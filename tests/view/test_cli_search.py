@@ -11,12 +11,19 @@ import jaxsim
 from jaxsim.view import cli
 
 MODEL = ["search", "llama-3.1-8b", "--hardware", "h100"]
-AXES = ["--tp", "1,2,4", "--pp", "1,2", "--batch", "1,8,64,256", "--chunk", "512,4096"]
-SPACE = jaxsim.Space(tp=(1, 2, 4), pp=(1, 2), batch=(1, 8, 64, 256), chunk=(512, 4096))
+HELD = {
+    "decode": ["--batch", "1,8,64,256"],
+    "prefill": ["--prefill-batch", "1,4", "--chunk", "512,4096"],
+    "colocated": ["--batch", "1,8,64,256", "--chunk", "512,4096"],
+}
+SPACE = jaxsim.Space(
+    tp=(1, 2, 4), pp=(1, 2), batch=(1, 8, 64, 256), chunk=(512, 4096), prefill_batch=(1, 4)
+)
 
 
 def asked(*more, phase="decode", isl="1000,4000", osl="100,900"):
-    return [*MODEL, "--phase", phase, "--isl", isl, "--osl", osl, *AXES, *more]
+    axes = ["--tp", "1,2,4", "--pp", "1,2", *HELD[phase]]
+    return [*MODEL, "--phase", phase, "--isl", isl, "--osl", osl, *axes, *more]
 
 
 def found(phase="decode", isl=(1000.0, 4000.0), osl=(100.0, 900.0), hardware="h100", **more):
@@ -87,11 +94,11 @@ def test_files_hold_what_the_search_found(tmp_path, capsys):
     paths = [tmp_path / name for name in ("best.csv", "best.nc")]
     for path in paths:
         assert cli.main(asked("--ttl", "20ms", "--best", "2", "-o", str(path))) == 0
-        assert f"Wrote {path}" in capsys.readouterr().out
+        assert f"All of it is in {path}" in capsys.readouterr().out
     with paths[0].open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 8
-    assert list(rows[0])[:5] == ["model", "isl", "osl", "ttl_target_s", "rank"]
+    assert list(rows[0])[:5] == ["model", "precision", "engine", "isl", "osl"]
     for row in rows:
         place = {"isl": float(row["isl"]), "osl": float(row["osl"])}
         own = expected.sel(place).isel(ttl_target=0, rank=int(row["rank"]) - 1)
@@ -109,24 +116,47 @@ def test_several_chips_are_one_search(capsys):
     assert cli.main(words) == 0
     out = capsys.readouterr().out
     assert "on h100, h200" in out
-    assert out.count("of the best design · h") == 2
+    h100, h200 = (
+        found(hardware=name, targets_s=0.02).output_tokens_per_s_per_gpu[0, 0, 0].item()
+        for name in ("h100", "h200")
+    )
+    assert h200 > 1.1 * h100
+    parts = out.split("of the best design · h")
+    assert [part[:3] for part in parts[1:]] == ["100", "200"]
+    for part, rate in zip(parts[1:], (h100, h200), strict=True):
+        shown = float(part.splitlines()[2].split()[2].replace(",", ""))
+        assert shown == pytest.approx(rate, rel=5e-3)
 
 
 def test_nothing_within_the_target_has_a_status_of_its_own(capsys):
     assert cli.main(asked("--ttl", "1us")) == 3
-    assert "no design is within the target" in capsys.readouterr().out
+    assert "no design is valid within the target" in capsys.readouterr().out
+    words = ["search", "llama-3.1-405b", "--hardware", "h100", "--phase", "decode"]
+    assert cli.main([*words, "--isl", "1000", "--osl", "100", "--tp", "1", "--pp", "1"]) == 3
+    assert "no design is valid for its memory" in capsys.readouterr().out
+
+
+def test_what_was_asked_is_told(capsys):
+    more = ("--ttl", "50ms", "--ftl", "200ms", "--imbalance", "1.5", "--ep", "1,8")
+    assert cli.main(asked(*more, phase="colocated")) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    for told in ("FTL of all designs within 200ms.", "--imbalance 1.5", "ep 1,8", "dense"):
+        assert told in out
+    assert cli.main(asked(*more, "--format", "json", phase="colocated")) == 0
+    assert any("200ms" in note for note in json.loads(capsys.readouterr().out)["notes"])
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["--ftl", "1s"], "--ftl does not limit decode instances: give --ttl"),
-        (["--ttl", "20"], "--ttl"),
+        (["--ttl", "20"], "--ttl '20' is ambiguous"),
+        (["--chunk", "512"], "--chunk: decode instances do not depend on it"),
         (["--best", "0"], "--best '0' must be at least 1"),
         (["--best", "two"], "--best 'two' is not a whole number"),
         (["-o", "best.txt"], "best.txt: give a name that ends in .csv or .nc"),
         (["-o", "nowhere/best.csv"], "there is no folder nowhere"),
-        (["--tp", "0"], "--tp"),
+        (["--tp", "0"], "--tp '0' must be at least 1"),
     ],
 )
 def test_bad_input_is_refused(capsys, words, said):
@@ -142,6 +172,7 @@ def test_bad_input_is_refused(capsys, words, said):
         ({"isl": "4000..1000"}, "write LOW..HIGH with LOW < HIGH"),
         ({"isl": "1000..4000:1"}, "LOW..HIGH:N"),
         ({"isl": "1000..4000:x"}, "'x' is not a whole number"),
+        ({"isl": "1..4:1000000000"}, "only 4 whole numbers"),
         ({"isl": ""}, "names no value"),
         ({"osl": "1,8"}, "at least 2 tokens"),
         ({"phase": "prefill"}, "prefill does not depend on it"),
