@@ -1,6 +1,10 @@
 """Does a block's executable, kept by one process, serve the next?"""
 
+import os
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -119,6 +123,24 @@ def test_a_spoilt_file_is_compiled_again(folder):
     assert _executables.read(path) is not None
 
 
+def test_a_block_that_was_lost_is_kept_again_beside_the_cache_of_jax(folder):
+    """What JAX reads from its own cache cannot be written, so it must not find this there."""
+    code = (
+        "import sys; sys.path[:0] = ['.', 'tests/space']\n"
+        "from test_executables import best, decode, scenario, AXES\n"
+        "best(decode, scenario('gqa_dense'), AXES, ['isl'])\n"
+    )
+    own = {"JAX_COMPILATION_CACHE_DIR": str(folder / "jax"), "JAX_ENABLE_X64": "1"}
+    own |= {f"JAX_PERSISTENT_CACHE_MIN_{x}": "0" for x in ("COMPILE_TIME_SECS", "ENTRY_SIZE_BYTES")}
+    root, environment = Path(__file__).parents[2], {**os.environ, **own}
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=root, env=environment)
+        (path,) = blocks(folder)
+        assert _executables.read(path) is not None
+        path.unlink()
+    assert list((folder / "jax").iterdir())
+
+
 def test_what_loads_but_does_not_run_is_compiled_again(folder, monkeypatch):
     first = asked()
     (path,) = blocks(folder)
@@ -143,12 +165,15 @@ def test_what_reads_back_otherwise_is_not_kept(folder, monkeypatch):
 
 
 def test_nothing_is_kept_unless_asked(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(_kept, "replace", lambda path, content: written.append(path.name))
     monkeypatch.delenv(_kept.FOLDER, raising=False)
     asked()
+    assert not written
     monkeypatch.setenv(_kept.FOLDER, str(tmp_path))
     with jax.disable_jit():
         asked()
-    assert not blocks(tmp_path)
+    assert not [name for name in written if name.startswith("block")]
 
 
 def test_blocks_of_other_functions_are_kept_too(folder, monkeypatch):
