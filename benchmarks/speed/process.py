@@ -14,8 +14,8 @@ from benchmarks.speed.forms import Timing
 ROOT = Path(__file__).parents[2]
 
 STREAM = """
-import gc
-gc.set_threshold(200_000, 50, 100)  # as the command line does
+from jaxsim.view.cli import collect_seldom
+collect_seldom()
 import json
 from benchmarks.speed.cases import GROUPS, case, size
 from jaxsim.space.stream import stream_best

@@ -38,8 +38,8 @@ class Runner:
         """What the reducer keeps of a block, in the precision of this runner on any thread."""
         with in_precision(self.bits64):
             if device is not None:
-                found = run_block(self.nest, self.reducer, jax.device_put(part, device), np.True_)
-            elif not all(isinstance(x, np.ndarray) for x in part):
+                part = jax.device_put(part, device)
+            if not all(isinstance(x, np.ndarray) for x in part):
                 found = run_block(self.nest, self.reducer, part, np.True_)
             elif self.ready:
                 run = self._executable or partial(run_block, self.nest, self.reducer)

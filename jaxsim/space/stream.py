@@ -107,10 +107,15 @@ def stream_best(
 def stream_topk(fn, point, axes, group_axes=(), *, count: int, **options) -> Best:
     """The `count` best designs of every group, best first: `stream_best` with a rank dimension."""
     best = stream_best(fn, point, axes, group_axes, count=count, **options)
-    if count > 1:
+    return ranked(best, len(group_axes))
+
+
+def ranked(best: Best, groups: int) -> Best:
+    """The same with a rank dimension after the groups' also where one of each was kept."""
+    if best.value.ndim > groups:
         return best
-    extra = {name: i[..., None] for name, i in best.index.items()}
-    return Best(best.value[..., None], best.found[..., None], extra, best.points)
+    index = {name: where[..., None] for name, where in best.index.items()}
+    return Best(best.value[..., None], best.found[..., None], index, best.points)
 
 
 def _collect(block: Block, results):

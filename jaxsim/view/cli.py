@@ -144,13 +144,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
 
 
+def collect_seldom() -> None:
+    """Let the collector look for garbage less often: nearly all that a run makes stays."""
+    gc.set_threshold(200_000, 50, 100)
+
+
 def command() -> int:
     """`jaxsim` as a process of its own: one verb, and the exit status.
 
-    Nearly all that a run makes stays until it ends. The collector looks for garbage less often,
-    and not at all among what is left at the exit, which takes up to half a second.
+    At the exit, garbage is not looked for among what is left, which takes up to half a second.
     """
-    gc.set_threshold(200_000, 50, 100)
+    collect_seldom()
     try:
         return main()
     finally:

@@ -236,14 +236,7 @@ def said(args: argparse.Namespace) -> list[str]:
         told.append("All GPUs of the budget are paid, idle ones too.")
     if args.pack:
         told.append("Stages do not straddle scale-up domains, and domains are paid whole.")
-    held = [
-        f"{name} {text}"
-        for name in options.AXES
-        if (text := getattr(args, name.replace("-", "_"))) is not None
-    ]
-    if held:
-        told.append(f"Only these values were tried: {'; '.join(held)}.")
-    return told
+    return [*told, *options.said_of_axes(args)]
 
 
 def command(args: argparse.Namespace) -> str:

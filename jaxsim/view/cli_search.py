@@ -79,14 +79,12 @@ def run(args: argparse.Namespace) -> int:
     asked = parse(args)
     path = None if args.output is None else output_file(Path(args.output), [".csv", ".nc"])
     use_persistent_cache()
-    from jaxsim.view.search_table import best_of
-
     found, setups, elapsed_s = solve(args, asked)
     notes = [*said(args), *(f"Left out: {text}." for text in found.dropped)]
     show(args, found, setups, elapsed_s, notes, path)
     if path is not None:
         write(path, found, setups, asked["ftl_s"])
-    return OK if best_of(found)[0].found.any() else UNMET
+    return OK if found.answer.found.any() else UNMET  # type: ignore[union-attr]
 
 
 def parse(args: argparse.Namespace) -> dict[str, Any]:
@@ -96,9 +94,8 @@ def parse(args: argparse.Namespace) -> dict[str, Any]:
         raise InputError(
             f"--{other} does not limit {args.phase} instances: give --{own}, or --phase colocated."
         )
-    unused = [name for name in options.AXES if name in _UNUSED[args.phase]]
-    for name in unused:
-        if getattr(args, name.replace("-", "_")) is not None:
+    for name in _UNUSED[args.phase]:
+        if name in options.axes_given(args):
             hint = "; give --prefill-batch" if (args.phase, name) == ("prefill", "batch") else ""
             raise InputError(f"--{name}: {args.phase} instances do not depend on it{hint}.")
     ttl = options.targets(args.ttl, "--ttl", options.BARE_TTL_BELOW_S)
@@ -135,14 +132,7 @@ def said(args: argparse.Namespace) -> list[str]:
     ]
     if held:
         told.append(f"Workload: {'; '.join(held)}.")
-    tried = [
-        f"{name} {text}"
-        for name in options.AXES
-        if (text := getattr(args, name.replace("-", "_"))) is not None
-    ]
-    if tried:
-        told.append(f"Only these values were tried: {'; '.join(tried)}.")
-    return told
+    return [*told, *options.said_of_axes(args)]
 
 
 def solve(args: argparse.Namespace, asked: dict[str, Any]) -> tuple["Found", list["Setup"], float]:

@@ -41,13 +41,24 @@ def add_axes(parser: argparse.ArgumentParser) -> None:
         axes.add_argument(f"--{name}", metavar="LIST", help=meaning)
 
 
+def axes_given(args: argparse.Namespace) -> dict[str, str]:
+    """What was given for the axes, by the names of their options."""
+    given = {name: getattr(args, name.replace("-", "_")) for name in AXES}
+    return {name: text for name, text in given.items() if text is not None}
+
+
 def axes_from(args: argparse.Namespace) -> dict[str, tuple[float, ...]]:
     """The values of the axes that were given, by the names that `Space` has for them."""
     return {
         name.replace("-", "_"): durations.parse_axis(text, f"--{name}")
-        for name in AXES
-        if (text := getattr(args, name.replace("-", "_"))) is not None
+        for name, text in axes_given(args).items()
     }
+
+
+def said_of_axes(args: argparse.Namespace) -> list[str]:
+    """Which axes were restricted, in a sentence if any were."""
+    held = [f"{name} {text}" for name, text in axes_given(args).items()]
+    return [f"Only these values were tried: {'; '.join(held)}."] if held else []
 
 
 def targets(text: str | None, flag: str, bare_s: float) -> list[float]:

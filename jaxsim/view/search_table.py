@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,61 +11,65 @@ import numpy as np
 from jaxsim._version import __version__
 from jaxsim.catalog.setup import Setup
 from jaxsim.space.search import OBJECTIVE, Found
-from jaxsim.space.stream import Best
+from jaxsim.space.stream import Best, ranked
 
 
-def best_of(found: Found) -> tuple[Best, tuple[str, ...]]:
-    """The best designs, and their dimensions: the groups, then `rank`, of length 1 for one each."""
-    best = found.answer
-    assert isinstance(best, Best)
-    if best.value.ndim > len(found.groups):
-        return best, (*found.groups, "rank")
-    index = {name: where[..., None] for name, where in best.index.items()}
-    one = Best(best.value[..., None], best.found[..., None], index, best.points)
-    return one, (*found.groups, "rank")
+@dataclass(frozen=True)
+class BestDesigns:
+    """The best designs of a search on `dims`: the groups, then `rank`, of length 1 for one each.
+
+    `rate` is what was sought and `axes` the design behind it, both NaN where `valid` is false;
+    `named` says what every dimension stands for, by the name of its column.
+    """
+
+    dims: tuple[str, ...]
+    rate: np.ndarray
+    valid: np.ndarray
+    axes: dict[str, np.ndarray]
+    named: dict[str, list[Any]]
+    points: int
 
 
-def designs_of(found: Found) -> dict[str, np.ndarray]:
-    """The value of every axis in the best designs, NaN where none is valid."""
-    best, _ = best_of(found)
-    return {
+def designs_of(found: Found, setups: Sequence[Setup]) -> BestDesigns:
+    """What a search found, as tables and pages read it."""
+    assert isinstance(found.answer, Best)
+    best = ranked(found.answer, len(found.groups))
+    dims = (*found.groups, "rank")
+    axes = {
         name: np.where(best.found, found.axes[name][where], np.nan)
         for name, where in best.index.items()
     }
+    named = dict(
+        _named(found, setups, dim, length)
+        for dim, length in zip(dims, best.value.shape, strict=True)
+    )
+    rate = np.where(best.found, best.value, np.nan)
+    return BestDesigns(dims, rate, best.found, axes, named, best.points)
 
 
-def coordinates(found: Found, setups: Sequence[Setup]) -> dict[str, list[Any]]:
-    """What every dimension stands for."""
-    best, dims = best_of(found)
-    named: dict[str, list[Any]] = {}
-    for dim, length in zip(dims, best.value.shape, strict=True):
-        if dim == "setup":
-            named["hardware"] = [setup.hardware.name for setup in setups]
-        elif dim == "rank":
-            named["rank"] = list(range(1, length + 1))
-        else:
-            # What a target was before it became a number of 32 bits; lengths are whole.
-            values = [float(value) for value in found.axes[dim]]
-            named[dim] = [float(f"{v:.6g}") for v in values] if dim.endswith("target") else values
-    return named
+def _named(found: Found, setups: Sequence[Setup], dim: str, length: int) -> tuple[str, list[Any]]:
+    """The name of a dimension's column, and what its places stand for."""
+    if dim == "setup":
+        return "hardware", [setup.hardware.name for setup in setups]
+    if dim == "rank":
+        return dim, list(range(1, length + 1))
+    values = [float(value) for value in found.axes[dim]]
+    if not dim.endswith("_target"):
+        return dim, values
+    # What a target was before it became a number of 32 bits; lengths are whole.
+    return f"{dim}_s", [float(f"{value:.6g}") for value in values]
 
 
 def rows(found: Found, setups: Sequence[Setup]) -> Iterator[list[Any]]:
     """A heading, then a row for every design, in the order of the dimensions."""
-    best, _ = best_of(found)
-    designs, named = designs_of(found), coordinates(found, setups)
-    columns = [_unit(name) for name in named]
-    yield ["model", "precision", "engine", *columns, OBJECTIVE[found.phase], *designs]
-    for place in zip(*np.nonzero(best.found), strict=True):
-        own = [values[i] for values, i in zip(named.values(), place, strict=True)]
-        design = [int(values[place]) for values in designs.values()]
-        setup = setups[place[0] if "hardware" in named else 0]
+    best = designs_of(found, setups)
+    yield ["model", "precision", "engine", *best.named, OBJECTIVE[found.phase], *best.axes]
+    for place in zip(*np.nonzero(best.valid), strict=True):
+        own = [values[i] for values, i in zip(best.named.values(), place, strict=True)]
+        design = [int(values[place]) for values in best.axes.values()]
+        setup = setups[place[0] if "setup" in best.dims else 0]
         case = [setup.model.name, setup.precision_name, setup.engine.name]
-        yield [*case, *map(_short, own), f"{best.value[place]:.6g}", *design]
-
-
-def _unit(name: str) -> str:
-    return f"{name}_s" if name.endswith("_target") else name
+        yield [*case, *map(_short, own), f"{best.rate[place]:.6g}", *design]
 
 
 def _short(value: Any) -> Any:
@@ -80,12 +85,12 @@ def csv_text(found: Found, setups: Sequence[Setup]) -> str:
 
 def json_dict(found: Found, setups: Sequence[Setup], elapsed_s: float) -> dict[str, Any]:
     """Arrays on `dims`, nested in that order; null where there is no valid design."""
-    best, _ = best_of(found)
+    best = designs_of(found, setups)
     named = {
-        _unit(name): [None if value == float("inf") else value for value in values]
-        for name, values in coordinates(found, setups).items()
+        name: [None if value == float("inf") else value for value in values]
+        for name, values in best.named.items()
     }
-    values = {OBJECTIVE[found.phase]: np.where(best.found, best.value, np.nan)} | designs_of(found)
+    values = {OBJECTIVE[found.phase]: best.rate} | best.axes
     return {
         "jaxsim_version": __version__,
         "model": setups[0].model.name,

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxsim.catalog.setup import Setup
 from jaxsim.space.search import Found
-from jaxsim.view import search_table
+from jaxsim.view.search_table import BestDesigns, designs_of
 from jaxsim.view.text import Page, bar, indent, table, wrap
 from jaxsim.view.units import count, percent, plain, prefixed, seconds
 
@@ -25,8 +25,7 @@ def render(
     found: Found, setups: Sequence[Setup], elapsed_s: float, notes: Sequence[str], page: Page
 ) -> str:
     """The page: for each chip and target, a map or a list, and the instances that are best."""
-    best, dims = search_table.best_of(found)
-    first, named = setups[0], search_table.coordinates(found, setups)
+    best, first = designs_of(found, setups), setups[0]
     where = ", ".join(setup.hardware.name for setup in setups)
     numbers = ", ".join(dict.fromkeys(setup.precision_name for setup in setups))
     software = ", ".join(dict.fromkeys(setup.engine.name for setup in setups))
@@ -37,21 +36,21 @@ def render(
     designs = f"{count(best.points)} designs in {seconds(elapsed_s)} ({prefixed(rate, '/s')})"
     lines += wrap(f"{designs}, imports apart", page)
     lines += [line for note in notes for line in wrap(note, page)]
-    apart = [dim for dim in dims if dim == "setup" or dim in _TARGETS]
-    for place in itertools.product(*(range(best.value.shape[dims.index(d)]) for d in apart)):
+    apart = [dim for dim in best.dims if dim == "setup" or dim in _TARGETS]
+    for place in itertools.product(*(range(best.rate.shape[best.dims.index(d)]) for d in apart)):
         chosen = dict(zip(apart, place, strict=True))
-        at = tuple(chosen.get(dim, slice(None)) for dim in dims)
+        at = tuple(chosen.get(dim, slice(None)) for dim in best.dims)
         lines += ["", *_heading(found, setups, chosen, page)]
-        if not best.found[at].any():
+        if not best.valid[at].any():
             limits = [found.axes[dim][i] for dim, i in chosen.items() if dim in _TARGETS]
             why = "within the target" if np.isfinite(limits).any() else "for its memory or widths"
             lines += [f"  no design is valid {why}"]
             continue
-        *workloads, ranks = best.found[at].shape
+        *workloads, ranks = best.valid[at].shape
         few = math.prod(workloads) * ranks <= _MOST_ROWS
         in_a_line = sum(n > 1 for n in workloads) <= 1
-        lines += (_listed if few or in_a_line else _map)(found, named, at)
-        lines += [] if few else _shapes(found, at)
+        lines += (_listed if few or in_a_line else _map)(best, at)
+        lines += [] if few else _shapes(best, at)
     return page.finish(lines)
 
 
@@ -81,7 +80,7 @@ def _heading(
     return [page.paint(" · ".join([f"{rate} of the best design", *where, *limits]), "bold")]
 
 
-def _design(found: Found, designs: dict[str, np.ndarray], place: tuple[int, ...]) -> list[str]:
+def _design(designs: dict[str, np.ndarray], place: tuple[int, ...]) -> list[str]:
     """The widths, what is held at once, and the GPUs, of one design."""
     own = {name: float(values[place]) for name, values in designs.items()}
     gpus = max(own["tp"], own["ep"]) * own["pp"]
@@ -90,12 +89,11 @@ def _design(found: Found, designs: dict[str, np.ndarray], place: tuple[int, ...]
     return [shape, ", ".join(held), f"{gpus:,.0f} GPUs" if gpus > 1 else "1 GPU"]
 
 
-def _listed(found: Found, named: dict[str, list], at: tuple) -> list[str]:
+def _listed(best: BestDesigns, at: tuple) -> list[str]:
     """Every design in a row of its own; of many workloads, the best of a few."""
-    best, dims = search_table.best_of(found)
-    designs = {name: values[at] for name, values in search_table.designs_of(found).items()}
-    value, ok = best.value[at], best.found[at]
-    kept = [dim for dim in dims if dim in ("isl", "osl", "rank")]
+    designs = {name: values[at] for name, values in best.axes.items()}
+    value, ok = best.rate[at], best.valid[at]
+    kept = [dim for dim in best.dims if dim in ("isl", "osl", "rank")]
     few = value.size <= _MOST_ROWS
     places = [range(n) if few else _some(n) for n in value.shape[:-1]]
     ranks = few and value.shape[-1] > 1
@@ -103,11 +101,13 @@ def _listed(found: Found, named: dict[str, list], at: tuple) -> list[str]:
     rows[0] += ["tokens/s/GPU", "design", "", ""]
     for place in itertools.product(*places, range(value.shape[-1] if few else 1)):
         lengths = [
-            f"{named[dim][i]:,.0f}" for dim, i in zip(kept, place, strict=True) if dim != "rank"
+            f"{best.named[dim][i]:,.0f}"
+            for dim, i in zip(kept, place, strict=True)
+            if dim != "rank"
         ]
         rank = [str(place[-1] + 1)] if ranks else []
-        held = _design(found, designs, place) if ok[place] else ["none"]
-        rows.append([*lengths, *rank, plain(float(value[place]) if ok[place] else None), *held])
+        held = _design(designs, place) if ok[place] else ["none"]
+        rows.append([*lengths, *rank, plain(float(value[place])), *held])
     left = range(len(rows[0]) - 3, len(rows[0]))
     return indent(table(rows, left))
 
@@ -117,23 +117,21 @@ def _some(length: int) -> list[int]:
     return sorted({round(x) for x in np.linspace(0, length - 1, min(length, _MOST_LENGTHS))})
 
 
-def _map(found: Found, named: dict[str, list], at: tuple) -> list[str]:
+def _map(best: BestDesigns, at: tuple) -> list[str]:
     """Throughput at a few input lengths (down) and output lengths (across)."""
-    best, _ = search_table.best_of(found)
-    value, ok = best.value[at][..., 0], best.found[at][..., 0]
+    value = best.rate[at][..., 0]
     across = _some(value.shape[1])
-    rows = [["ISL", *(f"OSL {named['osl'][j]:,.0f}" for j in across)]]
+    rows = [["ISL", *(f"OSL {best.named['osl'][j]:,.0f}" for j in across)]]
     for i in _some(value.shape[0]):
-        cells = [plain(float(value[i, j]) if ok[i, j] else None) for j in across]
-        rows.append([f"{named['isl'][i]:,.0f}", *cells])
+        cells = [plain(float(value[i, j])) for j in across]
+        rows.append([f"{best.named['isl'][i]:,.0f}", *cells])
     return indent(table(rows, ()))
 
 
-def _shapes(found: Found, at: tuple) -> list[str]:
+def _shapes(best: BestDesigns, at: tuple) -> list[str]:
     """The instances that are best for most workloads, and with which batches."""
-    best, _ = search_table.best_of(found)
-    ok = best.found[at][..., 0]
-    designs = {n: v[at][..., 0][ok] for n, v in search_table.designs_of(found).items()}
+    ok = best.valid[at][..., 0]
+    designs = {name: values[at][..., 0][ok] for name, values in best.axes.items()}
     shapes = np.stack([designs[name].astype(int) for name in ("tp", "ep", "pp")], axis=1)
     kinds, own, won = np.unique(shapes, axis=0, return_inverse=True, return_counts=True)
     rows = []
