@@ -10,6 +10,13 @@ from typing import TYPE_CHECKING
 from jaxsim._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from jaxsim.api.plan import estimate as estimate
+    from jaxsim.api.plan import evaluate as evaluate
+    from jaxsim.api.plan import frontier as frontier
+    from jaxsim.api.plan import plan as plan
+    from jaxsim.api.search import search as search
+    from jaxsim.api.sensitivity import sensitivity as sensitivity
+    from jaxsim.api.serve import serve as serve
     from jaxsim.catalog.engine import Options as Options
     from jaxsim.catalog.errors import InputError as InputError
     from jaxsim.catalog.load import load_hardware as load_hardware
@@ -18,30 +25,23 @@ if TYPE_CHECKING:
     from jaxsim.catalog.names import list_models as list_models
     from jaxsim.catalog.workload import Workload as Workload
     from jaxsim.space.axes import Space as Space
-    from jaxsim.view.api import estimate as estimate
-    from jaxsim.view.api import evaluate as evaluate
-    from jaxsim.view.api import frontier as frontier
-    from jaxsim.view.api import plan as plan
-    from jaxsim.view.search_api import search as search
-    from jaxsim.view.sensitivity_api import sensitivity as sensitivity
-    from jaxsim.view.serving_api import serve as serve
 
 _WHERE = {
     "InputError": "jaxsim.catalog.errors",
     "Options": "jaxsim.catalog.engine",
     "Space": "jaxsim.space.axes",
     "Workload": "jaxsim.catalog.workload",
-    "estimate": "jaxsim.view.api",
-    "evaluate": "jaxsim.view.api",
-    "frontier": "jaxsim.view.api",
+    "estimate": "jaxsim.api.plan",
+    "evaluate": "jaxsim.api.plan",
+    "frontier": "jaxsim.api.plan",
     "list_hardware": "jaxsim.catalog.names",
     "list_models": "jaxsim.catalog.names",
     "load_hardware": "jaxsim.catalog.load",
     "load_model": "jaxsim.catalog.load",
-    "plan": "jaxsim.view.api",
-    "search": "jaxsim.view.search_api",
-    "sensitivity": "jaxsim.view.sensitivity_api",
-    "serve": "jaxsim.view.serving_api",
+    "plan": "jaxsim.api.plan",
+    "search": "jaxsim.api.search",
+    "sensitivity": "jaxsim.api.sensitivity",
+    "serve": "jaxsim.api.serve",
 }
 
 __all__ = sorted(["__version__", *_WHERE])  # pyright: ignore[reportUnsupportedDunderAll]

@@ -2,7 +2,7 @@
 
 import sys
 
-from jaxsim.view.cli import command
+from jaxsim.view.cli.main import command
 
 if __name__ == "__main__":
     sys.exit(command())

@@ -16,7 +16,7 @@ from jaxsim.catalog.model import GQA, MLA, DenseFFN, LayerGroup, Model, MoEFFN, 
 from jaxsim.catalog.precision import ElementBytes
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.catalog.workload import Workload
-from jaxsim.space.interpret import interpreted
+from jaxsim.space.program.interpret import interpreted
 
 FULL = float("inf")
 GROUPED = GQA(heads=32.0, kv_heads=8.0, head_dim=128.0, window_tokens=FULL, bias_params=256.0)

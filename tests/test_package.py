@@ -26,7 +26,16 @@ from tests.scenarios import changed, scenario
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "jaxsim"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
-FOLDERS = ("catalog", "point", "space", "traffic", "truth", "view")
+# The rooms of the house, each importing only from itself and those before it.
+ROOMS = (
+    "catalog", "point",
+    "space.program", "space.grid", "space.axes", "space.designs", "space.match", "space.deploy",
+    "space.gradient", "space.sensitivity", "space.plan", "space.search",
+    "traffic",
+    "truth.read", "truth.cases", "truth.runs", "truth.kernels", "truth.engines", "truth.validate",
+    "api",
+    "view.text", "view.figures", "view.report", "view.files", "view.study", "view.cli",
+)  # fmt: skip
 README = ROOT / "README.md"
 
 
@@ -44,24 +53,40 @@ def imports_of(path: Path):
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{relative(path)}:{node.lineno}: a relative import"
-            yield node.lineno, node.module or ""
+            yield node.lineno, node.module or "", [name.name for name in node.names]
         elif isinstance(node, ast.Import):
-            yield from ((node.lineno, name.name) for name in node.names)
+            yield from ((node.lineno, name.name, [""]) for name in node.names)
 
 
 # ---- structure ----
 
 
+def room_of(module: str) -> str | None:
+    """The innermost room that holds a module; None for the package's own files."""
+    parts = module.removeprefix("jaxsim.").split(".")
+    names = (".".join(parts[:size]) for size in range(len(parts), 0, -1))
+    return next((name for name in names if name in ROOMS), None)
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=relative)
-def test_a_folder_imports_only_from_those_before_it(path):
-    inside = path.relative_to(PACKAGE).parts
-    if len(inside) == 1:
+def test_a_room_imports_only_from_those_before_it(path):
+    inside = path.relative_to(PACKAGE)
+    if len(inside.parts) == 1 or path.name == "__init__.py":
         return  # the package's own files: public names, units
-    allowed = FOLDERS[: FOLDERS.index(inside[0]) + 1]
-    for line, module in imports_of(path):
-        parts = module.split(".")
-        if parts[0] == "jaxsim" and len(parts) > 1 and parts[1] in FOLDERS:
-            assert parts[1] in allowed, f"{relative(path)}:{line} imports {module}"
+    own = room_of(".".join(inside.with_suffix("").parts))
+    assert own, f"{relative(path)} is in no room; add it to ROOMS where it belongs"
+    for line, module, names in imports_of(path):
+        for full in (f"{module}.{name}" for name in names):
+            other = room_of(full) if full.startswith("jaxsim.") else None
+            if other is not None and ROOMS.index(other) > ROOMS.index(own):
+                pytest.fail(f"{relative(path)}:{line} imports {full}, of a later room ({other})")
+
+
+def test_every_package_says_what_it_holds():
+    for path in PACKAGE.rglob("__init__.py"):
+        if path.parent != PACKAGE:
+            assert (ast.get_docstring(parsed(path)) or "").strip(), relative(path)
+            assert not [n for n in parsed(path).body[1:]], f"{relative(path)} holds code"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=relative)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 import jaxsim
 from jaxsim._scalar import Scalar
 from jaxsim.catalog.hardware import PeakFlop
-from jaxsim.space.interpret import run
+from jaxsim.space.program.interpret import run
 from tests.typecheck import check, checked
 
 if TYPE_CHECKING:

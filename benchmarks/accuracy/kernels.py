@@ -19,8 +19,8 @@ import numpy as np
 from jaxsim.catalog.calibration import fit_of, load_calibration
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.load import load_hardware
-from jaxsim.truth.kernel_fit import error_stats, predict_s
-from jaxsim.truth.kernels import installed_tables, table_rows
+from jaxsim.truth.kernels.calibrate import installed_tables, table_rows
+from jaxsim.truth.kernels.fit import error_stats, predict_s
 
 CHIPS = ("h100", "h200", "b200", "b300", "gb200-nvl72", "gb300-nvl72")
 # What smooth forms of a throw-away prototype reached on random unseen rows of B200, in percent:

@@ -25,10 +25,10 @@ import numpy as np
 from benchmarks.accuracy.serving_tables import markdown
 from jaxsim._version import __version__
 from jaxsim.catalog.names import DATA
-from jaxsim.truth.engine_files import write_engines
-from jaxsim.truth.engine_fit import MEASURES
-from jaxsim.truth.held_out import FOLDS, cross_validate
-from jaxsim.truth.readers import read_rows
+from jaxsim.traffic.serving import MEASURES
+from jaxsim.truth.engines.files import write_engines
+from jaxsim.truth.engines.held_out import FOLDS, cross_validate
+from jaxsim.truth.read.readers import read_rows
 from jaxsim.truth.runs import Runs, runs_of
 from jaxsim.truth.validate import Predicted, Validation, score, summary
 

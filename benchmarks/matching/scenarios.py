@@ -14,8 +14,8 @@ from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Workload
 from jaxsim.point.phases.decode import decode
 from jaxsim.point.phases.prefill import prefill
-from jaxsim.space._inputs import is_number
-from jaxsim.space.match_relaxed import Estimate, Lattice
+from jaxsim.space.match.relaxed import Estimate, Lattice
+from jaxsim.space.program.inputs import is_number
 
 DENSE = ("llama-3.1-8b", "llama-3.1-70b", "llama-3.1-405b", "qwen3-32b")
 LATENT = ("deepseek-r1", "kimi-k2")

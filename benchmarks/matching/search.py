@@ -23,9 +23,9 @@ from benchmarks.matching.scenarios import (
     prefill_phase,
     problem,
 )
-from jaxsim.space.match_records import NoMatch
-from jaxsim.space.match_relaxed import Targets, random_starts, relax
-from jaxsim.space.match_search import Explored, Found, certify, matcher, refine, whole
+from jaxsim.space.match.lattice import Explored, Found, certify, matcher, refine, whole
+from jaxsim.space.match.records import NoMatch
+from jaxsim.space.match.relaxed import Targets, random_starts, relax
 
 STEPS = 60
 STARTS = (4, 16, 64)

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.speed.machine import description
-from jaxsim.space.match import match
-from jaxsim.space.match_collapse import collapse, pairs_of, usable
-from jaxsim.space.match_exact import Limits, best_counts
-from jaxsim.space.match_frontier import match_frontier
-from jaxsim.space.match_pairs import solve_every_pair
-from jaxsim.space.match_records import Match, Pool
+from jaxsim.space.match.exact import Limits, best_counts
+from jaxsim.space.match.frontier import match_frontier
+from jaxsim.space.match.pairs import solve_every_pair
+from jaxsim.space.match.prune import collapse, pairs_of, usable
+from jaxsim.space.match.records import Match, Pool
+from jaxsim.space.match.solve import match
 
 CAP = 1024
 RUNS = 7

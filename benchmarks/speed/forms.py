@@ -11,16 +11,16 @@ import numpy as np
 from benchmarks.speed.cases import GROUPS, Case, size
 from benchmarks.speed.machine import best_of
 from benchmarks.speed.plain import Plain
-from jaxsim.space._host import HOST_POINTS
-from jaxsim.space._inputs import axis_values, lengths_of
-from jaxsim.space._program import size as elements
-from jaxsim.space._program import trace
-from jaxsim.space.pareto import pareto_front
-from jaxsim.space.split import split
-from jaxsim.space.stream import _Objective, stream_best, stream_topk
-from jaxsim.space.stream_extremes import stream_extremes
-from jaxsim.space.stream_frontier import stream_frontier
-from jaxsim.space.sweep import flat, sweep
+from jaxsim.space.grid.best import _Objective, stream_best, stream_topk
+from jaxsim.space.grid.extremes import stream_extremes
+from jaxsim.space.grid.frontier import stream_frontier
+from jaxsim.space.grid.pareto import pareto_front
+from jaxsim.space.grid.split import split
+from jaxsim.space.grid.sweep import flat, sweep
+from jaxsim.space.program.host import HOST_POINTS
+from jaxsim.space.program.inputs import axis_values, lengths_of
+from jaxsim.space.program.trace import size as elements
+from jaxsim.space.program.trace import trace
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from benchmarks.speed.cases import phase, size
 from benchmarks.speed.forms import GROUPS, Timing, timed
 from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Workload
-from jaxsim.space.stream import stream_best
+from jaxsim.space.grid.best import stream_best
 
 CHIPS = ("gb200-nvl72", "b200", "h200", "h100")
 MODELS = ("deepseek-r1", "kimi-k2")

@@ -10,10 +10,10 @@ import math
 import jax
 import numpy as np
 
-from jaxsim.space._host import on_host
-from jaxsim.space._inputs import axis_values, lengths_of, numbers_of
-from jaxsim.space._program import Literal, Program, size, trace
-from jaxsim.space.interpret import run
+from jaxsim.space.program.host import on_host
+from jaxsim.space.program.inputs import axis_values, lengths_of, numbers_of
+from jaxsim.space.program.interpret import run
+from jaxsim.space.program.trace import Literal, Program, size, trace
 
 _INFIX = {
     "add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "lt": "<", "le": "<=", "gt": ">",
@@ -218,7 +218,7 @@ def _read(program: Program) -> set[int]:
 
 
 def _evaluate(program: Program, part):
-    from jaxsim.space.interpret import apply_in_numpy
+    from jaxsim.space.program.interpret import apply_in_numpy
 
     known = dict(part)
     with np.errstate(all="ignore"):

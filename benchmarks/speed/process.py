@@ -14,11 +14,11 @@ from benchmarks.speed.forms import Timing
 ROOT = Path(__file__).parents[2]
 
 STREAM = """
-from jaxsim.view.cli import collect_seldom
+from jaxsim.view.cli.main import collect_seldom
 collect_seldom()
 import json
 from benchmarks.speed.cases import GROUPS, case, size
-from jaxsim.space.stream import stream_best
+from jaxsim.space.grid.best import stream_best
 c = case({name!r})
 axes = c.grid({points})
 best = stream_best(c.fn, c.point, axes, GROUPS, objective=c.objective, valid=c.valid)

@@ -1,1 +1,6 @@
-"""What exists: hardware, models, workloads, deployments and calibrations."""
+"""What exists: models, hardware, precisions, kernel fits, engines and prices, as data with sources.
+
+From TOML files (and `config.json`, CSV) to typed records. Imports nothing of jaxsim.
+`load` opens a name or a path; `cards` are the records with their sources; `setup` joins a model,
+hardware, precision and engine into what a point is evaluated on. Begin with `load.py`.
+"""

@@ -11,10 +11,10 @@ from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.phases.colocated import colocated
 from jaxsim.point.phases.decode import decode
 from jaxsim.point.phases.prefill import prefill
-from jaxsim.space._host import HOST_POINTS
 from jaxsim.space.axes import Space, Values, axes_of, designs_in
-from jaxsim.space.interpret import interpreted
-from jaxsim.space.split import split
+from jaxsim.space.grid.split import split
+from jaxsim.space.program.host import HOST_POINTS
+from jaxsim.space.program.interpret import interpreted
 
 PHASES: dict[str, Callable[[Scenario], Any]] = {
     "prefill": prefill,

@@ -6,14 +6,18 @@ from collections.abc import Callable
 import numpy as np
 
 from jaxsim.catalog.setup import Setup
-from jaxsim.space.answer import Deployed, Lever, Plan, Unmet
 from jaxsim.space.axes import Space
-from jaxsim.space.curves import curves_of
-from jaxsim.space.frontier import colocated_candidates, decode_candidates, prefill_candidates
-from jaxsim.space.pick import best_colocated, best_disaggregated
-from jaxsim.space.question import Question, Swept, gpu_weight, sweep_phases
-from jaxsim.space.sensitivity_answer import levers
-from jaxsim.space.uncertainty import better_probability
+from jaxsim.space.deploy.candidates import (
+    colocated_candidates,
+    decode_candidates,
+    prefill_candidates,
+)
+from jaxsim.space.deploy.curves import curves_of
+from jaxsim.space.deploy.request import Question, Swept, gpu_weight, sweep_phases
+from jaxsim.space.deploy.result import Deployed, Lever, Plan, Unmet
+from jaxsim.space.deploy.select import best_colocated, best_disaggregated
+from jaxsim.space.deploy.uncertainty import better_probability
+from jaxsim.space.sensitivity.plan_levers import levers
 
 __all__ = ["Question", "Swept", "plan", "sweep_phases"]
 

@@ -18,8 +18,8 @@ from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.space.axes import LEAF, Space, Values, axes_of, complete
 from jaxsim.space.designs import PHASES
-from jaxsim.space.stream import Best, stream_best
-from jaxsim.space.stream_frontier import Frontiers, stream_frontier
+from jaxsim.space.grid.best import Best, stream_best
+from jaxsim.space.grid.frontier import Frontiers, stream_frontier
 
 # What is maximised in each phase, and the latency that is limited.
 OBJECTIVE = {

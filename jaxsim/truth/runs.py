@@ -8,15 +8,12 @@ import jax
 import numpy as np
 
 from jaxsim.catalog.errors import InputError
-from jaxsim.truth.engine_fit import MEASURES, QUEUED_WEIGHT, TOLERANCE, Data
-from jaxsim.truth.names import names_of
-from jaxsim.truth.rows import ServingRow, finite
-from jaxsim.truth.serving import Asked
-from jaxsim.truth.steps import Case, Steps, layouts, time_steps
-
-# Prompt tokens of one pass that the three engines allow by default on data-centre GPUs (vLLM's
-# max_num_batched_tokens, SGLang's chunked_prefill_size, TensorRT-LLM's max_num_tokens).
-CHUNK_TOKENS = 8192.0
+from jaxsim.traffic.service import CHUNK_TOKENS
+from jaxsim.traffic.serving import Asked
+from jaxsim.traffic.steps import Steps
+from jaxsim.truth.cases import Case, layouts, time_steps
+from jaxsim.truth.read.names import names_of
+from jaxsim.truth.read.rows import ServingRow
 
 
 @dataclass(frozen=True)
@@ -102,36 +99,6 @@ def _short(reason: str) -> str:
     """A reason without the hint that follows its first sentence."""
     head = reason.split(". ")[0]
     return head.split(": three of four")[0].rstrip(".")
-
-
-def _same(row: ServingRow) -> tuple:
-    """What makes two rows the same measurement, published twice."""
-    measured = (row.ttft_s, row.tpot_s, row.output_tokens_per_s_per_gpu)
-    return (row.mode, row.isl_max, row.osl_max, row.concurrency, *map(_digits, measured))
-
-
-def _digits(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
-
-
-def data_of(runs: Runs) -> Data:
-    """The rows as a fit takes them; a measurement published k times weighs 1/k each time."""
-    copies = Counter(_same(case.row) for case in runs.cases)
-    logs = np.zeros((len(runs), len(MEASURES)))
-    weights = np.zeros_like(logs)
-    for i, case in enumerate(runs.cases):
-        row, once = case.row, 1.0 / np.sqrt(copies[_same(case.row)])
-        for j, measure in enumerate(MEASURES):
-            value = row.measured(measure)
-            # Rate is implied by the latencies in a closed loop that reports both.
-            implied = measure.startswith("output") and finite(row.tpot_s) and finite(row.ttft_s)
-            if value is None or value <= 0.0 or implied:
-                continue
-            logs[i, j] = np.log(value)
-            weights[i, j] = once / TOLERANCE[measure]
-            if measure == "ttft" and row.queued:
-                weights[i, j] *= QUEUED_WEIGHT
-    return Data(runs.steps, runs.asked, logs, weights)
 
 
 def headline(case: Case) -> bool:

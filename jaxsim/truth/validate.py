@@ -10,12 +10,11 @@ import numpy as np
 
 from jaxsim.catalog.engines import EngineCard, load_engine
 from jaxsim.catalog.precision import Precision
-from jaxsim.truth.engine_fit import MEASURES
-from jaxsim.truth.held_out import WITHIN_80
-from jaxsim.truth.rows import ServingRow
+from jaxsim.space.deploy.uncertainty import EIGHTY_PERCENT
+from jaxsim.traffic.serving import MEASURES, predict, predict_at_rate
+from jaxsim.truth.cases import Case
+from jaxsim.truth.read.rows import ServingRow
 from jaxsim.truth.runs import Runs, runs_of
-from jaxsim.truth.serving import predict, predict_at_rate
-from jaxsim.truth.steps import Case
 
 KEYS = ("model", "gpu", "engine", "mode", "precision")
 # Whether a TTFT counts: "ttft" leaves out rows whose time to the first token is mostly a queue's.
@@ -56,7 +55,7 @@ class Predicted:
 
     def interval(self, measure: str) -> tuple[float, float]:
         """The 80 % interval of a prediction."""
-        spread = np.exp(WITHIN_80 * self.sigmas[measure])
+        spread = np.exp(EIGHTY_PERCENT * self.sigmas[measure])
         return self.values[measure] / spread, self.values[measure] * spread
 
 
@@ -148,7 +147,7 @@ def score(entries: Iterable[Predicted], measure: str) -> dict[str, float | int |
         "mean": float(size.mean()),
         "p90": float(np.quantile(size, 0.9)),
         "bias": float(np.median(signed)),
-        "interval80": float(np.mean(np.abs(errors) <= WITHIN_80 * sigmas)),
+        "interval80": float(np.mean(np.abs(errors) <= EIGHTY_PERCENT * sigmas)),
     }
 
 

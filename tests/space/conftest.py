@@ -4,7 +4,7 @@ import pytest
 
 import jaxsim
 from jaxsim.catalog.setup import setup_of
-from jaxsim.space.question import Question, sweep_phases
+from jaxsim.space.deploy.request import Question, sweep_phases
 
 
 @pytest.fixture(scope="session")

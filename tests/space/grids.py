@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsim._record import Record
-from jaxsim.space._precision import in_precision
+from jaxsim.space.program.bits import in_precision
 
 
 def precision(bits):

@@ -3,16 +3,16 @@
 import jax
 import numpy as np
 import pytest
-from grids import precision
 
 from benchmarks.speed.plain import Plain
 from jaxsim.point.phases.decode import decode
-from jaxsim.space._host import HOST_POINTS
 from jaxsim.space.axes import LEAF
-from jaxsim.space.split import split
-from jaxsim.space.stream import stream_best
-from jaxsim.space.sweep import flat
+from jaxsim.space.grid.best import stream_best
+from jaxsim.space.grid.split import split
+from jaxsim.space.grid.sweep import flat
+from jaxsim.space.program.host import HOST_POINTS
 from tests.scenarios import scenario
+from tests.space.grids import precision
 
 VALUES = {
     "isl": (900.0, 30000.0),

@@ -6,8 +6,12 @@ import pytest
 import jaxsim
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import setup_of
-from jaxsim.space.answer import Deployed, Unmet
-from jaxsim.space.frontier import colocated_candidates, decode_candidates, prefill_candidates
+from jaxsim.space.deploy.candidates import (
+    colocated_candidates,
+    decode_candidates,
+    prefill_candidates,
+)
+from jaxsim.space.deploy.result import Deployed, Unmet
 from jaxsim.space.plan import Question, plan, sweep_phases
 
 SPACE = jaxsim.Space(

@@ -13,13 +13,13 @@ from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.fits import CollectiveFit, GemmFit, PeakShare, StreamFit
 from jaxsim.catalog.load import load_hardware
 from jaxsim.point.work import AllReduce, DecodeAttention, Gemm, ReduceScatter, Stream
-from jaxsim.truth import kernel_fit
-from jaxsim.truth.kernel_doubts import doubtful_rows
-from jaxsim.truth.kernel_fit import error_stats, fit_rows, predict_s
-from jaxsim.truth.kernel_rows import KernelRows, is_unseen, shape_of, stacked, unseen_rows
-from jaxsim.truth.kernel_tables import Tables
-from jaxsim.truth.kernel_tables_moe import balanced_routing, grouped_routing, message_rows
-from jaxsim.truth.kernels import calibrate
+from jaxsim.truth.kernels import fit as kernel_fit
+from jaxsim.truth.kernels.calibrate import calibrate
+from jaxsim.truth.kernels.doubts import doubtful_rows
+from jaxsim.truth.kernels.fit import error_stats, fit_rows, predict_s
+from jaxsim.truth.kernels.rows import KernelRows, is_unseen, shape_of, stacked, unseen_rows
+from jaxsim.truth.kernels.tables import Tables
+from jaxsim.truth.kernels.tables_moe import balanced_routing, grouped_routing, message_rows
 
 DECODE_COLUMNS = [f.name for f in fields(DecodeAttention) if f.name != "masked"]
 HEADER = "op,shape,dtype,gpu,metric,value,unit,url,kind,notes\n"
@@ -361,7 +361,7 @@ def test_a_table_is_read_in_our_terms(tmp_path):
     """The newest version that is not a small supplement; repeats of a GEMM become their median."""
     pandas = pytest.importorskip("pandas")
     pytest.importorskip("pyarrow")
-    from jaxsim.truth.kernel_tables import gemm_rows as read
+    from jaxsim.truth.kernels.tables import gemm_rows as read
 
     for version, count in (("1.9.0", 40), ("1.10.0", 30), ("1.11.0", 2)):
         folder = tmp_path / "b200_sxm" / "gemm" / "trtllm" / version

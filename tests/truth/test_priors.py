@@ -5,7 +5,7 @@ import pytest
 
 from jaxsim.catalog.calibration import Calibration, Family
 from jaxsim.catalog.priors import load_priors
-from jaxsim.truth.priors import SETTLED, measured, spreads
+from jaxsim.truth.kernels.priors import SETTLED, measured, spreads
 
 
 def _calibration(value, deviation, kind="fitted"):
@@ -26,7 +26,7 @@ def test_the_spread_is_that_of_settled_fits():
 
 
 def test_the_file_is_what_the_calibrations_give():
-    """Within a factor of 1.5: run `python -m jaxsim.truth.priors` after fitting anew."""
+    """Within a factor of 1.5: run `python -m jaxsim.truth.kernels.priors` after fitting anew."""
     default, by_name = spreads(measured())
     found = load_priors()
     assert found.log_sigma == pytest.approx(default, rel=0.5)

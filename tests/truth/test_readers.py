@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from jaxsim.catalog.errors import InputError
-from jaxsim.truth.names import names_of
-from jaxsim.truth.readers import PUBLISHED, read_rows
-from jaxsim.truth.results import Stated
-from jaxsim.truth.serving_table import OPTIONAL, REQUIRED
+from jaxsim.truth.read.names import names_of
+from jaxsim.truth.read.readers import PUBLISHED, read_rows
+from jaxsim.truth.read.results import Stated
+from jaxsim.truth.read.serving_table import OPTIONAL, REQUIRED
 
 COLUMNS = sorted(REQUIRED | OPTIONAL)
 POINT = {

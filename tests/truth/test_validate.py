@@ -10,11 +10,13 @@ import pytest
 from jaxsim.catalog.engines import list_engines, load_engine
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.precision import Precision
-from jaxsim.truth import engine_fit
-from jaxsim.truth.engine_fit import CENTRE, FREE, SPREAD, fit, outputs
-from jaxsim.truth.held_out import Fits, fold_of, sigma_of
-from jaxsim.truth.rows import Layout, ServingRow
-from jaxsim.truth.runs import data_of, runs_of
+from jaxsim.traffic.layout import Layout
+from jaxsim.truth.engines import fit as engine_fit
+from jaxsim.truth.engines.data import data_of
+from jaxsim.truth.engines.fit import CENTRE, FREE, SPREAD, fit, outputs
+from jaxsim.truth.engines.held_out import Fits, fold_of, sigma_of
+from jaxsim.truth.read.rows import ServingRow
+from jaxsim.truth.runs import runs_of
 from jaxsim.truth.validate import score, summary, validate
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from jaxsim.space.answer import (
+from jaxsim.space.deploy.result import (
     Certificate,
     Deployed,
     FrontierCurve,

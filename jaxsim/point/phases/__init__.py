@@ -1,1 +1,4 @@
-"""The phases of serving: prefill, decode, and both on the same GPUs."""
+"""Prefill, decode and co-located serving of one design: from a scenario to named outputs.
+
+`colocated` composes the other two. Begin with `decode.py`.
+"""

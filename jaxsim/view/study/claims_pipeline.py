@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jaxsim.space.axes import powers_of_two
+from jaxsim.space.deploy.candidates import Candidates, prefill_candidates
 from jaxsim.space.designs import Designs
-from jaxsim.space.frontier import Candidates, prefill_candidates
 from jaxsim.view.study.claim import Claim, Finding, Part, criterion, finding, number, within
 from jaxsim.view.study.claims_gain import R1
 from jaxsim.view.study.settings import Mixture, Setting

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxsim.space.designs import Designs
-from jaxsim.space.frontier import (
+from jaxsim.space.deploy.candidates import (
     Candidates,
     decode_candidates,
     disaggregated_frontier,
     prefill_candidates,
 )
-from jaxsim.space.match_frontier import records
-from jaxsim.space.match_records import Pool
+from jaxsim.space.designs import Designs
+from jaxsim.space.match.frontier import records
+from jaxsim.space.match.records import Pool
 from jaxsim.view.study.settings import Mixture, Setting, settings
 from jaxsim.view.study.sweeps import Case, Sweeper, best_by_targets
 

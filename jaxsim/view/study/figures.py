@@ -65,7 +65,7 @@ def draw(picture: Picture, study: Study, setting: Setting) -> bytes:
     """A picture as SVG."""
     import matplotlib as mpl
 
-    from jaxsim.view.figures import STYLE, image
+    from jaxsim.view.figures.frontier import STYLE, image
 
     with mpl.rc_context(STYLE):
         figure = picture.draw(study, setting)

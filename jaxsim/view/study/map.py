@@ -13,8 +13,12 @@ import xarray as xr
 
 from jaxsim._version import __version__
 from jaxsim.space.axes import Space, complete, geometric, powers_of_two
+from jaxsim.space.deploy.candidates import (
+    decode_candidates,
+    disaggregated_frontier,
+    prefill_candidates,
+)
 from jaxsim.space.designs import Designs, evaluate_phase
-from jaxsim.space.frontier import decode_candidates, disaggregated_frontier, prefill_candidates
 from jaxsim.view.study.curves import on_ladder, thinned, together_table
 from jaxsim.view.study.settings import Mixture, Setting, settings
 from jaxsim.view.study.source import Study
@@ -159,7 +163,7 @@ def map_figure(chart: GainMap) -> bytes:
     import matplotlib as mpl
     from matplotlib.colors import TwoSlopeNorm
 
-    from jaxsim.view.figures import STYLE, image
+    from jaxsim.view.figures.frontier import STYLE, image
     from jaxsim.view.study.pictures import new_figure, titled
 
     data = chart.dataset

@@ -7,7 +7,7 @@ from string import Template
 import numpy as np
 
 from jaxsim._version import __version__
-from jaxsim.view import html, units
+from jaxsim.view.report import html
 from jaxsim.view.study.advice import advice, headline, lead
 from jaxsim.view.study.claim import NOT, PARTLY, REPRODUCED
 from jaxsim.view.study.claims import Result
@@ -15,6 +15,7 @@ from jaxsim.view.study.figures import PICTURES
 from jaxsim.view.study.map import BOUNDARY, GainMap
 from jaxsim.view.study.report import StudyResult
 from jaxsim.view.study.settings import SELECTED, SWEPT, UNKNOWNS, settings
+from jaxsim.view.text import units
 
 STYLE = """
 main { max-width: 1120px; }
@@ -67,7 +68,7 @@ def percent(frac: float) -> str:
 
 def render_page(study: StudyResult, command: str) -> str:
     """The whole page."""
-    folder = files("jaxsim.view")
+    folder = files("jaxsim.view.report")
     template = Template((folder / "report.html").read_text(encoding="utf-8"))
     known = settings()
     sections = [

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxsim.view.figures import BLUE, COLOURS, GREEN, GREY, ORANGE
+from jaxsim.view.figures.frontier import BLUE, COLOURS, GREEN, GREY, ORANGE
 from jaxsim.view.study.claims_gain import (
     DENSE,
     HEAVY,

@@ -1,0 +1,243 @@
+"""What can be asked from Python?  The public verbs, on names or records, with labelled results."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from jaxsim.api.dataset import attributes, designs_of, end_attributes, tree_of
+from jaxsim.api.spreads import colocated_ends, disaggregated_ends, inputs_of, sources_in
+from jaxsim.catalog.cards import HardwareCard, ModelCard
+from jaxsim.catalog.deployment import Deployment
+from jaxsim.catalog.engine import Options
+from jaxsim.catalog.engines import EngineCard
+from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.precision import Precision
+from jaxsim.catalog.setup import setup_of
+from jaxsim.catalog.workload import Workload
+from jaxsim.point.explain import Explanation, explain
+from jaxsim.space.axes import Space, complete
+from jaxsim.space.deploy.candidates import (
+    MODES,
+    colocated_candidates,
+    colocated_frontier,
+    decode_candidates,
+    disaggregated_frontier,
+    prefill_candidates,
+)
+from jaxsim.space.deploy.result import Plan
+from jaxsim.space.deploy.uncertainty import interval, spread_of
+from jaxsim.space.designs import PHASES, evaluate_phase
+from jaxsim.space.plan import Question
+from jaxsim.space.plan import plan as plan_of
+
+
+def estimate(
+    model: str | ModelCard,
+    hardware: str | HardwareCard,
+    workload: Workload,
+    *,
+    phase: str,
+    tp: float,
+    ep: float = 1,
+    pp: float = 1,
+    batch: float = 1,
+    chunk: float | None = None,
+    precision: str | Precision | None = None,
+    engine: str | EngineCard | None = None,
+    options: Options | None = None,
+) -> Explanation:
+    """One design, explained: the time of every kernel and message, memory, rules, outputs.
+
+    `interval_s` of the result holds its `total_s` with 80 %, by what fits left unexplained.
+
+    `phase` is prefill, decode or colocated; `chunk` defaults to the whole prompt. Times are in
+    seconds, sizes in bytes.
+    """
+    if phase not in PHASES:
+        raise InputError(f"phase {phase!r}: it is one of {', '.join(PHASES)}")
+    sizes = {"tp": tp, "ep": ep, "pp": pp, "batch": batch, "chunk": chunk or float(workload.isl)}
+    for name, value in sizes.items():
+        if not (np.isfinite(value) and value >= 1 and value == int(value)):
+            raise InputError(f"{name} = {value}: a whole number of at least 1 is needed")
+    setup = setup_of(model, hardware, precision, engine, options)
+    if ep > 1 and not setup.model.is_moe:
+        raise InputError(f"ep = {ep}: {setup.model.name} is dense, without experts; leave ep at 1")
+    design = Deployment(**{name: float(value) for name, value in sizes.items()})
+    explanation = explain(setup.scenario(workload, design), phase)
+    parts: dict[str, float] = {}
+    for part in explanation.parts:
+        parts[part.part] = parts.get(part.part, 0.0) + part.seconds
+    ends = interval(explanation.total_s, spread_of(parts, phase, setup))
+    return replace(explanation, interval_s=ends)
+
+
+def lengths_in(workload: Workload) -> tuple[Workload, tuple[float, ...], tuple[float, ...]]:
+    """The workload at the first of its lengths, and all of its input and output lengths."""
+    isl, osl = (
+        tuple(np.atleast_1d(np.asarray(x, dtype=float))) for x in (workload.isl, workload.osl)
+    )
+    return replace(workload, isl=isl[0], osl=osl[0]), isl, osl
+
+
+def evaluate(
+    model: str | ModelCard,
+    hardware: str | HardwareCard,
+    workload: Workload,
+    space: Space | None = None,
+    *,
+    precision: str | Precision | None = None,
+    engine: str | EngineCard | None = None,
+    options: Options | None = None,
+    phases: tuple[str, ...] = ("prefill", "decode", "colocated"),
+) -> xr.DataTree:
+    """Every design of a space, in every phase: a DataTree with /prefill, /decode and /colocated.
+
+    Dimensions are the axes (isl, osl, tp, ep, pp, chunk, batch); a variable has those it depends
+    on, and broadcasts when combined. `workload.isl` and `workload.osl` may be sequences. Designs
+    that break a rule keep their numbers and have `valid` false. SI units, in each variable's
+    attributes.
+    """
+    setup = setup_of(model, hardware, precision, engine, options)
+    one, isl, osl = lengths_in(workload)
+    scenario = setup.scenario(one)
+    filled = complete(space, scenario.model, scenario.hardware, max(isl))
+    swept = {name: evaluate_phase(name, scenario, filled, isl, osl) for name in phases}
+    notes = {"dropped": "; ".join(filled.dropped)} if filled.dropped else {}
+    return tree_of(swept, {**inputs_of(setup), **notes})
+
+
+def frontier(
+    tree: xr.DataTree,
+    *,
+    ftl_s: float = np.inf,
+    ttl: str = "mean",
+    max_gpus: int | None = None,
+    ratio: float | None = None,
+) -> xr.DataTree:
+    """The disaggregated and co-located frontiers of evaluated phases, rate-matched.
+
+    A DataTree with /disaggregated and /colocated; in each, `output_tokens_per_s_per_gpu` with both
+    ends of its 80 % interval (`…_low`, `…_high`) and the design behind it, on the dimension
+    `ttl_s`: the least token latency that gives so much. Only designs under `ftl_s` count. Needs
+    one workload: select `isl` and `osl` first.
+    """
+    missing = {"prefill", "decode", "colocated"} - set(tree.children)
+    if missing:
+        lacking = ", /".join(sorted(missing))
+        raise InputError(f"the tree lacks /{lacking}; evaluate all phases first")
+    phases = {name: designs_of(tree[name].to_dataset()) for name in tree.children}
+    osl = float(phases["decode"].axes["osl"][0])
+    first = prefill_candidates(phases["prefill"])
+    second = decode_candidates(phases["decode"], float(tree.attrs["scaleout_bytes_per_s"]))
+    apart = disaggregated_frontier(first, second, osl, ftl_s, max_gpus=max_gpus, ratio=ratio)
+    both = colocated_candidates(phases["colocated"], ttl)
+    together = colocated_frontier(both, ftl_s)
+    attrs = {**tree.attrs, "ftl_target_s": ftl_s, "ttl": ttl}
+    sources = sources_in(tree.attrs)
+
+    def dataset(ttl_s, y, ends, **columns) -> xr.Dataset:
+        data: dict[str, Any] = {
+            "output_tokens_per_s_per_gpu": (
+                "ttl_s", y, attributes("output_tokens_per_s_per_gpu"),
+            ),
+            **{
+                f"output_tokens_per_s_per_gpu_{end}": ("ttl_s", values, end_attributes(end))
+                for end, values in ends.items()
+            },
+            **{name: ("ttl_s", values) for name, values in columns.items()},
+        }  # fmt: skip
+        return xr.Dataset(data, {"ttl_s": ("ttl_s", ttl_s, attributes("ttl_s"))}, attrs)
+
+    def designs(phase: str, index: np.ndarray, prefix: str) -> dict[str, np.ndarray]:
+        found = phases[phase]
+        where = np.unravel_index(index, found.shape)
+        return {
+            prefix + name: np.asarray(values)[i]
+            for (name, values), i in zip(found.axes.items(), where, strict=True)
+        }
+
+    index = both.index[together.candidate]
+    modes = [MODES[mode] for mode in both.mode[together.candidate]]
+    prompts, tokens = first.index[apart.prefill_index], second.index[apart.decode_index]
+    return xr.DataTree.from_dict(
+        {
+            "/": xr.Dataset(attrs=attrs),
+            "disaggregated": dataset(
+                apart.ttl_s,
+                apart.output_tokens_per_s_per_gpu,
+                disaggregated_ends(
+                    (phases["prefill"], prompts),
+                    (phases["decode"], tokens),
+                    apart.ctx_gen_ratio,
+                    apart.output_tokens_per_s_per_gpu,
+                    sources,
+                ),
+                prefill_instances=apart.prefill_instances,
+                decode_instances=apart.decode_instances,
+                ctx_gen_ratio=apart.ctx_gen_ratio,
+                **designs("prefill", prompts, "prefill_"),
+                **designs("decode", tokens, "decode_"),
+            ),
+            "colocated": dataset(
+                together.ttl_s,
+                together.output_tokens_per_s_per_gpu,
+                colocated_ends(
+                    phases["colocated"],
+                    index,
+                    modes,
+                    together.output_tokens_per_s_per_gpu,
+                    sources,
+                ),
+                piggybacked=both.mode[together.candidate] == 1,
+                **designs("colocated", index, ""),
+            ),
+        }
+    )
+
+
+def plan(
+    model: str | ModelCard,
+    hardware: str | HardwareCard,
+    workload: Workload,
+    *,
+    ftl_s: float,
+    ttl_s: float,
+    gpus: int | None = None,
+    exact_gpus: int | None = None,
+    fixed_ratio: float | None = None,
+    pack: bool = False,
+    objective: str = "gpu",
+    ttl_metric: str = "mean",
+    tolerance: float = 0.03,
+    prefill_hardware: str | HardwareCard | None = None,
+    space: Space | None = None,
+    precision: str | Precision | None = None,
+    engine: str | EngineCard | None = None,
+    options: Options | None = None,
+    tell=lambda _: None,
+) -> Plan:
+    """What to deploy under the latency targets: pools, counts, against co-located, and why.
+
+    At most `gpus` or exactly `exact_gpus` GPUs; neither means no cap. See `jaxsim.space.plan`.
+    """
+    setup = setup_of(model, hardware, precision, engine, options)
+    first = (
+        setup_of(setup.model, prefill_hardware, precision, engine, options)
+        if prefill_hardware is not None
+        else None
+    )
+    question = Question(
+        workload=workload,
+        ftl_s=ftl_s,
+        ttl_s=ttl_s,
+        max_gpus=gpus,
+        exact_gpus=exact_gpus,
+        fixed_ratio=fixed_ratio,
+        pack=pack,
+        objective=objective,
+        ttl_metric=ttl_metric,
+        tolerance=tolerance,
+    )
+    return plan_of(setup, question, space, first, tell)

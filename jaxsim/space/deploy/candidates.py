@@ -1,0 +1,144 @@
+"""How much throughput per GPU can be had at each token latency?
+
+Frontiers of rate-matched disaggregated pools and of co-located instances, from swept phases. The
+points of a frontier are designs: each can be looked up.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxsim.space.designs import Designs
+from jaxsim.space.match.frontier import MatchFrontier, match_frontier
+from jaxsim.space.match.records import Pool
+
+MODES = ("ifb", "piggybacked")
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The designs of one phase that obey every rule, as a pool, and where each is in the grid."""
+
+    pool: Pool
+    index: np.ndarray
+
+
+@dataclass(frozen=True)
+class ColocatedCandidates:
+    """Co-located designs in both modes, those that obey every rule.
+
+    `ttl_s` is the mean gap between tokens or the median one, as was asked.
+    """
+
+    output_tokens_per_s_per_gpu: np.ndarray
+    ttl_s: np.ndarray
+    ftl_s: np.ndarray
+    gpus: np.ndarray
+    stages: np.ndarray
+    mode: np.ndarray
+    index: np.ndarray
+
+
+@dataclass(frozen=True)
+class ColocatedFrontier:
+    """Best co-located throughput at each token latency, best first reached first."""
+
+    ttl_s: np.ndarray
+    output_tokens_per_s_per_gpu: np.ndarray
+    candidate: np.ndarray
+
+
+def one_workload(designs: Designs) -> None:
+    """Refuse a grid with several workloads: a frontier belongs to one."""
+    several = [axis for axis in ("isl", "osl") if len(designs.axes.get(axis, [0.0])) > 1]
+    if several:
+        raise ValueError(
+            f"{designs.phase}: {' and '.join(several)} has several values, and a frontier belongs "
+            "to one workload; select one, e.g. tree.sel(isl=..., osl=...)"
+        )
+
+
+def prefill_candidates(designs: Designs, weight: float = 1.0) -> Candidates:
+    """Valid prefill designs whose KV transfer fits the network, as a pool of (rate, GPUs, FTL)."""
+    one_workload(designs)
+    valid = designs.full("valid") & (designs.full("kv_link_frac") <= 1.0)
+    return _candidates(designs, valid, "ftl_s", weight)
+
+
+def decode_candidates(
+    designs: Designs, link_bytes_per_s: float = np.inf, weight: float = 1.0
+) -> Candidates:
+    """Valid decode designs whose KV transfer fits the network, as a pool of (rate, GPUs, TTL)."""
+    one_workload(designs)
+    fits = designs.full("kv_ingress_bytes_per_s_per_gpu") <= link_bytes_per_s
+    return _candidates(designs, designs.full("valid") & fits, "ttl_s", weight)
+
+
+def _axis(designs: Designs, name: str) -> np.ndarray:
+    """The value of an axis at every design of the grid."""
+    position = list(designs.axes).index(name)
+    shape = [1] * len(designs.axes)
+    shape[position] = -1
+    return np.broadcast_to(np.reshape(designs.axes[name], shape), designs.shape)
+
+
+def _candidates(designs: Designs, valid: np.ndarray, latency: str, weight: float) -> Candidates:
+    index = np.flatnonzero(valid)
+    picked = {
+        name: np.asarray(designs.full(name).ravel()[index], dtype=np.float64)
+        for name in ("requests_per_s", "gpus", latency)
+    }
+    stage = picked["gpus"] / _axis(designs, "pp").ravel()[index]
+    pool = Pool(picked["requests_per_s"], picked["gpus"], picked[latency], weight, stage)
+    return Candidates(pool, index)
+
+
+def colocated_candidates(
+    designs: Designs, ttl: str = "mean", modes: tuple[str, ...] = MODES
+) -> ColocatedCandidates:
+    """Valid co-located designs of the given modes; `ttl` is "mean" or "median"."""
+    one_workload(designs)
+    if ttl not in ("mean", "median"):
+        raise ValueError(f"ttl = {ttl!r}: the gap between tokens is the 'mean' or the 'median' one")
+    latency = "ttl_s" if ttl == "mean" else "ttl_median_s"
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in ("y", "ttl", "ftl", "gpus", "pp")}
+    index, mode = [], []
+    for name in modes:
+        kept = np.flatnonzero(designs.full(f"{name}_valid"))
+        index.append(kept)
+        mode.append(np.full(len(kept), MODES.index(name)))
+        for column, output in (
+            ("y", f"{name}_output_tokens_per_s_per_gpu"),
+            ("ttl", f"{name}_{latency}"),
+            ("ftl", f"{name}_ftl_s"),
+            ("gpus", "gpus"),
+        ):
+            columns[column].append(designs.full(output).ravel()[kept].astype(np.float64))
+        columns["pp"].append(_axis(designs, "pp").ravel()[kept].astype(np.float64))
+    joined = {name: np.concatenate(parts) for name, parts in columns.items()}
+    return ColocatedCandidates(
+        output_tokens_per_s_per_gpu=joined["y"],
+        ttl_s=joined["ttl"],
+        ftl_s=joined["ftl"],
+        gpus=joined["gpus"],
+        stages=joined["pp"],
+        mode=np.concatenate(mode),
+        index=np.concatenate(index),
+    )
+
+
+def colocated_frontier(candidates: ColocatedCandidates, ftl_s: float) -> ColocatedFrontier:
+    """The co-located frontier among designs that meet the FTL target: less TTL, less throughput."""
+    kept = np.flatnonzero(candidates.ftl_s <= ftl_s)
+    y, ttl = candidates.output_tokens_per_s_per_gpu[kept], candidates.ttl_s[kept]
+    order = np.lexsort((-y, ttl))
+    best = np.maximum.accumulate(np.concatenate([[-np.inf], y[order]]))
+    front = order[y[order] > best[:-1]]
+    return ColocatedFrontier(ttl[front], y[front], kept[front])
+
+
+def disaggregated_frontier(
+    prefill: Candidates, decode: Candidates, osl: float, ftl_s: float, **options
+) -> MatchFrontier:
+    """The rate-matched frontier of two pools among designs that meet the FTL target."""
+    return match_frontier(prefill.pool, decode.pool, osl, ftl_s=ftl_s, **options)

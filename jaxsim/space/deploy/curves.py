@@ -1,0 +1,84 @@
+"""Which frontiers belong to a plan?"""
+
+import numpy as np
+
+from jaxsim.space.deploy.candidates import (
+    MODES,
+    Candidates,
+    ColocatedCandidates,
+    colocated_candidates,
+    colocated_frontier,
+    disaggregated_frontier,
+)
+from jaxsim.space.deploy.request import Swept, gpu_weight, match_limits
+from jaxsim.space.deploy.result import FrontierCurve
+from jaxsim.space.deploy.select import spread_at
+from jaxsim.space.deploy.uncertainty import interval
+from jaxsim.space.designs import Designs
+
+
+def curves_of(
+    swept: Swept, first: Candidates, second: Candidates, both: ColocatedCandidates
+) -> tuple[FrontierCurve, ...]:
+    """The disaggregated frontier, and the co-located ones: over both modes, and piggybacked."""
+    question = swept.question
+    curves = [_disaggregated_curve(swept, first, second)]
+    alone = colocated_candidates(swept.colocated, question.ttl_metric, ("piggybacked",))
+    for name, candidates in (("co-located", both), ("co-located, piggybacked", alone)):
+        front = colocated_frontier(candidates, question.ftl_s)
+        index = candidates.index[front.candidate]
+        modes = [MODES[m] for m in candidates.mode[front.candidate]]
+        spreads = [
+            spread_at(swept.colocated, int(i), swept.setup, mode)
+            for i, mode in zip(index, modes, strict=True)
+        ]
+        designs = _columns(swept.colocated, index)
+        curves.append(
+            _curve(name, front.ttl_s, front.output_tokens_per_s_per_gpu, spreads, designs)
+        )
+    return tuple(curve for curve in curves if len(curve.ttl_s))
+
+
+def _columns(designs: Designs, index: np.ndarray, prefix: str = "") -> dict[str, np.ndarray]:
+    where = np.unravel_index(index, designs.shape)
+    return {
+        prefix + name: np.asarray(values)[i]
+        for (name, values), i in zip(designs.axes.items(), where, strict=True)
+        if name not in ("isl", "osl")
+    }
+
+
+def _curve(name, ttl_s, y, spreads, designs) -> FrontierCurve:
+    ends = [interval(float(v), spread) for v, spread in zip(y, spreads, strict=True)]
+    low, high = np.array(ends).reshape(-1, 2).T
+    return FrontierCurve(name, np.asarray(ttl_s), np.asarray(y), low, high, designs)
+
+
+def _disaggregated_curve(swept: Swept, first: Candidates, second: Candidates) -> FrontierCurve:
+    question = swept.question
+    front = disaggregated_frontier(
+        first,
+        second,
+        float(question.workload.osl),
+        question.ftl_s,
+        **match_limits(swept),
+    )
+    i, j = first.index[front.prefill_index], second.index[front.decode_index]
+    spreads = []
+    for a, b, ratio in zip(i, j, front.ctx_gen_ratio, strict=True):
+        share = ratio / (1.0 + ratio)
+        prompt = spread_at(swept.prefill, int(a), swept.prefill_setup).times(share)
+        spreads.append(prompt.plus(spread_at(swept.decode, int(b), swept.setup).times(1.0 - share)))
+    designs = {
+        **_columns(swept.prefill, i, "prefill_"),
+        **_columns(swept.decode, j, "decode_"),
+        "prefill_instances": front.prefill_instances,
+        "decode_instances": front.decode_instances,
+        "ctx_gen_ratio": front.ctx_gen_ratio,
+    }
+    # The frontier is of throughput over what a pool's GPUs weigh; a picture shows it per GPU.
+    ratio = front.ctx_gen_ratio
+    weights = ratio * gpu_weight(swept.prefill_setup, question.objective)
+    weight = (weights + gpu_weight(swept.setup, question.objective)) / (ratio + 1.0)
+    per_gpu = front.output_tokens_per_s_per_gpu * weight
+    return _curve("disaggregated", front.ttl_s, per_gpu, spreads, designs)

@@ -1,0 +1,225 @@
+"""Which deployment of each kind is the best under the targets?"""
+
+import numpy as np
+
+from jaxsim.catalog.setup import Setup
+from jaxsim.space.deploy.candidates import MODES, Candidates, ColocatedCandidates
+from jaxsim.space.deploy.request import Swept, match_limits
+from jaxsim.space.deploy.result import Certificate, Deployed, InstanceShape, Unmet
+from jaxsim.space.deploy.uncertainty import Spread, interval, spread_of
+from jaxsim.space.designs import Designs
+from jaxsim.space.match.records import Match, NoMatch
+from jaxsim.space.match.solve import match
+
+SECONDS_PER_HOUR = 3600.0
+PARTS = (
+    "projections_s", "attention_s", "ffn_s", "experts_s",
+    "network_s", "elementwise_s", "head_s", "overhead_s",
+)  # fmt: skip
+MEMORY = ("weights_bytes", "kv_bytes", "activation_bytes", "reserve_bytes", "capacity_bytes")
+
+
+def shape_of(
+    designs: Designs,
+    index: int,
+    setup: Setup,
+    *,
+    count: int,
+    mode: str = "",
+    latency: str,
+    requests_per_s: float,
+) -> InstanceShape:
+    """`count` instances of the design at `index` of its grid; `latency` is an output's name."""
+    at = designs.at(index)
+    prefix = f"{mode}_" if mode else ""
+    return InstanceShape(
+        phase=designs.phase,
+        mode=mode,
+        hardware=setup.hardware.name,
+        tp=int(at["tp"]),
+        ep=int(at["ep"]),
+        pp=int(at["pp"]),
+        batch=int(at["batch"]),
+        chunk=int(at.get("chunk", 0)),
+        gpus_per_instance=int(designs.value("gpus", index)),
+        count=count,
+        latency_s=designs.value(latency, index),
+        requests_per_s=requests_per_s,
+        parts_s={name[:-2]: designs.value(prefix + name, index) for name in PARTS},
+        memory_bytes={name[:-6]: designs.value(name, index) for name in MEMORY},
+    )
+
+
+def parts_at(designs: Designs, index: int, mode: str = "") -> dict[str, float]:
+    """Seconds of the parts of the design at `index`."""
+    prefix = f"{mode}_" if mode else ""
+    return {name[:-2]: designs.value(prefix + name, index) for name in PARTS}
+
+
+def spread_at(designs: Designs, index: int, setup: Setup, mode: str = "") -> Spread:
+    """The spread of the design at `index`."""
+    return spread_of(parts_at(designs, index, mode), designs.phase, setup)
+
+
+def economics(tokens_per_s: float, spent: list[tuple[float, Setup]]) -> tuple[float, float]:
+    """$ per million output tokens, and output tokens per joule, of (GPUs, set-up) pairs."""
+    usd_per_hour = sum(n * float(s.hardware.hardware.price_usd_per_hour) for n, s in spent)
+    watts = sum(n * float(s.hardware.hardware.power_w) for n, s in spent)
+    return usd_per_hour / SECONDS_PER_HOUR / tokens_per_s * 1e6, tokens_per_s / watts
+
+
+def best_disaggregated(
+    swept: Swept, first: Candidates, second: Candidates
+) -> tuple[Deployed | Unmet, Spread | None]:
+    """The best match of two pools under the targets, and the spread of its throughput."""
+    question = swept.question
+    found: Match | NoMatch = match(
+        first.pool,
+        second.pool,
+        float(question.workload.osl),
+        ftl_s=question.ftl_s,
+        ttl_s=question.ttl_s,
+        **match_limits(swept),
+    )
+    if isinstance(found, NoMatch):
+        return Unmet(found.reason, found.ftl_s_at_ttl, found.ttl_s_at_ftl), None
+    i, j = int(first.index[found.prefill_index]), int(second.index[found.decode_index])
+    prompt = shape_of(
+        swept.prefill, i, swept.prefill_setup,
+        count=found.prefill_instances, latency="ftl_s",
+        requests_per_s=swept.prefill.value("requests_per_s", i),
+    )  # fmt: skip
+    token = shape_of(
+        swept.decode, j, swept.setup,
+        count=found.decode_instances, latency="ttl_s",
+        requests_per_s=swept.decode.value("requests_per_s", j),
+    )  # fmt: skip
+    gpus_p = prompt.count * prompt.gpus_per_instance
+    gpus_d = token.count * token.gpus_per_instance
+    # 1/y = Σ GPUs / rate: each pool's relative error counts as its share of the paid GPUs.
+    spread = spread_at(swept.prefill, i, swept.prefill_setup).times(gpus_p / (gpus_p + gpus_d))
+    spread = spread.plus(spread_at(swept.decode, j, swept.setup).times(gpus_d / (gpus_p + gpus_d)))
+    idle = found.paid_gpus / found.gpus  # what is paid and does not run, in proportion
+    cost, per_joule = economics(
+        found.output_tokens_per_s,
+        [(gpus_p * idle, swept.prefill_setup), (gpus_d * idle, swept.setup)],
+    )
+    proof = found.certificate
+    kv_bytes = swept.prefill.value("kv_prompt_bytes", i)
+    egress_gpus = kv_gpus(swept.prefill, i, "kv_egress_bytes_per_s_per_gpu", kv_bytes)
+    ingress_gpus = kv_gpus(swept.decode, j, "kv_ingress_bytes_per_s_per_gpu", kv_bytes)
+    deployed = Deployed(
+        output_tokens_per_s_per_gpu=found.output_tokens_per_s_per_gpu,
+        interval=interval(found.output_tokens_per_s_per_gpu, spread),
+        ftl_s=found.ftl_s,
+        ttl_s=found.ttl_s,
+        ttl_median_s=None,
+        gpus=int(found.gpus),
+        requests_per_s=found.requests_per_s,
+        instances=(prompt, token),
+        cost_usd_per_million_output_tokens=cost,
+        output_tokens_per_joule=per_joule,
+        ctx_gen_ratio=found.ctx_gen_ratio,
+        kv_egress_bytes_per_s_per_gpu=found.requests_per_s
+        * kv_bytes
+        / (prompt.count * egress_gpus),
+        kv_ingress_bytes_per_s_per_gpu=found.requests_per_s
+        * kv_bytes
+        / (token.count * ingress_gpus),
+        certificate=Certificate(
+            gap=proof.gap,
+            upper_bound=proof.upper_bound,
+            runner_up=proof.runner_up.value if proof.runner_up else None,
+            stable_range={
+                "prefill_rate": proof.near_prefill_rate_range,
+                "decode_rate": proof.near_decode_rate_range,
+            },
+            method=proof.method,
+        ),
+    )
+    return deployed, spread
+
+
+def kv_gpus(designs: Designs, index: int, flow: str, kv_bytes: float) -> float:
+    """GPUs of an instance that hold distinct cache: what its own rate implies."""
+    return designs.value("requests_per_s", index) * kv_bytes / designs.value(flow, index)
+
+
+def instances_within(both: ColocatedCandidates, swept: Swept) -> tuple[np.ndarray, np.ndarray]:
+    """Instances of each co-located design that the cap holds, and the GPUs that are then paid.
+
+    Without a cap, one instance, or as many as fill the domains that one needs where domains are
+    paid whole. A stage of `width` GPUs fits floor(domain / width) times into a domain.
+    """
+    question = swept.question
+    cap = float(question.max_gpus or question.exact_gpus or np.inf)
+    if not question.pack:
+        count = np.floor(cap / both.gpus) if np.isfinite(cap) else np.ones_like(both.gpus)
+        paid = np.maximum(count, 1.0) * both.gpus
+    else:
+        domain = float(swept.setup.hardware.hardware.domain_gpus)
+        width = both.gpus / both.stages
+        per_domain = np.floor(domain / width)
+        room = np.maximum(per_domain, both.stages)
+        if np.isfinite(cap):
+            room = np.floor(cap / domain) * per_domain + np.floor(cap % domain / width)
+        count = np.floor(room / both.stages)
+        domains = np.ceil(np.maximum(count, 1.0) * both.stages / per_domain)
+        paid = np.minimum(domains * domain, cap)
+    return count, np.full_like(paid, cap) if question.exact_gpus else paid
+
+
+def best_colocated(
+    swept: Swept, both: ColocatedCandidates
+) -> tuple[Deployed | Unmet, Spread | None]:
+    """The best co-located design under the targets, and the spread of its throughput."""
+    question = swept.question
+    ftl, ttl = both.ftl_s <= question.ftl_s, both.ttl_s <= question.ttl_s
+    cap = question.max_gpus or question.exact_gpus or np.inf
+    count, paid = instances_within(both, swept)
+    fits = count > 0
+    if not (ftl & ttl & fits).any():
+        return unmet_colocated(both, ftl, ttl, fits, cap), None
+    worth = both.output_tokens_per_s_per_gpu * count * both.gpus / paid
+    best = int(np.argmax(np.where(ftl & ttl & fits, worth, -np.inf)))
+    index, mode = int(both.index[best]), MODES[int(both.mode[best])]
+    instances = int(count[best])
+    per_gpu = float(worth[best])
+    gpus = int(both.gpus[best])
+    rate = swept.colocated.value(f"{mode}_output_tokens_per_s_per_gpu", index) * gpus
+    requests_per_s = rate / (float(question.workload.osl) - 1.0)
+    shape = shape_of(
+        swept.colocated, index, swept.setup, count=instances, mode=mode,
+        latency=f"{mode}_ttl_s", requests_per_s=requests_per_s,
+    )  # fmt: skip
+    spread = spread_at(swept.colocated, index, swept.setup, mode)
+    cost, per_joule = economics(rate * instances, [(float(paid[best]), swept.setup)])
+    deployed = Deployed(
+        output_tokens_per_s_per_gpu=per_gpu,
+        interval=interval(per_gpu, spread),
+        ftl_s=float(both.ftl_s[best]),
+        ttl_s=swept.colocated.value(f"{mode}_ttl_s", index),
+        ttl_median_s=swept.colocated.value(f"{mode}_ttl_median_s", index),
+        gpus=gpus * instances,
+        requests_per_s=requests_per_s * instances,
+        instances=(shape,),
+        cost_usd_per_million_output_tokens=cost,
+        output_tokens_per_joule=per_joule,
+    )
+    return deployed, spread
+
+
+def unmet_colocated(
+    both: ColocatedCandidates, ftl: np.ndarray, ttl: np.ndarray, fits: np.ndarray, cap: float
+) -> Unmet:
+    """Why no co-located design serves: which meet FTL, which TTL, which fit in `cap` GPUs."""
+
+    def least(values: np.ndarray, kept: np.ndarray) -> float | None:
+        return float(values[kept].min()) if kept.any() else None
+
+    if not len(both.ttl_s):
+        return Unmet("No co-located design obeys every rule.", None, None)
+    if not fits.any():
+        return Unmet(f"No co-located instance fits in {cap:g} GPUs.", None, None)
+    nearest_ftl, nearest_ttl = least(both.ftl_s, ttl & fits), least(both.ttl_s, ftl & fits)
+    return Unmet("No co-located design meets both latency targets.", nearest_ftl, nearest_ttl)

@@ -1,0 +1,89 @@
+"""How is one block of a grid run?"""
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxsim.space.grid import executables as _executables
+from jaxsim.space.grid.nest import Nest, walk
+from jaxsim.space.program.bits import in_precision
+
+
+def evaluated(nest: Nest, reducer, part, true):
+    """What `reducer` keeps of a block, from what is known before it: `part`, of `nest.given`."""
+    known = dict(zip(nest.given, part, strict=True))
+    body = partial(reducer, nest, true)
+    return walk(nest, known, body, reducer.like(), reducer.start(nest), true)
+
+
+run_block = jax.jit(evaluated, static_argnums=(0, 1))
+
+
+@dataclass(eq=False)
+class Runner:
+    """Runs blocks of one kind, `ready` once one of them has been run."""
+
+    nest: Nest
+    reducer: Any
+    bits64: bool
+    ready: bool = False
+    _executable: Callable[..., Any] | None = None
+
+    def __call__(self, part: Sequence[np.ndarray], device=None):
+        """What the reducer keeps of a block, in the precision of this runner on any thread."""
+        with in_precision(self.bits64):
+            if device is not None:
+                part = jax.device_put(part, device)
+            if not all(isinstance(x, np.ndarray) for x in part):
+                found = run_block(self.nest, self.reducer, part, np.True_)
+            elif self.ready:
+                run = self._executable or partial(run_block, self.nest, self.reducer)
+                found = run(part, np.True_)
+            else:
+                found = self._first(part)
+            self.ready = True
+            return found
+
+    def _first(self, part: Sequence[np.ndarray]):
+        """The results of the first block, by an executable of an earlier process if one is kept."""
+        path = _executables.path_of(self.nest, self.reducer, part)
+        if path is None:
+            return run_block(self.nest, self.reducer, part, np.True_)
+        executable = _executables.read(path)
+        if executable is not None:
+            try:
+                found = executable(part, np.True_)
+                self._executable = executable
+                return found
+            except Exception:  # loaded, but of no use here: another takes its place
+                pass
+        self._executable = _under_name(path.stem, self.nest, self.reducer, part)
+        content = _executables.content_of(self._executable)
+        found = self._executable(part, np.True_)
+        _executables.write(path, content, (part, np.True_), found)
+        return found
+
+
+def _under_name(name: str, nest: Nest, reducer, part):
+    """A block compiled under a name that no other has, so that it is not in JAX's own cache.
+
+    What JAX reads from there cannot be written to a file again.
+    """
+
+    def block(part, true):
+        return evaluated(nest, reducer, part, true)
+
+    block.__name__ = block.__qualname__ = f"{name.replace('-', '_')}_{uuid.uuid4().hex}"
+    return jax.jit(block).lower(part, np.True_).compile()
+
+
+@lru_cache(maxsize=256)
+def runner_of(nest: Nest, reducer, bits64: bool, default: Any) -> Runner:
+    """The one that runs blocks like these, in this precision, on this default device."""
+    del default
+    return Runner(nest, reducer, bits64)

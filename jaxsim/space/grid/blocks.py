@@ -1,0 +1,275 @@
+"""How is a large grid cut into blocks, and the blocks' results put together?
+
+A grid's axes are groups, for each of which an answer is wanted, then the axes reduced over; those
+on which nothing depends have one value here, and count again in the answer. Blocks have one shape,
+so that one program serves them all; several are in flight at once.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxsim.space.grid.block_run import runner_of
+from jaxsim.space.grid.block_size import (
+    block_lengths,
+    default_device,
+    padded,
+    platform_of,
+    workers_on,
+)
+from jaxsim.space.grid.nest import BLOCK_POINTS, STEP_POINTS, loop_order, nest_of
+from jaxsim.space.grid.processes import from_all, own_share
+from jaxsim.space.grid.step import Step
+from jaxsim.space.program.bits import wide
+from jaxsim.space.program.deduplicate import shared
+from jaxsim.space.program.host import HOST_POINTS, on_host
+from jaxsim.space.program.inputs import axis_values, lengths_of, numbers_of
+from jaxsim.space.program.reorder import reordered
+from jaxsim.space.program.trace import Program, numbers, trace
+
+_SHORTEST_LINE = 32
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid to be walked in blocks: which axes are groups, looped over, and evaluated at once."""
+
+    program: Program
+    names: tuple[str, ...]
+    real_lengths: tuple[int, ...]
+    lengths: tuple[int, ...]
+    groups: tuple[int, ...]
+    loops: tuple[int, ...]
+    line_axes: int
+    known: dict[int, Any]
+    left: tuple[Any, ...]
+    blocks: tuple[int, ...]
+    stride: int
+    devices: tuple[Any, ...]
+    classes: tuple[int, ...]
+    repeats: tuple[int, ...]
+
+    @classmethod
+    def of(cls, fn, point, axes, group_axes, step_points, block_points, devices, strides=None):
+        """Cut the grid; several positions of a loop make a step of up to `strides` points."""
+        by_name = {axis[0]: axis for axis in axes}
+        if missing := [name for name in group_axes if name not in by_name]:
+            raise ValueError(f"group_axes {missing} are not among the axes {list(by_name)}")
+        reduced = [axis for axis in axes if axis[0] not in group_axes]
+        if not reduced:
+            raise ValueError(f"all axes {list(by_name)} are groups: leave one to choose over")
+        ordered = [by_name[name] for name in group_axes] + reduced
+        groups = tuple(range(len(group_axes)))
+        program = trace(fn, point, ordered)
+        used = {d for x in program.outputs for d in program.dims_of(x)}.union(groups)
+        values = axis_values(ordered)
+        repeats = tuple(1 if d in used else n for d, n in enumerate(lengths_of(values)))
+        values = [
+            v if n == 1 else jax.tree.map(lambda x: x[:1], v)
+            for v, n in zip(values, repeats, strict=True)
+        ]
+        real = lengths_of(values)
+        values[-1] = jax.tree.map(padded, values[-1])
+        lengths = lengths_of(values)
+        program = reordered(program, lengths)
+        platform = platform_of(devices)
+        most = step_points or STEP_POINTS.get(platform, STEP_POINTS["gpu"])
+        # The trailing reduced axes that fit a step are evaluated at once; the last always is.
+        first = len(lengths) - 1
+        while first > len(groups) and math.prod(lengths[first - 1 :]) <= most:
+            first -= 1
+        line = len(lengths) - 1
+        while line > first and math.prod(lengths[line:]) < _SHORTEST_LINE:
+            line -= 1
+        known = dict(enumerate(jax.tree.leaves((tuple(values), numbers_of(point)[0]))))
+        known.update(program.constants)
+        left = on_host(program, known, lengths, HOST_POINTS)
+        program, left, classes, known = shared(program, known, left, lengths)
+        loops = loop_order(program, left, lengths, classes, range(first))
+        workers = tuple(devices) if devices else (None,) * workers_on(platform)
+        per_block = block_points or BLOCK_POINTS.get(platform, BLOCK_POINTS["gpu"])
+        blocks = block_lengths(lengths, loops, per_block, _in_flight(workers))
+        inner = math.prod(lengths[first:])
+        stride = 1
+        if loops:
+            length = blocks[loops[-1]]
+            stride = max(1, min(length, (most if strides is None else strides) // max(inner, 1)))
+            # As many steps, with the least overlap of the last with the one before it.
+            stride = -(-length // -(-length // stride))
+        names = tuple(axis[0] for axis in ordered)
+        return cls(
+            program, names, real, lengths, groups, loops, len(lengths) - line, known, left,
+            blocks, stride, workers, classes, repeats,
+        )  # fmt: skip
+
+    @property
+    def looped(self) -> tuple[int, ...]:
+        return tuple(sorted(self.loops))
+
+    @property
+    def reduced(self) -> tuple[int, ...]:
+        return tuple(range(len(self.groups), len(self.lengths)))
+
+    @property
+    def step(self) -> Step:
+        return Step(self.line_axes, self.real_lengths, self.padded)
+
+    @property
+    def points(self) -> int:
+        return math.prod(self.real_lengths) * math.prod(self.repeats)
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether what a step reduces is best done one after another: for one core at a time."""
+        return platform_of(self.devices) == "cpu"
+
+    @property
+    def in_flight(self) -> int:
+        """Blocks that are run at the same time."""
+        return _in_flight(self.devices)
+
+    @property
+    def padded(self) -> bool:
+        return self.lengths != self.real_lengths
+
+    @property
+    def step_size(self) -> int:
+        """Points of one position of the looped axes, padding included."""
+        return math.prod(n for d, n in enumerate(self.lengths) if d not in self.loops)
+
+    @property
+    def whole_groups(self) -> bool:
+        """Whether every group is in one block."""
+        cut = [axis for axis in self.looped if self.blocks[axis] < self.lengths[axis]]
+        return all(axis in self.groups for axis in cut)
+
+    @property
+    def inner_points(self) -> int:
+        return math.prod(n for d, n in enumerate(self.real_lengths) if d not in self.loops)
+
+    @property
+    def block_count(self) -> int:
+        return math.prod(-(-self.lengths[axis] // self.blocks[axis]) for axis in self.looped)
+
+    def gather(self, reducer, collect, chosen: Sequence[int] | None = None) -> list[Any]:
+        """What `collect(block, results)` makes of what `reducer` keeps of each block, in order.
+
+        Of all blocks, or of those at the positions `chosen`. The results lead with the block's
+        positions on the looped axes. Blocks are collected where they are computed, in several
+        threads, and shared between processes if there are several.
+        """
+        program = self.program
+        needed = numbers(x for i in self.left for x in program.ops[i].inputs)
+        given = tuple(sorted((needed | numbers(program.outputs)).intersection(self.known)))
+        nest = nest_of(
+            program, self.left, given, self.blocks, self.classes, self.loops, self.stride
+        )
+        run = runner_of(nest, reducer, wide(), default_device())
+
+        def one(job):
+            block, device = job
+            found = run([self._slice(x, block) for x in given], device)
+            fresh = tuple(slice(skip, None) for skip in block.skips)
+            return collect(block, jax.tree.map(lambda x: np.asarray(x)[fresh], found))
+
+        workers = len(self.devices)
+        jobs = list(self._cut())
+        jobs = own_share(jobs if chosen is None else [jobs[i] for i in chosen])
+        jobs = [(block, self.devices[i % workers]) for i, block in enumerate(jobs)]
+        # The first compiles, before the others ask for the same.
+        alone = 0 if run.ready else 1
+        found = [one(job) for job in jobs[:alone]]
+        with ThreadPoolExecutor(workers) as pool:
+            found += pool.map(one, jobs[alone:])
+        return from_all(found)
+
+    def _cut(self) -> "list[Block]":
+        """The blocks, of one shape: the last on an axis may overlap the one before."""
+        parts: list[list[tuple[int, int, int]]] = []
+        for axis in self.looped:
+            length, block = self.lengths[axis], self.blocks[axis]
+            nominal = range(0, length, block)
+            starts = [min(start, length - block) for start in nominal]
+            parts.append([(s, n, s + block) for s, n in zip(starts, nominal, strict=True)])
+        blocks = []
+        for chosen in itertools.product(*parts):
+            starts = tuple(start for start, _, _ in chosen)
+            fresh = tuple(range(first, stop) for _, first, stop in chosen)
+            skips = tuple(first - start for start, first, _ in chosen)
+            blocks.append(Block(self, starts, fresh, skips))
+        return blocks
+
+    def _slice(self, number, block):
+        value = self.known[number]
+        for axis, start in zip(self.looped, block.starts, strict=True):
+            dims = self.program.dims[number]
+            if axis in dims and self.blocks[axis] < self.lengths[axis]:
+                here = [slice(None)] * value.ndim
+                here[dims.index(axis)] = slice(start, start + self.blocks[axis])
+                value = value[tuple(here)]
+        return value
+
+    def repeated(self, flat) -> np.ndarray:
+        """Flat positions of all designs that differ from these on axes of no consequence.
+
+        One more dimension, the last, in order of position. The results count positions over all
+        values of the reduced axes; elsewhere axes on which nothing depends have one value.
+        """
+        full = {d: self.real_lengths[d] * self.repeats[d] for d in self.reduced}
+        places = np.unravel_index(flat, [self.real_lengths[d] for d in self.reduced])
+        copies = np.indices([self.repeats[d] for d in self.reduced]).reshape(len(full), -1)
+        where = [place[..., None] + copy for place, copy in zip(places, copies, strict=True)]
+        return np.asarray(np.ravel_multi_index(where, list(full.values())))
+
+    def index_of(self, flat, repeated: bool = False) -> dict[str, np.ndarray]:
+        """Positions on each reduced axis, by name, from flat ones, or those of `repeated`.
+
+        Of designs that differ on axes of no consequence, the first.
+        """
+        full = [self.real_lengths[d] * (self.repeats[d] if repeated else 1) for d in self.reduced]
+        named = zip(self.reduced, np.unravel_index(flat, full), strict=True)
+        return {self.names[d]: np.asarray(place, np.int32) for d, place in named}
+
+
+@dataclass(frozen=True)
+class Block:
+    """Part of a grid: where it starts on each looped axis, and which positions it alone covers."""
+
+    grid: Grid
+    starts: tuple[int, ...]
+    fresh: tuple[range, ...]
+    skips: tuple[int, ...]
+
+    def groups(self) -> np.ndarray:
+        """Flat positions over the group axes of the block's groups, in order."""
+        flat = np.zeros(1, dtype=np.int64)
+        for axis, places in zip(self.grid.groups, self.fresh, strict=False):
+            flat = (flat[:, None] * self.grid.real_lengths[axis] + np.asarray(places)).reshape(-1)
+        return flat
+
+    def flat_positions(self, where) -> np.ndarray:
+        """Positions over the reduced axes, unpadded, from those over a step's inner axes.
+
+        `where` leads with the looped axes, as the results of a block do.
+        """
+        grid = self.grid
+        inner = [d for d in range(len(grid.lengths)) if d not in grid.loops]
+        local = np.unravel_index(where, [grid.lengths[d] for d in inner])
+        place = dict(zip(inner, local, strict=True))
+        for i, axis in enumerate(grid.looped):
+            place[axis] = np.asarray(self.fresh[i]).reshape(-1, *(1,) * (where.ndim - i - 1))
+        flat = np.zeros(where.shape, dtype=np.int64)
+        for d in grid.reduced:
+            flat = flat * grid.real_lengths[d] + np.minimum(place[d], grid.real_lengths[d] - 1)
+        return flat
+
+
+def _in_flight(workers) -> int:
+    # All processes cut alike, however many cores each of them has.
+    return len(workers) if jax.process_count() == 1 else 2 * jax.process_count()

@@ -1,0 +1,112 @@
+"""How does the next process get a block's compiled program without tracing it?
+
+JAX finds what it compiled before by the text of what was traced, so a process traces and lowers
+first. Here an executable is found by what that text is made of: operations and axes, the reducer,
+types, code, libraries and machine. A file is kept only if what is read back from it gives the same
+results; what cannot be kept, or read, is compiled. The folder is the user's own, as JAX's is: its
+files are trusted.
+"""
+
+import hashlib
+import json
+import os
+import pickle
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental.serialize_executable import deserialize_and_load, serialize
+
+from jaxsim.space.grid.block_size import default_device
+from jaxsim.space.grid.nest import Nest
+from jaxsim.space.program import cache as _kept
+from jaxsim.space.program.bits import wide
+
+# Of a processor, what its compiled code may use.
+_PROCESSOR = Path("/proc/cpuinfo")
+
+
+def path_of(nest: Nest, reducer, part: Sequence[np.ndarray]) -> Path | None:
+    """The file of a block's executable, if programs are kept and this one can be."""
+    folder = os.environ.get(_kept.FOLDER)
+    if not folder or jax.process_count() > 1:
+        return None
+    if jax.config.jax_disable_jit:  # pyright: ignore[reportAttributeAccessIssue]
+        return None
+    try:
+        text = json.dumps(
+            [
+                _kept.code(),
+                _machine(),
+                _kept.named(reducer),
+                wide(),
+                [[str(x.dtype), x.shape] for x in part],
+                nest.program.inputs,
+                [_kept.atom(x) for x in nest.program.outputs],
+                [[_kept.operation(op) for op in ops] for ops in (nest.before, *nest.levels)],
+                [[[_kept.operation(op) for op in ops] for ops in own] for own in nest.apart],
+                [nest.lengths, nest.classes, nest.loops, nest.stride, nest.given],
+                sorted((x, nest.program.dims[x]) for x in _used(nest)),
+            ]
+        )
+    except (_kept.CannotKeep, TypeError):
+        return None
+    return Path(folder) / f"block-{hashlib.sha256(text.encode()).hexdigest()[:32]}.bin"
+
+
+def _used(nest: Nest) -> set[int]:
+    groups = (nest.before, *nest.levels, *(ops for own in nest.apart for ops in own))
+    ops = [op for group in groups for op in group]
+    atoms = [x for op in ops for x in (*op.inputs, *op.outputs)] + list(nest.program.outputs)
+    return {x for x in (*atoms, *nest.given) if isinstance(x, int)}
+
+
+def _machine() -> list[str]:
+    """What compiled code depends on, besides the libraries."""
+    device = default_device()
+    found = [device.platform, device.device_kind, device.client.platform_version]
+    if device.platform == "cpu" and _PROCESSOR.exists():
+        lines = _PROCESSOR.read_text(encoding="utf-8", errors="replace").splitlines()
+        found += sorted({x for x in lines if x.startswith(("flags", "Features", "model name"))})
+    return [*found, os.environ.get("XLA_FLAGS", ""), str(jax.device_count())]
+
+
+def read(path: Path) -> Callable[..., Any] | None:
+    """The executable that a file keeps; None if there is none that can be loaded."""
+    try:
+        found = _loaded(path.read_bytes())
+        os.utime(path)  # the files longest unused go first
+        return found
+    except Exception:  # of another library's making: whatever is wrong, the block is compiled
+        return None
+
+
+def content_of(compiled) -> bytes | None:
+    """What a file would keep of an executable that has not been run yet; None if it cannot."""
+    try:
+        return pickle.dumps(serialize(compiled))
+    except Exception:  # likewise
+        return None
+
+
+def write(path: Path, content: bytes | None, arguments: Sequence[Any], results) -> None:
+    """Keep an executable, if what is read back gives the same results; nothing is said if not.
+
+    One that JAX itself read from a file may be written without a complaint and not run.
+    """
+    try:
+        if content is not None and _same(_loaded(content)(*arguments), results):
+            _kept.replace(path, content)
+    except Exception:  # likewise
+        return
+
+
+def _loaded(content: bytes) -> Callable[..., Any]:
+    return deserialize_and_load(*pickle.loads(content), execution_devices=[default_device()])
+
+
+def _same(first, second) -> bool:
+    pairs = zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True)
+    return all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)

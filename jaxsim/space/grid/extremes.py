@@ -1,0 +1,126 @@
+"""Between which values does every output lie, for every workload, in a grid too large to keep?"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsim._record import Record, static
+from jaxsim.space.grid.best import Reading, read
+from jaxsim.space.grid.blocks import Block, Grid
+from jaxsim.space.grid.nest import Nest, apart
+from jaxsim.space.grid.step import Step
+from jaxsim.space.program.inputs import Axis
+from jaxsim.space.program.run import spread
+from jaxsim.space.program.trace import Literal
+
+
+class Extremes(Record):
+    """The lowest and highest value of every output over the designs of each group.
+
+    One leading dimension per group axis; infinite the wrong way round where no design is valid.
+    """
+
+    low: dict[str, Any]
+    high: dict[str, Any]
+    points: int = static()
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """The point function, reduced to some of its numbers and whether a design counts."""
+
+    fn: Callable[[Any], Any]
+    outputs: tuple[Reading, ...]
+    valid: Reading | None
+
+    def __call__(self, point):
+        found = self.fn(point)
+        ok = True if self.valid is None else read(found, self.valid)
+        real = jnp.result_type(float)
+        return (*(jnp.asarray(read(found, o), dtype=real) for o in self.outputs), jnp.asarray(ok))
+
+
+def stream_extremes(
+    fn,
+    point,
+    axes: Sequence[Axis],
+    group_axes: Sequence[str] = (),
+    *,
+    outputs: Sequence[str],
+    valid: Reading | None = None,
+    step_points: int | None = None,
+    block_points: int | None = None,
+    devices: Sequence[Any] | None = None,
+) -> Extremes:
+    """The lowest and highest of several outputs over the valid designs of every group.
+
+    A flag counts as 0 or 1, a NaN as not valid.
+    """
+    wanted = _Outputs(fn, tuple(outputs), valid)
+    grid = Grid.of(wanted, point, axes, group_axes, step_points, block_points, devices)
+    shape = tuple(grid.real_lengths[d] for d in grid.groups)
+    low = np.full((len(outputs), int(np.prod(shape))), np.inf, jnp.result_type(float))
+    high = -low
+    for groups, block_low, block_high in grid.gather(_Both(len(outputs), grid.step), _collect):
+        low[:, groups] = np.minimum(low[:, groups], block_low)
+        high[:, groups] = np.maximum(high[:, groups], block_high)
+    lows, highs = (
+        {n: v.reshape(shape) for n, v in zip(outputs, x, strict=True)} for x in (low, high)
+    )
+    return Extremes(lows, highs, grid.points)
+
+
+def _collect(block: Block, results):
+    groups = block.groups()
+    low, high = (np.moveaxis(x, -1, 0).reshape(x.shape[-1], groups.size, -1) for x in results)
+    return groups, low.min(axis=-1), high.max(axis=-1)
+
+
+@dataclass(frozen=True)
+class _Both:
+    """Keeps the lowest and the highest of each of the outputs of a step."""
+
+    outputs: int
+    step: Step
+
+    def like(self):
+        each = jax.ShapeDtypeStruct((self.outputs,), jnp.result_type(float))
+        return each, each
+
+    def start(self, nest: Nest):
+        return ()
+
+    def __call__(self, nest: Nest, true, values, state):
+        program, step = nest.program, self.step.shape(nest)
+        every = tuple(range(len(step)))
+
+        def evaluated(values):
+            *found, ok = program.outputs
+            counts = self.step.laid_out(nest, ok, values) & self.step.counts(nest)
+            counts = counts.reshape([step[d] for d in (*sorted(nest.loops), *nest.inner)])
+            return [_value(x, values) for x in found], counts
+
+        # Each is read by two reductions, and so not to be fused into them.
+        found, counts = apart(evaluated, values, true)
+        counts = counts.transpose(np.argsort((*sorted(nest.loops), *nest.inner)))
+        results = []
+        for atom, value in zip(program.outputs, found, strict=False):
+            # On the axes the output depends on: over the others, whether any design counts.
+            dims = tuple(sorted({*program.dims_of(atom), *nest.loops}))
+            some = counts.any(axis=[d for d in every if d not in dims])
+            value = spread(value, program.dims_of(atom), dims, step)
+            inner = [i for i, d in enumerate(dims) if d not in nest.loops]
+            ok = some & (value == value)
+            low = jnp.where(ok, value, jnp.inf).min(axis=inner)
+            results.append((low, jnp.where(ok, value, -jnp.inf).max(axis=inner)))
+        shape = (*self.step.outer(nest), self.outputs)
+        both = (jnp.stack(x, axis=-1).reshape(shape) for x in zip(*results, strict=True))
+        return tuple(both), state
+
+
+def _value(atom, values):
+    return jnp.asarray(atom.value) if isinstance(atom, Literal) else values[atom]

@@ -1,0 +1,208 @@
+"""Which points of a step of a stream may be on the frontier?
+
+Nearly all are discarded by points known to be good: the designs on the frontier of the step before,
+as they do in this one. Only dominated points are discarded, so that what is left holds the
+frontier, however good those designs are here.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxsim.space.grid.nest import Nest, apart
+from jaxsim.space.grid.pareto import dominance_table, undominated
+from jaxsim.space.grid.step import Step
+
+# Points are discarded one by one, and kept in rows of a vector.
+ROW = 16
+# Good designs of which so many are compared with all points, and those left with a finer table.
+_RUNGS = 16
+_TABLE = 1 << 10
+# How often to look for better designs while too many rows stay.
+_TRIES = 4
+# Up to so many points are compared with one another.
+_PAIRS = 1 << 10
+
+
+class Kept(NamedTuple):
+    """What is kept of a step.
+
+    Counts of rows and points that there are, and of points in the answer; `x`, `y` and the place in
+    the step of the latter.
+    """
+
+    rows: Any
+    points: Any
+    count: Any
+    x: Any
+    y: Any
+    place: Any
+
+
+@dataclass(frozen=True)
+class Undominated:
+    """Keeps what may be on the frontier of a step: up to `points` points, of up to `rows` rows.
+
+    Up to 1,024 `points` the answer is the step's frontier in order of `x`, of equal points the
+    first or with `duplicates` all. If there are more rows or points than can be kept, the answer is
+    a part of the frontier.
+    """
+
+    rows: int
+    points: int
+    duplicates: bool
+    in_turn: bool
+    step: Step
+
+    @property
+    def exact(self) -> bool:
+        """Whether the answer of a step is its frontier, and in order."""
+        return self.points <= _PAIRS
+
+    def like(self):
+        number = jax.ShapeDtypeStruct((self.points,), jnp.result_type(float))
+        once = jax.ShapeDtypeStruct((1,), jnp.int32)
+        place = jax.ShapeDtypeStruct((self.points,), jnp.int32)
+        return Kept(once, once, once, number, number, place)
+
+    def start(self, nest: Nest):
+        """Designs to begin with, for each of the loops' positions in a step: a sample."""
+        lanes = math.prod(self.step.outer(nest))
+        places = jnp.broadcast_to(self._sample(nest), (lanes, self.points))
+        return places, jnp.full((lanes,), self.points)
+
+    def _sample(self, nest: Nest):
+        size = math.prod(nest.lengths[d] for d in nest.inner)
+        places = jnp.arange(self.points, dtype=jnp.int32) * max(size // self.points, 1)
+        return jnp.minimum(places, size - 1)
+
+    def __call__(self, nest: Nest, true, values, good):
+        def compared(values):
+            x, y, ok = self.step.outputs(nest, values)
+            ok = ok & self.step.counts(nest) & (x == x) & (y == y)
+            return x, jnp.where(ok, y, jnp.nan)
+
+        # Read many times over, and so not to be fused into what reads it.
+        x, y = apart(compared, values, true)
+        given = (x.reshape(x.shape[0], -1), y.reshape(y.shape[0], -1), *good)
+        one = partial(self._step, sample=self._sample(nest))
+        if self.in_turn:
+            results, good = lax.map(lambda given: one(*given), given)
+        else:
+            results, good = jax.vmap(one)(*given)
+        outer = self.step.outer(nest)
+        return jax.tree.map(lambda part: part.reshape(*outer, -1), results), good
+
+    def _step(self, x, y, places, count, sample):
+        """The results for one position of the loops, and the good designs of its answer."""
+
+        def improved(tried):
+            tries, _, (places, count) = tried
+            found = self._kept(x, y, places, count)
+            some = found.count[0]
+            places = jnp.where(some > 0, found.place, sample)
+            return tries + 1, found, (places, jnp.where(some > 0, some, self.points))
+
+        def poor(tried):
+            tries, found, _ = tried
+            return (tries == 0) | ((found.rows[0] > self.rows) & (tries < _TRIES))
+
+        nothing = jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), self.like())
+        _, found, good = lax.while_loop(poor, improved, (0, nothing, (places, count)))
+        return found, good
+
+    def _kept(self, x, y, places, count):
+        stays = (y == y) & ~(y <= _bar(x, *_rungs(x, y, places, count)))
+        width = ROW if x.size % ROW == 0 else 1
+        rows, row_count = positions(stays.reshape(-1, width).any(axis=-1), self.rows)
+        some_x, some_y = _rows_of(x, y, rows, row_count, width)
+        ok = some_y == some_y
+        stays = undominated(some_x, some_y, ok, *dominance_table(some_x, some_y, ok, _TABLE))
+        chosen, count = positions(stays, self.points)
+        here = jnp.arange(self.points) < count
+        x, y = some_x[chosen], jnp.where(here, some_y[chosen], jnp.nan)
+        place = rows[chosen // width] * width + chosen % width
+        if self.exact:
+            order, kept = _front(x, y, self.duplicates)
+            x, y, place = x[order], y[order], place[order]
+        else:
+            kept = jnp.minimum(count, self.points)
+        return Kept(row_count[None], count[None], kept[None], x, y, place)
+
+
+def _rungs(x, y, places, count):
+    """A few of the good designs' `x`, rising, and the highest `y` at or below each (NaN: none)."""
+    good_x, good_y = x[places], y[places]
+    good_y = jnp.where((good_y == good_y) & (jnp.arange(places.size) < count), good_y, -jnp.inf)
+    good_x = jnp.where(good_y > -jnp.inf, good_x, jnp.inf)
+    steps = jnp.arange(1, _RUNGS + 1)
+    rungs = jnp.sort(good_x[(steps * (count - 1)) // _RUNGS])
+    best = jnp.where(good_x[None] <= rungs[:, None], good_y[None], -jnp.inf).max(axis=-1)
+    return rungs, jnp.where(best > -jnp.inf, best, jnp.nan)
+
+
+def _bar(x, rungs, best):
+    """What is known to be reached before `x`: the best at or below the last rung under it."""
+    bar = jnp.full(x.shape, jnp.nan, best.dtype)
+    for i in range(_RUNGS):
+        bar = jnp.where(x > rungs[i], best[i], bar)
+    return bar
+
+
+def _rows_of(x, y, rows, count, width: int):
+    """The points of the first `count` of some rows, `y` NaN beyond."""
+
+    def copied(i, some):
+        def row(whole, part):
+            one = lax.dynamic_slice_in_dim(whole, rows[i] * width, width)
+            return lax.dynamic_update_slice_in_dim(part, one, i * width, 0)
+
+        return row(x, some[0]), row(y, some[1])
+
+    blank = jnp.full(rows.size * width, jnp.nan, x.dtype)
+    return lax.fori_loop(0, jnp.minimum(count, rows.size), copied, (blank, blank))
+
+
+def _front(x, y, duplicates: bool):
+    """Positions of the points that no other beats, in order of `x`, and how many there are.
+
+    A NaN in `y` excludes a point. Every point is compared with every other: for a few hundred,
+    that is faster than sorting them.
+    """
+    place = jnp.arange(x.size, dtype=jnp.int32)
+    as_good = (x[:, None] <= x[None]) & (y[:, None] >= y[None])
+    better = (x[:, None] < x[None]) | (y[:, None] > y[None])
+    if not duplicates:
+        better = better | (place[:, None] < place[None])
+    stands = (y == y) & ~(as_good & better).any(axis=0)
+    before = (x[:, None] < x[None]) | ((x[:, None] == x[None]) & (place[:, None] < place[None]))
+    rank = (stands[:, None] & before).sum(axis=0)
+    order = jnp.zeros(x.size, jnp.int32).at[jnp.where(stands, rank, x.size)].set(place, mode="drop")
+    return order, stands.sum(dtype=jnp.int32)
+
+
+def positions(flags, count: int):
+    """Positions of `count` flags that are set, in order, and how many are set.
+
+    If more are, a sample of them; beyond those that are, some position. By counting in blocks,
+    which is done in vectors: within a block by a product with a triangle of ones, then for each
+    wanted flag the block, and the place in it.
+    """
+    block = 32 if flags.size <= 2048 else 64
+    ones = jnp.pad(flags, (0, -flags.size % block)).reshape(-1, block).astype(jnp.float32)
+    running = jnp.dot(ones, jnp.triu(jnp.ones((block, block), jnp.float32)))
+    until = jnp.cumsum(running[:, -1].astype(jnp.int32))
+    wanted = jnp.arange(count, dtype=jnp.int32)
+    spacing = jnp.maximum(until[-1].astype(jnp.float32) / count, 1.0)
+    wanted = jnp.floor(wanted.astype(jnp.float32) * spacing).astype(jnp.int32)
+    of = (until[None] <= wanted[:, None]).sum(axis=-1)
+    of = jnp.minimum(of, running.shape[0] - 1).astype(jnp.int32)
+    before = jnp.where(of > 0, until[jnp.maximum(of - 1, 0)], 0)
+    place = (running[of] <= (wanted - before)[:, None]).sum(axis=-1).astype(jnp.int32)
+    found = jnp.minimum(of * block + place, flags.size - 1)
+    return found, until[-1]

@@ -1,0 +1,254 @@
+"""How is a grid too large for memory walked?
+
+A block of the grid is evaluated in nested loops. The inner axes are evaluated at once, in a step
+small enough for a core's cache; the others are looped over. An operation is evaluated as far out
+as the axes it depends on allow: before the loops where its natural size is small, else in the
+outermost loop that fixes all of its looped axes.
+"""
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxsim.space.program.run import run_ops
+from jaxsim.space.program.trace import PICK, Literal, Op, Program, numbers, size
+
+# Points evaluated at once: about a core's second-level cache on a CPU, a large launch on a GPU.
+STEP_POINTS = {"cpu": 1 << 17, "gpu": 1 << 25, "tpu": 1 << 24}
+# Points of a block: what is known before its loops is up to 1/64 of that, several times over.
+BLOCK_POINTS = {"cpu": 1 << 27, "gpu": 1 << 31, "tpu": 1 << 30}
+BEFORE_SHARE = 1 / 64
+# Within a step, what has at most this share of its points is evaluated apart from the rest.
+APART_SHARE = 1 / 4
+
+
+@dataclass(frozen=True, eq=False)
+class Nest:
+    """Where each operation of a program is evaluated, over one block of a grid.
+
+    `lengths` are of the block, `classes` of the axes of classes that follow its axes; `loops` are
+    the looped axes, outermost first, the last in steps of `stride`; `before` and `levels` the
+    operations before the loops, and in each. A level is in parts: `apart` has its smaller terms,
+    those of each axis of classes by themselves, and `levels` the rest.
+    """
+
+    program: Program
+    lengths: tuple[int, ...]
+    classes: tuple[int, ...]
+    loops: tuple[int, ...]
+    stride: int
+    given: tuple[int, ...]
+    before: tuple[Op, ...]
+    levels: tuple[tuple[Op, ...], ...]
+    apart: tuple[tuple[tuple[Op, ...], ...], ...]
+
+    @property
+    def inner(self) -> tuple[int, ...]:
+        return tuple(d for d in range(len(self.lengths)) if d not in self.loops)
+
+
+@lru_cache(maxsize=256)
+def nest_of(
+    program: Program,
+    left: tuple[int, ...],
+    given: tuple[int, ...],
+    lengths: tuple[int, ...],
+    classes: tuple[int, ...],
+    loops: tuple[int, ...],
+    stride: int,
+) -> Nest:
+    """The nest of the operations `left` over a block, `given` what is known before it."""
+    points, sizes = math.prod(lengths), lengths + classes
+    depth: dict[int, int] = dict.fromkeys(given, -1)
+    groups: list[list[Op]] = [[] for _ in range(len(loops) + 1)]
+    for op in (program.ops[i] for i in left):
+        dims = program.dims[op.outputs[0]]
+        if size(dims, sizes) <= BEFORE_SHARE * points or not loops:
+            own = -1
+        else:
+            own = max((i for i, axis in enumerate(loops) if axis in dims), default=-1)
+        own = max([own, *(depth.get(x, -1) for x in op.inputs if not isinstance(x, Literal))])
+        depth.update(dict.fromkeys(op.outputs, own))
+        groups[own + 1].append(op)
+    before, *levels = (tuple(group) for group in groups)
+    inner = [d for d in range(len(sizes)) if d not in loops]
+    most = APART_SHARE * size([d for d in inner if d < len(lengths)], sizes)
+    rests, aparts = [], []
+    for ops in levels:
+        late, apart, rest = set(), [], []
+        for op in ops:
+            own = [d for d in program.dims[op.outputs[0]] if d in inner]
+            small = size(own, sizes) <= most or any(d >= len(lengths) for d in own)
+            if small and not late.intersection(numbers(op.inputs)):
+                apart.append(op)
+            else:
+                rest.append(op)
+                late.update(op.outputs)
+        rests.append(tuple(rest))
+        aparts.append(by_axis(program, apart, len(lengths)))
+    return Nest(
+        program, lengths, classes, loops, stride, given, before, tuple(rests), tuple(aparts)
+    )
+
+
+def by_axis(program: Program, ops: Sequence[Op], axes: int) -> tuple[tuple[Op, ...], ...]:
+    """Operations in groups that are evaluated apart: one axis of classes in each, or none.
+
+    In one piece, what is evaluated for some classes would be again wherever it is handed out. What
+    hands out is a group of its own: with it, what follows would not be evaluated in vectors.
+    """
+    level: dict[int, tuple[int, int]] = {}
+    groups: dict[tuple[int, int], list[Op]] = {}
+    for op in ops:
+        axis, deep = class_axis(program, op.outputs[0], axes), 0
+        own = len(program.dims) + axis if op.primitive is PICK else axis
+        for x in numbers(op.inputs) & level.keys():
+            before, other = level[x]
+            deep = max(deep, before + (other != own))
+        level.update(dict.fromkeys(op.outputs, (deep, own)))
+        groups.setdefault((deep, own), []).append(op)
+    return tuple(tuple(groups[key]) for key in sorted(groups))
+
+
+def class_axis(program: Program, number: int, axes: int) -> int:
+    """The axis of classes that a value is on, or -1."""
+    dims = program.dims[number]
+    return dims[-1] if dims and dims[-1] >= axes else -1
+
+
+def loop_order(program: Program, left, lengths, classes, looped: Sequence[int]) -> tuple[int, ...]:
+    """The order of loops, outermost first, in which the least is evaluated."""
+    points, lengths = math.prod(lengths), lengths + classes
+    counts = Counter(program.dims[program.ops[i].outputs[0]] for i in left)
+
+    def cost(order):
+        total = 0
+        for dims, count in counts.items():
+            if size(dims, lengths) <= BEFORE_SHARE * points:
+                continue
+            last = max((i for i, axis in enumerate(order) if axis in dims), default=-1)
+            inner = size([d for d in dims if d not in order], lengths)
+            total += count * inner * math.prod(lengths[axis] for axis in order[: last + 1])
+        return total
+
+    if not looped or len(looped) > 6:
+        return tuple(looped)
+    # Of orders that cost the same, one whose last loop is longest, so that steps can be large.
+    return min(itertools.permutations(looped), key=lambda order: (cost(order), -lengths[order[-1]]))
+
+
+def walk(nest: Nest, known: dict[int, Any], body: Callable[..., Any], like, state, true):
+    """The results of `body` at every step, each with the looped axes as leading dimensions.
+
+    `body` gets all values of a step, on natural dims with looped axes of length 1 (`stride` for
+    the last), and what the step before it passed on, `state` the first. It returns what to pass on
+    and arrays whose leading dimensions are those lengths, in the order of axes, and whose other
+    dimensions and types are those of `like`. `true` is a flag that the compiler does not know to
+    be set.
+    """
+    known = dict(known)
+    sizes = nest.lengths + nest.classes
+    run_ops(nest.before, known, nest.program, sizes)
+    axes = tuple(sorted(nest.loops))
+    step = {axis: 1 for axis in nest.loops}
+    if nest.loops:
+        step[nest.loops[-1]] = nest.stride
+    reads = _reads(nest)
+
+    def level(depth, values, starts, carry, local):
+        if depth == len(nest.loops):
+            whole, state = carry
+            results, state = body(values, state)
+            at = tuple(starts[axis] for axis in axes)
+            whole = jax.tree.map(
+                lambda whole, part: lax.dynamic_update_slice(
+                    whole, part, at + (0,) * (part.ndim - len(at))
+                ),
+                whole,
+                results,
+            )
+            return whole, state
+        axis, count = nest.loops[depth], nest.lengths[nest.loops[depth]]
+        inside = [step[axis] if d == axis else n for d, n in enumerate(local)]
+
+        def iteration(i, carry):
+            # The last step may overlap the one before it: the same results are written again.
+            start = jnp.minimum(i * step[axis], count - step[axis])
+            sliced = {}
+            for number, value in values.items():
+                dims = nest.program.dims_of(number)
+                if axis in dims:
+                    value = lax.dynamic_slice_in_dim(value, start, step[axis], dims.index(axis))
+                sliced[number] = value
+            _run_apart(nest, depth, sliced, inside, reads[depth + 1], true)
+            run_ops(nest.levels[depth], sliced, nest.program, inside)
+            sliced = {k: v for k, v in sliced.items() if k in reads[depth + 1]}
+            return level(depth + 1, sliced, {**starts, axis: start}, carry, inside)
+
+        return lax.fori_loop(0, -(-count // step[axis]), iteration, carry)
+
+    known = {k: v for k, v in known.items() if k in reads[0]}
+    if not nest.loops:
+        return body(known, state)[0]
+    whole = tuple(nest.lengths[axis] for axis in axes)
+    carry = jax.tree.map(lambda part: jnp.zeros(whole + part.shape, part.dtype), like)
+    return level(0, known, {}, (carry, state), list(sizes))[0]
+
+
+def _run_apart(nest: Nest, depth: int, values, lengths, wanted: set[int], true):
+    """Evaluate the smaller terms of a level apart: fused, they would be repeated at every point.
+
+    Adds to `values` those that the rest of the level reads, or that are `wanted` after it.
+    """
+    groups = nest.apart[depth]
+    later = [numbers(x for op in ops for x in op.inputs) for ops in (*groups, nest.levels[depth])]
+    for i, ops in enumerate(groups):
+        made = {x for op in ops for x in op.outputs}
+        kept = sorted(made & wanted.union(*later[i + 1 :]))
+
+        def evaluate(given, ops=ops, kept=kept):
+            inside = dict(given)
+            run_ops(ops, inside, nest.program, lengths)
+            return [inside[x] for x in kept]
+
+        if kept:
+            results = apart(evaluate, {x: values[x] for x in later[i] - made}, true)
+            values.update(zip(kept, results, strict=True))
+
+
+def apart(fn, given, true):
+    """`fn(given)`, evaluated where the compiler cannot fuse it into what follows.
+
+    Branches are compiled apart, and this one is always taken; an `optimization_barrier` is ignored
+    on CPUs.
+    """
+    like = []
+
+    def made(given):
+        found = fn(given)
+        like[:] = [jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), found)]
+        return found
+
+    def blank(given):
+        # The branch above was traced before, which spares tracing it for its shapes.
+        shapes = like[0] if like else jax.eval_shape(fn, given)
+        return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+    return lax.cond(true, made, blank, given)
+
+
+def _reads(nest: Nest) -> list[set[int]]:
+    """What is still read from each depth inwards; the outputs last."""
+    reads = [numbers(nest.program.outputs)]
+    for rest, groups in zip(reversed(nest.levels), reversed(nest.apart), strict=True):
+        ops = itertools.chain(rest, *groups)
+        reads.append(reads[-1] | numbers(x for op in ops for x in op.inputs))
+    return reads[::-1]

@@ -1,0 +1,179 @@
+"""How is a point function evaluated so that small terms stay small?
+
+Its operations are cut into stages by natural size, and the stages compiled apart: compiled
+together, small terms are fused into, and repeated over, the full grid. The cut is derived from the
+traced function; there is no second copy of the physics.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxsim.space.grid.nest import by_axis
+from jaxsim.space.grid.sweep import dims_tree
+from jaxsim.space.program.deduplicate import shared
+from jaxsim.space.program.host import on_host
+from jaxsim.space.program.inputs import Axis, axis_values, lengths_of, numbers_of
+from jaxsim.space.program.reorder import reordered
+from jaxsim.space.program.run import run_ops
+from jaxsim.space.program.trace import Literal, Op, Program, numbers, size, trace
+
+# A stage ends where operations have more than this share of the grid's points. The first stage
+# costs next to nothing; the others keep terms without one of the axes from being repeated over it.
+STAGE_SHARES = (1 / 64, 1 / 6, 1 / 1.9)
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """Operations that are compiled together: what they read, and what is read after them."""
+
+    ops: tuple[Op, ...]
+    reads: tuple[int, ...]
+    keeps: tuple[int, ...]
+    program: Program
+    lengths: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A point function over a grid, in stages; nothing is evaluated until asked for."""
+
+    program: Program
+    names: tuple[str, ...]
+    lengths: tuple[int, ...]
+    stages: tuple[Stage, ...]
+    known: dict[int, Any]
+
+    @property
+    def points(self) -> int:
+        """Points of the full grid."""
+        return math.prod(self.lengths)
+
+    @property
+    def dims(self):
+        """The names of the axes that each output depends on, as a pytree like the outputs."""
+        return dims_tree(self.program, self.names)
+
+    def sharded(self, axis: str, mesh: Mesh) -> "Staged":
+        """The same with one axis spread over the devices of a one-dimensional mesh.
+
+        What does not depend on the axis is evaluated on every device; the rest, and the outputs
+        that depend on it, are spread along it. Its length must be a multiple of the devices.
+        """
+        if axis not in self.names:
+            raise ValueError(f"axis '{axis}' is not among {list(self.names)}")
+        position, devices = self.names.index(axis), mesh.devices.size
+        if self.lengths[position] % devices:
+            raise ValueError(
+                f"axis '{axis}' has {self.lengths[position]} values, which do not spread evenly "
+                f"over {devices} devices: give a multiple, or shard another axis"
+            )
+
+        def placed(number, value):
+            dims = self.program.dims[number]
+            spec = (mesh.axis_names[0] if d == position else None for d in dims)
+            return jax.device_put(value, NamedSharding(mesh, PartitionSpec(*spec)))
+
+        return replace(self, known={i: placed(i, x) for i, x in self.known.items()})
+
+    def buffers(self, reuse=None) -> tuple[tuple[jax.Array, ...], ...]:
+        """What every stage keeps, written into the buffers of an earlier call if given.
+
+        Fresh memory costs several times what the arithmetic does, so a caller that sweeps again
+        hands back what it no longer needs: those arrays are gone afterwards.
+        """
+        known, kept = dict(self.known), []
+        for i, stage in enumerate(self.stages):
+            given = tuple(known[x] for x in stage.reads)
+            old = None if reuse is None else reuse[i]
+            results = _run_stage(stage, given, old)
+            known.update(zip(stage.keeps, results, strict=True))
+            kept.append(results)
+        return tuple(kept)
+
+    def outputs(self, buffers):
+        """The outputs of the point function on natural dims, from `buffers`."""
+        known = dict(self.known)
+        for stage, results in zip(self.stages, buffers, strict=True):
+            known.update(zip(stage.keeps, results, strict=True))
+        leaves = [x.value if isinstance(x, Literal) else known[x] for x in self.program.outputs]
+        return jax.tree.unflatten(self.program.tree, [jnp.asarray(x) for x in leaves])
+
+    def materialise(self):
+        """The outputs of the point function on natural dims."""
+        return self.outputs(self.buffers())
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=2, keep_unused=True)
+def _run_stage(stage: Stage, given, reuse):
+    del reuse  # only its memory is used
+    known = dict(zip(stage.reads, given, strict=True))
+    run_ops(stage.ops, known, stage.program, stage.lengths)
+    return tuple(known[x] for x in stage.keeps)
+
+
+def split(
+    fn,
+    point,
+    axes: Sequence[Axis],
+    shares: Sequence[float] = STAGE_SHARES,
+    host_points: int = 0,
+) -> Staged:
+    """`fn` over a grid, cut into stages at the given shares of the full grid's size.
+
+    Equal to `sweep` point by point, to rounding: the operations are the same, sums of several
+    terms in an order of their own. Operations with up to `host_points` values are evaluated at
+    once, in NumPy: most of a model's are, and compiling them takes seconds, evaluating them a few
+    hundredths of one. Others are evaluated once for all positions that they cannot tell apart.
+    """
+    values = axis_values(axes)
+    lengths = lengths_of(values)
+    program = reordered(trace(fn, point, axes), lengths)
+    known = dict(enumerate(jax.tree.leaves((values, numbers_of(point)[0]))))
+    known.update(program.constants)
+    left = on_host(program, known, lengths, host_points)
+    program, left, classes, known = shared(program, known, left, lengths)
+    stages = stages_of(program, left, lengths, classes, tuple(shares))
+    return Staged(program, tuple(name for name, _, _ in axes), lengths, stages, known)
+
+
+@lru_cache(maxsize=256)
+def stages_of(
+    program: Program,
+    left: tuple[int, ...],
+    lengths: tuple[int, ...],
+    classes: tuple[int, ...],
+    shares: tuple[float, ...],
+) -> tuple[Stage, ...]:
+    """The operations `left` to do by natural size, each stage no smaller than those before it."""
+    points, lengths = math.prod(lengths), lengths + classes
+    axes = len(lengths) - len(classes)
+    level: dict[int, int] = {}
+    groups: list[list[Op]] = [[] for _ in range(len(shares) + 1)]
+    for op in (program.ops[i] for i in left):
+        own = size(program.dims[op.outputs[0]], lengths)
+        stage = sum(own > share * points for share in shares)
+        stage = max([stage, *(level[x] for x in numbers(op.inputs) & level.keys())])
+        level.update(dict.fromkeys(op.outputs, stage))
+        groups[stage].append(op)
+    parts = [part for group in groups for part in by_axis(program, group, axes)]
+    return cut(program, parts, lengths)
+
+
+def cut(program: Program, groups: Sequence[tuple[Op, ...]], lengths) -> tuple[Stage, ...]:
+    """Stages of the given operations, with what passes between them."""
+    later = {x for x in program.outputs if not isinstance(x, Literal)}
+    stages = []
+    for ops in reversed(groups):
+        made = {x for op in ops for x in op.outputs}
+        used = {x for op in ops for x in op.inputs if not isinstance(x, Literal)}
+        keeps = tuple(sorted(made & later))
+        stages.append(Stage(ops, tuple(sorted(used - made)), keeps, program, tuple(lengths)))
+        later |= used - made
+    return tuple(stages[::-1])

@@ -1,0 +1,57 @@
+"""How are a step's values laid out for those who reduce them?"""
+
+import math
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxsim.space.grid.nest import Nest
+from jaxsim.space.program.run import spread
+from jaxsim.space.program.trace import Literal
+
+
+@dataclass(frozen=True)
+class Step:
+    """How a step's values are laid out for a reducer: `[loops, lines, line]`."""
+
+    lines: int
+    real_lengths: tuple[int, ...]
+    padded: bool
+
+    def shape(self, nest: Nest) -> list[int]:
+        """Lengths of a step on every axis."""
+        step = [1 if d in nest.loops[:-1] else n for d, n in enumerate(nest.lengths)]
+        if nest.loops:
+            step[nest.loops[-1]] = nest.stride
+        return step
+
+    def outer(self, nest: Nest) -> tuple[int, ...]:
+        """Lengths of a step on the looped axes, in order."""
+        step = self.shape(nest)
+        return tuple(step[d] for d in sorted(nest.loops))
+
+    def outputs(self, nest: Nest, values) -> list[jax.Array]:
+        """Every output of the program over the step, each `[loops, lines, line]`."""
+        return [self.laid_out(nest, x, values) for x in nest.program.outputs]
+
+    def counts(self, nest: Nest):
+        """Which points of a step are no padding, `[1, 1, line]`; True if none is."""
+        inner = [nest.lengths[d] for d in nest.inner]
+        width = math.prod(inner[len(inner) - self.lines :])
+        if not self.padded:
+            return True
+        place = lax.broadcasted_iota(jnp.int32, (1, 1, width), 2)
+        return place % nest.lengths[-1] < self.real_lengths[-1]
+
+    def laid_out(self, nest: Nest, atom, values) -> jax.Array:
+        """One output of the program, or value, over the step: `[loops, lines, line]`."""
+        program, step = nest.program, self.shape(nest)
+        value = jnp.asarray(atom.value) if isinstance(atom, Literal) else values[atom]
+        value = spread(value, program.dims_of(atom), tuple(range(len(step))), step)
+        inner = [step[d] for d in nest.inner]
+        width = math.prod(inner[len(inner) - self.lines :])
+        # The loops' lengths are 1 but for one stride: moving them first moves little or no data.
+        value = value.transpose((*sorted(nest.loops), *nest.inner))
+        return value.reshape(-1, math.prod(inner) // width, width)

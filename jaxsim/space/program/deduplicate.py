@@ -1,0 +1,211 @@
+"""How is a program rewritten to evaluate operations once for each class of designs?
+
+Classes that save more than handing their results out costs get an axis of their own; each operation
+is then written on the classes that it can tell apart.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxsim.space.program.equivalence import FEWEST_POSITIONS, Classes, Partitions
+from jaxsim.space.program.trace import PICK, Literal, Op, Program, numbers, size
+
+# Classes are sought among the positions of the inner axes, of which there are at most so many.
+CLASS_POINTS = 1 << 18
+# What an operation costs against an addition, in vectors: elementary functions, handing out.
+_SLOW = dict.fromkeys(("exp", "exp2", "expm1", "log", "log1p", "log2", "pow", "tanh"), 12.0)
+_PICK_COST = 12.0
+
+
+class Shared(NamedTuple):
+    """A program with operations on classes: `lengths` are those of the added axes."""
+
+    program: Program
+    left: tuple[int, ...]
+    lengths: tuple[int, ...]
+    known: dict[int, Any]
+
+
+def shared(
+    program: Program, known: dict[int, Any], left: Sequence[int], lengths: tuple[int, ...]
+) -> Shared:
+    """The operations `left` of a program, each once for every class of positions it can tell apart.
+
+    `known` holds the values that are there before, as arrays on natural dims; those that classes
+    ask for are added to a copy.
+    """
+    first = len(lengths)
+    while first and math.prod(lengths[first - 1 :]) <= CLASS_POINTS:
+        first -= 1
+    partitions = Partitions(program, known, lengths, first)
+    ops = [program.ops[i] for i in left]
+    if math.prod(lengths) < FEWEST_POSITIONS:
+        return Shared(program, tuple(left), (), known)
+    found = partitions.of_ops(ops)
+    cost, kept = _cost(program, ops, found, lengths, first), set()
+    # Classes that do not seem to pay are given up if all is cheaper without them.
+    while doubtful := {c: w for c, w in cost.worth.items() if w <= 0.0 and c not in kept}:
+        worst = min(doubtful, key=lambda c: doubtful[c])
+        without = partitions.refusing(worst)
+        other = without.of_ops(ops)
+        less = _cost(program, ops, other, lengths, first)
+        if less.total < cost.total:
+            partitions, found, cost = without, other, less
+        else:
+            kept.add(worst)
+    if all(classes.full for classes in found.values()):
+        return Shared(program, tuple(left), (), known)
+    return _rewritten(program, ops, found, partitions, lengths)
+
+
+class _Cost(NamedTuple):
+    """Additions that all operations come to, and how many each partition seems to save."""
+
+    total: float
+    worth: dict[Classes, float]
+
+
+def _cost(program, ops, found, lengths, first) -> _Cost:
+    worth: defaultdict[Classes, float] = defaultdict(float)
+    total, handed = 0.0, set()
+    for op in ops:
+        own = found[op.outputs[0]]
+        outer = size([d for d in program.dims[op.outputs[0]] if d < first], lengths)
+        one = _SLOW.get(op.primitive.name, 1.0) * outer
+        total += one * own.count
+        if not own.full:
+            worth[own] += one * (size(own.dims, lengths) - own.count)
+        for x in numbers(op.inputs) & found.keys():
+            if not found[x].full and found[x] is not own:
+                handed.add((x, own if not own.full else None))
+    made = numbers(program.outputs) & found.keys()
+    handed.update((x, None) for x in made if not found[x].full)
+    for x, onto in handed:
+        outer = size([d for d in program.dims[x] if d < first], lengths)
+        many = size(found[x].dims, lengths) if onto is None else onto.count
+        worth[found[x]] -= _PICK_COST * outer * many
+        total += _PICK_COST * outer * many
+    return _Cost(total, dict(worth))
+
+
+# Programs rewritten lately, so that the same structure compiles once.
+_REWRITTEN: dict[Any, tuple[Program, tuple[int, ...]]] = {}
+_REWRITTEN_LIMIT = 64
+
+
+def _rewritten(program, ops, found, partitions, lengths) -> Shared:
+    """The program with the operations of each partition on an axis of its own."""
+    axes: dict[Classes, int] = {}
+    for op in ops:
+        if not found[op.outputs[0]].full:
+            axes.setdefault(found[op.outputs[0]], len(lengths) + len(axes))
+    emit = _Emitter(program, found, partitions, axes, lengths)
+    for op in ops:
+        emit.op(op)
+    outputs = tuple(x if isinstance(x, Literal) else emit.read(x, None) for x in program.outputs)
+    key = (program, partitions.first, tuple(op.outputs[0] for op in ops), *emit.signature)
+    if key not in _REWRITTEN:
+        if len(_REWRITTEN) >= _REWRITTEN_LIMIT:
+            _REWRITTEN.pop(next(iter(_REWRITTEN)))
+        new = replace(program, ops=tuple(emit.ops), dims=emit.dims, outputs=outputs)
+        _REWRITTEN[key] = (new, tuple(range(len(emit.ops))))
+    new, left = _REWRITTEN[key]
+    padded = tuple(_bucket(classes.count) for classes in axes)
+    return Shared(new, left, padded, emit.known)
+
+
+class _Emitter:
+    """Writes operations anew, each on the classes it was given."""
+
+    def __init__(self, program, found, partitions, axes, lengths):
+        self.program, self.found, self.partitions = program, found, partitions
+        self.axes, self.lengths = axes, lengths
+        self.dims, self.known = dict(program.dims), dict(partitions.known)
+        self.ops: list[Op] = []
+        self.signature: list[Any] = []
+        self._next = program.free
+        self._read: dict[Any, int] = {}
+        self._index: dict[Any, int] = {}
+
+    def op(self, op: Op) -> None:
+        own = self.found[op.outputs[0]]
+        classes = own if not own.full else None
+        inputs = tuple(x if isinstance(x, Literal) else self.read(x, classes) for x in op.inputs)
+        made = op.outputs
+        if classes is not None:
+            self.dims[made[0]] = (*self._outer(made[0]), self.axes[classes])
+        self.signature.append(None if classes is None else self.axes[classes])
+        self.ops.append(op._replace(inputs=inputs, outputs=made))
+
+    def read(self, x: int, classes: Classes | None) -> int:
+        """The value on the axis of some classes, or at all positions."""
+        if x in self.found:
+            own = self.found[x]
+            if own.full or own is classes:
+                return x
+        elif classes is None or not self.partitions.inner(x):
+            return x
+        if (x, classes) not in self._read:
+            if classes is not None and x in self.partitions.known:
+                self._read[x, classes] = self._chosen(x, classes)
+            else:
+                self._read[x, classes] = self._pick(x, classes)
+        return self._read[x, classes]
+
+    def _outer(self, x: int) -> tuple[int, ...]:
+        return tuple(d for d in self.program.dims[x] if d < self.partitions.first)
+
+    def _chosen(self, x: int, classes: Classes) -> int:
+        """A known value, at the first position of every class."""
+        value = np.asarray(self.known[x])
+        inner = self.partitions.inner(x)
+        flat = value.reshape(*value.shape[: value.ndim - len(inner)], -1)
+        where = _places(classes, inner, self.lengths)
+        number = self._new((*self._outer(x), self.axes[classes]))
+        self.known[number] = _padded(flat[..., where])
+        return number
+
+    def _pick(self, x: int, classes: Classes | None) -> int:
+        """What was evaluated for other classes, handed out to these, or to all positions."""
+        own = self.found[x]
+        onto = own.dims if classes is None else (self.axes[classes],)
+        if (own, classes) not in self._index:
+            of = own.of.reshape([self.lengths[d] for d in own.dims])
+            if classes is not None:
+                of = _padded(own.of[_places(classes, own.dims, self.lengths)])
+            number = self._new(onto)
+            self.known[number] = np.ascontiguousarray(of)
+            self._index[own, classes] = number
+        number = self._new((*self._outer(x), *onto))
+        index = self._index[own, classes]
+        self.ops.append(Op(PICK, {}, (x, index), (number,), False))
+        return number
+
+    def _new(self, dims) -> int:
+        self.dims[self._next] = tuple(dims)
+        self._next += 1
+        return self._next - 1
+
+
+def _places(classes: Classes, dims, lengths) -> np.ndarray:
+    """The first position of every class, flat over some of its axes."""
+    shape = [lengths[d] for d in classes.dims]
+    at = dict(zip(classes.dims, np.unravel_index(classes.first, shape), strict=True))
+    return np.asarray(np.ravel_multi_index([at[d] for d in dims], [lengths[d] for d in dims]))
+
+
+def _bucket(count: int) -> int:
+    """A length that other grids are likely to share: eighths of a power of two."""
+    step = 1 << max(int(count - 1).bit_length() - 3, 3)
+    return -(-count // step) * step
+
+
+def _padded(values: np.ndarray) -> np.ndarray:
+    """Values with their last axis padded to a common length by its last value."""
+    extra = _bucket(values.shape[-1]) - values.shape[-1]
+    return np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, extra)], "edge")

@@ -1,0 +1,159 @@
+"""Which designs are one and the same to an operation?
+
+Attention knows a design by the sequences and heads of a rank, and thousands of designs share a few
+hundred of those. The positions of the inner axes are put into classes, by the values on which an
+operation depends; the operation is evaluated once for every class, on an axis of its own, and its
+result is handed out to the positions where it meets something finer. The classes come from the
+numbers of the grid at hand: the physics does not know of them.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from jaxsim.space.program.trace import Op, numbers, size
+
+# Worth an axis of their own if there are at most this share as many classes as positions.
+_MOST_CLASSES = 1 / 2
+FEWEST_POSITIONS = 256
+
+
+def _none() -> np.ndarray:
+    return np.zeros(0, np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """A partition of the positions on the axes `dims`: `of` is the class of each, flat.
+
+    `first` is a position (flat) of each class. Both are empty if all positions differ.
+    """
+
+    dims: tuple[int, ...]
+    count: int
+    of: np.ndarray = field(default_factory=_none)
+    first: np.ndarray = field(default_factory=_none)
+
+    @property
+    def full(self) -> bool:
+        """Whether every position is a class of its own."""
+        return not self.of.size
+
+
+class Partitions:
+    """The classes of values and operations, each found once."""
+
+    def __init__(self, program, known, lengths, first):
+        self.program, self.known, self.lengths, self.first = program, known, lengths, first
+        self.made: dict[int, Classes] = {}
+        self._values: dict[int, Classes] = {}
+        self._joins: dict[tuple[Classes, ...], Classes] = {}
+        self._same: dict[Any, Classes] = {}
+
+    def inner(self, number: int) -> tuple[int, ...]:
+        """The axes of a value that classes are sought on."""
+        return tuple(d for d in self.program.dims[number] if d >= self.first)
+
+    def full(self, dims: tuple[int, ...]) -> Classes:
+        return self._same.setdefault(dims, Classes(dims, size(dims, self.lengths)))
+
+    def refusing(self, classes: Classes) -> "Partitions":
+        """The same without some classes, which are not worth an axis."""
+        full, new = self.full(classes.dims), copy.copy(self)
+        for name in ("_values", "_joins", "_same"):
+            table = getattr(self, name).items()
+            setattr(new, name, {k: full if v is classes else v for k, v in table})
+        return new
+
+    def of_value(self, number: int) -> Classes:
+        """The classes of a known value: positions where it is the same, for all outer ones."""
+        if number not in self._values:
+            dims = self.inner(number)
+            many = size(dims, self.lengths)
+            rows = np.asarray(self.known[number]).reshape(-1, max(many, 1))
+            classes = self.full(dims)
+            if many >= FEWEST_POSITIONS and len(rows) <= 64:
+                code = np.zeros(many, np.int64)
+                for row in rows:
+                    # By their bits: 0 and -0 differ to an operation.
+                    bits = row.view(f"u{row.itemsize}") if row.dtype.kind == "f" else row
+                    same, own = np.unique(bits, return_inverse=True)
+                    code = code * same.size + own
+                    code = np.unique(code, return_inverse=True)[1] if len(rows) > 1 else code
+                classes = self._of_codes(dims, code)
+            self._values[number] = classes
+        return self._values[number]
+
+    def of_ops(self, ops: Sequence[Op]) -> dict[int, Classes]:
+        """The classes of what each operation makes."""
+        self.made = {}
+        for op in ops:
+            self.made.update(dict.fromkeys(op.outputs, self._of_op(op)))
+        return self.made
+
+    def _of_op(self, op: Op) -> Classes:
+        """The classes of an operation: positions where all its inputs are the same.
+
+        An operation on what was evaluated at all positions before is evaluated at all, too.
+        """
+        dims, parts = self.inner(op.outputs[0]), []
+        for x in numbers(op.inputs):
+            made = self.made.get(x)
+            part = self.of_value(x) if made is None else made
+            if not op.scalar or (made is not None and made.full and made.dims):
+                return self.full(dims)
+            if part.dims:
+                parts.append(part)
+        if not parts:
+            return self.full(dims)
+        joined = self._join(tuple(sorted(set(parts), key=id)))
+        return joined if not joined.full else self.full(dims)
+
+    def _join(self, parts: tuple[Classes, ...]) -> Classes:
+        """The coarsest partition that is at least as fine as each of the parts."""
+        if len(parts) == 1:
+            return parts[0]
+        if parts not in self._joins:
+            dims = tuple(sorted({d for part in parts for d in part.dims}))
+            many = size(dims, self.lengths)
+            if any(part.full and part.dims == dims for part in parts):
+                self._joins[parts] = self.full(dims)
+            else:
+                code = np.zeros(many, np.int64)
+                for part in parts:
+                    code = code * part.count + _spread(part, dims, self.lengths)
+                    code = _dense(code)
+                self._joins[parts] = self._of_codes(dims, code)
+        return self._joins[parts]
+
+    def _of_codes(self, dims, code) -> Classes:
+        _, first, own = np.unique(code, return_index=True, return_inverse=True)
+        if first.size > _MOST_CLASSES * code.size:
+            return self.full(dims)
+        # Numbered in order of their first position, so that the same classes are the same array.
+        order = np.argsort(first)
+        rank = np.empty_like(order)
+        rank[order] = np.arange(order.size)
+        own = rank[own].astype(np.int32)
+        classes = Classes(dims, first.size, own, first[order])
+        return self._same.setdefault((dims, own.tobytes()), classes)
+
+
+def _dense(code: np.ndarray) -> np.ndarray:
+    """The same codes, numbered without gaps."""
+    most = int(code.max()) + 1
+    if most > 1 << 22:
+        return np.unique(code, return_inverse=True)[1]
+    used = np.zeros(most, bool)
+    used[code] = True
+    return (np.cumsum(used) - 1)[code]
+
+
+def _spread(part: Classes, dims, lengths) -> np.ndarray:
+    """The class of each position on more axes, flat."""
+    of = np.arange(part.count) if part.full else part.of
+    shape = [lengths[d] if d in part.dims else 1 for d in dims]
+    return np.broadcast_to(of.reshape(shape), [lengths[d] for d in dims]).reshape(-1)

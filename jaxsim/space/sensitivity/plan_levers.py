@@ -1,0 +1,135 @@
+"""What limits the answers of a plan?  Elasticities at the deployments and along the frontiers."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jaxsim.catalog.deployment import Deployment
+from jaxsim.space.deploy.result import Deployed, FrontierCurve, InstanceShape, Lever
+from jaxsim.space.sensitivity.change import UNCHANGED, Change
+from jaxsim.space.sensitivity.elasticity import (
+    Elasticities,
+    PoolSlopes,
+    alone,
+    limits_of,
+    matched,
+    pool_slopes,
+    stacked,
+)
+from jaxsim.space.sensitivity.parameters import hardware_levers
+
+if TYPE_CHECKING:
+    from jaxsim.space.deploy.request import Swept
+
+
+def batch_step(axis: np.ndarray, batch: np.ndarray) -> np.ndarray:
+    """ln of the next batch of an axis over each batch; 0 at its end."""
+    axis = np.asarray(axis, float)
+    after = np.searchsorted(axis, np.asarray(batch, float), side="right")
+    following = axis[np.minimum(after, len(axis) - 1)]
+    return np.log(np.maximum(following / batch, 1.0))
+
+
+def _cost(setup, objective: str) -> float:
+    from jaxsim.space.deploy.request import gpu_weight
+
+    return gpu_weight(setup, objective)
+
+
+def _gpus(designs: Deployment) -> np.ndarray:
+    return np.maximum(designs.tp, designs.ep) * np.asarray(designs.pp)
+
+
+def apart(
+    swept: "Swept",
+    prompts: Deployment,
+    tokens: Deployment,
+    ttl_s: np.ndarray | float,
+    change: Change = UNCHANGED,
+) -> Elasticities:
+    """Elasticities of matched pools of given designs, under the question's FTL and these TTLs.
+
+    With a `change`, at inputs and targets moved by it.
+    """
+    question, first, second = swept.question, swept.prefill_setup, swept.setup
+    same = first is second
+    asks = change.of(first.scenario(question.workload), "" if same else "prefill")
+    answers = change.of(second.scenario(question.workload))
+    prefill = pool_slopes(
+        "prefill", asks, prompts,
+        limits_of("prefill", asks, ftl_s=question.ftl_s * change.ftl),
+        step=batch_step(swept.prefill.axes["batch"], np.asarray(prompts.batch)),
+    )  # fmt: skip
+    decode = pool_slopes(
+        "decode", answers, tokens,
+        limits_of("decode", answers, ttl_s=ttl_s * change.ttl),
+        step=batch_step(swept.decode.axes["batch"], np.asarray(tokens.batch)),
+    )  # fmt: skip
+    return matched(
+        prefill,
+        decode,
+        _cost(first, question.objective) * _gpus(prompts),
+        _cost(second, question.objective) * _gpus(tokens),
+        float(np.asarray(answers.workload.osl)),
+        same_hardware=same,
+        ratio=question.fixed_ratio,
+    )
+
+
+def together(
+    swept: "Swept",
+    designs: Deployment,
+    mode: str,
+    ttl_s: np.ndarray | float,
+    change: Change = UNCHANGED,
+) -> Elasticities:
+    """Elasticities of co-located instances in one mode, under the question's FTL and these TTLs."""
+    question = swept.question
+    scenario = change.of(swept.setup.scenario(question.workload))
+    limits = limits_of(
+        "colocated", scenario,
+        ftl_s=question.ftl_s * change.ftl, ttl_s=ttl_s * change.ttl,
+        mode=mode, ttl=question.ttl_metric,
+    )  # fmt: skip
+    step = batch_step(swept.colocated.axes["batch"], np.asarray(designs.batch))
+    found: PoolSlopes = pool_slopes("colocated", scenario, designs, limits, mode=mode, step=step)
+    return alone(found)
+
+
+def _design(shapes: Sequence[InstanceShape]) -> Deployment:
+    return stacked([
+        {name: getattr(shape, name) for name in ("tp", "ep", "pp", "batch", "chunk")}
+        for shape in shapes
+    ])  # fmt: skip
+
+
+def at_answer(swept: "Swept", deployed: Deployed) -> Elasticities:
+    """Elasticities of one deployment of a plan, at the question's targets."""
+    shapes = deployed.instances
+    target = swept.question.ttl_s
+    if len(shapes) == 1:
+        return together(swept, _design(shapes), shapes[0].mode, target)
+    return apart(swept, _design(shapes[:1]), _design(shapes[1:]), target)
+
+
+def along(swept: "Swept", curve: FrontierCurve) -> Elasticities:
+    """Elasticities at every point of a disaggregated frontier, each point's TTL its target."""
+    pools = [
+        [
+            {name.removeprefix(prefix): values[i] for name, values in curve.designs.items()}
+            for i in range(len(curve.ttl_s))
+        ]
+        for prefix in ("prefill_", "decode_")
+    ]
+    return apart(swept, stacked(pools[0]), stacked(pools[1]), curve.ttl_s)
+
+
+def levers(swept: "Swept", deployed: Deployed | None) -> tuple[Lever, ...]:
+    """What buys most throughput: percent for one percent more of each resource or target."""
+    if deployed is None:
+        return ()
+    found = at_answer(swept, deployed)
+    each = hardware_levers(found.by_input, found.by_limit)
+    ranked = sorted(each.items(), key=lambda item: -abs(float(item[1][0])))
+    return tuple(Lever(name, float(slope[0])) for name, slope in ranked)

@@ -1,0 +1,264 @@
+"""What limits the best deployment, what would change it, and by how much?  The whole answer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.setup import Setup
+from jaxsim.space.axes import Space
+from jaxsim.space.deploy.candidates import (
+    colocated_candidates,
+    decode_candidates,
+    prefill_candidates,
+)
+from jaxsim.space.deploy.request import Question, Swept, gpu_weight, sweep_phases
+from jaxsim.space.deploy.result import Deployed, Unmet
+from jaxsim.space.deploy.select import best_colocated, best_disaggregated
+from jaxsim.space.sensitivity.along import Along, along_frontier, attributions_of
+from jaxsim.space.sensitivity.attribution import Attribution
+from jaxsim.space.sensitivity.change import Change
+from jaxsim.space.sensitivity.cheapest import Cheapest
+from jaxsim.space.sensitivity.chips import Budget, Chips
+from jaxsim.space.sensitivity.discrete import Step, domain_steps, steps_of
+from jaxsim.space.sensitivity.elasticity import Elasticities
+from jaxsim.space.sensitivity.inverse import Crossover, Reach
+from jaxsim.space.sensitivity.inverse import reach as least
+from jaxsim.space.sensitivity.inverse_requests import (
+    cheapest_of,
+    chips_of,
+    crossovers_of,
+    read_inverse,
+)
+from jaxsim.space.sensitivity.parameters import Input, hardware_levers, inputs_of, joined
+from jaxsim.space.sensitivity.price import Price, prices_of
+from jaxsim.space.sensitivity.problem import problem_of
+from jaxsim.space.sensitivity.solve import Optimum, Problem, answers
+from jaxsim.space.sensitivity.sources import sources_of
+from jaxsim.space.sensitivity.study import (
+    LeverStudy,
+    elasticities_at,
+    levers_changes,
+    study_lever,
+)
+from jaxsim.space.sensitivity.uncertainty import Uncertainty, propagate
+from jaxsim.space.sensitivity.whatif import parse, parse_goal, parse_ranges
+
+KINDS = ("disaggregated", "colocated")
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """Inputs moved as asked: exact and local fractions of throughput gained; the best design."""
+
+    text: str
+    exact: float | None
+    local: float
+    optimum: Optimum | None
+    changed: bool
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """The sensitivity of one deployment of a plan.
+
+    `elasticities` are d ln throughput / d ln input at `optimum`, where instances and batch are
+    real numbers; `value` is its throughput (per GPU, $ or W, as the question asks). `inputs` are
+    ranked by the size of their elasticity.
+    """
+
+    kind: str
+    question: Question
+    deployed: Deployed
+    optimum: Optimum
+    elasticities: Elasticities
+    inputs: tuple[tuple[Input, float], ...]
+    levers: tuple[LeverStudy, ...]
+    prices: tuple[Price, ...]
+    steps: tuple[Step, ...]
+    attributions: Mapping[str, Attribution]
+    along: Along | None
+    what_if: tuple[WhatIf, ...]
+    uncertainty: Uncertainty
+    reached: tuple[Reach, ...] = ()
+    goal: float | None = None
+    cheapest: Cheapest | None = None
+    chips: tuple[Chips, ...] = ()
+    crossovers: tuple[Crossover, ...] = ()
+    budget: Budget | None = None
+
+    @property
+    def value(self) -> float:
+        return self.optimum.value
+
+
+def sensitivity_of(
+    setup: Setup,
+    question: Question,
+    space: Space | None = None,
+    prefill_setup: Setup | None = None,
+    *,
+    kind: str | None = None,
+    levers: int = 6,
+    what_if: Sequence[str] = (),
+    reach: str | None = None,
+    ranges: Sequence[str] = (),
+    priors: Sequence[str] = (),
+    chips: bool = False,
+    parts: Sequence[str] = (),
+    budgets: Sequence[str] = (),
+    crossovers: Sequence[str] = (),
+    domains: bool = True,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Sensitivity | Unmet:
+    """What limits the best deployment under the targets and what would change it.
+
+    `kind` is disaggregated or colocated, by default the better of the two; the exact effects of
+    the `levers` strongest levers are solved for. `what_if` are changes to solve for, `reach` a
+    throughput for which every lever's least change is sought, and the cheapest of several,
+    `ranges` inputs that are only known to lie between two values, `priors` how unsure unsettled
+    constants are. `chips` asks for the best chips within `budgets`, `parts` says what their parts
+    take, and `crossovers` are ranges of isl or osl in which to look for where pools begin to pay
+    (all as people write them, see `sensitivity_whatif` and `sensitivity_asked`). A GPU cap counts
+    for the deployment and the price of the budget; elasticities and effects are those of real
+    numbers of instances.
+    """
+    asks = read_inverse(chips, parts, budgets, crossovers, priors)
+    if kind is not None and kind not in KINDS:
+        raise InputError(f"kind {kind!r}: it is {' or '.join(KINDS)}")
+    swept = sweep_phases(setup, question, space, prefill_setup, tell)
+    deployed = best_of(swept, kind)
+    if isinstance(deployed, Unmet):
+        return deployed
+    colocated = len(deployed.instances) == 1
+    problem = problem_of(swept, colocated, space)
+    base = problem.solve(Change())
+    assert base is not None, "a deployment that meets the targets is itself a solution"
+    tell("differentiating")
+    found = elasticities_at(swept, base)
+    ranked = _ranked(found, setup)
+    # What people wrote is read before any long work.
+    values, now = _values(found), deployed.output_tokens_per_s_per_gpu
+    spans = parse_ranges(ranges, values)
+    goal = None if reach is None else parse_goal(reach, now)
+    asked = _what_if(what_if, problem, base, found, values)
+    each = hardware_levers(found.by_input, found.by_limit)
+    changes = levers_changes(found.by_input)
+    strongest = sorted(each, key=lambda name: -abs(float(each[name][0])))
+    chosen = [*strongest[:levers], *(n for n in strongest[levers:] if n.endswith("HBM capacity"))]
+    tell("moving the strongest levers")
+    chosen = chosen if levers else []
+    studies = answers(
+        problem, [study_lever(base, n, float(each[n][0]), changes[n]) for n in chosen]
+    )
+    reached = []
+    if goal is not None:
+        tell("how much of each lever it takes")
+        wanted = goal / now * base.value
+        reached = answers(
+            problem,
+            [least(base, n, float(each[n][0]), changes[n], wanted) for n in strongest],
+        )
+        grown = cheapest_of(swept, problem, base, asks.budget, wanted, reached, tell)
+    else:
+        grown = None
+    tell("sampling what is unsure")
+    attributions = attributions_of(swept, base)
+    shares = {
+        pool: dict(zip(own.parts, own.seconds[0].sum(axis=1), strict=True))
+        for pool, own in attributions.items()
+    }
+    unsure = propagate(problem, base, found, sources_of(swept, found, shares, spans, asks.priors))
+    tell("stepping")
+    steps = steps_of(swept, colocated)
+    if domains:
+        steps += domain_steps(swept, colocated, space, tell)
+    return Sensitivity(
+        kind=KINDS[colocated],
+        question=question,
+        deployed=deployed,
+        optimum=base,
+        elasticities=found,
+        inputs=ranked,
+        levers=tuple(studies),
+        prices=prices_of(swept, deployed, problem, base, found),
+        steps=steps,
+        attributions=attributions,
+        along=along_frontier(swept) if not colocated else None,
+        what_if=asked,
+        uncertainty=unsure,
+        reached=tuple(sorted(reached, key=_how_far)),
+        goal=goal,
+        cheapest=grown,
+        chips=chips_of(swept, problem, base, asks, space, tell),
+        crossovers=crossovers_of(setup, question, asks, space, prefill_setup, tell),
+        budget=asks.budget if chips or reach is not None else None,
+    )
+
+
+def best_of(swept: Swept, kind: str | None) -> Deployed | Unmet:
+    """The best deployment of one kind, or of either."""
+    question = swept.question
+    link = float(swept.setup.hardware.hardware.scaleout.bytes_per_s)
+    first = prefill_candidates(swept.prefill, gpu_weight(swept.prefill_setup, question.objective))
+    second = decode_candidates(swept.decode, link, gpu_weight(swept.setup, question.objective))
+    both = colocated_candidates(swept.colocated, question.ttl_metric)
+    found: dict[str, Deployed | Unmet] = {}
+    if kind in (None, "disaggregated"):
+        found["disaggregated"], _ = best_disaggregated(swept, first, second)
+    if kind in (None, "colocated"):
+        found["colocated"], _ = best_colocated(swept, both)
+    met = [one for one in found.values() if isinstance(one, Deployed)]
+    if not met:
+        unmet = [one for one in found.values() if isinstance(one, Unmet)]
+        ftl = [one.ftl_s for one in unmet if one.ftl_s is not None]
+        ttl = [one.ttl_s for one in unmet if one.ttl_s is not None]
+        reason = " ".join(one.reason for one in unmet)
+        return Unmet(reason, min(ftl, default=None), min(ttl, default=None))
+    return max(met, key=lambda one: one.worth(question.objective))
+
+
+def _how_far(one: Reach) -> float:
+    return np.inf if one.factor is None else abs(float(np.log(one.factor)))
+
+
+def _values(found: Elasticities) -> dict[str, float]:
+    """What every input is now."""
+    pools = found.pools
+    values = {}
+    for path in found.by_input:
+        where, _, own = path.rpartition(":")
+        pool = pools[where] if where else pools[list(pools)[-1]]
+        if own not in pool.slopes.numbers:  # decode lacks nothing that prefill has, but names may
+            pool = pools["prefill"]
+        values[path] = float(pool.slopes.numbers[own][0])
+    return values
+
+
+def _what_if(
+    texts: Sequence[str],
+    problem: Problem,
+    base: Optimum,
+    found: Elasticities,
+    values: Mapping[str, float],
+) -> tuple[WhatIf, ...]:
+    changes = [parse(text, values, problem.targets) for text in texts]
+    answered = []
+    for text, change, moved in zip(texts, changes, problem.solve_all(changes), strict=True):
+        local = sum(
+            float(found.by_input[path][0]) * np.log(factor)
+            for path, factor in change.inputs.items()
+        )
+        local += float(found.by_limit["ttl"][0]) * np.log(change.ttl)
+        local += float(found.by_limit["ftl"][0]) * np.log(change.ftl)
+        exact = None if moved is None else moved.value / base.value - 1.0
+        changed = moved is None or moved.mapping != base.mapping
+        answered.append(WhatIf(text, exact, float(np.expm1(local)), moved, changed))
+    return tuple(answered)
+
+
+def _ranked(found: Elasticities, setup: Setup) -> tuple[tuple[Input, float], ...]:
+    inputs = inputs_of(list(found.by_input), setup.precision)
+    each = [(own, float(joined(own, found.by_input)[0])) for own in inputs]
+    return tuple(sorted(each, key=lambda pair: (-abs(pair[1]), pair[0].name)))

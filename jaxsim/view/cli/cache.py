@@ -1,0 +1,51 @@
+"""Where does the command line keep what it traced and compiled, so that a second run is fast?
+
+Only the command line asks for this, and only before JAX is imported: a process that already has
+JAX is not ours to configure.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+SWITCH = "JAXSIM_CACHE"
+# Read by `jaxsim.space.program.cache`, which cannot be imported here: it starts JAX.
+PROGRAMS = "JAXSIM_PROGRAMS"
+
+
+def cache_folder() -> Path:
+    """`jaxsim` in the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or ""
+    # A relative XDG path is to be ignored, says the XDG base directory specification.
+    root = Path(base) if os.path.isabs(base) else Path(os.path.expanduser("~")) / ".cache"
+    return root / "jaxsim"
+
+
+def use_persistent_cache() -> Path | None:
+    """The folder in which JAX will keep what it compiles; None where we do not ask it to.
+
+    Traced programs and compiled blocks are kept there too, whatever cache JAX has.
+
+    Set before JAX is imported, through the environment, which JAX reads once. A cache that the
+    user has set up stays as it is; `JAXSIM_CACHE=off` and a folder that cannot be written both
+    mean no cache.
+    """
+    if os.environ.get(SWITCH, "").lower() in ("off", "0", "no", "false"):
+        return None
+    if "jax" in sys.modules:
+        return None
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError:
+        return None
+    os.environ.setdefault(PROGRAMS, str(folder))
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return None
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
+    return folder

@@ -1,0 +1,167 @@
+"""What does `jaxsim` do on a command line?
+
+Each verb is one file, `cli_<verb>.py`, with `add_parser(subparsers)` and `run(args)`. Nothing here
+or at the top of those files imports JAX, xarray or NumPy: help must come at once.
+"""
+
+import argparse
+import gc
+import itertools
+import os
+import pkgutil
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from jaxsim._version import __version__
+from jaxsim.catalog.errors import InputError
+
+OK, FAILED, BAD_INPUT, UNMET, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 130, 141
+
+DESCRIPTION = """\
+Choose how to serve a large language model: which parallel widths, batches and chunks, with
+prefill and decode together or apart, and how many instances of each."""
+
+TERMS = """\
+terms:
+  FTL, or TTFT   first-token latency: from a prompt's arrival to its first output token
+  TTL, or TPOT   token-to-token latency: the gap between two output tokens of a request
+  interactivity  1/TTL: output tokens/s that one user sees
+  ISL, OSL       input and output sequence length, tokens
+  TP, EP, PP     tensor-parallel width of attention, expert-parallel width, pipeline stages
+  batch          requests of one instance at once
+  chunk          tokens of one prompt that are prefilled in one pass
+  co-located     prefill and decode on the same GPUs; disaggregated: a pool for each
+
+exit status: 0 done, 1 failed, 2 bad input, 3 no design meets the targets
+"""
+
+EXAMPLES = """\
+examples:
+  jaxsim plan deepseek-r1 --hardware gb200-nvl72 --isl 16384 --osl 2048 --ftl 5s --ttl 50ms
+  jaxsim estimate deepseek-r1 --hardware gb200-nvl72 --isl 16384 --osl 2048 \\
+      --phase decode --tp 1 --ep 32 --batch 1024
+  jaxsim models
+"""
+
+# The order in which the help shows the verbs; others follow by name.
+ORDER = (
+    "plan", "estimate", "search", "sweep", "frontier", "sensitivity", "traffic",
+    "models", "hardware",
+)  # fmt: skip
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are bad input like any other."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}. See `{self.prog} --help`.")
+
+
+def verbs() -> list[str]:
+    """The names of all verbs, in the order of the help."""
+    folder = os.path.join(os.path.dirname(__file__), "verbs")
+    found = {module.name for module in pkgutil.iter_modules([folder])}
+    return [*(verb for verb in ORDER if verb in found), *sorted(found - set(ORDER))]
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all verbs."""
+    parser = Parser(
+        prog="jaxsim",
+        description=DESCRIPTION,
+        epilog=EXAMPLES + "\n" + TERMS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"jaxsim {__version__}")
+    subparsers = parser.add_subparsers(
+        dest="verb", metavar="VERB", required=True, parser_class=Parser
+    )
+    for verb in verbs():
+        module = import_module(f"jaxsim.view.cli.verbs.{verb}")
+        module.add_parser(subparsers)
+    return parser
+
+
+def wants_json(argv: Sequence[str]) -> bool:
+    """Whether JSON was asked for, found without parsing: the arguments may be wrong."""
+    pairs = itertools.pairwise([*argv, ""])
+    return any(
+        name == "--format=json" or (name == "--format" and value == "json") for name, value in pairs
+    )
+
+
+def complain(message: str, as_json: bool) -> None:
+    """Say what is wrong: on standard error, and as one JSON object where that was asked for."""
+    print(f"jaxsim: {message}", file=sys.stderr)
+    if as_json:
+        import json
+
+        print(json.dumps({"error": message}, ensure_ascii=False))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    as_json = wants_json(arguments)
+    try:
+        args = build_parser().parse_args(arguments)
+        status = args.run(args)
+        sys.stdout.flush()
+        return status
+    except SystemExit as leaving:  # --help and --version
+        return leaving.code if isinstance(leaving.code, int) else OK
+    except InputError as error:
+        complain(str(error), as_json)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        complain("interrupted.", as_json)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone, as with `| head`. Python flushes standard output once more as it
+        # exits: give it somewhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except OSError as error:
+        complain(_os_message(error), as_json)
+        return FAILED
+    except MemoryError:
+        complain("out of memory; restrict an axis, for example --batch or --chunk.", as_json)
+        return FAILED
+    except Exception as error:
+        if "RESOURCE_EXHAUSTED" in str(error):
+            complain("out of memory; restrict an axis, for example --batch or --chunk.", as_json)
+            return FAILED
+        traceback.print_exc()
+        complain(f"internal error: {type(error).__name__}: {error}", as_json)
+        return FAILED
+
+
+def collect_seldom() -> None:
+    """Let the collector look for garbage less often: nearly all that a run makes stays."""
+    gc.set_threshold(200_000, 50, 100)
+
+
+def command() -> int:
+    """`jaxsim` as a process of its own: one verb, and the exit status.
+
+    At the exit, garbage is not looked for among what is left, which takes up to half a second.
+    """
+    collect_seldom()
+    try:
+        return main()
+    finally:
+        gc.freeze()
+
+
+def _os_message(error: OSError) -> str:
+    """What the system refused, and for which file."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}."
+
+
+if __name__ == "__main__":
+    sys.exit(command())

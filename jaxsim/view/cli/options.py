@@ -1,0 +1,163 @@
+"""Which options do several verbs share?"""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from jaxsim.catalog.errors import InputError
+from jaxsim.view.cli import parse
+
+if TYPE_CHECKING:
+    from jaxsim.catalog.workload import Workload
+
+# Bare numbers as large as these are more likely milliseconds than seconds.
+BARE_FTL_BELOW_S = 100.0
+BARE_TTL_BELOW_S = 1.0
+
+
+def add_format(parser: Any) -> None:
+    """`--format`."""
+    parser.add_argument(
+        "--format",
+        choices=("text", "json"),
+        default="text",
+        help="text for people (default), json for scripts: one object on standard output",
+    )
+
+
+AXES = {
+    "tp": "tensor-parallel widths of attention",
+    "ep": "expert-parallel widths",
+    "pp": "pipeline stages",
+    "batch": "requests of a decode or co-located instance at once",
+    "prefill-batch": "prompts of a prefill instance at once",
+    "chunk": "prompt tokens of a pass",
+}
+
+
+def add_axes(parser: argparse.ArgumentParser) -> None:
+    """The axes of the design space."""
+    axes = parser.add_argument_group("design space", "values to try, such as 1,2,4; default: all")
+    for name, meaning in AXES.items():
+        axes.add_argument(f"--{name}", metavar="LIST", help=meaning)
+
+
+def axes_given(args: argparse.Namespace) -> dict[str, str]:
+    """What was given for the axes, by the names of their options."""
+    given = {name: getattr(args, name.replace("-", "_")) for name in AXES}
+    return {name: text for name, text in given.items() if text is not None}
+
+
+def axes_from(args: argparse.Namespace) -> dict[str, tuple[float, ...]]:
+    """The values of the axes that were given, by the names that `Space` has for them."""
+    return {
+        name.replace("-", "_"): parse.parse_axis(text, f"--{name}")
+        for name, text in axes_given(args).items()
+    }
+
+
+def said_of_axes(args: argparse.Namespace) -> list[str]:
+    """Which axes were restricted, in a sentence if any were."""
+    held = [f"{name} {text}" for name, text in axes_given(args).items()]
+    return [f"Only these values were tried: {'; '.join(held)}."] if held else []
+
+
+def targets(text: str | None, flag: str, bare_s: float) -> list[float]:
+    """Seconds of a list of durations, tightest first; no limit where there is none."""
+    if text is None:
+        return [float("inf")]
+    return sorted(set(parse.parse_durations(text, flag, bare_s)))
+
+
+def add_case(parser: argparse.ArgumentParser, many: bool = False) -> None:
+    """Model, hardware (`many`, where a verb compares them) and how they are used."""
+    parser.add_argument(
+        "model", metavar="MODEL", help="a name of `jaxsim models`, or a Hugging Face config.json"
+    )
+    parser.add_argument(
+        "--hardware",
+        required=True,
+        metavar="HW,…" if many else "HW",
+        help="a name of `jaxsim hardware`, or a TOML file" + "; several are compared" * many,
+    )
+    group = parser.add_argument_group("software and number formats")
+    group.add_argument(
+        "--precision", metavar="NAME", help="number formats; default: what suits the hardware"
+    )
+    group.add_argument(
+        "--engine",
+        metavar="NAME",
+        help="serving software: ideal, trtllm, vllm or sglang (default: the one measured on it)",
+    )
+
+
+def add_workload(parser: argparse.ArgumentParser, mix: bool = False, many: bool = False) -> None:
+    """Lengths of requests (`many` of them, or a mix), and what shortens their work."""
+    group = parser.add_argument_group("workload")
+    metavar, lengths = ("N,…", ": one, a list, or LOW..HIGH:COUNT") if many else ("N", "")
+    for flag, what in (("--isl", "input"), ("--osl", "output")):
+        text = f"{what} tokens of a request{lengths}"
+        group.add_argument(flag, required=not mix, metavar=metavar, help=text)
+    if mix:
+        group.add_argument(
+            "--mix",
+            metavar="FILE",
+            help="several workloads served at once, instead of --isl and --osl: a CSV table with "
+            "columns isl,osl,share (of requests), or a JSON list of such objects",
+        )
+    group.add_argument(
+        "--hit-frac", default="0", metavar="X", help="part of a prompt in a prefix cache, e.g. 30%%"
+    )
+    group.add_argument(
+        "--draft-tokens", default="0", metavar="N", help="tokens drafted a step (speculation)"
+    )
+    group.add_argument(
+        "--accept-frac", default=None, metavar="A", help="probability that a draft is accepted"
+    )
+    group.add_argument(
+        "--imbalance",
+        default="1",
+        metavar="X",
+        help="load of the busiest expert rank over the mean (default: 1)",
+    )
+
+
+def check_lengths(args: argparse.Namespace) -> None:
+    """Refuse anything but one workload (--isl with --osl) or a mix."""
+    given = [f"--{name}" for name in ("isl", "osl") if getattr(args, name) is not None]
+    if args.mix is not None and given:
+        raise InputError(
+            f"--mix lists the lengths of requests: leave out {' and '.join(given)}, or --mix."
+        )
+    if args.mix is None and len(given) < 2:
+        raise InputError(
+            "the lengths of requests are missing: give both --isl N and --osl N, or --mix FILE "
+            "for several workloads."
+        )
+
+
+def workload_from(args: argparse.Namespace) -> "Workload":
+    """The workload that the options describe."""
+    drafts = parse.parse_whole(args.draft_tokens, "--draft-tokens", at_least=0)
+    if (drafts > 0) != (args.accept_frac is not None):
+        raise InputError(
+            "--draft-tokens and --accept-frac belong together: "
+            "give both, for example --draft-tokens 1 --accept-frac 0.8."
+        )
+    numbers: dict[str, Any] = {
+        "isl": float(parse.parse_whole(args.isl, "--isl")),
+        "osl": float(parse.parse_whole(args.osl, "--osl")),
+        "hit_frac": parse.parse_frac(args.hit_frac, "--hit-frac"),
+        "draft_tokens": float(drafts),
+        "accept_frac": parse.parse_frac(args.accept_frac or "0", "--accept-frac"),
+        "imbalance": parse.parse_positive(args.imbalance, "--imbalance"),
+    }
+    if numbers["hit_frac"] >= 1.0:
+        raise InputError("--hit-frac 1: a prompt is never cached whole; give less than 1.")
+    if numbers["imbalance"] < 1.0:
+        raise InputError(
+            f"--imbalance {args.imbalance!r} must be at least 1: the busiest rank has no less "
+            "than the mean."
+        )
+    from jaxsim.catalog.workload import Workload
+
+    return Workload(**numbers)

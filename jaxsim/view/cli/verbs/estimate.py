@@ -1,0 +1,216 @@
+"""`jaxsim estimate`: one design, every part of its time and memory, and the rules it breaks.
+
+With a load, what its users see: latencies with their queues.
+"""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from jaxsim.catalog.errors import InputError
+from jaxsim.view.cli import options, parse
+
+if TYPE_CHECKING:
+    from jaxsim.point.explain import Explanation
+
+DESCRIPTION = """\
+Explain one design: the seconds, flop and bytes of every kernel and message, what bounds it, the
+memory of the fullest GPU, and which rules the design breaks. With --concurrency or --rate: the
+latencies and the rate that users see under that load, queues included."""
+
+EPILOG = """\
+examples:
+  jaxsim estimate deepseek-r1 --hardware gb200-nvl72 --isl 16384 --osl 2048 \\
+      --phase decode --tp 1 --ep 32 --batch 1024
+  jaxsim estimate llama-3.1-70b --hardware h200 --isl 4096 --osl 512 \\
+      --phase prefill --tp 4 --chunk 2048 --format json
+  jaxsim estimate llama-3.1-70b --hardware h200 --isl 4096 --osl 512 \\
+      --phase colocated --tp 4 --concurrency 64
+  jaxsim estimate llama-3.1-70b --hardware h200 --isl 4096 --osl 512 \\
+      --phase disaggregated --tp 4 --prefill-tp 2 --prefill-instances 3 --rate 4
+"""
+
+PHASES = ("prefill", "decode", "colocated", "disaggregated")
+LOADED = ("colocated", "disaggregated")
+PREFILL_POOL = ("tp", "ep", "pp", "instances")
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "estimate",
+        help="one design: every part of its time and memory",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    options.add_case(parser)
+    parser.add_argument(
+        "--phase",
+        required=True,
+        choices=PHASES,
+        help="what the instance does; disaggregated: two pools, under a load",
+    )
+    design = parser.add_argument_group("design")
+    design.add_argument("--tp", default="1", metavar="N", help="tensor-parallel width of attention")
+    design.add_argument("--ep", default="1", metavar="N", help="expert-parallel width")
+    design.add_argument("--pp", default="1", metavar="N", help="pipeline stages")
+    design.add_argument(
+        "--batch", metavar="N", help="requests of the instance at once (default: 1)"
+    )
+    design.add_argument("--chunk", metavar="N", help="prompt tokens of a pass (default: all)")
+    load = parser.add_argument_group("load (phases colocated and disaggregated)")
+    load.add_argument("--concurrency", metavar="N", help="requests in the system at all times")
+    load.add_argument("--rate", metavar="R", help="requests that arrive in a second, at random")
+    load.add_argument("--instances", metavar="N", help="instances of the design (default: 1)")
+    for name, what in (
+        ("tp", "tensor-parallel width"), ("ep", "expert-parallel width"),
+        ("pp", "pipeline stages"), ("instances", "instances"),
+    ):  # fmt: skip
+        load.add_argument(
+            f"--prefill-{name}", metavar="N", help=f"{what} of the prefill pool (default: 1)"
+        )
+    options.add_workload(parser)
+    options.add_format(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Explain the design; a broken rule is shown, not an error."""
+    _check_load(args)
+    if args.concurrency is not None or args.rate is not None:
+        return _run_load(args)
+    args.batch = args.batch or "1"
+    from jaxsim.view.cli.cache import use_persistent_cache
+    from jaxsim.view.cli.progress import working
+
+    design: dict[str, Any] = {
+        name: float(parse.parse_whole(getattr(args, name), f"--{name}"))
+        for name in ("tp", "ep", "pp", "batch", "chunk")
+        if getattr(args, name) is not None
+    }
+    use_persistent_cache()
+    workload = options.workload_from(args)
+    with working("evaluating"):
+        import jaxsim
+
+        explanation = jaxsim.estimate(
+            args.model,
+            args.hardware,
+            workload,
+            phase=args.phase,
+            precision=args.precision,
+            engine=args.engine,
+            **design,
+        )
+    if args.format == "json":
+        from jaxsim.view.text.plain_json import dumps
+
+        print(dumps(explanation_dict(explanation)))
+    else:
+        from jaxsim.view.text.estimate import render_explanation
+        from jaxsim.view.text.layout import page_for
+
+        title = f"{args.model} on {args.hardware}"
+        print(render_explanation(explanation, title, design, page_for(sys.stdout)))
+    return 0
+
+
+def _check_load(args: argparse.Namespace) -> None:
+    """Refuse a load without the phases that bear it, and its options without a load."""
+    loads = [f"--{name}" for name in ("concurrency", "rate") if getattr(args, name) is not None]
+    pool = [n for n in PREFILL_POOL if getattr(args, f"prefill_{n}") is not None]
+    if len(loads) == 2:
+        raise InputError("--concurrency and --rate are two kinds of load: give one of them.")
+    if loads and args.phase not in LOADED:
+        raise InputError(
+            f"{loads[0]} needs both phases of serving: --phase {' or --phase '.join(LOADED)}."
+        )
+    if not loads and args.phase == "disaggregated":
+        raise InputError("--phase disaggregated needs a load: --concurrency N or --rate R.")
+    if not loads and args.instances is not None:
+        raise InputError("--instances counts under a load: give --concurrency N or --rate R too.")
+    if pool and args.phase != "disaggregated":
+        raise InputError(f"--prefill-{pool[0]} belongs to --phase disaggregated.")
+    if loads and args.batch is not None:
+        raise InputError(
+            f"--batch follows from {loads[0]}: how many requests decode at once is an answer here."
+        )
+
+
+def _run_load(args: argparse.Namespace) -> int:
+    from jaxsim.view.cli.cache import use_persistent_cache
+    from jaxsim.view.cli.progress import working
+
+    def whole(name: str) -> float:
+        return float(parse.parse_whole(getattr(args, name) or "1", _flag(name)))
+
+    sizes: dict[str, Any] = {name: whole(name) for name in ("tp", "ep", "pp", "instances")}
+    chunk = None if args.chunk is None else whole("chunk")
+    prefill = None
+    if args.phase == "disaggregated":
+        prefill = {name: whole(f"prefill_{name}") for name in PREFILL_POOL}
+    if args.rate is None:
+        load: dict[str, Any] = {"concurrency": whole("concurrency")}
+        said = f"{load['concurrency']:,.0f} requests at all times"
+    else:
+        load = {"requests_per_s": parse.parse_positive(args.rate, "--rate")}
+        said = f"{load['requests_per_s']:g} requests/s"
+    use_persistent_cache()
+    workload = options.workload_from(args)
+    with working("evaluating"):
+        import jaxsim
+
+        found = jaxsim.serve(
+            args.model,
+            args.hardware,
+            workload,
+            **load,
+            **sizes,
+            prefill=prefill,
+            chunk=chunk,
+            precision=args.precision,
+            engine=args.engine,
+        )
+    if args.format == "json":
+        from jaxsim.view.text.plain_json import dumps
+        from jaxsim.view.text.serving import under_load_dict
+
+        print(dumps(under_load_dict(found)))
+    else:
+        from jaxsim.view.text.layout import page_for
+        from jaxsim.view.text.serving import render_under_load
+
+        title = f"{args.model} on {args.hardware}"
+        print(render_under_load(found, title, said, page_for(sys.stdout)))
+    return 0
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def explanation_dict(explanation: "Explanation") -> dict[str, Any]:
+    """An explanation as JSON has it."""
+    parts = [
+        {
+            "name": part.name,
+            "part": part.part,
+            "seconds": part.seconds,
+            "flop": part.flop,
+            "bytes": part.bytes,
+            "bound": part.bound,
+        }
+        for part in explanation.parts
+    ]
+    return {
+        "phase": explanation.phase,
+        "total_s": explanation.total_s,
+        "interval_s": explanation.interval_s,
+        "parts": parts,
+        "memory": dict(explanation.memory),
+        "feasible": all(explanation.rules.values()),
+        "flags": dict(explanation.rules),
+        "outputs": dict(explanation.outputs),
+    }

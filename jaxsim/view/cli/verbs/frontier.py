@@ -1,0 +1,112 @@
+"""`jaxsim frontier`: frontiers of swept stores, one for each workload."""
+
+import argparse
+
+from jaxsim.catalog.errors import InputError
+from jaxsim.view.cli import options, parse
+
+DESCRIPTION = """\
+Rate-matched disaggregated and co-located frontiers of stores that `jaxsim sweep` wrote: for every
+workload, the best throughput per GPU at a few token latencies with its 80 % interval, and the gain
+of disaggregation."""
+
+EPILOG = """\
+examples:
+  jaxsim frontier space.zarr --ftl 5s
+  jaxsim frontier a.zarr b.zarr --ftl 2s --ttl 20ms,50ms,100ms -o frontiers.nc
+"""
+
+
+def add_parser(subparsers) -> None:
+    """The options of `jaxsim frontier`."""
+    parser = subparsers.add_parser(
+        "frontier",
+        help="frontiers of swept stores",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("stores", nargs="+", metavar="STORE", help="stores of `jaxsim sweep`")
+    parser.add_argument(
+        "--ftl", "--ttft", required=True, metavar="T", help="FTL target of all designs, e.g. 5s"
+    )
+    parser.add_argument(
+        "--ttl", "--tpot", default="10ms,20ms,50ms,100ms", metavar="T,…",
+        help="token latencies of the table (default: 10ms,20ms,50ms,100ms)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ttl-metric", choices=("mean", "median"), default="mean",
+        help="the co-located gap between tokens: mean (default) or median",
+    )  # fmt: skip
+    parser.add_argument("-o", "--output", metavar="FILE.nc", help="write the table as NetCDF")
+    options.add_format(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table, and write it where asked."""
+    ftl_s = parse.parse_duration(args.ftl, "--ftl", options.BARE_FTL_BELOW_S)
+    ladder = parse.parse_durations(args.ttl, "--ttl", options.BARE_TTL_BELOW_S)
+    from pathlib import Path
+
+    from jaxsim.view.files.store_frontiers import frontiers_of
+
+    for store in args.stores:
+        if not Path(store).exists():
+            raise InputError(f"{store}: no such store; `jaxsim sweep` makes one.")
+    tables = [frontiers_of(Path(store), ftl_s, ladder, args.ttl_metric) for store in args.stores]
+    if args.output:
+        from jaxsim.view.files.atomic import replace_file
+
+        if len(tables) > 1:
+            raise InputError(f"-o {args.output}: one file holds one store's table; give one store.")
+        replace_file(Path(args.output), lambda path: tables[0].to_netcdf(path, engine="h5netcdf"))
+    if args.format == "json":
+        import json
+
+        print(json.dumps({"frontiers": [_rows(table) for table in tables]}))
+    else:
+        for store, table in zip(args.stores, tables, strict=True):
+            print(_text(store, table))
+    return 0
+
+
+def _rows(table) -> list[dict]:
+    frame = table.to_dataframe().reset_index()
+    return [
+        {name: (None if value != value else value) for name, value in row.items()}
+        for row in frame.to_dict("records")
+    ]
+
+
+KINDS = ("disaggregated", "colocated")
+
+
+def _between(row: dict, kind: str) -> list[str]:
+    """A throughput and its 80 % interval; empty where no design meets the targets."""
+    from jaxsim.view.text.units import plain
+
+    if row[kind] is None:
+        return [plain(None), ""]
+    return [plain(row[kind]), f"{plain(row[f'{kind}_low'])} – {plain(row[f'{kind}_high'])}"]
+
+
+def _text(store: str, table) -> str:
+    from jaxsim.view.text.layout import table as aligned
+    from jaxsim.view.text.units import seconds, times
+
+    rows = [["ISL", "OSL", "TTL", "disaggregated", "80 %", "co-located", "80 %", "gain"]]
+    for row in _rows(table):
+        rows.append(
+            [
+                f"{row['isl']:,.0f}",
+                f"{row['osl']:,.0f}",
+                seconds(row["ttl_target"]),
+                *(cell for kind in KINDS for cell in _between(row, kind)),
+                times(row["gain"]),
+            ]
+        )
+    attrs = table.attrs
+    head = f"{store}: {attrs['model']} on {attrs['hardware']}, {attrs['precision']}, "
+    head += f"engine {attrs['engine']}; output tokens/s/GPU at FTL ≤ {seconds(attrs['ftl_s'])}"
+    return "\n".join([head, *aligned(rows, left=())])

@@ -1,0 +1,251 @@
+"""`jaxsim plan`: what to deploy under latency targets, against co-located, why, and how sure."""
+
+import argparse
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jaxsim.view.cli import options, parse
+
+if TYPE_CHECKING:
+    from jaxsim.catalog.cards import HardwareCard
+    from jaxsim.space.deploy.result import Plan
+
+DESCRIPTION = """\
+Evaluate every design of a space, match a prefill pool and a decode pool exactly, and compare the
+best pair with the best co-located design under the same latency targets."""
+
+EPILOG = """\
+examples:
+  jaxsim plan deepseek-r1 --hardware gb200-nvl72 --isl 16384 --osl 2048 --ftl 5s --ttl 50ms
+  jaxsim plan llama-3.1-70b --hardware h200 --isl 4096 --osl 512 --ftl 2s --ttl 30ms --gpus 64
+  jaxsim plan deepseek-r1 --hardware b200 --prefill-hardware h200 --objective cost \\
+      --isl 8192 --osl 1024 --ftl 3s --ttl 25ms -o plan/
+  jaxsim plan deepseek-r1 --hardware gb200-nvl72 --mix mix.csv --ftl 5s --ttl 50ms
+
+durations: 250ms, 2s, 0.05 (bare numbers are seconds); FTL = TTFT, TTL = TPOT
+DIR gets plan.json, frontier.nc, frontier.png, breakdown.png and report.html; of a mix, plan.json
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "plan",
+        help="what to deploy under latency targets, and why",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add_question(parser, mix=True)
+    output = parser.add_argument_group("output")
+    output.add_argument("-o", "--output", metavar="DIR", help="also write files and pictures there")
+    options.add_format(output)
+    parser.set_defaults(run=run)
+
+
+def add_question(parser: argparse.ArgumentParser, mix: bool = False) -> None:
+    """Everything that describes what is asked: case, targets, workload, deployment, space."""
+    options.add_case(parser)
+    parser.add_argument(
+        "--prefill-hardware", metavar="HW", help="other hardware for prefill (default: the same)"
+    )
+    parser.add_argument(
+        "--domain", metavar="N", help="GPUs of a scale-up (NVLink) domain, instead of the real one"
+    )
+    targets = parser.add_argument_group("targets")
+    targets.add_argument(
+        "--ftl",
+        "--ttft",
+        dest="ftl",
+        required=True,
+        metavar="T",
+        help="largest first-token latency",
+    )
+    targets.add_argument(
+        "--ttl", "--tpot", dest="ttl", required=True, metavar="T", help="largest gap between tokens"
+    )
+    targets.add_argument(
+        "--ttl-metric",
+        choices=("mean", "median"),
+        default="mean",
+        help="which gap of a co-located design must meet the target (default: mean)",
+    )
+    options.add_workload(parser, mix)
+    deployment = parser.add_argument_group("what may be deployed")
+    deployment.add_argument(
+        "--gpus", metavar="N", help="at most N GPUs, or exactly:N (default: no limit)"
+    )
+    deployment.add_argument(
+        "--fixed-ratio", metavar="R", help="prefill GPUs per decode GPU, instead of the best"
+    )
+    deployment.add_argument(
+        "--pack",
+        action="store_true",
+        help="no stage straddles scale-up domains, and domains are paid whole",
+    )
+    deployment.add_argument(
+        "--objective",
+        choices=("gpu", "cost", "power"),
+        default="gpu",
+        help="most throughput per GPU, per dollar or per watt (default: gpu)",
+    )
+    deployment.add_argument(
+        "--tolerance",
+        default="3%",
+        metavar="X",
+        help="without --gpus: throughput to give up for fewer instances (default: 3%%)",
+    )
+    options.add_axes(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plan, show, write; status 3 where no design meets the targets."""
+    from jaxsim.view.cli.cache import use_persistent_cache
+    from jaxsim.view.cli.main import OK, UNMET, complain
+    from jaxsim.view.files.atomic import output_folder
+
+    options.check_lengths(args)
+    asked = request_of(args)
+    if args.mix is not None:
+        from jaxsim.view.cli.plan_mix import run_mix
+
+        return run_mix(args, asked, said(args))
+    use_persistent_cache()
+    asked["workload"] = options.workload_from(args)
+    folder = None if args.output is None else output_folder(Path(args.output))
+    plan = solve(args, asked)
+    plan = replace(plan, notes=(*said(args), *plan.notes))
+    written = [] if folder is None else write(plan, folder, args)
+    show(plan, args, written)
+    if plan.recommended is not None:
+        return OK
+    from jaxsim.view.text.words import unmet_message
+
+    complain(unmet_message(plan), as_json=False)
+    return UNMET
+
+
+def request_of(args: argparse.Namespace) -> dict[str, Any]:
+    """What `jaxsim.plan` is to be asked, from the options; the space's values under `axes`."""
+    gpus, exactly = (None, False) if args.gpus is None else parse.parse_gpus(args.gpus)
+    return {
+        "ftl_s": parse.parse_duration(args.ftl, "--ftl", options.BARE_FTL_BELOW_S),
+        "ttl_s": parse.parse_duration(args.ttl, "--ttl", options.BARE_TTL_BELOW_S),
+        "gpus": None if exactly else gpus,
+        "exact_gpus": gpus if exactly else None,
+        "fixed_ratio": (
+            None
+            if args.fixed_ratio is None
+            else parse.parse_positive(args.fixed_ratio, "--fixed-ratio")
+        ),
+        "tolerance": parse.parse_frac(args.tolerance, "--tolerance"),
+        "domain": None if args.domain is None else parse.parse_whole(args.domain, "--domain"),
+        "pack": args.pack,
+        "objective": args.objective,
+        "ttl_metric": args.ttl_metric,
+        "axes": options.axes_from(args),
+    }
+
+
+def solve(args: argparse.Namespace, asked: dict[str, Any]) -> "Plan":
+    """The plan, with a spinner while it is found."""
+    from jaxsim.view.cli.progress import working
+
+    with working("starting") as tell:
+        import jaxsim
+        from jaxsim.catalog.cards import with_domain
+
+        domain = asked.pop("domain")
+
+        def load(name: str) -> "HardwareCard":
+            card = jaxsim.load_hardware(name)
+            return card if domain is None else with_domain(card, domain)
+
+        axes, workload = asked.pop("axes"), asked.pop("workload")
+        return jaxsim.plan(
+            jaxsim.load_model(args.model),
+            load(args.hardware),
+            workload,
+            prefill_hardware=args.prefill_hardware and load(args.prefill_hardware),
+            space=jaxsim.Space(**axes) if axes else None,
+            precision=args.precision,
+            engine=args.engine,
+            tell=tell,
+            **asked,
+        )
+
+
+def show(plan: "Plan", args: argparse.Namespace, written: list[Path]) -> None:
+    """Print the plan."""
+    if args.format == "json":
+        from jaxsim.view.files.plan_json import plan_dict
+        from jaxsim.view.text.plain_json import dumps
+
+        print(dumps(plan_dict(plan)))
+        return
+    from jaxsim.view.text.layout import page_for, wrap
+    from jaxsim.view.text.plan import render_plan
+
+    page = page_for(sys.stdout)
+    print(render_plan(plan, page))
+    if written:
+        names = ", ".join(path.name for path in written)
+        print(page.finish(wrap(f"Wrote {names} in {written[0].parent}", page)))
+
+
+def write(plan: "Plan", folder: Path, args: argparse.Namespace) -> list[Path]:
+    """Write every file of a plan; each is whole or not there."""
+    from jaxsim.catalog.setup import setup_of
+    from jaxsim.view.cli.progress import working
+    from jaxsim.view.files.plan import write_plan
+
+    with working("drawing"):
+        used = dict.fromkeys((args.hardware, args.prefill_hardware or args.hardware))
+        setups = [setup_of(args.model, name, args.precision, args.engine) for name in used]
+        return write_plan(plan, folder, setups, command(args))
+
+
+def said(args: argparse.Namespace) -> list[str]:
+    """What was asked beyond model, hardware, lengths and targets, in words."""
+    told = []
+    if (hit := parse.parse_frac(args.hit_frac)) > 0.0:
+        told.append(f"{100.0 * hit:g} % of each prompt is found in a prefix cache.")
+    if (drafts := parse.parse_whole(args.draft_tokens, at_least=0)) > 0:
+        accept = parse.parse_frac(args.accept_frac)
+        told.append(
+            f"Speculative decoding: {drafts} drafted a step, each accepted with probability "
+            f"{accept:g} where those before it were."
+        )
+    if (imbalance := parse.parse_positive(args.imbalance)) > 1.0:
+        told.append(f"The busiest expert rank has {imbalance:g} times the mean load.")
+    if args.objective != "gpu":
+        told.append(
+            "The most throughput per "
+            f"{'dollar' if args.objective == 'cost' else 'watt'} is sought, not per GPU."
+        )
+    if args.ttl_metric == "median":
+        told.append("A co-located design meets the TTL target with its median gap, not its mean.")
+    if args.fixed_ratio is not None:
+        told.append(f"Prefill GPUs per decode GPU are held at {args.fixed_ratio}.")
+    if args.domain is not None:
+        told.append(f"A scale-up domain is taken to have {args.domain} GPUs.")
+    if args.gpus is not None and args.gpus.startswith("exactly:"):
+        told.append("All GPUs of the budget are paid, idle ones too.")
+    if args.pack:
+        told.append("Stages do not straddle scale-up domains, and domains are paid whole.")
+    return [*told, *options.said_of_axes(args)]
+
+
+def command(args: argparse.Namespace) -> str:
+    """The command line that asks for the same plan."""
+    words = ["jaxsim", "plan", args.model]
+    for name, value in vars(args).items():
+        if name in ("verb", "run", "model", "format", "output") or value in (None, False):
+            continue
+        option = f"--{name.replace('_', '-')}"
+        words += [option] if value is True else [option, str(value)]
+    return shlex.join(words)

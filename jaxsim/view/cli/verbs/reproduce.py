@@ -1,0 +1,160 @@
+"""`jaxsim reproduce`: the study of disaggregation, claim by claim, as one page."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jaxsim.view.cli import options, parse
+
+if TYPE_CHECKING:
+    from jaxsim.view.study.report import StudyResult
+
+DESCRIPTION = """\
+Check every claim of "Beyond the Buzz: A Pragmatic Take on Inference Disaggregation" (arXiv
+2506.05508): what was found, the figure behind it, a verdict, and how often it holds over what the
+study leaves open. Nothing is fitted to a claim."""
+
+EPILOG = """\
+examples:
+  jaxsim reproduce -o study/          every claim, figures, the map: study/index.html
+  jaxsim reproduce C8                 one claim
+  jaxsim reproduce C1 C2 --mixtures 8 fewer readings of the study
+
+DIR gets index.html, claims.json, figures/*.svg and map.nc
+"""
+
+MARKS = {"reproduced": "reproduced", "partly": "partly", "not": "not"}
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "reproduce",
+        help="the study of disaggregation, claim by claim",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("claims", nargs="*", metavar="CLAIM", help="C1 to C23 (default: all)")
+    parser.add_argument("-o", "--output", metavar="DIR", help="write page, figures and JSON there")
+    parser.add_argument(
+        "--mixtures",
+        metavar="N",
+        help="random mixtures of what the study leaves open (default: as in study.toml)",
+    )
+    parser.add_argument(
+        "--grid",
+        default="full",
+        choices=("full", "coarse", "reduced"),
+        help="how finely batches and chunks are tried in the base reading (default: full)",
+    )
+    parser.add_argument("--no-map", action="store_true", help="leave out the map of the gain")
+    options.add_format(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check the claims, show them, write the page."""
+    from jaxsim.view.cli.progress import working
+    from jaxsim.view.files.atomic import output_folder
+
+    folder = None if args.output is None else output_folder(Path(args.output))
+    mixtures = None
+    if args.mixtures is not None:
+        mixtures = parse.parse_whole(args.mixtures, "--mixtures", at_least=0)
+    with working("starting") as tell:
+        from jaxsim.view.study.report import run_study
+
+        # The map belongs to the whole study, and to its page.
+        with_map = not args.no_map and not args.claims and folder is not None
+        study = run_study(
+            args.claims, grid=args.grid, mixtures=mixtures, with_map=with_map, tell=_told(tell)
+        )
+    written = [] if folder is None else write(study, folder, args)
+    show(study, args, written)
+    return 0
+
+
+def _told(tell):
+    """Progress where there is no terminal: one line for every tenth thing that is told."""
+    if sys.stderr.isatty():
+        return tell
+    count = iter(range(10**9))
+
+    def line(text: str) -> None:
+        if next(count) % 10 == 0:
+            print(f"jaxsim reproduce: {text}", file=sys.stderr, flush=True)
+
+    return line
+
+
+def show(study: "StudyResult", args: argparse.Namespace, written: list[Path]) -> None:
+    """Print what was found."""
+    if args.format == "json":
+        print(dumps(study))
+        return
+    for result in study.results:
+        robust = result.robustness
+        print(f"{result.id:4} {MARKS[result.finding.verdict]:10} {result.text.claim}")
+        print(f"     {result.finding.value}")
+        for part in result.finding.parts:
+            print(f"       {'yes' if part.holds else 'no ':3}  {part.text}")
+        print(f"     expected: {result.text.expected}")
+        print(
+            f"     holds in {100 * robust.holds:.0f} % of {robust.readings} readings of the study"
+            f" ({robust.label})"
+        )
+        if result.finding.why:
+            print(f"     why: {result.finding.why}")
+    print(f"{study.designs:,} designs in {study.elapsed_s:.0f} s")
+    if written:
+        print(f"Wrote {', '.join(path.name for path in written)} in {written[0].parent}")
+
+
+def dumps(study: "StudyResult") -> str:
+    """The study as one JSON object."""
+    import json
+
+    from jaxsim.view.study.report import claims_json
+
+    entire = {
+        "schema": "jaxsim.study/1",
+        "claims": claims_json(study),
+        "designs": study.designs,
+        "elapsed_s": study.elapsed_s,
+        "mixtures": study.mixtures,
+    }
+    return json.dumps(entire, ensure_ascii=False, indent=1, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """NumPy numbers and arrays as JSON has them."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+def write(study: "StudyResult", folder: Path, args: argparse.Namespace) -> list[Path]:
+    """The page, the claims, the figures and the map; each whole or not there."""
+    import json
+
+    from jaxsim.view.files.atomic import replace_bytes, replace_file, replace_text
+    from jaxsim.view.study.page import render_page
+    from jaxsim.view.study.report import FIGURES, claims_json
+
+    (folder / FIGURES).mkdir(exist_ok=True)
+    for name, svg in study.pictures.items():
+        replace_bytes(folder / FIGURES / f"{name}.svg", svg)
+    command = " ".join(["jaxsim reproduce", *args.claims, "-o DIR"])
+    page, claims = folder / "index.html", folder / "claims.json"
+    replace_text(page, render_page(study, command))
+    text = json.dumps(claims_json(study), ensure_ascii=False, indent=1, default=_plain)
+    replace_text(claims, text + "\n")
+    written = [page, claims]
+    if study.map is not None:
+        dataset = study.map.dataset
+        replace_file(folder / "map.nc", lambda path: dataset.to_netcdf(path, engine="h5netcdf"))
+        written.append(folder / "map.nc")
+    return written

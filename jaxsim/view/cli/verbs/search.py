@@ -1,0 +1,207 @@
+"""`jaxsim search`: the best design of every workload, over spaces too large to keep."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jaxsim.catalog.errors import InputError
+from jaxsim.view.cli import options, parse
+
+if TYPE_CHECKING:
+    from jaxsim.catalog.setup import Setup
+    from jaxsim.space.search import Found
+
+DESCRIPTION = """\
+Find the best designs of one phase for every input and output length at once, up to 10^9 designs
+and more: all are evaluated, and nothing but the best of each workload is kept. Shows how throughput
+moves over the workloads, and which instances are best."""
+
+EPILOG = """\
+examples:
+  jaxsim search deepseek-r1 --hardware gb200-nvl72 --phase decode \\
+      --isl 1024..65536:200 --osl 128..8192:200 --ttl 50ms
+  jaxsim search llama-3.1-70b --hardware h100,h200,b200 --phase colocated --isl 4096 --osl 512 \\
+      --ttl 20ms,50ms --ftl 2s --best 3
+  jaxsim search deepseek-r1 --hardware gb200-nvl72 --phase prefill --isl 1024..131072:64 \\
+      --osl 1024 --ftl 2s -o prefill.csv
+
+lengths: one, a list (1024,4096), or LOW..HIGH:N, N values evenly in the logarithm
+FILE.csv has a row for each design, FILE.nc is a labelled dataset that xarray opens
+exit status 3 where no workload has a design within the targets
+"""
+
+# The phases, and the axes that each does not depend on.
+_UNUSED = {
+    "prefill": ("batch",),
+    "decode": ("prefill-batch", "chunk"),
+    "colocated": ("prefill-batch",),
+}
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "search",
+        help="the best design of every workload, for thousands of workloads",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    options.add_case(parser, many=True)
+    parser.add_argument("--phase", required=True, choices=tuple(_UNUSED), help="what instances do")
+    targets = parser.add_argument_group("targets")
+    targets.add_argument(
+        "--ttl", "--tpot", metavar="T,…", help="largest gap between tokens; several: best for each"
+    )
+    targets.add_argument(
+        "--ftl", "--ttft", metavar="T,…", help="largest first-token latency; of prefill, several"
+    )
+    targets.add_argument(
+        "--best", metavar="K", default="1", help="designs to keep of each workload"
+    )
+    options.add_workload(parser, many=True)
+    options.add_axes(parser)
+    output = parser.add_argument_group("output")
+    output.add_argument("-o", "--output", metavar="FILE", help="also write FILE.csv or FILE.nc")
+    options.add_format(output)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Search, show, write; status 3 where nothing is within the targets."""
+    from jaxsim.view.cli.cache import use_persistent_cache
+    from jaxsim.view.cli.main import OK, UNMET
+    from jaxsim.view.files.atomic import output_file
+
+    asked = request_of(args)
+    path = None if args.output is None else output_file(Path(args.output), [".csv", ".nc"])
+    use_persistent_cache()
+    found, setups, elapsed_s = solve(args, asked)
+    notes = [*said(args), *(f"Left out: {text}." for text in found.dropped)]
+    show(args, found, setups, elapsed_s, notes, path)
+    if path is not None:
+        write(path, found, setups, asked["ftl_s"])
+    return OK if found.answer.found.any() else UNMET  # type: ignore[union-attr]
+
+
+def request_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Lengths, axes, targets and how many, from the options."""
+    own, other = ("ftl", "ttl") if args.phase == "prefill" else ("ttl", "ftl")
+    if getattr(args, other) is not None and args.phase != "colocated":
+        raise InputError(
+            f"--{other} does not limit {args.phase} instances: give --{own}, or --phase colocated."
+        )
+    for name in _UNUSED[args.phase]:
+        if name in options.axes_given(args):
+            hint = "; give --prefill-batch" if (args.phase, name) == ("prefill", "batch") else ""
+            raise InputError(f"--{name}: {args.phase} instances do not depend on it{hint}.")
+    ttl = options.targets(args.ttl, "--ttl", options.BARE_TTL_BELOW_S)
+    ftl = options.targets(args.ftl, "--ftl", options.BARE_FTL_BELOW_S)
+    if args.phase == "colocated" and len(ftl) > 1:
+        raise InputError(f"--ftl {args.ftl!r}: co-located designs take one FTL target at a time.")
+    osl = parse.parse_lengths(args.osl, "--osl", at_least=2)
+    if args.phase == "prefill" and len(osl) > 1:
+        raise InputError(f"--osl {args.osl!r}: prefill does not depend on it; give one length.")
+    return {
+        "isl": parse.parse_lengths(args.isl, "--isl"),
+        "osl": osl,
+        "axes": options.axes_from(args),
+        "targets_s": ftl if args.phase == "prefill" else ttl,
+        "ftl_s": ftl[0],
+        "count": parse.parse_whole(args.best, "--best"),
+    }
+
+
+def said(args: argparse.Namespace) -> list[str]:
+    """What was asked besides lengths and targets, in sentences."""
+    told = []
+    if args.phase == "colocated" and args.ftl is not None:
+        told.append(f"FTL of all designs within {args.ftl}.")
+    held = [
+        f"{flag} {value}"
+        for flag, value, usual in (
+            ("--hit-frac", args.hit_frac, "0"),
+            ("--draft-tokens", args.draft_tokens, "0"),
+            ("--accept-frac", args.accept_frac, None),
+            ("--imbalance", args.imbalance, "1"),
+        )
+        if value != usual
+    ]
+    if held:
+        told.append(f"Workload: {'; '.join(held)}.")
+    return [*told, *options.said_of_axes(args)]
+
+
+def solve(args: argparse.Namespace, asked: dict[str, Any]) -> tuple["Found", list["Setup"], float]:
+    """What was found, for which set-ups, and the seconds it took, with a spinner meanwhile."""
+    from jaxsim.view.cli.progress import working
+
+    with working("starting") as tell:
+        from jaxsim.catalog.setup import setup_of
+        from jaxsim.space.axes import Space
+        from jaxsim.space.search import search
+
+        isl, osl, axes = (asked[name] for name in ("isl", "osl", "axes"))
+        first = {"isl": str(int(isl[0])), "osl": str(int(osl[0]))}
+        workload = options.workload_from(argparse.Namespace(**{**vars(args), **first}))
+        setups = [
+            setup_of(args.model, name.strip(), args.precision, args.engine)
+            for name in args.hardware.split(",")
+        ]
+        tell(f"searching {len(isl) * len(osl):,} workloads")
+        started = time.perf_counter()
+        found = search(
+            args.phase,
+            [setup.scenario(workload) for setup in setups],
+            Space(**axes) if axes else None,
+            isl,
+            osl,
+            targets_s=asked["targets_s"],
+            ftl_s=asked["ftl_s"],
+            count=asked["count"],
+        )
+        return found, setups, time.perf_counter() - started
+
+
+def write(path: Path, found: "Found", setups: list["Setup"], ftl_s: float) -> None:
+    """All of it, as a table or as a dataset."""
+    from jaxsim.view.files.atomic import replace_file, replace_text
+
+    if path.suffix == ".csv":
+        from jaxsim.view.text.search_table import csv_text
+
+        replace_text(path, csv_text(found, setups))
+        return
+    from jaxsim.api.search import labelled
+
+    dataset = labelled(found, setups, ftl_s)
+    replace_file(path, lambda draft: dataset.to_netcdf(draft, engine="h5netcdf"))
+
+
+def show(
+    args: argparse.Namespace,
+    found: "Found",
+    setups: list["Setup"],
+    elapsed_s: float,
+    notes: list[str],
+    path: Path | None,
+) -> None:
+    """Print what was found, and the file that is about to be written."""
+    if args.format == "json":
+        import json
+
+        from jaxsim.view.text.search_table import json_dict
+
+        more = {"notes": notes} | ({} if path is None else {"file": str(path)})
+        print(json.dumps(json_dict(found, setups, elapsed_s) | more, allow_nan=False))
+        return
+    from jaxsim.view.text.layout import page_for
+    from jaxsim.view.text.search import render
+
+    page = page_for(sys.stdout)
+    print(render(found, setups, elapsed_s, notes, page))
+    if path is not None:
+        print(page.finish(["", f"All of it is in {path}"]))

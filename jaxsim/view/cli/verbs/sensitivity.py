@@ -1,0 +1,216 @@
+"""`jaxsim sensitivity`: what limits the answer of a plan, and what would change it."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jaxsim.view.cli import options, parse
+from jaxsim.view.cli.verbs import plan as cli_plan
+
+if TYPE_CHECKING:
+    from jaxsim.space.sensitivity.result import Sensitivity
+
+DESCRIPTION = """\
+Find the best deployment as `plan` does, and say what limits it: how many percent of throughput one
+percent of every input is worth, exactly what larger changes do once everything is optimised again,
+what a millisecond of a target costs, where the time goes by resource, which unknowns matter."""
+
+EPILOG = """\
+examples:
+  jaxsim sensitivity deepseek-r1 --hardware gb200-nvl72 --isl 16384 --osl 2048 \\
+      --ftl 5s --ttl 50ms
+  jaxsim sensitivity llama-3.1-70b --hardware h200 --isl 4096 --osl 512 --ftl 2s --ttl 30ms \\
+      --what-if hbm_bytes_per_s=+20% --what-if 'scaleup.bytes_per_s=x2,ttl=40ms' -o why/
+  jaxsim sensitivity deepseek-r1 --hardware gb200-nvl72 --isl 16384 --osl 2048 \\
+      --ftl 5s --ttl 50ms --reach +20%    # what would give a fifth more; the cheapest way
+  jaxsim sensitivity deepseek-r1 --hardware b200 --isl 8192 --osl 1024 --ftl 3s --ttl 30ms \\
+      --chips --budget cost=+10%,power=+5% --part hbm_bytes_per_s=cost:30%
+  jaxsim sensitivity llama-3.1-70b --hardware h200 --isl 4096 --osl 512 --ftl 2s --ttl 30ms \\
+      --crossover isl=128..32768    # from which prompts on do two pools pay?
+
+changes: NAME=+20%, NAME=-20%, NAME=x1.5 or NAME=VALUE, several joined by commas; NAME is an input
+of the ranked table, such as hbm_bytes_per_s, isl or peak_frac, or a target: ttl, ftl (in seconds,
+or with a unit)
+chips: budget moves between multiprocessors (and with them all peaks), HBM bandwidth, HBM capacity
+and the scale-up link; what each takes of a chip's cost, power and area is assumed (chip_parts.toml
+of the catalogue), and --part replaces it. A chip may take what it takes now, or what --budget says
+DIR gets sensitivity.json, sensitivity.nc, tornado.png and resources.png
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "sensitivity",
+        help="what limits the best deployment, and what would change it",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    cli_plan.add_question(parser)
+    asked = parser.add_argument_group("what to look at")
+    asked.add_argument(
+        "--kind",
+        choices=("disaggregated", "colocated"),
+        help="which deployment (default: the better one)",
+    )
+    asked.add_argument(
+        "--levers", metavar="N", default="6", help="levers whose exact effects are solved for"
+    )
+    asked.add_argument(
+        "--what-if", metavar="CHANGE", action="append", default=[], help="solve for such a change"
+    )
+    asked.add_argument(
+        "--reach",
+        metavar="X",
+        help="find what each lever must become for throughput X (tokens/s/GPU, or +20%%), and the "
+        "cheapest change of HBM bandwidth, peak and scale-up link together",
+    )
+    asked.add_argument(
+        "--crossover",
+        metavar="AXIS=LOW..HIGH",
+        action="append",
+        default=[],
+        help="find the isl or osl in that range at which disaggregation starts to pay",
+    )
+    asked.add_argument(
+        "--range",
+        metavar="NAME=LOW..HIGH",
+        action="append",
+        default=[],
+        help="an input known only to lie in a range, for the uncertainty",
+    )
+    asked.add_argument(
+        "--prior",
+        metavar="[NAME=]SIGMA",
+        action="append",
+        default=[],
+        help="standard deviation of the logarithm of kernel constants (or of the one named) that "
+        "measurements leave open (default: as each differs between measured chips)",
+    )
+    chips = parser.add_argument_group("chip design")
+    chips.add_argument(
+        "--chips",
+        action="store_true",
+        help="find the best prefill chip and the best decode chip within a budget, matched",
+    )
+    chips.add_argument(
+        "--budget",
+        metavar="KIND=CHANGE",
+        action="append",
+        default=[],
+        help="what a chip may take of cost, power or area, such as cost=+10%%,area=-5%% "
+        "(default: what it takes now)",
+    )
+    chips.add_argument(
+        "--part",
+        metavar="NAME=KIND:SHARE,…",
+        action="append",
+        default=[],
+        help="what a part takes of a chip, such as hbm_bytes_per_s=cost:30%%,power:20%%",
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument("-o", "--output", metavar="DIR", help="also write files and pictures there")
+    options.add_format(output)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Solve, show, write; status 3 where no design meets the targets."""
+    from jaxsim.view.cli.cache import use_persistent_cache
+    from jaxsim.view.cli.main import OK, UNMET, complain
+    from jaxsim.view.cli.progress import working
+    from jaxsim.view.files.atomic import output_folder
+
+    asked = cli_plan.request_of(args)
+    asked |= {
+        "kind": args.kind,
+        "levers": parse.parse_whole(args.levers, "--levers", at_least=0),
+        "what_if": tuple(args.what_if),
+        "reach": args.reach,
+        "ranges": tuple(args.range),
+        "priors": tuple(args.prior),
+        "chips": args.chips,
+        "parts": tuple(args.part),
+        "budgets": tuple(args.budget),
+        "crossovers": tuple(args.crossover),
+    }
+    use_persistent_cache()
+    asked["workload"] = options.workload_from(args)
+    folder = None if args.output is None else output_folder(Path(args.output))
+    with working("starting") as tell:
+        found = solve(args, asked, tell)
+    from jaxsim.space.deploy.result import Unmet
+
+    if isinstance(found, Unmet):
+        complain(unmet_message(found, args), args.format == "json")
+        return UNMET
+    written = []
+    if folder is not None:
+        from jaxsim.view.files.sensitivity import write_sensitivity
+
+        with working("drawing"):
+            written = write_sensitivity(found, folder)
+    show(found, args, written)
+    return OK
+
+
+def unmet_message(found: Any, args: argparse.Namespace) -> str:
+    """Which targets nothing meets, and the nearest that something does."""
+    from jaxsim.view.text import units
+
+    near = []
+    if found.ttl_s is not None:
+        near.append(f"TTL {units.seconds(found.ttl_s)} at the FTL asked for")
+    if found.ftl_s is not None:
+        near.append(f"FTL {units.seconds(found.ftl_s)} at the TTL asked for")
+    text = f"{args.model} on {args.hardware}: {found.reason}"
+    if near and "nearest" not in text:
+        text += f" The nearest attainable is {', or '.join(near)}."
+    return text + " Relax a target, or give faster hardware or a narrower precision."
+
+
+def solve(args: argparse.Namespace, asked: dict[str, Any], tell) -> Any:
+    """The sensitivity, or what cannot be met."""
+    from jaxsim.api.sensitivity import sensitivity
+    from jaxsim.catalog.cards import with_domain
+    from jaxsim.catalog.load import load_hardware
+    from jaxsim.space.axes import Space
+
+    domain, axes = asked.pop("domain"), asked.pop("axes")
+
+    def load(name: str):
+        card = load_hardware(name)
+        return card if domain is None else with_domain(card, domain)
+
+    return sensitivity(
+        args.model,
+        load(args.hardware),
+        asked.pop("workload"),
+        prefill_hardware=args.prefill_hardware and load(args.prefill_hardware),
+        space=Space(**axes) if axes else None,
+        precision=args.precision,
+        engine=args.engine,
+        tell=tell,
+        **asked,
+    )
+
+
+def show(found: "Sensitivity", args: argparse.Namespace, written: list[Path]) -> None:
+    """Print it."""
+    if args.format == "json":
+        from jaxsim.view.files.sensitivity import sensitivity_dict
+        from jaxsim.view.text.plain_json import dumps
+
+        print(dumps(sensitivity_dict(found)))
+        return
+    from jaxsim.view.text.layout import page_for, wrap
+    from jaxsim.view.text.sensitivity import render_sensitivity
+
+    page = page_for(sys.stdout)
+    print(render_sensitivity(found, page))
+    if written:
+        names = ", ".join(path.name for path in written)
+        print(page.finish(wrap(f"Wrote {names} in {written[0].parent}", page)))

@@ -1,0 +1,169 @@
+"""`jaxsim sweep`: a design-space tensor, larger than memory if need be, as one labelled store."""
+
+import argparse
+import re
+import sys
+import time
+
+from jaxsim.catalog.errors import InputError
+from jaxsim.view.cli import options, parse
+
+DESCRIPTION = """\
+Evaluate every design of a space for every workload, and write one Zarr store that xarray opens.
+Blocks are written as they are done: kill it at any moment and go on with --resume. With --shard,
+several processes fill one store, each its part. With --best, nothing is kept but the best designs
+of every workload, so that a grid of 10^9 designs and more fits: the result is a NetCDF file."""
+
+EPILOG = """\
+examples:
+  jaxsim sweep space.yaml -o space.zarr
+  jaxsim sweep space.yaml -o space.zarr --resume
+  jaxsim sweep space.yaml -o space.zarr --shard 2/8 --resume     # one of eight jobs
+  jaxsim sweep space.yaml -o best.nc --best 3 --ttl 20ms,50ms --ftl 5s
+  python -c "import xarray; print(xarray.open_datatree('space.zarr', engine='zarr'))"
+
+space.yaml:
+  model: deepseek-r1
+  hardware: gb200-nvl72
+  workload: {isl: [1024, 4096, 16384], osl: [256, 1024, 4096]}
+  space: {pp: [1, 2, 4]}        # optional: axes left out get their default
+"""
+
+
+def add_parser(subparsers) -> None:
+    """The options of `jaxsim sweep`."""
+    parser = subparsers.add_parser(
+        "sweep",
+        help="every design for many workloads, as one Zarr store",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("config", metavar="CONFIG.yaml", help="what to sweep: see below")
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="STORE.zarr",
+        help="the store, or the file of --best",
+    )
+    parser.add_argument(
+        "--shard", default="1/1", metavar="I/N", help="do only part I of N, counted from 1"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with a store that exists")
+    parser.add_argument(
+        "--best", metavar="K", help="keep the K best designs of every workload, as NetCDF"
+    )
+    parser.add_argument(
+        "--ttl", "--tpot", metavar="T,…", help="with --best: TTL targets, best designs for each"
+    )
+    parser.add_argument(
+        "--ftl", "--ttft", metavar="T,…", help="with --best: FTL targets; co-located, the first"
+    )
+    options.add_format(parser)
+    parser.set_defaults(run=run)
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """(i, n) of "i/n", with 1 <= i <= n."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text.strip())
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise InputError(f"--shard {text!r}: give I/N with 1 <= I <= N, for example 2/8.")
+    return int(match[1]), int(match[2])
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fill the store."""
+    shard = parse_shard(args.shard)
+    if args.best is not None:
+        return run_best(args, shard)
+    if args.ttl or args.ftl:
+        raise InputError("--ttl and --ftl go with --best: a store keeps all designs.")
+    from pathlib import Path
+
+    from jaxsim.view.cli.cache import use_persistent_cache
+
+    use_persistent_cache()
+    from jaxsim.view.files.store import open_store, pending, run_blocks
+    from jaxsim.view.files.sweep_config import read_sweep
+
+    config = read_sweep(Path(args.config))
+    path = Path(args.output)
+    root = open_store(config, path, args.resume or shard[1] > 1)
+    blocks = pending(root, config, shard)
+    started, points = time.perf_counter(), 0
+    live = sys.stderr.isatty()
+    for count, size in enumerate(run_blocks(root, config, blocks, lambda *_: None), 1):
+        points += size
+        if live:
+            spent = time.perf_counter() - started
+            left = spent / count * (len(blocks) - count)
+            bar = "█" * (30 * count // len(blocks))
+            sys.stderr.write(
+                f"\r\033[K{bar:<30} {count}/{len(blocks)} blocks, "
+                f"{points / spent / 1e6:.2f} M designs/s, {left:.0f} s left"
+            )
+            sys.stderr.flush()
+    if live and blocks:
+        sys.stderr.write("\r\033[K")
+    elapsed = time.perf_counter() - started
+    if args.format == "json":
+        import json
+
+        print(
+            json.dumps(
+                {
+                    "store": str(path),
+                    "points_evaluated": points,
+                    "blocks": len(blocks),
+                    "elapsed_s": elapsed,
+                }
+            )
+        )
+    elif blocks:
+        print(f"{path}: {points:,} designs in {len(blocks)} blocks, {elapsed:.1f} s.")
+    else:
+        print(f"{path}: nothing left to do for shard {args.shard}.")
+    return 0
+
+
+def run_best(args: argparse.Namespace, shard: tuple[int, int]) -> int:
+    """Search the space, and write the best designs of every phase."""
+    if shard != (1, 1) or args.resume:
+        raise InputError("--best keeps no store: leave out --shard and --resume.")
+    best = parse.parse_whole(args.best, "--best")
+    ttl = options.targets(args.ttl, "--ttl", options.BARE_TTL_BELOW_S)
+    ftl = options.targets(args.ftl, "--ftl", options.BARE_FTL_BELOW_S)
+    from pathlib import Path
+
+    from jaxsim.view.cli.cache import use_persistent_cache
+    from jaxsim.view.files.atomic import output_file, replace_file
+
+    path = output_file(Path(args.output), [".nc"])
+    use_persistent_cache()
+    import xarray as xr
+
+    from jaxsim.api.search import searched
+    from jaxsim.view.cli.progress import working
+    from jaxsim.view.files.sweep_config import read_sweep
+
+    config = read_sweep(Path(args.config))
+    started, found = time.perf_counter(), {}
+    with working("Searching") as tell:
+        for phase in config.phases:
+            tell(f"Searching {phase}")
+            found[phase] = searched(
+                phase, [config.setup], config.workload, config.space, config.isl, config.osl,
+                targets_s=ftl if phase == "prefill" else ttl, ftl_s=ftl[0], count=best,
+            )  # fmt: skip
+    elapsed = time.perf_counter() - started
+    tree = xr.DataTree.from_dict({f"/{phase}": dataset for phase, dataset in found.items()})
+    replace_file(path, lambda draft: tree.to_netcdf(draft, engine="h5netcdf"))
+    points = sum(int(dataset.attrs["points_evaluated"]) for dataset in found.values())
+    if args.format == "json":
+        import json
+
+        print(json.dumps({"file": str(path), "points_evaluated": points, "elapsed_s": elapsed}))
+    else:
+        print(f"{path}: the best of {points:,} designs, {elapsed:.1f} s.")
+    return 0

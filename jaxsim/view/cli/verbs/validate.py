@@ -1,0 +1,98 @@
+"""`jaxsim validate`: predictions against measured serving runs, error by group."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from jaxsim.view.cli import options, parse
+
+if TYPE_CHECKING:
+    from jaxsim.truth.read.results import Stated
+
+DESCRIPTION = """\
+Predict every measured run of a file and show how far off the predictions are: time to the first
+token, time per output token, output tokens/s/GPU; by model, GPU, engine, mode and precision; and
+why rows could not be predicted. Without a file: a few published runs that ship with jaxsim."""
+
+EPILOG = """\
+files:
+  a CSV table of serving points (silicon_ttft_ms, silicon_tpot_ms, tp_size, ...) or of published
+  runs (ttft_ms, tpot_ms, tok_s_gpu, ...); or the result file of AIPerf, vllm bench serve,
+  SGLang's bench_serving (JSON lines) or InferenceX. What a result file does not say is stated with
+  --model, --hardware, --engine, --precision, --tp, --ep, --pp.
+
+examples:
+  jaxsim validate
+  jaxsim validate serving.csv -o accuracy
+  jaxsim validate result.json --hardware h200 --tp 8 --precision fp8 --format json
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "validate",
+        help="predictions against measured runs, error by group",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("file", metavar="FILE", nargs="?", help="measured runs, CSV or JSON")
+    stated = parser.add_argument_group("what a result file leaves out")
+    stated.add_argument("--model", default="", metavar="MODEL", help="a name of `jaxsim models`")
+    stated.add_argument("--hardware", default="", metavar="HW", help="a name of `jaxsim hardware`")
+    stated.add_argument("--engine", default="", metavar="NAME", help="serving software")
+    stated.add_argument("--precision", default="", metavar="NAME", help="fp8, fp4, bf16, ...")
+    stated.add_argument("--tp", metavar="N", help="tensor-parallel width of attention")
+    stated.add_argument("--ep", metavar="N", help="expert-parallel width")
+    stated.add_argument("--pp", metavar="N", help="pipeline stages")
+    options.add_format(parser)
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", help="write every row as CSV, the errors, and a picture"
+    )
+    parser.set_defaults(run=run)
+
+
+def _stated(args: argparse.Namespace) -> "Stated":
+    from jaxsim.truth.read.results import Stated
+
+    widths = {
+        name: float(parse.parse_whole(value, f"--{name}"))
+        for name in ("tp", "ep", "pp")
+        if (value := getattr(args, name)) is not None
+    }
+    return Stated(args.model, args.hardware, args.engine, args.precision, **widths)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Validate a file; a row that cannot be predicted is counted, not an error."""
+    from pathlib import Path
+
+    from jaxsim.view.cli.cache import use_persistent_cache
+    from jaxsim.view.cli.progress import working
+    from jaxsim.view.files.atomic import output_folder
+    from jaxsim.view.text.plain_json import dumps
+
+    use_persistent_cache()
+    folder = output_folder(Path(args.output)) if args.output else None
+    with working("reading") as show:
+        from jaxsim.truth.read.readers import PUBLISHED, read_rows
+        from jaxsim.truth.validate import summary, validate
+
+        rows = read_rows(args.file or PUBLISHED, _stated(args))
+        show(f"predicting {len(rows):,} runs")
+        result = validate(rows)
+    found = {"file": Path(args.file or PUBLISHED).name, **summary(result)}
+    if folder is not None:
+        from jaxsim.view.files.validation import write_validation
+
+        write_validation(folder, result, found)
+    if args.format == "json":
+        print(dumps(found))
+    else:
+        from jaxsim.view.text.layout import page_for
+        from jaxsim.view.text.validation import render_validation
+
+        print(render_validation(found, page_for(sys.stdout)))
+    return 0

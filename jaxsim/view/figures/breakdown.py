@@ -1,0 +1,92 @@
+"""What does the time of each chosen instance go to?"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from jaxsim.space.deploy.result import Deployed, InstanceShape, Plan
+from jaxsim.view.figures.frontier import STYLE, case, headline
+from jaxsim.view.text import units, words
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PART_COLOURS = {
+    "projections": "#56B4E9",
+    "attention": "#0072B2",
+    "ffn": "#E69F00",
+    "experts": "#D55E00",
+    "network": "#009E73",
+    "elementwise": "#CC79A7",
+    "head": "#F0E442",
+    "overhead": "#999999",
+}
+
+
+def breakdown_figure(plan: Plan) -> "Figure":
+    """Where the time of each chosen instance goes, as shares of its pass."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    shapes = [
+        shape
+        for deployed in (plan.disaggregated, plan.colocated)
+        if isinstance(deployed, Deployed)
+        for shape in deployed.instances
+    ]
+    names = [n for n in PART_COLOURS if any(shape.parts_s.get(n, 0.0) > 0.0 for shape in shapes)]
+    with mpl.rc_context({**STYLE, "axes.grid": False, "axes.spines.left": False}):
+        figure = Figure(figsize=(9.6, 1.9 + 0.72 * max(len(shapes), 1)), layout="constrained")
+        axes = figure.subplots()
+        for row, shape in enumerate(shapes):
+            _draw_shares(axes, row, shape, names)
+        axes.set_yticks(range(len(shapes)), [_row_label(shape) for shape in shapes])
+        axes.tick_params(axis="y", length=0)
+        axes.invert_yaxis()
+        axes.set_xlim(0.0, 1.0)
+        axes.xaxis.set_major_formatter(lambda x, _: f"{100 * x:.0f} %")
+        axes.set_xlabel("share of the time")
+        headline(figure, "Where the time goes", case(plan))
+        _part_legend(figure, names)
+    return figure
+
+
+def _draw_shares(axes: "Axes", row: int, shape: InstanceShape, names: Sequence[str]) -> None:
+    total = sum(shape.parts_s.values()) or 1.0
+    left = 0.0
+    for name in names:
+        share = shape.parts_s.get(name, 0.0) / total
+        axes.barh(row, share, left=left, height=0.62, color=PART_COLOURS[name], lw=0)
+        if share >= 0.045:
+            dark = name in ("attention", "experts", "network")
+            axes.text(
+                left + share / 2,
+                row,
+                f"{100 * share:.0f} %",
+                ha="center",
+                va="center",
+                fontsize=9,
+                color="white" if dark else "#222222",
+            )
+        left += share
+    text = f"{units.seconds(total)}\n{words.PASSES[shape.phase]}"
+    axes.text(1.012, row, text, va="center", fontsize=9, transform=axes.get_yaxis_transform())
+
+
+def _row_label(shape: InstanceShape) -> str:
+    return f"{words.POOLS[shape.phase]}\n{words.mapping(shape)}"
+
+
+def _part_legend(figure: "Figure", names: Sequence[str]) -> None:
+    from matplotlib.patches import Patch
+
+    handles = [Patch(color=PART_COLOURS[name], label=words.part_name(name)) for name in names]
+    figure.legend(
+        handles=handles,
+        loc="outside lower left",
+        ncols=len(handles),
+        fontsize=8.8,
+        handlelength=1.0,
+        handleheight=1.0,
+        columnspacing=1.2,
+    )

@@ -1,0 +1,237 @@
+"""What does a frontier look like?  Throughput against interactivity, its uncertainty, the gain."""
+
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jaxsim.space.deploy.result import Deployed, FrontierCurve, InstanceShape, Plan
+from jaxsim.view.text import units, words
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Colours that stay apart for colour-blind readers and in grey (Okabe and Ito, 2008).
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#5F6B76"
+COLOURS = {
+    "disaggregated": BLUE,
+    "co-located": ORANGE,
+    "co-located, piggybacked": GREEN,
+    "co-located, in-flight batching": "#CC79A7",
+}
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#8A949E",
+    "axes.labelcolor": "#222222",
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "axes.grid": True,
+    "grid.color": "#E6E9EC",
+    "grid.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "svg.hashsalt": "jaxsim",
+}
+NICE_TTL_MS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 500, 1000)
+PNG_DPI = 160
+
+
+def image(figure: "Figure", format: str) -> bytes:
+    """A figure as the bytes of a PNG or an SVG file; the same figure always gives the same ones."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    (FigureCanvasSVG if format == "svg" else FigureCanvasAgg)(figure)
+    written = BytesIO()
+    metadata = {"Date": None} if format == "svg" else {"Software": None}
+    with mpl.rc_context(STYLE):
+        figure.savefig(written, format=format, dpi=PNG_DPI, metadata=metadata)
+    return written.getvalue()
+
+
+def staircase(curve: FrontierCurve) -> tuple[np.ndarray, ...]:
+    """Interactivity, throughput and both ends of its interval, by rising interactivity."""
+    ttl_s = np.asarray(curve.ttl_s, dtype=float)
+    order = np.argsort(-ttl_s)
+    columns = (curve.output_tokens_per_s_per_gpu, curve.low, curve.high)
+    return (1.0 / ttl_s[order], *(np.asarray(column, dtype=float)[order] for column in columns))
+
+
+def frontier_figure(plan: Plan) -> "Figure":
+    """Throughput per GPU against interactivity, with the chosen designs, and the gain below."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(9.6, 6.6), layout="constrained")
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.4, 1.0))
+        for curve in plan.curves:
+            _draw_curve(upper, curve)
+        right = max((1.0 / float(np.min(c.ttl_s)) for c in plan.curves if len(c.ttl_s)), default=1)
+        upper.set_xlim(0.0, 1.04 * right)
+        upper.set_ylim(bottom=0.0)
+        _draw_target(upper, plan)
+        _draw_choices(upper, plan)
+        upper.set_ylabel("output tokens/s/GPU")
+        upper.yaxis.set_major_formatter(lambda y, _: f"{y:,.0f}")
+        handles, labels = upper.get_legend_handles_labels()
+        band = Patch(color=GREY, alpha=0.25, lw=0)
+        upper.legend([*handles, band], [*labels, "80 % interval"], loc="upper right")
+        _ttl_axis(upper, right)
+        _draw_gain(lower, plan)
+        lower.set_xlabel("interactivity: output tokens/s a user (1/TTL)")
+        headline(figure, _title(plan), case(plan))
+    return figure
+
+
+def headline(figure: "Figure", first: str, second: str) -> None:
+    """A claim in bold and a line in grey under it, flush with the left edge of the figure."""
+    figure.suptitle("\n", fontsize=14)  # keeps their room free: the layout knows no other text
+    inches = figure.get_figheight()
+    figure.text(0.01, 1.0 - 0.08 / inches, first, fontsize=13, fontweight="bold", va="top")
+    figure.text(0.01, 1.0 - 0.34 / inches, second, fontsize=10, color=GREY, va="top")
+
+
+def case(plan: Plan) -> str:
+    """What a picture is about, in a line."""
+    return f"{words.case(plan)} · {words.constraint(plan)}"
+
+
+def _title(plan: Plan) -> str:
+    gain = plan.gain
+    if gain is not None and gain >= 1.0:
+        claim = f"Disaggregation gives {units.times(gain)} the throughput of co-location"
+    elif gain is not None:
+        claim = f"Co-location gives {units.times(1.0 / gain)} the throughput of disaggregation"
+    else:
+        return words.recommendation(plan).split(":")[0]
+    return f"{claim} at TTL ≤ {units.seconds(plan.ttl_target_s)}"
+
+
+def _draw_curve(axes: "Axes", curve: FrontierCurve) -> None:
+    x, y, low, high = staircase(curve)
+    colour = COLOURS.get(curve.name, GREY)
+    main = curve.name in ("disaggregated", "co-located")
+    # What a faster design gives, a slower target has too: steps, not an interpolation.
+    start = np.concatenate([[0.0], x]), np.concatenate([y[:1], y])
+    axes.plot(
+        *start,
+        drawstyle="steps-pre",
+        color=colour,
+        lw=2.2 if main else 1.4,
+        ls="-" if main else (0, (4, 2)),
+        label=words.curve_name(curve.name),
+    )
+    if main:
+        ends = [np.concatenate([end[:1], end]) for end in (low, high)]
+        axes.fill_between(start[0], ends[0], ends[1], step="pre", color=colour, alpha=0.13, lw=0)
+
+
+def _draw_target(axes: "Axes", plan: Plan) -> None:
+    x = 1.0 / plan.ttl_target_s
+    if x > axes.get_xlim()[1]:
+        return
+    axes.axvspan(0.0, x, color="#F1F3F5", zorder=0)
+    axes.axvline(x, color="#222222", lw=1.1, ls=":")
+    axes.annotate(
+        f"TTL ≤ {units.seconds(plan.ttl_target_s)}",
+        (x, 1.0),
+        xycoords=axes.get_xaxis_transform(),
+        xytext=(4 if x < 0.6 * axes.get_xlim()[1] else -4, -4),  # the legend is on the right
+        textcoords="offset points",
+        ha="left" if x < 0.6 * axes.get_xlim()[1] else "right",
+        va="top",
+        fontsize=9,
+        color="#222222",
+    )
+
+
+def _draw_choices(axes: "Axes", plan: Plan) -> None:
+    """Mark the best deployments.
+
+    Frontiers fall, so there is room above the upper one and in the corner under the lower one.
+    """
+    found: list[tuple[str, Deployed]] = [
+        (name, deployed)
+        for name, deployed in (
+            ("disaggregated", plan.disaggregated),
+            ("co-located", plan.colocated),
+        )
+        if isinstance(deployed, Deployed)
+    ]
+    found.sort(key=lambda entry: -entry[1].output_tokens_per_s_per_gpu)
+    for rank, (name, deployed) in enumerate(found):
+        x, y = 1.0 / deployed.ttl_s, deployed.output_tokens_per_s_per_gpu
+        colour = COLOURS[name]
+        axes.plot([x], [y], "o", ms=8, mfc="white", mec=colour, mew=2.2, zorder=7)
+        across = x / axes.get_xlim()[1]
+        place: dict[str, Any] = {"xytext": (0.012, 0.035), "va": "bottom"}
+        if rank == 0 and across < 0.42:  # over the falling curve, left of the legend
+            place = {"xytext": (max(across + 0.06, 0.3), 0.95), "va": "top"}
+        elif rank == 0:  # a fast target: the curve is low there, under the legend there is room
+            place = {"xytext": (0.98, 0.66), "va": "top", "ha": "right"}
+        axes.annotate(
+            f"{units.count(y)} tokens/s/GPU\n" + "\n".join(map(_label, deployed.instances)),
+            (x, y),
+            fontsize=8.5,
+            color=colour,
+            bbox={"boxstyle": "round,pad=0.35", "fc": "white", "ec": colour, "lw": 0.8},
+            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.8, "shrinkB": 5},
+            zorder=6,
+            textcoords="axes fraction",
+            **place,
+        )
+
+
+def _label(shape: InstanceShape) -> str:
+    pool = "" if shape.phase == "colocated" else f"{shape.phase} "
+    return f"{shape.count} × {pool}{words.mapping(shape)}, batch {shape.batch:,}"
+
+
+def _ttl_axis(axes: "Axes", right: float) -> None:
+    """Token latencies along the top, where they are far enough apart."""
+    shown: list[float] = []
+    for ttl_ms in NICE_TTL_MS:
+        x = 1000.0 / ttl_ms
+        if x <= 1.04 * right and all(abs(x - other) > 0.055 * right for other in shown):
+            shown.append(x)
+    top = axes.secondary_xaxis("top")
+    top.set_xticks(shown, [f"{1000.0 / x:.0f}" for x in shown])
+    top.set_xlabel("TTL (TPOT), ms", fontsize=9)
+    top.tick_params(labelsize=8.5, length=3)
+
+
+def at_least(curve: FrontierCurve, x: np.ndarray) -> np.ndarray:
+    """The curve's throughput at each interactivity; NaN past its end."""
+    own, y, _, _ = staircase(curve)
+    where = np.searchsorted(own, x, side="left")
+    return np.append(y, np.nan)[where]
+
+
+def _draw_gain(axes: "Axes", plan: Plan) -> None:
+    named = {curve.name: curve for curve in plan.curves}
+    axes.axhline(1.0, color="#444444", lw=1.0)
+    axes.set_ylabel("disaggregated\n/ co-located", fontsize=9)
+    axes.yaxis.set_major_formatter(lambda y, _: f"{y:g}×")
+    if "disaggregated" not in named or "co-located" not in named:
+        return
+    apart, together = named["disaggregated"], named["co-located"]
+    x = np.unique(np.concatenate([staircase(apart)[0], staircase(together)[0]]))
+    gain = at_least(apart, x) / at_least(together, x)
+    kept = np.isfinite(gain)
+    if not kept.any():
+        return
+    x, gain = x[kept], gain[kept]
+    start = np.concatenate([[0.0], x]), np.concatenate([gain[:1], gain])
+    axes.plot(*start, drawstyle="steps-pre", color=BLUE, lw=1.6)
+    axes.fill_between(start[0], start[1], 1.0, step="pre", color=BLUE, alpha=0.13, lw=0)
+    # The end of a frontier may be far above the rest: show up to a multiple of the middle.
+    top = min(float(gain.max()), 2.0 * float(np.median(gain)))
+    axes.set_ylim(min(0.9, 0.95 * float(gain.min())), max(1.1, 1.08 * top))
+    axes.axvline(1.0 / plan.ttl_target_s, color="#222222", lw=1.1, ls=":")

@@ -1,0 +1,114 @@
+"""What does a plan look like to a script?  `plan.json`: SI units, one schema, no NaN."""
+
+from typing import Any
+
+from jaxsim._version import __version__
+from jaxsim.space.deploy.result import Deployed, InstanceShape, Plan, Unmet
+from jaxsim.view.text import words
+from jaxsim.view.text.plain_json import clean
+
+SCHEMA = "jaxsim.plan/1"
+KINDS = ("disaggregated", "colocated")
+
+
+def instance_dict(shape: InstanceShape) -> dict[str, Any]:
+    """One pool's instances."""
+    return {
+        "pool": shape.phase,
+        "mode": shape.mode or None,
+        "hardware": shape.hardware,
+        "count": shape.count,
+        "gpus_per_instance": shape.gpus_per_instance,
+        "tp": shape.tp,
+        "ep": shape.ep,
+        "pp": shape.pp,
+        "batch": shape.batch,
+        "chunk": shape.chunk,
+        "latency_s": shape.latency_s,
+        "requests_per_s": shape.requests_per_s,
+        "parts_s": shape.parts_s,
+        "memory_bytes": shape.memory_bytes,
+    }
+
+
+def deployed_dict(found: Deployed, pooled: bool) -> dict[str, Any]:
+    """A deployment; with what only separate pools have where `pooled`."""
+    described: dict[str, Any] = {
+        "output_tokens_per_s_per_gpu": found.output_tokens_per_s_per_gpu,
+        "interval": found.interval,
+        "ftl_s": found.ftl_s,
+        "ttl_s": found.ttl_s,
+        "ttl_median_s": found.ttl_median_s,
+        "gpus": found.gpus,
+        "requests_per_s": found.requests_per_s,
+        "cost_usd_per_million_output_tokens": found.cost_usd_per_million_output_tokens,
+        "output_tokens_per_joule": found.output_tokens_per_joule,
+        "instances": [instance_dict(shape) for shape in found.instances],
+    }
+    if not pooled:
+        return described
+    described["ctx_gen_ratio"] = found.ctx_gen_ratio
+    described["kv_egress_bytes_per_s_per_gpu"] = found.kv_egress_bytes_per_s_per_gpu
+    described["kv_ingress_bytes_per_s_per_gpu"] = found.kv_ingress_bytes_per_s_per_gpu
+    proof = found.certificate
+    described["certificate"] = proof and {
+        "gap": proof.gap,
+        "upper_bound": proof.upper_bound,
+        "runner_up": proof.runner_up,
+        "stable_range": proof.stable_range,
+        "method": proof.method,
+    }
+    return described
+
+
+def plan_dict(plan: Plan) -> dict[str, Any]:
+    """The whole plan. A kind that meets no target is null, and `reason` and `nearest` say why."""
+    described: dict[str, Any] = {
+        "schema": SCHEMA,
+        "jaxsim_version": __version__,
+        "model": plan.model,
+        "hardware": plan.hardware,
+        "prefill_hardware": plan.prefill_hardware,
+        "precision": plan.precision,
+        "engine": plan.engine,
+        "calibration": plan.calibration,
+        "workload": {"isl": plan.isl, "osl": plan.osl},
+        "targets": {"ftl_s": plan.ftl_target_s, "ttl_s": plan.ttl_target_s},
+        "max_gpus": plan.max_gpus,
+        "points_evaluated": plan.points_evaluated,
+        "valid_points": plan.valid_points,
+        "elapsed_s": plan.elapsed_s,
+        "recommended": plan.recommended,
+        "gain": plan.gain,
+        "probability": plan.probability,
+    }
+    reason: dict[str, str] = {}
+    nearest: dict[str, dict[str, float | None]] = {}
+    for kind in KINDS:
+        found = getattr(plan, kind)
+        if isinstance(found, Unmet):
+            described[kind] = None
+            reason[kind] = found.reason
+            nearest[kind] = {"ftl_s": found.ftl_s, "ttl_s": found.ttl_s}
+        else:
+            described[kind] = deployed_dict(found, pooled=kind == "disaggregated")
+    if reason:
+        described["reason"], described["nearest"] = reason, nearest
+    if plan.recommended is None:
+        described["error"] = words.unmet_message(plan)
+    described["frontiers"] = [
+        {
+            "name": curve.name,
+            "ttl_s": curve.ttl_s,
+            "output_tokens_per_s_per_gpu": curve.output_tokens_per_s_per_gpu,
+            "low": curve.low,
+            "high": curve.high,
+            "designs": curve.designs,
+        }
+        for curve in plan.curves
+    ]
+    described["levers"] = [
+        {"name": lever.name, "elasticity": lever.elasticity} for lever in plan.levers
+    ]
+    described["notes"] = plan.notes
+    return clean(described)

@@ -1,0 +1,227 @@
+"""What does a sensitivity look like to a script, and which files does it leave?"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from jaxsim._version import __version__
+from jaxsim.api.dataset import attributes
+from jaxsim.space.sensitivity.along import Along
+from jaxsim.space.sensitivity.result import Sensitivity
+from jaxsim.view.figures.frontier import image
+from jaxsim.view.figures.tornado import resources_figure, tornado_figure
+from jaxsim.view.files.atomic import replace_bytes, replace_file, replace_text
+from jaxsim.view.files.inverse_json import inverse_dict
+from jaxsim.view.files.plan_json import instance_dict
+from jaxsim.view.text.plain_json import dumps
+
+SCHEMA = "jaxsim.sensitivity/1"
+_LISTS = ("shares", "left_open")
+
+
+def sensitivity_dict(found: Sensitivity) -> dict[str, Any]:
+    """All of it in SI units; elasticities are percent per percent, effects fractions."""
+    question, deployed = found.question, found.deployed
+    return {
+        "schema": SCHEMA,
+        "jaxsim_version": __version__,
+        "kind": found.kind,
+        "workload": {"isl": question.workload.isl, "osl": question.workload.osl},
+        "targets": {"ftl_s": question.ftl_s, "ttl_s": question.ttl_s},
+        "objective": question.objective,
+        "output_tokens_per_s_per_gpu": deployed.output_tokens_per_s_per_gpu,
+        "instances": [instance_dict(shape) for shape in deployed.instances],
+        "optimum": {"value": found.value, "mode": found.optimum.mode or None,
+                    "designs": found.optimum.designs},
+        "prefill_share": float(found.elasticities.share[0]),
+        "binding": found.elasticities.binding[0],
+        "multipliers": {n: float(v[0]) for n, v in found.elasticities.by_limit.items()},
+        "inputs": [
+            {"name": own.name, "title": own.title, "group": own.group, "elasticity": elasticity}
+            for own, elasticity in found.inputs
+        ],
+        "levers": [
+            {
+                "title": lever.title,
+                "elasticity": lever.elasticity,
+                "stable_factors": lever.stable,
+                "effects": [vars(effect) for effect in lever.effects],
+            }
+            for lever in found.levers
+        ],
+        "prices": [vars(price) for price in found.prices],
+        "steps": [vars(step) for step in found.steps],
+        "what_if": [
+            {"change": asked.text, "exact": asked.exact, "local": asked.local,
+             "changed": asked.changed, "designs": asked.optimum and asked.optimum.designs}
+            for asked in found.what_if
+        ],
+        "uncertainty": {
+            **{n: v for n, v in vars(found.uncertainty).items() if n not in _LISTS},
+            "linear": found.uncertainty.linear,
+            "shares": [vars(share) for share in found.uncertainty.shares],
+            "worth_measuring": [share.constant for share in found.uncertainty.worth_measuring],
+            "rest_on_priors": [vars(own) for own in found.uncertainty.left_open],
+        },
+        "goal": found.goal,
+        "reached": [{"title": one.title, "factor": one.factor} for one in found.reached],
+        **inverse_dict(found),
+        "resources": {
+            pool: {
+                "total_s": float(own.seconds[0].sum()),
+                "parts": {
+                    part: dict(zip(own.resources, line.tolist(), strict=True))
+                    for part, line in zip(own.parts, own.seconds[0], strict=True)
+                },
+            }
+            for pool, own in found.attributions.items()
+        },
+    }  # fmt: skip
+
+
+def sensitivity_dataset(found: Sensitivity) -> xr.Dataset:
+    """Elasticities of every input at the optimum, and of every lever along the frontier."""
+    names = [own.name for own, _ in found.inputs]
+    elasticity = {
+        "units": "1",
+        "long_name": "elasticity",
+        "description": "Percent of throughput per percent of the input, at fixed targets.",
+    }
+    variables: dict[str, Any] = {
+        "elasticity": ("input", np.array([e for _, e in found.inputs]), elasticity),
+    }
+    coordinates: dict[str, Any] = {
+        "input": names,
+        "group": ("input", [own.group for own, _ in found.inputs]),
+    }
+    _add_levers(found, variables, coordinates)
+    _add_steps(found, variables, coordinates)
+    _add_prices(found, variables, coordinates)
+    if found.along is not None:
+        _add_along(found.along, variables, coordinates, elasticity)
+    return xr.Dataset(
+        variables,
+        coordinates,
+        {
+            "jaxsim_version": __version__,
+            "kind": found.kind,
+            "isl": float(found.question.workload.isl),
+            "osl": float(found.question.workload.osl),
+            "ftl_target_s": found.question.ftl_s,
+            "ttl_target_s": found.question.ttl_s,
+            "instances": dumps([instance_dict(shape) for shape in found.deployed.instances]),
+        },
+    )
+
+
+def _described(units: str, long_name: str, description: str) -> dict[str, str]:
+    return {"units": units, "long_name": long_name, "description": description}
+
+
+def _fractions(values) -> np.ndarray:
+    """Numbers as an array, NaN where there is none: the one place where it is said so."""
+    return np.array([np.nan if value is None else value for value in values], float)
+
+
+def _add_levers(found: Sensitivity, variables, coordinates) -> None:
+    """Exact effects of every lever at every factor, beside those its elasticity predicts."""
+    if not found.levers:
+        return
+    coordinates["moved"] = [lever.title for lever in found.levers]
+    coordinates["factor"] = [effect.factor for effect in found.levers[0].effects]
+    coordinates["side"] = ["low", "high"]
+    dims = ("moved", "factor")
+    again = "Everything optimised again. Missing where no design meets the targets."
+    variables["effect"] = (
+        dims, np.stack([_fractions(e.exact for e in lever.effects) for lever in found.levers]),
+        _described("1", "throughput gained, solved again", again),
+    )  # fmt: skip
+    variables["effect_by_elasticity"] = (
+        dims, np.array([[e.local for e in lever.effects] for lever in found.levers]),
+        _described("1", "throughput gained by the elasticity", "factor ** elasticity − 1."),
+    )  # fmt: skip
+    variables["design_changes"] = (
+        dims, np.array([[e.changed for e in lever.effects] for lever in found.levers]),
+        _described("1", "design changes", "Whether widths, stages or mode of the best change."),
+    )  # fmt: skip
+    variables["stable_factor"] = (
+        ("moved", "side"), np.array([lever.stable for lever in found.levers]),
+        _described("1", "factors between which the design holds", "The furthest ones tried count."),
+    )  # fmt: skip
+
+
+def _add_steps(found: Sensitivity, variables, coordinates) -> None:
+    """Exact effects of the next value of each discrete axis."""
+    if not found.steps:
+        return
+    steps = found.steps
+    coordinates["step"] = [
+        f"{step.pool} {step.axis}: {step.value:g} to {step.other:g}".strip() for step in steps
+    ]
+    variables["step_effect"] = (
+        "step", _fractions(step.effect for step in steps),
+        _described("1", "throughput gained by a step", "Missing where nothing is valid there."),
+    )  # fmt: skip
+
+
+def _add_prices(found: Sensitivity, variables, coordinates) -> None:
+    """Shadow prices of the limits."""
+    coordinates["limit"] = [price.name for price in found.prices]
+    coordinates["limit_amount"] = ("limit", [price.amount for price in found.prices])
+    coordinates["limit_unit"] = ("limit", [price.unit for price in found.prices])
+    missing = "Missing where no design meets the targets."
+    per_gpu = "At the margin; of a GPU budget in all, not per GPU. Missing where none applies."
+    variables["price_tokens_per_s_per_gpu"] = (
+        "limit", _fractions(price.tokens_per_s_per_gpu for price in found.prices),
+        _described("tokens/s", "throughput that the amount of a limit adds", per_gpu),
+    )  # fmt: skip
+    variables["price_solved_tokens_per_s_per_gpu"] = (
+        "limit", _fractions(price.exact for price in found.prices),
+        _described("tokens/s", "the same, solved again", missing),
+    )  # fmt: skip
+    variables["price_usd_per_million"] = (
+        "limit", _fractions(price.usd_per_million for price in found.prices),
+        _described("USD", "change of the cost of a million output tokens", "At the margin."),
+    )  # fmt: skip
+
+
+def _add_along(along: Along, variables, coordinates, elasticity) -> None:
+    coordinates["ttl_s"] = ("ttl_s", along.ttl_s, attributes("ttl_s"))
+    coordinates["lever"] = list(along.levers)
+    variables["lever_elasticity"] = (
+        ("lever", "ttl_s"), np.stack(list(along.levers.values())), elasticity
+    )  # fmt: skip
+    name = "output_tokens_per_s_per_gpu"
+    variables[name] = ("ttl_s", along.output_tokens_per_s_per_gpu, attributes(name))
+    coordinates["pool"] = list(along.attributions)
+    one = next(iter(along.attributions.values()))
+    coordinates["part"], coordinates["resource"] = list(one.parts), list(one.resources)
+    stacked = np.stack([own.seconds for own in along.attributions.values()])
+    described = {
+        "units": "s",
+        "long_name": "time by part and resource",
+        "description": "Seconds of a pass by part and by the resource it waits for.",
+    }
+    variables["seconds"] = (("pool", "ttl_s", "part", "resource"), stacked, described)
+
+
+def write_sensitivity(found: Sensitivity, folder: Path) -> list[Path]:
+    """Write sensitivity.json, sensitivity.nc, tornado.png and resources.png; their paths."""
+    writers: dict[str, Callable[[Path], None]] = {
+        "sensitivity.json": lambda p: replace_text(p, dumps(sensitivity_dict(found)) + "\n"),
+        "sensitivity.nc": lambda p: replace_file(
+            p, lambda new: sensitivity_dataset(found).to_netcdf(new, engine="h5netcdf")
+        ),
+    }
+    if found.levers:
+        writers["tornado.png"] = lambda p: replace_bytes(p, image(tornado_figure(found), "png"))
+    if (along := found.along) is not None:
+        writers["resources.png"] = lambda p: replace_bytes(p, image(resources_figure(along), "png"))
+    written = []
+    for name, write in writers.items():
+        write(folder / name)
+        written.append(folder / name)
+    return written

@@ -1,0 +1,215 @@
+"""What does a plan say on a terminal?  The recommendation first, then why, then how sure."""
+
+from collections.abc import Callable
+
+from jaxsim.space.deploy.result import Deployed, FrontierCurve, InstanceShape, Plan, Unmet
+from jaxsim.view.text import units, words
+from jaxsim.view.text.ascii_plot import KEEP, Line, plot
+from jaxsim.view.text.layout import Page, bar, indent, table, wrap
+
+MARKS = "●○·+*"
+LEVERS_SHOWN = 6
+PART_SHOWN_FRAC = 0.005
+
+
+def render_plan(plan: Plan, page: Page) -> str:
+    """The whole plan as text."""
+    sections = [
+        _head(plan, page),
+        _pools(plan, page),
+        _comparison(plan, page),
+        _sureness(plan, page),
+        _limits(plan, page),
+        _levers(plan, page),
+        _frontier(plan, page),
+        _foot(plan, page),
+    ]
+    lines: list[str] = []
+    for section in sections:
+        if section:
+            lines += [*section, ""]
+    return page.finish(lines[:-1])
+
+
+def _heading(text: str, page: Page) -> str:
+    return page.paint(text, "bold")
+
+
+def _head(plan: Plan, page: Page) -> list[str]:
+    colour = "green" if plan.recommended else "yellow"
+    answer = wrap(words.recommendation(plan), page)
+    return [
+        *(page.paint(line, "bold", colour) for line in answer),
+        *wrap(words.case(plan), page),
+        *wrap(f"Targets: {words.targets(plan)}", page),
+    ]
+
+
+def _pools(plan: Plan, page: Page) -> list[str]:
+    best = words.chosen(plan)
+    if best is None:
+        return []
+    return pools(best, plan.prefill_hardware != plan.hardware, page)
+
+
+def pools(best: Deployed, two_kinds: bool, page: Page) -> list[str]:
+    """The instances of a deployment, a line each, and the GPUs in all."""
+    rows = [
+        [
+            words.POOLS[shape.phase],
+            f"{shape.count:,} × {shape.gpus_per_instance:,} GPUs",
+            words.mapping(shape),
+            words.held(shape),
+            shape.hardware if two_kinds else "",
+        ]
+        for shape in best.instances
+    ]
+    total = f"{best.gpus:,} GPUs in all"
+    if best.ctx_gen_ratio is not None:
+        total += f", {units.compact(best.ctx_gen_ratio)} prefill GPUs per decode GPU"
+    if page.width >= 72:
+        lines = table(rows, left=range(5))
+    else:
+        lines = [line for row in rows for line in (" ".join(row[:3]), f"  {' '.join(row[3:])}")]
+    return [*indent(lines), *indent([total])]
+
+
+def _comparison(plan: Plan, page: Page) -> list[str]:
+    both: dict[str, Deployed] = {
+        words.POOLS.get(kind, kind): found
+        for kind in ("disaggregated", "colocated")
+        if isinstance(found := getattr(plan, kind), Deployed)
+    }
+    if not both:
+        return []
+    limits = {
+        "FTL (TTFT)": f"≤ {units.seconds(plan.ftl_target_s)}",
+        "TTL (TPOT)": f"≤ {units.seconds(plan.ttl_target_s)}",
+    }
+    rows: list[list[str]] = [["", *both, "target"]]
+    cells: dict[str, Callable[[Deployed], str]] = {
+        "Output tokens/s/GPU": lambda d: units.count(d.output_tokens_per_s_per_gpu),
+        "  80 % interval": lambda d: " – ".join(units.count(end) for end in d.interval),
+        "FTL (TTFT)": lambda d: units.seconds(d.ftl_s),
+        "TTL (TPOT)": lambda d: units.seconds(d.ttl_s),
+        "  median": lambda d: "" if d.ttl_median_s is None else units.seconds(d.ttl_median_s),
+        "Tokens/s a user": lambda d: units.plain(1.0 / d.ttl_s),
+        "Requests/s": lambda d: units.plain(d.requests_per_s),
+        "GPUs": lambda d: units.count(d.gpus),
+        "$ per million output": lambda d: units.usd(d.cost_usd_per_million_output_tokens),
+        "Output tokens/joule": lambda d: units.plain(d.output_tokens_per_joule),
+        "KV out, prefill GPU": lambda d: _rate(d.kv_egress_bytes_per_s_per_gpu),
+        "KV in, decode GPU": lambda d: _rate(d.kv_ingress_bytes_per_s_per_gpu),
+    }
+    for name, cell in cells.items():
+        row = [cell(deployed) for deployed in both.values()]
+        if any(text for text in row):
+            rows.append([name, *row, limits.get(name, "")])
+    lines = table(rows)
+    return indent([page.paint(lines[0], "dim"), *lines[1:]])
+
+
+def _rate(value: float | None) -> str:
+    return "" if value is None else units.prefixed(value, "B/s")
+
+
+def _sureness(plan: Plan, page: Page) -> list[str]:
+    lines = wrap(words.verdict(plan), page)
+    best = words.chosen(plan)
+    if best is not None and best.certificate is not None:
+        lines += wrap(words.certificate(best.certificate), page)
+    for kind in ("disaggregated", "colocated"):
+        if best is not None and isinstance(getattr(plan, kind), Unmet):
+            lines += wrap(words.attainable(plan, kind), page)
+    return lines
+
+
+def _limits(plan: Plan, page: Page) -> list[str]:
+    best = words.chosen(plan)
+    if best is None:
+        return []
+    lines = [_heading("Where the time goes, and the memory", page)]
+    for shape in best.instances:
+        lines += _limits_of(shape, page)
+    return lines
+
+
+def _limits_of(shape: InstanceShape, page: Page) -> list[str]:
+    total = sum(shape.parts_s.values())
+    cells = max(min(page.width - 42, 36), 8)
+    rows = [
+        [name, units.seconds(seconds), units.percent(share), bar(share, cells)]
+        for name, seconds, share in words.shares(shape.parts_s)
+        if share >= PART_SHOWN_FRAC
+    ]
+    name = f"{words.POOLS[shape.phase]}: {units.seconds(total)} {words.PASSES[shape.phase]}"
+    lines = [page.paint(line, "cyan") if page.colour else line for line in table(rows, (0, 3))]
+    memory = ", ".join(
+        f"{use} {units.prefixed(size, 'B')}" for use, size in words.memory_parts(shape) if size > 0
+    )
+    capacity = shape.memory_bytes.get("capacity")
+    if capacity:
+        memory += f" of {units.prefixed(capacity, 'B')}"
+    return [
+        *indent([name]),
+        *indent(lines, 4),
+        *(wrap(f"memory: {memory}", page, 4, 2) if memory else []),
+    ]
+
+
+def _levers(plan: Plan, page: Page) -> list[str]:
+    if not plan.levers:
+        return []
+    top = sorted(plan.levers, key=lambda lever: -abs(lever.elasticity))[:LEVERS_SHOWN]
+    most = max(abs(lever.elasticity) for lever in top) or 1.0
+    cells = max(min(page.width - 50, 28), 6)
+    rows = [
+        [lever.name, f"{lever.elasticity:+.2f} %", bar(abs(lever.elasticity) / most, cells)]
+        for lever in top
+        if abs(lever.elasticity) >= 0.005
+    ]
+    if not rows:
+        return []
+    title = "Throughput gained by one percent more of"
+    return [_heading(title, page), *indent(table(rows, (0, 2)))]
+
+
+def _points(curve: FrontierCurve) -> list[tuple[float, float]]:
+    pairs = zip(curve.ttl_s, curve.output_tokens_per_s_per_gpu, strict=True)
+    return [(1.0 / float(ttl), float(y)) for ttl, y in pairs if ttl > 0.0 and y == y]
+
+
+def _frontier(plan: Plan, page: Page) -> list[str]:
+    lines = [
+        Line(words.curve_name(curve.name), mark, points)
+        for curve, mark in zip(plan.curves, MARKS, strict=False)
+        if (points := _points(curve))
+    ]
+    if not lines:
+        return []
+    title = f"Frontier at {words.constraint(plan)}"
+    drawn = plot(
+        lines,
+        width=min(page.width, 90) - 2,
+        height=12,
+        x_label="interactivity, tokens/s a user",
+        y_label="output tokens/s/GPU",
+        target=1.0 / plan.ttl_target_s,
+    )
+    legend = drawn.pop().strip()
+    legend_lines = [line.replace(KEEP, " ") for line in wrap(legend, page, 2)]
+    return [_heading(title, page), *indent(drawn), *legend_lines]
+
+
+def _foot(plan: Plan, page: Page) -> list[str]:
+    valid = sum(plan.valid_points.values())
+    text = f"Evaluated {plan.points_evaluated:,} designs"
+    if valid:
+        text += f" ({valid:,} obey every rule)"
+    text += f" in {units.seconds(plan.elapsed_s)}; calibration {plan.calibration}."
+    lines = [page.paint(line, "dim") for line in wrap(text, page)]
+    if words.chosen(plan) is not None:
+        lines += [page.paint(line, "dim") for line in wrap(words.QUEUES, page)]
+    for note in plan.notes:
+        lines += wrap(f"Note: {note}", page, 0, 2)
+    return lines

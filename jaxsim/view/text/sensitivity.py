@@ -1,0 +1,168 @@
+"""What does a sensitivity say on a terminal?  What binds, what would help, what it is worth."""
+
+from jaxsim.space.sensitivity.price import Price
+from jaxsim.space.sensitivity.result import Sensitivity
+from jaxsim.space.sensitivity.sources import LeftOpen
+from jaxsim.view.text import units
+from jaxsim.view.text.inverse import chips, crossovers, heading, reached
+from jaxsim.view.text.layout import Page, indent, table, wrap
+from jaxsim.view.text.levers import effects_table, resource_table, tornado
+from jaxsim.view.text.words import EQUAL_FRAC, POOLS, held, mapping
+
+INPUTS_SHOWN = 12
+OPEN_SHOWN = 4
+NAMES = {"ttl": "the TTL target", "ftl": "the FTL target", "memory": "HBM capacity",
+         "link": "the network", "mix": "how many prompts steps can carry"}  # fmt: skip
+AMOUNTS = {"TTL target": "1 ms more TTL", "FTL target": "100 ms more FTL",
+           "HBM capacity": "10 GB more HBM", "GPU budget": "one more GPU"}  # fmt: skip
+
+
+def render_sensitivity(found: Sensitivity, page: Page) -> str:
+    """The whole sensitivity as text."""
+    sections = [
+        _head(found, page), _levers(found, page), _what_if(found, page), reached(found, page),
+        chips(found, page), crossovers(found, page), _prices(found, page), _steps(found, page),
+        _resources(found, page), _inputs(found, page), _unsure(found, page),
+    ]  # fmt: skip
+    lines: list[str] = []
+    for section in sections:
+        if section:
+            lines += [*section, ""]
+    return page.finish(lines[:-1])
+
+
+def _head(found: Sensitivity, page: Page) -> list[str]:
+    kind = POOLS[found.kind]
+    y = units.count(found.deployed.output_tokens_per_s_per_gpu)
+    lines = wrap(f"Best {kind} deployment: {y} output tokens/s/GPU.", page)
+    for shape in found.deployed.instances:
+        text = f"{POOLS[shape.phase]}: {shape.count:,} × {mapping(shape)}, {held(shape)}"
+        lines += wrap(text, page, 2, 2)
+    for pool, binding in found.elasticities.binding[0].items():
+        limits = " and ".join(NAMES[name] for name in binding)
+        text = limits or "no target and no capacity; more requests would not add throughput"
+        lines += wrap(f"{POOLS[pool]} is limited by {text}", page, 2, 2)
+    return [page.paint(lines[0], "bold", "green"), *lines[1:]]
+
+
+def _levers(found: Sensitivity, page: Page) -> list[str]:
+    if not found.levers:
+        return []
+    note = (
+        "% per %: throughput gained by one percent more. Effects are exact, everything optimised "
+        "again; * the widths, stages or mode of the best design change. The design holds between "
+        "the factors given, and else changes; none: no design meets the targets."
+    )
+    return [
+        heading("What would change the answer", page),
+        *indent(tornado(found.levers, page)),
+        "",
+        *indent(effects_table(found.levers, page)),
+        *wrap(note, page, 2),
+    ]
+
+
+def _what_if(found: Sensitivity, page: Page) -> list[str]:
+    if not found.what_if:
+        return []
+    rows = [["", "throughput", "by elasticities", ""]]
+    for asked in found.what_if:
+        exact = "no design meets the targets"
+        if asked.exact is not None:
+            exact = units.percent(asked.exact, signed=True)
+        changed = "another design" if asked.changed else "same widths and stages"
+        rows.append([asked.text, exact, units.percent(asked.local, signed=True), changed])
+    return [heading("What if", page), *indent(table(rows, left=(0, 3)))]
+
+
+def _prices(found: Sensitivity, page: Page) -> list[str]:
+    rows = [["", "tokens/s/GPU", "solved", "$ per million"]]
+    rows += [_price(price) for price in found.prices if price.name != "GPU budget"]
+    lines = [heading("What a little more is worth", page), *indent(table(rows))]
+    for price in found.prices:
+        if price.name == "GPU budget" and price.tokens_per_s_per_gpu is not None:
+            text = f"one more GPU adds {units.plain(price.tokens_per_s_per_gpu)} tokens/s in all"
+            if price.binding:
+                text += ", where all GPUs of the budget are used"
+            else:
+                text += " (there is no GPU budget)"
+            lines += wrap(text, page, 2, 2)
+    return lines
+
+
+def _unsure(found: Sensitivity, page: Page) -> list[str]:
+    own = found.uncertainty
+    low, high = own.interval80
+    agree = "agree" if own.linear else "differ: the model is not linear over this spread"
+    text = (
+        f"80 % of samples lie between {units.percent(low - 1.0, signed=True)} and "
+        f"{units.percent(high - 1.0, signed=True)}. Standard deviation "
+        f"{units.percent(own.delta_sigma)} by elasticities, {units.percent(own.sample_sigma)} by "
+        f"samples: they {agree}."
+    )
+    rows = [["most worth measuring", "of variance", "first order", "linear"]]
+    for share in own.worth_measuring:
+        cells = (share.total, share.first, share.linear)
+        rows.append([share.constant, *(units.percent(max(cell, 0.0)) for cell in cells)])
+    lines = [heading("How sure", page), *wrap(text, page, 2), *indent(table(rows))]
+    return [*lines, *_left_open(own.left_open, page)]
+
+
+def _left_open(constants: tuple[LeftOpen, ...], page: Page) -> list[str]:
+    """Which constants rest on a prior, and what that comes to."""
+    if not constants:
+        return []
+    kinds = " and ".join(sorted({own.kind for own in constants}))
+    text = (
+        f"{len(constants)} constants of kernel fits are settled less by measurements than by their "
+        f"prior ({kinds}; --prior changes it). Those that matter most:"
+    )
+    rows = [["constant", "of the fit of", "prior", "throughput"]]
+    for own in constants[:OPEN_SHOWN]:
+        effect = f"±{units.percent(own.effect)}"
+        rows.append([own.constant, own.fit, f"±{units.percent(own.prior)}", effect])
+    return [*wrap(text, page, 2), *indent(table(rows, left=(0, 1)))]
+
+
+def _price(price: Price) -> list[str]:
+    def signed(value: float | None, digits: int) -> str:
+        return units.NONE if value is None else f"{value:+.{digits}f}"
+
+    return [
+        AMOUNTS[price.name],
+        signed(price.tokens_per_s_per_gpu, 2),
+        signed(price.exact, 2),
+        signed(price.usd_per_million, 4),
+    ]
+
+
+def _steps(found: Sensitivity, page: Page) -> list[str]:
+    if not found.steps:
+        return []
+    rows = []
+    for step in found.steps:
+        name = f"{step.pool} {step.axis.upper()}" if step.pool else "GPUs of a scale-up domain"
+        effect = "nothing valid"
+        if step.effect is not None:
+            small = abs(step.effect) < EQUAL_FRAC
+            effect = "no effect" if small else units.percent(step.effect, signed=True)
+        rows.append([name, f"{step.value:g} → {step.other:g}", effect])
+    return [heading("Whole steps, solved exactly", page), *indent(table(rows, left=(0, 1)))]
+
+
+def _resources(found: Sensitivity, page: Page) -> list[str]:
+    title = heading("What the time waits for", page)
+    return [title, *indent(resource_table(found, page))]
+
+
+def _inputs(found: Sensitivity, page: Page) -> list[str]:
+    rows = [["input", "of the", "% per %"]]
+    for own, elasticity in found.inputs[:INPUTS_SHOWN]:
+        rows.append([own.name, own.group, f"{elasticity:+.3f}"])
+    left = sum(abs(e) > 0.0 for _, e in found.inputs) - INPUTS_SHOWN
+    more = [f"{left} more with -o or --format json"] if left > 0 else []
+    return [
+        heading("Inputs by their elasticity", page),
+        *indent(table(rows, left=(0, 1))),
+        *indent(more),
+    ]

@@ -1,0 +1,57 @@
+"""What does a deployment under load look like on a terminal, and as JSON?"""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from jaxsim.view.text import units
+from jaxsim.view.text.layout import Page, indent, table, wrap
+
+if TYPE_CHECKING:
+    from jaxsim.traffic.service import UnderLoad
+
+
+def under_load_dict(found: "UnderLoad") -> dict[str, Any]:
+    """A deployment under load as JSON has it."""
+    intervals = {f"{name}_interval": list(ends) for name, ends in found.intervals.items()}
+    own = {key: value for key, value in asdict(found).items() if key != "intervals"}
+    return {"phase": found.mode, **own, **intervals}
+
+
+def render_under_load(found: "UnderLoad", title: str, load: str, page: Page) -> str:
+    """Latencies, rates and queues, and what they mean."""
+
+    def row(name, value, measure, show):
+        low, high = found.intervals[measure]
+        return [name, show(value), f"{show(low)} – {show(high)}"]
+
+    rows = [
+        ["", "mean", "80 % interval"],
+        row("FTL (TTFT)", found.ttft_s, "ttft", units.seconds),
+        ["  of which waiting", units.seconds(found.waiting_s), ""],
+        row("TTL (TPOT)", found.tpot_s, "tpot", units.seconds),
+        ["Requests/s", units.plain(found.requests_per_s), ""],
+        row(
+            "Output tokens/s/GPU",
+            found.output_tokens_per_s_per_gpu,
+            "output_tokens_per_s_per_gpu",
+            units.plain,
+        ),
+        ["Requests in the system", units.plain(found.concurrency), ""],
+        ["Decoding at once, an instance", units.plain(found.decode_batch), ""],
+        ["  of places", units.plain(found.slots), ""],
+        ["Prefill busy", units.percent(found.prefill_busy_frac), ""],
+        ["GPUs", units.count(found.gpus), ""],
+    ]
+    lines = [page.paint(line, "bold") for line in wrap(f"{title}, {found.mode}: {load}", page)]
+    if not found.sustained:
+        text = (
+            "Requests arrive faster than this deployment can serve them: queues grow without end. "
+            "The numbers are those at its limit."
+        )
+        lines += [page.paint(line, "yellow") for line in wrap(text, page)]
+    lines += ["", *indent(table(rows)), ""]
+    text = (
+        "A steady state: requests in the system = requests/s × (TTFT + (OSL - 1) · TPOT). Means; "
+        "the burst in which a benchmark begins is not in them."
+    )
+    return page.finish([*lines, *wrap(text, page)])

@@ -1,0 +1,86 @@
+"""How does a validation read on a terminal?"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from jaxsim.view.text.layout import Page, indent, table, wrap
+
+MEASURES = {
+    "tpot": "time per output token",
+    "ttft": "time to first token, not queued",
+    "ttft_all": "time to first token, all",
+    "output_tokens_per_s_per_gpu": "output tokens/s/GPU",
+}
+COLUMNS = ("tpot", "ttft", "output_tokens_per_s_per_gpu")
+KEYS = ("model", "gpu", "engine", "mode", "precision")
+GROUPS_SHOWN = 12
+
+
+def _percent(value: float | None, signed: bool = False) -> str:
+    if value is None:
+        return "-"
+    return f"{100 * value:+.0f} %" if signed else f"{100 * value:.1f} %"
+
+
+def _overall(scores: Mapping[str, Any]) -> list[str]:
+    rows = [["", "rows", "median", "mean", "p90", "bias", "in 80 % interval"]]
+    for measure, title in MEASURES.items():
+        own = scores[measure]
+        if own["n"]:
+            rows.append(
+                [
+                    title,
+                    f"{own['n']:,}",
+                    *(_percent(own[name]) for name in ("median", "mean", "p90")),
+                    _percent(own["bias"], signed=True),
+                    _percent(own["interval80"]),
+                ]
+            )
+    return table(rows)
+
+
+def _group_rows(groups: Iterable[Mapping[str, Any]], keys: tuple[str, ...]) -> list[list[str]]:
+    rows = []
+    for group in groups:
+        count = max(group[measure]["n"] for measure in COLUMNS)
+        cells = [" ".join(str(group[key]) for key in keys), f"{count:,}"]
+        for measure in COLUMNS:
+            own = group[measure]
+            cells.append(_percent(own["median"]) if own["n"] else "-")
+            cells.append(_percent(own["bias"], signed=True) if own["n"] else "")
+        rows.append(cells)
+    return rows
+
+
+def render_validation(found: Mapping[str, Any], page: Page) -> str:
+    """The errors as text: all, by key, the largest groups, what was left out."""
+    coverage = found["coverage"]
+    lines = [
+        page.paint(f"Predictions against {found['file']}", "bold"),
+        "",
+        *indent(_overall(found["overall"])),
+        "",
+        page.paint("Median error and bias", "bold"),
+        "",
+    ]
+    header = ["", "rows", "TPOT", "", "TTFT", "", "tokens/s/GPU", ""]
+    rows = [header]
+    for key in KEYS:
+        rows += _group_rows(found["by"][key], (key,))
+        rows.append([""] * len(header))
+    groups = [group for group in found["groups"] if len(found["groups"]) > 1]
+    rows += _group_rows(groups[:GROUPS_SHOWN], KEYS)
+    lines += [*indent(table(rows)), ""]
+    if len(groups) > GROUPS_SHOWN:
+        lines += [*indent([f"and {len(groups) - GROUPS_SHOWN} smaller groups (--format json)"]), ""]
+    for entry in found["apart"]:
+        own = entry["tpot"]
+        error = f": TPOT off by {_percent(own['median'])}" if own["n"] else ""
+        lines += wrap(f"Apart, {entry['rows']:,} rows, {entry['reason']}{error}.", page)
+    lines.append(
+        f"Predicted {coverage['predicted']:,} of {coverage['rows']:,} rows "
+        f"({_percent(coverage['predicted'] / coverage['rows'])})."
+    )
+    for reason, count in coverage["reasons"].items():
+        lines += wrap(f"{count:,} not: {reason}", page, by=2, hang=2)
+    return page.finish(lines)

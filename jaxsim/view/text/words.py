@@ -1,0 +1,220 @@
+"""How is a plan put into words?  Sentences and names that the terminal and the report share."""
+
+from collections.abc import Mapping
+
+from jaxsim.quantities import QUANTITIES
+from jaxsim.space.deploy.mix_result import MixPlan
+from jaxsim.space.deploy.result import (
+    Certificate,
+    Deployed,
+    FrontierCurve,
+    InstanceShape,
+    Plan,
+    Unmet,
+)
+from jaxsim.view.text import units
+
+CURVES = {"co-located": "co-located, better mode"}
+POOLS = {
+    "prefill": "prefill",
+    "decode": "decode",
+    "colocated": "co-located",
+    "disaggregated": "disaggregated",
+}
+MODES = {"ifb": "in-flight batching", "piggybacked": "piggybacking"}
+MEMORY = ("weights", "kv", "activation", "reserve")
+EQUAL_FRAC = 5e-4  # shown as 0.0 %
+AXES = ("tp", "ep", "pp", "batch", "chunk")
+PASSES = {"prefill": "a batch", "decode": "a step", "colocated": "a step"}
+
+QUEUES = (
+    "FTL and TTL are of full instances whose prompts follow one another: no request queues. What "
+    "users see at N requests in the system or at R a second: `jaxsim estimate --concurrency N` "
+    "or `--rate R`."
+)
+
+
+def curve_name(name: str) -> str:
+    """A curve's name for a legend."""
+    return CURVES.get(name, name)
+
+
+def curve_design(curve: FrontierCurve, k: int) -> dict[str, str]:
+    """The design behind a point of a curve, in words, by pool."""
+    value = {name: float(column[k]) for name, column in curve.designs.items()}
+
+    def widths(prefix: str) -> str:
+        found = [f"{n.upper()}{value[prefix + n]:.0f}" for n in AXES[:3] if prefix + n in value]
+        held = [f"{n} {value[prefix + n]:,.0f}" for n in AXES[3:] if prefix + n in value]
+        return ", ".join(entry for entry in (" ".join(found), *held) if entry)
+
+    def pool(name: str) -> str:
+        count = value.get(f"{name}_instances")
+        return widths(f"{name}_") if count is None else f"{count:.0f} × {widths(f'{name}_')}"
+
+    if "prefill_tp" in value:
+        return {name: pool(name) for name in ("prefill", "decode")}
+    return {"design": widths("")}
+
+
+def part_name(name: str) -> str:
+    """The name of a part of the time or the memory in a table: that of its line in `quantities`."""
+    known = QUANTITIES.get(f"{name}_s") or QUANTITIES.get(f"{name}_bytes")
+    return known.long_name if known else name.replace("_", " ")
+
+
+def mapping(shape: InstanceShape) -> str:
+    """The parallel widths of an instance: `TP1 EP8 PP2`."""
+    return f"TP{shape.tp} EP{shape.ep} PP{shape.pp}"
+
+
+def held(shape: InstanceShape) -> str:
+    """What an instance works on at once."""
+    batch = f"batch {shape.batch:,}"
+    return batch if shape.phase == "decode" else f"{batch}, chunk {shape.chunk:,} tokens"
+
+
+def instances(shape: InstanceShape) -> str:
+    """How many instances of what: `3 prefill instances TP1 EP8 PP2`."""
+    plural = "" if shape.count == 1 else "s"
+    mode = f" ({MODES.get(shape.mode, shape.mode)})" if shape.mode else ""
+    return f"{shape.count:,} {POOLS[shape.phase]} instance{plural} {mapping(shape)}{mode}"
+
+
+def deployment(deployed: Deployed) -> str:
+    """All pools of a deployment in one phrase."""
+    return " + ".join(instances(shape) for shape in deployed.instances)
+
+
+def chosen(plan: Plan) -> Deployed | None:
+    """The recommended deployment; None where nothing meets the targets."""
+    recommended = plan.recommended
+    if recommended is None:
+        return None
+    found = getattr(plan, recommended)
+    return found if isinstance(found, Deployed) else None
+
+
+def recommendation(plan: Plan) -> str:
+    """The answer in one sentence."""
+    best = chosen(plan)
+    if best is None:
+        return "No design meets both targets"
+    kind = "disaggregated" if plan.recommended == "disaggregated" else "co-located"
+    return f"Deploy {kind}: {deployment(best)}"
+
+
+def case(plan: Plan) -> str:
+    """What is served on what: model, hardware, precision, engine and lengths."""
+    where = (
+        plan.hardware
+        if plan.prefill_hardware == plan.hardware
+        else f"{plan.prefill_hardware} (prefill) and {plan.hardware} (decode)"
+    )
+    lengths = f"ISL {plan.isl:,}, OSL {plan.osl:,}"
+    return f"{plan.model} on {where} · {plan.precision} · engine {plan.engine} · {lengths}"
+
+
+def targets(plan: Plan) -> str:
+    """What the plan must keep to."""
+    text = (
+        f"FTL (TTFT) ≤ {units.seconds(plan.ftl_target_s)}, "
+        f"TTL (TPOT) ≤ {units.seconds(plan.ttl_target_s)}"
+    )
+    return text if plan.max_gpus is None else f"{text}, at most {plan.max_gpus:,} GPUs"
+
+
+def constraint(plan: Plan) -> str:
+    """What every point of the plan's frontiers keeps to."""
+    text = f"FTL ≤ {units.seconds(plan.ftl_target_s)}"
+    return text if plan.max_gpus is None else f"{text}, at most {plan.max_gpus:,} GPUs"
+
+
+def verdict(plan: Plan) -> str:
+    """What disaggregation gains over co-location, and how sure that is."""
+    gain = plan.gain
+    if gain is None:
+        only = {"disaggregated": "Co-located", "colocated": "Disaggregated"}.get(
+            plan.recommended or ""
+        )
+        return f"{only} designs cannot meet the targets." if only else ""
+    better, other, chance = "Disaggregated", "co-located", plan.probability
+    if gain < 1.0:
+        better, other, gain = "Co-located", "disaggregated", 1.0 / gain
+        chance = None if chance is None else 1.0 - chance
+    text = f"{better} gives {units.times(gain)} the throughput per GPU of {other}"
+    if chance is None:
+        return f"{text}."
+    return f"{text}; it wins with probability {units.probability(chance)}."
+
+
+def certificate(proof: Certificate) -> str:
+    """How sure it is that no other match is better."""
+    if proof.gap <= 1e-9:
+        text = "Rate matching, every pair of designs considered: proved optimal."
+    else:
+        text = (
+            "Rate matching, every pair of designs considered: proved within "
+            f"{units.percent(proof.gap)} of any number of instances."
+        )
+    if proof.runner_up is not None and proof.upper_bound > 0.0:
+        more = proof.runner_up / proof.upper_bound - 1.0
+        if abs(more) < EQUAL_FRAC:
+            text += " Another pair of designs gives as much."
+        else:
+            text += f" The next pair of designs gives {units.percent(more, signed=True)}."
+    ranges = " or ".join(
+        f"all {_rates(name)} change by {units.percent(low - 1.0, signed=True)} to "
+        f"{units.percent(high - 1.0, signed=True)}"
+        for name, (low, high) in proof.stable_range.items()
+    )
+    return f"{text} No other is 1 % better while {ranges}." if ranges else text
+
+
+def _rates(name: str) -> str:
+    """`prefill_rate` and `prefill` are prefill rates."""
+    return f"{name.removesuffix('_rate').replace('_', ' ')} rates"
+
+
+def attainable(plan: Plan | MixPlan, kind: str) -> str:
+    """Why a kind of deployment does not meet the targets, and the nearest that it can meet."""
+    unmet = getattr(plan, kind)
+    assert isinstance(unmet, Unmet)
+    near = []
+    if unmet.ttl_s is not None:
+        near.append(f"TTL {units.seconds(unmet.ttl_s)} at FTL ≤ {units.seconds(plan.ftl_target_s)}")
+    if unmet.ftl_s is not None:
+        near.append(f"FTL {units.seconds(unmet.ftl_s)} at TTL ≤ {units.seconds(plan.ttl_target_s)}")
+    said = f"nearest attainable is {', or '.join(near)}" if near else unmet.reason.rstrip(".")
+    return f"{POOLS[kind].capitalize()}: {said}."
+
+
+def unmet_message(plan: Plan) -> str:
+    """One message for targets that nothing meets."""
+    return (
+        f"no design of {plan.model} on {plan.hardware} meets {targets(plan)}. "
+        f"{attainable(plan, 'disaggregated')} {attainable(plan, 'colocated')} "
+        "Relax a target, or give faster hardware or a narrower precision."
+    )
+
+
+def shares(parts_s: Mapping[str, float]) -> list[tuple[str, float, float]]:
+    """Parts as (name, seconds, share), longest first; those without any time are left out."""
+    total = sum(parts_s.values())
+    found = [
+        (part_name(name), seconds, seconds / total)
+        for name, seconds in parts_s.items()
+        if seconds > 0.0
+    ]
+    return sorted(found, key=lambda part: -part[1])
+
+
+def memory_parts(shape: InstanceShape) -> list[tuple[str, float]]:
+    """Uses of the fullest GPU's memory, as (name, bytes), and what is free."""
+    found = [
+        (part_name(name), shape.memory_bytes[name]) for name in MEMORY if name in shape.memory_bytes
+    ]
+    capacity = shape.memory_bytes.get("capacity")
+    if capacity is not None:
+        found.append(("free", max(capacity - sum(size for _, size in found), 0.0)))
+    return found

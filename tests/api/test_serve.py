@@ -1,0 +1,124 @@
+"""What users see of a deployment under load: queues obey their laws, and limits are known ones."""
+
+import json
+
+import pytest
+
+import jaxsim
+from jaxsim.catalog.errors import InputError
+from jaxsim.view.cli.main import main
+
+WORKLOAD = jaxsim.Workload(isl=2048.0, osl=256.0)
+CASE = ("llama-3.1-8b", "h100")
+
+
+def serve(**load):
+    return jaxsim.serve(*CASE, WORKLOAD, tp=1, **load)
+
+
+@pytest.mark.parametrize("prefill", [None, {"tp": 2, "instances": 2}])
+@pytest.mark.parametrize("concurrency", [1, 24, 700])
+def test_requests_in_the_system_are_rate_times_latency(prefill, concurrency):
+    """N = X · T, whatever waits; and an open loop at that rate holds as many, at most, decoding."""
+    found = serve(concurrency=concurrency, prefill=prefill, instances=2)
+    in_system_s = found.ttft_s + (256 - 1) * found.tpot_s
+    assert found.requests_per_s * in_system_s == pytest.approx(concurrency, rel=2e-3)
+    assert found.concurrency == pytest.approx(concurrency, rel=2e-3)
+    assert found.gpus == (2 if prefill is None else 6)
+    assert found.output_tokens_per_s_per_gpu == pytest.approx(
+        found.requests_per_s * 256 / found.gpus
+    )
+    assert found.decode_batch <= found.slots * (1 + 1e-5)
+    for low, high in found.intervals.values():
+        assert 0 < low < high
+
+
+def test_alone_a_request_takes_what_its_phases_take():
+    """One request, ideal engine, pools apart: its tokens come as in `estimate`."""
+    options = {"engine": "ideal", "precision": "fp8"}
+    found = jaxsim.serve(
+        *CASE, WORKLOAD, tp=1, prefill={"tp": 1}, concurrency=1, chunk=2048, **options
+    )
+    decode = jaxsim.estimate(*CASE, WORKLOAD, phase="decode", tp=1, **options).outputs
+    prefill = jaxsim.estimate(*CASE, WORKLOAD, phase="prefill", tp=1, chunk=2048, **options)
+    assert found.tpot_s == pytest.approx(decode["ttl_s"], rel=1e-3)
+    passes_s = prefill.outputs["ftl_s"]
+    assert passes_s < found.ttft_s < passes_s + decode["ttl_s"]
+
+
+def test_more_load_is_slower_for_users_and_a_rate_beyond_the_limit_says_so():
+    light, heavy = serve(requests_per_s=0.5), serve(requests_per_s=4.0)
+    assert light.sustained
+    assert light.requests_per_s == pytest.approx(0.5, rel=1e-3)
+    assert light.tpot_s < heavy.tpot_s
+    assert light.ttft_s < heavy.ttft_s
+    beyond = serve(requests_per_s=1e4)
+    assert not beyond.sustained
+    assert beyond.requests_per_s < 1e4
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"concurrency": 0}, "concurrency"),
+        ({"requests_per_s": float("nan")}, "requests_per_s"),
+        ({}, "load is missing"),
+        ({"concurrency": 1, "requests_per_s": 1}, "twice"),
+        ({"concurrency": 1, "ep": 8}, "dense"),
+        ({"concurrency": 1, "prefill": {"width": 2}}, "prefill width"),
+        ({"concurrency": 1, "prefill": {"tp": 1.5}}, "prefill tp"),
+        ({"concurrency": 1, "instances": 0}, "instances"),
+    ],
+)
+def test_a_load_that_cannot_be_is_refused(given, message):
+    with pytest.raises(InputError, match=message):
+        serve(**given)
+
+
+def test_a_model_that_does_not_fit_says_by_how_much():
+    with pytest.raises(InputError, match="GB a GPU"):
+        jaxsim.serve("llama-3.1-405b", "h100", WORKLOAD, tp=1, concurrency=4)
+
+
+@pytest.fixture
+def ask(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    def run(*words):
+        code = main(["estimate", *CASE[:1], "--hardware", CASE[1], "--isl", "2048", "--osl", "256",
+                     "--tp", "1", *words])  # fmt: skip
+        return code, capsys.readouterr()
+
+    return run
+
+
+def test_the_verb(ask):
+    code, said = ask("--phase", "colocated", "--concurrency", "24", "--format", "json")
+    assert code == 0
+    found = json.loads(said.out)
+    assert found["phase"] == "aggregated"
+    assert found["concurrency"] == pytest.approx(24, rel=2e-3)
+    assert found["ttft_interval"][0] < found["ttft_s"] < found["ttft_interval"][1]
+    code, said = ask("--phase", "disaggregated", "--rate", "0.5", "--prefill-instances", "2")
+    assert code == 0
+    assert "TTL (TPOT)" in said.out
+    assert "0.500" in said.out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--phase", "decode", "--concurrency", "4"), "--phase colocated"),
+        (("--phase", "disaggregated"), "needs a load"),
+        (("--phase", "colocated", "--rate", "1", "--concurrency", "4"), "one of them"),
+        (("--phase", "colocated", "--rate", "1", "--prefill-tp", "4"), "--prefill-tp"),
+        (("--phase", "colocated", "--rate", "1", "--batch", "4"), "--batch"),
+        (("--phase", "colocated", "--rate", "-1"), "--rate"),
+        (("--phase", "colocated", "--concurrency", "1.5"), "--concurrency"),
+        (("--phase", "decode", "--instances", "2"), "--instances"),
+    ],
+)
+def test_options_that_do_not_belong_together_are_refused(ask, words, message):
+    code, said = ask(*words)
+    assert code == 2
+    assert message in said.err

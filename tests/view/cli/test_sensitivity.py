@@ -1,0 +1,144 @@
+"""`jaxsim sensitivity`: text, JSON, files, and refusals."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import jaxsim
+from jaxsim.view.cli import main as cli
+from jaxsim.view.files.sensitivity import sensitivity_dict
+from jaxsim.view.text.layout import Page
+from jaxsim.view.text.plain_json import dumps
+from jaxsim.view.text.sensitivity import render_sensitivity
+
+ASK = [
+    "sensitivity", "deepseek-r1", "--hardware", "gb200-nvl72", "--isl", "16384", "--osl", "2048",
+    "--tp", "1", "--ep", "32,64", "--pp", "1", "--batch", "2048,4096,8192",
+    "--prefill-batch", "4,16", "--chunk", "16384",
+]  # fmt: skip
+TARGETS = ["--ftl", "8s", "--ttl", "50ms"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("why")
+
+
+@pytest.fixture(scope="module")
+def asked(folder):
+    return [
+        *ASK, *TARGETS, "--kind", "disaggregated", "--levers", "1",
+        "-o", str(folder),
+    ]  # fmt: skip
+
+
+def test_json_and_files(asked, folder, capsys):
+    """One object on standard output; a dataset whose variables say what they are."""
+    assert cli.main([*asked, "--format", "json"]) == cli.OK
+    found = json.loads(capsys.readouterr().out)
+    assert found["schema"] == "jaxsim.sensitivity/1"
+    assert found["kind"] == "disaggregated"
+    sizes = [abs(own["elasticity"]) for own in found["inputs"]]
+    assert sizes == sorted(sizes, reverse=True)
+    assert {own["title"] for own in found["levers"]} >= {"HBM capacity"}
+    shares = found["uncertainty"]["shares"]
+    assert sum(share["linear"] for share in shares) == pytest.approx(1.0)
+    assert len(found["uncertainty"]["worth_measuring"]) == 3
+    assert all(own["kind"] for own in found["uncertainty"]["rest_on_priors"])
+    parts = found["resources"]["decode"]["parts"]
+    total = sum(sum(own.values()) for own in parts.values())
+    assert total == pytest.approx(found["resources"]["decode"]["total_s"])
+    written = {path.name for path in folder.iterdir()}
+    assert written == {"sensitivity.json", "sensitivity.nc", "tornado.png", "resources.png"}
+    with xr.open_dataset(folder / "sensitivity.nc") as data:
+        assert np.isfinite(data["elasticity"]).all()
+        assert np.isfinite(data["lever_elasticity"]).all()
+        assert data["effect"].dims == ("moved", "factor")
+        assert np.isfinite(data["effect"].sel(factor=2.0)).all()
+        assert any("ep: " in step for step in data["step"].values)
+        assert data["price_solved_tokens_per_s_per_gpu"].sel(limit="TTL target") >= 0.0
+        assert all(v.attrs.keys() >= {"units", "long_name"} for v in data.data_vars.values())
+        assert data["seconds"].attrs["units"] == "s"
+        assert data["seconds"].dims == ("pool", "ttl_s", "part", "resource")
+
+
+@pytest.fixture(scope="module")
+def found():
+    """A sensitivity with every section, solved once."""
+    space = jaxsim.Space(
+        tp=(1,), ep=(32, 64), pp=(1,), batch=(2048, 4096, 8192), chunk=(16384,),
+        prefill_batch=(4, 16),
+    )  # fmt: skip
+    return jaxsim.sensitivity(
+        "deepseek-r1", "gb200-nvl72", jaxsim.Workload(isl=16384.0, osl=2048.0),
+        ftl_s=8.0, ttl_s=0.05, space=space, kind="disaggregated", levers=2, reach="+2%",
+        what_if=("hbm_bytes_per_s=+20%",), ranges=("imbalance=1..1.2",), domains=False,
+        chips=True, budgets=("cost=+5%",), crossovers=("isl=2048..8192",),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [40, 80, 110])
+def test_text(found, width):
+    """Every section, and no line much wider than the page where that is 80 columns or more."""
+    text = render_sensitivity(found, Page(width=width))
+    for heading in (
+        "What if", "What a little more is worth", "Whole steps", "What the time waits for",
+        "Inputs by their elasticity", "How sure", "is limited by", "What would change the answer",
+        "Cheapest of", "The best chips within cost +5 %", "Where disaggregation pays, by ISL",
+        "prefill chip", "decode chip", "--prior", "by the elasticity", "│",
+    ):  # fmt: skip
+        assert heading in text
+    assert "nan" not in text.lower()
+    if width >= 80:
+        assert max(map(len, text.splitlines())) <= width + 4
+
+
+def test_inverse_questions_as_json(found):
+    """Chips, the cheapest change and crossovers, without a number that JSON lacks."""
+    own = json.loads(dumps(sensitivity_dict(found)))
+    assert own["cheapest"]["cost"] > 0.0
+    pools, both = own["chips"]
+    assert set(pools["factors"]) == {"prefill", "decode"}
+    assert set(both["factors"]) == {"all"}
+    assert max(pools["used"]["prefill"].values()) <= 1.05 + 1e-9
+    assert own["chip_budget"]["most"] == {"cost": pytest.approx(1.05), "power": 1.0, "area": 1.0}
+    assert {source["kind"] for source in own["chip_budget"]["sources"].values()} == {"assumed"}
+    assert own["crossovers"][0]["axis"] == "isl"
+    assert len(own["crossovers"][0]["solved"]) >= 5
+
+
+def test_help_teaches(capsys):
+    assert cli.main(["sensitivity", "--help"]) == cli.OK
+    text = capsys.readouterr().out
+    for option in ("--chips", "--budget", "--part", "--crossover", "--reach", "--prior"):
+        assert option in text
+
+
+def test_unmet_targets(capsys):
+    """What cannot be met, and the nearest that can."""
+    assert cli.main([*ASK, "--ftl", "1ms", "--ttl", "1ms"]) == cli.UNMET
+    assert "No " in capsys.readouterr().err
+    assert cli.main([*ASK, "--ftl", "8s", "--ttl", "1ms"]) == cli.UNMET
+    assert "nearest that can be met: TTL" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--budget", "cost=+10%"], "--chips"),
+        (["--chips", "--part", "hbm_bytes_per_z=cost:3%"], "did you mean"),
+        (["--crossover", "isl=9..3"], "the second larger"),
+        (["--prior", "wave_powr=0.3"], "did you mean 'wave_power'"),
+        (["--reach=-5%"], "ask for more"),
+    ],
+)
+def test_bad_questions(options, message, capsys):
+    assert cli.main([*ASK, *TARGETS, *options]) == cli.BAD_INPUT
+    assert message in capsys.readouterr().err
+
+
+def test_bad_changes(capsys):
+    assert cli.main([*ASK, *TARGETS, "--what-if", "nothing=+20%"]) == cli.BAD_INPUT
+    assert "is no input" in capsys.readouterr().err

@@ -1,0 +1,198 @@
+"""Mix files: what is read, what is refused and how; and `plan --mix` from file to exit status."""
+
+import dataclasses
+import json
+
+import pytest
+
+from jaxsim.catalog.errors import InputError
+from jaxsim.space.deploy.mix_result import MixDeployed, MixPlan, Share
+from jaxsim.space.deploy.result import Unmet
+from jaxsim.view.cli import main as cli
+from jaxsim.view.cli import plan_mix as mix_run
+from jaxsim.view.files.mix_file import read_mix
+from jaxsim.view.files.mix_json import mix_dict
+from jaxsim.view.text.layout import Page
+from jaxsim.view.text.mix import render_mix
+
+ASK = ["plan", "deepseek-r1", "--hardware", "gb200-nvl72", "--ftl", "5s", "--ttl", "50ms"]
+HEADER = "isl,osl,share\n"
+MIX = (Share(16384, 2048, 0.25), Share(1024, 512, 0.75))
+
+
+def file(tmp_path, content, name="mix.csv"):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "isl,osl,share\n16384,2048,1\n1024,512,3\n",
+        "\ufeffshare, ISL ,osl\r\n1e1,16384,2048\r\n\r\n30,1024,512\r\n",
+        "isl,osl,share\n16384,2048,1\n1024,512,1\n1024,512,2\n",
+        '[{"isl": 16384, "osl": 2048, "share": 0.1}, {"share": 0.3, "osl": 512, "isl": 1024.0}]',
+    ],
+)
+def test_csv_and_json_say_the_same(content, tmp_path):
+    """In any order of columns, with a byte-order mark, blank lines, and rows that repeat."""
+    found = read_mix(file(tmp_path, content))
+    assert [(one.isl, one.osl) for one in found] == [(16384, 2048), (1024, 512)]
+    assert [one.share for one in found] == pytest.approx([0.25, 0.75])
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "no workload"),
+        (HEADER, "no workload"),
+        ("[]", "no workload"),
+        ("isl,osl,share,hit\n1,2,3,4\n", r"mix\.csv, row 1: unknown column 'hit'"),
+        ("isl,osl\n1,2\n", r"row 1: no column 'share'"),
+        ("isl,osl,share,osl\n1,2,3,4\n", "there twice"),
+        (HEADER + "1024,512\n", r"row 2: 2 cells for the 3 columns"),
+        (HEADER + "1024,512,1\n\n1024,513,0\n", r"row 4, column share: 0 is not positive"),
+        (HEADER + "1024,512,-2\n", r"row 2, column share: -2 is not positive"),
+        (HEADER + "1024,512,nan\n", r"row 2, column share: 'nan' is not a finite number"),
+        (HEADER + "inf,512,1\n", r"row 2, column isl: 'inf' is not a finite number"),
+        (HEADER + "1024,512,half\n", r"row 2, column share: 'half' is not a number"),
+        (HEADER + "1024,512,\n", r"row 2, column share: '' is not a number"),
+        (HEADER + "0,512,1\n", r"row 2, column isl: '0' is not a length"),
+        (HEADER + "1024,1,1\n", r"row 2, column osl: '1' is not a length; .* from 2"),
+        (HEADER + "1024.5,512,1\n", r"row 2, column isl: '1024.5' is not a length"),
+        (HEADER + "1e300,512,1\n", r"column isl: '1e300' is not a length"),
+        (HEADER + "1024,512,1e308\n1025,512,1e308\n", "shares add up to inf"),
+        (HEADER + '"1024,512,1\n', "not a CSV table"),
+        (b"isl,osl,share\n\xff\xfe,1,1\n", "not text in UTF-8"),
+        ("[1, 2", r"line 1: not JSON"),
+        ('{"mix": []}', "a JSON object"),
+        ("[[1024, 512, 1]]", r"row 1: not an object"),
+        ('[{"isl": 1024, "osl": 512, "share": NaN}]', r"row 1, column share: NaN is not a finite"),
+        ('[{"isl": true, "osl": 512, "share": 1}]', r"row 1, column isl: true is not a number"),
+        ('[{"isl": 1024, "osl": null, "share": 1}]', r"column osl: null is not a number"),
+        ('[{"isl": 1024, "osl": 512, "share": [1]}]', r"column share: \[1\] is not a number"),
+        ('[{"isl": 1024, "osl": 512, "weight": 1}]', r"row 1: unknown key 'weight'"),
+        ('[{"isl": 1' + "0" * 5000 + ', "osl": 512, "share": 1}]', "not JSON that can be read"),
+        ('[{"isl": 1' + "0" * 400 + ', "osl": 512, "share": 1}]', r"isl: 1000.*\.\.\. is not a"),
+        ("[" * 100_000, "not JSON"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_where_it_is(content, says, tmp_path):
+    with pytest.raises(InputError, match=says):
+        read_mix(file(tmp_path, content))
+
+
+def test_a_file_that_is_not_there_is_bad_input(tmp_path):
+    for path in (tmp_path / "none.csv", tmp_path):
+        with pytest.raises(InputError, match="there is no such file"):
+            read_mix(path)
+
+
+@pytest.fixture
+def mixed(plan) -> MixPlan:
+    """A plan for a mix made by hand, of the deployments of a plan made by hand."""
+    names = {field.name for field in dataclasses.fields(MixPlan)} - {"mix", "gain_at_mean_ttl"}
+    kinds = {"disaggregated", "colocated"}
+    return MixPlan(
+        mix=MIX,
+        gain_at_mean_ttl=1.1,
+        **{
+            name: MixDeployed(getattr(plan, name), (1.93, 0.41), (0.041, 0.031), 0.037)
+            if name in kinds
+            else getattr(plan, name)
+            for name in names
+        },
+    )
+
+
+@pytest.fixture
+def unmet(mixed) -> MixPlan:
+    why = Unmet("No pair meets the targets.", None, 0.0061)
+    return dataclasses.replace(mixed, disaggregated=why, colocated=why, probability=None)
+
+
+@pytest.mark.parametrize("width", [60, 80, 110])
+def test_the_page_has_the_answer_first_and_fits(mixed, unmet, width):
+    text = render_mix(mixed, Page(width))
+    flat = " ".join(text.split())
+    assert flat.startswith("Deploy disaggregated: 6 prefill instances TP1 EP8 PP2 + 1 decode")
+    assert "16,384 2,048 25 % 1.93 s 41 ms 1,024 512 75 % 410 ms 31 ms" in flat
+    assert "Disaggregated gives 1.25× the throughput per GPU of co-located" in flat
+    assert "disaggregated would give 1.10× the throughput of co-located" in flat
+    assert "every pair of designs considered: proved optimal." in flat
+    nothing = render_mix(unmet, Page(width))
+    assert nothing.startswith("No design meets both targets")
+    assert "nearest attainable is TTL 6.10 ms at FTL ≤ 5 s" in " ".join(nothing.split())
+    assert max(map(len, (text + "\n" + nothing).splitlines())) <= width
+
+
+def test_json_has_the_schema_of_a_plan(mixed, unmet):
+    found = mix_dict(mixed)
+    assert found["schema"] == "jaxsim.plan/1"
+    assert found["workload"] == {
+        "mix": [
+            {"isl": 16384, "osl": 2048, "share": 0.25},
+            {"isl": 1024, "osl": 512, "share": 0.75},
+        ]
+    }
+    assert found["gain"] == pytest.approx(mixed.gain)
+    apart = found["disaggregated"]
+    assert apart["workloads"][1] == {**found["workload"]["mix"][1], "ftl_s": 0.41, "ttl_s": 0.031}
+    assert apart["certificate"]["gap"] == 0
+    assert apart["instances"][0]["count"] == 6
+    assert "certificate" not in found["colocated"]
+    nothing = mix_dict(unmet)
+    assert nothing["disaggregated"] is None
+    assert nothing["nearest"]["colocated"] == {"ftl_s": None, "ttl_s": 0.0061}
+    assert "every workload" in nothing["error"]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_the_command_line_says_and_writes_it(form, mixed, unmet, tmp_path, monkeypatch, capsys):
+    asked = [*ASK, "--mix", str(file(tmp_path, HEADER + "1024,512,3\n")), "--format", form]
+    seen = []
+    monkeypatch.setattr(mix_run, "solve", lambda args, asked, mix: (seen.append(mix), mixed)[1])
+    assert cli.main([*asked, "--hit-frac", "20%", "-o", str(tmp_path / "out")]) == cli.OK
+    assert seen == [(Share(1024, 512, 1.0),)]
+    said = capsys.readouterr().out
+    written = json.loads((tmp_path / "out" / "plan.json").read_text())
+    assert any("20 %" in note for note in written["notes"])
+    if form == "json":
+        assert json.loads(said) == written
+    else:
+        assert "Wrote plan.json" in said
+    monkeypatch.setattr(mix_run, "solve", lambda args, asked, mix: unmet)
+    assert cli.main(asked) == cli.UNMET
+    assert "no design of deepseek-r1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ([], "give both --isl N and --osl N, or --mix FILE"),
+        (["--isl", "1024"], "give both"),
+        (["--mix", "m.csv", "--isl", "1024"], "leave out --isl, or --mix"),
+        (["--mix", "m.csv", "--isl", "1", "--osl", "2"], "leave out --isl and --osl"),
+        (["--mix", "not-there.csv"], "there is no such file"),
+    ],
+)
+def test_lengths_or_a_mix_but_not_both(more, says, capsys):
+    assert cli.main([*ASK, *more]) == cli.BAD_INPUT
+    assert says in capsys.readouterr().err
+
+
+def test_a_small_mix_from_file_to_answer(tmp_path, capsys):
+    """Nothing replaced: the shares of the file reach the answer, and a note says what was tried."""
+    path = file(tmp_path, HEADER + "4096,512,1\n1024,256,3\n")
+    few = ["--tp", "1,4,8", "--pp", "1", "--batch", "8,64", "--prefill-batch", "1", "--gpus", "32"]
+    ask = ["plan", "llama-3.1-70b", "--hardware", "h200", "--ftl", "2s", "--ttl", "60ms"]
+    status = cli.main([*ask, *few, "--chunk", "1024", "--mix", str(path), "--format", "json"])
+    found = json.loads(capsys.readouterr().out)
+    assert status == cli.OK
+    assert [one["share"] for one in found["workload"]["mix"]] == [0.25, 0.75]
+    assert found["disaggregated"]["gpus"] <= 32
+    for one in found["disaggregated"]["workloads"]:
+        assert one["ftl_s"] <= 2.0
+        assert one["ttl_s"] <= 0.06
+    assert any("Only these values were tried" in note for note in found["notes"])

@@ -1,0 +1,195 @@
+"""A sweep's store is the sweep: whole, labelled, and the same however often it was interrupted."""
+
+import shutil
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from jaxsim.catalog.errors import InputError
+from jaxsim.space.designs import evaluate_phase
+from jaxsim.view.cli.main import main
+from jaxsim.view.cli.verbs.sweep import parse_shard
+from jaxsim.view.files import store
+from jaxsim.view.files.sweep_config import read_sweep
+
+CONFIG = """
+model: llama-3.1-8b
+hardware: b200
+workload: {isl: [512, 2048], osl: [64, 128, 256]}
+space: {tp: [1, 8], pp: [1, 2], batch: [1, 16], chunk: [256, 512], prefill_batch: [1, 4]}
+block_workloads: 2
+"""
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "space.yaml"
+    path.write_text(CONFIG)
+    return read_sweep(path)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The store of the whole sweep, filled once: read it, or copy it to change it."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "space.yaml").write_text(CONFIG)
+    fill(read_sweep(folder / "space.yaml"), folder / "whole.zarr")
+    return folder / "whole.zarr"
+
+
+def opened(path) -> xr.DataTree:
+    return xr.open_datatree(path, engine="zarr", consolidated=False).load()
+
+
+def fill(config, path, blocks=None, shard=(1, 1)):
+    root = store.open_store(config, path, resume=True)
+    for block in store.pending(root, config, shard)[:blocks]:
+        store.write_block(root, block, store.evaluate_block(config, block))
+
+
+def test_the_store_holds_what_an_evaluation_gives(config, whole):
+    tree = opened(whole)
+    scenario = config.setup.scenario(config.workload)
+    for phase in config.phases:
+        every = evaluate_phase(phase, scenario, config.space, config.isl, config.osl)
+        for name, (array, dims) in every.outputs.items():
+            held = tree[phase][name]
+            assert held.dims == dims
+            np.testing.assert_array_equal(held.values, array, err_msg=f"{phase} {name}")
+            assert held.attrs["units"]
+
+
+def test_an_interrupted_sweep_goes_on(config, tmp_path, whole):
+    """Killed between any two blocks, and even within one, the store ends the same."""
+    path = tmp_path / "part.zarr"
+    fill(config, path, blocks=3)
+    root = store.open_store(config, path, resume=True)
+    left = store.pending(root, config, (1, 1))
+    assert len(left) == len(store.blocks_of(config)) - 3
+    half = store.evaluate_block(config, left[0])
+    name, (array, _) = next(iter(half.outputs.items()))
+    assert array.size
+    assert name in root[left[0].phase]  # a kill here leaves the block unmarked
+    fill(config, path)
+    xr.testing.assert_identical(opened(path), opened(whole))
+
+
+def test_shards_fill_one_store(config, tmp_path, whole):
+    path = tmp_path / "shards.zarr"
+    for i in (2, 1, 3):
+        fill(config, path, shard=(i, 3))
+    xr.testing.assert_identical(opened(path), opened(whole))
+
+
+def test_another_sweep_is_not_overwritten(config, tmp_path, whole):
+    path = tmp_path / "s.zarr"
+    shutil.copytree(whole, path)
+    other = tmp_path / "other.yaml"
+    other.write_text(CONFIG.replace("2048", "1024"))
+    with pytest.raises(InputError, match="another sweep"):
+        store.open_store(read_sweep(other), path, resume=True)
+    with pytest.raises(InputError, match="--resume"):
+        store.open_store(config, path, resume=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("model: llama-3.1-8b", "modle: llama-3.1-8b"), "modle"),
+        (("isl: [512, 2048]", "isl: [512, -1]"), "workload.isl"),
+        (("isl: [512, 2048]", "isl: []"), "empty"),
+        (("block_workloads: 2", "block_workloads: 0"), "block_workloads"),
+        (("tp: [1, 8]", "width: [1, 8]"), "space.width"),
+        (("hardware: b200", "hardware: b2000"), "b200"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_its_key(change, message, tmp_path):
+    path = tmp_path / "wrong.yaml"
+    path.write_text(CONFIG.replace(*change))
+    with pytest.raises(InputError, match=message):
+        read_sweep(path)
+
+
+def test_nothing_in_a_file_is_executed(tmp_path):
+    path = tmp_path / "evil.yaml"
+    path.write_text("model: !!python/object/apply:os.system ['true']")
+    with pytest.raises(InputError, match="not valid YAML"):
+        read_sweep(path)
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "a/b", "2", "-1/2"])
+def test_shards_are_checked(text):
+    with pytest.raises(InputError, match="--shard"):
+        parse_shard(text)
+
+
+def test_the_verb_writes_and_reports(config, tmp_path, capsys):
+    path = tmp_path / "space.yaml"
+    out = tmp_path / "cli.zarr"
+    assert main(["sweep", str(path), "-o", str(out), "--format", "json"]) == 0
+    assert '"points_evaluated"' in capsys.readouterr().out
+    assert main(["sweep", str(path), "-o", str(out)]) == 2
+    assert main(["sweep", str(path), "-o", str(out), "--resume"]) == 0
+    assert "nothing left" in capsys.readouterr().out
+
+
+def test_frontiers_of_a_store(config, tmp_path, capsys, whole):
+    path, out = tmp_path / "all.zarr", tmp_path / "front.nc"
+    fill(config, path, blocks=2)
+    assert main(["frontier", str(path), "--ftl", "5s"]) == 2
+    assert "blocks are missing" in capsys.readouterr().err
+    path = whole
+    assert main(["frontier", str(path), "--ftl", "5s", "--ttl", "50ms", "-o", str(out)]) == 0
+    assert "disaggregated" in capsys.readouterr().out
+    table = xr.load_dataset(out, engine="h5netcdf")
+    assert table.gain.dims == ("isl", "osl", "ttl_target")
+    np.testing.assert_allclose(table.gain, table.disaggregated / table.colocated)
+    tree = opened(path)
+    one = tree["colocated"].sel(isl=512, osl=64).to_dataset()
+    for_mode = [
+        one[f"{mode}_output_tokens_per_s_per_gpu"].where(
+            one[f"{mode}_valid"] & (one[f"{mode}_ttl_s"] <= 0.05) & (one[f"{mode}_ftl_s"] <= 5.0)
+        )
+        for mode in ("ifb", "piggybacked")
+    ]
+    best = max(float(values.max()) for values in for_mode)
+    assert float(table.colocated.sel(isl=512, osl=64, ttl_target=0.05)) == pytest.approx(best)
+    for kind in ("disaggregated", "colocated"):
+        held = table[kind].notnull()
+        assert held.any()
+        low, value, high = table[f"{kind}_low"], table[kind], table[f"{kind}_high"]
+        assert bool((((low < value) & (value < high)) | ~held).all())
+        np.testing.assert_allclose((low * high).where(held), (value**2).where(held), rtol=1e-6)
+
+
+def test_a_frontier_is_as_sure_as_a_plan(config):
+    """The Python frontier carries the intervals that a plan's curves have, design by design."""
+    import jaxsim
+
+    workload = jaxsim.Workload(isl=2048.0, osl=128.0)
+    tree = jaxsim.evaluate("llama-3.1-8b", "b200", workload, config.space)
+    front = jaxsim.frontier(tree, ftl_s=5.0)
+    plan = jaxsim.plan("llama-3.1-8b", "b200", workload, ftl_s=5.0, ttl_s=0.05, space=config.space)
+    curves = {curve.name: curve for curve in plan.curves}
+    for kind, name in (("disaggregated", "disaggregated"), ("colocated", "co-located")):
+        curve, own = curves[name], front[kind]
+        np.testing.assert_allclose(own.ttl_s, curve.ttl_s, rtol=1e-6)
+        for end in ("low", "high"):
+            found = own[f"output_tokens_per_s_per_gpu_{end}"]
+            np.testing.assert_allclose(found, getattr(curve, end), rtol=1e-6)
+            assert found.attrs["units"]
+            assert "80 %" in found.attrs["description"]
+
+
+def test_a_tree_that_does_not_say_how_sure_it_is_is_refused(config):
+    import jaxsim
+
+    tree = jaxsim.evaluate(
+        "llama-3.1-8b", "b200", jaxsim.Workload(isl=512.0, osl=64.0), config.space
+    )
+    del tree.attrs["log_sigma_sources"]
+    with pytest.raises(InputError, match="log_sigma_sources"):
+        jaxsim.frontier(tree)

