@@ -61,7 +61,13 @@ def _base(model: str, hardware: str, precision: Precision) -> Scenario:
 def _scenarios(case: Case, chunk: float) -> tuple[Scenario, Scenario, float]:
     named, row = case.named, case.row
     base = _base(row.model, named.hardware.name, named.precision)
-    workload = Workload(isl=row.isl, osl=row.osl)
+    workload = Workload(
+        isl=row.isl,
+        osl=row.osl,
+        hit_frac=row.hit_frac,
+        draft_tokens=row.draft_tokens,
+        accept_frac=row.accept_frac,
+    )
 
     def scenario(layout: Layout) -> Scenario:
         design = Deployment(layout.tp, layout.ep, layout.pp, 1.0, chunk)

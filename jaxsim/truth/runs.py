@@ -67,8 +67,7 @@ def runs_of(rows: Sequence[ServingRow]) -> Runs:
         except InputError as error:
             left_out.append((row, _short(str(error))))
     if not cases:
-        reasons = "; ".join(sorted({reason for _, reason in left_out}))
-        raise InputError(f"No row can be predicted: {reasons or 'there are none'}.")
+        raise _none_predictable(left_out)
     steps = time_steps(cases, CHUNK_TOKENS)
     asked = jax.tree.map(
         lambda *leaves: np.asarray(leaves, np.float32), *[asked_of(case) for case in cases]
@@ -77,8 +76,21 @@ def runs_of(rows: Sequence[ServingRow]) -> Runs:
     for case, good in zip(cases, fits, strict=True):
         if not good:
             left_out.append((case.row, "weights do not fit the stated layout"))
+    if not fits.any():
+        raise _none_predictable(left_out)
     keep = np.flatnonzero(fits)
     return select(Runs(cases, steps, asked, left_out), keep)
+
+
+def _none_predictable(left_out: list[tuple[ServingRow, str]]) -> InputError:
+    """An error that says why no row of a file can be predicted, and what can be stated."""
+    reasons = "; ".join(sorted({reason for _, reason in left_out})) or "there are none"
+    hint = ""
+    if "do not fit" in reasons:
+        hint = " State the layout with --tp, --ep, --pp and the number format with --precision."
+    if "model" in reasons.lower():
+        hint += " State the model with --model: a name of `jaxsim models`, or a config.json."
+    return InputError(f"No row can be predicted: {reasons}.{hint}")
 
 
 def select(runs: Runs, index: np.ndarray) -> Runs:

@@ -17,6 +17,8 @@ from jaxsim.truth.read.rows import ServingRow
 from jaxsim.truth.runs import Runs, runs_of
 
 KEYS = ("model", "gpu", "engine", "mode", "precision")
+# What else errors are shown by, one at a time.
+ALSO_BY = ("regime", "source")
 # Whether a TTFT counts: "ttft" leaves out rows whose time to the first token is mostly a queue's.
 SCORES = (*MEASURES, "ttft_all")
 
@@ -43,6 +45,8 @@ class Predicted:
             "engine": named.engine,
             "mode": self.row.mode,
             "precision": named.quant,
+            "regime": self.row.regime or self.row.kind,
+            "source": self.row.source,
         }[name]
 
     def log_error(self, measure: str) -> float | None:
@@ -180,7 +184,7 @@ def summary(result: Validation) -> dict:
         "schema": "jaxsim.validate/1",
         "overall": {"rows": len(headline), **scores(headline)},
         "groups": groups(headline),
-        "by": {name: groups(headline, (name,)) for name in KEYS},
+        "by": {name: groups(headline, (name,)) for name in (*KEYS, *ALSO_BY)},
         "apart": [
             {"reason": reason, "rows": len(own), **scores(own)}
             for reason, own in sorted(apart.items(), key=lambda item: -len(item[1]))

@@ -361,6 +361,66 @@ def test_a_foreign_or_broken_json_is_refused(tmp_path):
         read_rows(tmp_path / "broken.json")
 
 
+# ---- third parties' runs ------------------------------------------------------------------------
+
+THIRD = {
+    "id": "x-1",
+    "source": "a site",
+    "engine": "vllm",
+    "model": "qwen3-8b",
+    "gpu": "h100",
+    "gpus": "8",
+    "tp": "1",
+    "ep": "1",
+    "dp": "8",
+    "precision": "bf16",
+    "kv_precision": "fp8_e4m3",
+    "isl_mean": "200",
+    "osl_mean": "100",
+    "concurrency": "4",
+    "num_prompts": "100",
+    "prefix_hits": "0 assumed",
+    "ttft_p50_ms": "50",
+    "tpot_mean_ms": "8",
+    "out_tok_per_s": "800",
+    "regime": "low_load",
+    "quality": "A",
+}
+
+
+def third(folder, **changes):
+    row = {**THIRD, **changes}
+    return read_rows(write(folder, row, columns=list(row)))[0]
+
+
+def test_a_third_partys_run(tmp_path):
+    row = third(tmp_path)
+    assert (row.concurrency, row.prompts, row.load, row.apart) == (4, None, "closed", "")
+    assert (row.ttft_s, row.tpot_s, row.output_tokens_per_s_per_gpu) == (0.05, 0.008, 100)
+    assert (row.decode.tp, row.decode.ep, row.gpus) == (1, 8, 8)
+    assert "fp8 kv" in row.precision
+    assert row.regime == "low_load"
+
+
+def test_widths_of_replicas_and_of_all_gpus(tmp_path):
+    over_all = third(tmp_path, tp="8", dp="2", engine="sglang").decode
+    assert (over_all.tp, over_all.ep, over_all.gpus) == (4, 8, 8)
+    replicas = third(tmp_path, tp="4", dp="2").decode
+    assert (replicas.tp, replicas.ep, replicas.gpus) == (4, 8, 8)
+    assert "layout" in third(tmp_path, tp="3", dp="2").refused
+
+
+def test_a_run_of_all_prompts_at_once_is_finite(tmp_path):
+    row = third(tmp_path, concurrency="", regime="finite_burst", prefix_hits="0.97")
+    assert (row.concurrency, row.prompts, row.hit_frac) == (100, 100, 0.97)
+    rated = third(tmp_path, concurrency="", rate_rps="3", regime="steady")
+    assert (rated.load, rated.requests_per_s, rated.prompts) == ("open", 3, None)
+    assert "doubtful" in third(tmp_path, quality="C").apart
+    assert "neither" in third(tmp_path, concurrency="", num_prompts="").refused
+    with pytest.raises(InputError, match="column regime: is 'warm'"):
+        third(tmp_path, regime="warm")
+
+
 def test_the_published_runs_that_ship_are_readable():
     rows = read_rows(PUBLISHED)
     assert 40 <= len(rows) < 100

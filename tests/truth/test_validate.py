@@ -198,3 +198,11 @@ def test_catalogue_engines_are_measured_and_sure_of_themselves(engine, hardware)
     fitted = [datum for datum in card.provenance.values() if datum.kind == "fitted"]
     assert fitted
     assert all("rows" in datum.source for datum in fitted)
+
+
+def test_a_file_without_a_predictable_row_says_why():
+    big = row(1, model="llama-3.1-405b", precision="bf16")
+    with pytest.raises(InputError, match=r"do not fit.*--precision"):
+        validate([big])
+    with pytest.raises(InputError, match=r"Unknown model.*--model"):
+        validate([row(1, model="/models/snapshots/b5c9")])

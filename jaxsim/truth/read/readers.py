@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from jaxsim.catalog.errors import InputError
-from jaxsim.truth.read import results, run_table, serving_table
+from jaxsim.truth.read import external_table, results, run_table, serving_table
 from jaxsim.truth.read.results import Stated
 from jaxsim.truth.read.rows import ServingRow
 from jaxsim.truth.read.table import read_lines
@@ -12,7 +12,11 @@ from jaxsim.truth.read.table import read_lines
 # A few published runs, each with its address, to try without a file of one's own.
 PUBLISHED = Path(__file__).parent / "published.csv"
 
-TABLES = {"serving points": serving_table, "published runs": run_table}
+TABLES = {
+    "serving points": serving_table,
+    "published runs": run_table,
+    "third parties' runs": external_table,
+}
 
 
 def read_rows(path: str | Path, stated: Stated | None = None) -> list[ServingRow]:

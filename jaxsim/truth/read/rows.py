@@ -24,6 +24,9 @@ class ServingRow:
     `line` is the line of the file. `isl` and `osl` are means of what was sent, `isl_max` and
     `osl_max` the longest. `decode` is the only pool of an aggregated run. Measured values are None
     where not reported. `apart` says why a row is left out of headline figures, empty if it is not.
+    `regime` is what its collector calls it; `prompts` is how many requests a finite run has in all,
+    None for a steady state. `hit_frac` of a prompt is found in a cache, and each of `draft_tokens`
+    proposed in a step is accepted with probability `accept_frac`.
     """
 
     id: str
@@ -54,6 +57,11 @@ class ServingRow:
     apart: str = ""
     refused: str = ""  # why no prediction is possible, as the reader sees it
     keys: dict[str, str] = field(default_factory=dict)
+    regime: str = ""
+    prompts: float | None = None
+    hit_frac: float = 0.0
+    draft_tokens: float = 0.0
+    accept_frac: float = 0.0
 
     @property
     def gpus(self) -> float:

@@ -65,7 +65,9 @@ def render_validation(found: Mapping[str, Any], page: Page) -> str:
     ]
     header = ["", "rows", "TPOT", "", "TTFT", "", "tokens/s/GPU", ""]
     rows = [header]
-    for key in KEYS:
+    for key in found["by"]:
+        if key not in KEYS and len(found["by"][key]) < 2:
+            continue
         rows += _group_rows(found["by"][key], (key,))
         rows.append([""] * len(header))
     groups = [group for group in found["groups"] if len(found["groups"]) > 1]

@@ -1,0 +1,134 @@
+"""How is a table of third parties' serving runs read (one line a run, clients of every kind)?
+
+The columns say how many prompts a run had, and under which regime it was judged: a run whose
+prompts all wait at its start is a queue, not a steady state.
+"""
+
+from pathlib import Path
+
+from jaxsim.traffic.layout import Layout
+from jaxsim.truth.read.rows import ServingRow
+from jaxsim.truth.read.table import Line, check_columns
+
+REQUIRED = {"id", "engine", "model", "gpu", "precision", "isl_mean", "osl_mean", "regime"}
+OPTIONAL: set[str] = set(
+    "source engine_version gpus tp ep dp pp mode kv_precision concurrency rate_rps num_prompts "
+    "prefix_hits spec_decode ttft_mean_ms ttft_p50_ms ttft_p99_ms tpot_mean_ms tpot_p50_ms "
+    "tpot_p99_ms itl_mean_ms out_tok_per_s req_per_s duration_s quality note".split()
+)
+REGIMES = ("steady", "low_load", "prefill_bound", "finite_burst")
+# Regimes in which a run is a start and an end rather than a steady state.
+FINITE = ("prefill_bound", "finite_burst")
+
+
+def layout_of(
+    gpus: float | None, tp: float | None, ep: float, dp: float, pp: float
+) -> Layout | None:
+    """The one instance of a run: attention of `tp` ranks in each of `dp` replicas.
+
+    vLLM's width counts the GPUs of one replica (gpus = tp · dp · pp), SGLang's all of them (gpus =
+    tp · pp). Experts under data-parallel attention are taken as parallel over the whole stage.
+    """
+    if not tp:
+        return None
+    if dp <= 1:
+        return Layout(tp, min(ep, tp), pp)
+    over_all = gpus is not None and gpus == tp * pp
+    width = tp if over_all else tp * dp
+    attention = width / dp
+    if attention != int(attention) or (gpus is not None and gpus != width * pp):
+        return None
+    note = "" if ep == width else "experts taken as parallel over all GPUs of an instance"
+    return Layout(attention, width, pp, 1.0, note)
+
+
+def hits_of(word: str) -> float:
+    """The stated part of a prompt that was found in a prefix cache; 0 where only assumed."""
+    try:
+        return min(max(float(word), 0.0), 1.0)
+    except ValueError:
+        return 0.0
+
+
+def read(path: Path, columns: list[str], lines: list[Line]) -> list[ServingRow]:
+    """The rows of a table of third parties' runs."""
+    check_columns(path, columns, REQUIRED, OPTIONAL, "third-party")
+    return [_row(line) for line in lines]
+
+
+def _seconds(line: Line, *columns: str) -> float | None:
+    for column in columns:
+        value = line.number_of(column)
+        if value is not None:
+            return 1e-3 * value
+    return None
+
+
+def _row(line: Line) -> ServingRow:
+    number, whole = line.number_of, line.whole_of
+    regime = line.need("regime")
+    if regime not in REGIMES:
+        raise line.error("regime", f"is {regime!r}; allowed are {', '.join(REGIMES)}")
+    gpus = whole("gpus")
+    layout = layout_of(
+        gpus, whole("tp"), whole("ep") or 1.0, whole("dp") or 1.0, whole("pp") or 1.0
+    )
+    isl, osl = number("isl_mean", zero=False), number("osl_mean", zero=False)
+    concurrency, rate = number("concurrency", zero=False), number("rate_rps", zero=False)
+    prompts = whole("num_prompts")
+    refused = ""
+    if layout is None:
+        refused = "parallel layout not stated"
+    if isl is None or osl is None:
+        refused = "lengths not stated"
+    if line.text("mode", "aggregated") != "aggregated":
+        refused = "only aggregated runs have columns for their layout"
+    if concurrency is None and rate is None and prompts is None:
+        refused = refused or "neither concurrency, a request rate nor a number of prompts is stated"
+    apart = ""
+    if line.text("quality") == "C":
+        apart = "of doubtful quality, as its collector says"
+    drafts = line.text("spec_decode", "no").lower() not in ("no", "none")
+    if drafts:
+        apart = apart or "speculative decoding with unstated acceptance"
+    output, served = number("out_tok_per_s"), layout.gpus if layout else gpus
+    finite = rate is None and (concurrency is None or regime in FINITE)
+    return ServingRow(
+        id=line.need("id"),
+        line=line.number,
+        source=line.text("source", "third parties"),
+        model=line.need("model"),
+        hardware=line.need("gpu"),
+        framework=line.need("engine"),
+        version=line.text("engine_version"),
+        precision=_precision(line),
+        formats=("", ""),
+        mode="aggregated",
+        load="open" if rate is not None else "closed",
+        isl=isl or 1.0,
+        osl=osl or 1.0,
+        isl_max=isl or 1.0,
+        osl_max=osl or 1.0,
+        concurrency=None if rate is not None else (concurrency or prompts),
+        requests_per_s=rate,
+        decode=layout,
+        prefill=None,
+        ttft_s=_seconds(line, "ttft_mean_ms", "ttft_p50_ms"),
+        tpot_s=_seconds(line, "tpot_mean_ms", "tpot_p50_ms"),
+        output_tokens_per_s_per_gpu=output / served if output and served else None,
+        speculation="mtp" if drafts else "none",
+        ttft_median_s=_seconds(line, "ttft_p50_ms"),
+        apart=apart,
+        refused=refused,
+        regime=regime,
+        prompts=prompts if finite else None,
+        hit_frac=hits_of(line.text("prefix_hits")),
+    )
+
+
+def _precision(line: Line) -> str:
+    """The label of weights and, where it is stated, of the cache."""
+    weights, cache = line.need("precision"), line.text("kv_precision").lower()
+    if cache.startswith("fp8"):
+        return f"{weights}, fp8 kv"
+    return f"{weights}, fp16 kv" if cache.startswith(("bf16", "fp16")) else weights
