@@ -11,11 +11,12 @@ from jaxsim.truth.read.rows import ServingRow
 from jaxsim.truth.read.table import Line, check_columns
 
 REQUIRED = {"id", "engine", "model", "gpu", "precision", "isl_mean", "osl_mean", "regime"}
-OPTIONAL: set[str] = set(
+_MORE = (
     "source engine_version gpus tp ep dp pp mode kv_precision concurrency rate_rps num_prompts "
     "prefix_hits spec_decode ttft_mean_ms ttft_p50_ms ttft_p99_ms tpot_mean_ms tpot_p50_ms "
-    "tpot_p99_ms itl_mean_ms out_tok_per_s req_per_s duration_s quality note".split()
+    "tpot_p99_ms itl_mean_ms out_tok_per_s req_per_s duration_s quality note"
 )
+OPTIONAL: set[str] = set(_MORE.split())
 REGIMES = ("steady", "low_load", "prefill_bound", "finite_burst")
 # Regimes in which a run is a start and an end rather than a steady state.
 FINITE = ("prefill_bound", "finite_burst")
