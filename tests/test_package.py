@@ -34,7 +34,8 @@ ROOMS = (
     "traffic",
     "truth.read", "truth.cases", "truth.runs", "truth.kernels", "truth.engines", "truth.validate",
     "api",
-    "view.text", "view.figures", "view.report", "view.files", "view.study", "view.cli",
+    "view.text", "view.figures", "view.report", "view.files", "view.study", "view.deploy",
+    "view.cli",
 )  # fmt: skip
 README = ROOT / "README.md"
 

@@ -1,0 +1,158 @@
+"""`jaxsim deploy`: the files that deploy a plan."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jaxsim.catalog.errors import InputError
+from jaxsim.view.cli import options, parse
+
+if TYPE_CHECKING:
+    from jaxsim.view.deploy.order import Order
+    from jaxsim.view.deploy.settings import Settings
+
+DESCRIPTION = """\
+Write the files that deploy a plan: its shapes, batches, chunks, counts, formats and cache transfer
+in the words of a platform and of the exact version of an engine. A shape that the engine cannot
+express is refused, with the nearest that it can."""
+
+EPILOG = """\
+examples:
+  jaxsim plan deepseek-r1 --hardware h200 --isl 8192 --osl 1024 --ftl 5s --ttl 50ms -o plan
+  jaxsim deploy plan/plan.json --target dynamo --engine vllm -o deployed
+  jaxsim deploy plan/plan.json --target sglang --connector mooncake -o deployed-sglang
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "deploy",
+        help="the files that deploy a plan",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("plan", metavar="PLAN", help="plan.json, as `jaxsim plan -o DIR` writes it")
+    parser.add_argument("--target", required=True, metavar="T", help="dynamo, trtllm, vllm, …")
+    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="where to write")
+    parser.add_argument(
+        "--kind", metavar="K", help="disaggregated or colocated; default: the better"
+    )
+    engine = parser.add_argument_group("engine")
+    engine.add_argument("--engine", metavar="NAME", help="vllm, sglang or trtllm")
+    engine.add_argument("--engine-version", metavar="V", help="its exact version")
+    engine.add_argument("--connector", metavar="NAME", help="nixl, mooncake, …: moves the cache")
+    names = parser.add_argument_group("names")
+    names.add_argument("--checkpoint", metavar="NAME", help="what servers load: hub name or folder")
+    names.add_argument("--served-name", metavar="NAME", help="what requests call the model")
+    names.add_argument("--name", metavar="NAME", help="of the deployment, for Kubernetes")
+    names.add_argument("--namespace", default="default", metavar="NAME")
+    names.add_argument("--image", default="", metavar="IMAGE", help="instead of the platform's own")
+    names.add_argument("--hosts", metavar="A,B,…", help="hosts for servers, prefill's first")
+    names.add_argument("--port", default="8000", metavar="N", help="of the front end")
+    described = parser.add_argument_group("what the catalogue lacks")
+    described.add_argument("--model", metavar="FILE", help="config.json of the plan's model")
+    described.add_argument(
+        "--hardware", action="append", default=[], metavar="NAME=FILE", help="TOML of hardware"
+    )
+    options.add_format(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read the plan, check it against the target, write all files or none."""
+    from jaxsim.view.deploy.plan_file import order_of
+    from jaxsim.view.deploy.registry import target_of
+    from jaxsim.view.deploy.shapes import check_shapes
+    from jaxsim.view.deploy.write import check_folder, write_files
+
+    target = target_of(args.target)
+    order = order_of(Path(args.plan), args.kind, args.model, _files_of(args.hardware))
+    settings = settings_of(args, order)
+    folder = Path(args.output)
+    check_folder(folder, order.digest, settings.target)
+    check_shapes(settings.engine, settings.connector, order)
+    files = target.files(order, settings)
+    notes = notes_of(order, settings)
+    written = write_files(folder, order, settings, files, notes)
+    _show(args, order, settings, written, notes)
+    return 0
+
+
+def _files_of(given: list[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in given]
+    for name, equals, path in pairs:
+        if not (name and equals and path):
+            raise InputError(f"--hardware {name!r}: give NAME=FILE.toml, the name as in the plan.")
+    return {name: path for name, _, path in pairs}
+
+
+def settings_of(args: argparse.Namespace, order: "Order") -> "Settings":
+    """What was said beside the plan, checked."""
+    from jaxsim.catalog.checkpoints import checkpoint_of
+    from jaxsim.view.deploy.registry import connector_of, engine_of, flags_for, target_of
+    from jaxsim.view.deploy.settings import Settings
+    from jaxsim.view.deploy.shell import checked_name, object_name, one_line
+
+    target = target_of(args.target)
+    engine = engine_of(target, order.engine, args.engine)
+    image = args.image and one_line(args.image, "--image")
+    if args.checkpoint is None:
+        checkpoint, quantize = checkpoint_of(order.model, order.precision, engine)
+    else:
+        checkpoint, quantize = one_line(args.checkpoint, "--checkpoint"), ""
+    hosts = tuple(args.hosts.split(",")) if args.hosts else ()
+    return Settings(
+        target=target.name,
+        flags=flags_for(target, engine, args.engine_version, image),
+        connector=connector_of(target, engine, args.connector),
+        checkpoint=checkpoint,
+        quantize=quantize,
+        served=one_line(args.served_name or checkpoint, "--served-name"),
+        name=(
+            checked_name(args.name, "--name")
+            if args.name
+            else object_name(f"jaxsim-{order.model.name}")
+        ),
+        namespace=checked_name(args.namespace, "--namespace"),
+        image=image,
+        port=parse.parse_whole(args.port, "--port"),
+        hosts=tuple(one_line(host, "--hosts") for host in hosts),
+    )
+
+
+def notes_of(order: "Order", settings: "Settings") -> list[str]:
+    """What differs between the plan and what is deployed, in sentences."""
+    told = []
+    if order.engine not in (settings.engine, "ideal"):
+        told.append(
+            f"The plan's times are those of {order.engine}; {settings.engine} is deployed. "
+            f"`jaxsim plan … --engine {settings.engine}` plans for it."
+        )
+    if len({pool.hardware for pool in order.pools}) > 1:
+        kinds = ", ".join(f"{pool.role} on {pool.hardware}" for pool in order.pools)
+        told.append(f"Pools have unlike hardware: {kinds}.")
+    return told
+
+
+def _show(args, order: "Order", settings: "Settings", written: list[Path], notes: list[str]):
+    from jaxsim.view.text.layout import page_for, wrap
+    from jaxsim.view.text.plain_json import dumps
+
+    if args.format == "json":
+        import json
+
+        print(dumps(json.loads(written[-1].read_text(encoding="utf-8"))))
+        return
+    page = page_for(sys.stdout)
+    pools = "; ".join(f"{pool.count} × {pool.named()}" for pool in order.pools)
+    told = [
+        f"{order.model.name} ({settings.checkpoint}) with {settings.engine} "
+        f"{settings.flags.version} on {settings.target}: {pools}; {order.gpus} GPUs.",
+        *notes,
+        f"Wrote {', '.join(path.name for path in written)} in {args.output}",
+    ]
+    print("\n".join(page.finish(wrap(text, page)) for text in told))

@@ -1,0 +1,197 @@
+"""What does a `plan.json` ask to be deployed?  Strict: a field that is missing or odd is named."""
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from jaxsim.catalog.cards import HardwareCard, ModelCard
+from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.load import load_hardware, load_model
+from jaxsim.catalog.precisions import load_precision
+from jaxsim.view.deploy.order import Order, Pool
+
+SCHEMA = "jaxsim.plan/1"
+KINDS = ("disaggregated", "colocated")
+ROLES = {"disaggregated": ("prefill", "decode"), "colocated": ("colocated",)}
+
+
+def read_plan(path: Path) -> dict[str, Any]:
+    """The JSON of a plan, if it has the schema that this version writes."""
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: no such file. `jaxsim plan MODEL … -o DIR` writes DIR/plan.json."
+        ) from None
+    except IsADirectoryError:
+        return read_plan(path / "plan.json")
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: not valid JSON: {error}.") from None
+    found = raw.get("schema") if isinstance(raw, dict) else None
+    if found != SCHEMA:
+        raise InputError(
+            f"{path}: schema {found!r} is not {SCHEMA!r}, which this version of jaxsim reads. "
+            "Make the plan again with `jaxsim plan … -o DIR`."
+        )
+    return raw
+
+
+class Fields:
+    """A table of a plan, whose fields are taken by name and checked."""
+
+    def __init__(self, path: Path, where: str, table: Any):
+        if not isinstance(table, dict):
+            raise InputError(f"{path}: {where or 'the file'} must be a table of keys.")
+        self.path, self.where, self.table = path, where, table
+
+    def error(self, name: str, problem: str) -> InputError:
+        """What is wrong with a field."""
+        return InputError(f"{self.path}: {self.where + '.' if self.where else ''}{name}: {problem}")
+
+    def has(self, name: str) -> bool:
+        """Whether a field is there and not null."""
+        return self.table.get(name) is not None
+
+    def text(self, name: str) -> str:
+        """A name: one line of printable characters."""
+        value = self.table.get(name)
+        if not isinstance(value, str) or not value.strip() or not value.isprintable():
+            raise self.error(name, f"{value!r} is not a name.")
+        return value
+
+    def number(self, name: str, default: float | None = None) -> float:
+        """A number of 0 or more."""
+        value = self.table.get(name, default)
+        real = isinstance(value, int | float) and not isinstance(value, bool)
+        if not real or not math.isfinite(value) or value < 0:
+            raise self.error(name, f"{value!r} is not a number of 0 or more.")
+        return float(value)
+
+    def whole(self, name: str, least: int = 1) -> int:
+        """A whole number."""
+        value = self.number(name)
+        if value != int(value) or value < least:
+            raise self.error(name, f"{value:g} is not a whole number of at least {least}.")
+        return int(value)
+
+    def child(self, name: str) -> "Fields":
+        """A table within this one."""
+        return Fields(self.path, f"{self.where}.{name}".strip("."), self.table.get(name))
+
+
+def order_of(
+    path: Path,
+    kind: str | None = None,
+    model: str | None = None,
+    hardware: dict[str, str] | None = None,
+) -> Order:
+    """What the plan at `path` asks to be deployed.
+
+    `kind` is disaggregated or colocated; by default, what the plan recommends. `model` and
+    `hardware` say where a model or hardware that is not in the catalogue is described.
+    """
+    raw = read_plan(path)
+    top = Fields(path, "", raw)
+    chosen = kind or raw.get("recommended")
+    if chosen is None:
+        why = raw.get("error") or "no design meets its targets"
+        raise InputError(f"{path}: there is nothing to deploy: {why}")
+    if chosen not in KINDS:
+        raise InputError(f"kind {chosen!r} is not one of {', '.join(KINDS)}.")
+    if not top.has(chosen):
+        reason = (raw.get("reason") or {}).get(chosen, "it meets no target")
+        other = next(name for name in KINDS if name != chosen)
+        raise InputError(f"{path}: has no {chosen} deployment: {reason} Deploy it {other}.")
+    found = top.child(chosen)
+    card = _model(model or top.text("model"))
+    precision = top.text("precision")
+    workload, targets = top.child("workload"), top.child("targets")
+    osl = workload.whole("osl") if "osl" in workload.table else 1
+    return Order(
+        kind=chosen,
+        model=card,
+        precision=precision,
+        kv=load_precision(precision, card).kv,
+        engine=top.text("engine"),
+        isl=workload.whole("isl"),
+        osl=osl,
+        ftl_target_s=_limit(targets, "ftl_s"),
+        ttl_target_s=_limit(targets, "ttl_s"),
+        ftl_s=found.number("ftl_s"),
+        ttl_s=found.number("ttl_s"),
+        requests_per_s=found.number("requests_per_s"),
+        output_tokens_per_s_per_gpu=found.number("output_tokens_per_s_per_gpu"),
+        draft_tokens=int(workload.number("draft_tokens", 0.0)),
+        pools=_pools(found, chosen, hardware or {}),
+        digest=hashlib.sha256(json.dumps(raw, sort_keys=True).encode()).hexdigest()[:16],
+    )
+
+
+def _limit(targets: Fields, name: str) -> float:
+    return targets.number(name) if targets.has(name) else math.inf
+
+
+def _model(name: str) -> ModelCard:
+    try:
+        return load_model(name)
+    except InputError as error:
+        raise InputError(
+            f"{error} A plan keeps only the name: give the config.json it was made with as --model."
+        ) from None
+
+
+def _card(name: str, given: dict[str, str]) -> HardwareCard:
+    try:
+        return load_hardware(given.get(name, name))
+    except InputError as error:
+        raise InputError(
+            f"{error} A plan keeps only the name: give its file as --hardware {name}=FILE.toml."
+        ) from None
+
+
+def _pools(found: Fields, kind: str, given: dict[str, str]) -> tuple[Pool, ...]:
+    rows = found.table.get("instances")
+    if not isinstance(rows, list) or not rows:
+        raise found.error("instances", "must be a list of pools.")
+    pools = []
+    for index, row in enumerate(rows):
+        fields = Fields(found.path, f"{found.where}.instances[{index}]", row)
+        role = fields.text("pool")
+        if role not in ROLES[kind]:
+            raise fields.error("pool", f"{role!r} is not one of {', '.join(ROLES[kind])}.")
+        card = _card(fields.text("hardware"), given)
+        memory = fields.child("memory_bytes")
+        pool = Pool(
+            role=role,
+            mode=str(fields.table.get("mode") or ""),
+            hardware=card.name,
+            vendor=card.vendor,
+            gpus_per_node=int(card.gpus_per_node),
+            domain_gpus=int(card.hardware.domain_gpus),
+            count=fields.whole("count"),
+            tp=fields.whole("tp"),
+            ep=fields.whole("ep"),
+            pp=fields.whole("pp"),
+            batch=fields.whole("batch"),
+            chunk=fields.whole("chunk", least=0),
+            latency_s=fields.number("latency_s"),
+            requests_per_s=fields.number("requests_per_s"),
+            memory_bytes={name: memory.number(name) for name in memory.table},
+        )
+        _whole_shape(fields, pool)
+        pools.append(pool)
+    if sorted(pool.role for pool in pools) != sorted(ROLES[kind]):
+        held = ", ".join(pool.role for pool in pools)
+        raise found.error("instances", f"one pool of each role is deployed; the plan has {held}.")
+    return tuple(pools)
+
+
+def _whole_shape(fields: Fields, pool: Pool) -> None:
+    """Refuse widths that do not divide, and a number of GPUs that is not theirs."""
+    if pool.width % pool.tp or pool.width % pool.ep:
+        raise fields.error("tp", f"{pool.tp} and ep {pool.ep} do not divide one another.")
+    if "gpus_per_instance" in fields.table and fields.whole("gpus_per_instance") != pool.gpus:
+        stated = fields.whole("gpus_per_instance")
+        raise fields.error("gpus_per_instance", f"{stated} is not max(tp, ep) · pp = {pool.gpus}.")

@@ -1,0 +1,94 @@
+"""Which targets are there, and which engines, versions and connectors has each?"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+
+from jaxsim.catalog.errors import InputError, unknown_name
+from jaxsim.catalog.flags import load_flags
+from jaxsim.view.deploy.order import Order
+from jaxsim.view.deploy.platforms import dynamo_release, platforms
+from jaxsim.view.deploy.settings import Settings
+
+Files = Callable[[Order, Settings], dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A platform: which engines it runs, with which connector first, and what it is in words."""
+
+    name: str
+    engines: tuple[str, ...]
+    connectors: tuple[str, ...]
+    means: str
+
+    @property
+    def module(self) -> str:
+        """The module of its files."""
+        return f"jaxsim.view.deploy.targets.{self.name.replace('-', '_')}"
+
+    def files(self, order: Order, settings: Settings) -> dict[str, str]:
+        """The texts of its files, by path."""
+        return import_module(self.module).files(order, settings)
+
+
+TARGETS = {
+    target.name: target
+    for target in (
+        Target("dynamo", ("vllm", "sglang", "trtllm"), ("nixl",), "NVIDIA Dynamo on Kubernetes"),
+        Target(
+            "trtllm", ("trtllm",), ("default", "ucx", "nixl", "mooncake", "mpi"), "trtllm-serve"
+        ),
+        Target("vllm", ("vllm",), ("nixl", "mooncake"), "vllm serve on hosts, and a proxy"),
+        Target("sglang", ("sglang",), ("nixl", "mooncake"), "SGLang on hosts, and its router"),
+    )
+}
+
+
+def target_of(name: str) -> Target:
+    """A target by its name."""
+    if name not in TARGETS:
+        raise unknown_name("target", name, TARGETS, f"Targets: {', '.join(TARGETS)}.")
+    return TARGETS[name]
+
+
+def engine_of(target: Target, planned: str, asked: str | None) -> str:
+    """The engine to deploy: as asked, or as planned where the target runs it, or the target's."""
+    if asked is None:
+        return planned if planned in target.engines else target.engines[0]
+    if asked not in target.engines:
+        raise InputError(
+            f"--engine {asked}: {target.name} runs {', '.join(target.engines)} in this version."
+        )
+    return asked
+
+
+def version_of(target: Target, engine: str, asked: str | None, image: str) -> str | None:
+    """The engine's version; a platform that ships its engines has its own."""
+    held = None
+    if target.name == "dynamo":
+        release, versions = dynamo_release()
+        held = versions[engine]
+        if asked not in (None, held) and not image:
+            raise InputError(
+                f"--engine-version {asked}: Dynamo {release} ships {engine} {held}; give an "
+                f"--image with {asked}, or leave the version out."
+            )
+    elif target.name in ("llm-d", "kserve", "neuron"):
+        held = platforms()[target.name.replace("-", "")][engine]
+    return asked or held
+
+
+def connector_of(target: Target, engine: str, asked: str | None) -> str:
+    """How the cache moves between pools; an error for a way that the target has not."""
+    known = (
+        target.connectors if engine != "trtllm" else ("default", "ucx", "nixl", "mooncake", "mpi")
+    )
+    if asked is not None and asked not in known:
+        raise InputError(f"--connector {asked}: {target.name} has {', '.join(known)}.")
+    return asked or known[0]
+
+
+def flags_for(target: Target, engine: str, asked: str | None, image: str):
+    """The names of the engine at the version that is deployed."""
+    return load_flags(engine, version_of(target, engine, asked, image))

@@ -1,0 +1,33 @@
+"""What is said beside the plan: engine, version, names, images, ports."""
+
+from dataclasses import dataclass
+
+from jaxsim.catalog.flags import EngineFlags
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a plan is deployed.
+
+    `checkpoint` is what the servers load and `quantize` what they quantise it to while loading.
+    `served` is the name that requests use. `image` replaces a target's own container image.
+    """
+
+    target: str
+    flags: EngineFlags
+    connector: str
+    checkpoint: str
+    quantize: str
+    served: str
+    name: str
+    namespace: str = "default"
+    image: str = ""
+    secret: str = "hf-token-secret"
+    port: int = 8000
+    max_replicas_factor: float = 2.0
+    hosts: tuple[str, ...] = ()
+
+    @property
+    def engine(self) -> str:
+        """vllm, sglang or trtllm."""
+        return self.flags.engine

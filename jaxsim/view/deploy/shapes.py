@@ -1,0 +1,136 @@
+"""Which shapes can an engine express, and which is nearest to one that it cannot?
+
+The rules are those of the versions in `catalog/data/deploy`; each is stated once, on numbers, so
+that a search can be restricted to shapes that a target has (`plan --deployable`).
+"""
+
+import itertools
+import math
+from dataclasses import replace
+
+from jaxsim.catalog.errors import InputError
+from jaxsim.view.deploy.order import Order, Pool
+
+CONNECTORS = {
+    "vllm": ("nixl", "mooncake"),
+    "sglang": ("nixl", "mooncake"),
+    "trtllm": ("default", "ucx", "nixl", "mooncake", "mpi"),
+}
+
+
+def why_not(engine: str, tp: int, ep: int, pp: int, moe: bool) -> str:
+    """Why an engine cannot express a shape of one stage; empty if it can."""
+    width = max(tp, ep)
+    if engine == "vllm" and moe and 1 < ep < width:
+        return (
+            f"vLLM spreads experts over all {width} GPUs of a stage or splits every expert over "
+            f"them; EP {ep} with experts split {width // ep} ways is in between"
+        )
+    if engine == "trtllm" and tp not in (1, width):
+        return (
+            "TensorRT-LLM splits attention over all GPUs of a stage or runs it data parallel on "
+            f"every one; TP {tp} with {width // tp} data-parallel ranks is in between"
+        )
+    if engine == "distserve" and (moe or width != tp):
+        return "DistServe serves dense models with tensor and pipeline parallelism only"
+    return ""
+
+
+def pool_why_not(engine: str, pool: Pool, moe: bool) -> str:
+    """Why an engine cannot run a pool's instances on its nodes; empty if it can."""
+    reason = why_not(engine, pool.tp, pool.ep, pool.pp, moe)
+    if reason or engine != "vllm" or pool.nodes == 1:
+        return reason
+    replica = pool.tp * pool.pp
+    if pool.attention_dp > 1 and pool.node_gpus % replica:
+        return (
+            f"a data-parallel rank of vLLM ({replica} GPUs) cannot straddle nodes of "
+            f"{pool.gpus_per_node} GPUs beside others"
+        )
+    return ""
+
+
+def transfer_why_not(engine: str, connector: str, order: Order) -> str:
+    """Why a connector cannot move the cache between the two pools; empty if it can."""
+    if order.kind != "disaggregated":
+        return ""
+    first, second = order.pool("prefill"), order.pool("decode")
+    small, large = sorted((first.tp, second.tp))
+    if large % small:
+        return (
+            f"{connector} copies heads between TP widths of which one divides the other, "
+            f"not {first.tp} and {second.tp}"
+        )
+    if engine == "vllm":
+        if second.pp > 1:
+            return f"vLLM's {connector} connector has no decode side with pipeline stages"
+        if first.pp > 1 and connector == "nixl" and _windowed(order):
+            return "vLLM's NIXL connector has no pipeline stages for models with sliding windows"
+    if engine == "sglang" and second.pp not in (1, first.pp):
+        return (
+            f"SGLang needs as many stages to decode as to prefill ({first.pp}), or 1; "
+            f"not {second.pp}"
+        )
+    return ""
+
+
+def _windowed(order: Order) -> bool:
+    windows = (
+        getattr(group.attention, "window_tokens", math.inf) for group in order.model.model.groups
+    )
+    return any(math.isfinite(float(window)) for window in windows)
+
+
+def nearest_shape(engine: str, pool: Pool, moe: bool, fits=lambda pool: True) -> Pool | None:
+    """The expressible shape with as many GPUs whose widths differ least, by factors of two."""
+    sizes = [n for n in range(1, pool.gpus + 1) if pool.gpus % n == 0]
+
+    def distance(other: Pool) -> tuple[float, int]:
+        pairs = ((pool.tp, other.tp), (pool.ep, other.ep), (pool.pp, other.pp))
+        return sum(abs(math.log2(a / b)) for a, b in pairs), -other.tp
+
+    found = []
+    for tp, ep, pp in itertools.product(sizes, sizes if moe else [1], sizes):
+        other = replace(pool, tp=tp, ep=ep, pp=pp)
+        whole = other.gpus == pool.gpus and other.width % tp == 0 and other.width % ep == 0
+        if whole and not pool_why_not(engine, other, moe) and fits(other):
+            found.append(other)
+    return min(found, key=distance, default=None)
+
+
+def check_shapes(engine: str, connector: str, order: Order) -> None:
+    """An error for the first pool that the engine cannot express, with the nearest it can."""
+    for pool in order.pools:
+        reason = pool_why_not(engine, pool, order.model.is_moe)
+        if reason:
+            raise InputError(
+                _refused(pool, reason, nearest_shape(engine, pool, order.model.is_moe))
+            )
+    if reason := transfer_why_not(engine, connector, order):
+        raise InputError(_refused(*_other_pair(engine, connector, order, reason)))
+
+
+def _other_pair(engine: str, connector: str, order: Order, reason: str):
+    """The pool to change so that the cache can be moved: decode if it can be, or prefill."""
+    for role in ("decode", "prefill"):
+        own = order.pool(role)
+
+        def fits(other: Pool, own: Pool = own) -> bool:
+            pools = tuple(other if pool is own else pool for pool in order.pools)
+            return not transfer_why_not(engine, connector, replace(order, pools=pools))
+
+        near = nearest_shape(engine, own, order.model.is_moe, fits)
+        if near is not None:
+            return own, reason, near
+    return order.pool("decode"), reason, None
+
+
+def _refused(pool: Pool, reason: str, near: Pool | None) -> str:
+    widths = near and (f"--tp {near.tp}", f"--ep {near.ep}", f"--pp {near.pp}")
+    hint = (
+        f" Nearest with as many GPUs: {', '.join(widths)}." if widths else " No shape of that size."
+    )
+    return (
+        f"{pool.named()}: {reason}.{hint} `jaxsim plan … --deployable` searches only what can be "
+        "deployed."
+    )

@@ -1,0 +1,86 @@
+"""How do the files of a deployment come into a folder, checked, whole or not at all?"""
+
+import json
+import subprocess
+from pathlib import Path
+
+from jaxsim._version import __version__
+from jaxsim.catalog.errors import InputError
+from jaxsim.view.deploy.order import Order
+from jaxsim.view.deploy.settings import Settings
+from jaxsim.view.files.atomic import output_folder, replace_text
+
+STAMP = "deploy.json"
+SCHEMA = "jaxsim.deploy/1"
+
+
+def stamp(order: Order, settings: Settings, names: list[str], notes: list[str]) -> str:
+    """What was deployed where, from which plan."""
+    described = {
+        "schema": SCHEMA,
+        "jaxsim_version": __version__,
+        "plan": order.digest,
+        "target": settings.target,
+        "kind": order.kind,
+        "engine": settings.engine,
+        "engine_version": settings.flags.version,
+        "checkpoint": settings.checkpoint,
+        "connector": settings.connector if order.kind == "disaggregated" else None,
+        "gpus": order.gpus,
+        "concurrency": order.concurrency,
+        "files": sorted(names),
+        "notes": notes,
+    }
+    return json.dumps(described, indent=2) + "\n"
+
+
+def check_folder(folder: Path, digest: str, target: str) -> None:
+    """Refuse a folder with files that another plan left, or that are not ours."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is a file; give a folder with -o.")
+    held = sorted(path.name for path in folder.iterdir())
+    if not held:
+        return
+    try:
+        found = json.loads((folder / STAMP).read_text(encoding="utf-8"))
+        plan, kind = found["plan"], found["target"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(
+            f"{folder}: holds other files ({', '.join(held[:3])}, …); give an empty or new folder."
+        ) from None
+    if plan != digest or kind != target:
+        raise InputError(
+            f"{folder}: holds the deployment of another plan or target ({kind}); give another "
+            "folder, or remove it."
+        )
+
+
+def check_scripts(files: dict[str, str]) -> None:
+    """Have bash read every script without running it."""
+    for name, text in files.items():
+        if name.endswith(".sh"):
+            read = subprocess.run(
+                ["bash", "-n"], input=text, capture_output=True, text=True, check=False
+            )
+            if read.returncode:
+                raise ValueError(f"{name}: bash does not read it: {read.stderr.strip()}")
+
+
+def write_files(
+    folder: Path, order: Order, settings: Settings, files: dict[str, str], notes: list[str]
+) -> list[Path]:
+    """Write all files; the stamp comes last, so that a folder with one is complete."""
+    check_folder(folder, order.digest, settings.target)
+    check_scripts(files)
+    output_folder(folder)
+    written = []
+    for name, text in {**files, STAMP: stamp(order, settings, list(files), notes)}.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_text(path, text)
+        if name.endswith(".sh"):
+            path.chmod(path.stat().st_mode | 0o111)
+        written.append(path)
+    return written

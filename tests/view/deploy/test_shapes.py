@@ -1,0 +1,147 @@
+"""What cannot be expressed is refused, with the nearest that can; and so is what is no plan."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from jaxsim.catalog.checkpoints import checkpoint_of
+from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.flags import ENGINES, load_flags, versions_of
+from jaxsim.catalog.load import load_model
+from jaxsim.view.cli.main import BAD_INPUT, OK, main
+from jaxsim.view.deploy.plan_file import order_of
+from jaxsim.view.deploy.shapes import check_shapes, nearest_shape, pool_why_not, why_not
+from tests.view.deploy.made import PLANS, order, plan_with
+
+
+def with_pool(made, role, **changed):
+    pools = (replace(p, **changed) if p.role == role else p for p in made.pools)
+    return replace(made, pools=tuple(pools))
+
+
+@pytest.mark.parametrize(
+    ("engine", "shape", "nearest"),
+    [
+        ("vllm", (8, 2, 1), (8, 1, 1)),
+        ("vllm", (1, 4, 2), None),
+        ("trtllm", (2, 8, 1), (1, 8, 1)),
+        ("trtllm", (8, 2, 1), None),
+        ("sglang", (2, 8, 1), None),
+        ("sglang", (8, 4, 1), None),
+    ],
+)
+def test_shapes(engine, shape, nearest):
+    tp, ep, pp = shape
+    pool = replace(order("moe").pool("decode"), tp=tp, ep=ep, pp=pp, gpus_per_node=8)
+    assert bool(pool_why_not(engine, pool, moe=True)) == (nearest is not None)
+    if nearest is not None:
+        near = nearest_shape(engine, pool, moe=True)
+        assert (near.tp, near.ep, near.pp) == nearest
+
+
+def test_the_nearest_shape_is_expressible_and_as_large():
+    for engine in ENGINES:
+        for tp, ep in ((4, 2), (2, 4), (8, 4), (4, 16)):
+            pool = replace(order("moe").pool("decode"), tp=tp, ep=ep)
+            near = nearest_shape(engine, pool, moe=True)
+            assert near.gpus == pool.gpus
+            assert not why_not(engine, near.tp, near.ep, near.pp, moe=True)
+
+
+def test_transfer_between_widths_that_do_not_divide():
+    made = with_pool(with_pool(order("dense"), "prefill", tp=3), "decode", tp=2)
+    with pytest.raises(InputError, match=r"divides the other, not 3 and 2.*Nearest"):
+        check_shapes("vllm", "nixl", made)
+
+
+def test_transfer_to_stages_that_an_engine_lacks():
+    made = with_pool(order("dense"), "decode", pp=2)
+    with pytest.raises(InputError, match="no decode side with pipeline stages"):
+        check_shapes("vllm", "nixl", made)
+    with pytest.raises(InputError, match="as many stages to decode as to prefill"):
+        check_shapes("sglang", "nixl", made)
+
+
+def test_every_version_knows_its_flags():
+    for engine in ENGINES:
+        for version in versions_of(engine):
+            flags = load_flags(engine, version)
+            flags.check([flag.name for flag in flags.flags.values()])
+            assert flags.source
+
+
+def test_versions_differ_where_flags_were_renamed():
+    assert load_flags("sglang", "0.5.21")["attention_dp"].name == "--dp-size"
+    assert load_flags("sglang", "0.5.23")["attention_dp"].name == "--attn-dp-size"
+    with pytest.raises(InputError, match="has no option '--attn-dp-size'"):
+        load_flags("sglang", "0.5.21").check(["--attn-dp-size"])
+
+
+@pytest.mark.parametrize(("version", "nearest"), [("0.30.2", "0.31.0"), ("1.0", "0.33.0")])
+def test_an_unknown_version_is_refused_with_the_nearest(version, nearest):
+    with pytest.raises(InputError, match=f"nearest: {nearest}"):
+        load_flags("vllm", version)
+
+
+def test_checkpoints_by_format():
+    r1, llama = load_model("deepseek-r1"), load_model("llama-3.1-8b")
+    assert checkpoint_of(r1, "fp8", "vllm") == ("deepseek-ai/DeepSeek-R1", "")
+    assert checkpoint_of(r1, "nvfp4", "vllm")[0].startswith("nvidia/")
+    assert checkpoint_of(llama, "fp8", "vllm") == (llama.hf_id, "fp8")
+    with pytest.raises(InputError, match="--checkpoint"):
+        checkpoint_of(llama, "fp8", "trtllm")
+    with pytest.raises(InputError, match="no name on the Hugging Face hub"):
+        checkpoint_of(replace(r1, name="own", hf_id=""), "checkpoint", "vllm")
+
+
+# ---- the command line ----
+
+
+def deploy(plan, folder, *more):
+    return main(["deploy", str(plan), "--target", "vllm", "-o", str(folder), *more])
+
+
+def test_a_folder_of_another_plan_is_refused(tmp_path, capsys):
+    assert deploy(PLANS / "dense.json", tmp_path / "out") == OK
+    assert deploy(PLANS / "dense.json", tmp_path / "out") == OK  # the same again
+    stamp = json.loads((tmp_path / "out" / "deploy.json").read_text())
+    assert stamp["engine_version"] == "0.33.0"
+    before = sorted((p.name, p.read_bytes()) for p in (tmp_path / "out").iterdir())
+    assert deploy(PLANS / "moe.json", tmp_path / "out") == BAD_INPUT
+    assert "another plan" in capsys.readouterr().err
+    assert before == sorted((p.name, p.read_bytes()) for p in (tmp_path / "out").iterdir())
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("x")
+    assert deploy(PLANS / "moe.json", tmp_path / "full") == BAD_INPUT
+
+
+def test_too_few_hosts(tmp_path, capsys):
+    assert deploy(PLANS / "dense.json", tmp_path / "out", "--hosts", "a,b") == BAD_INPUT
+    assert "need 3 hosts" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: p.update(schema="jaxsim.plan/2"), "schema 'jaxsim.plan/2' is not"),
+        (lambda p: p.update(recommended=None), "nothing to deploy"),
+        (lambda p: p.update(model="nobody/nothing-9b"), "Unknown model"),
+        (lambda p: p["disaggregated"]["instances"][0].update(tp=0), r"instances\[0\].tp: 0"),
+        (lambda p: p["disaggregated"]["instances"][0].update(tp=2), "gpus_per_instance: 1 is not"),
+        (lambda p: p["disaggregated"]["instances"][1].update(count=1.5), "count: 1.5"),
+        (lambda p: p["disaggregated"]["instances"][1].update(hardware="tpu9"), "--hardware tpu9="),
+        (lambda p: p["disaggregated"]["instances"].pop(), "one pool of each role"),
+        (lambda p: p["workload"].pop("isl"), "workload.isl: None"),
+    ],
+)  # fmt: skip
+def test_a_plan_that_is_none(tmp_path, change, message):
+    with pytest.raises(InputError, match=message):
+        order_of(plan_with(tmp_path, "dense", change))
+
+
+def test_names_of_the_command_line_are_checked(tmp_path, capsys):
+    for flag, value in (("--name", "No Good"), ("--checkpoint", "a\nb"), ("--engine", "trtllm")):
+        assert deploy(PLANS / "dense.json", tmp_path / "out", flag, value) == BAD_INPUT
+        assert flag in capsys.readouterr().err

@@ -1,0 +1,232 @@
+"""Are the files of every target what was reviewed, and what their readers take?"""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from jaxsim.catalog.flags import load_flags
+from tests.view.deploy.made import CASES, HERE, golden, joined, order, texts
+
+SCHEMAS = {path.stem: json.loads(path.read_text()) for path in (HERE / "schemas").glob("*.json")}
+
+
+def named(case):
+    return "-".join(part for part in case if part)
+
+
+@pytest.fixture(scope="module")
+def made():
+    return {case: texts(*case) for case in CASES}
+
+
+def documents(files):
+    for name, text in files.items():
+        if name.endswith((".yaml", ".yml")):
+            yield from (doc for doc in yaml.safe_load_all(text))
+
+
+@pytest.mark.parametrize("case", CASES, ids=named)
+def test_files_are_those_reviewed(case, made):
+    assert joined(made[case]) == golden(case).read_text(encoding="utf-8"), (
+        "python -m tests.view.deploy rewrites the goldens"
+    )
+
+
+def test_yaml_reads_back_and_fits_the_schemas(made):
+    kinds = {"DynamoGraphDeployment": "dynamo-graph"}
+    seen = set()
+    for files in made.values():
+        for document in documents(files):
+            name = kinds.get(document.get("kind"), "")
+            if "context_servers" in document:
+                name = "trtllm-disaggregated"
+            if name:
+                jsonschema.validate(document, SCHEMAS[name])
+                seen.add(name)
+    assert seen == set(SCHEMAS)
+
+
+def test_the_graph_schema_refuses_the_older_shape():
+    older = {"apiVersion": "nvidia.com/v1alpha1", "kind": "DynamoGraphDeployment",
+             "metadata": {"name": "a"}, "spec": {"services": {"Frontend": {}}}}  # fmt: skip
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(older, SCHEMAS["dynamo-graph"])
+
+
+def test_scripts_are_read_by_bash_and_shellcheck(made, tmp_path):
+    paths = []
+    for case, files in made.items():
+        for name, text in files.items():
+            if name.endswith(".sh"):
+                paths.append(tmp_path / f"{named(case)}-{name}")
+                paths[-1].write_text(text)
+    assert paths
+    for path in paths:
+        read = subprocess.run(["bash", "-n", path], capture_output=True, text=True)
+        assert not read.returncode, read.stderr
+    installed = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}:/usr/bin")
+    if installed:
+        found = subprocess.run([installed, *paths], capture_output=True, text=True)
+        assert not found.returncode, found.stdout
+
+
+def words_of_script(text):
+    """The words of the command that a script ends with, as bash would split them."""
+    return shlex.split(text[text.index("exec ") :].replace("\\\n", " "))[1:]
+
+
+def test_every_option_is_known_to_the_version(made):
+    """Options of servers, in scripts and graphs, against the lists read from the wheels."""
+    own = {"--disaggregation-mode", "--http-port", "--extra-engine-args", "--model"}
+    checked = 0
+    for (target, engine, *_), files in made.items():
+        flags = load_flags(engine, "0.31.0" if (target, engine) == ("dynamo", "vllm") else None)
+        for name, text in files.items():
+            if name.startswith("serve-") and engine != "trtllm":
+                words = words_of_script(text)
+                flags.check([word for word in words if word.startswith("--")])
+                checked += 1
+        for document in documents(files):
+            if document.get("kind") != "DynamoGraphDeployment" or engine == "trtllm":
+                continue
+            if engine == "sglang":
+                flags = load_flags(engine, "0.5.21")
+            for component in document["spec"]["components"]:
+                for container in component["podTemplate"]["spec"]["containers"]:
+                    words = [word for word in container["args"] if word.startswith("--")]
+                    flags.check([word for word in words if word not in own])
+                    checked += 1
+    assert checked > 10
+
+
+def option(words, name):
+    return words[words.index(name) + 1]
+
+
+def graph_words(files, component):
+    graph = next(d for d in documents(files) if d.get("kind") == "DynamoGraphDeployment")
+    found = next(c for c in graph["spec"]["components"] if c["name"] == component)
+    return found, found["podTemplate"]["spec"]["containers"][0]["args"]
+
+
+def test_a_batch_is_counted_as_each_engine_counts_it(made):
+    """Of 4,096 requests on 16 ranks vLLM and TensorRT-LLM are told 256, SGLang all."""
+    decode = order("moe").pool("decode")
+    assert (decode.batch, decode.attention_dp) == (4096, 16)
+    _, vllm = graph_words(made["dynamo", "vllm", "moe", None, None], "decode")
+    assert option(vllm, "--max-num-seqs") == "256"
+    _, sglang = graph_words(made["dynamo", "sglang", "moe", None, None], "decode")
+    assert option(sglang, "--max-running-requests") == "4096"
+    assert option(sglang, "--tp-size") == "16"
+    assert option(sglang, "--dp-size") == "16"  # 0.5.21, in Dynamo
+    assert "--enable-dp-attention" in sglang
+    plain = words_of_script(made["sglang", "sglang", "moe", None, None]["serve-decode.sh"])
+    assert option(plain, "--attn-dp-size") == "16"  # 0.5.23
+    config = yaml.safe_load(made["trtllm", "trtllm", "moe", None, None]["disagg_config.yaml"])
+    assert config["generation_servers"]["max_batch_size"] == 256
+    assert config["generation_servers"]["tensor_parallel_size"] == 16
+
+
+def test_prompts_fill_the_pass_that_the_plan_has(made):
+    """12 prompts of 8,192 tokens in a pass; four stages hold four such batches."""
+    prefill = order("moe").pool("prefill")
+    assert (prefill.batch, prefill.chunk, prefill.pp) == (12, 8192, 4)
+    words = words_of_script(made["vllm", "vllm", "moe", None, None]["serve-prefill.sh"])
+    assert option(words, "--max-num-batched-tokens") == str(12 * 8192)
+    assert option(words, "--max-num-seqs") == "48"
+    config = yaml.safe_load(made["trtllm", "trtllm", "moe", None, None]["prefill.yaml"])
+    assert (config["max_batch_size"], config["max_num_tokens"]) == (12, 12 * 8192)
+
+
+def test_memory_is_split_as_each_engine_splits_it(made):
+    """The plan's reserve stays free whichever part an engine's fraction is of."""
+    memory = order("moe").pool("prefill").memory_bytes
+    capacity, reserve = memory["capacity"], memory["reserve"]
+    vllm = words_of_script(made["vllm", "vllm", "moe", None, None]["serve-prefill.sh"])
+    sglang = words_of_script(made["sglang", "sglang", "moe", None, None]["serve-prefill.sh"])
+    trtllm = yaml.safe_load(made["trtllm", "trtllm", "moe", None, None]["prefill.yaml"])
+    left = capacity - memory["weights"] - memory["activation"]
+    kept = (
+        float(option(vllm, "--gpu-memory-utilization")) * capacity,
+        float(option(sglang, "--mem-fraction-static")) * capacity + memory["activation"],
+        trtllm["kv_cache_config"]["free_gpu_memory_fraction"] * left + capacity - left,
+    )
+    for used in kept:
+        assert used == pytest.approx(capacity - reserve, rel=2e-3)
+        assert used <= capacity - reserve
+
+
+def test_an_instance_larger_than_a_node_spans_nodes(made):
+    decode, _ = graph_words(made["dynamo", "vllm", "moe", None, None], "decode")
+    limits = decode["podTemplate"]["spec"]["containers"][0]["resources"]["limits"]
+    assert decode["multinode"] == {"nodeCount": 4}
+    assert limits == {"nvidia.com/gpu": "4"}
+    files = made["dynamo", "vllm", "moe", None, None]
+    domain = next(d for d in documents(files) if d["kind"] == "ComputeDomain")
+    assert domain["spec"]["numNodes"] == 4
+    plain = made["vllm", "vllm", "moe", None, None]
+    assert '--data-parallel-start-rank "$((rank * 4))"' in plain["serve-decode.sh"]
+    rows = [row.split("\t") for row in plain["placement.tsv"].splitlines()]
+    assert [row[2] for row in rows if row[0] == "decode"] == ["0", "1", "2", "3"]
+
+
+def test_unlike_hardware_chooses_nodes_by_their_label(made):
+    files = made["dynamo", "sglang", "unlike", None, None]
+    for name, product in (("prefill", "NVIDIA-B200"), ("decode", "NVIDIA-H200")):
+        component, _ = graph_words(files, name)
+        chosen = component["podTemplate"]["spec"]["nodeSelector"]
+        assert chosen == {"nvidia.com/gpu.product": product}
+
+
+def test_servers_of_one_host_do_not_share_gpus_or_ports(made):
+    table = made["vllm", "vllm", "dense", None, "mooncake"]["placement.tsv"]
+    rows = [row.split("\t") for row in table.splitlines()]
+    assert len(rows) == 23 + 5
+    for host in {row[3] for row in rows}:
+        own = [row for row in rows if row[3] == host]
+        gpus = [gpu for row in own for gpu in row[4].split(",")]
+        assert len(gpus) == len(set(gpus)) <= 8
+        assert len({row[5] for row in own}) == len(own)
+
+
+def test_orchestrator_lists_as_many_urls_as_instances(made):
+    config = yaml.safe_load(made["trtllm", "trtllm", "dense", None, None]["disagg_config.yaml"])
+    for section, count in (("context_servers", 23), ("generation_servers", 5)):
+        assert config[section]["num_instances"] == len(config[section]["urls"]) == count
+    ranks = sum(
+        config[s]["num_instances"] * config[s]["tensor_parallel_size"]
+        for s in ("context_servers", "generation_servers")
+    )
+    assert ranks == order("dense").gpus
+
+
+def test_nothing_of_a_plan_is_executed(tmp_path):
+    """A checkpoint's name with shell in it arrives as one word, unread by the shell."""
+    name = "evil$(touch owned)`touch owned`;touch owned'\"/x"
+    for target in ("vllm", "sglang"):
+        text = texts(target, target, "dense", checkpoint=name, served=name)["serve-decode.sh"]
+        assert name in words_of_script(text)
+        stub = tmp_path / ("vllm" if target == "vllm" else "python3")
+        stub.write_text('#!/bin/bash\nprintf "%s\\n" "$@" > args\n')
+        stub.chmod(0o755)
+        ran = subprocess.run(
+            ["bash", "-c", text, "serve", "0", "8100"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        )
+        assert not ran.returncode, ran.stderr
+        assert name in (tmp_path / "args").read_text().splitlines()
+        assert not (tmp_path / "owned").exists()
+    graph = texts("dynamo", "vllm", "dense", checkpoint=name, served=name)["graph.yaml"]
+    assert not re.search(r"bash|sh -c", graph)
+    assert name in graph_words({"graph.yaml": graph}, "decode")[1]
