@@ -1,15 +1,16 @@
 """Measured rows: what is read, how widths are understood, what is refused."""
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from jaxsim.catalog.errors import InputError
+from jaxsim.truth.read.clients.stated import Stated
 from jaxsim.truth.read.names import names_of
 from jaxsim.truth.read.readers import PUBLISHED, read_rows
-from jaxsim.truth.read.results import Stated
 from jaxsim.truth.read.serving_table import OPTIONAL, REQUIRED
 
 COLUMNS = sorted(REQUIRED | OPTIONAL)
@@ -321,7 +322,8 @@ def test_a_request_rate_is_a_load(tmp_path):
     capped = read_rows(result(tmp_path, {**VLLM, "request_rate": "inf"}), STATED)[0]
     assert (capped.load, capped.requests_per_s, capped.concurrency) == ("closed", None, 16)
     free = {**VLLM, "request_rate": "inf", "max_concurrency": None}
-    assert "nor a request rate" in read_rows(result(tmp_path, free), STATED)[0].refused
+    at_once = read_rows(result(tmp_path, free), STATED)[0]
+    assert (at_once.concurrency, at_once.finite, at_once.refused) == (160, True, "")
     load = {**AIPERF["input_config"], "loadgen": {"request_rate": 2.0}}
     assert read_rows(result(tmp_path, {**AIPERF, "input_config": load}), STATED)[0].load == "open"
     with pytest.raises(InputError, match="request_rate"):
@@ -361,6 +363,231 @@ def test_a_foreign_or_broken_json_is_refused(tmp_path):
         read_rows(tmp_path / "broken.json")
 
 
+# ---- texts and further clients ------------------------------------------------------------------
+
+PRINTED = """some log
+    ============ Serving Benchmark Result ============
+    Successful requests:                     100
+    {load}
+    Benchmark duration (s):                  44.40
+    Total input tokens:                      23,260
+    Total generated tokens:                  22061
+    Output token throughput (tok/s):         496.88
+    ---------------Time to First Token----------------
+    Mean TTFT (ms):                          64.00
+    Median TTFT (ms):                        60.26
+    -----Time per Output Token (excl. 1st token)------
+    Mean TPOT (ms):                          7.38
+    ==================================================
+    Mean TTFT (ms):                          9999
+"""
+CAP = "Maximum request concurrency:             4"
+
+
+def text(folder, *blocks, name="console.txt"):
+    path = folder / name
+    path.write_text("\n".join(blocks))
+    return path
+
+
+def test_what_benchmarks_print_is_read(tmp_path):
+    none = "Max request concurrency:                 not set"
+    rated = "Request rate configured (RPS):           2.50"
+    blocks = [PRINTED.format(load=load) for load in (CAP, none, rated)]
+    capped, at_once, open_loop = read_rows(text(tmp_path, *blocks), STATED)
+    assert (capped.isl, capped.osl, capped.concurrency) == pytest.approx((232.6, 220.61, 4))
+    assert (capped.ttft_s, capped.tpot_s, capped.ttft_median_s) == (0.064, 0.00738, 0.06026)
+    assert capped.output_tokens_per_s_per_gpu == 248.44
+    assert (at_once.concurrency, at_once.finite) == (100, True)
+    assert (open_loop.load, open_loop.requests_per_s) == ("open", 2.5)
+    with pytest.raises(InputError, match="may be truncated"):
+        read_rows(text(tmp_path, PRINTED.format(load=CAP)[:200]), STATED)
+    with pytest.raises(InputError, match="no known layout"):
+        read_rows(text(tmp_path, "nothing of the kind"), STATED)
+
+
+GENAI = """Metric,avg,min,max,p50
+Time To First Token (ms),85.00,40.00,210.00,80.00
+Inter Token Latency (ms),10.10,9.90,10.80,10.10
+Request Latency (ms),"2,670.00","2,500.00","2,900.00","2,660.00"
+Output Sequence Length (tokens),256.00,250.00,260.00,256.00
+Input Sequence Length,"1,024.00","1,020.00","1,030.00","1,024.00"
+
+Metric,Value
+Output Token Throughput (per sec),760.00
+Request Throughput (per sec),2.97
+"""
+
+
+def test_genai_perf_and_aiperf(tmp_path):
+    row = read_rows(text(tmp_path, GENAI, name="genai.csv"), STATED)[0]
+    assert (row.ttft_s, row.tpot_s, row.isl, row.osl) == pytest.approx((0.085, 0.0101, 1024, 256))
+    assert (row.concurrency, row.output_tokens_per_s_per_gpu) == (8, 380)
+    assert "N = X" in row.apart
+    stated = dataclasses.replace(STATED, concurrency=9.0)
+    assert not read_rows(text(tmp_path, GENAI, name="genai.csv"), stated)[0].apart
+    with pytest.raises(InputError, match="truncated"):
+        read_rows(text(tmp_path, GENAI.replace(",80.00\n", "\n"), name="genai.csv"), STATED)
+    phases = {
+        "models": {"items": [{"name": "Qwen/Qwen3-8B"}]},
+        "phases": [{"name": "profiling", "concurrency": 8, "requests": 200}],
+    }
+    named = Stated(hardware="h100", engine="vllm", tp=1.0)
+    new = read_rows(result(tmp_path, {**AIPERF, "input_config": phases}), named)[0]
+    assert (new.model, new.concurrency, new.ttft_s) == ("Qwen/Qwen3-8B", 8, 0.03)
+
+
+def test_guidellm(tmp_path):
+    def metric(mean):
+        return {"successful": {"mean": mean, "median": mean}, "errored": {"mean": 0}}
+
+    metrics = {
+        "request_totals": {"successful": 50},
+        "request_latency": metric(2.0),
+        "time_to_first_token_ms": metric(100.0),
+        "time_per_output_token_ms": metric(20.0),
+        "prompt_token_count": metric(512.0),
+        "output_token_count": metric(101.0),
+        "output_tokens_per_second": metric(200.0),
+    }
+    strategies = [
+        {"type_": "synchronous"}, {"type_": "concurrent", "streams": 4},
+        {"type_": "throughput"}, {"type_": "constant", "rate": 3.0, "max_concurrency": 512},
+    ]  # fmt: skip
+    runs = [{"config": {"strategy": strategy}, "metrics": metrics} for strategy in strategies]
+    runs[1] = {"args": {"strategy": strategies[1]}, "metrics": metrics}  # an older version
+    rows = read_rows(result(tmp_path, {"args": {"model": "x"}, "benchmarks": runs}), STATED)
+    assert [row.concurrency for row in rows] == [1, 4, 50, None]
+    assert rows[3].requests_per_s == 3
+    # Its own time per output token holds the first one.
+    assert rows[0].tpot_s == pytest.approx((2.0 - 0.1) / 100)
+    heads = [
+        ("Request Latency", "Successful Sec", "Mean", "2.0"),
+        ("Time to First Token", "Successful ms", "Mean", "100"),
+        ("Token Metrics", "Successful Input Tokens", "Mean", "512"),
+        ("Token Metrics", "Successful Output Tokens", "Mean", "101"),
+        ("Request Counts", "Successful", "", "50"),
+        ("Benchmark", "Strategy", "", "concurrent"),
+        ("Run Info", "Profile", "", '{"streams": [4]}'),
+    ]
+    path = tmp_path / "guide.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(zip(("Run Info", "Run ID", "", "7"), *heads, strict=True))
+    row = read_rows(path, STATED)[0]
+    assert (row.isl, row.concurrency, row.tpot_s) == pytest.approx((512, 4, 0.019))
+
+
+def test_inference_perf_llmperf_and_trtllm_bench(tmp_path):
+    stage = {
+        "load_summary": {"count": 10, "requested_rate": 5.0},
+        "successes": {
+            "count": 10,
+            "latency": {"request_latency": {"mean": 1.1}, "time_to_first_token": {"mean": 0.1}},
+            "throughput": {"output_tokens_per_sec": 100.0},
+            "prompt_len": {"mean": 500.0},
+            "output_len": {"mean": 101.0},
+        },
+    }
+    row = read_rows(result(tmp_path, stage), STATED)[0]
+    assert (row.requests_per_s, row.tpot_s, row.ttft_s) == pytest.approx((5.0, 0.01, 0.1))
+    summary = {
+        "model": "llama-3.1-8b",
+        "num_concurrent_requests": 4,
+        "results_ttft_s_mean": 0.1,
+        "results_end_to_end_latency_s_mean": 1.1,
+        "results_number_input_tokens_mean": 500,
+        "results_number_output_tokens_mean": 101,
+        "results_num_completed_requests": 90,
+    }
+    row = read_rows(result(tmp_path, summary), STATED)[0]
+    assert (row.concurrency, row.tpot_s, row.isl) == pytest.approx((4, 0.01, 500))
+    report = {
+        "engine": {"model": "meta-llama/Llama-3.1-8B", "dtype": "bfloat16", "quantization": "FP8",
+                   "kv_cache_dtype": "FP8"},
+        "world_info": {"tp_size": 2, "pp_size": 1, "ep_size": 1},
+        "request_info": {"avg_input_length": 1024, "avg_output_length": 512,
+                         "avg_num_concurrent_requests": 480.2},
+        "performance": {"system_output_throughput_tok_s": 2000},
+        "streaming_metrics": {"avg_ttft_ms": 1200.0, "avg_tpot_ms": 22.6},
+    }  # fmt: skip
+    row = read_rows(result(tmp_path, report), Stated(hardware="h100"))[0]
+    assert (row.framework, row.gpus, row.output_tokens_per_s_per_gpu) == ("trtllm", 2, 1000)
+    assert names_of(row).quant == "fp8"
+
+
+def test_summaries_of_mlperf(tmp_path):
+    summary = (
+        "MLPerf Results Summary\nSUT name : x\nScenario : {scenario}\nResult is : {result}\n"
+        "Samples per second: 10.0\nTokens per second : 2000\n"
+        "Scheduled samples per second : 9.5\nMean First Token latency (ns)   : 500000000\n"
+        "Mean Time to Output Token (ns)  : 20000000\n"
+    )
+    stated = dataclasses.replace(STATED, isl=1000.0)
+    path = text(tmp_path, summary.format(scenario="Server", result="VALID"))
+    row = read_rows(path, stated)[0]
+    assert (row.load, row.requests_per_s, row.ttft_s, row.tpot_s) == ("open", 9.5, 0.5, 0.02)
+    assert (row.osl, row.output_tokens_per_s_per_gpu) == (200, 1000)
+    path = text(tmp_path, summary.format(scenario="Offline", result="VALID"))
+    row = read_rows(path, stated)[0]
+    assert (row.load, row.ttft_s, row.refused) == ("offline", None, "")
+    with pytest.raises(InputError, match="--isl"):
+        read_rows(path, STATED)
+    path = text(tmp_path, summary.format(scenario="Offline", result="INVALID"))
+    with pytest.raises(InputError, match="not a valid run"):
+        read_rows(path, stated)
+
+
+def test_inferencex_csv(tmp_path):
+    header = (
+        "Model,ISL,OSL,Hardware,Hardware Key,Framework,Precision,TP,Concurrency,"
+        "Output Throughput/GPU (tok/s),Mean TTFT (ms),Mean TPOT (ms),Disaggregated,EP\n"
+    )
+    line = "Llama 3.1 8B,1024,1024,H100 (vLLM),h100,vllm,fp8,2,16,700,45,9,false,1\n"
+    path = text(tmp_path, header + line, name="ix.csv")
+    row = read_rows(path, Stated(model="llama-3.1-8b"))[0]
+    assert (row.ttft_s, row.tpot_s, row.gpus, row.concurrency) == pytest.approx(
+        (0.045, 0.009, 2, 16)
+    )
+    assert row.isl == pytest.approx(921.6)
+    apart = text(tmp_path, header + line.replace("false", "true"), name="ix.csv")
+    with pytest.raises(InputError, match="--prefill-tp"):
+        read_rows(apart, Stated(model="llama-3.1-8b"))
+
+
+def test_two_pools_hits_and_acceptance_are_stated(tmp_path):
+    pools = dataclasses.replace(STATED, prefill_tp=1.0, prefill_instances=2.0, hit_frac=0.5)
+    row = read_rows(result(tmp_path, VLLM), pools)[0]
+    assert (row.mode, row.prefill.gpus, row.gpus, row.hit_frac) == ("disaggregated", 2, 4, 0.5)
+    assert row.output_tokens_per_s_per_gpu == 375
+    drafted = {**INFERENCEX, "spec_decoding": "mtp"}
+    assert "unstated acceptance" in read_rows(result(tmp_path, drafted))[0].apart
+    row = read_rows(result(tmp_path, drafted), Stated(draft_tokens=3.0, accept_frac=0.7))[0]
+    assert (row.apart, row.draft_tokens, row.accept_frac) == ("", 3, 0.7)
+    plain = read_rows(result(tmp_path, INFERENCEX), Stated(accept_frac=0.7))[0]
+    assert plain.draft_tokens == 0  # its file says that it did not speculate
+    with pytest.raises(InputError, match="leave --tp out"):
+        read_rows(write(tmp_path, POINT), Stated(tp=2.0))
+
+
+def test_another_chip_than_the_files_is_refused_and_folders_name_their_model(tmp_path):
+    row = read_rows(result(tmp_path, INFERENCEX), Stated(hardware="h100"))[0]
+    assert "measured on b200" in row.refused
+    assert not read_rows(result(tmp_path, INFERENCEX), Stated(hardware="B200 SXM"))[0].refused
+    kept = {**VLLM, "model_id": "/m/models--openai--gpt-oss-120b/snapshots/b5c9/"}
+    row = read_rows(result(tmp_path, kept), dataclasses.replace(STATED, model=""))[0]
+    assert row.model == "openai/gpt-oss-120b"
+
+
+def test_without_a_label_a_run_has_the_format_of_its_name_or_its_checkpoint(tmp_path):
+    for model, quant in (
+        ("Qwen/Qwen3-8B-FP8", "fp8"),
+        ("deepseek-r1", "fp8"),
+        ("qwen3-8b", "bf16"),
+    ):
+        stated = dataclasses.replace(STATED, model=model, precision="")
+        assert names_of(read_rows(result(tmp_path, VLLM), stated)[0]).quant == quant
+
+
 # ---- third parties' runs ------------------------------------------------------------------------
 
 THIRD = {
@@ -395,7 +622,7 @@ def third(folder, **changes):
 
 def test_a_third_partys_run(tmp_path):
     row = third(tmp_path)
-    assert (row.concurrency, row.prompts, row.load, row.apart) == (4, None, "closed", "")
+    assert (row.concurrency, row.finite, row.load, row.apart) == (4, False, "closed", "")
     assert (row.ttft_s, row.tpot_s, row.output_tokens_per_s_per_gpu) == (0.05, 0.008, 100)
     assert (row.decode.tp, row.decode.ep, row.gpus) == (1, 8, 8)
     assert "fp8 kv" in row.precision
@@ -412,9 +639,9 @@ def test_widths_of_replicas_and_of_all_gpus(tmp_path):
 
 def test_a_run_of_all_prompts_at_once_is_finite(tmp_path):
     row = third(tmp_path, concurrency="", regime="finite_burst", prefix_hits="0.97")
-    assert (row.concurrency, row.prompts, row.hit_frac) == (100, 100, 0.97)
+    assert (row.concurrency, row.finite, row.hit_frac) == (100, True, 0.97)
     rated = third(tmp_path, concurrency="", rate_rps="3", regime="steady")
-    assert (rated.load, rated.requests_per_s, rated.prompts) == ("open", 3, None)
+    assert (rated.load, rated.requests_per_s, rated.finite) == ("open", 3, False)
     assert "doubtful" in third(tmp_path, quality="C").apart
     assert "neither" in third(tmp_path, concurrency="", num_prompts="").refused
     with pytest.raises(InputError, match="column regime: is 'warm'"):

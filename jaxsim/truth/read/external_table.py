@@ -18,8 +18,6 @@ _MORE = (
 )
 OPTIONAL: set[str] = set(_MORE.split())
 REGIMES = ("steady", "low_load", "prefill_bound", "finite_burst")
-# Regimes in which a run is a start and an end rather than a steady state.
-FINITE = ("prefill_bound", "finite_burst")
 
 
 def layout_of(
@@ -93,7 +91,6 @@ def _row(line: Line) -> ServingRow:
     if drafts:
         apart = apart or "speculative decoding with unstated acceptance"
     output, served = number("out_tok_per_s"), layout.gpus if layout else gpus
-    finite = rate is None and (concurrency is None or regime in FINITE)
     return ServingRow(
         id=line.need("id"),
         line=line.number,
@@ -122,7 +119,7 @@ def _row(line: Line) -> ServingRow:
         apart=apart,
         refused=refused,
         regime=regime,
-        prompts=prompts if finite else None,
+        prompts=prompts,
         hit_frac=hits_of(line.text("prefix_hits")),
     )
 

@@ -11,6 +11,7 @@ from jaxsim.catalog.cards import HardwareCard, ModelCard
 from jaxsim.catalog.engines import format_of, generation_of
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.load import load_hardware, load_model, load_precision
+from jaxsim.catalog.names import resolve_model
 from jaxsim.catalog.precision import Precision
 from jaxsim.truth.read.rows import ServingRow
 
@@ -64,15 +65,26 @@ def engine_name(framework: str) -> str:
     raise InputError(f"engine {framework!r} is not among those that are fitted: {known}")
 
 
+def resolve_preset(name: str) -> str | None:
+    """The precision preset that a model's name implies, None where it implies none."""
+    try:
+        return resolve_model(name)[1]
+    except InputError:
+        return None  # a file of the caller's
+
+
 def quant_name(row: ServingRow, model: ModelCard, hardware: HardwareCard) -> str:
     """The precision preset that a row's label means.
 
-    gpt-oss ships in MXFP4 and is served so whatever the label says; "fp4" is NVFP4 on NVIDIA's
+    A row without a label runs in what its model's name or its checkpoint says. gpt-oss ships in
+    MXFP4 and is served so whatever the label says; "fp4" is NVFP4 on NVIDIA's
     and MXFP4 on AMD's accelerators; a weight-only label wins over the format of the others.
     """
     if model.precision.experts == "mxfp4":
         return "mxfp4"
     label = " ".join([row.precision, *row.formats]).lower()
+    if not label.strip():
+        label = resolve_preset(row.model) or model.precision.experts
     if "int4" in label or "awq" in label:
         return "int4"
     if "nvfp4" in label:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.truth.read import external_table, results, run_table, serving_table
-from jaxsim.truth.read.results import Stated
+from jaxsim.truth.read.clients import vendors
+from jaxsim.truth.read.clients.stated import Stated, refuse_for_tables, restated
 from jaxsim.truth.read.rows import ServingRow
 from jaxsim.truth.read.table import read_lines
 
@@ -20,30 +21,46 @@ TABLES = {
 
 
 def read_rows(path: str | Path, stated: Stated | None = None) -> list[ServingRow]:
-    """The measured runs of a file: a CSV table of either layout, or a benchmark's result file.
+    """The measured runs of a file: a CSV table of a known layout, or a benchmark's result file.
 
-    Result files are those of AIPerf (`profile_export_aiperf.json`), `vllm bench serve`, SGLang's
-    `bench_serving` (JSON lines) and InferenceX (`agg_*.json`); `stated` says what they leave out.
+    `results` names the clients whose files are read; `stated` says what they leave out.
     """
-    path = Path(path)
+    path, own = Path(path), stated or Stated()
+    return [restated(row, own) for row in _rows(path, own)]
+
+
+def _rows(path: Path, stated: Stated) -> list[ServingRow]:
     if path.suffix.lower() in (".json", ".jsonl"):
-        return results.read(load_json(path), path, stated or Stated())
+        return results.read_json(load_json(path), path, stated)
+    rows = results.read_text(load_text(path), path, stated)
+    if rows is not None:
+        return rows
+    if path.suffix.lower() in (".txt", ".log", ".md", ".out"):
+        raise vendors.no_summary(str(path))
     columns, lines = read_lines(path)
+    if results.is_inferencex(columns):
+        return results.read_inferencex(lines, stated)
     best = max(TABLES.values(), key=lambda layout: len(layout.REQUIRED & set(columns)))
     if not best.REQUIRED & set(columns):
         known = "; ".join(f"{name}: {', '.join(sorted(t.REQUIRED))}" for name, t in TABLES.items())
         raise InputError(f"{path}: line 1: no known layout of columns. Known are {known}.")
+    refuse_for_tables(stated, str(path))
     return best.read(path, columns, lines)
 
 
-def load_json(path: Path) -> list[dict]:
-    """The JSON objects of a file: one, a list, or one a line."""
+def load_text(path: Path) -> str:
+    """The text of a file."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}.") from None
+
+
+def load_json(path: Path) -> list[dict]:
+    """The JSON objects of a file: one, a list, or one a line."""
+    text = load_text(path)
     try:
         found = json.loads(text)
     except json.JSONDecodeError:

@@ -15,6 +15,10 @@ Load = Literal["closed", "open", "offline"]
 # Of a request's time before its last token, the part before its first beyond which a run measures
 # its queue rather than its prompts (data set's own definition).
 QUEUED_FRAC = 0.3
+# Requests for each place below which a closed loop is mostly its start and its end, and the regimes
+# that a collector calls so.
+STEADY_RUNS = 5.0
+FINITE = ("prefill_bound", "finite_burst")
 
 
 @dataclass(frozen=True)
@@ -62,12 +66,20 @@ class ServingRow:
     hit_frac: float = 0.0
     draft_tokens: float = 0.0
     accept_frac: float = 0.0
+    speculation_known: bool = True  # whether the file would say that it speculated
 
     @property
     def gpus(self) -> float:
         """All GPUs of the run."""
         pools = (self.decode, self.prefill)
         return sum(pool.gpus for pool in pools if pool is not None)
+
+    @property
+    def finite(self) -> bool:
+        """Whether a run is mostly its start and its end rather than a steady state."""
+        if self.prompts is None or self.concurrency is None or self.load != "closed":
+            return False
+        return self.regime in FINITE or self.prompts < STEADY_RUNS * self.concurrency
 
     @property
     def queued(self) -> bool:

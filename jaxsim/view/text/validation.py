@@ -39,6 +39,13 @@ def _overall(scores: Mapping[str, Any]) -> list[str]:
     return table(rows)
 
 
+def _shown(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The errors to show above all: of headline rows, or where all are set apart, of those."""
+    if found["overall"]["rows"] or not found["apart"]:
+        return found["overall"]
+    return found["apart"][0]
+
+
 def _group_rows(groups: Iterable[Mapping[str, Any]], keys: tuple[str, ...]) -> list[list[str]]:
     rows = []
     for group in groups:
@@ -58,23 +65,11 @@ def render_validation(found: Mapping[str, Any], page: Page) -> str:
     lines = [
         page.paint(f"Predictions against {found['file']}", "bold"),
         "",
-        *indent(_overall(found["overall"])),
-        "",
-        page.paint("Median error and bias", "bold"),
+        *indent(_overall(_shown(found))),
         "",
     ]
-    header = ["", "rows", "TPOT", "", "TTFT", "", "tokens/s/GPU", ""]
-    rows = [header]
-    for key in found["by"]:
-        if key not in KEYS and len(found["by"][key]) < 2:
-            continue
-        rows += _group_rows(found["by"][key], (key,))
-        rows.append([""] * len(header))
-    groups = [group for group in found["groups"] if len(found["groups"]) > 1]
-    rows += _group_rows(groups[:GROUPS_SHOWN], KEYS)
-    lines += [*indent(table(rows)), ""]
-    if len(groups) > GROUPS_SHOWN:
-        lines += [*indent([f"and {len(groups) - GROUPS_SHOWN} smaller groups (--format json)"]), ""]
+    if found["overall"]["rows"]:
+        lines += [*_by_group(found, page), ""]
     for entry in found["apart"]:
         own = entry["tpot"]
         error = f": TPOT off by {_percent(own['median'])}" if own["n"] else ""
@@ -86,3 +81,21 @@ def render_validation(found: Mapping[str, Any], page: Page) -> str:
     for reason, count in coverage["reasons"].items():
         lines += wrap(f"{count:,} not: {reason}", page, by=2, hang=2)
     return page.finish(lines)
+
+
+def _by_group(found: Mapping[str, Any], page: Page) -> list[str]:
+    """Errors by one key at a time, and of the largest groups."""
+    header = ["", "rows", "TPOT", "", "TTFT", "", "tokens/s/GPU", ""]
+    rows = [header]
+    for key in found["by"]:
+        if key not in KEYS and len(found["by"][key]) < 2:
+            continue
+        rows += _group_rows(found["by"][key], (key,))
+        rows.append([""] * len(header))
+    groups = [group for group in found["groups"] if len(found["groups"]) > 1]
+    rows += _group_rows(groups[:GROUPS_SHOWN], KEYS)
+    lines = [page.paint("Median error and bias", "bold"), "", *indent(table(rows))]
+    if len(groups) > GROUPS_SHOWN:
+        more = f"and {len(groups) - GROUPS_SHOWN} smaller groups (--format json)"
+        lines += ["", *indent([more])]
+    return lines

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jaxsim.view.cli import options, parse
 
 if TYPE_CHECKING:
-    from jaxsim.truth.read.results import Stated
+    from jaxsim.truth.read.clients.stated import Stated
 
 DESCRIPTION = """\
 Predict every measured run of a file and show how far off the predictions are: time to the first
@@ -16,16 +16,42 @@ why rows could not be predicted. Without a file: a few published runs that ship 
 
 EPILOG = """\
 files:
-  a CSV table of serving points (silicon_ttft_ms, silicon_tpot_ms, tp_size, ...) or of published
-  runs (ttft_ms, tpot_ms, tok_s_gpu, ...); or the result file of AIPerf, vllm bench serve,
-  SGLang's bench_serving (JSON lines) or InferenceX. What a result file does not say is stated with
-  --model, --hardware, --engine, --precision, --tp, --ep, --pp.
+  a CSV table of serving points (silicon_ttft_ms, silicon_tpot_ms, tp_size, ...), of published
+  runs (ttft_ms, tpot_ms, tok_s_gpu, ...) or of third parties' runs (ttft_mean_ms, regime, ...);
+  or the result file of a client: vllm bench serve and SGLang's bench_serving (JSON, JSON lines, or
+  the text "Serving Benchmark Result" that they print), AIPerf and GenAI-Perf (JSON, CSV), GuideLLM
+  (JSON, CSV), inference-perf, llmperf, trtllm-bench, InferenceX (JSON, CSV), MLPerf's
+  mlperf_log_summary.txt. What a result file does not say is stated with --model, --hardware,
+  --engine, --precision, --tp, ...; two pools with --prefill-tp, --prefill-instances, ...
 
 examples:
   jaxsim validate
   jaxsim validate serving.csv -o accuracy
   jaxsim validate result.json --hardware h200 --tp 8 --precision fp8 --format json
 """
+
+WHOLE = {
+    "tp": ("N", "tensor-parallel width of attention"),
+    "ep": ("N", "expert-parallel width"),
+    "pp": ("N", "pipeline stages"),
+    "instances": ("N", "instances (default: 1)"),
+    "prefill_tp": ("N", "tensor-parallel width of a pool that only prefills"),
+    "prefill_ep": ("N", "expert-parallel width of the prefill pool"),
+    "prefill_pp": ("N", "pipeline stages of the prefill pool"),
+    "prefill_instances": ("N", "instances of the prefill pool"),
+    "concurrency": ("N", "requests in the system at all times"),
+    "prompts": ("N", "requests of the whole run"),
+    "draft_tokens": ("N", "tokens that speculative decoding proposes a step (default: 1)"),
+}
+MORE = {
+    "rate": ("R", "requests that arrive in a second"),
+    "isl": ("N", "mean input tokens"),
+    "osl": ("N", "mean output tokens"),
+}
+FRACTIONS = {
+    "hit_frac": ("F", "part of a prompt found in a prefix cache; of a table too"),
+    "accept_frac": ("F", "chance that a proposed token is accepted; of a table too"),
+}
 
 
 def add_parser(subparsers: Any) -> None:
@@ -44,9 +70,8 @@ def add_parser(subparsers: Any) -> None:
     stated.add_argument("--hardware", default="", metavar="HW", help="a name of `jaxsim hardware`")
     stated.add_argument("--engine", default="", metavar="NAME", help="serving software")
     stated.add_argument("--precision", default="", metavar="NAME", help="fp8, fp4, bf16, ...")
-    stated.add_argument("--tp", metavar="N", help="tensor-parallel width of attention")
-    stated.add_argument("--ep", metavar="N", help="expert-parallel width")
-    stated.add_argument("--pp", metavar="N", help="pipeline stages")
+    for name, (metavar, meaning) in {**WHOLE, **MORE, **FRACTIONS}.items():
+        stated.add_argument("--" + name.replace("_", "-"), metavar=metavar, help=meaning)
     options.add_format(parser)
     parser.add_argument(
         "-o", "--output", metavar="DIR", help="write every row as CSV, the errors, and a picture"
@@ -55,14 +80,19 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _stated(args: argparse.Namespace) -> "Stated":
-    from jaxsim.truth.read.results import Stated
+    from jaxsim.truth.read.clients.stated import Stated
 
-    widths = {
-        name: float(parse.parse_whole(value, f"--{name}"))
-        for name in ("tp", "ep", "pp")
+    readers = {
+        **dict.fromkeys(WHOLE, parse.parse_whole),
+        **dict.fromkeys(MORE, parse.parse_positive),
+        **dict.fromkeys(FRACTIONS, parse.parse_frac),
+    }
+    numbers = {
+        name: float(readers[name](value, "--" + name.replace("_", "-")))
+        for name in readers
         if (value := getattr(args, name)) is not None
     }
-    return Stated(args.model, args.hardware, args.engine, args.precision, **widths)
+    return Stated(args.model, args.hardware, args.engine, args.precision, **numbers)
 
 
 def run(args: argparse.Namespace) -> int:
