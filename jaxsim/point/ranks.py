@@ -1,17 +1,11 @@
 """Which GPU holds which part of a stage?"""
 
-import jax
 import jax.numpy as jnp
 
 from jaxsim._record import Record
 from jaxsim._scalar import Scalar
 from jaxsim.catalog.deployment import Deployment
-
-
-def round_up(value: Scalar) -> Scalar:
-    """The next whole number, with the gradient of the number itself (straight through)."""
-    value = jnp.asarray(value)
-    return value + jax.lax.stop_gradient(jnp.ceil(value) - value)
+from jaxsim.point.whole import ceil_div
 
 
 class Ranks(Record):
@@ -45,6 +39,15 @@ def ranks_of(design: Deployment) -> Ranks:
     )
 
 
+def rank_requests(batch: Scalar, ranks: Ranks, stages: Scalar = 1.0) -> Scalar:
+    """Requests of the busiest attention rank, at least one: ⌈batch / (attention_dp · stages)⌉.
+
+    As ⌈batch · tp / (width · stages)⌉, a quotient of whole numbers.
+    """
+    share = ranks.width * stages
+    return ceil_div(jnp.maximum(batch * ranks.tp, share), share)
+
+
 def busiest_share(layers: Scalar, pp: Scalar) -> Scalar:
     """The fraction of all layers that the busiest stage holds: ceil(layers / pp) / layers."""
-    return round_up(layers / pp) / layers
+    return ceil_div(layers, pp) / layers

@@ -11,6 +11,7 @@ from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.forward import layers_of
 from jaxsim.point.memory import Memory
 from jaxsim.point.ranks import Ranks
+from jaxsim.point.whole import divides
 
 
 class Rules(Record):
@@ -35,12 +36,6 @@ class Rules(Record):
             & self.within_domain
             & self.stages_have_layers
         )
-
-
-def divides(part: Scalar, whole: Scalar) -> Flag:
-    """Whether `part` goes into `whole` without a remainder; both are whole numbers."""
-    times = jnp.asarray(whole) / part
-    return times == jnp.floor(times)
 
 
 @singledispatch
@@ -78,9 +73,8 @@ def _(ffn: DenseFFN, ranks):
 
 @ffn_divides.register
 def _(ffn: MoEFFN, ranks):
-    return divides(ranks.expert_tp, ffn.intermediate) & divides(
-        ranks.tp, jnp.maximum(ffn.shared_intermediate, ranks.tp)
-    )
+    experts = divides(ranks.width, ffn.intermediate * ranks.ep)  # expert_tp is width / ep
+    return experts & divides(ranks.tp, jnp.maximum(ffn.shared_intermediate, ranks.tp))
 
 
 @singledispatch

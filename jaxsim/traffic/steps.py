@@ -17,8 +17,9 @@ from jaxsim.point.forward import Parts, layers_of
 from jaxsim.point.memory import memory_of
 from jaxsim.point.phases.decode import pipelined_s, step_time, tokens_per_step
 from jaxsim.point.phases.prefill import chunks_of, prompt_time
-from jaxsim.point.ranks import busiest_share, ranks_of
+from jaxsim.point.ranks import busiest_share, rank_requests, ranks_of
 from jaxsim.point.transfer import transfer_of
+from jaxsim.point.whole import floor_div
 
 PARTS = (
     "projections_s",
@@ -79,7 +80,7 @@ def _steps(decode: Scenario, prefill: Scenario, most: Scalar) -> Steps:
     layers = layers_of(decode)
     share = ranks.attention_dp * ranks.pp
     gained = tokens_per_step(decode.workload.draft_tokens, decode.workload.accept_frac)
-    largest = jnp.maximum(jnp.ceil(most / share), 2.0)
+    largest = jnp.maximum(rank_requests(most, ranks, ranks.pp), 2.0)
     ladder = jnp.ceil(largest ** jnp.linspace(0.0, 1.0, KNOTS))
     batch = share * ladder
 
@@ -88,7 +89,7 @@ def _steps(decode: Scenario, prefill: Scenario, most: Scalar) -> Steps:
         return _parts(step_time(_launching(scenario, launch_factor), ranks).parts)
 
     chunks = chunks_of(prefill)
-    together = jnp.maximum(jnp.floor(prefill.design.chunk / prefill.workload.isl), 1.0)
+    together = jnp.maximum(floor_div(prefill.design.chunk, prefill.workload.isl), 1.0)
 
     def prompted(sequences, prompts, launch_factor):
         scenario = _launching(prefill, launch_factor)

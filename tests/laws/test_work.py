@@ -2,7 +2,6 @@
 
 import math
 
-import jax
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,7 +18,7 @@ from jaxsim.point.ffn import active_experts
 from jaxsim.point.forward import common_items, context_only_items, decode_only_items
 from jaxsim.point.items import ContextTokens, DecodeTokens
 from jaxsim.point.phases.decode import tokens_per_step
-from jaxsim.point.ranks import busiest_share, ranks_of, round_up
+from jaxsim.point.ranks import busiest_share, ranks_of
 from jaxsim.point.work import AbstractMessage
 from tests.reference.layers import attended, expected_experts
 from tests.scenarios import MODELS, scenario
@@ -65,12 +64,6 @@ def test_distinct_experts_run_from_topk_to_all(experts, tokens):
 def test_speculation_yields_the_accepted_and_one(drafts, accept):
     expected = sum(accept**k for k in range(drafts + 1))
     assert float(tokens_per_step(float(drafts), accept)) == pytest.approx(expected, rel=1e-4)
-
-
-@given(value=st.floats(0.01, 1e6))
-def test_rounding_up_keeps_the_gradient_of_the_number(value):
-    assert float(round_up(value)) == math.ceil(value)
-    assert float(jax.grad(round_up)(value)) == 1.0
 
 
 @given(layers=st.integers(1, 126), stages=st.integers(1, 64))

@@ -3,7 +3,7 @@
 import pytest
 
 from jaxsim.point.phases.decode import decode
-from jaxsim.point.rules import divides
+from jaxsim.point.whole import divides
 from tests.scenarios import scenario
 
 FITS = {"tp": 8.0, "ep": 8.0, "pp": 2.0, "batch": 8.0}

@@ -34,8 +34,9 @@ from jaxsim.point.phases.decode import (
     tokens_per_step,
 )
 from jaxsim.point.phases.prefill import chunks_of, prompt_factor, prompt_time
-from jaxsim.point.ranks import Ranks, busiest_share, ranks_of, round_up
+from jaxsim.point.ranks import Ranks, busiest_share, rank_requests, ranks_of
 from jaxsim.point.rules import Rules, rules_of
+from jaxsim.point.whole import floor_div
 
 
 class Mode(Record):
@@ -87,7 +88,7 @@ def in_flight_batching(scenario: Scenario, ranks: Ranks, steps, gained: Scalar) 
     A request waits half a step and then prefills without a break: FTL = t_d/2 + C·t_p.
     """
     fresh = jnp.maximum(scenario.workload.isl * (1.0 - scenario.workload.hit_frac), 1.0)
-    together = jnp.maximum(jnp.floor(scenario.design.chunk / fresh), 1.0)
+    together = jnp.maximum(floor_div(scenario.design.chunk, fresh), 1.0)
     chunks = chunks_of(scenario)
     layers = layers_of(scenario)
     time = prompt_time(scenario, ranks, together, together * ranks.attention_dp, chunks)
@@ -206,7 +207,7 @@ def colocated(scenario: Scenario) -> Colocated:
     memory = memory_of(
         scenario,
         ranks,
-        sequences=round_up(jnp.maximum(batch / ranks.attention_dp, 1.0)) + 1.0,
+        sequences=rank_requests(batch, ranks) + 1.0,
         context=workload.isl + workload.osl + workload.draft_tokens,
         rows=decoded + jnp.maximum(chunks.tokens, jnp.minimum(scenario.design.chunk, workload.isl)),
         head_rows=decoded + 1.0,

@@ -17,7 +17,7 @@ from jaxsim.point.forward import (
 )
 from jaxsim.point.items import DecodeTokens
 from jaxsim.point.memory import Memory, memory_of
-from jaxsim.point.ranks import Ranks, busiest_share, ranks_of, round_up
+from jaxsim.point.ranks import Ranks, busiest_share, rank_requests, ranks_of
 from jaxsim.point.rules import Rules, rules_of
 from jaxsim.point.transfer import ingress_bytes_per_s_per_gpu
 
@@ -56,7 +56,7 @@ def tokens_per_step(draft_tokens: Scalar, accept_frac: Scalar) -> Scalar:
 
 def rank_sequences(batch: Scalar, ranks: Ranks) -> Scalar:
     """Sequences of one attention rank in one micro-batch, on the busiest rank; at least one."""
-    return round_up(jnp.maximum(batch / (ranks.attention_dp * ranks.pp), 1.0))
+    return rank_requests(batch, ranks, ranks.pp)
 
 
 def stage_sequences(batch: Scalar, ranks: Ranks) -> Scalar:
@@ -138,7 +138,7 @@ def decode(scenario: Scenario) -> Decode:
     tokens_per_s = batch / ttl_s
     requests_per_s = tokens_per_s / jnp.maximum(workload.osl - 1.0, 1.0)
 
-    held = round_up(jnp.maximum(batch / ranks.attention_dp, 1.0))
+    held = rank_requests(batch, ranks)
     queries = 1.0 + workload.draft_tokens
     memory = memory_of(
         scenario,

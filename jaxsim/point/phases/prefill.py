@@ -18,9 +18,10 @@ from jaxsim.point.forward import (
 )
 from jaxsim.point.items import ContextTokens
 from jaxsim.point.memory import Memory, memory_of
-from jaxsim.point.ranks import Ranks, busiest_share, ranks_of, round_up
+from jaxsim.point.ranks import Ranks, busiest_share, rank_requests, ranks_of
 from jaxsim.point.rules import Rules, rules_of
 from jaxsim.point.transfer import Transfer, transfer_of
+from jaxsim.point.whole import ceil_div
 
 
 class Prefill(Record):
@@ -62,13 +63,14 @@ def chunks_of(scenario: Scenario) -> Chunks:
     workload = scenario.workload
     cached = workload.isl * workload.hit_frac
     fresh = jnp.maximum(workload.isl - cached, 1.0)
-    count = round_up(jnp.maximum(fresh / scenario.design.chunk, 1.0))
+    chunk = scenario.design.chunk
+    count = ceil_div(jnp.maximum(fresh, chunk), chunk)
     return Chunks(count=count, tokens=fresh / count, cached=cached)
 
 
 def rank_prompts(batch: Scalar, ranks: Ranks) -> Scalar:
     """Prompts of one attention rank, on the busiest rank; at least one."""
-    return round_up(jnp.maximum(batch / ranks.attention_dp, 1.0))
+    return rank_requests(batch, ranks)
 
 
 class PromptTime(Record):

@@ -88,8 +88,13 @@ def stream_best(
     groups = math.prod(grid.real_lengths[d] for d in grid.groups)
     value = np.full((groups, count), -math.inf)
     where = np.zeros((groups, count), dtype=np.int64)
-    keep = _Best(min(count, grid.inner_points), grid.step)
+    keep = _Best(min(count, grid.inner_points), grid.step, grid.in_turn)
+    alone = grid.whole_groups and math.prod(grid.repeats) == 1
     for here, block_value, block_where in grid.gather(keep, _collect):
+        if alone:  # no other block has designs of these groups
+            some = block_value.shape[1]
+            value[here, :some], where[here, :some] = block_value, block_where
+            continue
         block_where = grid.repeated(block_where)
         block_value = np.repeat(block_value, block_where.shape[-1], axis=-1)
         value[here], where[here] = _merge(
@@ -130,6 +135,8 @@ def _collect(block: Block, results):
 
 def _merge(value, where, count: int):
     """The `count` best of each row; of equals, the first design, and nothing before everything."""
+    if value.shape[1] == 1:
+        return value, np.where(value > -math.inf, where, 0)
     where = np.where(value > -math.inf, where, np.iinfo(np.int64).max)
     order = np.lexsort((where, -value), axis=-1)[:, :count]
     value = np.take_along_axis(value, order, -1)
@@ -138,10 +145,14 @@ def _merge(value, where, count: int):
 
 @dataclass(frozen=True)
 class _Best:
-    """Keeps the `count` best of a step's inner axes, and where they are."""
+    """Keeps the `count` best of a step's inner axes, and where they are.
+
+    `in_turn` is set where one core evaluates a step, in vectors.
+    """
 
     count: int
     step: Step
+    in_turn: bool
 
     def like(self):
         number = jax.ShapeDtypeStruct((self.count,), jnp.result_type(float))
@@ -155,7 +166,10 @@ class _Best:
         # NaN compares false, and is so excluded as well.
         ok = ok & self.step.counts(nest) & (value > -jnp.inf)
         value = jnp.where(ok, value, -jnp.inf)
-        best, where = _first(value) if self.count == 1 else _several(value, self.count)
+        if self.count == 1:
+            best, where = _first(value) if self.in_turn else _first_at_once(value)
+        else:
+            best, where = _several(value, self.count)
         shape = (*self.step.outer(nest), self.count)
         return (best.reshape(shape), where.reshape(shape)), state
 
@@ -171,6 +185,21 @@ def _first(value):
     line = _argmax(highest)
     row = jnp.take_along_axis(value, line[:, None, None], axis=1)[:, 0]
     return row.max(axis=-1)[:, None], (line * width + _argmax(row))[:, None]
+
+
+def _first_at_once(value):
+    """The same by one reduction over pairs of value and place, which reads the values once."""
+    rows = value.reshape(value.shape[0], -1)
+    place = lax.broadcasted_iota(jnp.int32, rows.shape, 1)
+
+    def better(one, other):
+        (a, i), (b, j) = one, other
+        second = (b > a) | ((b == a) & (j < i))
+        return jnp.where(second, b, a), jnp.where(second, j, i)
+
+    start = jnp.asarray(-jnp.inf, rows.dtype), jnp.asarray(rows.shape[1] - 1, jnp.int32)
+    highest, first = lax.reduce((rows, place), start, better, (1,))
+    return highest[:, None], first[:, None]
 
 
 def _argmax(rows):

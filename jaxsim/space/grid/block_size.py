@@ -36,9 +36,18 @@ def platform_of(devices: Sequence[Any] | None) -> str:
     return (jax.devices()[0] if first is None else first).platform
 
 
-def workers_on(platform: str) -> int:
-    """Blocks in flight: one a core, since a step is too small to be shared between cores."""
-    return len(os.sched_getaffinity(0)) if platform == "cpu" else 1
+def workers_of(devices: Sequence[Any] | None, platform: str) -> tuple[Any, ...]:
+    """The device of each worker, None for the default one.
+
+    By default one a core, since a step is too small to be shared between cores, or one for each
+    accelerator of this process.
+    """
+    if devices:
+        return tuple(devices)
+    if platform == "cpu":
+        return (None,) * len(os.sched_getaffinity(0))
+    local = jax.local_devices()
+    return tuple(local) if len(local) > 1 else (None,)
 
 
 def block_lengths(lengths, loops, most: int, workers: int) -> tuple[int, ...]:
@@ -62,3 +71,21 @@ def block_lengths(lengths, loops, most: int, workers: int) -> tuple[int, ...]:
         blocks[axis] = -(-lengths[axis] // parts)
         made *= parts
     return tuple(blocks)
+
+
+def strides_of(blocks, loops, inner: int, most: int, several: bool) -> tuple[int, ...]:
+    """Positions of each loop that make a step of up to `most` points, `inner` of each position.
+
+    Of the innermost loop alone, as a CPU's cache holds few; or of `several`, the innermost first,
+    as a launch on an accelerator is to be large.
+    """
+    strides, made = [1] * len(loops), max(inner, 1)
+    for i in reversed(range(len(loops))):
+        length = blocks[loops[i]]
+        stride = max(1, min(length, most // made))
+        # As many steps, with the least overlap of the last with the one before it.
+        strides[i] = -(-length // -(-length // stride))
+        made *= strides[i]
+        if not several:
+            break
+    return tuple(strides)

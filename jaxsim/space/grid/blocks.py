@@ -21,7 +21,8 @@ from jaxsim.space.grid.block_size import (
     default_device,
     padded,
     platform_of,
-    workers_on,
+    strides_of,
+    workers_of,
 )
 from jaxsim.space.grid.nest import BLOCK_POINTS, STEP_POINTS, loop_order, nest_of
 from jaxsim.space.grid.processes import from_all, own_share
@@ -50,14 +51,14 @@ class Grid:
     known: dict[int, Any]
     left: tuple[Any, ...]
     blocks: tuple[int, ...]
-    stride: int
+    strides: tuple[int, ...]
     devices: tuple[Any, ...]
     classes: tuple[int, ...]
     repeats: tuple[int, ...]
 
     @classmethod
-    def of(cls, fn, point, axes, group_axes, step_points, block_points, devices, strides=None):
-        """Cut the grid; several positions of a loop make a step of up to `strides` points."""
+    def of(cls, fn, point, axes, group_axes, step_points, block_points, devices, together=None):
+        """Cut the grid; several positions of loops make a step of up to `together` points."""
         by_name = {axis[0]: axis for axis in axes}
         if missing := [name for name in group_axes if name not in by_name]:
             raise ValueError(f"group_axes {missing} are not among the axes {list(by_name)}")
@@ -92,20 +93,15 @@ class Grid:
         left = on_host(program, known, lengths, HOST_POINTS)
         program, left, classes, known = shared(program, known, left, lengths)
         loops = loop_order(program, left, lengths, classes, range(first))
-        workers = tuple(devices) if devices else (None,) * workers_on(platform)
+        workers = workers_of(devices, platform)
         per_block = block_points or BLOCK_POINTS.get(platform, BLOCK_POINTS["gpu"])
         blocks = block_lengths(lengths, loops, per_block, _in_flight(workers))
         inner = math.prod(lengths[first:])
-        stride = 1
-        if loops:
-            length = blocks[loops[-1]]
-            stride = max(1, min(length, (most if strides is None else strides) // max(inner, 1)))
-            # As many steps, with the least overlap of the last with the one before it.
-            stride = -(-length // -(-length // stride))
+        strides = strides_of(blocks, loops, inner, together or most, platform != "cpu")
         names = tuple(axis[0] for axis in ordered)
         return cls(
             program, names, real, lengths, groups, loops, len(lengths) - line, known, left,
-            blocks, stride, workers, classes, repeats,
+            blocks, strides, workers, classes, repeats,
         )  # fmt: skip
 
     @property
@@ -168,8 +164,9 @@ class Grid:
         needed = numbers(x for i in self.left for x in program.ops[i].inputs)
         given = tuple(sorted((needed | numbers(program.outputs)).intersection(self.known)))
         nest = nest_of(
-            program, self.left, given, self.blocks, self.classes, self.loops, self.stride
-        )
+            program, self.left, given, self.blocks, self.classes, self.loops, self.strides,
+            not self.in_turn,
+        )  # fmt: skip
         run = runner_of(nest, reducer, wide(), default_device())
 
         def one(job):
@@ -185,7 +182,8 @@ class Grid:
         # The first compiles, before the others ask for the same.
         alone = 0 if run.ready else 1
         found = [one(job) for job in jobs[:alone]]
-        with ThreadPoolExecutor(workers) as pool:
+        # Beside an accelerator, one thread collects while another keeps it busy.
+        with ThreadPoolExecutor(workers if self.in_turn else 2 * workers) as pool:
             found += pool.map(one, jobs[alone:])
         return from_all(found)
 

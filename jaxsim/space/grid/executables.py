@@ -47,7 +47,7 @@ def path_of(nest: Nest, reducer, part: Sequence[np.ndarray]) -> Path | None:
                 [_kept.atom(x) for x in nest.program.outputs],
                 [[_kept.operation(op) for op in ops] for ops in (nest.before, *nest.levels)],
                 [[[_kept.operation(op) for op in ops] for ops in own] for own in nest.apart],
-                [nest.lengths, nest.classes, nest.loops, nest.stride, nest.given],
+                [nest.lengths, nest.classes, nest.loops, nest.strides, nest.barriers, nest.given],
                 sorted((x, nest.program.dims[x]) for x in _used(nest)),
             ]
         )

@@ -105,7 +105,7 @@ class _Both:
             return [_value(x, values) for x in found], counts
 
         # Each is read by two reductions, and so not to be fused into them.
-        found, counts = apart(evaluated, values, true)
+        found, counts = apart(nest, evaluated, values, true)
         counts = counts.transpose(np.argsort((*sorted(nest.loops), *nest.inner)))
         results = []
         for atom, value in zip(program.outputs, found, strict=False):

@@ -35,16 +35,18 @@ class Nest:
     """Where each operation of a program is evaluated, over one block of a grid.
 
     `lengths` are of the block, `classes` of the axes of classes that follow its axes; `loops` are
-    the looped axes, outermost first, the last in steps of `stride`; `before` and `levels` the
+    the looped axes, outermost first, each in steps of its `strides`; `before` and `levels` the
     operations before the loops, and in each. A level is in parts: `apart` has its smaller terms,
-    those of each axis of classes by themselves, and `levels` the rest.
+    those of each axis of classes by themselves, and `levels` the rest. With `barriers`, parts are
+    kept apart by an `optimization_barrier`, else by a conditional (see `apart`).
     """
 
     program: Program
     lengths: tuple[int, ...]
     classes: tuple[int, ...]
     loops: tuple[int, ...]
-    stride: int
+    strides: tuple[int, ...]
+    barriers: bool
     given: tuple[int, ...]
     before: tuple[Op, ...]
     levels: tuple[tuple[Op, ...], ...]
@@ -63,7 +65,8 @@ def nest_of(
     lengths: tuple[int, ...],
     classes: tuple[int, ...],
     loops: tuple[int, ...],
-    stride: int,
+    strides: tuple[int, ...],
+    barriers: bool = False,
 ) -> Nest:
     """The nest of the operations `left` over a block, `given` what is known before it."""
     points, sizes = math.prod(lengths), lengths + classes
@@ -95,8 +98,9 @@ def nest_of(
         rests.append(tuple(rest))
         aparts.append(by_axis(program, apart, len(lengths)))
     return Nest(
-        program, lengths, classes, loops, stride, given, before, tuple(rests), tuple(aparts)
-    )
+        program, lengths, classes, loops, strides, barriers, given, before, tuple(rests),
+        tuple(aparts),
+    )  # fmt: skip
 
 
 def by_axis(program: Program, ops: Sequence[Op], axes: int) -> tuple[tuple[Op, ...], ...]:
@@ -148,8 +152,8 @@ def loop_order(program: Program, left, lengths, classes, looped: Sequence[int]) 
 def walk(nest: Nest, known: dict[int, Any], body: Callable[..., Any], like, state, true):
     """The results of `body` at every step, each with the looped axes as leading dimensions.
 
-    `body` gets all values of a step, on natural dims with looped axes of length 1 (`stride` for
-    the last), and what the step before it passed on, `state` the first. It returns what to pass on
+    `body` gets all values of a step, on natural dims with looped axes as long as their strides, and
+    what the step before it passed on, `state` the first. It returns what to pass on
     and arrays whose leading dimensions are those lengths, in the order of axes, and whose other
     dimensions and types are those of `like`. `true` is a flag that the compiler does not know to
     be set.
@@ -158,9 +162,7 @@ def walk(nest: Nest, known: dict[int, Any], body: Callable[..., Any], like, stat
     sizes = nest.lengths + nest.classes
     run_ops(nest.before, known, nest.program, sizes)
     axes = tuple(sorted(nest.loops))
-    step = {axis: 1 for axis in nest.loops}
-    if nest.loops:
-        step[nest.loops[-1]] = nest.stride
+    step = dict(zip(nest.loops, nest.strides, strict=True))
     reads = _reads(nest)
 
     def level(depth, values, starts, carry, local):
@@ -220,16 +222,19 @@ def _run_apart(nest: Nest, depth: int, values, lengths, wanted: set[int], true):
             return [inside[x] for x in kept]
 
         if kept:
-            results = apart(evaluate, {x: values[x] for x in later[i] - made}, true)
+            results = apart(nest, evaluate, {x: values[x] for x in later[i] - made}, true)
             values.update(zip(kept, results, strict=True))
 
 
-def apart(fn, given, true):
+def apart(nest: Nest, fn, given, true):
     """`fn(given)`, evaluated where the compiler cannot fuse it into what follows.
 
-    Branches are compiled apart, and this one is always taken; an `optimization_barrier` is ignored
-    on CPUs.
+    By an `optimization_barrier`, which costs nothing, but is ignored on CPUs. There by a
+    conditional, whose branches are compiled apart; this one is always taken. On a GPU a conditional
+    would make the host wait for its flag.
     """
+    if nest.barriers:
+        return lax.optimization_barrier(fn(lax.optimization_barrier(given)))
     like = []
 
     def made(given):

@@ -22,10 +22,8 @@ class Step:
 
     def shape(self, nest: Nest) -> list[int]:
         """Lengths of a step on every axis."""
-        step = [1 if d in nest.loops[:-1] else n for d, n in enumerate(nest.lengths)]
-        if nest.loops:
-            step[nest.loops[-1]] = nest.stride
-        return step
+        strides = dict(zip(nest.loops, nest.strides, strict=True))
+        return [strides.get(d, n) for d, n in enumerate(nest.lengths)]
 
     def outer(self, nest: Nest) -> tuple[int, ...]:
         """Lengths of a step on the looped axes, in order."""
@@ -52,6 +50,6 @@ class Step:
         value = spread(value, program.dims_of(atom), tuple(range(len(step))), step)
         inner = [step[d] for d in nest.inner]
         width = math.prod(inner[len(inner) - self.lines :])
-        # The loops' lengths are 1 but for one stride: moving them first moves little or no data.
+        # Most lengths of the loops are 1, or all inner axes' in order: little or no data moves.
         value = value.transpose((*sorted(nest.loops), *nest.inner))
         return value.reshape(-1, math.prod(inner) // width, width)

@@ -52,6 +52,7 @@ IN_NUMPY: dict[str, Callable[..., Any]] = {
     "not": np.logical_not,
     "or": np.logical_or,
     "pow": np.power,
+    "round": np.rint,  # to even at a tie, as `jnp.round`
     "sign": np.sign,
     "sin": np.sin,
     "sqrt": np.sqrt,
