@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from jaxsim.catalog.load import load_model as load_model
     from jaxsim.catalog.names import list_hardware as list_hardware
     from jaxsim.catalog.names import list_models as list_models
+    from jaxsim.catalog.workload import Share as Share
     from jaxsim.catalog.workload import Workload as Workload
     from jaxsim.space.axes import Space as Space
 
 _WHERE = {
     "InputError": "jaxsim.catalog.errors",
     "Options": "jaxsim.catalog.engine",
+    "Share": "jaxsim.catalog.workload",
     "Space": "jaxsim.space.axes",
     "Workload": "jaxsim.catalog.workload",
     "estimate": "jaxsim.api.plan",

@@ -1,5 +1,6 @@
 """What can be asked from Python?  The public verbs, on names or records, with labelled results."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from jaxsim.catalog.engines import EngineCard
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.precision import Precision
 from jaxsim.catalog.setup import setup_of
-from jaxsim.catalog.workload import Workload
+from jaxsim.catalog.workload import Share, Workload
 from jaxsim.point.explain import Explanation, explain
 from jaxsim.space.axes import Space, complete
 from jaxsim.space.deploy.candidates import (
@@ -26,10 +27,10 @@ from jaxsim.space.deploy.candidates import (
     disaggregated_frontier,
     prefill_candidates,
 )
+from jaxsim.space.deploy.request import PlanRequest
 from jaxsim.space.deploy.result import Plan
 from jaxsim.space.deploy.uncertainty import interval, spread_of
 from jaxsim.space.designs import PHASES, evaluate_phase
-from jaxsim.space.plan import Question
 from jaxsim.space.plan import plan as plan_of
 
 
@@ -200,7 +201,7 @@ def frontier(
 def plan(
     model: str | ModelCard,
     hardware: str | HardwareCard,
-    workload: Workload,
+    workload: Workload | Sequence[Share],
     *,
     ftl_s: float,
     ttl_s: float,
@@ -220,6 +221,9 @@ def plan(
 ) -> Plan:
     """What to deploy under the latency targets: pools, counts, against co-located, and why.
 
+    `workload` is one workload, or shares of several that the same instances serve: every one of
+    them then meets the targets.
+
     At most `gpus` or exactly `exact_gpus` GPUs; neither means no cap. See `jaxsim.space.plan`.
     """
     setup = setup_of(model, hardware, precision, engine, options)
@@ -228,7 +232,7 @@ def plan(
         if prefill_hardware is not None
         else None
     )
-    question = Question(
+    request = PlanRequest(
         workload=workload,
         ftl_s=ftl_s,
         ttl_s=ttl_s,
@@ -240,4 +244,4 @@ def plan(
         ttl_metric=ttl_metric,
         tolerance=tolerance,
     )
-    return plan_of(setup, question, space, first, tell)
+    return plan_of(setup, request, space, first, tell)

@@ -10,7 +10,7 @@ from jaxsim.catalog.precision import Precision
 from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Workload
 from jaxsim.space.axes import Space
-from jaxsim.space.deploy.request import Question
+from jaxsim.space.deploy.request import PlanRequest
 from jaxsim.space.deploy.result import Unmet
 from jaxsim.space.sensitivity.result import Sensitivity, sensitivity_of
 
@@ -42,12 +42,12 @@ def sensitivity(
         if prefill_hardware is not None
         else None
     )
-    names = {one.name for one in fields(Question)} - {"workload", "ftl_s", "ttl_s", "max_gpus"}
-    question = Question(
+    names = {one.name for one in fields(PlanRequest)} - {"workload", "ftl_s", "ttl_s", "max_gpus"}
+    request = PlanRequest(
         workload=workload,
         ftl_s=ftl_s,
         ttl_s=ttl_s,
         max_gpus=gpus,
         **{name: asked.pop(name) for name in names if name in asked},
     )
-    return sensitivity_of(setup, question, space, first, **asked)
+    return sensitivity_of(setup, request, space, first, **asked)

@@ -1,5 +1,7 @@
 """What is asked of a deployment?"""
 
+from dataclasses import dataclass
+
 from jaxsim._record import Record
 from jaxsim._scalar import Scalar
 
@@ -19,3 +21,11 @@ class Workload(Record):
     draft_tokens: Scalar = 0.0
     accept_frac: Scalar = 0.0
     imbalance: Scalar = 1.0
+
+
+@dataclass(frozen=True)
+class Share:
+    """One workload of a mix, and its share of all requests: of any size, only ratios matter."""
+
+    workload: Workload
+    share: float

@@ -29,6 +29,16 @@ INTERPRETED_POINTS = 4_000_000
 _PREFIXED = {"ifb", "piggybacked"}
 
 
+# Ways in which an instance prefills and decodes together.
+MODES = ("ifb", "piggybacked")
+
+# The parts of the time of a pass, as every phase reports them.
+PARTS = (
+    "projections_s", "attention_s", "ffn_s", "experts_s",
+    "network_s", "elementwise_s", "head_s", "overhead_s",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Designs:
     """One phase over a space: every output on the axes it depends on.

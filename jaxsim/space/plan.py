@@ -2,59 +2,55 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from jaxsim.catalog.setup import Setup
 from jaxsim.space.axes import Space
-from jaxsim.space.deploy.candidates import (
-    colocated_candidates,
-    decode_candidates,
-    prefill_candidates,
-)
+from jaxsim.space.deploy.candidates import gather
 from jaxsim.space.deploy.curves import curves_of
-from jaxsim.space.deploy.request import Question, Swept, gpu_weight, sweep_phases
+from jaxsim.space.deploy.mixture import mixed_phases
+from jaxsim.space.deploy.request import PlanRequest
 from jaxsim.space.deploy.result import Deployed, Lever, Plan, Unmet
 from jaxsim.space.deploy.select import best_colocated, best_disaggregated
+from jaxsim.space.deploy.sweep import Swept, sweep_phases
 from jaxsim.space.deploy.uncertainty import better_probability
 from jaxsim.space.sensitivity.plan_levers import levers
-
-__all__ = ["Question", "Swept", "plan", "sweep_phases"]
 
 
 def plan(
     setup: Setup,
-    question: Question,
+    request: PlanRequest,
     space: Space | None = None,
     prefill_setup: Setup | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Plan:
     """The best disaggregated and co-located deployments under the targets, and which to choose.
 
-    All designs of the space are evaluated; pools are matched exactly (`match`), and the better of
-    both modes of co-location is the baseline. An answer that no design gives says what is nearest.
+    All designs of the space are evaluated for every workload of the request; pools are matched
+    exactly (`match`), and the better of both modes of co-location is the baseline. Where no design
+    meets the targets, the result says which are nearest.
     """
     started = time.perf_counter()
-    swept = sweep_phases(setup, question, space, prefill_setup, tell)
+    swept = sweep_phases(setup, request, space, prefill_setup, tell)
     tell("matching pools")
-    link = float(setup.hardware.hardware.scaleout.bytes_per_s)
-    first = prefill_candidates(swept.prefill, gpu_weight(swept.prefill_setup, question.objective))
-    second = decode_candidates(swept.decode, link, gpu_weight(setup, question.objective))
-    both = colocated_candidates(swept.colocated, question.ttl_metric)
-    disaggregated, apart = best_disaggregated(swept, first, second)
-    together_deployed, together = best_colocated(swept, both)
+    candidates = gather(swept)
+    disaggregated, disaggregated_spread = best_disaggregated(swept, candidates)
+    colocated, colocated_spread = best_colocated(swept, candidates)
     probability = None
-    if apart is not None and together is not None:
-        assert isinstance(disaggregated, Deployed)
-        assert isinstance(together_deployed, Deployed)
+    if isinstance(disaggregated, Deployed) and isinstance(colocated, Deployed):
+        assert disaggregated_spread is not None
+        assert colocated_spread is not None
         probability = better_probability(
-            disaggregated.worth(question.objective),
-            apart,
-            together_deployed.worth(question.objective),
-            together,
+            disaggregated.worth(request.objective),
+            disaggregated_spread,
+            colocated.worth(request.objective),
+            colocated_spread,
         )
+    at_mean = gain_at_mean_ttl(swept)
     tell("drawing frontiers")
-    curves = curves_of(swept, first, second, both)
+    curves = curves_of(swept, candidates)
     return Plan(
         model=setup.model.name,
         hardware=setup.hardware.name,
@@ -62,11 +58,10 @@ def plan(
         precision=setup.precision_name,
         engine=setup.engine.name,
         calibration=setup.calibration.name,
-        isl=int(question.workload.isl),
-        osl=int(question.workload.osl),
-        ftl_target_s=question.ftl_s,
-        ttl_target_s=question.ttl_s,
-        max_gpus=question.max_gpus or question.exact_gpus,
+        mix=request.mix,
+        ftl_target_s=request.ftl_s,
+        ttl_target_s=request.ttl_s,
+        max_gpus=request.cap,
         points_evaluated=swept.points,
         valid_points={
             name: int(np.count_nonzero(getattr(swept, name).full("valid")))
@@ -74,17 +69,44 @@ def plan(
         },
         elapsed_s=time.perf_counter() - started,
         disaggregated=disaggregated,
-        colocated=together_deployed,
+        colocated=colocated,
         probability=probability,
         curves=curves,
-        objective=question.objective,
-        levers=_levers(swept, disaggregated, together_deployed),
+        objective=request.objective,
+        levers=_levers(swept, disaggregated, colocated),
+        gain_at_mean_ttl=at_mean,
     )
 
 
+def gain_at_mean_ttl(swept: Swept) -> float | None:
+    """Disaggregated over co-located where both hold TTL on the mean of the mix alone.
+
+    A plan holds instances to the targets even while they serve one workload alone. That is hard on
+    co-location, where a workload of long prompts and short outputs would delay every step; in the
+    mix, all requests share its steps and see its mean TTL. The mean is exact where a step's time is
+    affine in the mean context. FTL is still held for every workload. None for one workload, where
+    either kind meets nothing, and for medians, which have no such mean.
+    """
+    request = swept.request
+    if len(swept.each) == 1 or request.ttl_metric != "mean":
+        return None
+    weaker = replace(swept, mean=mixed_phases(swept.each, request, mean_ttl=True))
+    candidates = gather(weaker)
+    disaggregated, _ = best_disaggregated(weaker, candidates)
+    colocated, _ = best_colocated(weaker, candidates)
+    if isinstance(disaggregated, Unmet) or isinstance(colocated, Unmet):
+        return None
+    return disaggregated.worth(request.objective) / colocated.worth(request.objective)
+
+
 def _levers(swept: Swept, *found: Deployed | Unmet) -> tuple[Lever, ...]:
-    """Elasticities of the better deployment."""
+    """Elasticities of the better deployment; of one workload only.
+
+    Of a mix, which workload a target binds changes with the inputs, and no derivative says how.
+    """
+    if len(swept.each) > 1:
+        return ()
     met = [one for one in found if isinstance(one, Deployed)]
-    objective = swept.question.objective
+    objective = swept.request.objective
     best = max(met, key=lambda one: one.worth(objective), default=None)
     return levers(swept, best)

@@ -4,7 +4,8 @@ import pytest
 
 import jaxsim
 from jaxsim.catalog.setup import setup_of
-from jaxsim.space.deploy.request import Question, sweep_phases
+from jaxsim.space.deploy.request import PlanRequest
+from jaxsim.space.deploy.sweep import sweep_phases
 
 
 @pytest.fixture(scope="session")
@@ -13,11 +14,11 @@ def setup():
 
 
 @pytest.fixture(scope="session")
-def question():
-    return Question(jaxsim.Workload(isl=16384.0, osl=2048.0), ftl_s=8.0, ttl_s=0.04)
+def asked():
+    return PlanRequest(jaxsim.Workload(isl=16384.0, osl=2048.0), ftl_s=8.0, ttl_s=0.04)
 
 
 @pytest.fixture(scope="module")
-def swept(setup, question, request):
+def swept(setup, asked, request):
     """Every phase on the grid of the module, its `SPACE`."""
-    return sweep_phases(setup, question, request.module.SPACE)
+    return sweep_phases(setup, asked, request.module.SPACE)

@@ -11,8 +11,10 @@ from jaxsim.space.deploy.candidates import (
     decode_candidates,
     prefill_candidates,
 )
+from jaxsim.space.deploy.request import PlanRequest
 from jaxsim.space.deploy.result import Deployed, Unmet
-from jaxsim.space.plan import Question, plan, sweep_phases
+from jaxsim.space.deploy.sweep import sweep_phases
+from jaxsim.space.plan import plan
 
 SPACE = jaxsim.Space(
     tp=(1, 2, 4, 8),
@@ -31,18 +33,18 @@ def setup():
 
 
 @pytest.fixture(scope="module")
-def question():
-    return Question(WORKLOAD, ftl_s=5.0, ttl_s=0.05)
+def asked():
+    return PlanRequest(WORKLOAD, ftl_s=5.0, ttl_s=0.05)
 
 
 @pytest.fixture(scope="module")
-def swept(setup, question):
-    return sweep_phases(setup, question, SPACE)
+def swept(setup, asked):
+    return sweep_phases(setup, asked, SPACE)
 
 
 @pytest.fixture(scope="module")
-def answer(setup, question):
-    return plan(setup, question, SPACE)
+def answer(setup, asked):
+    return plan(setup, asked, SPACE)
 
 
 def test_both_modes_meet_the_targets(answer):
@@ -97,7 +99,7 @@ def test_kv_flows_obey_the_studys_identity(answer):
 
 
 def test_impossible_targets_say_what_is_near(setup):
-    answer = plan(setup, Question(WORKLOAD, ftl_s=1e-4, ttl_s=0.05), SPACE)
+    answer = plan(setup, PlanRequest(WORKLOAD, ftl_s=1e-4, ttl_s=0.05), SPACE)
     assert isinstance(answer.disaggregated, Unmet)
     assert isinstance(answer.colocated, Unmet)
     assert answer.recommended is None
@@ -106,7 +108,7 @@ def test_impossible_targets_say_what_is_near(setup):
 
 
 def test_a_cap_never_helps_and_is_kept(setup, answer):
-    capped = plan(setup, Question(WORKLOAD, ftl_s=5.0, ttl_s=0.05, max_gpus=40), SPACE)
+    capped = plan(setup, PlanRequest(WORKLOAD, ftl_s=5.0, ttl_s=0.05, max_gpus=40), SPACE)
     assert capped.disaggregated.gpus <= 40
     assert (
         capped.disaggregated.output_tokens_per_s_per_gpu
@@ -115,7 +117,7 @@ def test_a_cap_never_helps_and_is_kept(setup, answer):
 
 
 def test_relaxing_a_target_never_hurts(setup, answer):
-    relaxed = plan(setup, Question(WORKLOAD, ftl_s=10.0, ttl_s=0.1), SPACE)
+    relaxed = plan(setup, PlanRequest(WORKLOAD, ftl_s=10.0, ttl_s=0.1), SPACE)
     assert (
         relaxed.disaggregated.certificate.upper_bound
         >= answer.disaggregated.certificate.upper_bound
@@ -138,7 +140,7 @@ def test_relaxing_a_target_never_hurts(setup, answer):
 )
 def test_bad_questions_are_refused(wrong, message):
     with pytest.raises(InputError, match=message):
-        Question(WORKLOAD, **{"ftl_s": 5.0, "ttl_s": 0.05, **wrong})
+        PlanRequest(WORKLOAD, **{"ftl_s": 5.0, "ttl_s": 0.05, **wrong})
 
 
 def test_curves_fall_as_the_target_tightens(answer):
@@ -152,13 +154,13 @@ def test_a_model_that_fits_nowhere_says_by_how_much_and_what_would():
     setup = setup_of("llama-3.1-405b", "h100", "bf16")
     narrow = jaxsim.Space(tp=(1, 2), pp=(1,), batch=(1,), chunk=(512,), prefill_batch=(1,))
     with pytest.raises(InputError, match=r"lacks \d+\.\d GB a GPU of 8\d GB.* The smallest shape"):
-        plan(setup, Question(WORKLOAD, ftl_s=5.0, ttl_s=0.05), narrow)
+        plan(setup, PlanRequest(WORKLOAD, ftl_s=5.0, ttl_s=0.05), narrow)
 
 
 @pytest.mark.parametrize("limit", [{}, {"max_gpus": 144}, {"exact_gpus": 144}])
 def test_packed_domains_are_paid_whole_and_never_help(setup, answer, limit):
-    packed = plan(setup, Question(WORKLOAD, ftl_s=5.0, ttl_s=0.05, pack=True, **limit), SPACE)
-    free = plan(setup, Question(WORKLOAD, ftl_s=5.0, ttl_s=0.05, **limit), SPACE)
+    packed = plan(setup, PlanRequest(WORKLOAD, ftl_s=5.0, ttl_s=0.05, pack=True, **limit), SPACE)
+    free = plan(setup, PlanRequest(WORKLOAD, ftl_s=5.0, ttl_s=0.05, **limit), SPACE)
     for kind in ("disaggregated", "colocated"):
         ours = getattr(packed, kind).output_tokens_per_s_per_gpu
         bound = getattr(free, kind).output_tokens_per_s_per_gpu

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from jaxsim.catalog.workload import Share, Workload
 from jaxsim.space.deploy.result import (
     Certificate,
     Deployed,
@@ -81,8 +82,7 @@ def plan() -> Plan:
         precision="nvfp4",
         engine="ideal",
         calibration="gb200",
-        isl=16384,
-        osl=2048,
+        mix=(Share(Workload(isl=16384, osl=2048), 1.0),),
         ftl_target_s=5.0,
         ttl_target_s=0.05,
         max_gpus=None,

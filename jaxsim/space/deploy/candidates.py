@@ -1,18 +1,18 @@
-"""How much throughput per GPU can be had at each token latency?
+"""Which designs of each phase may be deployed, and what do they give at each token latency?
 
-Frontiers of rate-matched disaggregated pools and of co-located instances, from swept phases. The
-points of a frontier are designs: each can be looked up.
+Candidates obey every rule. Frontiers of rate-matched disaggregated pools and of co-located
+instances follow from them; the points of a frontier are designs, and each can be looked up.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from jaxsim.space.designs import Designs
+from jaxsim.space.deploy.request import gpu_weight
+from jaxsim.space.deploy.sweep import Swept
+from jaxsim.space.designs import MODES, Designs
 from jaxsim.space.match.frontier import MatchFrontier, match_frontier
 from jaxsim.space.match.records import Pool
-
-MODES = ("ifb", "piggybacked")
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,15 @@ class ColocatedCandidates:
 
 
 @dataclass(frozen=True)
+class AllCandidates:
+    """The candidates of every phase of a request."""
+
+    prefill: Candidates
+    decode: Candidates
+    colocated: ColocatedCandidates
+
+
+@dataclass(frozen=True)
 class ColocatedFrontier:
     """Best co-located throughput at each token latency, best first reached first."""
 
@@ -56,6 +65,17 @@ def one_workload(designs: Designs) -> None:
             f"{designs.phase}: {' and '.join(several)} has several values, and a frontier belongs "
             "to one workload; select one, e.g. tree.sel(isl=..., osl=...)"
         )
+
+
+def gather(swept: Swept) -> AllCandidates:
+    """The candidates of every phase; a pool's GPUs weigh what the objective says."""
+    objective = swept.request.objective
+    link = float(swept.setup.hardware.hardware.scaleout.bytes_per_s)
+    return AllCandidates(
+        prefill_candidates(swept.prefill, gpu_weight(swept.prefill_setup, objective)),
+        decode_candidates(swept.decode, link, gpu_weight(swept.setup, objective)),
+        colocated_candidates(swept.colocated, swept.request.ttl_metric),
+    )
 
 
 def prefill_candidates(designs: Designs, weight: float = 1.0) -> Candidates:

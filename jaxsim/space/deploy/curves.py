@@ -1,33 +1,33 @@
-"""Which frontiers belong to a plan?"""
+"""Which frontiers belong to a plan?
+
+Of a mix, throughput is that of the mix, and TTL is that of the workload that waits longest.
+"""
 
 import numpy as np
 
 from jaxsim.space.deploy.candidates import (
-    MODES,
-    Candidates,
-    ColocatedCandidates,
+    AllCandidates,
     colocated_candidates,
     colocated_frontier,
     disaggregated_frontier,
 )
-from jaxsim.space.deploy.request import Swept, gpu_weight, match_limits
+from jaxsim.space.deploy.request import gpu_weight
 from jaxsim.space.deploy.result import FrontierCurve
 from jaxsim.space.deploy.select import spread_at
+from jaxsim.space.deploy.sweep import Swept, match_limits
 from jaxsim.space.deploy.uncertainty import interval
-from jaxsim.space.designs import Designs
+from jaxsim.space.designs import MODES, Designs
 
 
-def curves_of(
-    swept: Swept, first: Candidates, second: Candidates, both: ColocatedCandidates
-) -> tuple[FrontierCurve, ...]:
+def curves_of(swept: Swept, candidates: AllCandidates) -> tuple[FrontierCurve, ...]:
     """The disaggregated frontier, and the co-located ones: over both modes, and piggybacked."""
-    question = swept.question
-    curves = [_disaggregated_curve(swept, first, second)]
-    alone = colocated_candidates(swept.colocated, question.ttl_metric, ("piggybacked",))
-    for name, candidates in (("co-located", both), ("co-located, piggybacked", alone)):
-        front = colocated_frontier(candidates, question.ftl_s)
-        index = candidates.index[front.candidate]
-        modes = [MODES[m] for m in candidates.mode[front.candidate]]
+    request = swept.request
+    curves = [_disaggregated_curve(swept, candidates)]
+    alone = colocated_candidates(swept.colocated, request.ttl_metric, ("piggybacked",))
+    for name, own in (("co-located", candidates.colocated), ("co-located, piggybacked", alone)):
+        front = colocated_frontier(own, request.ftl_s)
+        index = own.index[front.candidate]
+        modes = [MODES[m] for m in own.mode[front.candidate]]
         spreads = [
             spread_at(swept.colocated, int(i), swept.setup, mode)
             for i, mode in zip(index, modes, strict=True)
@@ -54,16 +54,12 @@ def _curve(name, ttl_s, y, spreads, designs) -> FrontierCurve:
     return FrontierCurve(name, np.asarray(ttl_s), np.asarray(y), low, high, designs)
 
 
-def _disaggregated_curve(swept: Swept, first: Candidates, second: Candidates) -> FrontierCurve:
-    question = swept.question
+def _disaggregated_curve(swept: Swept, candidates: AllCandidates) -> FrontierCurve:
+    request, prefill, decode = swept.request, candidates.prefill, candidates.decode
     front = disaggregated_frontier(
-        first,
-        second,
-        float(question.workload.osl),
-        question.ftl_s,
-        **match_limits(swept),
+        prefill, decode, request.mean_osl, request.ftl_s, **match_limits(swept)
     )
-    i, j = first.index[front.prefill_index], second.index[front.decode_index]
+    i, j = prefill.index[front.prefill_index], decode.index[front.decode_index]
     spreads = []
     for a, b, ratio in zip(i, j, front.ctx_gen_ratio, strict=True):
         share = ratio / (1.0 + ratio)
@@ -78,7 +74,7 @@ def _disaggregated_curve(swept: Swept, first: Candidates, second: Candidates) ->
     }
     # The frontier is of throughput over what a pool's GPUs weigh; a picture shows it per GPU.
     ratio = front.ctx_gen_ratio
-    weights = ratio * gpu_weight(swept.prefill_setup, question.objective)
-    weight = (weights + gpu_weight(swept.setup, question.objective)) / (ratio + 1.0)
+    weights = ratio * gpu_weight(swept.prefill_setup, request.objective)
+    weight = (weights + gpu_weight(swept.setup, request.objective)) / (ratio + 1.0)
     per_gpu = front.output_tokens_per_s_per_gpu * weight
     return _curve("disaggregated", front.ttl_s, per_gpu, spreads, designs)

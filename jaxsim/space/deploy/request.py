@@ -1,30 +1,32 @@
-"""What is a plan asked, and what does it evaluate to answer?"""
+"""What is asked of a plan?"""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import Setup
-from jaxsim.catalog.workload import Workload
-from jaxsim.space.axes import Space, complete
-from jaxsim.space.deploy.diagnose import nothing_valid
-from jaxsim.space.designs import Designs, evaluate_phase
+from jaxsim.catalog.workload import Share, Workload
+
+OBJECTIVES = ("gpu", "cost", "power")
+TTL_METRICS = ("mean", "median")
 
 
 @dataclass(frozen=True)
-class Question:
+class PlanRequest:
     """What a plan is asked: traffic, targets, and what may be spent.
 
-    With `pack`, a stage does not straddle scale-up domains, and domains are paid whole.
-
-    `objective` is what throughput is divided by: `gpu`, `cost` or `power`. `ttl_metric` says
-    whether the co-located token latency is the `mean` gap or the `median` one.
+    `workload` is one workload, or the shares of several that the same instances serve. Every
+    workload must meet the targets. At most `max_gpus` or exactly `exact_gpus` GPUs; neither means
+    no cap. `fixed_ratio` is prefill GPUs per decode GPU, instead of the best ratio. With `pack`, a
+    stage does not straddle scale-up domains, and domains are paid whole. `objective` is what
+    throughput is divided by: `gpu`, `cost` or `power`. `ttl_metric` says whether the co-located
+    token latency is the `mean` gap or the `median` one. Without a cap, at most the fraction
+    `tolerance` of throughput is given up for fewer instances.
     """
 
-    workload: Workload
+    workload: Workload | Sequence[Share]
     ftl_s: float
     ttl_s: float
     max_gpus: int | None = None
@@ -42,75 +44,79 @@ class Question:
                 raise InputError(
                     f"{name} = {value}: a latency target is a positive time in seconds"
                 )
-        if self.objective not in ("gpu", "cost", "power"):
+        if self.objective not in OBJECTIVES:
             raise InputError(f"objective {self.objective!r}: it is gpu, cost or power")
-        if self.ttl_metric not in ("mean", "median"):
+        if self.ttl_metric not in TTL_METRICS:
             raise InputError(f"ttl_metric {self.ttl_metric!r}: it is mean or median")
         if self.max_gpus is not None and self.exact_gpus is not None:
             raise InputError("give at most so many GPUs or exactly so many, not both")
-        isl, osl = float(self.workload.isl), float(self.workload.osl)
-        if not (isl >= 1 and osl >= 2):
-            raise InputError(
-                f"isl = {isl:g}, osl = {osl:g}: a prompt has at least 1 token and an answer at "
-                "least 2 (the first one comes from prefill)"
-            )
-
-
-@dataclass(frozen=True)
-class Swept:
-    """The three phases over a space, and the set-ups they were evaluated with."""
-
-    setup: Setup
-    prefill_setup: Setup
-    question: Question
-    prefill: Designs
-    decode: Designs
-    colocated: Designs
+        for one in self.mix:
+            isl, osl = float(one.workload.isl), float(one.workload.osl)
+            if not (isl >= 1 and osl >= 2):
+                raise InputError(
+                    f"isl = {isl:g}, osl = {osl:g}: a prompt has at least 1 token and an answer at "
+                    "least 2 (the first one comes from prefill)"
+                )
 
     @property
-    def points(self) -> int:
-        return self.prefill.size + self.decode.size + self.colocated.size
+    def mix(self) -> tuple[Share, ...]:
+        """The workloads, with shares of requests that sum to 1."""
+        if isinstance(self.workload, Workload):
+            return (Share(self.workload, 1.0),)
+        if not self.workload:
+            raise InputError("a mix has no workload; give at least one share")
+        weights = np.array([float(one.share) for one in self.workload])
+        if not ((weights > 0).all() and np.isfinite(weights).all()):
+            raise InputError(f"shares of a mix must be positive; {weights.tolist()} was given")
+        fractions = (weights / weights.sum()).tolist()
+        return tuple(
+            Share(one.workload, share) for one, share in zip(self.workload, fractions, strict=True)
+        )
 
+    @property
+    def only_workload(self) -> Workload:
+        """The workload, where there is one.
 
-def sweep_phases(
-    setup: Setup,
-    question: Question,
-    space: Space | None = None,
-    prefill_setup: Setup | None = None,
-    tell: Callable[[str], None] = lambda _: None,
-) -> Swept:
-    """Every design of every phase for one workload."""
-    first = prefill_setup or setup
-    isl, osl = (float(question.workload.isl),), (float(question.workload.osl),)
-    designs = {}
-    for phase, own in (("prefill", first), ("decode", setup), ("colocated", setup)):
-        tell(f"evaluating {phase}")
-        scenario = own.scenario(question.workload)
-        filled = complete(space, scenario.model, scenario.hardware, isl[0])
-        found = evaluate_phase(phase, scenario, filled, isl, osl)
-        if not found.full("valid").any():
-            widest = complete(None, scenario.model, scenario.hardware, isl[0])
-            raise nothing_valid(
-                found,
-                lambda: evaluate_phase(phase, scenario, widest, isl, osl),  # noqa: B023
+        Raises InputError where there are several: what is asked then needs one.
+        """
+        if isinstance(self.workload, Workload):
+            return self.workload
+        if len(self.workload) > 1:
+            raise InputError(
+                f"this is worked out for one workload, and a mix of {len(self.workload)} was "
+                "given; ask for each workload by itself"
             )
-        designs[phase] = found
-    return Swept(setup, first, question, **designs)
+        return self.mix[0].workload
 
+    @property
+    def shares(self) -> np.ndarray:
+        """Shares of requests, one a workload; they sum to 1."""
+        return np.array([one.share for one in self.mix])
 
-def match_limits(swept: Swept) -> dict[str, Any]:
-    """What limits a match: the cap, the ratio, the tolerance, and domains where they are packed."""
-    question = swept.question
-    sizes = [int(own.hardware.hardware.domain_gpus) for own in (swept.prefill_setup, swept.setup)]
-    same = swept.prefill_setup.hardware.name == swept.setup.hardware.name
-    domains = (sizes[1] if same else (sizes[0], sizes[1])) if question.pack else None
-    return {
-        "max_gpus": question.max_gpus,
-        "exact_gpus": question.exact_gpus,
-        "ratio": question.fixed_ratio,
-        "tolerance": question.tolerance,
-        "domain_gpus": domains,
-    }
+    @property
+    def gaps(self) -> np.ndarray:
+        """Gaps between the output tokens of a request, OSL - 1, one a workload."""
+        return np.array([float(one.workload.osl) - 1.0 for one in self.mix])
+
+    @property
+    def slot_shares(self) -> np.ndarray:
+        """Of the decoding requests at any time, the fraction of each workload.
+
+        All requests of a batch gain tokens at the same pace, so a request of workload k stays for
+        a time in proportion to OSL_k - 1: f_k (OSL_k - 1) / Σ f (OSL - 1).
+        """
+        stay = self.shares * self.gaps
+        return stay / stay.sum()
+
+    @property
+    def mean_osl(self) -> float:
+        """Output tokens of a mean request."""
+        return float(self.shares @ self.gaps) + 1.0
+
+    @property
+    def cap(self) -> int | None:
+        """The most GPUs that may be paid; None without a cap."""
+        return self.max_gpus or self.exact_gpus
 
 
 def gpu_weight(setup: Setup, objective: str) -> float:

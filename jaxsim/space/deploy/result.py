@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from jaxsim.catalog.workload import Share
+
 
 @dataclass(frozen=True)
 class InstanceShape:
@@ -49,8 +51,22 @@ class Certificate:
 
 
 @dataclass(frozen=True)
+class Latencies:
+    """Latencies of instances that serve one workload alone."""
+
+    ftl_s: float
+    ttl_s: float
+
+
+@dataclass(frozen=True)
 class Deployed:
-    """The best deployment of one kind under the targets."""
+    """The best deployment of one kind under the targets.
+
+    Of a mix of workloads, `ftl_s` and `ttl_s` are the worst over workloads, and `by_workload` has
+    those of each; times of passes are means over the mix, and memory is that of the workload that
+    needs most. While the workloads share the slots of an instance all see the same steps, and the
+    gap between tokens is `mixed_ttl_s` on average.
+    """
 
     output_tokens_per_s_per_gpu: float
     interval: tuple[float, float]
@@ -66,6 +82,8 @@ class Deployed:
     kv_egress_bytes_per_s_per_gpu: float | None = None
     kv_ingress_bytes_per_s_per_gpu: float | None = None
     certificate: Certificate | None = None
+    by_workload: tuple[Latencies, ...] = ()
+    mixed_ttl_s: float | None = None
 
     def worth(self, objective: str) -> float:
         """Output tokens per second and GPU, per dollar (of a million), or per joule."""
@@ -112,9 +130,19 @@ class Lever:
     elasticity: float
 
 
+def _whole(number: float) -> float:
+    return int(number) if number == int(number) else number
+
+
 @dataclass(frozen=True)
 class Plan:
-    """The answer to: what to deploy, against co-located, why, and how sure."""
+    """What to deploy, against co-located, why, and how sure.
+
+    `mix` has the workloads with their shares of requests, which sum to 1. `points_evaluated` counts
+    designs × workloads; `valid_points` designs that obey every rule for every workload.
+    `gain_at_mean_ttl` is the gain of a mix where both kinds are held to TTL on the mean of the mix
+    alone, not for every workload; None for one workload.
+    """
 
     model: str
     hardware: str
@@ -122,8 +150,7 @@ class Plan:
     precision: str
     engine: str
     calibration: str
-    isl: int
-    osl: int
+    mix: tuple[Share, ...]
     ftl_target_s: float
     ttl_target_s: float
     max_gpus: int | None
@@ -137,6 +164,23 @@ class Plan:
     objective: str = "gpu"
     levers: tuple[Lever, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    gain_at_mean_ttl: float | None = None
+
+    @property
+    def isl(self) -> float:
+        """Input tokens of a mean request."""
+        return _whole(sum(one.share * float(one.workload.isl) for one in self.mix))
+
+    @property
+    def osl(self) -> float:
+        """Output tokens of a mean request."""
+        return _whole(sum(one.share * float(one.workload.osl) for one in self.mix))
+
+    @property
+    def chosen(self) -> Deployed | None:
+        """The recommended deployment; None where nothing meets the targets."""
+        found = None if self.recommended is None else getattr(self, self.recommended)
+        return found if isinstance(found, Deployed) else None
 
     @property
     def gain(self) -> float | None:

@@ -3,19 +3,16 @@
 import numpy as np
 
 from jaxsim.catalog.setup import Setup
-from jaxsim.space.deploy.candidates import MODES, Candidates, ColocatedCandidates
-from jaxsim.space.deploy.request import Swept, match_limits
-from jaxsim.space.deploy.result import Certificate, Deployed, InstanceShape, Unmet
+from jaxsim.space.deploy.candidates import AllCandidates, ColocatedCandidates
+from jaxsim.space.deploy.mixture import at_each
+from jaxsim.space.deploy.result import Certificate, Deployed, InstanceShape, Latencies, Unmet
+from jaxsim.space.deploy.sweep import Swept, match_limits
 from jaxsim.space.deploy.uncertainty import Spread, interval, spread_of
-from jaxsim.space.designs import Designs
+from jaxsim.space.designs import MODES, PARTS, Designs
 from jaxsim.space.match.records import Match, NoMatch
 from jaxsim.space.match.solve import match
 
 SECONDS_PER_HOUR = 3600.0
-PARTS = (
-    "projections_s", "attention_s", "ffn_s", "experts_s",
-    "network_s", "elementwise_s", "head_s", "overhead_s",
-)  # fmt: skip
 MEMORY = ("weights_bytes", "kv_bytes", "activation_bytes", "reserve_bytes", "capacity_bytes")
 
 
@@ -69,21 +66,21 @@ def economics(tokens_per_s: float, spent: list[tuple[float, Setup]]) -> tuple[fl
 
 
 def best_disaggregated(
-    swept: Swept, first: Candidates, second: Candidates
+    swept: Swept, candidates: AllCandidates
 ) -> tuple[Deployed | Unmet, Spread | None]:
     """The best match of two pools under the targets, and the spread of its throughput."""
-    question = swept.question
+    request, prefill, decode = swept.request, candidates.prefill, candidates.decode
     found: Match | NoMatch = match(
-        first.pool,
-        second.pool,
-        float(question.workload.osl),
-        ftl_s=question.ftl_s,
-        ttl_s=question.ttl_s,
+        prefill.pool,
+        decode.pool,
+        request.mean_osl,
+        ftl_s=request.ftl_s,
+        ttl_s=request.ttl_s,
         **match_limits(swept),
     )
     if isinstance(found, NoMatch):
         return Unmet(found.reason, found.ftl_s_at_ttl, found.ttl_s_at_ftl), None
-    i, j = int(first.index[found.prefill_index]), int(second.index[found.decode_index])
+    i, j = int(prefill.index[found.prefill_index]), int(decode.index[found.decode_index])
     prompt = shape_of(
         swept.prefill, i, swept.prefill_setup,
         count=found.prefill_instances, latency="ftl_s",
@@ -106,8 +103,13 @@ def best_disaggregated(
     )
     proof = found.certificate
     kv_bytes = swept.prefill.value("kv_prompt_bytes", i)
-    egress_gpus = kv_gpus(swept.prefill, i, "kv_egress_bytes_per_s_per_gpu", kv_bytes)
-    ingress_gpus = kv_gpus(swept.decode, j, "kv_ingress_bytes_per_s_per_gpu", kv_bytes)
+    # How many GPUs hold distinct cache depends on no workload.
+    one = swept.each[0]
+    own_bytes = one.prefill.value("kv_prompt_bytes", i)
+    egress_gpus = kv_gpus(one.prefill, i, "kv_egress_bytes_per_s_per_gpu", own_bytes)
+    ingress_gpus = kv_gpus(one.decode, j, "kv_ingress_bytes_per_s_per_gpu", own_bytes)
+    ftl_s = at_each(swept.each, "prefill", "ftl_s", i)
+    ttl_s = at_each(swept.each, "decode", "ttl_s", j)
     deployed = Deployed(
         output_tokens_per_s_per_gpu=found.output_tokens_per_s_per_gpu,
         interval=interval(found.output_tokens_per_s_per_gpu, spread),
@@ -136,8 +138,14 @@ def best_disaggregated(
             },
             method=proof.method,
         ),
+        by_workload=_latencies(ftl_s, ttl_s),
+        mixed_ttl_s=float(request.slot_shares @ np.array(ttl_s)),
     )
     return deployed, spread
+
+
+def _latencies(ftl_s: tuple[float, ...], ttl_s: tuple[float, ...]) -> tuple[Latencies, ...]:
+    return tuple(Latencies(*pair) for pair in zip(ftl_s, ttl_s, strict=True))
 
 
 def kv_gpus(designs: Designs, index: int, flow: str, kv_bytes: float) -> float:
@@ -145,59 +153,59 @@ def kv_gpus(designs: Designs, index: int, flow: str, kv_bytes: float) -> float:
     return designs.value("requests_per_s", index) * kv_bytes / designs.value(flow, index)
 
 
-def instances_within(both: ColocatedCandidates, swept: Swept) -> tuple[np.ndarray, np.ndarray]:
+def instances_within(colocated: ColocatedCandidates, swept: Swept) -> tuple[np.ndarray, np.ndarray]:
     """Instances of each co-located design that the cap holds, and the GPUs that are then paid.
 
     Without a cap, one instance, or as many as fill the domains that one needs where domains are
     paid whole. A stage of `width` GPUs fits floor(domain / width) times into a domain.
     """
-    question = swept.question
-    cap = float(question.max_gpus or question.exact_gpus or np.inf)
-    if not question.pack:
-        count = np.floor(cap / both.gpus) if np.isfinite(cap) else np.ones_like(both.gpus)
-        paid = np.maximum(count, 1.0) * both.gpus
+    request = swept.request
+    cap = float(request.cap or np.inf)
+    if not request.pack:
+        count = np.floor(cap / colocated.gpus) if np.isfinite(cap) else np.ones_like(colocated.gpus)
+        paid = np.maximum(count, 1.0) * colocated.gpus
     else:
         domain = float(swept.setup.hardware.hardware.domain_gpus)
-        width = both.gpus / both.stages
+        width = colocated.gpus / colocated.stages
         per_domain = np.floor(domain / width)
-        room = np.maximum(per_domain, both.stages)
+        room = np.maximum(per_domain, colocated.stages)
         if np.isfinite(cap):
             room = np.floor(cap / domain) * per_domain + np.floor(cap % domain / width)
-        count = np.floor(room / both.stages)
-        domains = np.ceil(np.maximum(count, 1.0) * both.stages / per_domain)
+        count = np.floor(room / colocated.stages)
+        domains = np.ceil(np.maximum(count, 1.0) * colocated.stages / per_domain)
         paid = np.minimum(domains * domain, cap)
-    return count, np.full_like(paid, cap) if question.exact_gpus else paid
+    return count, np.full_like(paid, cap) if request.exact_gpus else paid
 
 
 def best_colocated(
-    swept: Swept, both: ColocatedCandidates
+    swept: Swept, candidates: AllCandidates
 ) -> tuple[Deployed | Unmet, Spread | None]:
     """The best co-located design under the targets, and the spread of its throughput."""
-    question = swept.question
-    ftl, ttl = both.ftl_s <= question.ftl_s, both.ttl_s <= question.ttl_s
-    cap = question.max_gpus or question.exact_gpus or np.inf
-    count, paid = instances_within(both, swept)
+    request, colocated = swept.request, candidates.colocated
+    ftl, ttl = colocated.ftl_s <= request.ftl_s, colocated.ttl_s <= request.ttl_s
+    count, paid = instances_within(colocated, swept)
     fits = count > 0
     if not (ftl & ttl & fits).any():
-        return unmet_colocated(both, ftl, ttl, fits, cap), None
-    worth = both.output_tokens_per_s_per_gpu * count * both.gpus / paid
+        return unmet_colocated(colocated, ftl, ttl, fits, request.cap or np.inf), None
+    worth = colocated.output_tokens_per_s_per_gpu * count * colocated.gpus / paid
     best = int(np.argmax(np.where(ftl & ttl & fits, worth, -np.inf)))
-    index, mode = int(both.index[best]), MODES[int(both.mode[best])]
+    index, mode = int(colocated.index[best]), MODES[int(colocated.mode[best])]
     instances = int(count[best])
     per_gpu = float(worth[best])
-    gpus = int(both.gpus[best])
+    gpus = int(colocated.gpus[best])
     rate = swept.colocated.value(f"{mode}_output_tokens_per_s_per_gpu", index) * gpus
-    requests_per_s = rate / (float(question.workload.osl) - 1.0)
+    requests_per_s = rate / (request.mean_osl - 1.0)
     shape = shape_of(
         swept.colocated, index, swept.setup, count=instances, mode=mode,
         latency=f"{mode}_ttl_s", requests_per_s=requests_per_s,
     )  # fmt: skip
     spread = spread_at(swept.colocated, index, swept.setup, mode)
     cost, per_joule = economics(rate * instances, [(float(paid[best]), swept.setup)])
+    each = {n: at_each(swept.each, "colocated", f"{mode}_{n}", index) for n in ("ftl_s", "ttl_s")}
     deployed = Deployed(
         output_tokens_per_s_per_gpu=per_gpu,
         interval=interval(per_gpu, spread),
-        ftl_s=float(both.ftl_s[best]),
+        ftl_s=float(colocated.ftl_s[best]),
         ttl_s=swept.colocated.value(f"{mode}_ttl_s", index),
         ttl_median_s=swept.colocated.value(f"{mode}_ttl_median_s", index),
         gpus=gpus * instances,
@@ -205,21 +213,24 @@ def best_colocated(
         instances=(shape,),
         cost_usd_per_million_output_tokens=cost,
         output_tokens_per_joule=per_joule,
+        by_workload=_latencies(**each),
+        mixed_ttl_s=float(request.slot_shares @ np.array(each["ttl_s"])),
     )
     return deployed, spread
 
 
 def unmet_colocated(
-    both: ColocatedCandidates, ftl: np.ndarray, ttl: np.ndarray, fits: np.ndarray, cap: float
+    colocated: ColocatedCandidates, ftl: np.ndarray, ttl: np.ndarray, fits: np.ndarray, cap: float
 ) -> Unmet:
     """Why no co-located design serves: which meet FTL, which TTL, which fit in `cap` GPUs."""
 
     def least(values: np.ndarray, kept: np.ndarray) -> float | None:
         return float(values[kept].min()) if kept.any() else None
 
-    if not len(both.ttl_s):
+    if not len(colocated.ttl_s):
         return Unmet("No co-located design obeys every rule.", None, None)
     if not fits.any():
         return Unmet(f"No co-located instance fits in {cap:g} GPUs.", None, None)
-    nearest_ftl, nearest_ttl = least(both.ftl_s, ttl & fits), least(both.ttl_s, ftl & fits)
+    nearest_ftl = least(colocated.ftl_s, ttl & fits)
+    nearest_ttl = least(colocated.ttl_s, ftl & fits)
     return Unmet("No co-located design meets both latency targets.", nearest_ftl, nearest_ttl)

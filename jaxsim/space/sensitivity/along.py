@@ -5,14 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxsim.space.deploy.candidates import (
-    colocated_candidates,
-    decode_candidates,
-    prefill_candidates,
-)
+from jaxsim.space.deploy.candidates import gather
 from jaxsim.space.deploy.curves import curves_of
-from jaxsim.space.deploy.request import Swept, gpu_weight
 from jaxsim.space.deploy.result import FrontierCurve
+from jaxsim.space.deploy.sweep import Swept
 from jaxsim.space.sensitivity.attribution import Attribution, attribution
 from jaxsim.space.sensitivity.elasticity import stacked
 from jaxsim.space.sensitivity.parameters import hardware_levers
@@ -37,7 +33,7 @@ def attributions_of(swept: Swept, optimum: Optimum) -> dict[str, Attribution]:
         pool: attribution(
             pool,
             swept.prefill_setup if pool == "prefill" else swept.setup,
-            swept.question.workload,
+            swept.request.only_workload,
             stacked([design]),
             optimum.mode,
         )
@@ -47,18 +43,10 @@ def attributions_of(swept: Swept, optimum: Optimum) -> dict[str, Attribution]:
 
 def along_frontier(swept: Swept) -> Along:
     """What limits every point of the disaggregated frontier; each point's TTL is its target."""
-    first = prefill_candidates(
-        swept.prefill, gpu_weight(swept.prefill_setup, swept.question.objective)
-    )
-    link = float(swept.setup.hardware.hardware.scaleout.bytes_per_s)
-    second = decode_candidates(
-        swept.decode, link, gpu_weight(swept.setup, swept.question.objective)
-    )
-    both = colocated_candidates(swept.colocated, swept.question.ttl_metric)
-    curves = curves_of(swept, first, second, both)
+    curves = curves_of(swept, gather(swept))
     curve: FrontierCurve = next(c for c in curves if c.name == "disaggregated")
     found = along(swept, curve)
-    workload = swept.question.workload
+    workload = swept.request.only_workload
     columns = curve.designs
     attributions = {}
     for pool, own in (("prefill", swept.prefill_setup), ("decode", swept.setup)):

@@ -9,8 +9,7 @@ import numpy as np
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.setup import Setup
 from jaxsim.catalog.workload import Workload
-from jaxsim.space.deploy.select import PARTS
-from jaxsim.space.designs import PHASES
+from jaxsim.space.designs import PARTS, PHASES
 from jaxsim.space.gradient.reverse import slopes_of
 from jaxsim.space.sensitivity.elasticity import points_on_axes
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxsim.space.deploy.request import Swept
+from jaxsim.space.deploy.sweep import Swept
 from jaxsim.space.sensitivity.change import Change
 from jaxsim.space.sensitivity.chips import LARGEST, LEAST, SMALLEST, Factors
 from jaxsim.space.sensitivity.inverse import FURTHEST

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.space.axes import Space
-from jaxsim.space.deploy.request import Swept
+from jaxsim.space.deploy.sweep import Swept
 from jaxsim.space.sensitivity.change import UNCHANGED, Change
 from jaxsim.space.sensitivity.elasticity import Elasticities
 from jaxsim.space.sensitivity.inverse import FURTHEST
@@ -109,7 +109,7 @@ def best_chips(
     }
     if own:
         swept = replace(swept, prefill_setup=replace(swept.setup))
-        problem = pools_apart(problem, swept.question, space)
+        problem = pools_apart(problem, swept.request, space)
     best, size, history, here = base, LARGEST, [1.0], problem
     if not budget.fits(chips[""]):
         chips = dict.fromkeys(chips, _smaller(budget))

@@ -8,16 +8,12 @@ import numpy as np
 
 from jaxsim.catalog.cards import with_domain
 from jaxsim.space.axes import Space
-from jaxsim.space.deploy.candidates import (
-    MODES,
-    colocated_candidates,
-    decode_candidates,
-    prefill_candidates,
-)
-from jaxsim.space.deploy.request import Swept, gpu_weight, sweep_phases
+from jaxsim.space.deploy.candidates import gather
+from jaxsim.space.deploy.request import gpu_weight
 from jaxsim.space.deploy.result import Deployed
 from jaxsim.space.deploy.select import best_colocated, best_disaggregated
-from jaxsim.space.designs import Designs, evaluate_phase
+from jaxsim.space.deploy.sweep import Swept, sweep_phases
+from jaxsim.space.designs import MODES, Designs, evaluate_phase
 
 
 @dataclass(frozen=True)
@@ -39,7 +35,7 @@ def steps_of(swept: Swept, colocated: bool) -> tuple[Step, ...]:
 
     The other pool keeps its best design; all else of this one is chosen again.
     """
-    question, steps = swept.question, []
+    request, steps = swept.request, []
     pools = _pools(swept, colocated)
     keys = {name: name for name in pools}
     best = {name: worth.max(initial=0.0) for name, (_, worth) in pools.items()}
@@ -50,7 +46,7 @@ def steps_of(swept: Swept, colocated: bool) -> tuple[Step, ...]:
         best = {"co-located": best[mode]}
     if min(best.values()) <= 0.0:
         return ()
-    whole = _value(best, question)
+    whole = _value(best, request)
     for name, (designs, worth) in pools.items():
         where = np.unravel_index(int(np.argmax(worth)), worth.shape)
         for axis in ("tp", "ep", "pp"):
@@ -67,7 +63,7 @@ def steps_of(swept: Swept, colocated: bool) -> tuple[Step, ...]:
             for other, taken in sorted(others.items()):
                 effect = None
                 if taken > 0.0:
-                    effect = float(_value({**best, name: taken}, question) / whole - 1.0)
+                    effect = float(_value({**best, name: taken}, request) / whole - 1.0)
                 steps.append(Step(name, axis, float(values[own]), other, effect))
     return tuple(steps)
 
@@ -75,7 +71,7 @@ def steps_of(swept: Swept, colocated: bool) -> tuple[Step, ...]:
 def _with_stages(swept: Swept, designs: Designs, key: str, stages: float, colocated: bool) -> float:
     """What the best design of a pool is worth with so many stages, evaluated for it."""
     setup = swept.prefill_setup if designs.phase == "prefill" else swept.setup
-    scenario = setup.scenario(swept.question.workload)
+    scenario = setup.scenario(swept.request.only_workload)
     axes = {name: tuple(map(float, values)) for name, values in designs.axes.items()}
     batch = "prefill_batch" if designs.phase == "prefill" else "batch"
     space = Space(tp=axes["tp"], ep=axes["ep"], pp=(stages,), chunk=axes.get("chunk", ()))
@@ -87,11 +83,11 @@ def _with_stages(swept: Swept, designs: Designs, key: str, stages: float, coloca
     return float(pools[key][1].max(initial=0.0))
 
 
-def _value(best: Mapping[str, float], question) -> float:
+def _value(best: Mapping[str, float], request) -> float:
     """Throughput per cost of the pools' bests; tokens per request cancel in ratios."""
     if "prefill" not in best:
         return next(iter(best.values()))
-    prompt, token, ratio = best["prefill"], best["decode"], question.fixed_ratio
+    prompt, token, ratio = best["prefill"], best["decode"], request.fixed_ratio
     if ratio is not None:
         return min(prompt * ratio, token) / (1.0 + ratio)
     return prompt * token / (prompt + token)
@@ -99,29 +95,29 @@ def _value(best: Mapping[str, float], question) -> float:
 
 def _pools(swept: Swept, colocated: bool) -> dict[str, tuple[Designs, np.ndarray]]:
     """What every design is worth per unit of cost, 0 where it breaks a limit, by pool or mode."""
-    question = swept.question
+    request = swept.request
     found = {}
     if colocated:
         designs = swept.colocated
-        token = "ttl_s" if question.ttl_metric == "mean" else "ttl_median_s"
+        token = "ttl_s" if request.ttl_metric == "mean" else "ttl_median_s"
         for mode in MODES:
             fits = designs.full(f"{mode}_valid")
-            fits = fits & (designs.full(f"{mode}_ftl_s") <= question.ftl_s)
-            fits = fits & (designs.full(f"{mode}_{token}") <= question.ttl_s)
+            fits = fits & (designs.full(f"{mode}_ftl_s") <= request.ftl_s)
+            fits = fits & (designs.full(f"{mode}_{token}") <= request.ttl_s)
             rate = designs.full(f"{mode}_output_tokens_per_s_per_gpu")
-            cost = gpu_weight(swept.setup, question.objective)
+            cost = gpu_weight(swept.setup, request.objective)
             found[mode] = (designs, np.where(fits, rate / cost, 0.0))
         return found
     link = float(swept.setup.hardware.hardware.scaleout.bytes_per_s)
     for name, latency, target, flow, most in (
-        ("prefill", "ftl_s", question.ftl_s, "kv_link_frac", 1.0),
-        ("decode", "ttl_s", question.ttl_s, "kv_ingress_bytes_per_s_per_gpu", link),
+        ("prefill", "ftl_s", request.ftl_s, "kv_link_frac", 1.0),
+        ("decode", "ttl_s", request.ttl_s, "kv_ingress_bytes_per_s_per_gpu", link),
     ):
         designs = getattr(swept, name)
         own = swept.prefill_setup if name == "prefill" else swept.setup
         fits = designs.full("valid") & (designs.full(latency) <= target)
         fits = fits & (designs.full(flow) <= most)
-        cost = gpu_weight(own, question.objective)
+        cost = gpu_weight(own, request.objective)
         found[name] = (
             designs,
             np.where(fits, designs.full("requests_per_s") / designs.full("gpus") / cost, 0.0),
@@ -136,7 +132,7 @@ def best_on_grid(swept: Swept, colocated: bool) -> float:
         return max(worth.values())
     if min(worth.values()) <= 0.0:
         return 0.0
-    return (float(swept.question.workload.osl) - 1.0) * _value(worth, swept.question)
+    return (float(swept.request.only_workload.osl) - 1.0) * _value(worth, swept.request)
 
 
 def domain_steps(
@@ -153,7 +149,7 @@ def domain_steps(
         first = setup
         if swept.prefill_setup is not swept.setup:
             first = swept.prefill_setup
-        value = best_on_grid(sweep_phases(setup, swept.question, space, first), colocated)
+        value = best_on_grid(sweep_phases(setup, swept.request, space, first), colocated)
         effect = value / base - 1.0 if value > 0.0 and base > 0.0 else None
         steps.append(Step("", "domain", own, other, effect))
     return tuple(steps)
@@ -161,22 +157,12 @@ def domain_steps(
 
 def budget_price(swept: Swept, gpus: int, more: int, colocated: bool) -> float | None:
     """Output tokens/s that each of `more` GPUs beyond `gpus` adds where all are used, exactly."""
-    objective, link = swept.question.objective, swept.setup.hardware.hardware.scaleout.bytes_per_s
-    if colocated:
-        both = colocated_candidates(swept.colocated, swept.question.ttl_metric)
-    else:
-        weights = [gpu_weight(s, objective) for s in (swept.prefill_setup, swept.setup)]
-        first = prefill_candidates(swept.prefill, weights[0])
-        second = decode_candidates(swept.decode, float(link), weights[1])
+    candidates, best = gather(swept), best_colocated if colocated else best_disaggregated
     totals = []
     for budget in (gpus, gpus + more):
-        question = replace(swept.question, max_gpus=None, exact_gpus=budget)
-        own = replace(swept, question=question)
-        if colocated:
-            found, _ = best_colocated(own, both)
-        else:
-            found, _ = best_disaggregated(own, first, second)
+        request = replace(swept.request, max_gpus=None, exact_gpus=budget)
+        found, _ = best(replace(swept, request=request), candidates)
         if not isinstance(found, Deployed):
             return None
-        totals.append(found.requests_per_s * (float(question.workload.osl) - 1.0))
+        totals.append(found.requests_per_s * (float(request.only_workload.osl) - 1.0))
     return (totals[1] - totals[0]) / more

@@ -13,7 +13,8 @@ from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import Setup
 from jaxsim.catalog.workload import Workload
 from jaxsim.space.axes import Space
-from jaxsim.space.deploy.request import Question, sweep_phases
+from jaxsim.space.deploy.request import PlanRequest
+from jaxsim.space.deploy.sweep import sweep_phases
 from jaxsim.space.sensitivity.change import Change
 from jaxsim.space.sensitivity.discrete import best_on_grid
 from jaxsim.space.sensitivity.solve import Optimum, Search
@@ -111,7 +112,7 @@ class Crossover:
 
 def crossover(
     setup: Setup,
-    question: Question,
+    request: PlanRequest,
     axis: str,
     low: float,
     high: float,
@@ -140,9 +141,9 @@ def crossover(
         """ln of the gain; ±`ALONE` where only one kind meets the targets, NaN where none does."""
         if value not in known:
             tell(f"both kinds at {axis.upper()} {value:,.0f}")
-            work = question.workload
+            work = request.only_workload
             moved = Workload(**{**_numbers(work), axis: value})
-            known[value] = _both(setup, replace(question, workload=moved), space, prefill_setup)
+            known[value] = _both(setup, replace(request, workload=moved), space, prefill_setup)
         pools, both = known[value]
         if pools > 0.0 and both > 0.0:
             return float(np.log(pools / both))
@@ -176,10 +177,10 @@ SCAN, ALONE = 5, 20.0
 AXES = {"isl": 1, "osl": 2}
 
 
-def _both(setup, question, space, prefill_setup) -> tuple[float, float]:
+def _both(setup, request, space, prefill_setup) -> tuple[float, float]:
     """Throughput of the best pools and of the best co-located design; 0 where there is none."""
     try:
-        swept = sweep_phases(setup, question, space, prefill_setup)
+        swept = sweep_phases(setup, request, space, prefill_setup)
     except InputError:  # nothing fits in memory
         return 0.0, 0.0
     return best_on_grid(swept, False), best_on_grid(swept, True)

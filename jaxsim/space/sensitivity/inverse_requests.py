@@ -10,7 +10,8 @@ from jaxsim.catalog.errors import InputError, nearest
 from jaxsim.catalog.priors import Priors, load_priors
 from jaxsim.catalog.setup import Setup
 from jaxsim.space.axes import Space
-from jaxsim.space.deploy.request import Question, Swept
+from jaxsim.space.deploy.request import PlanRequest
+from jaxsim.space.deploy.sweep import Swept
 from jaxsim.space.sensitivity.cheapest import Cheapest, cheapest
 from jaxsim.space.sensitivity.chips import Budget, Chips, best_chips
 from jaxsim.space.sensitivity.inverse import AXES, Crossover, Reach, crossover
@@ -205,7 +206,7 @@ def chips_of(
 
 def crossovers_of(
     setup: Setup,
-    question: Question,
+    request: PlanRequest,
     asked: Asked,
     space: Space | None,
     prefill_setup: Setup | None,
@@ -213,6 +214,6 @@ def crossovers_of(
 ) -> tuple[Crossover, ...]:
     """Where along each axis asked for pools begin to pay."""
     return tuple(
-        crossover(setup, question, *span, space, prefill_setup=prefill_setup, tell=tell)
+        crossover(setup, request, *span, space, prefill_setup=prefill_setup, tell=tell)
         for span in asked.crossovers
     )

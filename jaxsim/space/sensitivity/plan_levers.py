@@ -20,7 +20,7 @@ from jaxsim.space.sensitivity.elasticity import (
 from jaxsim.space.sensitivity.parameters import hardware_levers
 
 if TYPE_CHECKING:
-    from jaxsim.space.deploy.request import Swept
+    from jaxsim.space.deploy.sweep import Swept
 
 
 def batch_step(axis: np.ndarray, batch: np.ndarray) -> np.ndarray:
@@ -48,17 +48,17 @@ def apart(
     ttl_s: np.ndarray | float,
     change: Change = UNCHANGED,
 ) -> Elasticities:
-    """Elasticities of matched pools of given designs, under the question's FTL and these TTLs.
+    """Elasticities of matched pools of given designs, under the request's FTL and these TTLs.
 
     With a `change`, at inputs and targets moved by it.
     """
-    question, first, second = swept.question, swept.prefill_setup, swept.setup
+    request, first, second = swept.request, swept.prefill_setup, swept.setup
     same = first is second
-    asks = change.of(first.scenario(question.workload), "" if same else "prefill")
-    answers = change.of(second.scenario(question.workload))
+    asks = change.of(first.scenario(request.only_workload), "" if same else "prefill")
+    answers = change.of(second.scenario(request.only_workload))
     prefill = pool_slopes(
         "prefill", asks, prompts,
-        limits_of("prefill", asks, ftl_s=question.ftl_s * change.ftl),
+        limits_of("prefill", asks, ftl_s=request.ftl_s * change.ftl),
         step=batch_step(swept.prefill.axes["batch"], np.asarray(prompts.batch)),
     )  # fmt: skip
     decode = pool_slopes(
@@ -69,11 +69,11 @@ def apart(
     return matched(
         prefill,
         decode,
-        _cost(first, question.objective) * _gpus(prompts),
-        _cost(second, question.objective) * _gpus(tokens),
+        _cost(first, request.objective) * _gpus(prompts),
+        _cost(second, request.objective) * _gpus(tokens),
         float(np.asarray(answers.workload.osl)),
         same_hardware=same,
-        ratio=question.fixed_ratio,
+        ratio=request.fixed_ratio,
     )
 
 
@@ -84,13 +84,13 @@ def together(
     ttl_s: np.ndarray | float,
     change: Change = UNCHANGED,
 ) -> Elasticities:
-    """Elasticities of co-located instances in one mode, under the question's FTL and these TTLs."""
-    question = swept.question
-    scenario = change.of(swept.setup.scenario(question.workload))
+    """Elasticities of co-located instances in one mode, under the request's FTL and these TTLs."""
+    request = swept.request
+    scenario = change.of(swept.setup.scenario(request.only_workload))
     limits = limits_of(
         "colocated", scenario,
-        ftl_s=question.ftl_s * change.ftl, ttl_s=ttl_s * change.ttl,
-        mode=mode, ttl=question.ttl_metric,
+        ftl_s=request.ftl_s * change.ftl, ttl_s=ttl_s * change.ttl,
+        mode=mode, ttl=request.ttl_metric,
     )  # fmt: skip
     step = batch_step(swept.colocated.axes["batch"], np.asarray(designs.batch))
     found: PoolSlopes = pool_slopes("colocated", scenario, designs, limits, mode=mode, step=step)
@@ -105,9 +105,9 @@ def _design(shapes: Sequence[InstanceShape]) -> Deployment:
 
 
 def at_answer(swept: "Swept", deployed: Deployed) -> Elasticities:
-    """Elasticities of one deployment of a plan, at the question's targets."""
+    """Elasticities of one deployment of a plan, at the request's targets."""
     shapes = deployed.instances
-    target = swept.question.ttl_s
+    target = swept.request.ttl_s
     if len(shapes) == 1:
         return together(swept, _design(shapes), shapes[0].mode, target)
     return apart(swept, _design(shapes[:1]), _design(shapes[1:]), target)

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from jaxsim.space.deploy.request import Swept
 from jaxsim.space.deploy.result import Deployed
+from jaxsim.space.deploy.sweep import Swept
 from jaxsim.space.sensitivity.change import Change
 from jaxsim.space.sensitivity.discrete import budget_price
 from jaxsim.space.sensitivity.elasticity import Elasticities
@@ -32,13 +32,13 @@ def prices_of(
 ) -> tuple[Price, ...]:
     """What a little more of each target, of memory and of the GPU budget adds."""
     y, usd = deployed.output_tokens_per_s_per_gpu, deployed.cost_usd_per_million_output_tokens
-    question, hardware = swept.question, swept.setup.hardware.hardware
+    request, hardware = swept.request, swept.setup.hardware.hardware
     capacity = float(hardware.chip.hbm_bytes)
     path = "hardware.chip.hbm_bytes"
     prices: list[Price] = []
     rows = (
-        ("TTL target", found.by_limit["ttl"], 1e-3, "s", question.ttl_s, lambda f: Change(ttl=f)),
-        ("FTL target", found.by_limit["ftl"], 0.1, "s", question.ftl_s, lambda f: Change(ftl=f)),
+        ("TTL target", found.by_limit["ttl"], 1e-3, "s", request.ttl_s, lambda f: Change(ttl=f)),
+        ("FTL target", found.by_limit["ftl"], 0.1, "s", request.ftl_s, lambda f: Change(ftl=f)),
         ("HBM capacity", found.by_input[path], 1e10, "B", capacity, lambda f: Change({path: f})),
     )  # fmt: skip
     solved = problem.solve_all(
@@ -50,7 +50,7 @@ def prices_of(
         binding = bool(elasticity[0] != 0.0)
         prices.append(Price(name, amount, unit, gain * y, -gain * usd, exact, binding))
     more = max(shape.gpus_per_instance for shape in deployed.instances)
-    cap = question.max_gpus or question.exact_gpus
+    cap = request.max_gpus or request.exact_gpus
     total = budget_price(swept, cap, more, len(deployed.instances) == 1) if cap else y
     prices.append(Price("GPU budget", 1.0, "GPU", total, None, total, cap is not None))
     return tuple(prices)

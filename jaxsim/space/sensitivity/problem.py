@@ -8,7 +8,8 @@ import numpy as np
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.space.axes import Space, complete
 from jaxsim.space.deploy.candidates import MODES
-from jaxsim.space.deploy.request import Question, Swept, gpu_weight
+from jaxsim.space.deploy.request import PlanRequest, gpu_weight
+from jaxsim.space.deploy.sweep import Swept
 from jaxsim.space.designs import Designs, evaluate_phase
 from jaxsim.space.sensitivity.change import Change, value_at
 from jaxsim.space.sensitivity.moves import Grid, Lines
@@ -35,36 +36,36 @@ def problem_of(swept: Swept, colocated: bool = False, space: Space | None = None
 
     `space` is what was swept, where that was not the default.
     """
-    question, same = swept.question, swept.prefill_setup is swept.setup
+    request, same = swept.request, swept.prefill_setup is swept.setup
     phases = ("colocated",) if colocated else ("prefill", "decode")
     setups = {"prefill": swept.prefill_setup, "decode": swept.setup, "colocated": swept.setup}
     designs: dict[str, Designs] = {phase: getattr(swept, phase) for phase in phases}
-    scenarios = {phase: setups[phase].scenario(question.workload) for phase in phases}
-    costs = {phase: gpu_weight(setups[phase], question.objective) for phase in phases}
-    return _problem(question, designs, scenarios, costs, "" if same else "prefill", space)
+    scenarios = {phase: setups[phase].scenario(request.only_workload) for phase in phases}
+    costs = {phase: gpu_weight(setups[phase], request.objective) for phase in phases}
+    return _problem(request, designs, scenarios, costs, "" if same else "prefill", space)
 
 
-def apart(problem: Problem, question: Question, space: Space | None) -> Problem:
+def apart(problem: Problem, request: PlanRequest, space: Space | None) -> Problem:
     """The same problem of two pools, the inputs of the prefill pool of their own."""
     designs = {name: lines.designs for name, lines in problem.lines.items()}
     scenarios = {name: lines.scenario for name, lines in problem.lines.items()}
-    return _problem(question, designs, scenarios, problem.costs, "prefill", space)
+    return _problem(request, designs, scenarios, problem.costs, "prefill", space)
 
 
 def _problem(
-    question: Question,
+    request: PlanRequest,
     designs: Mapping[str, Designs],
     scenarios: Mapping[str, Scenario],
     costs: Mapping[str, float],
     pool: str,
     space: Space | None,
 ) -> Problem:
-    targets = {"ftl": question.ftl_s, "ttl": question.ttl_s}
+    targets = {"ftl": request.ftl_s, "ttl": request.ttl_s}
     memory = {"total_bytes": "hardware.chip.hbm_bytes"}
     lines: dict[str, Lines] = {}
     colocated = "colocated" in designs
     if colocated:
-        token = "ttl_s" if question.ttl_metric == "mean" else "ttl_median_s"
+        token = "ttl_s" if request.ttl_metric == "mean" else "ttl_median_s"
         for mode in MODES:
             lines[mode] = _lines(
                 designs["colocated"], scenarios["colocated"], targets,
@@ -84,7 +85,7 @@ def _problem(
         )  # fmt: skip
 
     def moved(change: Change) -> Problem:
-        work, new, found = question.workload, {}, {}
+        work, new, found = request.only_workload, {}, {}
         for phase, scenario in scenarios.items():
             own = pool if phase == "prefill" else ""
             new[phase] = change.of(scenario, own)
@@ -93,15 +94,15 @@ def _problem(
             filled = complete(space, new[phase].model, new[phase].hardware, isl)
             found[phase] = evaluate_phase(phase, new[phase], filled, (isl,), (osl,))
         asked = replace(
-            question, workload=work,
-            ftl_s=question.ftl_s * change.ftl, ttl_s=question.ttl_s * change.ttl,
+            request, workload=work,
+            ftl_s=request.ftl_s * change.ftl, ttl_s=request.ttl_s * change.ttl,
         )  # fmt: skip
         paid = {phase: held.cost(name, change) for name, phase in _names(found).items()}
         return _problem(asked, found, new, paid, pool, space)
 
     held = Problem(
-        lines, costs, targets, float(question.workload.osl),
-        None if colocated else question.fixed_ratio, question.objective, moved,
+        lines, costs, targets, float(request.only_workload.osl),
+        None if colocated else request.fixed_ratio, request.objective, moved,
     )  # fmt: skip
     return held
 

@@ -8,14 +8,11 @@ import numpy as np
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import Setup
 from jaxsim.space.axes import Space
-from jaxsim.space.deploy.candidates import (
-    colocated_candidates,
-    decode_candidates,
-    prefill_candidates,
-)
-from jaxsim.space.deploy.request import Question, Swept, gpu_weight, sweep_phases
+from jaxsim.space.deploy.candidates import gather
+from jaxsim.space.deploy.request import PlanRequest
 from jaxsim.space.deploy.result import Deployed, Unmet
 from jaxsim.space.deploy.select import best_colocated, best_disaggregated
+from jaxsim.space.deploy.sweep import Swept, sweep_phases
 from jaxsim.space.sensitivity.along import Along, along_frontier, attributions_of
 from jaxsim.space.sensitivity.attribution import Attribution
 from jaxsim.space.sensitivity.change import Change
@@ -64,12 +61,12 @@ class Sensitivity:
     """The sensitivity of one deployment of a plan.
 
     `elasticities` are d ln throughput / d ln input at `optimum`, where instances and batch are
-    real numbers; `value` is its throughput (per GPU, $ or W, as the question asks). `inputs` are
+    real numbers; `value` is its throughput (per GPU, $ or W, as the request asks). `inputs` are
     ranked by the size of their elasticity.
     """
 
     kind: str
-    question: Question
+    request: PlanRequest
     deployed: Deployed
     optimum: Optimum
     elasticities: Elasticities
@@ -95,7 +92,7 @@ class Sensitivity:
 
 def sensitivity_of(
     setup: Setup,
-    question: Question,
+    request: PlanRequest,
     space: Space | None = None,
     prefill_setup: Setup | None = None,
     *,
@@ -127,7 +124,7 @@ def sensitivity_of(
     asks = read_inverse(chips, parts, budgets, crossovers, priors)
     if kind is not None and kind not in KINDS:
         raise InputError(f"kind {kind!r}: it is {' or '.join(KINDS)}")
-    swept = sweep_phases(setup, question, space, prefill_setup, tell)
+    swept = sweep_phases(setup, request, space, prefill_setup, tell)
     deployed = best_of(swept, kind)
     if isinstance(deployed, Unmet):
         return deployed
@@ -176,7 +173,7 @@ def sensitivity_of(
         steps += domain_steps(swept, colocated, space, tell)
     return Sensitivity(
         kind=KINDS[colocated],
-        question=question,
+        request=request,
         deployed=deployed,
         optimum=base,
         elasticities=found,
@@ -192,23 +189,20 @@ def sensitivity_of(
         goal=goal,
         cheapest=grown,
         chips=chips_of(swept, problem, base, asks, space, tell),
-        crossovers=crossovers_of(setup, question, asks, space, prefill_setup, tell),
+        crossovers=crossovers_of(setup, request, asks, space, prefill_setup, tell),
         budget=asks.budget if chips or reach is not None else None,
     )
 
 
 def best_of(swept: Swept, kind: str | None) -> Deployed | Unmet:
     """The best deployment of one kind, or of either."""
-    question = swept.question
-    link = float(swept.setup.hardware.hardware.scaleout.bytes_per_s)
-    first = prefill_candidates(swept.prefill, gpu_weight(swept.prefill_setup, question.objective))
-    second = decode_candidates(swept.decode, link, gpu_weight(swept.setup, question.objective))
-    both = colocated_candidates(swept.colocated, question.ttl_metric)
+    request = swept.request
+    candidates = gather(swept)
     found: dict[str, Deployed | Unmet] = {}
     if kind in (None, "disaggregated"):
-        found["disaggregated"], _ = best_disaggregated(swept, first, second)
+        found["disaggregated"], _ = best_disaggregated(swept, candidates)
     if kind in (None, "colocated"):
-        found["colocated"], _ = best_colocated(swept, both)
+        found["colocated"], _ = best_colocated(swept, candidates)
     met = [one for one in found.values() if isinstance(one, Deployed)]
     if not met:
         unmet = [one for one in found.values() if isinstance(one, Unmet)]
@@ -216,7 +210,7 @@ def best_of(swept: Swept, kind: str | None) -> Deployed | Unmet:
         ttl = [one.ttl_s for one in unmet if one.ttl_s is not None]
         reason = " ".join(one.reason for one in unmet)
         return Unmet(reason, min(ftl, default=None), min(ttl, default=None))
-    return max(met, key=lambda one: one.worth(question.objective))
+    return max(met, key=lambda one: one.worth(request.objective))
 
 
 def _how_far(one: Reach) -> float:

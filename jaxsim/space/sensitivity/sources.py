@@ -14,7 +14,7 @@ from jaxsim.catalog.calibration import Family, families_of, sigma_of
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.priors import Priors, load_priors
 from jaxsim.catalog.setup import Setup
-from jaxsim.space.deploy.request import Swept
+from jaxsim.space.deploy.sweep import Swept
 from jaxsim.space.sensitivity.elasticity import Elasticities
 
 # What the engine multiplies, by the parts of a pass; residuals of kernel fits move these.

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jaxsim.space.deploy.request import Swept, gpu_weight
+from jaxsim.space.deploy.request import gpu_weight
+from jaxsim.space.deploy.sweep import Swept
 from jaxsim.space.sensitivity.between import between
 from jaxsim.space.sensitivity.change import UNCHANGED, Change
 from jaxsim.space.sensitivity.elasticity import Elasticities, alone, limits_of, matched, stacked
@@ -47,45 +48,45 @@ class LeverStudy:
 
 def elasticities_at(swept: Swept, optimum: Optimum, change: Change = UNCHANGED) -> Elasticities:
     """Elasticities at an optimum of the real-valued problem, found under a change."""
-    question, same = swept.question, swept.prefill_setup is swept.setup
-    targets = {"ftl_s": question.ftl_s * change.ftl, "ttl_s": question.ttl_s * change.ttl}
+    request, same = swept.request, swept.prefill_setup is swept.setup
+    targets = {"ftl_s": request.ftl_s * change.ftl, "ttl_s": request.ttl_s * change.ttl}
     pools = {}
     for pool, design in optimum.designs.items():
         own = swept.prefill_setup if pool == "prefill" else swept.setup
         prefix = "prefill" if pool == "prefill" and not same else ""
-        scenario = change.of(own.scenario(question.workload), prefix)
+        scenario = change.of(own.scenario(request.only_workload), prefix)
         limits = limits_of(
-            pool, scenario, mode=optimum.mode, ttl=question.ttl_metric,
+            pool, scenario, mode=optimum.mode, ttl=request.ttl_metric,
             ftl_s=None if pool == "decode" else targets["ftl_s"],
             ttl_s=None if pool == "prefill" else targets["ttl_s"],
         )  # fmt: skip
         ends = np.array([design["next_batch"]]), np.array([design["part"]])
         pools[pool] = between(pool, scenario, stacked([design]), *ends, limits, optimum.mode)
-    price = PRICES.get(question.objective)
+    price = PRICES.get(request.objective)
     if optimum.mode:
         found = alone(pools["colocated"])
         return found if price is None else _priced(found, {price: -1.0})
     costs = [
-        gpu_weight(own, question.objective) * max(design["tp"], design["ep"]) * design["pp"]
+        gpu_weight(own, request.objective) * max(design["tp"], design["ep"]) * design["pp"]
         for own, design in zip(
             (swept.prefill_setup, swept.setup),
             (optimum.designs["prefill"], optimum.designs["decode"]),
             strict=True,
         )
     ]
-    osl = float(question.workload.osl) * float(change.inputs.get("workload.osl", 1.0))
+    osl = float(request.only_workload.osl) * float(change.inputs.get("workload.osl", 1.0))
     found = matched(
         pools["prefill"], pools["decode"], np.array([costs[0]]), np.array([costs[1]]), osl,
-        same_hardware=same, ratio=question.fixed_ratio,
+        same_hardware=same, ratio=request.fixed_ratio,
     )  # fmt: skip
     if price is None:
         return found
     if same:
         return _priced(found, {price: -1.0})
     share = float(found.share[0])
-    if question.fixed_ratio is not None:  # only the slower pool counts
+    if request.fixed_ratio is not None:  # only the slower pool counts
         each = [cost / float(pools[n].rate[0]) for n, cost in zip(pools, costs, strict=True)]
-        share = float(each[0] >= question.fixed_ratio * each[1])
+        share = float(each[0] >= request.fixed_ratio * each[1])
     return _priced(found, {f"prefill:{price}": -share, price: share - 1.0})
 
 

@@ -1,13 +1,14 @@
 """Which options do several verbs share?"""
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import parse
 
 if TYPE_CHECKING:
-    from jaxsim.catalog.workload import Workload
+    from jaxsim.catalog.workload import Share, Workload
 
 # Bare numbers as large as these are more likely milliseconds than seconds.
 BARE_FTL_BELOW_S = 100.0
@@ -137,15 +138,33 @@ def check_lengths(args: argparse.Namespace) -> None:
 
 def workload_from(args: argparse.Namespace) -> "Workload":
     """The workload that the options describe."""
+    others = _others(args)
+    lengths = [float(parse.parse_whole(getattr(args, n), f"--{n}")) for n in ("isl", "osl")]
+    from jaxsim.catalog.workload import Workload
+
+    return Workload(*lengths, **others)
+
+
+def workloads_from(args: argparse.Namespace) -> "Workload | tuple[Share, ...]":
+    """The workload that the options describe, or the shares of those in a mix file."""
+    check_lengths(args)
+    if args.mix is None:
+        return workload_from(args)
+    others = _others(args)
+    from jaxsim.view.files.mix_file import read_mix
+
+    return read_mix(Path(args.mix), others)
+
+
+def _others(args: argparse.Namespace) -> dict[str, float]:
+    """The fields of a workload besides its lengths."""
     drafts = parse.parse_whole(args.draft_tokens, "--draft-tokens", at_least=0)
     if (drafts > 0) != (args.accept_frac is not None):
         raise InputError(
             "--draft-tokens and --accept-frac belong together: "
             "give both, for example --draft-tokens 1 --accept-frac 0.8."
         )
-    numbers: dict[str, Any] = {
-        "isl": float(parse.parse_whole(args.isl, "--isl")),
-        "osl": float(parse.parse_whole(args.osl, "--osl")),
+    numbers = {
         "hit_frac": parse.parse_frac(args.hit_frac, "--hit-frac"),
         "draft_tokens": float(drafts),
         "accept_frac": parse.parse_frac(args.accept_frac or "0", "--accept-frac"),
@@ -158,6 +177,4 @@ def workload_from(args: argparse.Namespace) -> "Workload":
             f"--imbalance {args.imbalance!r} must be at least 1: the busiest rank has no less "
             "than the mean."
         )
-    from jaxsim.catalog.workload import Workload
-
-    return Workload(**numbers)
+    return numbers

@@ -104,14 +104,8 @@ def case(plan: Plan) -> str:
 
 
 def _title(plan: Plan) -> str:
-    gain = plan.gain
-    if gain is not None and gain >= 1.0:
-        claim = f"Disaggregation gives {units.times(gain)} the throughput of co-location"
-    elif gain is not None:
-        claim = f"Co-location gives {units.times(1.0 / gain)} the throughput of disaggregation"
-    else:
-        return words.recommendation(plan).split(":")[0]
-    return f"{claim} at TTL ≤ {units.seconds(plan.ttl_target_s)}"
+    at = "" if plan.gain is None else f" at TTL ≤ {units.seconds(plan.ttl_target_s)}"
+    return words.gain_title(plan) + at
 
 
 def _draw_curve(axes: "Axes", curve: FrontierCurve) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxsim.catalog.errors import InputError
-from jaxsim.space.deploy.mix_result import Share
+from jaxsim.catalog.workload import Share, Workload
 
 COLUMNS = ("isl", "osl", "share")
 LEAST = {"isl": 1, "osl": 2}
@@ -21,10 +21,11 @@ MOST_TOKENS = 2**31  # longer than any context; beyond, a number is a mistake
 SHAPE = "a CSV table with the columns isl,osl,share, or a JSON list of objects with these keys"
 
 
-def read_mix(path: Path) -> tuple[Share, ...]:
+def read_mix(path: Path, others: Mapping[str, float] | None = None) -> tuple[Share, ...]:
     """The workloads of a mix file, with shares that sum to 1.
 
-    Rows of the same lengths become one workload; the order is that of the file.
+    `others` are the fields of a workload besides its lengths, the same for all. Rows of the same
+    lengths become one workload; the order is that of the file.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -50,7 +51,10 @@ def read_mix(path: Path) -> tuple[Share, ...]:
     total = sum(weights.values())
     if not math.isfinite(total):
         raise InputError(f"{path}: the shares add up to {total}; write smaller ones.")
-    return tuple(Share(isl, osl, share / total) for (isl, osl), share in weights.items())
+    return tuple(
+        Share(Workload(float(isl), float(osl), **(others or {})), share / total)
+        for (isl, osl), share in weights.items()
+    )
 
 
 def _csv_rows(text: str, path: Path) -> list[tuple[str, Mapping[str, Any]]]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from jaxsim._version import __version__
+from jaxsim.catalog.workload import Share
 from jaxsim.space.deploy.result import Deployed, InstanceShape, Plan, Unmet
 from jaxsim.view.text import words
 from jaxsim.view.text.plain_json import clean
@@ -61,6 +62,30 @@ def deployed_dict(found: Deployed, pooled: bool) -> dict[str, Any]:
     return described
 
 
+def workload_dict(plan: Plan) -> dict[str, Any]:
+    """Lengths of a request; of a mix those of a mean request, and every workload's share."""
+    lengths: dict[str, Any] = {"isl": plan.isl, "osl": plan.osl}
+    if len(plan.mix) > 1:
+        lengths["mix"] = [share_dict(one) for one in plan.mix]
+    return lengths
+
+
+def share_dict(one: Share) -> dict[str, Any]:
+    """One workload of a mix."""
+    return {"isl": one.workload.isl, "osl": one.workload.osl, "share": one.share}
+
+
+def _by_workload(plan: Plan, found: Deployed) -> dict[str, Any]:
+    """Latencies of every workload, and the mean gap between tokens in the mix."""
+    pairs = zip(plan.mix, found.by_workload, strict=True)
+    return {
+        "mixed_ttl_s": found.mixed_ttl_s,
+        "workloads": [
+            {**share_dict(one), "ftl_s": own.ftl_s, "ttl_s": own.ttl_s} for one, own in pairs
+        ],
+    }
+
+
 def plan_dict(plan: Plan) -> dict[str, Any]:
     """The whole plan. A kind that meets no target is null, and `reason` and `nearest` say why."""
     described: dict[str, Any] = {
@@ -72,14 +97,16 @@ def plan_dict(plan: Plan) -> dict[str, Any]:
         "precision": plan.precision,
         "engine": plan.engine,
         "calibration": plan.calibration,
-        "workload": {"isl": plan.isl, "osl": plan.osl},
+        "workload": workload_dict(plan),
         "targets": {"ftl_s": plan.ftl_target_s, "ttl_s": plan.ttl_target_s},
+        "objective": plan.objective,
         "max_gpus": plan.max_gpus,
         "points_evaluated": plan.points_evaluated,
         "valid_points": plan.valid_points,
         "elapsed_s": plan.elapsed_s,
         "recommended": plan.recommended,
         "gain": plan.gain,
+        **({"gain_at_mean_ttl": plan.gain_at_mean_ttl} if len(plan.mix) > 1 else {}),
         "probability": plan.probability,
     }
     reason: dict[str, str] = {}
@@ -92,6 +119,8 @@ def plan_dict(plan: Plan) -> dict[str, Any]:
             nearest[kind] = {"ftl_s": found.ftl_s, "ttl_s": found.ttl_s}
         else:
             described[kind] = deployed_dict(found, pooled=kind == "disaggregated")
+            if len(plan.mix) > 1:
+                described[kind] |= _by_workload(plan, found)
     if reason:
         described["reason"], described["nearest"] = reason, nearest
     if plan.recommended is None:

@@ -24,14 +24,14 @@ _LISTS = ("shares", "left_open")
 
 def sensitivity_dict(found: Sensitivity) -> dict[str, Any]:
     """All of it in SI units; elasticities are percent per percent, effects fractions."""
-    question, deployed = found.question, found.deployed
+    request, deployed = found.request, found.deployed
     return {
         "schema": SCHEMA,
         "jaxsim_version": __version__,
         "kind": found.kind,
-        "workload": {"isl": question.workload.isl, "osl": question.workload.osl},
-        "targets": {"ftl_s": question.ftl_s, "ttl_s": question.ttl_s},
-        "objective": question.objective,
+        "workload": {"isl": request.only_workload.isl, "osl": request.only_workload.osl},
+        "targets": {"ftl_s": request.ftl_s, "ttl_s": request.ttl_s},
+        "objective": request.objective,
         "output_tokens_per_s_per_gpu": deployed.output_tokens_per_s_per_gpu,
         "instances": [instance_dict(shape) for shape in deployed.instances],
         "optimum": {"value": found.value, "mode": found.optimum.mode or None,
@@ -108,10 +108,10 @@ def sensitivity_dataset(found: Sensitivity) -> xr.Dataset:
         {
             "jaxsim_version": __version__,
             "kind": found.kind,
-            "isl": float(found.question.workload.isl),
-            "osl": float(found.question.workload.osl),
-            "ftl_target_s": found.question.ftl_s,
-            "ttl_target_s": found.question.ttl_s,
+            "isl": float(found.request.only_workload.isl),
+            "osl": float(found.request.only_workload.osl),
+            "ftl_target_s": found.request.ftl_s,
+            "ttl_target_s": found.request.ttl_s,
             "instances": dumps([instance_dict(shape) for shape in found.deployed.instances]),
         },
     )

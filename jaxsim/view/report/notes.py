@@ -7,7 +7,7 @@ from jaxsim.space.deploy.result import Deployed, Plan
 from jaxsim.view.figures.frontier import BLUE
 from jaxsim.view.report import html
 from jaxsim.view.report.evidence import Evidence, kinds
-from jaxsim.view.text import units, words
+from jaxsim.view.text import units, words, workloads
 
 TERMS = (
     ("FTL (TTFT)", "First-token latency: from a prompt's arrival to its first output token."),
@@ -51,10 +51,12 @@ def sureness(plan: Plan) -> str:
     found = plan.disaggregated
     proof = found.certificate if isinstance(found, Deployed) else None
     content = [html.paragraph(words.certificate(proof))] if proof is not None else []
+    if proof is not None and len(plan.mix) > 1:
+        content.append(html.paragraph(workloads.NO_LEVERS, "soft"))
     top = sorted(plan.levers, key=lambda lever: -abs(lever.elasticity))
     if top:
         most = max(abs(lever.elasticity) for lever in top) or 1.0
-        content.append(html.tag("h3", "Throughput gained by one percent more of"))
+        content.append(html.tag("h3", words.levers_title(plan)))
         rows = "".join(
             html.tag("div", escape(lever.name))
             + html.stacked_bar([(lever.name, abs(lever.elasticity) / most, BLUE)])
@@ -74,7 +76,7 @@ def assumptions(plan: Plan, evidence: Sequence[Evidence]) -> str:
         ["Number formats", plan.precision],
         ["Engine", plan.engine],
         ["Kernel calibration", plan.calibration],
-        ["Requests", f"{plan.isl:,} input and {plan.osl:,} output tokens, all alike; no queueing"],
+        ["Requests", f"{_requests(plan)}; no queueing"],
         ["Constants", counted],
     ]
     folded = "".join(
@@ -89,6 +91,12 @@ def assumptions(plan: Plan, evidence: Sequence[Evidence]) -> str:
     notes = "".join(html.paragraph(f"Note: {note}", "soft") for note in plan.notes)
     table = html.table(["", ""], [row for row in rows if row[1]], left=(0, 1))
     return html.section("Assumptions and sources", table, notes, folded)
+
+
+def _requests(plan: Plan) -> str:
+    if len(plan.mix) > 1:
+        return words.lengths(plan)
+    return f"{plan.isl:,} input and {plan.osl:,} output tokens, all alike"
 
 
 def reading() -> str:

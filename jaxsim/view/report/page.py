@@ -12,7 +12,7 @@ from jaxsim.view.figures.frontier import frontier_figure, image
 from jaxsim.view.report import html
 from jaxsim.view.report import notes as report_notes
 from jaxsim.view.report.evidence import Evidence
-from jaxsim.view.text import units, words
+from jaxsim.view.text import units, words, workloads
 
 KINDS = (("disaggregated", "disaggregated"), ("colocated", "co-located"))
 MEMORY_COLOURS = ("#0072B2", "#56B4E9", "#E69F00", "#999999", "#E9ECEF")
@@ -27,11 +27,12 @@ def render_report(
     """
     folder = files("jaxsim.view.report")
     template = Template((folder / "report.html").read_text(encoding="utf-8"))
-    targets = words.targets(plan)
+    lead = (f"Targets: {words.targets(plan)}.", words.verdict(plan), workloads.at_mean_ttl(plan))
     sections = [
         _cards(plan),
         _unmet(plan),
         _pools(plan),
+        _mix(plan),
         _frontier(plan),
         _comparison(plan),
         _why(plan),
@@ -48,10 +49,11 @@ def render_report(
         style=(folder / "report.css").read_text(encoding="utf-8"),
         kicker=escape(words.case(plan)),
         headline=escape(words.recommendation(plan)),
-        lead=html.paragraph(f"Targets: {targets}. {words.verdict(plan)}", "lead"),
+        lead=html.paragraph(" ".join(lead), "lead"),
         body="\n".join(section for section in sections if section),
         footer=escape(
-            f"jaxsim {__version__} evaluated {plan.points_evaluated:,} designs in {elapsed}. "
+            f"jaxsim {__version__} evaluated {plan.points_evaluated:,} designs"
+            f"{' × workloads' if len(plan.mix) > 1 else ''} in {elapsed}. "
             "Numbers are predictions of a calibrated model, not measurements of a deployment."
         ),
     )
@@ -67,7 +69,7 @@ def _span(ends: tuple[float, float]) -> str:
 
 
 def _cards(plan: Plan) -> str:
-    best = words.chosen(plan)
+    best = plan.chosen
     if best is None:
         return ""
     cards = [
@@ -90,7 +92,8 @@ def _cards(plan: Plan) -> str:
         cards.insert(
             1,
             html.card(
-                "Disaggregated / co-located",
+                "Disaggregated / co-located"
+                + ("" if plan.objective == "gpu" else f", {units.WORTH[plan.objective]}"),
                 units.times(plan.gain),
                 "" if chance is None else f"wins with probability {units.probability(chance)}",
             ),
@@ -111,7 +114,7 @@ def _unmet(plan: Plan) -> str:
 
 
 def _pools(plan: Plan) -> str:
-    best = words.chosen(plan)
+    best = plan.chosen
     if best is None:
         return ""
     rows = [
@@ -139,6 +142,14 @@ def _pools(plan: Plan) -> str:
         html.table(head, rows, left=(0, 2, 3, 4)),
         html.paragraph(total + (more if plan.max_gpus is None else ""), "soft"),
     )
+
+
+def _mix(plan: Plan) -> str:
+    rows = workloads.mix_rows(plan)
+    if not rows:
+        return ""
+    rule = html.paragraph(workloads.latency_rule(plan), "soft")
+    return html.section("The mix", html.table(rows[0], rows[1:], left=()), rule)
 
 
 def _frontier(plan: Plan) -> str:
@@ -185,13 +196,17 @@ def _comparison(plan: Plan) -> str:
     both = _both(plan)
     if not both:
         return ""
+
+    def name(latency: str) -> str:
+        return workloads.worst(plan, latency)
+
     rows = [
         ["Design", *(words.deployment(d) for _, d in both)],
         ["Output tokens/s/GPU", *(units.count(d.output_tokens_per_s_per_gpu) for _, d in both)],
         ["80 % interval", *(_span(d.interval) for _, d in both)],
-        ["FTL (TTFT)", *(units.seconds(d.ftl_s) for _, d in both)],
-        ["TTL (TPOT), mean", *(units.seconds(d.ttl_s) for _, d in both)],
-        ["TTL (TPOT), median", *(units.seconds(d.ttl_median_s or d.ttl_s) for _, d in both)],
+        [name("FTL (TTFT)"), *(units.seconds(d.ftl_s) for _, d in both)],
+        [name("TTL (TPOT), mean"), *(units.seconds(d.ttl_s) for _, d in both)],
+        [name("TTL (TPOT), median"), *(units.seconds(d.ttl_median_s or d.ttl_s) for _, d in both)],
         ["Tokens/s a user", *(units.plain(1.0 / d.ttl_s) for _, d in both)],
         ["GPUs", *(units.count(d.gpus) for _, d in both)],
         ["Requests/s", *(units.plain(d.requests_per_s) for _, d in both)],

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from jaxsim.space.deploy.result import Deployed, FrontierCurve, InstanceShape, Plan, Unmet
-from jaxsim.view.text import units, words
+from jaxsim.view.text import units, words, workloads
 from jaxsim.view.text.ascii_plot import KEEP, Line, plot
 from jaxsim.view.text.layout import Page, bar, indent, table, wrap
 
@@ -17,6 +17,7 @@ def render_plan(plan: Plan, page: Page) -> str:
     sections = [
         _head(plan, page),
         _pools(plan, page),
+        _mix(plan, page),
         _comparison(plan, page),
         _sureness(plan, page),
         _limits(plan, page),
@@ -46,7 +47,7 @@ def _head(plan: Plan, page: Page) -> list[str]:
 
 
 def _pools(plan: Plan, page: Page) -> list[str]:
-    best = words.chosen(plan)
+    best = plan.chosen
     if best is None:
         return []
     return pools(best, plan.prefill_hardware != plan.hardware, page)
@@ -74,6 +75,18 @@ def pools(best: Deployed, two_kinds: bool, page: Page) -> list[str]:
     return [*indent(lines), *indent([total])]
 
 
+def _mix(plan: Plan, page: Page) -> list[str]:
+    rows = workloads.mix_rows(plan)
+    if not rows:
+        return []
+    lines = table(rows, left=())
+    return [
+        _heading("The mix", page),
+        *indent([page.paint(lines[0], "dim"), *lines[1:]]),
+        *wrap(workloads.latency_rule(plan), page),
+    ]
+
+
 def _comparison(plan: Plan, page: Page) -> list[str]:
     both: dict[str, Deployed] = {
         words.POOLS.get(kind, kind): found
@@ -82,16 +95,19 @@ def _comparison(plan: Plan, page: Page) -> list[str]:
     }
     if not both:
         return []
+    ftl, ttl = (workloads.worst(plan, name) for name in ("FTL (TTFT)", "TTL (TPOT)"))
     limits = {
-        "FTL (TTFT)": f"≤ {units.seconds(plan.ftl_target_s)}",
-        "TTL (TPOT)": f"≤ {units.seconds(plan.ttl_target_s)}",
+        ftl: f"≤ {units.seconds(plan.ftl_target_s)}",
+        ttl: f"≤ {units.seconds(plan.ttl_target_s)}",
     }
     rows: list[list[str]] = [["", *both, "target"]]
+    rows_of_mix = len(plan.mix) > 1
     cells: dict[str, Callable[[Deployed], str]] = {
         "Output tokens/s/GPU": lambda d: units.count(d.output_tokens_per_s_per_gpu),
         "  80 % interval": lambda d: " – ".join(units.count(end) for end in d.interval),
-        "FTL (TTFT)": lambda d: units.seconds(d.ftl_s),
-        "TTL (TPOT)": lambda d: units.seconds(d.ttl_s),
+        ftl: lambda d: units.seconds(d.ftl_s),
+        ttl: lambda d: units.seconds(d.ttl_s),
+        "  mean of the mix": lambda d: units.seconds(d.mixed_ttl_s) if rows_of_mix else "",
         "  median": lambda d: "" if d.ttl_median_s is None else units.seconds(d.ttl_median_s),
         "Tokens/s a user": lambda d: units.plain(1.0 / d.ttl_s),
         "Requests/s": lambda d: units.plain(d.requests_per_s),
@@ -114,8 +130,8 @@ def _rate(value: float | None) -> str:
 
 
 def _sureness(plan: Plan, page: Page) -> list[str]:
-    lines = wrap(words.verdict(plan), page)
-    best = words.chosen(plan)
+    lines = wrap(words.verdict(plan), page) + wrap(workloads.at_mean_ttl(plan), page)
+    best = plan.chosen
     if best is not None and best.certificate is not None:
         lines += wrap(words.certificate(best.certificate), page)
     for kind in ("disaggregated", "colocated"):
@@ -125,7 +141,7 @@ def _sureness(plan: Plan, page: Page) -> list[str]:
 
 
 def _limits(plan: Plan, page: Page) -> list[str]:
-    best = words.chosen(plan)
+    best = plan.chosen
     if best is None:
         return []
     lines = [_heading("Where the time goes, and the memory", page)]
@@ -158,6 +174,8 @@ def _limits_of(shape: InstanceShape, page: Page) -> list[str]:
 
 
 def _levers(plan: Plan, page: Page) -> list[str]:
+    if len(plan.mix) > 1 and plan.chosen is not None:
+        return [page.paint(line, "dim") for line in wrap(workloads.NO_LEVERS, page)]
     if not plan.levers:
         return []
     top = sorted(plan.levers, key=lambda lever: -abs(lever.elasticity))[:LEVERS_SHOWN]
@@ -170,7 +188,7 @@ def _levers(plan: Plan, page: Page) -> list[str]:
     ]
     if not rows:
         return []
-    title = "Throughput gained by one percent more of"
+    title = words.levers_title(plan)
     return [_heading(title, page), *indent(table(rows, (0, 2)))]
 
 
@@ -203,12 +221,13 @@ def _frontier(plan: Plan, page: Page) -> list[str]:
 
 def _foot(plan: Plan, page: Page) -> list[str]:
     valid = sum(plan.valid_points.values())
-    text = f"Evaluated {plan.points_evaluated:,} designs"
+    many = len(plan.mix) > 1
+    text = f"Evaluated {plan.points_evaluated:,} designs{' × workloads' if many else ''}"
     if valid:
-        text += f" ({valid:,} obey every rule)"
+        text += f" ({valid:,} obey every rule{words.every(plan)})"
     text += f" in {units.seconds(plan.elapsed_s)}; calibration {plan.calibration}."
     lines = [page.paint(line, "dim") for line in wrap(text, page)]
-    if words.chosen(plan) is not None:
+    if plan.chosen is not None:
         lines += [page.paint(line, "dim") for line in wrap(words.QUEUES, page)]
     for note in plan.notes:
         lines += wrap(f"Note: {note}", page, 0, 2)

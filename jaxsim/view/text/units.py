@@ -5,6 +5,13 @@ import math
 DIGITS = 3
 NONE = "n/a"
 
+# What a plan maximises, by its objective.
+WORTH = {
+    "gpu": "throughput per GPU",
+    "cost": "output tokens per dollar",
+    "power": "output tokens per joule",
+}
+
 _DECIMAL = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _TIMES = ((3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from jaxsim.quantities import QUANTITIES
-from jaxsim.space.deploy.mix_result import MixPlan
 from jaxsim.space.deploy.result import (
     Certificate,
     Deployed,
@@ -86,20 +85,11 @@ def deployment(deployed: Deployed) -> str:
     return " + ".join(instances(shape) for shape in deployed.instances)
 
 
-def chosen(plan: Plan) -> Deployed | None:
-    """The recommended deployment; None where nothing meets the targets."""
-    recommended = plan.recommended
-    if recommended is None:
-        return None
-    found = getattr(plan, recommended)
-    return found if isinstance(found, Deployed) else None
-
-
 def recommendation(plan: Plan) -> str:
     """The answer in one sentence."""
-    best = chosen(plan)
+    best = plan.chosen
     if best is None:
-        return "No design meets both targets"
+        return f"No design meets both targets{every(plan)}"
     kind = "disaggregated" if plan.recommended == "disaggregated" else "co-located"
     return f"Deploy {kind}: {deployment(best)}"
 
@@ -111,15 +101,26 @@ def case(plan: Plan) -> str:
         if plan.prefill_hardware == plan.hardware
         else f"{plan.prefill_hardware} (prefill) and {plan.hardware} (decode)"
     )
-    lengths = f"ISL {plan.isl:,}, OSL {plan.osl:,}"
-    return f"{plan.model} on {where} · {plan.precision} · engine {plan.engine} · {lengths}"
+    return f"{plan.model} on {where} · {plan.precision} · engine {plan.engine} · {lengths(plan)}"
+
+
+def lengths(plan: Plan) -> str:
+    """What requests are like."""
+    if len(plan.mix) > 1:
+        return f"a mix of {len(plan.mix)} workloads"
+    return f"ISL {plan.isl:,}, OSL {plan.osl:,}"
+
+
+def every(plan: Plan) -> str:
+    """For whom a target holds, where that must be said."""
+    return " for every workload" if len(plan.mix) > 1 else ""
 
 
 def targets(plan: Plan) -> str:
     """What the plan must keep to."""
     text = (
         f"FTL (TTFT) ≤ {units.seconds(plan.ftl_target_s)}, "
-        f"TTL (TPOT) ≤ {units.seconds(plan.ttl_target_s)}"
+        f"TTL (TPOT) ≤ {units.seconds(plan.ttl_target_s)}{every(plan)}"
     )
     return text if plan.max_gpus is None else f"{text}, at most {plan.max_gpus:,} GPUs"
 
@@ -142,10 +143,27 @@ def verdict(plan: Plan) -> str:
     if gain < 1.0:
         better, other, gain = "Co-located", "disaggregated", 1.0 / gain
         chance = None if chance is None else 1.0 - chance
-    text = f"{better} gives {units.times(gain)} the throughput per GPU of {other}"
+    text = f"{better} gives {units.times(gain)} the {units.WORTH[plan.objective]} of {other}"
     if chance is None:
         return f"{text}."
     return f"{text}; it wins with probability {units.probability(chance)}."
+
+
+def gain_title(plan: Plan) -> str:
+    """The gain in a few words, for the head of a picture."""
+    gain = plan.gain
+    if gain is None:
+        return recommendation(plan).split(":")[0]
+    names = ("Disaggregation", "co-location")
+    better, other = names if gain >= 1.0 else (names[1].capitalize(), names[0].lower())
+    times = units.times(max(gain, 1.0 / gain))
+    return f"{better} gives {times} the {units.WORTH[plan.objective]} of {other}"
+
+
+def levers_title(plan: Plan) -> str:
+    """What the levers of a plan are percents of, as a heading."""
+    what = units.WORTH[plan.objective] if plan.objective != "gpu" else "throughput"
+    return f"{what.capitalize()} gained by one percent more of"
 
 
 def certificate(proof: Certificate) -> str:
@@ -176,7 +194,7 @@ def _rates(name: str) -> str:
     return f"{name.removesuffix('_rate').replace('_', ' ')} rates"
 
 
-def attainable(plan: Plan | MixPlan, kind: str) -> str:
+def attainable(plan: Plan, kind: str) -> str:
     """Why a kind of deployment does not meet the targets, and the nearest that it can meet."""
     unmet = getattr(plan, kind)
     assert isinstance(unmet, Unmet)
@@ -185,16 +203,21 @@ def attainable(plan: Plan | MixPlan, kind: str) -> str:
         near.append(f"TTL {units.seconds(unmet.ttl_s)} at FTL ≤ {units.seconds(plan.ftl_target_s)}")
     if unmet.ftl_s is not None:
         near.append(f"FTL {units.seconds(unmet.ftl_s)} at TTL ≤ {units.seconds(plan.ttl_target_s)}")
-    said = f"nearest attainable is {', or '.join(near)}" if near else unmet.reason.rstrip(".")
+    reason = f"{unmet.reason.rstrip('.')}{every(plan)}"
+    said = f"nearest attainable is {', or '.join(near)}" if near else reason
     return f"{POOLS[kind].capitalize()}: {said}."
 
 
 def unmet_message(plan: Plan) -> str:
     """One message for targets that nothing meets."""
+    advice = (
+        "Relax a target, or give faster hardware or a narrower precision."
+        if len(plan.mix) == 1
+        else "Relax a target, or serve the workloads that need most by pools of their own."
+    )
     return (
         f"no design of {plan.model} on {plan.hardware} meets {targets(plan)}. "
-        f"{attainable(plan, 'disaggregated')} {attainable(plan, 'colocated')} "
-        "Relax a target, or give faster hardware or a narrower precision."
+        f"{attainable(plan, 'disaggregated')} {attainable(plan, 'colocated')} {advice}"
     )
 
 

@@ -9,7 +9,7 @@ import jaxsim
 from jaxsim.catalog.chip_parts import load_chip_parts
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import setup_of
-from jaxsim.space.deploy.request import Question
+from jaxsim.space.deploy.request import PlanRequest
 from jaxsim.space.plan import plan
 from jaxsim.space.sensitivity.change import UNCHANGED, Change
 from jaxsim.space.sensitivity.cheapest import cheapest
@@ -62,7 +62,7 @@ def on_the_budget(budget, values):
     return found
 
 
-def test_chips_are_those_of_brute_force(swept, problem, question, together):
+def test_chips_are_those_of_brute_force(swept, problem, asked, together):
     """Pools without a ratio are apart: each chip against a fine grid of chips on its budget."""
     budget = Budget({
         "cost": {PEAK: 0.5, HBM: 0.2, LINK: 0.2},
@@ -72,7 +72,7 @@ def test_chips_are_those_of_brute_force(swept, problem, question, together):
     found = best_chips(swept, problem, base, budget, space=SPACE)
     for pool in ("prefill", ""):
         assert budget.fits(found.factors[pool])
-    alone = apart(problem, question, SPACE)
+    alone = apart(problem, asked, SPACE)
     again = alone.solve(change_of(found.factors))
     assert again.value / base.value - 1.0 == pytest.approx(found.gain, rel=1e-6)
     grid = on_the_budget(budget, (np.geomspace(0.3, 2.5, 10), np.geomspace(0.1, 1.6, 8)))
@@ -135,10 +135,10 @@ def test_the_cheapest_change_is_that_of_brute_force(swept, problem, together):
     assert nothing.cost is None
 
 
-def test_a_crossover_is_where_plans_cross(setup, question):
+def test_a_crossover_is_where_plans_cross(setup, asked):
     """The gain of plans is on either side of one at the neighbours, and only there in between."""
     model = setup_of("llama-3.1-70b", "h200", engine="trtllm")
-    asked = Question(jaxsim.Workload(isl=4096.0, osl=512.0), ftl_s=2.0, ttl_s=0.03)
+    asked = PlanRequest(jaxsim.Workload(isl=4096.0, osl=512.0), ftl_s=2.0, ttl_s=0.03)
     few = jaxsim.Space(
         tp=(1, 2, 4, 8), pp=(1,), batch=(16, 32, 64, 128, 256), chunk=(64, 256, 1024, 4096),
         prefill_batch=(1, 2, 4, 8),
@@ -147,7 +147,7 @@ def test_a_crossover_is_where_plans_cross(setup, question):
     assert found.crossings
 
     def gain(isl):
-        work = replace(asked.workload, isl=float(isl))
+        work = replace(asked.only_workload, isl=float(isl))
         return plan(model, replace(asked, workload=work, tolerance=1e-4), few).gain
 
     for one in found.crossings:

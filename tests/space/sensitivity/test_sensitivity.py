@@ -7,7 +7,7 @@ import pytest
 
 import jaxsim
 from jaxsim.catalog.errors import InputError
-from jaxsim.space.deploy.request import sweep_phases
+from jaxsim.space.deploy.sweep import sweep_phases
 from jaxsim.space.sensitivity.along import along_frontier, attributions_of
 from jaxsim.space.sensitivity.attribution import attribution
 from jaxsim.space.sensitivity.change import UNCHANGED, Change
@@ -106,8 +106,8 @@ def test_the_unit_of_data_does_not_matter(solved, colocated):
 
 def test_a_binding_target_is_worth_something_and_a_slack_one_nothing(swept, solved):
     _, base, _ = solved[False]
-    question = replace(swept.question, ftl_s=1e4, ttl_s=1e3)
-    loose = elasticities_at(replace(swept, question=question), base)
+    asked = replace(swept.request, ftl_s=1e4, ttl_s=1e3)
+    loose = elasticities_at(replace(swept, request=asked), base)
     assert float(loose.by_limit["ttl"][0]) == 0.0
     assert float(loose.by_limit["ftl"][0]) == 0.0
     tight = solved[False][2]
@@ -115,12 +115,12 @@ def test_a_binding_target_is_worth_something_and_a_slack_one_nothing(swept, solv
     assert "ttl" in tight.binding[0]["decode"]
 
 
-def test_memory_gets_a_multiplier_where_it_binds(setup, question):
+def test_memory_gets_a_multiplier_where_it_binds(setup, asked):
     """With half the memory the cache limits the batch, and more of it is worth throughput."""
     card = setup.hardware
     chip = replace(card.hardware.chip, hbm_bytes=float(card.hardware.chip.hbm_bytes) * 0.35)
     small = replace(setup, hardware=replace(card, hardware=replace(card.hardware, chip=chip)))
-    few = replace(question, ttl_s=0.5)
+    few = replace(asked, ttl_s=0.5)
     swept = sweep_phases(small, few, SPACE)
     problem = problem_of(swept)
     base = problem.solve(Change())
@@ -197,10 +197,10 @@ def test_evaluating_the_grid_again_changes_nothing(solved, colocated):
         assert near.mapping == again.mapping
 
 
-def test_an_input_of_another_kind_moves_all_designs(setup, question, solved):
+def test_an_input_of_another_kind_moves_all_designs(setup, asked, solved):
     """Twice the prompt is what sweeping prompts of twice the length gives."""
     problem, _, _ = solved[False]
-    longer = replace(question, workload=replace(WORKLOAD, isl=2.0 * WORKLOAD.isl))
+    longer = replace(asked, workload=replace(WORKLOAD, isl=2.0 * WORKLOAD.isl))
     again = problem_of(sweep_phases(setup, longer, SPACE)).solve(UNCHANGED)
     change = Change({"workload.isl": 2.0})
     assert change.bounds() is None
@@ -253,8 +253,7 @@ def test_resources_sum_to_the_time(setup, phase):
     ])  # fmt: skip
     mode = "" if phase in ("prefill", "decode") else phase
     own = attribution("colocated" if mode else phase, setup, WORKLOAD, designs, mode)
-    from jaxsim.space.deploy.select import PARTS
-    from jaxsim.space.designs import PHASES
+    from jaxsim.space.designs import PARTS, PHASES
     from jaxsim.space.gradient.reverse import values_of
     from jaxsim.space.sensitivity.elasticity import points_on_axes
 
@@ -334,9 +333,9 @@ def test_inputs_of_one_fit_are_joined(setup, solved):
     )
 
 
-def test_what_if(setup, question):
+def test_what_if(setup, asked):
     found = sensitivity_of(
-        setup, question, SPACE, kind="disaggregated", levers=1,
+        setup, asked, SPACE, kind="disaggregated", levers=1,
         what_if=("hbm_bytes_per_s=+20%", "scaleup.bytes_per_s=x2,ttl=0.03"), domains=False,
     )  # fmt: skip
     first, second = found.what_if
@@ -401,9 +400,9 @@ def test_bad_goals_are_refused():
 
 
 @pytest.mark.parametrize("colocated", KINDS)
-def test_prices_count_where_cost_is_the_objective(setup, question, colocated):
+def test_prices_count_where_cost_is_the_objective(setup, asked, colocated):
     """Twice the price is half the throughput per dollar, exactly and by the elasticity."""
-    swept = sweep_phases(setup, replace(question, objective="cost"), SPACE)
+    swept = sweep_phases(setup, replace(asked, objective="cost"), SPACE)
     problem = problem_of(swept, colocated, SPACE)
     base, path = problem.solve(UNCHANGED), "hardware.price_usd_per_hour"
     assert float(elasticities_at(swept, base).by_input[path][0]) == pytest.approx(-1.0)

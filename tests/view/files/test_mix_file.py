@@ -6,18 +6,19 @@ import json
 import pytest
 
 from jaxsim.catalog.errors import InputError
-from jaxsim.space.deploy.mix_result import MixDeployed, MixPlan, Share
-from jaxsim.space.deploy.result import Unmet
+from jaxsim.catalog.workload import Share, Workload
+from jaxsim.space.deploy.result import Latencies, Plan, Unmet
 from jaxsim.view.cli import main as cli
-from jaxsim.view.cli import plan_mix as mix_run
+from jaxsim.view.cli.verbs import plan as verb
 from jaxsim.view.files.mix_file import read_mix
-from jaxsim.view.files.mix_json import mix_dict
+from jaxsim.view.files.plan_json import plan_dict
+from jaxsim.view.report.page import render_report
 from jaxsim.view.text.layout import Page
-from jaxsim.view.text.mix import render_mix
+from jaxsim.view.text.plan import render_plan
 
 ASK = ["plan", "deepseek-r1", "--hardware", "gb200-nvl72", "--ftl", "5s", "--ttl", "50ms"]
 HEADER = "isl,osl,share\n"
-MIX = (Share(16384, 2048, 0.25), Share(1024, 512, 0.75))
+MIX = (Share(Workload(16384.0, 2048.0), 0.25), Share(Workload(1024.0, 512.0), 0.75))
 
 
 def file(tmp_path, content, name="mix.csv"):
@@ -38,7 +39,7 @@ def file(tmp_path, content, name="mix.csv"):
 def test_csv_and_json_say_the_same(content, tmp_path):
     """In any order of columns, with a byte-order mark, blank lines, and rows that repeat."""
     found = read_mix(file(tmp_path, content))
-    assert [(one.isl, one.osl) for one in found] == [(16384, 2048), (1024, 512)]
+    assert [(one.workload.isl, one.workload.osl) for one in found] == [(16384, 2048), (1024, 512)]
     assert [one.share for one in found] == pytest.approx([0.25, 0.75])
 
 
@@ -90,51 +91,59 @@ def test_a_file_that_is_not_there_is_bad_input(tmp_path):
 
 
 @pytest.fixture
-def mixed(plan) -> MixPlan:
+def mixed(plan) -> Plan:
     """A plan for a mix made by hand, of the deployments of a plan made by hand."""
-    names = {field.name for field in dataclasses.fields(MixPlan)} - {"mix", "gain_at_mean_ttl"}
-    kinds = {"disaggregated", "colocated"}
-    return MixPlan(
-        mix=MIX,
-        gain_at_mean_ttl=1.1,
-        **{
-            name: MixDeployed(getattr(plan, name), (1.93, 0.41), (0.041, 0.031), 0.037)
-            if name in kinds
-            else getattr(plan, name)
-            for name in names
-        },
-    )
+    own = {
+        "by_workload": (Latencies(1.93, 0.041), Latencies(0.41, 0.031)), "mixed_ttl_s": 0.037,
+    }  # fmt: skip
+    kinds = {
+        k: dataclasses.replace(getattr(plan, k), **own) for k in ("disaggregated", "colocated")
+    }
+    return dataclasses.replace(plan, mix=MIX, gain_at_mean_ttl=1.1, levers=(), **kinds)
 
 
 @pytest.fixture
-def unmet(mixed) -> MixPlan:
+def unmet(mixed) -> Plan:
     why = Unmet("No pair meets the targets.", None, 0.0061)
-    return dataclasses.replace(mixed, disaggregated=why, colocated=why, probability=None)
+    return dataclasses.replace(
+        mixed, disaggregated=why, colocated=why, probability=None, gain_at_mean_ttl=None
+    )
 
 
 @pytest.mark.parametrize("width", [60, 80, 110])
 def test_the_page_has_the_answer_first_and_fits(mixed, unmet, width):
-    text = render_mix(mixed, Page(width))
+    text = render_plan(mixed, Page(width))
     flat = " ".join(text.split())
     assert flat.startswith("Deploy disaggregated: 6 prefill instances TP1 EP8 PP2 + 1 decode")
     assert "16,384 2,048 25 % 1.93 s 41 ms 1,024 512 75 % 410 ms 31 ms" in flat
     assert "Disaggregated gives 1.25× the throughput per GPU of co-located" in flat
-    assert "disaggregated would give 1.10× the throughput of co-located" in flat
+    assert "disaggregated would give 1.10× the throughput per GPU of co-located" in flat
+    assert "plan a workload of the mix by itself to see it" in flat
     assert "every pair of designs considered: proved optimal." in flat
-    nothing = render_mix(unmet, Page(width))
+    nothing = render_plan(unmet, Page(width))
     assert nothing.startswith("No design meets both targets")
-    assert "nearest attainable is TTL 6.10 ms at FTL ≤ 5 s" in " ".join(nothing.split())
     assert max(map(len, (text + "\n" + nothing).splitlines())) <= width
 
 
+def test_the_report_has_the_mix(mixed):
+    page = render_report(mixed, (), "jaxsim plan …")
+    assert "a mix of 2 workloads" in page
+    assert "<td>1,024</td><td>512</td><td>75 %</td><td>410 ms</td><td>31 ms</td>" in page
+    assert "FTL (TTFT), worst" in page
+    assert "by itself to see it" in page
+
+
 def test_json_has_the_schema_of_a_plan(mixed, unmet):
-    found = mix_dict(mixed)
+    found = plan_dict(mixed)
     assert found["schema"] == "jaxsim.plan/1"
+    assert found["objective"] == "gpu"
     assert found["workload"] == {
+        "isl": 4864,
+        "osl": 896,
         "mix": [
             {"isl": 16384, "osl": 2048, "share": 0.25},
             {"isl": 1024, "osl": 512, "share": 0.75},
-        ]
+        ],
     }
     assert found["gain"] == pytest.approx(mixed.gain)
     apart = found["disaggregated"]
@@ -142,19 +151,22 @@ def test_json_has_the_schema_of_a_plan(mixed, unmet):
     assert apart["certificate"]["gap"] == 0
     assert apart["instances"][0]["count"] == 6
     assert "certificate" not in found["colocated"]
-    nothing = mix_dict(unmet)
+    nothing = plan_dict(unmet)
     assert nothing["disaggregated"] is None
     assert nothing["nearest"]["colocated"] == {"ftl_s": None, "ttl_s": 0.0061}
     assert "every workload" in nothing["error"]
+    assert "nearest attainable is TTL 6.10 ms at FTL ≤ 5 s" in nothing["error"]
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_the_command_line_says_and_writes_it(form, mixed, unmet, tmp_path, monkeypatch, capsys):
     asked = [*ASK, "--mix", str(file(tmp_path, HEADER + "1024,512,3\n")), "--format", form]
     seen = []
-    monkeypatch.setattr(mix_run, "solve", lambda args, asked, mix: (seen.append(mix), mixed)[1])
+    monkeypatch.setattr(
+        verb, "solve", lambda args, asked: (seen.append(asked["workload"]), mixed)[1]
+    )
     assert cli.main([*asked, "--hit-frac", "20%", "-o", str(tmp_path / "out")]) == cli.OK
-    assert seen == [(Share(1024, 512, 1.0),)]
+    assert seen == [(Share(Workload(1024.0, 512.0, hit_frac=0.2), 1.0),)]
     said = capsys.readouterr().out
     written = json.loads((tmp_path / "out" / "plan.json").read_text())
     assert any("20 %" in note for note in written["notes"])
@@ -162,7 +174,7 @@ def test_the_command_line_says_and_writes_it(form, mixed, unmet, tmp_path, monke
         assert json.loads(said) == written
     else:
         assert "Wrote plan.json" in said
-    monkeypatch.setattr(mix_run, "solve", lambda args, asked, mix: unmet)
+    monkeypatch.setattr(verb, "solve", lambda args, asked: unmet)
     assert cli.main(asked) == cli.UNMET
     assert "no design of deepseek-r1" in capsys.readouterr().err
 

@@ -26,7 +26,7 @@ examples:
   jaxsim plan deepseek-r1 --hardware gb200-nvl72 --mix mix.csv --ftl 5s --ttl 50ms
 
 durations: 250ms, 2s, 0.05 (bare numbers are seconds); FTL = TTFT, TTL = TPOT
-DIR gets plan.json, frontier.nc, frontier.png, breakdown.png and report.html; of a mix, plan.json
+DIR gets plan.json, frontier.nc, frontier.png, breakdown.png and report.html
 """
 
 
@@ -108,14 +108,9 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.view.cli.main import OK, UNMET, complain
     from jaxsim.view.files.atomic import output_folder
 
-    options.check_lengths(args)
     asked = request_of(args)
-    if args.mix is not None:
-        from jaxsim.view.cli.plan_mix import run_mix
-
-        return run_mix(args, asked, said(args))
+    asked["workload"] = options.workloads_from(args)
     use_persistent_cache()
-    asked["workload"] = options.workload_from(args)
     folder = None if args.output is None else output_folder(Path(args.output))
     plan = solve(args, asked)
     plan = replace(plan, notes=(*said(args), *plan.notes))
@@ -223,10 +218,8 @@ def said(args: argparse.Namespace) -> list[str]:
     if (imbalance := parse.parse_positive(args.imbalance)) > 1.0:
         told.append(f"The busiest expert rank has {imbalance:g} times the mean load.")
     if args.objective != "gpu":
-        told.append(
-            "The most throughput per "
-            f"{'dollar' if args.objective == 'cost' else 'watt'} is sought, not per GPU."
-        )
+        what = {"cost": "output tokens per dollar", "power": "output tokens per joule"}
+        told.append(f"The most {what[args.objective]} is sought, not the most per GPU.")
     if args.ttl_metric == "median":
         told.append("A co-located design meets the TTL target with its median gap, not its mean.")
     if args.fixed_ratio is not None:

@@ -1,0 +1,123 @@
+"""What is evaluated to answer a request?  Every design of every phase, for every workload."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.setup import Setup
+from jaxsim.catalog.workload import Workload
+from jaxsim.space.axes import Space, complete, default_space
+from jaxsim.space.deploy.diagnose import nothing_valid
+from jaxsim.space.deploy.mixture import Phases, mixed_phases
+from jaxsim.space.deploy.request import PlanRequest
+from jaxsim.space.designs import Designs, evaluate_phase
+
+
+@dataclass(frozen=True)
+class Swept:
+    """The three phases over a space, and the set-ups they were evaluated with.
+
+    `each` has the phases of every workload, over the same designs; `mean` those of the mix, which
+    are those of the only workload where there is one.
+    """
+
+    setup: Setup
+    prefill_setup: Setup
+    request: PlanRequest
+    each: tuple[Phases, ...]
+    mean: Phases
+
+    @property
+    def prefill(self) -> Designs:
+        return self.mean.prefill
+
+    @property
+    def decode(self) -> Designs:
+        return self.mean.decode
+
+    @property
+    def colocated(self) -> Designs:
+        return self.mean.colocated
+
+    @property
+    def points(self) -> int:
+        """Designs × workloads that were evaluated."""
+        return sum(one.points for one in self.each)
+
+
+def sweep_phases(
+    setup: Setup,
+    request: PlanRequest,
+    space: Space | None = None,
+    prefill_setup: Setup | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Swept:
+    """Every design of every phase, for each workload of the request.
+
+    The grid is one for all workloads: chunks go up to the longest prompt, and a shorter prompt
+    takes less. Raises InputError where no design of a phase obeys every rule.
+    """
+    prompts = prefill_setup or setup
+    mix = request.mix
+    if len(mix) > 1:
+        longest = max(float(one.workload.isl) for one in mix)
+        chunk = default_space(setup.model.model, setup.hardware.hardware, longest).chunk
+        space = space or Space()
+        space = space if space.chunk else replace(space, chunk=chunk)
+    each = []
+    for k, one in enumerate(mix):
+        work = one.workload
+        prefix = f"workload {k + 1} of {len(mix)}: " if len(mix) > 1 else ""
+
+        def said(what: str, prefix: str = prefix) -> None:
+            tell(prefix + what)
+
+        try:
+            each.append(_phases(setup, prompts, work, space, said))
+        except InputError as error:
+            if len(mix) == 1:
+                raise
+            lengths = f"ISL {float(work.isl):,.0f}, OSL {float(work.osl):,.0f}"
+            raise InputError(f"{lengths}: {error}") from None
+    return Swept(setup, prompts, request, tuple(each), mixed_phases(each, request))
+
+
+def _phases(
+    setup: Setup,
+    prompts: Setup,
+    workload: Workload,
+    space: Space | None,
+    tell: Callable[[str], None],
+) -> Phases:
+    """Every design of every phase for one workload."""
+    isl, osl = (float(workload.isl),), (float(workload.osl),)
+    designs = {}
+    for phase, own in (("prefill", prompts), ("decode", setup), ("colocated", setup)):
+        tell(f"evaluating {phase}")
+        scenario = own.scenario(workload)
+        filled = complete(space, scenario.model, scenario.hardware, isl[0])
+        found = evaluate_phase(phase, scenario, filled, isl, osl)
+        if not found.full("valid").any():
+            widest = complete(None, scenario.model, scenario.hardware, isl[0])
+            raise nothing_valid(
+                found,
+                lambda: evaluate_phase(phase, scenario, widest, isl, osl),  # noqa: B023
+            )
+        designs[phase] = found
+    return Phases(**designs)
+
+
+def match_limits(swept: Swept) -> dict[str, Any]:
+    """What limits a match: the cap, the ratio, the tolerance, and domains where they are packed."""
+    request = swept.request
+    sizes = [int(own.hardware.hardware.domain_gpus) for own in (swept.prefill_setup, swept.setup)]
+    same = swept.prefill_setup.hardware.name == swept.setup.hardware.name
+    domains = (sizes[1] if same else (sizes[0], sizes[1])) if request.pack else None
+    return {
+        "max_gpus": request.max_gpus,
+        "exact_gpus": request.exact_gpus,
+        "ratio": request.fixed_ratio,
+        "tolerance": request.tolerance,
+        "domain_gpus": domains,
+    }
