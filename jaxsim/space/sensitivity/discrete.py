@@ -79,7 +79,7 @@ def _with_stages(swept: Swept, designs: Designs, key: str, stages: float, coloca
     space = replace(space, **batches)
     lengths = axes.get("isl", (1.0,)), axes.get("osl", (1.0,))
     found = evaluate_phase(designs.phase, scenario, space, *lengths)
-    pools = _pools(replace(swept, **{designs.phase: found}), colocated)
+    pools = _pools(replace(swept, mean=replace(swept.mean, **{designs.phase: found})), colocated)
     return float(pools[key][1].max(initial=0.0))
 
 
