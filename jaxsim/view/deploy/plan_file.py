@@ -108,14 +108,14 @@ def order_of(
     card = _model(model or top.text("model"))
     precision = top.text("precision")
     workload, targets = top.child("workload"), top.child("targets")
-    osl = workload.whole("osl") if "osl" in workload.table else 1
+    osl = _longest(workload, "osl") if "osl" in workload.table else 1
     return Order(
         kind=chosen,
         model=card,
         precision=precision,
         kv=load_precision(precision, card).kv,
         engine=top.text("engine"),
-        isl=workload.whole("isl"),
+        isl=_longest(workload, "isl"),
         osl=osl,
         ftl_target_s=_limit(targets, "ftl_s"),
         ttl_target_s=_limit(targets, "ttl_s"),
@@ -127,6 +127,15 @@ def order_of(
         pools=_pools(found, chosen, hardware or {}),
         digest=hashlib.sha256(json.dumps(raw, sort_keys=True).encode()).hexdigest()[:16],
     )
+
+
+def _longest(workload: Fields, name: str) -> int:
+    """A length of the workload; of a mix, the longest."""
+    rows = workload.table.get("mix")
+    if not isinstance(rows, list):
+        return workload.whole(name)
+    fields = [Fields(workload.path, f"workload.mix[{k}]", row) for k, row in enumerate(rows)]
+    return max(own.whole(name) for own in fields)
 
 
 def _limit(targets: Fields, name: str) -> float:

@@ -10,6 +10,7 @@ from jaxsim.catalog.workload import Share, Workload
 from jaxsim.space.deploy.result import Latencies, Plan, Unmet
 from jaxsim.view.cli import main as cli
 from jaxsim.view.cli.verbs import plan as verb
+from jaxsim.view.deploy.plan_file import order_of
 from jaxsim.view.files.mix_file import read_mix
 from jaxsim.view.files.plan_json import plan_dict
 from jaxsim.view.report.page import render_report
@@ -156,6 +157,12 @@ def test_json_has_the_schema_of_a_plan(mixed, unmet):
     assert nothing["nearest"]["colocated"] == {"ftl_s": None, "ttl_s": 0.0061}
     assert "every workload" in nothing["error"]
     assert "nearest attainable is TTL 6.10 ms at FTL ≤ 5 s" in nothing["error"]
+
+
+def test_a_deployment_is_sized_for_the_longest_workload(mixed, tmp_path):
+    path = file(tmp_path, json.dumps(plan_dict(mixed)), "plan.json")
+    order = order_of(path)
+    assert (order.isl, order.osl) == (16384, 2048)
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
