@@ -54,6 +54,8 @@ MODELS = {
 }
 
 ELEMENT = ElementBytes(
+    attention_out=1.75,
+    attention_out_input=1.375,
     attention=1.0,
     ffn=0.5625,
     experts=0.5,

@@ -6,86 +6,27 @@ Reads TOML, refusing whatever is missing, unknown or impossible, with the file a
 import datetime
 import math
 import tomllib
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from jaxsim.catalog.errors import InputError, nearest, unknown_name
-from jaxsim.catalog.fits import (
-    BatchedGemmFit,
-    CollectiveFit,
-    ContextAttentionFit,
-    DecodeAttentionFit,
-    GemmFit,
-    GroupedGemmFit,
-    StreamFit,
+from jaxsim.catalog._calibration_kinds import (
+    ANY,
+    ARITHMETIC,
+    BORROWED,
+    BORROWED_SIGMA,
+    BORROWED_SOURCE,
+    DATA,
+    FORMATS,
+    KINDS,
+    OWN_KINDS,
+    SCALELESS,
+    STATE_KINDS,
+    STATES,
+    Calibration,
+    Family,
 )
-
-DATA = Path(__file__).parent / "data" / "calibration"
-
-KINDS: dict[str, type] = {
-    "gemm": GemmFit,
-    "absorb": BatchedGemmFit,
-    "experts": GroupedGemmFit,
-    "context": ContextAttentionFit,
-    "context_latent": ContextAttentionFit,
-    "decode": DecodeAttentionFit,
-    "decode_latent": DecodeAttentionFit,
-    "stream": StreamFit,
-    "all_reduce": CollectiveFit,
-    "all_gather": CollectiveFit,
-    "reduce_scatter": CollectiveFit,
-    "all_to_all": CollectiveFit,
-    "send_recv": CollectiveFit,
-}
-FORMATS: dict[str, tuple[str, ...]] = {
-    "gemm": ("nvfp4", "mxfp4", "int4", "fp8", "fp8_block", "bf16"),
-    "absorb": ("fp8", "bf16"),
-    "experts": ("nvfp4", "mxfp4", "int4", "fp8", "fp8_block", "bf16"),
-    "context": ("fp8", "bf16"),
-    "context_latent": ("fp8", "bf16"),
-    "decode": ("fp8", "bf16"),
-    "decode_latent": ("fp8", "bf16"),
-}
-ANY = "any"
-ARITHMETIC = ("fp4", "fp8", "bf16")
-
-
-@dataclass(frozen=True)
-class Family:
-    """One fit as it stands in a file: constants by name, and how sure they are."""
-
-    constants: dict[str, float]
-    sigma: float  # standard deviation of the log of measured over predicted time
-    source: str
-    rows: int = 0
-    free: tuple[str, ...] = ()  # the constants that were fitted; the rest were held
-    covariance: tuple[tuple[float, ...], ...] = ()  # of the logs of `free`
-    errors: dict[str, float] = field(default_factory=dict)
-    arithmetic: str = ""
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Every fit for one chip, by family and number format."""
-
-    name: str
-    title: str
-    multiprocessors: float
-    families: dict[str, dict[str, Family]]
-    sources: dict[str, dict[str, Any]]
-
-    def family(self, kind: str, number_format: str = ANY) -> Family:
-        """One fit."""
-        try:
-            return self.families[kind][number_format]
-        except KeyError:
-            known = ", ".join(sorted(self.families.get(kind, {}))) or "none"
-            raise InputError(
-                f"Calibration {self.name!r} has no fit of {kind} in {number_format!r}; "
-                f"it has: {known}. Choose another precision or add the fit."
-            ) from None
+from jaxsim.catalog.errors import InputError, nearest, unknown_name
 
 
 def list_calibrations() -> list[str]:
@@ -115,7 +56,36 @@ def read_calibration(path: Path) -> Calibration:
         raise InputError(f"{path}: cannot be read: {error}.") from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not valid TOML: {error}.") from None
-    return _Reader(path, raw).calibration()
+    found = _Reader(path, raw, OWN_KINDS).calibration()
+    families, sources = state_families(path.stem)
+    return replace(
+        found,
+        families={**families, **found.families},
+        sources={**sources, **found.sources},
+    )
+
+
+def state_families(name: str) -> tuple[dict[str, dict[str, Family]], dict[str, dict[str, Any]]]:
+    """The fits of recurrent layers for a calibration, with their sources."""
+    path = STATES / f"{name}.toml"
+    own = path.is_file()
+    path = path if own else STATES / f"{BORROWED}.toml"
+    raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    found = _Reader(path, raw, STATE_KINDS).calibration()
+    if own:
+        return found.families, found.sources
+    return {
+        kind: {
+            number_format: replace(
+                family,
+                sigma=math.hypot(family.sigma, BORROWED_SIGMA),
+                source="borrowed_state",
+                note=f"transferred from {BORROWED}",
+            )
+            for number_format, family in formats.items()
+        }
+        for kind, formats in found.families.items()
+    }, {"borrowed_state": {**BORROWED_SOURCE}}
 
 
 _SOURCE_KEYS = {"kind", "source", "date", "note"}
@@ -126,8 +96,8 @@ _FAMILY_KEYS = {f.name for f in fields(Family)} | {"same_as"}
 class _Reader:
     """One file, and complaints that name it and the key."""
 
-    def __init__(self, path: Path, raw: dict[str, Any]):
-        self.path, self.raw = path, raw
+    def __init__(self, path: Path, raw: dict[str, Any], kinds: dict[str, type]):
+        self.path, self.raw, self.kinds = path, raw, kinds
 
     def error(self, key: str, problem: str) -> InputError:
         return InputError(f"{self.path}: {key}: {problem}.")
@@ -151,7 +121,7 @@ class _Reader:
 
     def calibration(self) -> Calibration:
         raw = self.raw
-        self.known("", raw, _TOP_KEYS | set(KINDS))
+        self.known("", raw, _TOP_KEYS | set(self.kinds))
         for name in ("title", "multiprocessors", "sources"):
             if name not in raw:
                 raise self.error(name, "is missing")
@@ -162,7 +132,7 @@ class _Reader:
         families: dict[str, dict[str, Family]] = {}
         if "transferred_from" in raw:
             families = self.transferred(sources)
-        for kind in KINDS:
+        for kind in self.kinds:
             found = families.setdefault(kind, {})
             entries = raw.get(kind, {})
             self.known(f"{kind}.", entries, FORMATS.get(kind, (ANY,)))
@@ -217,6 +187,7 @@ class _Reader:
                 for name, family in by_format.items()
             }
             for kind, by_format in origin.families.items()
+            if kind in self.kinds
         }
 
     def family(self, kind: str, key: str, entry: Any, found: dict[str, Family]) -> Family:
@@ -245,7 +216,7 @@ class _Reader:
             if name not in constants:
                 raise self.error(f"{key}.constants.{name}", "is missing")
         arithmetic = entry.get("arithmetic", base.arithmetic)
-        if KINDS[kind] not in (StreamFit, CollectiveFit) and arithmetic not in ARITHMETIC:
+        if KINDS[kind] not in SCALELESS and arithmetic not in ARITHMETIC:
             raise self.error(f"{key}.arithmetic", f"must be one of {', '.join(ARITHMETIC)}")
         free = tuple(entry.get("free", ()))
         self.known(f"{key}.free.", free, names)

@@ -1,91 +1,236 @@
 """In which formats does a checkpoint ship, by its quantisation config?
 
-Checkpoints name what they quantise by module, with lists of exceptions: exact names, globs, or
-regular expressions after `re:`. A class of tensor counts as quantised only where every module
-that stands for it is.
+Checkpoints say how their modules are stored: one scheme with a list of exceptions, several schemes
+with targets, or a scheme for each module. Here every module gets its format, and a class of tensor
+that of most of its weights; where its layers differ, with the bytes they take on average.
 """
 
-import fnmatch
-import re
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
+from jaxsim.catalog._modules import Module
+from jaxsim.catalog._patterns import Patterns
 from jaxsim.catalog.errors import InputError
-from jaxsim.catalog.model import MLA, DenseFFN, MoEFFN, SparseMLA
-from jaxsim.catalog.precision import Format, Precision
+from jaxsim.catalog.precision import BYTES_PER_ELEMENT, Format, Precision
 
-_PROJECTIONS = ("gate_proj", "up_proj", "down_proj")
+FormatOf = Callable[[Module], Format]
+ADVICE = (
+    "Load a copy of the file without quantization_config, and give --precision one of "
+    "`jaxsim models`' presets (such as bf16, fp8, nvfp4 or int4)."
+)
 
-
-@dataclass(frozen=True)
-class Modules:
-    """Modules that stand for each class of tensor: one layer of every kind."""
-
-    attention: tuple[str, ...]
-    ffn: tuple[str, ...]
-    experts: tuple[str, ...]
-    head: tuple[str, ...] = ("lm_head",)
-
-    @classmethod
-    def of(cls, groups: tuple) -> "Modules":
-        """The modules of a middle layer of every group."""
-        attention, ffn, experts = [], [], []
-        before = 0
-        for group in groups:
-            layer = f"model.layers.{before + int(float(group.layers)) // 2}"
-            before += int(float(group.layers))
-            latent = isinstance(group.attention, MLA | SparseMLA)
-            latent_names = ("q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj")
-            names = latent_names if latent else ("q_proj", "k_proj", "v_proj", "o_proj")
-            attention += [f"{layer}.self_attn.{name}" for name in names]
-            if isinstance(group.ffn, DenseFFN):
-                ffn += [f"{layer}.mlp.{name}" for name in _PROJECTIONS]
-            elif isinstance(group.ffn, MoEFFN):
-                experts += [f"{layer}.mlp.experts.0.{name}" for name in _PROJECTIONS]
-                if group.ffn.shared_intermediate > 0:
-                    ffn += [f"{layer}.mlp.shared_experts.{name}" for name in _PROJECTIONS]
-        return cls(tuple(attention), tuple(ffn), tuple(experts))
-
-
-def _matches(module: str, pattern: str) -> bool:
-    """Whether an exception names a module: by regular expression, glob, prefix or component."""
-    if pattern.startswith("re:"):
-        try:
-            return re.match(pattern[3:], module) is not None
-        except re.error as error:
-            raise InputError(f"Pattern {pattern!r} of a quantisation config: {error}.") from None
-    plain = re.sub(r"^(model\.)?language_model\.(?=model\.)", "", pattern)
-    plain = re.sub(r"^model\.language_model\.", "model.", plain)
-    plain = re.sub(r"^language_model\.", "", plain)
-    if any(mark in plain for mark in "*?["):
-        return fnmatch.fnmatchcase(module, plain) or fnmatch.fnmatchcase(module, plain + ".*")
-    if "." not in plain:
-        return plain in module.split(".")
-    return module == plain or module.startswith(plain + ".")
+# ModelOpt's names.
+_ALGORITHMS: dict[str, Format] = {
+    "NVFP4": "nvfp4",
+    "NVFP4_AWQ": "nvfp4",
+    "W4A16_NVFP4": "nvfp4_weights",
+    "FP8": "fp8",
+    "FP8_PER_CHANNEL_PER_TOKEN": "fp8",
+    "FP8_PB_WO": "fp8_block",
+    "FP8_PB_REAL": "fp8_block",
+    "W4A8_AWQ": "int4_fp8",
+    "W4A16_AWQ": "int4_g128",
+    "W8A8_SQ_PER_CHANNEL": "int8",
+    "W8A16": "int8_weights",
+    "MXFP4": "mxfp4",
+    "MXFP8": "mxfp8",
+}
+# What a token is on the wire to its experts, by how these are stored; else 16 bits.
+_WIRE: dict[Format, Format] = {
+    "nvfp4": "nvfp4",
+    "fp8": "fp8",
+    "fp8_block": "fp8",
+    "int4_fp8": "fp8",
+    "mxfp8": "fp8",
+    "int8": "int8",
+}
+LISTS = (
+    *("ignore", "exclude_modules", "modules_to_not_convert", "ignored_layers", "exclude"),
+    *("modules_to_not_quantize", "ignored_modules"),
+)
+NARROW_GROUP = 32  # weights of four bits in groups up to this many count as such
 
 
-def _with(fmt: Format, exceptions: list[str], modules: Modules, kv: Format) -> Precision:
-    """Every class in `fmt` except where an exception names a module of it."""
+def _refused(path: str, key: str, value: Any, why: str) -> InputError:
+    return InputError(f"{path}: {key} of the quantisation config is {value!r}: {why}. {ADVICE}")
 
-    def stored(names: tuple[str, ...]) -> Format:
-        spared = any(_matches(name, pattern) for name in names for pattern in exceptions)
-        return "bf16" if spared or not names else fmt
 
-    experts = stored(modules.experts)
-    wire: dict[Format, Format] = {"nvfp4": "nvfp4", "fp8": "fp8", "fp8_block": "fp8"}
-    return Precision(
-        attention=stored(modules.attention),
-        ffn=stored(modules.ffn),
-        experts=experts,
-        head=stored(modules.head),
-        kv=kv,
-        attention_math="fp8" if kv == "fp8" else "bf16",
-        dispatch=wire.get(experts, "bf16"),
+def _algorithm(path: str, key: str, name: Any) -> Format:
+    if str(name).upper() not in _ALGORITHMS:
+        known = ", ".join(_ALGORITHMS)
+        raise _refused(path, key, name, f"not supported; supported are {known}")
+    return _ALGORITHMS[str(name).upper()]
+
+
+def _scheme(path: str, key: str, group: Any) -> Format:
+    """The format of a compressed-tensors scheme: its weights and its input activations."""
+    weights = group.get("weights") if isinstance(group, dict) else None
+    if not isinstance(weights, dict):
+        raise _refused(path, key, group, "a scheme with weights is needed")
+    inputs = group.get("input_activations")
+    bits, kind = weights.get("num_bits"), weights.get("type", "int")
+    size = weights.get("group_size") or 0
+    taken = (inputs.get("num_bits"), inputs.get("type", "int")) if isinstance(inputs, dict) else 0
+    found: Format | None = None
+    if (bits, kind) == (4, "int"):
+        if not taken:
+            found = "int4" if 0 < size <= NARROW_GROUP else "int4_g128"
+        elif taken == (8, "float"):
+            found = "int4_fp8"
+    elif (bits, kind) == (4, "float"):
+        own: Format = "nvfp4" if taken else "nvfp4_weights"
+        found = "mxfp4" if size == NARROW_GROUP else own
+    elif (bits, kind) == (8, "float"):
+        block = weights.get("strategy") == "block" or weights.get("block_structure")
+        wide: Format = "mxfp8" if size == NARROW_GROUP else "fp8"
+        found = "fp8_block" if block else wide if taken else "fp8_weights"
+    elif (bits, kind) == (8, "int"):
+        found = {0: "int8_weights", (8, "int"): "int8"}.get(taken)  # type: ignore[assignment]
+    if found is None:
+        raise _refused(path, key, group, "this pair of weights and activations is not supported")
+    return found
+
+
+def _listed(quantization: dict[str, Any], path: str) -> list[str]:
+    """Modules that are left unquantised."""
+    spared: list[str] = []
+    for key in LISTS:
+        listed = quantization.get(key) or []
+        if not isinstance(listed, list):
+            raise InputError(f"{path}: {key} of the quantisation config must be a list.")
+        spared += [str(entry) for entry in listed]
+    return spared
+
+
+def _by_module(rules: list[tuple[Patterns, Format]], base: Format, spared: Patterns) -> FormatOf:
+    """The format of the first rule that names a module; `base` where none does or it is spared."""
+
+    def found(module: Module) -> Format:
+        rest: Format = "bf16" if module.tensor == "head" else base
+        if spared and spared.match(module.spellings):
+            return rest
+        for patterns, own in rules:
+            if patterns.match(module.spellings):
+                return own
+        return rest
+
+    return found
+
+
+def _one(own: Format, spared: list[str], path: str) -> FormatOf:
+    """One format for all but what is spared."""
+    exceptions = Patterns(spared, path)
+    return lambda module: "bf16" if exceptions.match(module.spellings) else own
+
+
+def _groups(quantization: dict[str, Any], path: str) -> FormatOf | None:
+    """Schemes with targets, of compressed-tensors and of ModelOpt."""
+    groups = quantization.get("config_groups")
+    if not isinstance(groups, dict) or not groups:
+        return None
+    spared = Patterns(_listed(quantization, path), path)
+    rules, base = [], "bf16"
+    for name, group in groups.items():
+        own = _scheme(path, f"config_groups.{name}", group)
+        targets = group.get("targets") or ["Linear"]
+        if not isinstance(targets, list):
+            raise InputError(f"{path}: config_groups.{name}.targets must be a list.")
+        if "Linear" in targets:
+            base = own
+        else:
+            rules.append((Patterns([str(target) for target in targets], path), own))
+
+    def found(module: Module) -> Format:
+        if spared and spared.match(module.spellings):
+            return "bf16"
+        named = (own for patterns, own in rules if patterns.match(module.spellings))
+        return next(named, base)
+
+    return found
+
+
+def _mixed(quantization: dict[str, Any], path: str, base: Format) -> FormatOf:
+    """ModelOpt's mixed precision: an algorithm for each module; `base` for the rest."""
+    listed = quantization.get("quantized_layers")
+    if not isinstance(listed, dict) or not listed:
+        raise _refused(path, "quant_algo", "MIXED_PRECISION", "quantized_layers is missing")
+    names: dict[Format, list[str]] = {}
+    for module, entry in listed.items():
+        algorithm = entry.get("quant_algo") if isinstance(entry, dict) else entry
+        own = _algorithm(path, f"quantized_layers.{module}.quant_algo", algorithm)
+        names.setdefault(own, []).append(str(module))
+    rules = [(Patterns(modules, path), own) for own, modules in names.items()]
+    return _by_module(rules, base, Patterns(_listed(quantization, path), path))
+
+
+def _gptq(quantization: dict[str, Any], path: str, method: str) -> FormatOf:
+    """Weight-only integers, with exceptions by pattern."""
+    bits = quantization.get("bits", 4)
+    size = quantization.get("group_size", 128)
+    if bits not in (4, 8):
+        raise _refused(path, "bits", bits, f"{method} is read with 4 or 8")
+    spared = _listed(quantization, path)
+    for pattern in quantization.get("dynamic") or {}:
+        if not str(pattern).startswith("-:"):
+            raise _refused(path, "dynamic", pattern, "only patterns that spare (-:) are supported")
+        spared.append(f"re:{str(pattern)[2:]}")
+    if not quantization.get("lm_head", False):
+        spared.append("lm_head")
+    narrow = isinstance(size, int) and 0 < size <= NARROW_GROUP
+    four: Format = "int4" if narrow else "int4_g128"
+    return _one(four if bits == 4 else "int8_weights", spared, path)
+
+
+def _quark(quantization: dict[str, Any], path: str) -> FormatOf:
+    """AMD's Quark: one scheme for all, exceptions by name."""
+    whole = quantization.get("global_quant_config")
+    weight = whole.get("weight") if isinstance(whole, dict) else None
+    weight = weight[-1] if isinstance(weight, list) and weight else weight
+    dtype = weight.get("dtype") if isinstance(weight, dict) else None
+    known: dict[Any, Format] = {"fp8_e4m3": "fp8", "fp4": "mxfp4", "mxfp4": "mxfp4"}
+    if dtype not in known:
+        raise _refused(path, "global_quant_config.weight", weight, "fp8_e4m3 and fp4 are supported")
+    if quantization.get("layer_quant_config"):
+        raise _refused(path, "layer_quant_config", "…", "schemes by layer are not supported")
+    return _one(known[dtype], _listed(quantization, path), path)
+
+
+def format_reader(quantization: dict[str, Any], path: str) -> FormatOf:
+    """The format of every module, by whichever method the config names."""
+    method = str(quantization.get("quant_method", "")).lower()
+    algorithm = str(quantization.get("quant_algo", "")).upper()
+    spared = _listed(quantization, path)
+    if algorithm == "MIXED_PRECISION" or "quantized_layers" in quantization:
+        # Beside modules of another format, those of a block-scaled FP8 release stay as they were.
+        return _mixed(quantization, path, "fp8_block" if method == "fp8" else "bf16")
+    if algorithm:
+        # ModelOpt leaves the head as it is unless told otherwise, and lists what it leaves.
+        spared = spared if any(key in quantization for key in LISTS) else ["lm_head"]
+        return _one(_algorithm(path, "quant_algo", algorithm), spared, path)
+    if method == "fp8" or method == "fbgemm_fp8":
+        block = quantization.get("weight_block_size")
+        return _one("fp8_block" if block else "fp8", [*spared, "lm_head"], path)
+    if method == "mxfp8":
+        return _one("mxfp8", [*spared, "lm_head"], path)
+    if method == "mxfp4":
+        return _one("mxfp4", [*spared, "self_attn", "shared_experts", "lm_head"], path)
+    if method in ("awq", "gptq", "gptq_marlin", "awq_marlin", "auto-round"):
+        return _gptq(quantization, path, method)
+    if method == "quark":
+        return _quark(quantization, path)
+    if found := _groups(quantization, path):
+        return found
+    raise _refused(
+        path,
+        "quant_method",
+        method or "missing",
+        "not supported; supported are fp8, mxfp4, mxfp8, modelopt, compressed-tensors, awq, gptq "
+        "and quark",
     )
 
 
-def _kv(quantization: dict[str, Any]) -> Format:
-    """How the cache is stored, where the checkpoint says: FP8, or else 16 bit."""
+def cache_format(quantization: dict[str, Any]) -> Format:
+    """How the cache is stored, where the checkpoint says: FP8, NVFP4, or else 16 bit."""
     stated = quantization.get("kv_cache_quant_algo")
     scheme = quantization.get("kv_cache_scheme")
     if isinstance(scheme, dict):
@@ -96,59 +241,38 @@ def _kv(quantization: dict[str, Any]) -> Format:
     return formats.get(str(stated).upper(), "bf16")
 
 
-def _weights(quantization: dict[str, Any]) -> dict[str, Any]:
-    """The weight scheme of the only config group."""
-    groups = quantization.get("config_groups") or {}
-    if not isinstance(groups, dict) or len(groups) != 1:
-        return {}
-    (group,) = groups.values()
-    return group.get("weights") or {} if isinstance(group, dict) else {}
-
-
-def precision_of(quantization: Any, modules: Modules, path: str) -> Precision:
+def precision_of(
+    quantization: Any, modules: list[Module], path: str, expert_dtype: str = ""
+) -> Precision:
     """The formats in which a checkpoint ships: bf16 without a quantisation config.
 
-    Embedding and head stay 16-bit in the methods that never convert them (block FP8, MXFP4).
+    `expert_dtype` is what a config says of routed experts alone (`fp4`: DeepSeek-V4).
     """
     if not quantization:
         return Precision()
     if not isinstance(quantization, dict):
         raise InputError(f"{path}: quantization_config must be a JSON object.")
-    method = str(quantization.get("quant_method", "")).lower()
-    algorithm = str(quantization.get("quant_algo", "")).upper()
-    spared: list[str] = []
-    for key in ("ignore", "exclude_modules", "modules_to_not_convert", "ignored_layers"):
-        listed = quantization.get(key) or []
-        if not isinstance(listed, list):
-            raise InputError(f"{path}: {key} of the quantisation config must be a list.")
-        spared += [str(entry) for entry in listed]
-    kv = _kv(quantization)
-    weights = _weights(quantization)
-    bits, kind = weights.get("num_bits"), str(weights.get("type", ""))
-    refused = {"MIXED_PRECISION", "W4A8_AWQ", "W4A16_AWQ", "NVFP4_AWQ", "W4A8_MXFP4_FP8"}
-    if algorithm in refused or "quantized_layers" in quantization:
-        raise InputError(
-            f"{path}: quantisation {algorithm or method} is not supported, since its layers "
-            "differ. Load a copy of the file without quantization_config, with a precision preset."
-        )
-    if algorithm == "NVFP4":
-        return _with("nvfp4", spared, modules, kv)
-    if algorithm in ("FP8", "FP8_PB_WO", "FP8_PER_CHANNEL_PER_TOKEN"):
-        return _with("fp8_block" if algorithm == "FP8_PB_WO" else "fp8", spared, modules, kv)
-    if method == "fp8":
-        block = quantization.get("weight_block_size")
-        return _with("fp8_block" if block else "fp8", [*spared, "lm_head"], modules, kv)
-    if method == "mxfp4":
-        spared += ["self_attn", "shared_experts", "lm_head"]
-        return _with("mxfp4", spared, modules, kv)
-    if method == "compressed-tensors" and bits == 4 and kind == "int":
-        return _with("int4", spared, modules, kv)
-    if method == "compressed-tensors" and bits == 8 and kind == "float":
-        return _with("fp8", spared, modules, kv)
-    if method in ("awq", "gptq") and quantization.get("bits", 4) == 4:
-        return _with("int4", [*spared, "lm_head"], modules, kv)
-    raise InputError(
-        f"{path}: quantisation {method or algorithm or 'without a method'} is not supported. "
-        "Supported: block and per-tensor FP8, MXFP4, NVFP4 (modelopt), int4 (compressed-tensors, "
-        "AWQ, GPTQ)."
+    format_of = format_reader(quantization, path)
+    held: dict[str, dict[Format, float]] = {}
+    for module in modules:
+        own = format_of(module)
+        if module.tensor == "experts" and expert_dtype == "fp4" and own == "fp8_block":
+            own = "mxfp4"
+        by_format = held.setdefault(module.tensor, {})
+        by_format[own] = by_format.get(own, 0.0) + module.elements
+    classes: dict[str, Format] = {}
+    means = []
+    for tensor, by_format in held.items():
+        classes[tensor] = max(by_format, key=lambda name: by_format[name])
+        if len(by_format) > 1:
+            total = sum(by_format.values())
+            bytes_ = sum(BYTES_PER_ELEMENT[name] * count for name, count in by_format.items())
+            means.append((tensor, bytes_ / total))
+    kv = cache_format(quantization)
+    return Precision(
+        **classes,  # type: ignore[arg-type]
+        kv=kv,
+        attention_math="fp8" if kv == "fp8" else "bf16",
+        dispatch=_WIRE.get(classes.get("experts", "bf16"), "bf16"),
+        mean_bytes=tuple(sorted(means)),
     )

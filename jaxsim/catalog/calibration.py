@@ -10,15 +10,20 @@ from dataclasses import replace
 from typing import Any
 
 from jaxsim.catalog._calibration_file import (
+    list_calibrations,
+    load_calibration,
+    read_calibration,
+)
+from jaxsim.catalog._calibration_kinds import (
     ANY,
     ARITHMETIC,
     FORMATS,
     KINDS,
+    OWN_KINDS,
+    SCALELESS,
+    STATE_KINDS,
     Calibration,
     Family,
-    list_calibrations,
-    load_calibration,
-    read_calibration,
 )
 from jaxsim.catalog.fits import (
     BatchedGemmFit,
@@ -31,12 +36,15 @@ from jaxsim.catalog.fits import (
     PeakShare,
     StreamFit,
 )
-from jaxsim.catalog.precision import Precision
+from jaxsim.catalog.precision import TIMED_AS, Precision
 
 __all__ = [
     "ANY",
     "FORMATS",
     "KINDS",
+    "OWN_KINDS",
+    "SCALELESS",
+    "STATE_KINDS",
     "BatchedGemmFit",
     "Calibration",
     "CollectiveFit",
@@ -62,7 +70,7 @@ def fit_of(calibration: Calibration, kind: str, number_format: str = ANY) -> Any
     """The record of one fit, its numbers as they are in the file."""
     family = calibration.family(kind, number_format)
     numbers: dict[str, Any] = dict(family.constants)
-    if KINDS[kind] not in (StreamFit, CollectiveFit):
+    if KINDS[kind] not in SCALELESS:
         peak = family.arithmetic
         numbers["peak"] = PeakShare(*(1.0 if peak == own else 0.0 for own in ARITHMETIC))
         numbers["multiprocessors"] = calibration.multiprocessors
@@ -74,12 +82,13 @@ def families_of(precision: Precision) -> dict[str, tuple[str, str]]:
     wide = "fp8" if precision.attention_math == "fp8" else "bf16"
     cache = "bf16" if precision.kv == "bf16" else "fp8"
     return {
-        "attention_gemm": ("gemm", precision.attention),
-        "ffn_gemm": ("gemm", precision.ffn),
-        "head_gemm": ("gemm", precision.head),
+        "attention_gemm": ("gemm", TIMED_AS[precision.attention]),
+        "attention_out_gemm": ("gemm", TIMED_AS[precision.attention_out]),
+        "ffn_gemm": ("gemm", TIMED_AS[precision.ffn]),
+        "head_gemm": ("gemm", TIMED_AS[precision.head]),
         "router_gemm": ("gemm", "bf16"),
         "absorb_gemm": ("absorb", "bf16"),
-        "experts": ("experts", precision.experts),
+        "experts": ("experts", TIMED_AS[precision.experts]),
         "context": ("context", wide),
         "context_latent": ("context_latent", wide),
         "decode": ("decode", cache),
@@ -107,7 +116,15 @@ def resolve_kernels(
     """
     if multiprocessors is not None:
         calibration = replace(calibration, multiprocessors=multiprocessors)
-    plain = ("stream", "all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send_recv")
+    plain = (
+        *("delta_step", "delta_scan", "kda_step", "kda_scan", "convolution"),
+        "stream",
+        "all_reduce",
+        "all_gather",
+        "reduce_scatter",
+        "all_to_all",
+        "send_recv",
+    )
     chosen = families_of(precision)
     fits = {role: fit_of(calibration, *key) for role, key in chosen.items()}
     if not warm:

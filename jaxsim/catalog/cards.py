@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 from jaxsim.catalog._datum import Datum
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.hardware import Hardware
-from jaxsim.catalog.model import MLA, Model, SparseMLA
+from jaxsim.catalog.model import (
+    MLA,
+    AbstractRecurrent,
+    DenseFFN,
+    DirectMLA,
+    LatentMoEFFN,
+    Model,
+    MoEFFN,
+)
 from jaxsim.catalog.precision import ACTIVATION_FORMAT, Format, Precision
 
 
@@ -21,7 +29,8 @@ class ModelCard:
 
     `fp8_format` is how an FP8 release of the model scales its weights. `precision` is the
     checkpoint's own. `provenance` has a datum for every number, by its key in the data file.
-    `note` says what the record leaves out or approximates.
+    `note` says what the record leaves out or approximates. `named_formats` is true where the user
+    named a checkpoint, by a path or by a format in its name, and so means its formats.
     """
 
     name: str
@@ -33,17 +42,43 @@ class ModelCard:
     fp8_format: Format = "fp8"
     aliases: tuple[str, ...] = ()
     note: str = ""
+    named_formats: bool = False
     provenance: Mapping[str, Datum] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def is_latent(self) -> bool:
         """Whether any layer keeps a latent cache."""
-        return any(isinstance(group.attention, MLA | SparseMLA) for group in self.model.groups)
+        return any(
+            isinstance(getattr(group.attention, "latent", group.attention), MLA | DirectMLA)
+            for group in self.model.groups
+        )
 
     @property
     def is_moe(self) -> bool:
         """Whether any layer has routed experts."""
-        return any(hasattr(group.ffn, "experts") for group in self.model.groups)
+        return any(
+            isinstance(getattr(group.ffn, "moe", group.ffn), MoEFFN) for group in self.model.groups
+        )
+
+    @property
+    def is_recurrent(self) -> bool:
+        """Whether any layer keeps a state instead of a cache."""
+        return any(isinstance(group.attention, AbstractRecurrent) for group in self.model.groups)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of tensor that the model has."""
+        networks = [group.ffn for group in self.model.groups]
+        routed = [getattr(ffn, "moe", ffn) for ffn in networks]
+        experts = [ffn for ffn in routed if isinstance(ffn, MoEFFN)]
+        dense = any(isinstance(ffn, DenseFFN | LatentMoEFFN) for ffn in networks)
+        dense = dense or any(float(ffn.shared_intermediate) > 0.0 for ffn in experts)
+        absent = {"ffn": not dense, "experts": not experts, "dispatch": not experts}
+        return tuple(name for name in Precision().formats if not absent.get(name))
+
+    def formats(self, precision: Precision) -> dict[str, str]:
+        """The format of every class of tensor that the model has, under a precision."""
+        return {name: precision.formats[name] for name in self.classes}
 
 
 @dataclass(frozen=True)
@@ -78,10 +113,13 @@ def with_domain(card: HardwareCard, gpus: float) -> HardwareCard:
 
 def emulated_classes(precision: Precision, card: HardwareCard) -> list[str]:
     """The classes of tensor whose arithmetic type the hardware lacks, so that it runs wider."""
-    width = {"nvfp4": "fp4", "mxfp4": "fp4", "fp8": "fp8", "fp8_block": "fp8"}
+    width = {
+        **{name: "fp4" for name in ("nvfp4", "mxfp4")},
+        **{name: "fp8" for name in ("fp8", "fp8_block", "mxfp8", "int8")},
+    }
     needs = {
         name: width.get(ACTIVATION_FORMAT[getattr(precision, name)], "bf16")
-        for name in ("attention", "ffn", "experts", "head")
+        for name in ("attention", "attention_out", "ffn", "experts", "head")
     }
     needs["attention_math"] = precision.attention_math
     return [name for name, type_ in needs.items() if type_ not in card.arithmetic]

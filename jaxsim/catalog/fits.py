@@ -131,6 +131,26 @@ class DecodeAttentionFit(Record):
     narrow_s: Scalar  # launch of a head of one dimension; shorter in proportion for wider ones
 
 
+class StateFit(Record):
+    """Constants of `roofline.state_parts`."""
+
+    peak: PeakShare
+    multiprocessors: Scalar
+    launch_s: Scalar
+    peak_frac: Scalar
+    walk_s: Scalar  # latency of one token, or of one chunk, of a sequence
+    hbm_frac: Scalar
+    overlap_power: Scalar
+
+
+class ConvolutionFit(Record):
+    """Constants of `roofline.convolution_parts`."""
+
+    launch_s: Scalar
+    hbm_frac: Scalar
+    channel_s: Scalar  # of each channel of each sequence, however short
+
+
 class StreamFit(Record):
     """Constants of `roofline.stream_parts`."""
 
@@ -162,6 +182,7 @@ class Kernels(Record):
     """The fits that one precision selects, by role."""
 
     attention_gemm: GemmFit
+    attention_out_gemm: GemmFit
     ffn_gemm: GemmFit
     head_gemm: GemmFit
     router_gemm: GemmFit
@@ -171,6 +192,11 @@ class Kernels(Record):
     context_latent: ContextAttentionFit
     decode: DecodeAttentionFit
     decode_latent: DecodeAttentionFit
+    delta_step: StateFit
+    delta_scan: StateFit
+    kda_step: StateFit
+    kda_scan: StateFit
+    convolution: ConvolutionFit
     stream: StreamFit
     all_reduce: CollectiveFit
     all_gather: CollectiveFit

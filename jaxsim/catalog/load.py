@@ -13,7 +13,28 @@ from jaxsim.catalog.cards import HardwareCard, ModelCard, with_domain
 from jaxsim.catalog.config_json import read_config
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.hardware import Chip, Fabric, Hardware, PeakFlop
-from jaxsim.catalog.model import GQA, MLA, DenseFFN, LayerGroup, Model, MoEFFN, SparseMLA
+from jaxsim.catalog.model import (
+    GQA,
+    MLA,
+    BlockSparseGQA,
+    CompressedMQA,
+    DenseFFN,
+    DirectMLA,
+    GatedDelta,
+    GatedMLA,
+    KimiDelta,
+    LatentMoEFFN,
+    LayerGroup,
+    Lightning,
+    Mamba2,
+    Model,
+    MoEFFN,
+    NoAttention,
+    NoFFN,
+    ReusedSparseMLA,
+    SparseMLA,
+    VariedGQA,
+)
 from jaxsim.catalog.names import list_hardware, list_models, list_precisions
 from jaxsim.catalog.precision import Format, Precision
 from jaxsim.catalog.precisions import load_precision, override_precision, read_precision
@@ -30,11 +51,26 @@ __all__ = [
 ]
 
 # A kind of layer that has no entry here cannot be written in a data file; a test finds it.
-ATTENTION = {kind.__name__: kind for kind in (GQA, MLA, SparseMLA)}
-FFN = {kind.__name__: kind for kind in (DenseFFN, MoEFFN)}
-_NESTED = {"latent": MLA, "chip": Chip, "peak": PeakFlop, "scaleup": Fabric, "scaleout": Fabric}
-_MAY_BE_ZERO = {"bias_params", "shared_intermediate", "tied", "latency_s"}
-_MAY_BE_INFINITE = {"window_tokens"}
+_ATTENTION = (
+    *(GQA, VariedGQA, BlockSparseGQA, MLA, DirectMLA, GatedMLA, SparseMLA, ReusedSparseMLA),
+    *(CompressedMQA, GatedDelta, KimiDelta, Mamba2, Lightning, NoAttention),
+)
+ATTENTION = {kind.__name__: kind for kind in _ATTENTION}
+FFN = {kind.__name__: kind for kind in (DenseFFN, MoEFFN, LatentMoEFFN, NoFFN)}
+# Fields that are records; `latent` is also the name of a number, of experts that work on one.
+_NESTED = {
+    "moe": MoEFFN,
+    "grouped": GQA,
+    "chip": Chip,
+    "peak": PeakFlop,
+    "scaleup": Fabric,
+    "scaleout": Fabric,
+}
+_MAY_BE_ZERO = {
+    *("bias_params", "shared_intermediate", "tied", "latency_s", "gate_dim", "own_values"),
+    *("own_cache", "index_heads", "index_dim", "full_gate"),
+}
+_MAY_BE_INFINITE = {"window_tokens", "ratio", "index_topk"}
 _WIDER = (("fp8_flop_per_s", "bf16_flop_per_s"), ("fp4_flop_per_s", "fp8_flop_per_s"))
 
 
@@ -42,8 +78,10 @@ def _record(kind: type, table: Table) -> Any:
     """A record, every number of it read from the key of its name."""
     values = {}
     for item in dataclasses.fields(kind):
-        if item.name in _NESTED:
-            values[item.name] = _record(_NESTED[item.name], table.table(item.name))
+        nested = MLA if item.name == "latent" and kind is not LatentMoEFFN else None
+        nested = nested or _NESTED.get(item.name)
+        if nested is not None:
+            values[item.name] = _record(nested, table.table(item.name))
         else:
             zero, infinite = item.name in _MAY_BE_ZERO, item.name in _MAY_BE_INFINITE
             values[item.name] = table.number(item.name, zero, infinite)
@@ -61,13 +99,15 @@ def load_model(name_or_path: str | Path) -> ModelCard:
     """
     path = Path(name_or_path).expanduser()
     if path.is_file() or (path.is_dir() and (path / "config.json").exists()):
-        return read_model_file(path) if path.suffix == ".toml" else read_config(path)
+        card = read_model_file(path) if path.suffix == ".toml" else read_config(path)
+        return dataclasses.replace(card, named_formats=True)
     if path.suffix in (".json", ".toml"):
         raise InputError(f"{path}: no such file. Give a config.json, its folder, or a model name.")
     name, preset = names.resolve_model(str(name_or_path))
     card = read_model_file(names.DATA / "models" / f"{name}.toml")
     if preset is not None:
-        card = dataclasses.replace(card, precision=load_precision(preset, card))
+        chosen = load_precision(preset, card)
+        card = dataclasses.replace(card, precision=chosen, named_formats=True)
     return card
 
 
@@ -115,8 +155,9 @@ def _layers_of(root: Table, section: str, kinds: dict[str, type]) -> dict[str, A
         if kind not in kinds:
             raise table.error("kind", f"is {kind!r}; allowed are {', '.join(kinds)}")
         found[name] = _record(kinds[kind], table)
-        if isinstance(found[name], MoEFFN) and found[name].topk > found[name].experts:
-            raise table.error("topk", f"exceeds the {found[name].experts:.0f} experts")
+        routed = getattr(found[name], "moe", found[name])
+        if isinstance(routed, MoEFFN) and routed.topk > routed.experts:
+            raise table.error("topk", f"exceeds the {routed.experts:.0f} experts")
     return found
 
 

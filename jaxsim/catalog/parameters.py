@@ -8,26 +8,20 @@ from functools import singledispatch
 
 from jaxsim._record import Record
 from jaxsim._scalar import Scalar
-from jaxsim.catalog.model import GQA, MLA, DenseFFN, Model, MoEFFN, SparseMLA
+from jaxsim.catalog.attention_parameters import AttentionParams, attention_params
+from jaxsim.catalog.model import DenseFFN, LatentMoEFFN, Model, MoEFFN, NoFFN
 
-
-class AttentionParams(Record):
-    """Parameters of one layer's attention, by how tensor parallelism treats them.
-
-    `by_head` is split over all ranks; `by_kv_head` over at most the number of key/value heads,
-    and duplicated beyond; `replicated` is held whole by every rank. Norms and biases, a few
-    thousand numbers, are `replicated`. `kv_up` is the part of `by_head` that a latent cache is
-    decompressed with, 0 without one: in absorbed decode it multiplies activations unquantised.
-    """
-
-    by_head: Scalar
-    by_kv_head: Scalar
-    replicated: Scalar
-    kv_up: Scalar
-
-    @property
-    def total(self):
-        return self.by_head + self.by_kv_head + self.replicated
+__all__ = [
+    "AttentionParams",
+    "FFNParams",
+    "Parameters",
+    "attention_params",
+    "embedding_params",
+    "ffn_params",
+    "head_params",
+    "norm_params",
+    "parameters",
+]
 
 
 class FFNParams(Record):
@@ -73,55 +67,6 @@ class Parameters(Record):
 
 
 @singledispatch
-def attention_params(attention, hidden: Scalar) -> AttentionParams:
-    """Parameters of one layer's attention."""
-    raise NotImplementedError(type(attention).__name__)
-
-
-@attention_params.register
-def _(attention: GQA, hidden) -> AttentionParams:
-    """Query and output: 2·h·d·hidden. Key and value: 2·h_kv·d·hidden."""
-    return AttentionParams(
-        by_head=2.0 * attention.heads * attention.head_dim * hidden,
-        by_kv_head=2.0 * attention.kv_heads * attention.head_dim * hidden,
-        replicated=attention.bias_params + 0.0 * hidden,
-        kv_up=0.0 * hidden,
-    )
-
-
-@attention_params.register
-def _(attention: MLA, hidden) -> AttentionParams:
-    """q_b: r_q·h·(n + p); kv_b: r_kv·h·(n + v); o: h·v·hidden; down: hidden·(r_q + r_kv + p)."""
-    query = attention.heads * (attention.nope_dim + attention.rope_dim)
-    kv_up = attention.kv_rank * attention.heads * (attention.nope_dim + attention.v_dim)
-    ranks = attention.q_rank + attention.kv_rank
-    return AttentionParams(
-        by_head=attention.q_rank * query + kv_up + attention.heads * attention.v_dim * hidden,
-        by_kv_head=0.0 * hidden,
-        replicated=hidden * (ranks + attention.rope_dim) + ranks,
-        kv_up=kv_up,
-    )
-
-
-@attention_params.register
-def _(attention: SparseMLA, hidden) -> AttentionParams:
-    """The latent attention's, and the indexer's, which every rank holds whole.
-
-    Indexer: query r_q·h_i·d_i, key hidden·d_i with its norm (weight and bias), and a weight per
-    head hidden·h_i.
-    """
-    latent = attention_params(attention.latent, hidden)
-    query = attention.latent.q_rank * attention.index_heads * attention.index_dim
-    key = attention.index_dim * (hidden + 2.0)
-    return AttentionParams(
-        by_head=latent.by_head,
-        by_kv_head=latent.by_kv_head,
-        replicated=latent.replicated + query + key + hidden * attention.index_heads,
-        kv_up=latent.kv_up,
-    )
-
-
-@singledispatch
 def ffn_params(ffn, hidden: Scalar) -> FFNParams:
     """Parameters of one layer's feed-forward network."""
     raise NotImplementedError(type(ffn).__name__)
@@ -150,6 +95,25 @@ def _(ffn: MoEFFN, hidden) -> FFNParams:
         experts=ffn.experts + 0.0 * hidden,
         topk=ffn.topk + 0.0 * hidden,
     )
+
+
+@ffn_params.register
+def _(ffn: LatentMoEFFN, hidden) -> FFNParams:
+    """Experts of the latent, and the projections into and out of it; the rest as without."""
+    outer, inner = ffn_params(ffn.moe, hidden), ffn_params(ffn.moe, ffn.latent + 0.0 * hidden)
+    return FFNParams(
+        dense=outer.dense + 2.0 * hidden * ffn.latent,
+        router=outer.router,
+        per_expert=inner.per_expert,
+        experts=inner.experts,
+        topk=inner.topk,
+    )
+
+
+@ffn_params.register
+def _(ffn: NoFFN, hidden) -> FFNParams:
+    zero = 0.0 * hidden
+    return FFNParams(zero, zero, zero, zero, zero)
 
 
 def norm_params(hidden: Scalar) -> Scalar:

@@ -5,7 +5,7 @@ attention, for mixture-of-experts models and for models whose FP8 release is blo
 """
 
 import dataclasses
-from typing import get_args
+from typing import Any, get_args
 
 from jaxsim.catalog import names
 from jaxsim.catalog._datum import DataFile, Table
@@ -13,7 +13,7 @@ from jaxsim.catalog.cards import ModelCard
 from jaxsim.catalog.errors import InputError, unknown_name
 from jaxsim.catalog.precision import Arithmetic, Format, Precision
 
-CLASSES = tuple(item.name for item in dataclasses.fields(Precision))
+CLASSES = tuple(Precision().formats)
 
 
 def allowed_formats(name: str) -> tuple[str, ...]:
@@ -22,9 +22,17 @@ def allowed_formats(name: str) -> tuple[str, ...]:
 
 
 def read_precision(table: Table, base: Precision) -> Precision:
-    """A precision whose classes are read from a table, and otherwise those of `base`."""
+    """A precision whose classes are read from a table, and otherwise those of `base`.
+
+    The projection out of attention is as those into it unless it is named.
+    """
     found = {name: table.choice(name, allowed_formats(name)) for name in CLASSES if name in table}
-    return dataclasses.replace(base, **found)
+    return dataclasses.replace(base, **_with_output(found))
+
+
+def _with_output(classes: dict[str, str]) -> dict[str, Any]:
+    follows = {"attention_out": classes["attention"]} if "attention" in classes else {}
+    return {**follows, **classes}
 
 
 def load_precision(name: str, card: ModelCard) -> Precision:
@@ -61,4 +69,6 @@ def override_precision(precision: Precision, **classes: str) -> Precision:
         if value not in allowed_formats(name):
             allowed = ", ".join(allowed_formats(name))
             raise InputError(f"Precision of {name} is {value!r}; allowed are {allowed}.")
-    return dataclasses.replace(precision, **classes)
+    named = {*classes, *(("attention_out",) if "attention" in classes else ())}
+    kept = tuple((name, mean) for name, mean in precision.mean_bytes if name not in named)
+    return dataclasses.replace(precision, mean_bytes=kept, **_with_output(classes))

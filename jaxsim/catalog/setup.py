@@ -7,7 +7,7 @@ them, with a workload and a design, into the numbers of a `Scenario`.
 from dataclasses import dataclass
 
 from jaxsim.catalog.calibration import Calibration, load_calibration, resolve_kernels
-from jaxsim.catalog.cards import HardwareCard, ModelCard
+from jaxsim.catalog.cards import HardwareCard, ModelCard, emulated_classes
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engine import Options
 from jaxsim.catalog.engines import EngineCard, generation_of, load_engine
@@ -49,11 +49,14 @@ class Setup:
 
 
 def default_precision(model: ModelCard, hardware: HardwareCard) -> str:
-    """The preset that people would deploy: the narrowest weights the hardware computes with.
+    """The formats that the model ships in, where the hardware computes with them.
 
-    A checkpoint that ships in 4 bits stays as it is.
+    Where the user named a checkpoint they stay even if the hardware lacks their arithmetic, as do
+    those of 4-bit experts: weights are then widened on the way to it. Otherwise a model of the
+    catalogue takes the narrowest preset that the hardware computes with.
     """
-    if model.precision.experts in ("mxfp4", "int4"):
+    narrow = model.precision.experts in ("mxfp4", "int4")
+    if model.named_formats or narrow or not emulated_classes(model.precision, hardware):
         return "checkpoint"
     for arithmetic, preset in (("fp4", "nvfp4"), ("fp8", "fp8")):
         if arithmetic in hardware.arithmetic:

@@ -10,7 +10,7 @@ from functools import singledispatch
 import jax.numpy as jnp
 
 from jaxsim._scalar import Scalar
-from jaxsim.catalog.model import DenseFFN, MoEFFN
+from jaxsim.catalog.model import DenseFFN, LatentMoEFFN, MoEFFN, NoFFN
 from jaxsim.catalog.precision import ElementBytes
 from jaxsim.point.items import Item, all_reduce_item, gemm_item
 from jaxsim.point.ranks import Ranks
@@ -118,7 +118,32 @@ def busiest_load(
 
 
 @ffn_items.register
+def _(ffn: NoFFN, hidden, rows, stage_rows, imbalance, ranks, element):
+    return []
+
+
+@ffn_items.register
+def _(ffn: LatentMoEFFN, hidden, rows, stage_rows, imbalance, ranks, element):
+    """As experts of the residual stream, but for what they and the wire see: a latent of it.
+
+    Every GPU projects the tokens it has down, and their summed results up again.
+    """
+    own_rows = rows / ranks.tp * jnp.where(ranks.attention_dp > 1.0, 1.0, ranks.tp)
+    common = ("ffn", "ffn_gemm", own_rows)
+    stored = (element.ffn, element.ffn_input)
+    return [
+        gemm_item("latent_down", *common, ffn.latent, hidden, *stored),
+        *_routed(ffn.moe, hidden, ffn.latent, rows, stage_rows, imbalance, ranks, element),
+        gemm_item("latent_up", *common, hidden, ffn.latent, *stored),
+    ]
+
+
+@ffn_items.register
 def _(ffn: MoEFFN, hidden, rows, stage_rows, imbalance, ranks, element):
+    return _routed(ffn, hidden, hidden, rows, stage_rows, imbalance, ranks, element)
+
+
+def _routed(ffn, hidden, expert_hidden, rows, stage_rows, imbalance, ranks, element) -> list[Item]:
     """Router, shared and routed experts of the busiest rank, and how tokens reach them.
 
     With data-parallel attention (`attention_dp` > 1, so `ep` = `width`), tokens are dispatched to
@@ -134,7 +159,7 @@ def _(ffn: MoEFFN, hidden, rows, stage_rows, imbalance, ranks, element):
     work = GroupedGemm(
         rows=routed * imbalance,
         active_experts=distinct,
-        hidden=hidden,
+        hidden=expert_hidden,
         intermediate=ffn.intermediate / ranks.expert_tp,
         matrices=ffn.matrices,
         weight_bytes_per_element=element.experts,
@@ -154,14 +179,14 @@ def _(ffn: MoEFFN, hidden, rows, stage_rows, imbalance, ranks, element):
     scattered = rows * hidden * element.wide
     network = [
         Item(
-            AllToAll(sent * hidden * element.dispatch, ranks.ep, sent),
+            AllToAll(sent * expert_hidden * element.dispatch, ranks.ep, sent),
             dispatched,
             "dispatch",
             "network",
             "all_to_all",
         ),
         Item(
-            AllToAll(sent * hidden * element.wide, ranks.ep, sent),
+            AllToAll(sent * expert_hidden * element.wide, ranks.ep, sent),
             dispatched,
             "combine",
             "network",
@@ -192,7 +217,7 @@ def _(ffn: MoEFFN, hidden, rows, stage_rows, imbalance, ranks, element):
 def attention_reduce_items(hidden: Scalar, rows: Scalar, ranks: Ranks, element, ffn) -> list[Item]:
     """The sum of attention over `tp`, left scattered where tokens are dispatched next."""
     summed = all_reduce_item("attention_all_reduce", rows, hidden, ranks.tp, element)
-    if not isinstance(ffn, MoEFFN):
+    if not isinstance(ffn, MoEFFN | LatentMoEFFN):
         return [summed]
     dispatched = jnp.where(ranks.attention_dp > 1.0, 1.0, 0.0)
     scatter = ReduceScatter(rows * hidden * element.wide, ranks.tp)

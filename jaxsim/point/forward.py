@@ -4,8 +4,9 @@ import jax.numpy as jnp
 
 from jaxsim._record import Record
 from jaxsim._scalar import Scalar
+from jaxsim.catalog.model import NoAttention, NoFFN
 from jaxsim.catalog.scenario import Scenario
-from jaxsim.point.attention import context_items, decode_items, projection_items
+from jaxsim.point.attention.kinds import context_items, decode_items, projection_items
 from jaxsim.point.collectives import message_s
 from jaxsim.point.ffn import attention_reduce_items, ffn_items, norm_item
 from jaxsim.point.items import ContextTokens, DecodeTokens, Item, gemm_item
@@ -53,13 +54,16 @@ def common_items(
     hidden = model.hidden
     items = []
     for group in model.groups:
+        mixes = not isinstance(group.attention, NoAttention)
+        parts = (1.0 if mixes else 0.5) - (0.5 if isinstance(group.ffn, NoFFN) else 0.0)
+        reduced = attention_reduce_items(hidden, rows, ranks, element, group.ffn)
         layer = [
             *projection_items(group.attention, hidden, rows, ranks, element),
-            *attention_reduce_items(hidden, rows, ranks, element, group.ffn),
+            *(reduced if mixes else []),
             *ffn_items(
                 group.ffn, hidden, rows, stage_rows, scenario.workload.imbalance, ranks, element
             ),
-            norm_item(hidden, rows, element),
+            norm_item(hidden, rows, element).times(parts),
         ]
         items += [item.times(group.layers) for item in layer]
     logits = LOGIT_BYTES * head_rows * model.vocab / ranks.tp

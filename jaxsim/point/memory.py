@@ -6,11 +6,11 @@ import jax.numpy as jnp
 
 from jaxsim._record import Record
 from jaxsim._scalar import Scalar
-from jaxsim.catalog.model import GQA, MLA, DenseFFN, MoEFFN, SparseMLA
+from jaxsim.catalog.model import DenseFFN, LatentMoEFFN, MoEFFN, NoFFN
 from jaxsim.catalog.precision import ElementBytes
 from jaxsim.catalog.scenario import Scenario
-from jaxsim.point.attention import kv_heads_per_rank
 from jaxsim.point.forward import LOGIT_BYTES, layers_of
+from jaxsim.point.held import attention_weight_bytes, kv_bytes_per_gpu, projected_bytes
 from jaxsim.point.ranks import Ranks, busiest_share
 
 # Alive at once in one layer: the residual stream, its normed copy, and a projection's input and
@@ -28,44 +28,6 @@ class Memory(Record):
     total_bytes: Scalar
     capacity_bytes: Scalar
     over_bytes: Scalar
-
-
-@singledispatch
-def attention_weight_bytes(attention, hidden: Scalar, tp: Scalar, element: ElementBytes) -> Scalar:
-    """Bytes of one layer's attention weights on one GPU, its share of heads and what is copied."""
-    raise NotImplementedError(type(attention).__name__)
-
-
-@attention_weight_bytes.register
-def _(attention: GQA, hidden, tp, element):
-    heads = attention.heads / tp
-    columns = 2.0 * heads + 2.0 * kv_heads_per_rank(attention, tp)
-    return (
-        columns * attention.head_dim * hidden * element.attention
-        + attention.bias_params * element.wide
-    )
-
-
-@attention_weight_bytes.register
-def _(attention: MLA, hidden, tp, element):
-    heads = attention.heads / tp
-    down = hidden * (attention.q_rank + attention.kv_rank + attention.rope_dim)
-    up = heads * (
-        attention.q_rank * (attention.nope_dim + attention.rope_dim)
-        + attention.kv_rank * (attention.nope_dim + attention.v_dim)
-        + attention.v_dim * hidden
-    )
-    return (down + up) * element.attention
-
-
-@attention_weight_bytes.register
-def _(attention: SparseMLA, hidden, tp, element):
-    query = attention.latent.q_rank * attention.index_heads * attention.index_dim
-    key = hidden * (attention.index_dim + attention.index_heads)
-    return (
-        attention_weight_bytes(attention.latent, hidden, tp, element)
-        + (query + key) * element.attention
-    )
 
 
 @singledispatch
@@ -87,46 +49,19 @@ def _(ffn: MoEFFN, hidden, ranks, element):
     return routed * element.experts + shared * element.ffn + ffn.experts * hidden * element.wide
 
 
-@singledispatch
-def kv_bytes_per_gpu(attention, context: Scalar, tp: Scalar, element: ElementBytes) -> Scalar:
-    """Bytes of one layer's cache on one GPU, for one sequence of `context` tokens."""
-    raise NotImplementedError(type(attention).__name__)
+@ffn_weight_bytes.register
+def _(ffn: LatentMoEFFN, hidden, ranks, element):
+    """Experts of the latent; every GPU holds the projections into and out of it."""
+    outer = ffn.moe
+    inner = ffn_weight_bytes(outer, ffn.latent, ranks, element)
+    beside = outer.matrices * outer.shared_intermediate / ranks.tp * element.ffn
+    beside = (hidden - ffn.latent) * (beside + outer.experts * element.wide)
+    return inner + beside + 2.0 * hidden * ffn.latent * element.ffn
 
 
-@kv_bytes_per_gpu.register
-def _(attention: GQA, context, tp, element):
-    held = jnp.minimum(context, attention.window_tokens)
-    return 2.0 * kv_heads_per_rank(attention, tp) * attention.head_dim * element.kv * held
-
-
-@kv_bytes_per_gpu.register
-def _(attention: MLA, context, tp, element):
-    return (attention.kv_rank + attention.rope_dim) * element.kv * context
-
-
-@kv_bytes_per_gpu.register
-def _(attention: SparseMLA, context, tp, element):
-    latent = kv_bytes_per_gpu(attention.latent, context, tp, element)
-    return latent + attention.index_dim * element.kv * context
-
-
-@singledispatch
-def projected_bytes(attention, tokens: Scalar, tp: Scalar, element: ElementBytes) -> Scalar:
-    """Bytes of the up-projected keys and values of one layer for `tokens`; 0 without a latent."""
-    raise NotImplementedError(type(attention).__name__)
-
-
-@projected_bytes.register
-def _(attention: MLA, tokens, tp, element):
-    heads = attention.heads / tp
-    wide = attention.nope_dim + attention.rope_dim + attention.v_dim
-    return tokens * heads * wide * element.wide
-
-
-@projected_bytes.register(GQA)
-@projected_bytes.register(SparseMLA)
-def _(attention, tokens, tp, element):
-    return jnp.zeros_like(jnp.asarray(tokens))
+@ffn_weight_bytes.register
+def _(ffn: NoFFN, hidden, ranks, element):
+    return 0.0 * hidden
 
 
 @singledispatch
@@ -148,6 +83,16 @@ def _(ffn: MoEFFN, rows, tp, element):
     return rows * ffn.matrices * ffn.shared_intermediate / tp * element.wide
 
 
+@inner_bytes.register
+def _(ffn: LatentMoEFFN, rows, tp, element):
+    return inner_bytes(ffn.moe, rows, tp, element)
+
+
+@inner_bytes.register
+def _(ffn: NoFFN, rows, tp, element):
+    return 0.0 * rows
+
+
 @singledispatch
 def expert_rows_bytes(ffn, hidden: Scalar, stage_rows: Scalar, ranks: Ranks, element) -> Scalar:
     """Bytes of the token copies that one GPU holds for its experts."""
@@ -155,7 +100,12 @@ def expert_rows_bytes(ffn, hidden: Scalar, stage_rows: Scalar, ranks: Ranks, ele
 
 
 @expert_rows_bytes.register
-def _(ffn: DenseFFN, hidden, stage_rows, ranks, element):
+def _(ffn: LatentMoEFFN, hidden, stage_rows, ranks, element):
+    return expert_rows_bytes(ffn.moe, ffn.latent, stage_rows, ranks, element)
+
+
+@expert_rows_bytes.register
+def _(ffn: DenseFFN | NoFFN, hidden, stage_rows, ranks, element):
     return jnp.asarray(0.0)
 
 
@@ -184,8 +134,10 @@ def weights_bytes_of(scenario: Scenario, ranks: Ranks) -> Scalar:
         ),
         start=jnp.asarray(0.0),
     )
-    tables = jnp.where(ranks.pp > 1.0, 1.0, 2.0 - model.tied)
-    table_bytes = tables * model.vocab * model.hidden * element.head / ranks.tp
+    own = 1.0 - model.tied  # the embedding, which lookups keep in 16 bits, where it is not the head
+    either = jnp.maximum(element.head, own * element.wide)
+    tables = jnp.where(ranks.pp > 1.0, either, element.head + own * element.wide)
+    table_bytes = tables * model.vocab * model.hidden / ranks.tp
     return layers * busiest_share(layers_of(scenario), ranks.pp) + table_bytes
 
 

@@ -16,10 +16,12 @@ from jaxsim.catalog.fits import (
     AbstractGemmFit,
     BatchedGemmFit,
     ContextAttentionFit,
+    ConvolutionFit,
     DecodeAttentionFit,
     GemmFit,
     GroupedGemmFit,
     PeakShare,
+    StateFit,
     StreamFit,
 )
 from jaxsim.catalog.hardware import Chip
@@ -28,9 +30,12 @@ from jaxsim.point.work import (
     AbstractWork,
     BatchedGemm,
     ContextAttention,
+    Convolution,
     DecodeAttention,
     Gemm,
     GroupedGemm,
+    StateScan,
+    StateStep,
     Stream,
 )
 
@@ -237,6 +242,31 @@ def decode_attention_parts(
     launch_s = fit.launch_s + fit.narrow_s / dims
     busy_s = larger(arithmetic_s, memory_s, fit.overlap_power)
     return KernelParts(launch_s + busy_s + queries_s, arithmetic_s, memory_s + queries_s, launch_s)
+
+
+@kernel_parts.register(StateStep)
+@kernel_parts.register(StateScan)
+def state_parts(work: StateStep | StateScan, fit: StateFit, chip: Chip) -> KernelParts:
+    r"""Seconds of a recurrent layer's pass over its states.
+
+    $$ t = t_0 + \left\| \frac{F}{\eta P}, \; n \tau, \; \frac{B}{\eta_B W} \right\|_q $$
+
+    with n the steps of one sequence that follow one another, tokens or chunks.
+    """
+    peak = one_peak_flop_per_s(fit.peak, fit.multiprocessors, chip) * chip.multiprocessors
+    full_s = work.flop / (fit.peak_frac * peak)
+    arithmetic_s = larger(full_s, work.steps * fit.walk_s, fit.overlap_power)
+    memory_s = work.hbm_bytes / (fit.hbm_frac * chip.hbm_bytes_per_s)
+    busy_s = larger(arithmetic_s, memory_s, fit.overlap_power)
+    return KernelParts(fit.launch_s + busy_s, arithmetic_s, memory_s, fit.launch_s)
+
+
+@kernel_parts.register
+def convolution_parts(work: Convolution, fit: ConvolutionFit, chip: Chip) -> KernelParts:
+    """Seconds of a short convolution: launch + bytes / bandwidth + sequences · channels · τ."""
+    memory_s = work.hbm_bytes / (fit.hbm_frac * chip.hbm_bytes_per_s)
+    walk_s = work.sequences * work.channels * fit.channel_s
+    return KernelParts(fit.launch_s + memory_s + walk_s, walk_s, memory_s, fit.launch_s)
 
 
 @kernel_parts.register

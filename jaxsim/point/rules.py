@@ -6,7 +6,23 @@ import jax.numpy as jnp
 
 from jaxsim._record import Record
 from jaxsim._scalar import Flag, Scalar
-from jaxsim.catalog.model import GQA, MLA, DenseFFN, MoEFFN, SparseMLA
+from jaxsim.catalog.model import (
+    GQA,
+    MLA,
+    AbstractRecurrent,
+    BlockSparseGQA,
+    CompressedMQA,
+    DenseFFN,
+    DirectMLA,
+    GatedMLA,
+    LatentMoEFFN,
+    MoEFFN,
+    NoAttention,
+    NoFFN,
+    ReusedSparseMLA,
+    SparseMLA,
+    VariedGQA,
+)
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.forward import layers_of
 from jaxsim.point.memory import Memory
@@ -45,19 +61,40 @@ def heads_divide(attention, tp: Scalar) -> Flag:
 
 
 @heads_divide.register
-def _(attention: GQA, tp):
+def _(attention: GQA | VariedGQA, tp):
     shared = divides(tp, attention.kv_heads) | divides(attention.kv_heads, tp)
     return divides(tp, attention.heads) & shared
 
 
 @heads_divide.register
-def _(attention: MLA, tp):
+def _(attention: MLA | DirectMLA, tp):
     return divides(tp, attention.heads)
 
 
 @heads_divide.register
-def _(attention: SparseMLA, tp):
+def _(attention: SparseMLA | ReusedSparseMLA | GatedMLA, tp):
     return divides(tp, attention.latent.heads)
+
+
+@heads_divide.register
+def _(attention: BlockSparseGQA, tp):
+    return heads_divide(attention.grouped, tp)
+
+
+@heads_divide.register
+def _(attention: CompressedMQA, tp):
+    return divides(tp, attention.heads) & divides(tp, attention.out_groups)
+
+
+@heads_divide.register
+def _(attention: AbstractRecurrent, tp):
+    shared = divides(tp, attention.key_heads) | divides(attention.key_heads, tp)
+    return divides(tp, attention.heads) & shared
+
+
+@heads_divide.register
+def _(attention: NoAttention, tp):
+    return jnp.ones_like(jnp.asarray(tp), dtype=bool)
 
 
 @singledispatch
@@ -69,6 +106,16 @@ def ffn_divides(ffn, ranks: Ranks) -> Flag:
 @ffn_divides.register
 def _(ffn: DenseFFN, ranks):
     return divides(ranks.tp, ffn.intermediate)
+
+
+@ffn_divides.register
+def _(ffn: LatentMoEFFN, ranks):
+    return ffn_divides(ffn.moe, ranks)
+
+
+@ffn_divides.register
+def _(ffn: NoFFN, ranks):
+    return jnp.ones_like(ranks.tp, dtype=bool)
 
 
 @ffn_divides.register
@@ -84,7 +131,12 @@ def experts_divide(ffn, ranks: Ranks) -> Flag:
 
 
 @experts_divide.register
-def _(ffn: DenseFFN, ranks):
+def _(ffn: LatentMoEFFN, ranks):
+    return experts_divide(ffn.moe, ranks)
+
+
+@experts_divide.register
+def _(ffn: DenseFFN | NoFFN, ranks):
     return jnp.ones_like(ranks.ep, dtype=bool)
 
 

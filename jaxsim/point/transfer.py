@@ -6,10 +6,23 @@ import jax.numpy as jnp
 
 from jaxsim._record import Record
 from jaxsim._scalar import Scalar
-from jaxsim.catalog.model import GQA, MLA, SparseMLA
+from jaxsim.catalog.model import (
+    GQA,
+    MLA,
+    AbstractRecurrent,
+    BlockSparseGQA,
+    CompressedMQA,
+    DirectMLA,
+    GatedMLA,
+    NoAttention,
+    ReusedSparseMLA,
+    SparseMLA,
+    VariedGQA,
+)
 from jaxsim.catalog.precision import ElementBytes
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.forward import layers_of
+from jaxsim.point.held import kv_bytes_per_gpu
 from jaxsim.point.ranks import Ranks
 
 
@@ -27,28 +40,9 @@ class Transfer(Record):
     kv_link_frac: Scalar
 
 
-@singledispatch
 def cached_bytes(attention, tokens: Scalar, element: ElementBytes) -> Scalar:
     """Bytes that one layer's cache holds for a sequence of `tokens`, every head once."""
-    raise NotImplementedError(type(attention).__name__)
-
-
-@cached_bytes.register
-def _(attention: GQA, tokens, element):
-    held = jnp.minimum(tokens, attention.window_tokens)
-    return 2.0 * attention.kv_heads * attention.head_dim * element.kv * held
-
-
-@cached_bytes.register
-def _(attention: MLA, tokens, element):
-    return (attention.kv_rank + attention.rope_dim) * element.kv * tokens
-
-
-@cached_bytes.register
-def _(attention: SparseMLA, tokens, element):
-    return (
-        cached_bytes(attention.latent, tokens, element) + attention.index_dim * element.kv * tokens
-    )
+    return kv_bytes_per_gpu(attention, tokens, jnp.asarray(1.0), element)
 
 
 @singledispatch
@@ -58,12 +52,27 @@ def distinct_shards(attention, tp: Scalar) -> Scalar:
 
 
 @distinct_shards.register
-def _(attention: GQA, tp):
+def _(attention: GQA | VariedGQA, tp):
     return jnp.minimum(attention.kv_heads, tp)
 
 
+@distinct_shards.register
+def _(attention: BlockSparseGQA, tp):
+    return distinct_shards(attention.grouped, tp)
+
+
+@distinct_shards.register
+def _(attention: AbstractRecurrent, tp):
+    return jnp.minimum(attention.heads, tp)
+
+
 @distinct_shards.register(MLA)
+@distinct_shards.register(DirectMLA)
+@distinct_shards.register(GatedMLA)
 @distinct_shards.register(SparseMLA)
+@distinct_shards.register(ReusedSparseMLA)
+@distinct_shards.register(CompressedMQA)
+@distinct_shards.register(NoAttention)
 def _(attention, tp):
     return jnp.ones_like(jnp.asarray(tp))
 
@@ -79,10 +88,25 @@ def kv_bytes_of(scenario: Scenario, tokens: Scalar) -> Scalar:
     )
 
 
+def shards_of(scenario: Scenario, ranks: Ranks) -> Scalar:
+    """GPUs of a tensor-parallel group with distinct cache: bytes of all over bytes of one.
+
+    Where layers differ in how many GPUs share their caches, the harmonic mean by bytes.
+    """
+    groups, tokens = scenario.model.groups, scenario.workload.isl
+    if len(groups) == 1:
+        return distinct_shards(groups[0].attention, ranks.tp)
+    whole, own = jnp.asarray(0.0), jnp.asarray(0.0)
+    for group in groups:
+        held = group.layers * cached_bytes(group.attention, tokens, scenario.element)
+        whole = whole + held
+        own = own + held / distinct_shards(group.attention, ranks.tp)
+    return whole / own
+
+
 def kv_gpus(scenario: Scenario, ranks: Ranks) -> Scalar:
     """GPUs of an instance that hold distinct cache (the study's N): shards · attention_dp · pp."""
-    shards = distinct_shards(scenario.model.groups[0].attention, ranks.tp)
-    return shards * ranks.attention_dp * ranks.pp
+    return shards_of(scenario, ranks) * ranks.attention_dp * ranks.pp
 
 
 def ingress_bytes_per_s_per_gpu(scenario: Scenario, ranks: Ranks, requests_per_s: Scalar) -> Scalar:
@@ -111,7 +135,7 @@ def transfer_of(
     options, network = scenario.options, scenario.hardware.scaleout
     tokens = scenario.workload.isl
     kv_bytes = kv_bytes_of(scenario, tokens)
-    holders = distinct_shards(scenario.model.groups[0].attention, ranks.tp) * ranks.pp
+    holders = shards_of(scenario, ranks) * ranks.pp
     layers = layers_of(scenario)
     per_gpu_bytes = sequences * kv_bytes / options.kv_compression / holders
     segments = sequences * tokens / options.kv_block_tokens * layers / ranks.pp

@@ -150,6 +150,96 @@ class DecodeAttention(AbstractWork):
         return self.sequences * cached * self.kv_bytes_per_element
 
 
+class AbstractState(AbstractWork):
+    """Passes over a state of `heads` x `key_dim` x `value_dim` for each sequence.
+
+    A token decays and updates it and reads a result: `flop_per_state` for each of its numbers.
+    """
+
+    sequences: Scalar
+    queries: Scalar
+    heads: Scalar
+    key_dim: Scalar
+    value_dim: Scalar
+    flop_per_state: Scalar
+    state_bytes_per_element: Scalar
+    activation_bytes_per_element: Scalar
+
+    @property
+    def state_bytes(self):
+        """Of all sequences."""
+        state = self.heads * self.key_dim * self.value_dim
+        return self.sequences * state * self.state_bytes_per_element
+
+    @property
+    def token_bytes(self):
+        """Queries, keys, values, gate and result of all tokens."""
+        columns = self.heads * (2.0 * self.key_dim + 3.0 * self.value_dim)
+        return self.sequences * self.queries * columns * self.activation_bytes_per_element
+
+
+class StateStep(AbstractState):
+    """Decoded tokens: the state is read once, and written after each of `queries` tokens."""
+
+    @property
+    def flop(self):
+        state = self.heads * self.key_dim * self.value_dim
+        return self.sequences * self.queries * state * self.flop_per_state
+
+    @property
+    def hbm_bytes(self):
+        return self.state_bytes * (1.0 + self.queries) + self.token_bytes
+
+    @property
+    def steps(self):
+        return self.queries
+
+
+class StateScan(AbstractState):
+    """Tokens of a prompt in chunks of `chunk`, of which each starts from the state before it.
+
+    Within a chunk, `products` times, every token meets every other in key and in value width. The
+    state of every chunk is written and read again.
+    """
+
+    chunk: Scalar
+    products: Scalar
+
+    @property
+    def flop(self):
+        state = self.heads * self.key_dim * self.value_dim * self.flop_per_state
+        within = self.chunk * self.heads * (self.key_dim + self.value_dim)
+        each = state + 2.0 * self.products * within
+        return self.sequences * self.queries * each
+
+    @property
+    def hbm_bytes(self):
+        return 2.0 * self.state_bytes * (1.0 + self.steps) + self.token_bytes
+
+    @property
+    def steps(self):
+        return self.queries / self.chunk
+
+
+class Convolution(AbstractWork):
+    """A causal convolution over each of `channels`, which keeps `kept` tokens of each sequence."""
+
+    sequences: Scalar
+    queries: Scalar
+    channels: Scalar
+    kept: Scalar
+    activation_bytes_per_element: Scalar
+
+    @property
+    def flop(self):
+        return 2.0 * self.sequences * self.queries * self.channels * (self.kept + 1.0)
+
+    @property
+    def hbm_bytes(self):
+        tokens = 2.0 * (self.queries + self.kept)
+        return self.sequences * tokens * self.channels * self.activation_bytes_per_element
+
+
 class Stream(AbstractWork):
     """Element-wise kernels: `launches` of them, moving `hbm_bytes` in all."""
 

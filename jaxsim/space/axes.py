@@ -1,14 +1,15 @@
 """Which designs are worth evaluating?"""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.hardware import Hardware
-from jaxsim.catalog.model import MLA, Model, MoEFFN, SparseMLA
+from jaxsim.catalog.model import MLA, DirectMLA, Model, MoEFFN, NoAttention
 
 Values: TypeAlias = Sequence[float | int]
 
@@ -77,22 +78,29 @@ def geometric(high: float, per_octave: int) -> Values:
 
 
 def heads_of(model: Model) -> float:
-    """Query heads of the first kind of layer."""
-    attention = model.groups[0].attention
-    if isinstance(attention, SparseMLA):
-        attention = attention.latent
-    return float(np.asarray(attention.heads))  # type: ignore[attr-defined]
+    """What a tensor-parallel width must divide: the common divisor of all layers' heads."""
+    found = []
+    for group in model.groups:
+        attention: Any = group.attention
+        attention = getattr(attention, "latent", getattr(attention, "grouped", attention))
+        if not isinstance(attention, NoAttention):
+            found.append(int(np.asarray(getattr(attention, "out_groups", attention.heads))))
+    return float(math.gcd(*found))
 
 
 def experts_of(model: Model) -> float:
     """Routed experts of a layer; 1 for a dense model."""
-    counts = [g.ffn.experts for g in model.groups if isinstance(g.ffn, MoEFFN)]
+    networks = [getattr(group.ffn, "moe", group.ffn) for group in model.groups]
+    counts = [ffn.experts for ffn in networks if isinstance(ffn, MoEFFN)]
     return max((float(np.asarray(count)) for count in counts), default=1.0)
 
 
 def latent(model: Model) -> bool:
     """Whether the model has a latent cache."""
-    return isinstance(model.groups[0].attention, MLA | SparseMLA)
+    return any(
+        isinstance(getattr(group.attention, "latent", group.attention), MLA | DirectMLA)
+        for group in model.groups
+    )
 
 
 def default_space(model: Model, hardware: Hardware, isl: float) -> Space:

@@ -318,7 +318,7 @@ def test_llama4_interleaves_and_chunks(tmp_path):
     }
     moe = next(g.ffn for g in card.model.groups if isinstance(g.ffn, MoEFFN))
     assert (moe.shared_intermediate, moe.topk) == (8192, 1)
-    assert card.note == "text part only"
+    assert card.note.endswith("text part only")
 
 
 def test_sliding_layers_of_gpt_oss(tmp_path):
@@ -405,7 +405,7 @@ def test_a_component_spares_only_modules_of_that_name(tmp_path):
         ({"quant_algo": "FP8_PB_WO", "exclude_modules": ["lm_head"]}, "fp8_block", "fp8_block"),
         ({"quant_method": "modelopt", **nvfp4("lm_head")}, "nvfp4", "nvfp4"),
         ({"quant_method": "modelopt", **nvfp4("lm_head", "*self_attn*")}, "bf16", "nvfp4"),
-        ({"quant_method": "awq", "bits": 4}, "int4", "int4"),
+        ({"quant_method": "awq", "bits": 4}, "int4_g128", "int4_g128"),
         (None, "bf16", "bf16"),
     ],
 )
@@ -418,7 +418,7 @@ def test_methods(tmp_path, quantization, attention, ffn):
     "quantization",
     [
         {"quant_algo": "MIXED_PRECISION", "quantized_layers": {}},
-        {"quant_algo": "W4A8_AWQ"},
+        {"quant_algo": "W4A8_MXFP4_FP8"},
         {"quant_method": "bitsandbytes"},
         {"quant_method": "compressed-tensors", "config_groups": {"a": {}, "b": {}}},
         ["fp8"],
@@ -438,16 +438,19 @@ def test_quantisation_that_is_not_understood_is_refused(tmp_path, quantization):
     ("changes", "message"),
     [
         ({"architectures": ["Mamba2ForCausalLM"], "state_size": 128}, r"Mamba2.*state_size"),
-        ({"linear_num_key_heads": 16}, r"not supported; .*: linear_num_key_heads"),
+        (
+            {"linear_num_key_heads": 16},
+            r"linear_num_key_heads .*--ignore-keys linear_num_key_heads",
+        ),
         ({"compress_ratios": [4, 128]}, r"compress_ratios"),
         ({"hybrid_override_pattern": "M*"}, r"hybrid_override_pattern"),
         ({"attn_type_list": [0, 1]}, r"attn_type_list"),
         ({"indexer_types": ["full", "shared"]}, r"indexer_types"),
         ({"layer_types": ["linear_attention"] * 32}, r"layer_types has linear_attention"),
         ({"layer_types": ["full_attention"]}, r"layer_types must be a list of 32"),
-        ({"layer_types": ["sliding_attention"] * 32}, r"sliding_window is not given"),
+        ({"layer_types": ["sliding_attention"] * 32}, r"no sliding_window is given"),
         ({"hidden_act": "gelu"}, r"hidden_act 'gelu' is not supported"),
-        ({"hidden_size": None}, r"hidden_size is missing"),
+        ({"hidden_size": None}, r"hidden_size or .* is missing"),
         ({"hidden_size": -1}, r"hidden_size is -1; it must be"),
         ({"hidden_size": 0}, r"hidden_size is 0"),
         ({"hidden_size": "4096"}, r"hidden_size is '4096'; a number is needed"),
@@ -462,13 +465,13 @@ def test_what_cannot_be_expressed_is_refused_by_name(tmp_path, changes, message)
 
 
 def test_more_experts_a_token_than_there_are(tmp_path):
-    with pytest.raises(InputError, match="9 experts a token are more than there are"):
+    with pytest.raises(InputError, match="9 experts a token are more than the 8"):
         read(tmp_path, {**MIXTRAL, "num_experts_per_tok": 9})
 
 
-def test_a_latent_query_without_rank_is_refused(tmp_path):
+def test_an_indexer_needs_queries_with_a_rank(tmp_path):
     with pytest.raises(InputError, match="q_lora_rank is null"):
-        read(tmp_path, {**DEEPSEEK, "q_lora_rank": None})
+        read(tmp_path, {**DEEPSEEK_V32, "q_lora_rank": None})
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", '"text"', "\x00", "{" * 50000])

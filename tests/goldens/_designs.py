@@ -23,6 +23,7 @@ def _point(model, phase, isl, osl, design, hardware="gb200-nvl72", engine="ideal
         "phase": phase,
         "workload": workload,
         "design": dict(zip(("tp", "ep", "pp", "batch", "chunk"), design, strict=True)),
+        "precision": rest.pop("precision", "nvfp4"),
         "options": rest,
     }
 
@@ -40,10 +41,24 @@ DESIGNS = {
         workload={"draft_tokens": 1, "accept_frac": 0.8},
     ),
     "llama-70b-prefill": _point(
-        "llama-3.1-70b", "prefill", 8192, 512, (4, 1, 2, 1, 2048), "h200", "trtllm"
+        "llama-3.1-70b",
+        "prefill",
+        8192,
+        512,
+        (4, 1, 2, 1, 2048),
+        "h200",
+        "trtllm",
+        precision="fp8",
     ),
     "gpt-oss-120b-decode": _point(
-        "gpt-oss-120b", "decode", 4096, 1024, (4, 1, 1, 64, 1), "b200", comm_overlap_frac=0.3
+        "gpt-oss-120b",
+        "decode",
+        4096,
+        1024,
+        (4, 1, 1, 64, 1),
+        "b200",
+        precision="checkpoint",
+        comm_overlap_frac=0.3,
     ),
 }
 
@@ -54,6 +69,7 @@ def found(name: str) -> dict[str, Any]:
     setup = setup_of(
         asked["model"],
         asked["hardware"],
+        precision=asked["precision"],
         engine=asked["engine"],
         options=Options(**asked["options"]),
     )

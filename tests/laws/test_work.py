@@ -13,7 +13,7 @@ from jaxsim.catalog.names import list_models
 from jaxsim.catalog.parameters import parameters
 from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Workload
-from jaxsim.point.attention import causal_pairs
+from jaxsim.point.attention.kinds import causal_pairs
 from jaxsim.point.ffn import active_experts
 from jaxsim.point.forward import common_items, context_only_items, decode_only_items
 from jaxsim.point.items import ContextTokens, DecodeTokens

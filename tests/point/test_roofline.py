@@ -13,7 +13,7 @@ from jaxsim.catalog.calibration import list_calibrations, load_calibration, reso
 from jaxsim.catalog.fits import GemmFit, StreamFit
 from jaxsim.catalog.hardware import Chip, PeakFlop
 from jaxsim.catalog.precision import Precision
-from jaxsim.point.attention import causal_pairs
+from jaxsim.point.attention.kinds import causal_pairs
 from jaxsim.point.roofline import kernel_parts, kernel_s
 from jaxsim.point.work import (
     AbstractWork,

@@ -48,16 +48,20 @@ def projections(s, layer, rows) -> list[Kernel]:
     def one(inputs, outputs):
         return gemm("projections", "attention_gemm", rows, inputs, outputs, *stored)
 
+    def out(inputs):
+        stored = (e.attention_out, e.attention_out_input)
+        return gemm("projections", "attention_out_gemm", rows, inputs, hidden, *stored)
+
     if not _is_latent(a):
         heads, kv_heads = a.heads / tp, held_kv_heads(a, tp)
         query, key, value = heads * a.head_dim, kv_heads * a.head_dim, kv_heads * a.head_dim
-        return [one(hidden, query + key + value), one(heads * a.head_dim, hidden)]
+        return [one(hidden, query + key + value), out(heads * a.head_dim)]
     m = _latent(a)
     heads = m.heads / tp
     found = [
         one(hidden, m.q_rank + m.kv_rank + m.rope_dim),
         one(m.q_rank, heads * (m.nope_dim + m.rope_dim)),
-        one(heads * m.v_dim, hidden),
+        out(heads * m.v_dim),
     ]
     if a.kind == "SparseMLA":
         found += [

@@ -5,18 +5,24 @@ from types import SimpleNamespace
 from tests.reference import layers as work
 
 
+def attention_output(s, attention) -> float:
+    """Elements of the projection out of one layer's attention, on one GPU."""
+    m = attention.latent if attention.kind == "SparseMLA" else attention
+    width = m.head_dim if m.kind == "GQA" else m.v_dim
+    return m.heads / s.design.tp * width * s.model.hidden
+
+
 def attention_weights(s, attention) -> float:
-    """Elements of one layer's attention weights on one GPU, norms aside."""
+    """Elements of one layer's attention weights on one GPU, norms and the output aside."""
     tp, hidden = s.design.tp, s.model.hidden
     if attention.kind == "GQA":
         query = attention.heads / tp * attention.head_dim * hidden
         key = work.held_kv_heads(attention, tp) * attention.head_dim * hidden
-        return query + key + key + query
+        return query + key + key
     m = attention.latent if attention.kind == "SparseMLA" else attention
     heads = m.heads / tp
     found = hidden * m.q_rank + m.q_rank * heads * (m.nope_dim + m.rope_dim)
     found += hidden * (m.kv_rank + m.rope_dim) + m.kv_rank * heads * (m.nope_dim + m.v_dim)
-    found += heads * m.v_dim * hidden
     if attention.kind == "SparseMLA":
         found += m.q_rank * attention.index_heads * attention.index_dim
         found += hidden * attention.index_dim + hidden * attention.index_heads
@@ -36,7 +42,9 @@ def ffn_weights_bytes(s, ffn) -> float:
 def layer_weights_bytes(s, layer) -> float:
     a = layer.attention
     extra = a.bias_params * s.element.wide if a.kind == "GQA" else 0.0
-    return attention_weights(s, a) * s.element.attention + extra + ffn_weights_bytes(s, layer.ffn)
+    found = attention_weights(s, a) * s.element.attention
+    found += attention_output(s, a) * s.element.attention_out
+    return found + extra + ffn_weights_bytes(s, layer.ffn)
 
 
 def layer_cache_bytes(s, attention, tokens, tp) -> float:
@@ -54,8 +62,11 @@ def layer_cache_bytes(s, attention, tokens, tp) -> float:
 
 def tables_bytes(s) -> float:
     """Embedding and head on the GPU that has more of them: both where there is one stage."""
-    one = s.model.vocab * s.model.hidden * s.element.head / s.design.tp
-    return one * (1 if s.design.pp > 1 else 2 - s.model.tied)
+    one = s.model.vocab * s.model.hidden / s.design.tp
+    head, embedding = one * s.element.head, one * s.element.wide
+    if s.model.tied:
+        return head
+    return max(head, embedding) if s.design.pp > 1 else head + embedding
 
 
 def weights_bytes(s, busiest_layers: int) -> float:

@@ -6,11 +6,11 @@ says which fit stands in for it, how much less sure that is, and why.
 
 import datetime
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from jaxsim.catalog.calibration import ANY, FORMATS, KINDS
+from jaxsim.catalog.calibration import ANY, FORMATS, OWN_KINDS
 from jaxsim.catalog.errors import InputError
 from jaxsim.truth.kernels.fit import Fitted
 
@@ -48,6 +48,7 @@ def calibration_text(
     fits: Sequence[Fitted],
     provenance: str,
     base: str | None = None,
+    kinds: Iterable[str] = tuple(OWN_KINDS),
 ) -> str:
     """A calibration file with these fits; `provenance` names the collection and its version.
 
@@ -58,7 +59,7 @@ def calibration_text(
     by_key = {(fit.kind, fit.number_format): fit for fit in fits}
     sources: dict[str, str] = {}
     body = []
-    for kind in KINDS:
+    for kind in kinds:
         for number_format in FORMATS.get(kind, (ANY,)):
             fit = by_key.get((kind, number_format))
             if fit is not None:

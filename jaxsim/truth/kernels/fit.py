@@ -15,9 +15,8 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from jaxsim._record import put
-from jaxsim.catalog.calibration import KINDS, PeakShare
+from jaxsim.catalog.calibration import KINDS, SCALELESS, PeakShare
 from jaxsim.catalog.errors import InputError
-from jaxsim.catalog.fits import CollectiveFit, StreamFit
 from jaxsim.catalog.hardware import Hardware
 from jaxsim.point.collectives import message_s
 from jaxsim.point.roofline import kernel_s
@@ -217,7 +216,7 @@ def fit_rows(rows: KernelRows, hardware: Hardware, seed: int = 0, tries: int = 2
 def _record(kind: str, arithmetic: str, hardware: Hardware, start) -> Any:
     numbers: dict[str, Any] = {name: value for name, (value, _, _) in start.free.items()}
     numbers |= start.held
-    if KINDS[kind] not in (StreamFit, CollectiveFit):
+    if KINDS[kind] not in SCALELESS:
         numbers["peak"] = PeakShare(*(float(arithmetic == own) for own in ("fp4", "fp8", "bf16")))
         numbers["multiprocessors"] = hardware.chip.multiprocessors
     return KINDS[kind](**numbers)

@@ -7,6 +7,8 @@ say nothing about from running away; a fit that ends on one is reported.
 
 from dataclasses import dataclass, field
 
+from jaxsim.catalog.calibration import STATE_KINDS
+
 Range = tuple[float, float, float]  # start, lowest, highest
 
 
@@ -144,6 +146,25 @@ STARTS: dict[str, Start] = {
     "all_to_all": _holding(_NO_RING, {}, piece_s=(5e-9, 1e-12, 1e-7)),
     "send_recv": _NO_RING,
 }
+STARTS |= {
+    kind: Start(
+        {
+            "launch_s": (5e-6, 1e-6, 1e-3),
+            "peak_frac": (0.05, 1e-3, 1.0),
+            "walk_s": (1e-6, 1e-9, 1e-3),
+            "hbm_frac": (0.7, 0.05, 1.0),
+            "overlap_power": (2.0, 1.0, 8.0),
+        }
+    )
+    for kind in ("delta_step", "delta_scan", "kda_step", "kda_scan")
+}
+STARTS["convolution"] = Start(
+    {
+        "launch_s": (5e-6, 1e-6, 1e-3),
+        "hbm_frac": (0.5, 0.05, 1.0),
+        "channel_s": (1e-10, 1e-14, 1e-8),
+    }
+)
 ARITHMETIC = {
     "nvfp4": "fp4",
     "mxfp4": "bf16",
@@ -157,6 +178,6 @@ ARITHMETIC = {
 
 def arithmetic_of(kind: str, number_format: str) -> str:
     """Which peak a fit is relative to; attention over an 8-bit cache still computes in bf16."""
-    if kind in ("decode", "decode_latent"):
-        return "bf16"
+    if kind in ("decode", "decode_latent", *STATE_KINDS):
+        return "" if kind == "convolution" else "bf16"
     return ARITHMETIC[number_format]

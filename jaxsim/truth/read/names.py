@@ -119,7 +119,9 @@ def precision_of(
     if silent and family != "blackwell":
         precision = replace(precision, kv="bf16", attention_math="bf16")
     if "bf16 attention" in label:
-        precision = replace(precision, attention="bf16", attention_math="bf16", kv="bf16")
+        precision = replace(
+            precision, attention="bf16", attention_out="bf16", attention_math="bf16", kv="bf16"
+        )
     if "fp16 kv" in label:
         precision = replace(precision, kv="bf16", attention_math="bf16")
     if "fp8 kv" in label or "fp8 attention" in label:

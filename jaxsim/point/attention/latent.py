@@ -1,69 +1,36 @@
-"""What does one layer's attention ask of one GPU?  One function for each kind.
-
-Rows are tokens of one attention rank, which all `tp` GPUs of the rank share.
-"""
-
-from functools import singledispatch
+"""What does latent attention ask of one GPU?"""
 
 import jax.numpy as jnp
 
-from jaxsim._scalar import Scalar
-from jaxsim.catalog.model import GQA, MLA, SparseMLA
-from jaxsim.catalog.precision import ElementBytes
-from jaxsim.point.items import ContextTokens, DecodeTokens, Item, gemm_item
-from jaxsim.point.ranks import Ranks
+from jaxsim.catalog.model import MLA, DirectMLA, GatedMLA, ReusedSparseMLA, SparseMLA
+from jaxsim.point.attention.base import (
+    causal_pairs,
+    context_items,
+    decode_items,
+    output_item,
+    projection_items,
+)
+from jaxsim.point.items import Item, gemm_item
 from jaxsim.point.work import BatchedGemm, ContextAttention, DecodeAttention
 
 
-def causal_pairs(queries: Scalar, past: Scalar, limit: Scalar) -> Scalar:
-    """Unmasked (query, key) pairs: the sum over i = 1 … queries of min(past + i, limit).
-
-    With a = the queries that still see everything, a·past + a(a + 1)/2 + (queries - a)·limit.
-    """
-    limit = jnp.minimum(limit, past + queries)
-    full = jnp.clip(limit - past, 0.0, queries)
-    return full * past + 0.5 * full * (full + 1.0) + (queries - full) * limit
-
-
-def kv_heads_per_rank(attention: GQA, tp: Scalar) -> Scalar:
-    """Key/value heads that one GPU holds: duplicated once `tp` exceeds their number."""
-    return jnp.maximum(attention.kv_heads / tp, 1.0)
-
-
-# ---- attention: what all tokens of a pass need --------------------------------------------------
-
-
-@singledispatch
-def projection_items(
-    attention, hidden: Scalar, rows: Scalar, ranks: Ranks, element: ElementBytes
-) -> list[Item]:
-    """The projections of one layer that every token passes through, new or decoded."""
-    raise NotImplementedError(type(attention).__name__)
-
-
 @projection_items.register
-def _(attention: GQA, hidden, rows, ranks, element):
-    kv_heads = kv_heads_per_rank(attention, ranks.tp)
+def _(attention: MLA | DirectMLA, hidden, rows, ranks, element):
     heads = attention.heads / ranks.tp
     common = ("projections", "attention_gemm", rows)
     stored = (element.attention, element.attention_input)
-    return [
-        gemm_item("qkv", *common, (heads + 2.0 * kv_heads) * attention.head_dim, hidden, *stored),
-        gemm_item("attention_out", *common, hidden, heads * attention.head_dim, *stored),
-    ]
-
-
-@projection_items.register
-def _(attention: MLA, hidden, rows, ranks, element):
-    heads = attention.heads / ranks.tp
-    common = ("projections", "attention_gemm", rows)
-    stored = (element.attention, element.attention_input)
-    down = attention.q_rank + attention.kv_rank + attention.rope_dim
+    down = attention.kv_rank + attention.rope_dim
     query = heads * (attention.nope_dim + attention.rope_dim)
+    if isinstance(attention, MLA):
+        queries = [
+            gemm_item("qkv_down", *common, attention.q_rank + down, hidden, *stored),
+            gemm_item("q_up", *common, query, attention.q_rank, *stored),
+        ]
+    else:
+        queries = [gemm_item("qkv_down", *common, query + down, hidden, *stored)]
     return [
-        gemm_item("qkv_down", *common, down, hidden, *stored),
-        gemm_item("q_up", *common, query, attention.q_rank, *stored),
-        gemm_item("attention_out", *common, hidden, heads * attention.v_dim, *stored),
+        *queries,
+        output_item(hidden, rows, heads * attention.v_dim, element),
     ]
 
 
@@ -80,36 +47,24 @@ def _(attention: SparseMLA, hidden, rows, ranks, element):
     ]
 
 
-# ---- attention: tokens that are decoded ----------------------------------------------------------
+@projection_items.register
+def _(attention: ReusedSparseMLA, hidden, rows, ranks, element):
+    return projection_items(attention.latent, hidden, rows, ranks, element)
 
 
-@singledispatch
-def decode_items(
-    attention, tokens: DecodeTokens, ranks: Ranks, element: ElementBytes
-) -> list[Item]:
-    """What one layer's attention adds for decoded tokens."""
-    raise NotImplementedError(type(attention).__name__)
+@projection_items.register
+def _(attention: GatedMLA, hidden, rows, ranks, element):
+    """A gate as wide as what attention returns, from the residual stream."""
+    own = attention.latent
+    columns = own.heads / ranks.tp * own.v_dim
+    stored = (element.attention, element.attention_input)
+    return [
+        *projection_items(own, hidden, rows, ranks, element),
+        gemm_item("output_gate", "projections", "attention_gemm", rows, columns, hidden, *stored),
+    ]
 
 
-@decode_items.register
-def _(attention: GQA, tokens, ranks, element):
-    seen = jnp.minimum(tokens.context, attention.window_tokens)
-    work = DecodeAttention(
-        sequences=tokens.sequences,
-        queries=tokens.queries,
-        context=seen,
-        heads=attention.heads / ranks.tp,
-        kv_heads=kv_heads_per_rank(attention, ranks.tp),
-        qk_dim=attention.head_dim,
-        v_dim=attention.head_dim,
-        kv_dim=2.0 * attention.head_dim,
-        kv_bytes_per_element=element.kv,
-        masked=tokens.context - seen,
-    )
-    return [Item(work, 1.0, "decode_attention", "attention", "decode")]
-
-
-def _absorbed(attention: MLA, tokens, context, ranks, element) -> list[Item]:
+def _absorbed(attention: MLA | DirectMLA, tokens, context, ranks, element) -> list[Item]:
     heads = attention.heads / ranks.tp
     work = DecodeAttention(
         sequences=tokens.sequences,
@@ -126,7 +81,7 @@ def _absorbed(attention: MLA, tokens, context, ranks, element) -> list[Item]:
     return [into, Item(work, 1.0, "decode_attention", "attention", "decode_latent"), out]
 
 
-def _absorptions(attention: MLA, rows, ranks, element) -> list[Item]:
+def _absorptions(attention: MLA | DirectMLA, rows, ranks, element) -> list[Item]:
     """Queries into the latent space, and results out of it: one product a head."""
     heads = attention.heads / ranks.tp
     return [
@@ -145,8 +100,13 @@ def _absorptions(attention: MLA, rows, ranks, element) -> list[Item]:
 
 
 @decode_items.register
-def _(attention: MLA, tokens, ranks, element):
+def _(attention: MLA | DirectMLA, tokens, ranks, element):
     return _absorbed(attention, tokens, tokens.context, ranks, element)
+
+
+@decode_items.register
+def _(attention: GatedMLA, tokens, ranks, element):
+    return decode_items(attention.latent, tokens, ranks, element)
 
 
 @decode_items.register
@@ -169,36 +129,14 @@ def _(attention: SparseMLA, tokens, ranks, element):
     ]
 
 
-# ---- attention: tokens of a prompt ---------------------------------------------------------------
-
-
-@singledispatch
-def context_items(
-    attention, tokens: ContextTokens, ranks: Ranks, element: ElementBytes
-) -> list[Item]:
-    """What one layer's attention adds for a chunk of a prompt."""
-    raise NotImplementedError(type(attention).__name__)
+@decode_items.register
+def _(attention: ReusedSparseMLA, tokens, ranks, element):
+    selected = jnp.minimum(tokens.context, attention.index_topk)
+    return _absorbed(attention.latent, tokens, selected, ranks, element)
 
 
 @context_items.register
-def _(attention: GQA, tokens, ranks, element):
-    work = ContextAttention(
-        sequences=tokens.sequences,
-        queries=tokens.queries,
-        past=jnp.minimum(tokens.past, attention.window_tokens),
-        pairs=causal_pairs(tokens.queries, tokens.past, attention.window_tokens),
-        heads=attention.heads / ranks.tp,
-        kv_heads=kv_heads_per_rank(attention, ranks.tp),
-        qk_dim=attention.head_dim,
-        v_dim=attention.head_dim,
-        kv_bytes_per_element=element.kv,
-        activation_bytes_per_element=element.wide,
-    )
-    return [Item(work, 1.0, "context_attention", "attention", "context")]
-
-
-@context_items.register
-def _(attention: MLA, tokens, ranks, element):
+def _(attention: MLA | DirectMLA, tokens, ranks, element):
     """Decompressed: latents of this chunk, and of earlier ones unless kept, are up-projected."""
     heads = attention.heads / ranks.tp
     work = ContextAttention(
@@ -223,9 +161,13 @@ def _(attention: MLA, tokens, ranks, element):
 
 
 @context_items.register
+def _(attention: GatedMLA, tokens, ranks, element):
+    return context_items(attention.latent, tokens, ranks, element)
+
+
+@context_items.register
 def _(attention: SparseMLA, tokens, ranks, element):
     """Absorbed over the selected latents; the indexer scores every earlier token."""
-    latent = attention.latent
     index = ContextAttention(
         sequences=tokens.sequences,
         queries=tokens.queries,
@@ -238,6 +180,20 @@ def _(attention: SparseMLA, tokens, ranks, element):
         kv_bytes_per_element=element.kv,
         activation_bytes_per_element=element.kv,
     )
+    return [
+        Item(index, 1.0, "indexer", "attention", "context"),
+        *_selected(attention, tokens, ranks, element),
+    ]
+
+
+@context_items.register
+def _(attention: ReusedSparseMLA, tokens, ranks, element):
+    return _selected(attention, tokens, ranks, element)
+
+
+def _selected(attention: SparseMLA | ReusedSparseMLA, tokens, ranks, element) -> list[Item]:
+    """Absorbed attention of a chunk over the latents that were selected for it."""
+    latent = attention.latent
     work = ContextAttention(
         sequences=tokens.sequences,
         queries=tokens.queries,
@@ -252,7 +208,6 @@ def _(attention: SparseMLA, tokens, ranks, element):
     )
     into, out = _absorptions(latent, tokens.rows, ranks, element)
     return [
-        Item(index, 1.0, "indexer", "attention", "context"),
         into,
         Item(work, 1.0, "context_attention", "attention", "context_latent"),
         out,

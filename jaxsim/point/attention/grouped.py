@@ -1,0 +1,196 @@
+"""What does grouped-query attention ask of one GPU?"""
+
+import jax.numpy as jnp
+
+from jaxsim.catalog.model import GQA, BlockSparseGQA, VariedGQA
+from jaxsim.point.attention.base import (
+    causal_pairs,
+    context_items,
+    decode_items,
+    kv_heads_per_rank,
+    output_item,
+    projection_items,
+)
+from jaxsim.point.items import Item, gemm_item
+from jaxsim.point.work import ContextAttention, DecodeAttention
+
+
+@projection_items.register
+def _(attention: GQA, hidden, rows, ranks, element):
+    kv_heads = kv_heads_per_rank(attention, ranks.tp)
+    heads = attention.heads / ranks.tp
+    common = ("projections", "attention_gemm", rows)
+    stored = (element.attention, element.attention_input)
+    return [
+        gemm_item("qkv", *common, (heads + 2.0 * kv_heads) * attention.head_dim, hidden, *stored),
+        output_item(hidden, rows, heads * attention.head_dim, element),
+    ]
+
+
+@decode_items.register
+def _(attention: GQA, tokens, ranks, element):
+    seen = jnp.minimum(tokens.context, attention.window_tokens)
+    work = DecodeAttention(
+        sequences=tokens.sequences,
+        queries=tokens.queries,
+        context=seen,
+        heads=attention.heads / ranks.tp,
+        kv_heads=kv_heads_per_rank(attention, ranks.tp),
+        qk_dim=attention.head_dim,
+        v_dim=attention.head_dim,
+        kv_dim=2.0 * attention.head_dim,
+        kv_bytes_per_element=element.kv,
+        masked=tokens.context - seen,
+    )
+    return [Item(work, 1.0, "decode_attention", "attention", "decode")]
+
+
+@context_items.register
+def _(attention: GQA, tokens, ranks, element):
+    work = ContextAttention(
+        sequences=tokens.sequences,
+        queries=tokens.queries,
+        past=jnp.minimum(tokens.past, attention.window_tokens),
+        pairs=causal_pairs(tokens.queries, tokens.past, attention.window_tokens),
+        heads=attention.heads / ranks.tp,
+        kv_heads=kv_heads_per_rank(attention, ranks.tp),
+        qk_dim=attention.head_dim,
+        v_dim=attention.head_dim,
+        kv_bytes_per_element=element.kv,
+        activation_bytes_per_element=element.wide,
+    )
+    return [Item(work, 1.0, "context_attention", "attention", "context")]
+
+
+@projection_items.register
+def _(attention: VariedGQA, hidden, rows, ranks, element):
+    """A gate is projected with the queries; another layer's keys and values are not at all."""
+    heads = attention.heads / ranks.tp
+    columns = attention.qk_dim + attention.own_values * attention.v_dim
+    outputs = heads * (attention.qk_dim + attention.gate_dim)
+    outputs = outputs + attention.own_cache * kv_heads_per_rank(attention, ranks.tp) * columns
+    stored = (element.attention, element.attention_input)
+    return [
+        gemm_item("qkv", "projections", "attention_gemm", rows, outputs, hidden, *stored),
+        output_item(hidden, rows, heads * attention.v_dim, element),
+    ]
+
+
+@decode_items.register
+def _(attention: VariedGQA, tokens, ranks, element):
+    seen = jnp.minimum(tokens.context, attention.window_tokens)
+    work = DecodeAttention(
+        sequences=tokens.sequences,
+        queries=tokens.queries,
+        context=seen,
+        heads=attention.heads / ranks.tp,
+        kv_heads=kv_heads_per_rank(attention, ranks.tp),
+        qk_dim=attention.qk_dim,
+        v_dim=attention.v_dim,
+        kv_dim=attention.qk_dim + attention.v_dim,
+        kv_bytes_per_element=element.kv,
+        masked=tokens.context - seen,
+    )
+    return [Item(work, 1.0, "decode_attention", "attention", "decode")]
+
+
+@context_items.register
+def _(attention: VariedGQA, tokens, ranks, element):
+    work = ContextAttention(
+        sequences=tokens.sequences,
+        queries=tokens.queries,
+        past=jnp.minimum(tokens.past, attention.window_tokens),
+        pairs=causal_pairs(tokens.queries, tokens.past, attention.window_tokens),
+        heads=attention.heads / ranks.tp,
+        kv_heads=kv_heads_per_rank(attention, ranks.tp),
+        qk_dim=attention.qk_dim,
+        v_dim=attention.v_dim,
+        kv_bytes_per_element=element.kv,
+        activation_bytes_per_element=element.wide,
+    )
+    return [Item(work, 1.0, "context_attention", "attention", "context")]
+
+
+# ---- blocks that an indexer selects --------------------------------------------------------------
+
+
+def index_heads_per_rank(attention: BlockSparseGQA, tp):
+    """Heads of the indexer on one GPU: at least one, since each key/value head has its own."""
+    return jnp.maximum(attention.index_heads / tp, 1.0)
+
+
+@projection_items.register
+def _(attention: BlockSparseGQA, hidden, rows, ranks, element):
+    columns = (index_heads_per_rank(attention, ranks.tp) + 1.0) * attention.index_dim
+    stored = (element.attention, element.attention_input)
+    return [
+        *projection_items(attention.grouped, hidden, rows, ranks, element),
+        gemm_item("index_qk", "projections", "attention_gemm", rows, columns, hidden, *stored),
+    ]
+
+
+@decode_items.register
+def _(attention: BlockSparseGQA, tokens, ranks, element):
+    """Scores for every earlier token, then attention over the selected blocks."""
+    own = attention.grouped
+    selected = jnp.minimum(tokens.context, attention.block_tokens * attention.topk_blocks)
+    index = DecodeAttention(
+        sequences=tokens.sequences,
+        queries=tokens.queries,
+        context=tokens.context,
+        heads=index_heads_per_rank(attention, ranks.tp),
+        kv_heads=1.0,
+        qk_dim=attention.index_dim,
+        v_dim=0.0,
+        kv_dim=attention.index_dim,
+        kv_bytes_per_element=element.kv,
+    )
+    work = DecodeAttention(
+        sequences=tokens.sequences,
+        queries=tokens.queries,
+        context=selected,
+        heads=own.heads / ranks.tp,
+        kv_heads=kv_heads_per_rank(own, ranks.tp),
+        qk_dim=own.head_dim,
+        v_dim=own.head_dim,
+        kv_dim=2.0 * own.head_dim,
+        kv_bytes_per_element=element.kv,
+    )
+    return [
+        Item(index, 1.0, "indexer", "attention", "decode"),
+        Item(work, 1.0, "decode_attention", "attention", "decode"),
+    ]
+
+
+@context_items.register
+def _(attention: BlockSparseGQA, tokens, ranks, element):
+    own = attention.grouped
+    most = attention.block_tokens * attention.topk_blocks
+    index = ContextAttention(
+        sequences=tokens.sequences,
+        queries=tokens.queries,
+        past=tokens.past,
+        pairs=causal_pairs(tokens.queries, tokens.past, tokens.past + tokens.queries),
+        heads=index_heads_per_rank(attention, ranks.tp),
+        kv_heads=1.0,
+        qk_dim=attention.index_dim,
+        v_dim=0.0,
+        kv_bytes_per_element=element.kv,
+        activation_bytes_per_element=element.wide,
+    )
+    work = ContextAttention(
+        sequences=tokens.sequences,
+        queries=tokens.queries,
+        past=jnp.minimum(tokens.past, most),
+        pairs=causal_pairs(tokens.queries, tokens.past, most),
+        heads=own.heads / ranks.tp,
+        kv_heads=kv_heads_per_rank(own, ranks.tp),
+        qk_dim=own.head_dim,
+        v_dim=own.head_dim,
+        kv_bytes_per_element=element.kv,
+        activation_bytes_per_element=element.wide,
+    )
+    return [
+        Item(index, 1.0, "indexer", "attention", "context"),
+        Item(work, 1.0, "context_attention", "attention", "context"),
+    ]
