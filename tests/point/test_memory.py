@@ -7,7 +7,6 @@ import jax
 import numpy as np
 import pytest
 
-from jaxsim.catalog.model import AbstractAttention
 from jaxsim.catalog.parameters import parameters
 from jaxsim.point.forward import layers_of
 from jaxsim.point.memory import memory_of, weights_bytes_of
@@ -121,8 +120,3 @@ def test_more_of_anything_needs_more_memory(phase):
         assert total(chunk=4096.0) > base
     if phase is not prefill:
         assert total(osl=4096.0) > base
-
-
-def test_every_kind_of_attention_is_tried_here():
-    kinds = {type(group.attention) for name in MODELS for group in scenario(name).model.groups}
-    assert kinds == set(AbstractAttention.__subclasses__())
