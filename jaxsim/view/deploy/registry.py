@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from jaxsim.catalog.errors import InputError, unknown_name
-from jaxsim.catalog.flags import load_flags
+from jaxsim.catalog.flags import EngineFlags, load_flags
 from jaxsim.view.deploy.order import Order
 from jaxsim.view.deploy.platforms import dynamo_release, platforms
 from jaxsim.view.deploy.settings import Settings
@@ -21,6 +21,10 @@ class Target:
     engines: tuple[str, ...]
     connectors: tuple[str, ...]
     means: str
+
+    def rules(self, engine: str) -> str:
+        """Whose rules say which shapes there are: the platform's own, or the engine's."""
+        return self.name if self.name in ("neuron", "distserve") else engine
 
     @property
     def module(self) -> str:
@@ -41,6 +45,13 @@ TARGETS = {
         ),
         Target("vllm", ("vllm",), ("nixl", "mooncake"), "vllm serve on hosts, and a proxy"),
         Target("sglang", ("sglang",), ("nixl", "mooncake"), "SGLang on hosts, and its router"),
+        Target("llm-d", ("vllm",), ("nixl",), "llm-d's model servers, by Kustomize or Helm"),
+        Target("kserve", ("vllm",), ("nixl",), "KServe's LLMInferenceService"),
+        Target("gke", ("vllm", "sglang", "trtllm"), ("nixl",), "node pools of Google Cloud"),
+        Target("neuron", ("vllm",), ("nixl",), "vLLM-Neuron on AWS Trainium"),
+        Target("mooncake", ("vllm", "sglang"), ("mooncake",), "Mooncake beside vLLM or SGLang"),
+        Target("distserve", ("vllm",), ("nixl",), "DistServe's placement and servers"),
+        Target("slurm", ("vllm", "sglang", "trtllm"), ("nixl", "mooncake"), "a job under Slurm"),
     )
 }
 
@@ -63,10 +74,12 @@ def engine_of(target: Target, planned: str, asked: str | None) -> str:
     return asked
 
 
-def version_of(target: Target, engine: str, asked: str | None, image: str) -> str | None:
+def version_of(
+    target: Target, engine: str, asked: str | None, image: str, stack: str = "dynamo"
+) -> str | None:
     """The engine's version; a platform that ships its engines has its own."""
     held = None
-    if target.name == "dynamo":
+    if target.name == "dynamo" or (target.name == "gke" and stack == "dynamo"):
         release, versions = dynamo_release()
         held = versions[engine]
         if asked not in (None, held) and not image:
@@ -76,6 +89,8 @@ def version_of(target: Target, engine: str, asked: str | None, image: str) -> st
             )
     elif target.name in ("llm-d", "kserve", "neuron"):
         held = platforms()[target.name.replace("-", "")][engine]
+    elif target.name == "gke":
+        held = platforms()["llmd"][engine]
     return asked or held
 
 
@@ -89,6 +104,8 @@ def connector_of(target: Target, engine: str, asked: str | None) -> str:
     return asked or known[0]
 
 
-def flags_for(target: Target, engine: str, asked: str | None, image: str):
+def flags_for(
+    target: Target, engine: str, asked: str | None, image: str, stack: str = "dynamo"
+) -> EngineFlags:
     """The names of the engine at the version that is deployed."""
-    return load_flags(engine, version_of(target, engine, asked, image))
+    return load_flags(engine, version_of(target, engine, asked, image, stack))

@@ -1,6 +1,6 @@
 """What is said beside the plan: engine, version, names, images, ports."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jaxsim.catalog.flags import EngineFlags
 
@@ -11,6 +11,7 @@ class Settings:
 
     `checkpoint` is what the servers load and `quantize` what they quantise it to while loading.
     `served` is the name that requests use. `image` replaces a target's own container image.
+    `nodes` says how many nodes of a kind there are, `stack` what runs on GKE: dynamo or llm-d.
     """
 
     target: str
@@ -24,8 +25,9 @@ class Settings:
     image: str = ""
     secret: str = "hf-token-secret"
     port: int = 8000
-    max_replicas_factor: float = 2.0
     hosts: tuple[str, ...] = ()
+    nodes: dict[str, int] = field(default_factory=dict)
+    stack: str = "dynamo"
 
     @property
     def engine(self) -> str:

@@ -31,6 +31,11 @@ def why_not(engine: str, tp: int, ep: int, pp: int, moe: bool) -> str:
             "TensorRT-LLM splits attention over all GPUs of a stage or runs it data parallel on "
             f"every one; TP {tp} with {width // tp} data-parallel ranks is in between"
         )
+    if engine == "neuron" and (width != tp or pp > 1):
+        return (
+            "vLLM-Neuron splits attention over all chips of an instance, without data-parallel "
+            "ranks or pipeline stages"
+        )
     if engine == "distserve" and (moe or width != tp):
         return "DistServe serves dense models with tensor and pipeline parallelism only"
     return ""

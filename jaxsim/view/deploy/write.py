@@ -2,13 +2,14 @@
 
 import json
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from jaxsim._version import __version__
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.deploy.order import Order
 from jaxsim.view.deploy.settings import Settings
-from jaxsim.view.files.atomic import output_folder, replace_text
+from jaxsim.view.files.atomic import output_folder, replace_bytes, replace_text
 
 STAMP = "deploy.json"
 SCHEMA = "jaxsim.deploy/1"
@@ -57,10 +58,10 @@ def check_folder(folder: Path, digest: str, target: str) -> None:
         )
 
 
-def check_scripts(files: dict[str, str]) -> None:
+def check_scripts(files: Mapping[str, str | bytes]) -> None:
     """Have bash read every script without running it."""
     for name, text in files.items():
-        if name.endswith(".sh"):
+        if name.endswith((".sh", ".sbatch")) and isinstance(text, str):
             read = subprocess.run(
                 ["bash", "-n"], input=text, capture_output=True, text=True, check=False
             )
@@ -69,7 +70,11 @@ def check_scripts(files: dict[str, str]) -> None:
 
 
 def write_files(
-    folder: Path, order: Order, settings: Settings, files: dict[str, str], notes: list[str]
+    folder: Path,
+    order: Order,
+    settings: Settings,
+    files: Mapping[str, str | bytes],
+    notes: list[str],
 ) -> list[Path]:
     """Write all files; the stamp comes last, so that a folder with one is complete."""
     check_folder(folder, order.digest, settings.target)
@@ -79,7 +84,7 @@ def write_files(
     for name, text in {**files, STAMP: stamp(order, settings, list(files), notes)}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(path, text)
+        replace_text(path, text) if isinstance(text, str) else replace_bytes(path, text)
         if name.endswith(".sh"):
             path.chmod(path.stat().st_mode | 0o111)
         written.append(path)

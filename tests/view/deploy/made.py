@@ -21,12 +21,23 @@ WAYS = (
     ("trtllm", "trtllm"),
     ("vllm", "vllm"),
     ("sglang", "sglang"),
+    ("llm-d", "vllm"),
+    ("kserve", "vllm"),
+    ("gke", "vllm"),
+    ("mooncake", "vllm"),
+    ("mooncake", "sglang"),
+    ("slurm", "vllm"),
+    ("slurm", "trtllm"),
 )  # fmt: skip
 # The co-located plan, unlike hardware and the other connector, once each.
 CASES = (
     *((target, engine, plan, None, None) for target, engine in WAYS for plan in ("moe", "dense")),
     ("vllm", "vllm", "moe", "colocated", None),
     ("dynamo", "sglang", "unlike", None, None),
+    ("gke", "sglang", "unlike", None, None),
+    ("neuron", "vllm", "trainium", None, None),
+    ("neuron", "vllm", "trainium-moe", None, None),
+    ("distserve", "vllm", "pairs", None, None),
     ("vllm", "vllm", "dense", None, "mooncake"),
 )
 
@@ -54,7 +65,7 @@ def texts(target, engine, plan, kind=None, connector=None, **more):
     """Files by name, as `jaxsim deploy` would write them."""
     made = order(plan, kind)
     how = settings(target, engine, made, connector, **more)
-    check_shapes(engine, how.connector, made)
+    check_shapes(target_of(target).rules(engine), how.connector, made)
     return target_of(target).files(made, how)
 
 

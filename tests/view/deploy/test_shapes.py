@@ -102,15 +102,19 @@ def deploy(plan, folder, *more):
     return main(["deploy", str(plan), "--target", "vllm", "-o", str(folder), *more])
 
 
+def contents(folder):
+    return sorted((str(p), p.read_bytes()) for p in folder.rglob("*") if p.is_file())
+
+
 def test_a_folder_of_another_plan_is_refused(tmp_path, capsys):
     assert deploy(PLANS / "dense.json", tmp_path / "out") == OK
     assert deploy(PLANS / "dense.json", tmp_path / "out") == OK  # the same again
     stamp = json.loads((tmp_path / "out" / "deploy.json").read_text())
     assert stamp["engine_version"] == "0.33.0"
-    before = sorted((p.name, p.read_bytes()) for p in (tmp_path / "out").iterdir())
+    before = contents(tmp_path / "out")
     assert deploy(PLANS / "moe.json", tmp_path / "out") == BAD_INPUT
     assert "another plan" in capsys.readouterr().err
-    assert before == sorted((p.name, p.read_bytes()) for p in (tmp_path / "out").iterdir())
+    assert before == contents(tmp_path / "out")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("x")
     assert deploy(PLANS / "moe.json", tmp_path / "full") == BAD_INPUT

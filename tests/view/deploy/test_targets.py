@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 
 import jsonschema
+import kubernetes_validate
 import pytest
 import yaml
 
-from jaxsim.catalog.flags import load_flags
+from jaxsim.catalog.flags import FOLDER, load_flags
 from tests.view.deploy.made import CASES, HERE, golden, joined, order, texts
 
 SCHEMAS = {path.stem: json.loads(path.read_text()) for path in (HERE / "schemas").glob("*.json")}
@@ -54,6 +55,39 @@ def test_yaml_reads_back_and_fits_the_schemas(made):
     assert seen == set(SCHEMAS)
 
 
+def test_objects_of_kubernetes_fit_its_published_schemas(made):
+    """Deployments and ConfigMaps, strictly: a key that Kubernetes lacks is refused."""
+    seen = set()
+    for files in made.values():
+        for document in documents(files):
+            if document.get("apiVersion") in ("apps/v1", "v1"):
+                kubernetes_validate.validate(document, "1.33", strict=True)
+                seen.add(document["kind"])
+    assert seen == {"ConfigMap", "Deployment"}
+    broken = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "content": {}}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(broken, "1.33", strict=True)
+
+
+def test_groups_of_pods_fit_the_schema_of_pods(made):
+    """A LeaderWorkerSet's pods and KServe's are Kubernetes' own."""
+    pods = []
+    for files in made.values():
+        for document in documents(files):
+            spec = document.get("spec") or {}
+            if document.get("kind") == "LeaderWorkerSet":
+                group = spec["leaderWorkerTemplate"]
+                pods += [group["leaderTemplate"]["spec"], group["workerTemplate"]["spec"]]
+            if document.get("kind") == "LLMInferenceService":
+                pods += [spec["template"], spec["prefill"]["template"]]
+    assert len(pods) > 5
+    for pod in pods:
+        for container in pod["containers"]:
+            container.setdefault("image", "given:1.0.0")
+        whole = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": pod}
+        kubernetes_validate.validate(whole, "1.33", strict=True)
+
+
 def test_the_graph_schema_refuses_the_older_shape():
     older = {"apiVersion": "nvidia.com/v1alpha1", "kind": "DynamoGraphDeployment",
              "metadata": {"name": "a"}, "spec": {"services": {"Frontend": {}}}}  # fmt: skip
@@ -65,7 +99,7 @@ def test_scripts_are_read_by_bash_and_shellcheck(made, tmp_path):
     paths = []
     for case, files in made.items():
         for name, text in files.items():
-            if name.endswith(".sh"):
+            if name.endswith((".sh", ".sbatch")):
                 paths.append(tmp_path / f"{named(case)}-{name}")
                 paths[-1].write_text(text)
     assert paths
@@ -88,23 +122,51 @@ def test_every_option_is_known_to_the_version(made):
     own = {"--disaggregation-mode", "--http-port", "--extra-engine-args", "--model"}
     checked = 0
     for (target, engine, *_), files in made.items():
-        flags = load_flags(engine, "0.31.0" if (target, engine) == ("dynamo", "vllm") else None)
+        flags = load_flags(engine)
+        if target == "distserve":
+            words = words_of_script(files["serve-pair.sh"])
+            listed = json.loads((FOLDER / "distserve-34e6997.json").read_text())["options"]
+            assert {word for word in words if word.startswith("--")} <= set(listed)
+            continue
+        if "router.sh" in files:
+            words = words_of_script(files["router.sh"])
+            listed = json.loads((FOLDER / "sglang_router-0.3.2.json").read_text())["options"]
+            assert {word for word in words if word.startswith("--")} <= set(listed)
         for name, text in files.items():
             if name.startswith("serve-") and engine != "trtllm":
                 words = words_of_script(text)
                 flags.check([word for word in words if word.startswith("--")])
                 checked += 1
         for document in documents(files):
+            for words in servers_of(document):
+                flags.check([word for word in words if word.startswith("--")])
+                checked += 1
             if document.get("kind") != "DynamoGraphDeployment" or engine == "trtllm":
                 continue
-            if engine == "sglang":
-                flags = load_flags(engine, "0.5.21")
+            flags = load_flags(engine, {"vllm": "0.31.0", "sglang": "0.5.21"}[engine])
             for component in document["spec"]["components"]:
                 for container in component["podTemplate"]["spec"]["containers"]:
                     words = [word for word in container["args"] if word.startswith("--")]
                     flags.check([word for word in words if word not in own])
                     checked += 1
     assert checked > 10
+
+
+def servers_of(document):
+    """The words after `vllm serve` of every server in a manifest or in a chart's values."""
+    spec = document.get("spec") or {}
+    group = spec.get("leaderWorkerTemplate") or {}
+    pods = [spec.get("template"), group.get("leaderTemplate"), group.get("workerTemplate")]
+    for pod in pods:
+        if pod and document["kind"] != "LLMInferenceService":
+            yield pod["spec"]["containers"][0]["args"]
+    for role in (spec, spec.get("prefill", {})):
+        if document.get("kind") == "LLMInferenceService" and role:
+            environment = role["template"]["containers"][0]["env"]
+            yield shlex.split(environment[0]["value"])
+    for role in ("prefill", "decode"):
+        if "modelArtifacts" in document and document[role]["create"]:
+            yield document[role]["containers"][0]["args"]
 
 
 def option(words, name):
@@ -173,7 +235,10 @@ def test_an_instance_larger_than_a_node_spans_nodes(made):
     domain = next(d for d in documents(files) if d["kind"] == "ComputeDomain")
     assert domain["spec"]["numNodes"] == 4
     plain = made["vllm", "vllm", "moe", None, None]
-    assert '--data-parallel-start-rank "$((rank * 4))"' in plain["serve-decode.sh"]
+    words = words_of_script(plain["serve-decode.sh"])
+    assert (option(words, "--nnodes"), option(words, "--node-rank")) == ("4", "$rank")
+    # A start rank on the first node would make vLLM balance among that node's ranks only.
+    assert "--data-parallel-start-rank" not in words
     rows = [row.split("\t") for row in plain["placement.tsv"].splitlines()]
     assert [row[2] for row in rows if row[0] == "decode"] == ["0", "1", "2", "3"]
 

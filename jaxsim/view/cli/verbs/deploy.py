@@ -52,7 +52,20 @@ def add_parser(subparsers: Any) -> None:
     names.add_argument("--namespace", default="default", metavar="NAME")
     names.add_argument("--image", default="", metavar="IMAGE", help="instead of the platform's own")
     names.add_argument("--hosts", metavar="A,B,…", help="hosts for servers, prefill's first")
+    names.add_argument("--stack", choices=("dynamo", "llm-d"), default="dynamo", help="on GKE")
+    names.add_argument(
+        "--nodes", action="append", default=[], metavar="HW=N", help="nodes of a kind there are"
+    )
     names.add_argument("--port", default="8000", metavar="N", help="of the front end")
+    scaling = parser.add_argument_group("scaling")
+    scaling.add_argument(
+        "--autoscale",
+        action="store_true",
+        help="also Dynamo's planner with its profile, or KEDA and HorizontalPodAutoscaler",
+    )
+    scaling.add_argument(
+        "--max-factor", default="2", metavar="X", help="most replicas over the plan's (default: 2)"
+    )
     described = parser.add_argument_group("what the catalogue lacks")
     described.add_argument("--model", metavar="FILE", help="config.json of the plan's model")
     described.add_argument(
@@ -74,8 +87,8 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_of(args, order)
     folder = Path(args.output)
     check_folder(folder, order.digest, settings.target)
-    check_shapes(settings.engine, settings.connector, order)
-    files = target.files(order, settings)
+    check_shapes(target.rules(settings.engine), settings.connector, order)
+    files = all_files(args, order, settings)
     notes = notes_of(order, settings)
     written = write_files(folder, order, settings, files, notes)
     _show(args, order, settings, written, notes)
@@ -90,6 +103,32 @@ def _files_of(given: list[str]) -> dict[str, str]:
     return {name: path for name, _, path in pairs}
 
 
+def all_files(
+    args: argparse.Namespace, order: "Order", settings: "Settings"
+) -> dict[str, str | bytes]:
+    """Files of the target, of its scaling, of what measures it, and AIConfigurator's request."""
+    from jaxsim.view.deploy.aiconfigurator import SYSTEMS, request_text
+    from jaxsim.view.deploy.measure import measure_files
+    from jaxsim.view.deploy.registry import target_of
+
+    own = target_of(settings.target).files(order, settings)
+    files: dict[str, str | bytes] = {**own, **measure_files(order, settings)}
+    if args.autoscale:
+        from jaxsim.view.deploy.autoscale.files import scaling_files
+
+        factor = parse.parse_positive(args.max_factor, "--max-factor")
+        files |= scaling_files(order, settings, own, factor)
+    if all(pool.hardware in SYSTEMS for pool in order.pools):
+        text = request_text(order, settings.engine, settings.checkpoint)
+        files["measure/aic-request.json"] = text
+    return files
+
+
+def _nodes_of(given: list[str]) -> dict[str, int]:
+    pairs = [text.partition("=") for text in given]
+    return {name: parse.parse_whole(count, f"--nodes {name}") for name, _, count in pairs}
+
+
 def settings_of(args: argparse.Namespace, order: "Order") -> "Settings":
     """What was said beside the plan, checked."""
     from jaxsim.catalog.checkpoints import checkpoint_of
@@ -99,6 +138,8 @@ def settings_of(args: argparse.Namespace, order: "Order") -> "Settings":
 
     target = target_of(args.target)
     engine = engine_of(target, order.engine, args.engine)
+    if args.stack == "llm-d" and engine != "vllm":
+        raise InputError("--stack llm-d runs vLLM; add --engine vllm.")
     image = args.image and one_line(args.image, "--image")
     if args.checkpoint is None:
         checkpoint, quantize = checkpoint_of(order.model, order.precision, engine)
@@ -107,7 +148,7 @@ def settings_of(args: argparse.Namespace, order: "Order") -> "Settings":
     hosts = tuple(args.hosts.split(",")) if args.hosts else ()
     return Settings(
         target=target.name,
-        flags=flags_for(target, engine, args.engine_version, image),
+        flags=flags_for(target, engine, args.engine_version, image, args.stack),
         connector=connector_of(target, engine, args.connector),
         checkpoint=checkpoint,
         quantize=quantize,
@@ -120,6 +161,8 @@ def settings_of(args: argparse.Namespace, order: "Order") -> "Settings":
         namespace=checked_name(args.namespace, "--namespace"),
         image=image,
         port=parse.parse_whole(args.port, "--port"),
+        nodes=_nodes_of(args.nodes),
+        stack=args.stack,
         hosts=tuple(one_line(host, "--hosts") for host in hosts),
     )
 

@@ -83,7 +83,7 @@ def launch_script() -> str:
     return script(
         "Starts the servers of one host: bash launch.sh HOST (default: this host's name).",
         [
-            'host="${1:-$(hostname)}"',
+            'host="${1:-${SLURMD_NODENAME:-$(hostname)}}"',
             'cd "$(dirname "$0")"',
             "found=0",
             "while IFS=$'\\t' read -r role instance rank on gpus port master; do",

@@ -67,22 +67,20 @@ def nodes_of(pool: Pool, settings: Settings) -> list[str]:
     if pool.nodes == 1:
         port = f'  {flag["attention_dp_port"].name} "$(({DP_PORT} + port - {FIRST_PORT}))"'
         return [port] if pool.attention_dp > 1 else []
+    names = ["nodes", "node_rank", "master_address", "master_port"]
+    words = [
+        f"  {flag['nodes'].name} {pool.nodes}",
+        f'  {flag["node_rank"].name} "$rank"',
+        f'  {flag["master_address"].name} "$master"',
+        f"  {flag['master_port'].name} 29501",
+    ]
     if pool.attention_dp > 1:
-        local = pool.attention_dp // pool.nodes
-        names = ["attention_dp_local", "attention_dp_start", "attention_dp_address"]
-        words = [
-            f"  {flag[names[0]].name} {local}",
-            f'  {flag[names[1]].name} "$((rank * {local}))"',
-            f'  {flag[names[2]].name} "$master"',
+        # Ranks of each node follow from its place. A start rank on the first node would make it
+        # balance among its own ranks only.
+        names += ["attention_dp_address", "attention_dp_port"]
+        words += [
+            f'  {flag["attention_dp_address"].name} "$master"',
             f"  {flag['attention_dp_port'].name} {DP_PORT}",
-        ]
-    else:
-        names = ["nodes", "node_rank", "master_address", "master_port"]
-        words = [
-            f"  {flag['nodes'].name} {pool.nodes}",
-            f'  {flag["node_rank"].name} "$rank"',
-            f'  {flag["master_address"].name} "$master"',
-            f"  {flag['master_port'].name} 29501",
         ]
     flag.check([flag[name].name for name in names])
     return [*words, '  "${rest[@]}"']

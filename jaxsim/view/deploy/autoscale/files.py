@@ -1,0 +1,78 @@
+"""Which files make a target scale with its load?"""
+
+from typing import Any
+
+import yaml
+
+from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.setup import setup_of
+from jaxsim.view.deploy.autoscale.keda import autoscalers, scaled_objects
+from jaxsim.view.deploy.autoscale.planner import planner_component, profile_map
+from jaxsim.view.deploy.autoscale.profile import Profile, profile_files, profile_of
+from jaxsim.view.deploy.order import Order
+from jaxsim.view.deploy.settings import Settings
+from jaxsim.view.deploy.yaml_text import yaml_text
+
+# Targets whose pools are objects with replicas, and those that Dynamo's planner moves.
+OBJECTS = ("llm-d", "neuron")
+GRAPHS = ("dynamo", "gke")
+
+
+def scaling_files(
+    order: Order, settings: Settings, files: dict[str, str], factor: float
+) -> dict[str, str | bytes]:
+    """Files beside those of the target, by path."""
+    if settings.target in GRAPHS and "graph.yaml" in files:
+        return _planned(order, settings, files["graph.yaml"], factor)
+    if settings.target in OBJECTS or settings.target == "gke":
+        targets = _objects(order, settings, files)
+        return {
+            "keda.yaml": yaml_text(
+                scaled_objects(order, settings, targets, factor), "With KEDA in the cluster."
+            ),
+            "hpa.yaml": yaml_text(
+                autoscalers(order, settings, targets, factor),
+                "Without KEDA: needs a Prometheus adapter. Use one of the two.",
+            ),
+        }
+    raise InputError(
+        f"--autoscale: {settings.target} does not move replicas; "
+        f"{', '.join((*GRAPHS, *OBJECTS))} do."
+    )
+
+
+def _objects(order: Order, settings: Settings, files: dict[str, str]) -> dict[str, dict[str, str]]:
+    """The object that has the replicas of each pool."""
+    found: dict[str, dict[str, str]] = {}
+    prefix = f"{settings.name}-" if "kustomization.yaml" in files else ""
+    for pool in order.pools:
+        held: dict[str, Any] = next(iter(yaml.safe_load_all(files[f"{pool.role}.yaml"])))
+        found[pool.role] = {
+            "apiVersion": held["apiVersion"],
+            "kind": held["kind"],
+            "name": prefix + held["metadata"]["name"],
+        }
+    return found
+
+
+def _planned(order: Order, settings: Settings, graph: str, factor: float) -> dict[str, str | bytes]:
+    """The graph with Dynamo's planner, and its profile where pools are apart."""
+    documents = list(yaml.safe_load_all(graph))
+    profile = made_profile(order) if order.kind == "disaggregated" else None
+    component = planner_component(order, settings, factor, profile is not None)
+    documents[-1]["spec"]["components"].append(component)
+    made: dict[str, str | bytes] = {}
+    if profile is not None:
+        documents.insert(0, profile_map(settings, profile))
+        made |= {f"profile/{name}": held for name, held in profile_files(profile).items()}
+    head = "Instead of graph.yaml: with Dynamo's planner, which moves the numbers of replicas."
+    return {"graph-autoscaled.yaml": yaml_text(documents, head), **made}
+
+
+def made_profile(order: Order) -> Profile:
+    """The profile of a plan in the catalogue's terms."""
+    setups = {
+        pool.role: setup_of(order.model, pool.hardware, order.precision, order.engine)
+        for pool in order.pools
+    }
+    return profile_of(order, setups)

@@ -1,0 +1,111 @@
+"""When does Kubernetes add a replica?  KEDA's ScaledObject and a HorizontalPodAutoscaler."""
+
+from typing import Any
+
+from jaxsim.view.deploy.autoscale.limits import Limits, limits_of
+from jaxsim.view.deploy.order import Order
+from jaxsim.view.deploy.settings import Settings
+
+PROMETHEUS = "http://prometheus-kube-prometheus-prometheus.monitoring.svc.cluster.local:9090"
+# Gauges and counters of each engine: waiting requests, part of the cache in use, requests done.
+METRICS = {
+    "vllm": ("vllm:num_requests_waiting", "vllm:kv_cache_usage_perc", "vllm:request_success_total"),
+    "sglang": ("sglang:num_queue_reqs", "sglang:token_usage", "sglang:num_requests_total"),
+}
+WINDOW = "2m"
+COOLDOWN_S = 300
+
+
+def queries(limits: Limits, settings: Settings, pods: str) -> list[tuple[str, str, float]]:
+    """Name, PromQL and threshold per replica of what a pool is scaled by."""
+    waiting, usage, done = METRICS[settings.engine]
+    where = f'{{namespace="{settings.namespace}",pod=~"{pods}.*"}}'
+    found = [
+        ("waiting", f"sum({waiting}{where})", limits.waiting),
+        ("rate", f"sum(rate({done}{where}[{WINDOW}]))", limits.requests_per_s),
+    ]
+    if limits.role != "prefill":
+        # A mean of fractions does not add up over replicas: times their number, it does.
+        found.append(("cache", f"sum({usage}{where})", limits.kv_frac))
+    return found
+
+
+def scaled_objects(
+    order: Order, settings: Settings, targets: dict[str, dict[str, str]], factor: float
+) -> list[dict[str, Any]]:
+    """A ScaledObject for every pool; `targets` says which object has its replicas."""
+    made = []
+    for pool in order.pools:
+        limits = limits_of(order, pool, factor)
+        triggers = [
+            {
+                "type": "prometheus",
+                "name": name,
+                "metadata": {
+                    "serverAddress": PROMETHEUS,
+                    "query": query,
+                    "threshold": f"{threshold:.6g}",
+                    "activationThreshold": "0",
+                },
+            }
+            for name, query, threshold in queries(limits, settings, targets[pool.role]["name"])
+        ]
+        made.append(
+            {
+                "apiVersion": "keda.sh/v1alpha1",
+                "kind": "ScaledObject",
+                "metadata": {
+                    "name": f"{settings.name}-{pool.role}",
+                    "namespace": settings.namespace,
+                },
+                "spec": {
+                    "scaleTargetRef": targets[pool.role],
+                    "minReplicaCount": limits.least,
+                    "maxReplicaCount": limits.most,
+                    "cooldownPeriod": COOLDOWN_S,
+                    "triggers": triggers,
+                },
+            }
+        )
+    return made
+
+
+def autoscalers(
+    order: Order, settings: Settings, targets: dict[str, dict[str, str]], factor: float
+) -> list[dict[str, Any]]:
+    """A HorizontalPodAutoscaler for every pool, on metrics of pods from a Prometheus adapter."""
+    made = []
+    for pool in order.pools:
+        limits = limits_of(order, pool, factor)
+        waiting, usage, _ = METRICS[settings.engine]
+        wanted = [(waiting, limits.waiting)]
+        if limits.role != "prefill":
+            wanted.append((usage, limits.kv_frac))
+        metrics = [
+            {
+                "type": "Pods",
+                "pods": {
+                    "metric": {"name": name.replace(":", "_")},
+                    "target": {"type": "AverageValue", "averageValue": f"{1e3 * value:.0f}m"},
+                },
+            }
+            for name, value in wanted
+        ]
+        made.append(
+            {
+                "apiVersion": "autoscaling/v2",
+                "kind": "HorizontalPodAutoscaler",
+                "metadata": {
+                    "name": f"{settings.name}-{pool.role}",
+                    "namespace": settings.namespace,
+                },
+                "spec": {
+                    "scaleTargetRef": targets[pool.role],
+                    "minReplicas": limits.least,
+                    "maxReplicas": limits.most,
+                    "metrics": metrics,
+                    "behavior": {"scaleDown": {"stabilizationWindowSeconds": COOLDOWN_S}},
+                },
+            }
+        )
+    return made

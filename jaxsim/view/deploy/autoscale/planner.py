@@ -1,0 +1,84 @@
+"""What is Dynamo's planner told?  Targets, budget and floors from the plan, and its profile."""
+
+import json
+from typing import Any
+
+from jaxsim.view.deploy.autoscale.limits import limits_of
+from jaxsim.view.deploy.autoscale.profile import Profile, json_text
+from jaxsim.view.deploy.order import Order
+from jaxsim.view.deploy.platforms import dynamo_release
+from jaxsim.view.deploy.settings import Settings
+
+MOUNT = "/workspace/profile"
+# Seconds between decisions; the planner's own default.
+INTERVAL_S = 180
+
+
+def planner_config(order: Order, settings: Settings, factor: float, profiled: bool) -> dict:
+    """The planner's configuration; only keys of its `PlannerConfig`."""
+    bounds = {pool.role: limits_of(order, pool, factor) for pool in order.pools}
+    most = sum(bounds[pool.role].most * pool.gpus for pool in order.pools)
+    first, last = order.pools[0], order.pools[-1]
+    described: dict[str, Any] = {
+        "environment": "kubernetes",
+        "backend": settings.engine,
+        "mode": "disagg" if order.kind == "disaggregated" else "agg",
+        "optimization_target": "sla" if profiled else "load",
+        "pre_deployment_sweeping_mode": "none",
+        "ttft_ms": _ms(order.ftl_target_s, order.ftl_s),
+        "itl_ms": _ms(order.ttl_target_s, order.ttl_s),
+        "enable_throughput_scaling": profiled,
+        "enable_load_scaling": not profiled,
+        "throughput_adjustment_interval_seconds": INTERVAL_S,
+        "max_throughput_scaling_replicas": max(bound.most for bound in bounds.values()),
+        "min_endpoint": min(bound.least for bound in bounds.values()),
+        "max_gpu_budget": most,
+        "prefill_engine_num_gpu": first.gpus,
+        "decode_engine_num_gpu": last.gpus,
+    }
+    if profiled:
+        described["profile_results_dir"] = MOUNT
+    else:
+        waiting = bounds[first.role].waiting * order.isl
+        full = bounds[last.role].kv_frac
+        described |= {
+            "prefill_scale_up_queue_tokens": round(waiting),
+            "prefill_scale_down_queue_tokens": round(0.25 * waiting),
+            "decode_scale_up_kv_rate": round(100.0 * full, 1),
+            "decode_scale_down_kv_rate": round(50.0 * full, 1),
+        }
+    return described
+
+
+def _ms(target_s: float, planned_s: float) -> float:
+    """A target in milliseconds; the plan's own latency where there is none."""
+    return round(1e3 * (target_s if target_s < 1e6 else planned_s), 3)
+
+
+def planner_component(
+    order: Order, settings: Settings, factor: float, profiled: bool
+) -> dict[str, Any]:
+    """The planner as one more component of a graph."""
+    config = planner_config(order, settings, factor, profiled)
+    container: dict[str, Any] = {
+        "name": "main",
+        "image": dynamo_release()[1]["images"]["planner"],
+        "command": ["python3", "-m", "dynamo.planner"],
+        "args": ["--config", json.dumps(config)],
+    }
+    pod: dict[str, Any] = {"containers": [container]}
+    if profiled:
+        container["volumeMounts"] = [{"name": "profile", "mountPath": MOUNT, "readOnly": True}]
+        pod["volumes"] = [{"name": "profile", "configMap": {"name": f"{settings.name}-profile"}}]
+    return {"name": "Planner", "type": "planner", "replicas": 1, "podTemplate": {"spec": pod}}
+
+
+def profile_map(settings: Settings, profile: Profile) -> dict[str, Any]:
+    """The profile as a ConfigMap."""
+    held = {f"{name}_raw_data.json": json_text(profile, name) for name in ("prefill", "decode")}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": f"{settings.name}-profile", "namespace": settings.namespace},
+        "data": held,
+    }

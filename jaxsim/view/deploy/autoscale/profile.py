@@ -1,0 +1,150 @@
+"""Which profile does Dynamo's planner scale by?  Written from the model, and read back from a file.
+
+`selected_prefill_interpolation/raw_data.npz` has `prefill_isl`, `prefill_ttft` (ms) and
+`prefill_thpt_per_gpu` (prompt tokens/s); `selected_decode_interpolation/raw_data.npz` has
+`x_kv_usage` (0 to 1), `y_context_length`, `z_itl` (ms), `z_thpt_per_gpu` and `max_kv_tokens`.
+The same stands in `prefill_raw_data.json` and `decode_raw_data.json`.
+"""
+
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from jaxsim.catalog.deployment import Deployment
+from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.setup import Setup
+from jaxsim.catalog.workload import Workload
+from jaxsim.point.phases.decode import decode
+from jaxsim.point.phases.prefill import prefill
+from jaxsim.view.deploy.autoscale.limits import kv_frac
+from jaxsim.view.deploy.order import Order, Pool
+
+PREFILL = ("prefill_isl", "prefill_ttft", "prefill_thpt_per_gpu")
+DECODE = ("x_kv_usage", "y_context_length", "z_itl", "z_thpt_per_gpu")
+FOLDERS = {"prefill": "selected_prefill_interpolation", "decode": "selected_decode_interpolation"}
+POINTS = 8
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Both tables of a profile, as arrays of equal length each, and the room of the cache."""
+
+    prefill: dict[str, np.ndarray]
+    decode: dict[str, np.ndarray]
+    max_kv_tokens: int
+
+
+def profile_of(order: Order, setups: dict[str, Setup]) -> Profile:
+    """The profile of a disaggregated plan, one shape per pool, from the model.
+
+    `setups` has the set-up of each role. Prompts of up to twice the plan's length are timed one at
+    a time, as the planner asks; decoding at batches up to the plan's, at contexts around its own.
+    """
+    import jax
+
+    first, second = order.pool("prefill"), order.pool("decode")
+    lengths = np.unique(np.geomspace(min(256, order.isl), 2 * order.isl, POINTS).round())
+
+    @jax.jit
+    def at_prompt(scenario):
+        found = prefill(scenario)
+        return found.ftl_s, found.requests_per_s
+
+    rows = []
+    for isl in lengths:
+        design = _design(first, first.attention_dp, first.chunk or isl)
+        workload = Workload(float(isl), float(max(2, order.osl)))
+        ftl_s, rate = at_prompt(setups["prefill"].scenario(workload, design))
+        rows.append((isl, 1e3 * float(ftl_s), float(rate) * isl / first.gpus))
+    at_step = jax.jit(lambda scenario: decode(scenario).ttl_s)
+    middle = order.isl + order.osl / 2
+    room = _kv_tokens(order)
+    steps = []
+    for context in (0.5 * middle, middle, 2.0 * middle):
+        for batch in np.unique(np.geomspace(1, second.batch, POINTS).round()):
+            usage = batch * context / room
+            if usage > 1.0:
+                continue
+            design = _design(second, batch, context)
+            ttl_s = float(at_step(setups["decode"].scenario(Workload(context, 2.0), design)))
+            steps.append((usage, context, 1e3 * ttl_s, batch / ttl_s / second.gpus))
+    return Profile(
+        prefill=dict(zip(PREFILL, np.array(rows, dtype=float).T, strict=True)),
+        decode=dict(zip(DECODE, np.array(steps, dtype=float).T, strict=True)),
+        max_kv_tokens=int(room),
+    )
+
+
+def _design(pool: Pool, batch: float, chunk: float) -> Deployment:
+    widths = (float(pool.tp), float(pool.ep), float(pool.pp))
+    return Deployment(*widths, batch=float(batch), chunk=float(chunk))
+
+
+def _kv_tokens(order: Order) -> float:
+    """Tokens whose cache one decode instance can hold: the plan's, over the part they fill."""
+    second = order.pool("decode")
+    held = second.batch * (order.isl + order.osl / 2)
+    return held / max(kv_frac(second), 1e-9)
+
+
+def profile_files(profile: Profile) -> dict[str, bytes]:
+    """The profile as files by path, both forms."""
+    tables = {"prefill": profile.prefill, "decode": profile.decode}
+    made: dict[str, bytes] = {}
+    for name, table in tables.items():
+        more = {"max_kv_tokens": np.array([profile.max_kv_tokens])} if name == "decode" else {}
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **table, **more)
+        made[f"{FOLDERS[name]}/raw_data.npz"] = buffer.getvalue()
+        made[f"{name}_raw_data.json"] = (json_text(profile, name) + "\n").encode()
+    return made
+
+
+def json_text(profile: Profile, name: str) -> str:
+    """One table as the JSON that a ConfigMap can hold."""
+    table = {"prefill": profile.prefill, "decode": profile.decode}[name]
+    plain = {key: [round(float(x), 6) for x in values] for key, values in table.items()}
+    if name == "decode":
+        plain["max_kv_tokens"] = profile.max_kv_tokens  # pyright: ignore[reportArgumentType]
+    return json.dumps(plain)
+
+
+def read_profile(folder: Path) -> Profile:
+    """The profile in a folder, from either form; pickled objects are refused."""
+    prefill_table = _read(folder, "prefill", PREFILL)
+    decode_table = _read(folder, "decode", (*DECODE, "max_kv_tokens"))
+    tokens = decode_table.pop("max_kv_tokens")
+    return Profile(prefill_table, decode_table, int(tokens.ravel()[0]))
+
+
+def _read(folder: Path, name: str, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
+    packed, plain = folder / FOLDERS[name] / "raw_data.npz", folder / f"{name}_raw_data.json"
+    try:
+        if packed.is_file():
+            with np.load(packed, allow_pickle=False) as held:
+                found = {key: np.asarray(held[key], dtype=float) for key in held.files}
+        elif plain.is_file():
+            raw = json.loads(plain.read_text(encoding="utf-8"))
+            found = {key: np.asarray(value, dtype=float) for key, value in raw.items()}
+        else:
+            raise InputError(f"{folder}: neither {packed.relative_to(folder)} nor {plain.name}.")
+    except (ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{folder}: {name} profile: {error}.") from None
+    missing = [key for key in keys if key not in found]
+    if missing:
+        raise InputError(f"{folder}: the {name} profile lacks {', '.join(missing)}.")
+    columns = {key: found[key] for key in keys}
+    sizes = {len(found[key]) for key in keys if key != "max_kv_tokens"}
+    finite = all(np.isfinite(values).all() and (values >= 0).all() for values in columns.values())
+    if len(sizes) != 1 or not finite:
+        raise InputError(
+            f"{folder}: the {name} profile's columns must be as long as one another, and numbers "
+            "of 0 or more."
+        )
+    return columns

@@ -1,0 +1,80 @@
+"""What starts the plan with DistServe?  Its placement, and a server for each pair of instances."""
+
+import json
+import math
+from fractions import Fraction
+
+from jaxsim.catalog.errors import InputError
+from jaxsim.view.deploy.arguments import memory_fraction, step_requests, step_tokens
+from jaxsim.view.deploy.order import Order
+from jaxsim.view.deploy.platforms import platforms
+from jaxsim.view.deploy.settings import Settings
+from jaxsim.view.deploy.shapes import why_not
+from jaxsim.view.deploy.shell import line_of, script
+
+BLOCK = 16
+
+
+def files(order: Order, settings: Settings) -> dict[str, str]:
+    """The placement, and the script of one pair."""
+    _check(order)
+    return {
+        "placement.json": json.dumps(placement(order), indent=2) + "\n",
+        "serve-pair.sh": _serve(order, settings),
+    }
+
+
+def _check(order: Order) -> None:
+    if order.kind != "disaggregated":
+        raise InputError("DistServe serves prefill and decode apart; deploy --kind disaggregated.")
+    for pool in order.pools:
+        if reason := why_not("distserve", pool.tp, pool.ep, pool.pp, order.model.is_moe):
+            raise InputError(f"{pool.named()}: {reason}. Plan a dense model, with EP 1.")
+    first, second = (order.pool(role) for role in ("prefill", "decode"))
+    if first.count != second.count:
+        ratio = Fraction(first.gpus, second.gpus)
+        raise InputError(
+            f"A DistServe server has one context and one decoding instance; the plan has "
+            f"{first.count} and {second.count}. Plan with --fixed-ratio "
+            f"{float(ratio):g}, which is one of each of these."
+        )
+
+
+def placement(order: Order) -> dict:
+    """The sizes of both instances, and how many pairs there are."""
+    first, second = (order.pool(role) for role in ("prefill", "decode"))
+    return {
+        "source": platforms()["distserve"]["version"],
+        "pairs": first.count,
+        "context": {"tensor_parallel_size": first.tp, "pipeline_parallel_size": first.pp},
+        "decoding": {"tensor_parallel_size": second.tp, "pipeline_parallel_size": second.pp},
+        "gpus_per_pair": first.gpus + second.gpus,
+    }
+
+
+def _serve(order: Order, settings: Settings) -> str:
+    first, second = (order.pool(role) for role in ("prefill", "decode"))
+    fraction = min(memory_fraction("all", pool.memory_bytes) for pool in order.pools)
+    words = ["python3", "-m", "distserve.api_server.distserve_api_server"]
+    values = {
+        "--model": settings.checkpoint,
+        "--context-tensor-parallel-size": first.tp,
+        "--context-pipeline-parallel-size": first.pp,
+        "--decoding-tensor-parallel-size": second.tp,
+        "--decoding-pipeline-parallel-size": second.pp,
+        "--block-size": BLOCK,
+        "--max-num-blocks-per-req": math.ceil(order.context / BLOCK),
+        "--gpu-memory-utilization": f"{fraction:.3f}",
+        "--context-sched-policy": "fcfs",
+        "--context-max-batch-size": step_requests(first),
+        "--context-max-tokens-per-batch": step_tokens(order, first),
+        "--decoding-sched-policy": "fcfs",
+        "--decoding-max-batch-size": step_requests(second),
+        "--decoding-max-tokens-per-batch": step_requests(second) * order.context,
+    }
+    for name, value in values.items():
+        words += [name, str(value)]
+    return script(
+        "One context and one decoding instance: serve-pair.sh PORT, once for each pair.",
+        [f'port="${{1:-{settings.port}}}"', f'exec {line_of(words, "  ")} \\\n  --port "$port"'],
+    )

@@ -1,0 +1,178 @@
+"""Do thresholds follow from the plan, and do profiles come back as they were written?"""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import yaml
+
+from jaxsim.catalog.errors import InputError
+from jaxsim.view.cli.main import OK, main
+from jaxsim.view.deploy.autoscale.files import scaling_files
+from jaxsim.view.deploy.autoscale.limits import VARIABILITY, kv_frac, limits_of, slack_s
+from jaxsim.view.deploy.autoscale.profile import read_profile
+from jaxsim.view.deploy.registry import target_of
+from tests.view.deploy.made import PLANS, order, settings
+
+# The fields of dynamo.planner 1.6.1's PlannerConfig that are written.
+PLANNER = {
+    "environment", "backend", "mode", "optimization_target", "pre_deployment_sweeping_mode",
+    "ttft_ms", "itl_ms", "enable_throughput_scaling", "enable_load_scaling",
+    "throughput_adjustment_interval_seconds", "max_throughput_scaling_replicas", "min_endpoint",
+    "max_gpu_budget", "prefill_engine_num_gpu", "decode_engine_num_gpu", "profile_results_dir",
+    "prefill_scale_up_queue_tokens", "prefill_scale_down_queue_tokens", "decode_scale_up_kv_rate",
+    "decode_scale_down_kv_rate",
+}  # fmt: skip
+
+
+def scaled(target, engine, plan, kind=None):
+    made = order(plan, kind)
+    how = settings(target, engine, made)
+    return made, scaling_files(made, how, target_of(target).files(made, how), 2.0)
+
+
+def test_the_rate_is_where_the_first_token_breaks_its_target():
+    """At the threshold, the mean wait of a queue with constant service is the slack."""
+    made = order("dense")
+    pool = made.pool("prefill")
+    limits = limits_of(made, pool)
+    busy = limits.requests_per_s / pool.requests_per_s
+    wait_s = VARIABILITY / pool.requests_per_s * busy / (1.0 - busy)
+    assert wait_s == pytest.approx(slack_s(made), rel=1e-9)
+    assert 0.0 < limits.requests_per_s < pool.requests_per_s
+    tighter = replace(made, ftl_target_s=made.ftl_s + 0.01)
+    assert limits_of(tighter, pool).requests_per_s < limits.requests_per_s
+    free = replace(made, ftl_target_s=math.inf)
+    assert limits_of(free, pool).requests_per_s == pytest.approx(0.95 * pool.requests_per_s)
+
+
+def test_cache_and_queue_follow_from_the_plan():
+    made = order("moe")
+    decode, prefill = made.pool("decode"), made.pool("prefill")
+    memory = decode.memory_bytes
+    room = memory["capacity"] - memory["reserve"] - memory["weights"] - memory["activation"]
+    assert limits_of(made, decode).kv_frac == pytest.approx(memory["kv"] / room)
+    waiting = limits_of(made, prefill).waiting
+    assert waiting == pytest.approx(prefill.requests_per_s * slack_s(made))
+    assert limits_of(made, prefill, 1.5).most == 12
+    with pytest.raises(InputError, match="at least 1"):
+        limits_of(made, prefill, 0.5)
+
+
+@pytest.fixture(scope="module")
+def planned():
+    return scaled("dynamo", "vllm", "dense")
+
+
+def test_the_planner_knows_targets_budget_and_profile(planned):
+    made, files = planned
+    documents = list(yaml.safe_load_all(files["graph-autoscaled.yaml"]))
+    planner = documents[-1]["spec"]["components"][-1]
+    config = json.loads(planner["podTemplate"]["spec"]["containers"][0]["args"][1])
+    assert set(config) <= PLANNER
+    assert config["ttft_ms"] == 1e3 * made.ftl_target_s
+    assert config["itl_ms"] == 1e3 * made.ttl_target_s
+    assert config["max_gpu_budget"] == 46 * 1 + 10 * 2
+    assert (config["prefill_engine_num_gpu"], config["decode_engine_num_gpu"]) == (1, 2)
+    held = next(d for d in documents if d["metadata"]["name"] == "served-profile")["data"]
+    assert set(held) == {"prefill_raw_data.json", "decode_raw_data.json"}
+
+
+def test_a_profile_comes_back_from_either_form(planned, tmp_path):
+    """Latencies rise with length, with context and with the use of the cache."""
+    _, files = planned
+    for name, content in files.items():
+        if name.startswith("profile/"):
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    packed = read_profile(tmp_path / "profile")
+    for path in (tmp_path / "profile").rglob("*.npz"):
+        path.unlink()
+    plain = read_profile(tmp_path / "profile")
+    assert packed.max_kv_tokens == plain.max_kv_tokens > 0
+    for one, other in ((packed.prefill, plain.prefill), (packed.decode, plain.decode)):
+        for key in one:
+            np.testing.assert_allclose(one[key], other[key], atol=1e-6)
+    assert (np.diff(packed.prefill["prefill_ttft"]) > 0).all()
+    contexts = np.unique(packed.decode["y_context_length"])
+    for context in contexts:
+        here = packed.decode["y_context_length"] == context
+        assert (np.diff(packed.decode["z_itl"][here]) > 0).all()
+    assert (packed.decode["x_kv_usage"] <= 1.0).all()
+
+
+def test_the_profile_at_the_plan_is_the_plan(planned, tmp_path):
+    """At the plan's batch and context, the profile's latency is the plan's TTL."""
+    made, files = planned
+    table = json.loads(files["profile/decode_raw_data.json"])
+    middle = made.isl + made.osl / 2
+    rows = [i for i, c in enumerate(table["y_context_length"]) if c == middle]
+    assert table["z_itl"][rows[-1]] == pytest.approx(1e3 * made.ttl_s, rel=0.02)
+    usage = table["x_kv_usage"][rows[-1]]
+    assert usage == pytest.approx(kv_frac(made.pool("decode")), rel=0.01)
+
+
+def test_profiles_that_are_none_are_refused(tmp_path, planned):
+    with pytest.raises(InputError, match="neither"):
+        read_profile(tmp_path)
+    _, files = planned
+    (tmp_path / "prefill_raw_data.json").write_bytes(files["profile/prefill_raw_data.json"])
+    (tmp_path / "decode_raw_data.json").write_text('{"x_kv_usage": [0.1], "z_itl": [1.0]}')
+    with pytest.raises(InputError, match="lacks y_context_length"):
+        read_profile(tmp_path)
+    folder = tmp_path / "selected_decode_interpolation"
+    folder.mkdir()
+    np.savez(folder / "raw_data.npz", x_kv_usage=np.array([object()], dtype=object))
+    with pytest.raises(InputError, match="decode profile"):
+        read_profile(tmp_path)
+
+
+@pytest.mark.parametrize(("target", "plan"), [("llm-d", "dense"), ("neuron", "trainium")])
+def test_scalers_act_on_the_objects_that_are_deployed(target, plan):
+    made, files = scaled(target, "vllm", plan)
+    how = settings(target, "vllm", made)
+    own = target_of(target).files(made, how)
+    prefix = "served-" if target == "llm-d" else ""
+    names = {
+        (doc["kind"], prefix + doc["metadata"]["name"])
+        for name, text in own.items()
+        if name in ("prefill.yaml", "decode.yaml")
+        for doc in yaml.safe_load_all(text)
+    }
+    for name in ("keda.yaml", "hpa.yaml"):
+        scalers = list(yaml.safe_load_all(files[name]))
+        found = {(s["spec"]["scaleTargetRef"]["kind"], s["spec"]["scaleTargetRef"]["name"])
+                 for s in scalers}  # fmt: skip
+        assert found == names
+    first = next(iter(yaml.safe_load_all(files["keda.yaml"])))
+    thresholds = {t["name"]: float(t["metadata"]["threshold"]) for t in first["spec"]["triggers"]}
+    limits = limits_of(made, made.pool("prefill"))
+    assert thresholds["rate"] == pytest.approx(limits.requests_per_s, rel=1e-5)
+    assert thresholds["waiting"] == pytest.approx(limits.waiting, rel=1e-5)
+
+
+def test_colocated_graphs_scale_by_load():
+    _, files = scaled("dynamo", "vllm", "moe", "colocated")
+    graph = list(yaml.safe_load_all(files["graph-autoscaled.yaml"]))[-1]
+    words = graph["spec"]["components"][-1]["podTemplate"]["spec"]["containers"][0]["args"]
+    config = json.loads(words[1])
+    assert config["mode"] == "agg"
+    assert config["optimization_target"] == "load"
+    assert config["decode_scale_up_kv_rate"] > config["decode_scale_down_kv_rate"]
+
+
+def test_a_target_without_replicas_is_refused():
+    with pytest.raises(InputError, match="does not move replicas"):
+        scaled("vllm", "vllm", "dense")
+
+
+def test_the_command_line_writes_all_of_it(tmp_path, capsys):
+    plan = str(PLANS / "dense.json")
+    words = ["deploy", plan, "--target", "llm-d", "--autoscale", "-o", str(tmp_path / "out")]
+    assert main(words) == OK
+    names = {str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*")}
+    assert {"keda.yaml", "hpa.yaml", "measure/aiperf.sh", "measure/aic-request.json"} <= names
+    assert "llm-d" in capsys.readouterr().out
