@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from jaxsim.catalog.cards import ModelCard
-from jaxsim.catalog.model import GQA
 
 
 @dataclass(frozen=True)
@@ -113,16 +112,6 @@ class Order:
         """Requests in the system when it runs as planned: rate times time in it (Little)."""
         time_s = self.ftl_s + (self.osl - 1) * self.ttl_s
         return max(1, round(self.requests_per_s * time_s))
-
-    @property
-    def kv_heads(self) -> int:
-        """Key-value heads of a layer; one where a latent is cached, whole on every rank."""
-        heads = [
-            int(group.attention.kv_heads)
-            for group in self.model.model.groups
-            if isinstance(group.attention, GQA)
-        ]
-        return 1 if self.model.is_latent or not heads else min(heads)
 
     def pool(self, role: str) -> Pool:
         """The pool of a role."""
