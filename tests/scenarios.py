@@ -185,10 +185,13 @@ def scenario(
     )
 
 
-def random_scenarios(model: str, count: int, seed: int, *, whole_chunks: bool = True) -> list:
+def random_scenarios(
+    model: str, count: int, seed: int, *, whole_chunks: bool = True, packed: bool = False
+) -> list:
     """Designs of a model, drawn from all axes, workloads, options and engines.
 
-    With `whole_chunks`, chunks divide the part of a prompt that is not in the prefix cache.
+    With `whole_chunks`, chunks divide the part of a prompt that is not in the prefix cache; with
+    `packed`, they hold 1 to 5 of them and a rest.
     """
     rng = np.random.default_rng(seed)
     dense = "dense" in model or model == "sliding"
@@ -200,6 +203,8 @@ def random_scenarios(model: str, count: int, seed: int, *, whole_chunks: bool = 
         isl = chunk * (pieces + hits)
         if not whole_chunks:
             chunk = float(rng.integers(100, 3000))
+        if packed:
+            chunk *= pieces * float(rng.choice([1.0, 1.25, 2.0, 3.5, 5.0]))
         design = scenario(
             model,
             tp=2.0 ** rng.integers(0, 6),

@@ -30,7 +30,8 @@ class Space:
     """The values of every axis of a design space.
 
     `batch` is used by decode and co-located designs, `prefill_batch` by prefill ones. An axis left
-    empty is filled with a sensible default for the model on the hardware.
+    empty is filled with a sensible default for the model on the hardware; `prefill_chunk` with
+    `chunk`, if that is given.
     """
 
     tp: Values = ()
@@ -39,6 +40,7 @@ class Space:
     batch: Values = ()
     chunk: Values = ()
     prefill_batch: Values = ()
+    prefill_chunk: Values = ()
     dropped: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self):
@@ -103,16 +105,35 @@ def latent(model: Model) -> bool:
     )
 
 
+# Co-located passes hold whole prompts up to this many tokens of an attention rank, or two prompts
+# where one is longer: engines take `max_num_batched_tokens` of 2,048 to 32,768.
+PACKED_TOKENS = 32768.0
+LEAST_CHUNK = 64.0
+
+
+def chunks_for(isl: float, per_octave: int = 2) -> Values:
+    """Chunks that cut a prompt into equal parts of 64 tokens or more, or hold several whole ones.
+
+    A prompt of ISL tokens in j passes needs chunks of ceil(ISL / j), and k prompts in one pass need
+    k · ISL: other sizes waste part of a pass. j and k have `per_octave` values to a doubling.
+    """
+    most_parts = max(isl / LEAST_CHUNK, 1.0)
+    most_prompts = max(PACKED_TOKENS / isl, 2.0)
+    parts = (np.ceil(isl / count) for count in geometric(most_parts, per_octave))
+    return (*parts, *(isl * count for count in geometric(most_prompts, per_octave)))
+
+
 def default_space(model: Model, hardware: Hardware, isl: float) -> Space:
     """A design space that holds every shape in use for the model on the hardware.
 
     Widths are the powers of two inside the scale-up domain that divide heads and experts, and the
     domain itself where they divide; stages double up to half the layers; batches have four values
-    to an octave; chunks two, from 64 tokens to the whole prompt.
+    to an octave, chunks (`chunks_for`) and batches of prompts two.
     """
     domain = float(np.asarray(hardware.domain_gpus))
     layers = float(sum(np.asarray(group.layers) for group in model.groups))
     heads, experts = heads_of(model), experts_of(model)
+    chunks = chunks_for(isl)
     widths = sorted({*powers_of_two(1, domain), *(3 * p for p in powers_of_two(1, domain / 3))})
     tp = tuple(w for w in powers_of_two(1, domain) if heads % w == 0)
     ep = tuple(w for w in widths if w <= domain and experts % w == 0)
@@ -121,8 +142,10 @@ def default_space(model: Model, hardware: Hardware, isl: float) -> Space:
         ep=ep if experts > 1 else (1.0,),
         pp=powers_of_two(1, min(max(layers / 2, 1), 32)),
         batch=geometric(16384, 4),
-        chunk=tuple(c for c in geometric(max(isl, 64), 2) if c >= 64),
+        chunk=chunks,
         prefill_batch=geometric(256, 2),
+        # A prefill pass takes a chunk of each of `batch` prompts: beyond a prompt, all are one.
+        prefill_chunk=tuple(c for c in chunks if c <= isl),
     )
 
 
@@ -134,6 +157,8 @@ def complete(space: Space | None, model: Model, hardware: Hardware, isl: float) 
     default = default_space(model, hardware, isl)
     if space is None:
         return default
+    if space.chunk and not space.prefill_chunk:
+        space = replace(space, prefill_chunk=space.chunk)
     filled = {
         axis.name: getattr(space, axis.name) or getattr(default, axis.name)
         for axis in fields(space)
@@ -159,7 +184,7 @@ def axes_of(
         "tp": space.tp,
         "ep": space.ep,
         "pp": space.pp,
-        "chunk": space.chunk,
+        "chunk": (space.prefill_chunk or space.chunk) if phase == "prefill" else space.chunk,
         "batch": space.prefill_batch if phase == "prefill" else space.batch,
     }
     unused = {"prefill": {"osl"}, "decode": {"chunk"}, "colocated": set()}[phase]

@@ -36,9 +36,17 @@ def timed(linear: bool):
 
 
 @functools.cache
-def evaluated(phase, model: str, count: int, seed: int, linear: bool, whole_chunks: bool = True):
+def evaluated(
+    phase,
+    model: str,
+    count: int,
+    seed: int,
+    linear: bool,
+    whole_chunks: bool = True,
+    packed: bool = False,
+):
     """Random designs as plain numbers, and the outputs for each: NumPy, one row a design."""
-    scenarios = random_scenarios(model, count, seed, whole_chunks=whole_chunks)
+    scenarios = random_scenarios(model, count, seed, whole_chunks=whole_chunks, packed=packed)
     own, forward.item_s = forward.item_s, timed(linear)
     try:
         # A function of its own, so that it is traced with this model of time and no other.

@@ -181,11 +181,19 @@ def decode(s, time) -> SimpleNamespace:
     )
 
 
+def prompts_in_a_pass(s) -> int:
+    """Whole prompts that are packed into one pass, one after another until the next is too long."""
+    fresh = round(s.workload.isl * (1 - s.workload.hit_frac), 9)
+    packed = 0
+    while (packed + 1) * fresh <= s.design.chunk:
+        packed += 1
+    return max(packed, 1)
+
+
 def in_flight(s, time) -> SimpleNamespace:
     """Prefill iterations and decode steps in turn: a long run of steps, counted out."""
     step_s = decode(s, time).step_s
-    fresh = s.workload.isl * (1 - s.workload.hit_frac)
-    together = max(math.floor(round(s.design.chunk / fresh, 9)), 1)
+    together = prompts_in_a_pass(s)
     everyone = together * work.data_parallel(s)
     passes = [sum(parts.values()) for parts in chunk_passes(s, together, everyone, time)]
     share = busiest_stage_layers(s) / len(work.every_layer(s))
@@ -204,7 +212,11 @@ def in_flight(s, time) -> SimpleNamespace:
 
 
 def piggybacked(s, time) -> SimpleNamespace:
-    """Every chunk of a prompt in a decode step of its own, each step timed at its own past."""
+    """Every chunk of a prompt in a decode step of its own, each step timed at its own past.
+
+    Prompts that fit into one chunk ride together.
+    """
+    packed = prompts_in_a_pass(s)
     queries, sequences = 1 + s.workload.draft_tokens, _micro_batch(s)
     context = s.workload.isl + s.workload.osl / 2
     chunks = cut(s)
@@ -214,15 +226,15 @@ def piggybacked(s, time) -> SimpleNamespace:
         decoding = max(s.design.batch / s.design.pp, 1) * queries
         shared = common(
             s,
-            sequences * queries + tokens,
-            sequences * queries + 1 / len(chunks),
-            decoding + tokens * work.data_parallel(s),
+            sequences * queries + packed * tokens,
+            sequences * queries + packed / len(chunks),
+            decoding + packed * tokens * work.data_parallel(s),
         )
         for layer in work.every_layer(s):
             shared += work.decode_attention(s, layer, sequences, queries, context)
         alone = []
         for layer in work.every_layer(s):
-            alone += work.context_attention(s, layer, 1, tokens, past)
+            alone += work.context_attention(s, layer, packed, tokens, past)
         parts = _drafted(s, add_up(s, shared, time))
         for part, own in add_up(s, alone, time).items():
             parts[part] += own
@@ -238,7 +250,7 @@ def piggybacked(s, time) -> SimpleNamespace:
         mixed.append(_round_of_micro_batches(s, sum(whole.values())))
     plain_s = decode(s, time).step_s
     slots = s.design.batch / work.data_parallel(s)
-    needed = slots * per_step(s) / (s.workload.osl - 1) * len(chunks) / s.design.pp
+    needed = slots * per_step(s) / (s.workload.osl - 1) * len(chunks) / packed / s.design.pp
     often = min(needed, 1.0)
     mean_s = often * sum(mixed) / len(mixed) + (1 - often) * plain_s
     return SimpleNamespace(

@@ -4,7 +4,7 @@ import pytest
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.load import load_hardware, load_model
-from jaxsim.space.axes import Space, complete, default_space, designs_in, geometric
+from jaxsim.space.axes import Space, axes_of, complete, default_space, designs_in, geometric
 
 
 def records(model, hardware):
@@ -32,6 +32,20 @@ def test_dense_models_have_no_expert_axis():
     asked = complete(Space(ep=(1, 8)), model, hardware, 1024)
     assert asked.ep == (1.0,)
     assert "dense" in asked.dropped[0]
+
+
+@pytest.mark.parametrize("isl", [200, 1000, 1024, 16384, 131072])
+def test_chunks_cut_a_prompt_into_equal_parts_or_hold_whole_ones(isl):
+    """Co-located passes hold two prompts at least, and prefill passes one of each sequence."""
+    space = default_space(*records("llama-3.1-8b", "b200"), isl=isl)
+    for chunk in space.chunk:
+        parts = -(-isl // chunk)
+        assert chunk == -(-isl // parts) if chunk <= isl else chunk % isl == 0
+    assert {isl, 2 * isl} <= set(space.chunk)
+    (chunk,) = [v for n, _, v in axes_of(space, "prefill", (isl,), (100,)) if n == "chunk"]
+    assert max(chunk) == isl
+    given = complete(Space(chunk=(512,)), *records("llama-3.1-8b", "b200"), isl)
+    assert given.chunk == given.prefill_chunk == (512,)
 
 
 @pytest.mark.parametrize("values", [(0,), (-1,), (1.5,), (float("nan"),), (float("inf"),)])

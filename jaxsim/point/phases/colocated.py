@@ -68,6 +68,16 @@ class Colocated(Record):
     valid: Flag
 
 
+def prompts_together(scenario: Scenario) -> Scalar:
+    """Whole prompts of an attention rank that one pass takes: floor(chunk / fresh), at least 1.
+
+    `chunk` is what engines call `max_num_batched_tokens`, counted over prompt tokens: it may hold
+    several prompts, of which only tokens outside the prefix cache count.
+    """
+    fresh = jnp.maximum(scenario.workload.isl * (1.0 - scenario.workload.hit_frac), 1.0)
+    return jnp.maximum(floor_div(scenario.design.chunk, fresh), 1.0)
+
+
 def prompts_per_step(scenario: Scenario, ranks: Ranks, gained: Scalar) -> Scalar:
     """Prompts that each attention rank must start a step to stay full: b · n_step / (OSL - 1)."""
     sequences = scenario.design.batch / ranks.attention_dp
@@ -87,8 +97,7 @@ def in_flight_batching(scenario: Scenario, ranks: Ranks, steps, gained: Scalar) 
 
     A request waits half a step and then prefills without a break: FTL = t_d/2 + C·t_p.
     """
-    fresh = jnp.maximum(scenario.workload.isl * (1.0 - scenario.workload.hit_frac), 1.0)
-    together = jnp.maximum(floor_div(scenario.design.chunk, fresh), 1.0)
+    together = prompts_together(scenario)
     chunks = chunks_of(scenario)
     layers = layers_of(scenario)
     time = prompt_time(scenario, ranks, together, together * ranks.attention_dp, chunks)
@@ -113,9 +122,9 @@ def in_flight_batching(scenario: Scenario, ranks: Ranks, steps, gained: Scalar) 
 
 
 def mixed_parts(scenario: Scenario, ranks: Ranks, past: Scalar, steps: Parts) -> Parts:
-    """A decode step in which each attention rank also takes one chunk of one prompt.
+    """A decode step in which each attention rank also takes a chunk of one prompt, or whole ones.
 
-    The kernels take what those of `steps`, the step without it, take, and what the chunk adds,
+    The kernels take what those of `steps`, the step without it, take, and what prompts add,
     which costs what it does in a pass over prompts (`prompt_factor`). It is one pass: it has the
     larger overhead of a decode step's and a prompt pass's, with what each sequence costs.
     """
@@ -125,14 +134,15 @@ def mixed_parts(scenario: Scenario, ranks: Ranks, past: Scalar, steps: Parts) ->
     queries = 1.0 + workload.draft_tokens
     projected = past * (1.0 - scenario.options.keep_up_projected)
     decoded = DecodeTokens(sequences, queries, workload.isl + 0.5 * workload.osl)
-    # The chunks of `pp` micro-batches circulate like their decode tokens, one prompt in each.
-    prompt = ContextTokens(1.0, chunks.tokens, past, projected)
+    # The chunks of `pp` micro-batches circulate like their decode tokens, with prompts of their own.
+    together = prompts_together(scenario)
+    prompt = ContextTokens(together, chunks.tokens, past, projected)
     decoding = stage_sequences(scenario.design.batch, ranks) * queries
     common = common_items(
         scenario,
         ranks,
         decoded.rows + prompt.rows,
-        decoded.rows + 1.0 / chunks.count,
+        decoded.rows + together / chunks.count,
         decoding + prompt.rows * ranks.attention_dp,
     )
     own = decode_only_items(scenario, ranks, decoded)
@@ -158,17 +168,19 @@ def mixed_parts(scenario: Scenario, ranks: Ranks, past: Scalar, steps: Parts) ->
 def piggybacking(scenario: Scenario, ranks: Ranks, steps, gained: Scalar) -> Mode:
     r"""Chunks of prompts ride in decode steps (chunked prefill).
 
-    Each micro-batch of each attention rank carries one prompt's chunk. To keep the batch full, the
-    fraction $f$ of steps, C chunks a prompt and $n$ prompts a step, must carry one:
+    Each micro-batch of each attention rank carries a chunk of one prompt, or k whole prompts where
+    a chunk holds them. To keep the batch full, the fraction $f$ of steps, with C chunks a prompt
+    and $n$ prompts a step, must carry one:
 
-    $$ f = \frac{n\,C}{pp}, \qquad \mathrm{TTL}_{mean} = \frac{f\,t_m + (1 - f)\,t_d}{n_{step}},
+    $$ f = \frac{n\,C}{k\,pp}, \qquad \mathrm{TTL}_{mean} = \frac{f\,t_m + (1 - f)\,t_d}{n_{step}},
        \qquad \mathrm{FTL} = \tfrac12 t_d + C\,t_m $$
 
     With f > 1 the mix cannot be sustained: the design is not valid, and a larger chunk is another
     design. The median step is a mixed one where f > ½. Agrawal et al., "Sarathi-Serve", OSDI 2024.
     """
     chunks = chunks_of(scenario)
-    often = prompts_per_step(scenario, ranks, gained) * chunks.count / ranks.pp
+    passes = chunks.count / (prompts_together(scenario) * ranks.pp)
+    often = prompts_per_step(scenario, ranks, gained) * passes
     share = jnp.minimum(often, 1.0)
     middle = chunks.cached + 0.5 * (chunks.count - 1.0) * chunks.tokens
     parts = mixed_parts(scenario, ranks, middle, steps.parts)
@@ -192,7 +204,8 @@ def colocated(scenario: Scenario) -> Colocated:
     """One instance that prefills and decodes `design.batch` requests, in both modes.
 
     `batch` counts the requests being decoded, `chunk` the prompt tokens of each attention rank
-    that ride in a step (piggybacked) or fill a prefill iteration (in-flight batching).
+    that ride in a step (piggybacked) or fill a prefill iteration (in-flight batching): a part of
+    one prompt, or several whole ones.
     `requests_per_s` is of the better mode.
     """
     ranks = ranks_of(scenario.design)
@@ -203,15 +216,17 @@ def colocated(scenario: Scenario) -> Colocated:
     piggybacked = piggybacking(scenario, ranks, steps, gained)
 
     chunks = chunks_of(scenario)
+    together = prompts_together(scenario)
+    prompt_rows = together * chunks.tokens
     decoded = rank_sequences(batch, ranks) * (1.0 + workload.draft_tokens)
     memory = memory_of(
         scenario,
         ranks,
-        sequences=rank_requests(batch, ranks) + 1.0,
+        sequences=rank_requests(batch, ranks) + together,
         context=workload.isl + workload.osl + workload.draft_tokens,
-        rows=decoded + jnp.maximum(chunks.tokens, jnp.minimum(scenario.design.chunk, workload.isl)),
-        head_rows=decoded + 1.0,
-        projected=chunks.last_past + chunks.tokens,
+        rows=decoded + jnp.maximum(prompt_rows, jnp.minimum(scenario.design.chunk, workload.isl)),
+        head_rows=decoded + together,
+        projected=together * (chunks.last_past + chunks.tokens),
     )
     rules = rules_of(scenario, ranks, memory)
     better = jnp.maximum(

@@ -62,9 +62,10 @@ def sweep_phases(
     mix = request.mix
     if len(mix) > 1:
         longest = max(float(one.workload.isl) for one in mix)
-        chunk = default_space(setup.model.model, setup.hardware.hardware, longest).chunk
+        usual = default_space(setup.model.model, setup.hardware.hardware, longest)
         space = space or Space()
-        space = space if space.chunk else replace(space, chunk=chunk)
+        if not space.chunk:
+            space = replace(space, chunk=usual.chunk, prefill_chunk=usual.prefill_chunk)
     each = []
     for k, one in enumerate(mix):
         work = one.workload
