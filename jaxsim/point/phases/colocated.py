@@ -134,7 +134,7 @@ def mixed_parts(scenario: Scenario, ranks: Ranks, past: Scalar, steps: Parts) ->
     queries = 1.0 + workload.draft_tokens
     projected = past * (1.0 - scenario.options.keep_up_projected)
     decoded = DecodeTokens(sequences, queries, workload.isl + 0.5 * workload.osl)
-    # The chunks of `pp` micro-batches circulate like their decode tokens, with prompts of their own.
+    # Chunks of `pp` micro-batches circulate like their decode tokens, with prompts of their own.
     together = prompts_together(scenario)
     prompt = ContextTokens(together, chunks.tokens, past, projected)
     decoding = stage_sequences(scenario.design.batch, ranks) * queries
