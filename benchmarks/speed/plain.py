@@ -218,13 +218,12 @@ def _read(program: Program) -> set[int]:
 
 
 def _evaluate(program: Program, part):
-    from jaxsim.space.program.interpret import apply_in_numpy
+    from jaxsim.space.program.evaluate import evaluate, steps_of
+    from jaxsim.space.program.in_numpy import in_numpy
 
     known = dict(part)
     with np.errstate(all="ignore"):
-        for op in program.ops:
-            given = [x.value if isinstance(x, Literal) else known[x] for x in op.inputs]
-            known[op.outputs[0]] = apply_in_numpy(op, given)
+        evaluate(steps_of(program.ops, in_numpy, program.free), known)
     found = [x.value if isinstance(x, Literal) else known[x] for x in program.outputs]
     value, ok = np.broadcast_arrays(*found)
     return np.where(ok, value, -np.inf).max()

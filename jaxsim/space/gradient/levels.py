@@ -15,6 +15,7 @@ import numpy as np
 from jaxsim.space.gradient.equal_points import Inputs, place
 from jaxsim.space.gradient.partials import Partial
 from jaxsim.space.gradient.paths import UNIT, Paths, Sums, paths_of
+from jaxsim.space.program.in_numpy import in_float64
 from jaxsim.space.program.trace import Op
 
 Rows = np.ndarray | slice
@@ -81,7 +82,6 @@ def levels_of(
     inputs: int,
     constants: Sequence[tuple[int, Any]],
     seeds: Sequence[int],
-    run: Callable[[Op], Callable[..., Any]],
     partials: Sequence[tuple[Partial | None, ...]],
     tables: Sequence[Inputs],
     moved: Mapping[int, Inputs],
@@ -117,7 +117,7 @@ def levels_of(
             for own in (x for column in columns for x in column):
                 needed(table, own)
             places = tuple(map(_rows, columns))
-            groups[table].append(Group(run(ops[members[0]]), places, start, size))
+            groups[table].append(Group(in_float64(ops[members[0]]), places, start, size))
     for seed in seeds:
         needed(len(tables) - 1, row[seed])
     edges, label_moved = _edges(ops, slots, seeds, partials, moved)

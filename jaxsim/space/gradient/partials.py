@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxsim.space.program.interpret import NotInterpreted
+from jaxsim.space.program.in_numpy import NotInNumpy
 from jaxsim.space.program.trace import Op
 
 
@@ -103,4 +103,4 @@ def partials_of(op: Op) -> tuple[Partial | None, ...]:
         return _CLAMPED
     if name in ("convert_element_type", "copy", "copy_p"):
         return (ONE,)
-    raise NotInterpreted(f"operation '{name}' has no derivative in jaxsim.space.gradient.partials")
+    raise NotInNumpy(f"operation '{name}' has no derivative in jaxsim.space.gradient.partials")

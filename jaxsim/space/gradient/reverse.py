@@ -6,11 +6,11 @@ function takes seconds, because its thousands of operations are differentiated i
 hold the two equal.
 """
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,11 +20,11 @@ from jaxsim.space.gradient.equal_points import Inputs, Table, chosen, moved_by
 from jaxsim.space.gradient.grouped import slopes as at_points
 from jaxsim.space.gradient.levels import Levels, levels_of
 from jaxsim.space.gradient.partials import partials_of
-from jaxsim.space.program.interpret import IN_NUMPY, NotInterpreted, apply_in_numpy
-from jaxsim.space.program.trace import Axis, Literal, Op, Program, trace
-
-# A count this near to a whole number is one: what is rounded up may carry a rounding error.
-WHOLE = 1e-7
+from jaxsim.space.program.cache import CACHE, cached
+from jaxsim.space.program.evaluate import Steps, evaluate, steps_of
+from jaxsim.space.program.in_numpy import as_float64, in_float64
+from jaxsim.space.program.inputs import Axis
+from jaxsim.space.program.trace import Literal, Program, numbers, trace
 
 # Points evaluated together: arrays of so many numbers stay in the cache.
 BLOCK = 8192
@@ -73,8 +73,7 @@ def slopes_of(
     """
     program, leaves, paths = prepared(fn, point, listed, dtype)
     count = max(leaf.size for leaf in leaves)
-    steps = steps_of(program, outputs)
-    levels, tables = steps.classes(leaves)
+    levels, tables = wanted_of(program, tuple(outputs)).classes(leaves)
     values, found = at_points(levels, tables, leaves, count)
     results = dict(zip(outputs, values, strict=True))
     names = [paths[number] for number, _ in levels.paths.inputs]
@@ -117,20 +116,18 @@ def values_of(
 ) -> dict[str, np.ndarray]:
     """Outputs of `fn` at `n` points, [n], in 64 bits; see `slopes_of`."""
     program, leaves, _ = prepared(fn, point, listed, dtype)
-    steps, count = steps_of(program, outputs), max(leaf.size for leaf in leaves)
+    wanted, count = wanted_of(program, tuple(outputs)), max(leaf.size for leaf in leaves)
     blocks: list[list[np.ndarray]] = []
     for start in range(0, count, BLOCK):
         part = slice(start, start + BLOCK)
         some = [leaf[part] if leaf.size > 1 else leaf for leaf in leaves]
-        known = forward(steps, some)
+        known = dict(enumerate(some)) | wanted.constants
+        with np.errstate(all="ignore"):
+            evaluate(wanted.steps, known)
         held = min(count - start, BLOCK)
-        blocks.append([_value(known[slot], held) for slot in steps.seeds])
+        blocks.append([_value(known[x], held) for x in wanted.seeds])
     columns = [np.concatenate(column) for column in zip(*blocks, strict=True)]
     return dict(zip(outputs, columns, strict=True))
-
-
-_PREPARED: OrderedDict[Any, tuple[Program, list[str]]] = OrderedDict()
-_HELD = 64
 
 
 def prepared(fn, point, listed: Sequence[Axis], dtype: type):
@@ -139,16 +136,16 @@ def prepared(fn, point, listed: Sequence[Axis], dtype: type):
     values = [values for _, _, values in axes]
     leaves = [np.asarray(x, np.float64) for x in jax.tree.leaves((values, point))]
     key = (fn, jax.tree.structure(point), dtype, tuple((name, where) for name, where, _ in axes))
-    if key not in _PREPARED:
+
+    def traced():
         typed = jax.tree.map(lambda leaf: np.ones((), dtype), point)
         one = [
             (name, where, jax.tree.map(lambda v: np.ones(1, dtype), values))
             for name, where, values in axes
         ]
-        _PREPARED[key] = trace(fn, typed, one), _paths(point, axes)
-        if len(_PREPARED) > _HELD:
-            _PREPARED.popitem(last=False)
-    program, paths = _PREPARED[key]
+        return trace(fn, typed, one), _paths(point, axes)
+
+    program, paths = CACHE.get(("slopes", *key), traced)
     return program, leaves, paths
 
 
@@ -173,127 +170,63 @@ def _atoms(program: Program) -> dict[str, Any]:
     return {name_of(path): program.outputs[i] for path, i in flat}
 
 
-class Step(NamedTuple):
-    """One operation: what it computes from which slots into which.
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """Some outputs of a program: the steps that evaluate them, and tables that differentiate them.
 
-    `last` are slots that no later one needs.
+    `seeds` are the numbers of the outputs' values; `levels_in` makes the tables.
     """
 
-    run: Callable[..., Any]
-    inputs: tuple[int, ...]
-    output: int
-    last: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Steps:
-    """The operations that some outputs of a program need, in order, and by tables in `levels_in`.
-
-    What was made of them for inputs that differ between points, and for tables, is in `made`.
-    """
-
-    size: int
-    constants: tuple[tuple[int, Any], ...]
+    constants: dict[int, Any]
     seeds: tuple[int, ...]
-    steps: tuple[Step, ...]
+    steps: Steps
     levels_in: Callable[[tuple[Inputs, ...], Mapping[int, Inputs]], Levels]
-    made: dict[Any, Any]
 
     def classes(self, leaves: Sequence[np.ndarray]) -> tuple[Levels, list[Table]]:
         """The classes of points that pay, and the operations on them."""
         values = {i: leaf for i, leaf in enumerate(leaves) if leaf.size > 1}
         every = frozenset(values)
-        if len(self.made) > _HELD:
-            self.made.clear()
-        if every not in self.made:
-            moved = moved_by(every, ((step.inputs, step.output) for step in self.steps))
-            self.made[every] = moved, Counter(moved[step.output] for step in self.steps)
-        moved, uses = self.made[every]
+
+        def counted():
+            moved = moved_by(every, ((s.inputs, s.outputs[0]) for s in self.steps.steps))
+            return moved, Counter(moved[s.outputs[0]] for s in self.steps.steps)
+
+        moved, uses = CACHE.get((self, every), counted)
         names, tables = chosen(values, uses)
-        if (every, names) not in self.made:
-            self.made[every, names] = self.levels_in(names, moved)
-        return self.made[every, names], tables
+        levels = CACHE.get((self, every, names), lambda: self.levels_in(names, moved))
+        return levels, tables
 
 
-_STEPS: OrderedDict[Any, tuple[Program, Steps]] = OrderedDict()
-
-
-def steps_of(program: Program, outputs: Sequence[str]) -> Steps:
-    """What is to be done for some outputs, worked out once."""
-    key = (id(program), tuple(outputs))
-    if key not in _STEPS:
-        _STEPS[key] = program, _steps_of(program, outputs)
-        if len(_STEPS) > _HELD:
-            _STEPS.popitem(last=False)
-    return _STEPS[key][1]
-
-
-def _steps_of(program: Program, outputs: Sequence[str]) -> Steps:
+@cached
+def wanted_of(program: Program, outputs: tuple[str, ...]) -> Wanted:
+    """What is to be done for some outputs of a program."""
     atoms = _atoms(program)
     missing = [name for name in outputs if name not in atoms]
     if missing:
         raise ValueError(f"no outputs {missing}; there are {', '.join(sorted(atoms))}")
-    literals: list[Any] = []
-    first = program.free
-
-    def slot(atom) -> int:
-        if not isinstance(atom, Literal):
-            return atom
-        literals.append(_in_64_bits(atom.value))
-        return first + len(literals) - 1
-
-    seeds = tuple(slot(atoms[name]) for name in outputs)
-    needed, ops = set(seeds), []
+    needed, ops = numbers(atoms[name] for name in outputs), []
     for op in reversed(program.ops):
         if needed.intersection(op.outputs):
-            needed.update(x for x in op.inputs if not isinstance(x, Literal))
+            needed |= numbers(op.inputs)
             ops.append(op)
     ops.reverse()
-    slots = [tuple(slot(x) for x in op.inputs) for op in ops]
-    final = {x: i for i, own in enumerate(slots) for x in own}
-    moving, partials, steps = set(range(program.inputs)), [], []
-    for i, (op, own) in enumerate(zip(ops, slots, strict=True)):
-        if not op.scalar:
-            raise NotInterpreted(f"operation '{op.primitive.name}' works on arrays")
-        each = zip(own, partials_of(op), strict=True)
+    constants = {n: as_float64(value) for n, value in program.constants.items()}
+    seeds, free = [], program.free
+    for name in outputs:
+        atom = atoms[name]
+        if isinstance(atom, Literal):
+            constants[free], atom = as_float64(atom.value), free
+            free += 1
+        seeds.append(atom)
+    steps = steps_of(ops, in_float64, free, {*seeds, *constants}, as_float64)
+    moving, partials = set(range(program.inputs)), []
+    for op, step in zip(ops, steps.steps, strict=True):
+        each = zip(step.inputs, partials_of(op), strict=True)
         partials.append(tuple(by if x in moving else None for x, by in each))
         if any(partials[-1]):
-            moving.add(op.outputs[0])
-        last = tuple(x for x in dict.fromkeys(own) if final[x] == i and x not in seeds)
-        steps.append(Step(_run(op), own, op.outputs[0], last))
-    constants = [(n, _in_64_bits(value)) for n, value in program.constants.items()]
-    constants += [(first + i, value) for i, value in enumerate(literals)]
-    levels = partial(levels_of, ops, slots, program.inputs, constants, seeds, _run, partials)
-    return Steps(first + len(literals), tuple(constants), seeds, tuple(steps), levels, {})
-
-
-def _in_64_bits(value) -> np.ndarray:
-    """A constant of the function, whatever it was traced for."""
-    value = np.asarray(value)
-    return value.astype(np.float64) if value.dtype.kind == "f" else value
-
-
-def _run(op: Op) -> Callable[..., Any]:
-    """The operation as a function of its inputs, in 64 bits."""
-    name = op.primitive.name
-    if name == "ceil":
-        return lambda x: np.ceil(x - WHOLE * np.abs(x))
-    if name == "convert_element_type" and np.issubdtype(op.params["new_dtype"], np.floating):
-        return lambda x: np.asarray(x, np.float64)
-    if name == "convert_element_type" and np.issubdtype(op.params["new_dtype"], np.bool_):
-        return lambda x: np.asarray(x) != 0
-    return IN_NUMPY.get(name) or (lambda *given: apply_in_numpy(op, given))
-
-
-def forward(steps: Steps, leaves: Sequence[np.ndarray]) -> list[Any]:
-    """The values in their slots, in 64 bits, at many points; in the end only those of outputs."""
-    known: list[Any] = [None] * steps.size
-    known[: len(leaves)] = leaves
-    for number, value in steps.constants:
-        known[number] = value
-    with np.errstate(all="ignore"):
-        for run, inputs, output, last in steps.steps:
-            known[output] = run(*[known[x] for x in inputs])
-            for number in last:
-                known[number] = None
-    return known
+            moving.update(op.outputs)
+    levels = partial(
+        levels_of, ops, [step.inputs for step in steps.steps], program.inputs,
+        [*constants.items(), *steps.literals.items()], seeds, partials,
+    )  # fmt: skip
+    return Wanted(constants, tuple(seeds), steps, levels)

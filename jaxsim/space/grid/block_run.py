@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,6 +12,7 @@ import numpy as np
 from jaxsim.space.grid import executables as _executables
 from jaxsim.space.grid.nest import Nest, walk
 from jaxsim.space.program.bits import in_precision
+from jaxsim.space.program.cache import cached
 
 
 def evaluated(nest: Nest, reducer, part, true):
@@ -82,7 +83,7 @@ def _under_name(name: str, nest: Nest, reducer, part):
     return jax.jit(block).lower(part, np.True_).compile()
 
 
-@lru_cache(maxsize=256)
+@cached
 def runner_of(nest: Nest, reducer, bits64: bool, default: Any) -> Runner:
     """The one that runs blocks like these, in this precision, on this default device."""
     del default

@@ -21,7 +21,7 @@ from jax.experimental.serialize_executable import deserialize_and_load, serializ
 
 from jaxsim.space.grid.block_size import default_device
 from jaxsim.space.grid.nest import Nest
-from jaxsim.space.program import cache as _kept
+from jaxsim.space.program import files as _kept
 from jaxsim.space.program.bits import wide
 
 # Of a processor, what its compiled code may use.

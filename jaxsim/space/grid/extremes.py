@@ -13,8 +13,8 @@ from jaxsim.space.grid.best import Reading, read
 from jaxsim.space.grid.blocks import Block, Grid
 from jaxsim.space.grid.nest import Nest, apart
 from jaxsim.space.grid.step import Step
+from jaxsim.space.program.in_jax import spread
 from jaxsim.space.program.inputs import Axis
-from jaxsim.space.program.run import spread
 from jaxsim.space.program.trace import Literal
 
 

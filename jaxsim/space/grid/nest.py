@@ -11,14 +11,14 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxsim.space.program.run import run_ops
+from jaxsim.space.program.cache import cached
+from jaxsim.space.program.in_jax import run_ops
 from jaxsim.space.program.trace import PICK, Literal, Op, Program, numbers, size
 
 # Points evaluated at once: about a core's second-level cache on a CPU, a large launch on a GPU.
@@ -57,7 +57,7 @@ class Nest:
         return tuple(d for d in range(len(self.lengths)) if d not in self.loops)
 
 
-@lru_cache(maxsize=256)
+@cached
 def nest_of(
     program: Program,
     left: tuple[int, ...],

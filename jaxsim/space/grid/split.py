@@ -8,7 +8,7 @@ traced function; there is no second copy of the physics.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import jax
@@ -17,11 +17,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxsim.space.grid.nest import by_axis
 from jaxsim.space.grid.sweep import dims_tree
+from jaxsim.space.program.cache import cached
 from jaxsim.space.program.deduplicate import shared
 from jaxsim.space.program.host import on_host
+from jaxsim.space.program.in_jax import run_ops
 from jaxsim.space.program.inputs import Axis, axis_values, lengths_of, numbers_of
 from jaxsim.space.program.reorder import reordered
-from jaxsim.space.program.run import run_ops
 from jaxsim.space.program.trace import Literal, Op, Program, numbers, size, trace
 
 # A stage ends where operations have more than this share of the grid's points. The first stage
@@ -143,7 +144,7 @@ def split(
     return Staged(program, tuple(name for name, _, _ in axes), lengths, stages, known)
 
 
-@lru_cache(maxsize=256)
+@cached
 def stages_of(
     program: Program,
     left: tuple[int, ...],

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxsim.space.grid.nest import Nest
-from jaxsim.space.program.run import spread
+from jaxsim.space.program.in_jax import spread
 from jaxsim.space.program.trace import Literal
 
 

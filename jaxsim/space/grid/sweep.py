@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxsim._record import joined
+from jaxsim.space.program.in_jax import run_ops
 from jaxsim.space.program.inputs import Axis, axis_values, lengths_of, numbers_of, replace
-from jaxsim.space.program.run import run_ops
 from jaxsim.space.program.trace import Literal, Program, trace
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxsim.space.program.cache import CACHE
 from jaxsim.space.program.equivalence import FEWEST_POSITIONS, Classes, Partitions
 from jaxsim.space.program.trace import PICK, Literal, Op, Program, numbers, size
 
@@ -93,11 +94,6 @@ def _cost(program, ops, found, lengths, first) -> _Cost:
     return _Cost(total, dict(worth))
 
 
-# Programs rewritten lately, so that the same structure compiles once.
-_REWRITTEN: dict[Any, tuple[Program, tuple[int, ...]]] = {}
-_REWRITTEN_LIMIT = 64
-
-
 def _rewritten(program, ops, found, partitions, lengths) -> Shared:
     """The program with the operations of each partition on an axis of its own."""
     axes: dict[Classes, int] = {}
@@ -108,15 +104,13 @@ def _rewritten(program, ops, found, partitions, lengths) -> Shared:
     for op in ops:
         emit.op(op)
     outputs = tuple(x if isinstance(x, Literal) else emit.read(x, None) for x in program.outputs)
+    # The same structure is the same program, and so compiled once.
     key = (program, partitions.first, tuple(op.outputs[0] for op in ops), *emit.signature)
-    if key not in _REWRITTEN:
-        if len(_REWRITTEN) >= _REWRITTEN_LIMIT:
-            _REWRITTEN.pop(next(iter(_REWRITTEN)))
-        new = replace(program, ops=tuple(emit.ops), dims=emit.dims, outputs=outputs)
-        _REWRITTEN[key] = (new, tuple(range(len(emit.ops))))
-    new, left = _REWRITTEN[key]
+    new = CACHE.get(
+        key, lambda: replace(program, ops=tuple(emit.ops), dims=emit.dims, outputs=outputs)
+    )
     padded = tuple(_bucket(classes.count) for classes in axes)
-    return Shared(new, left, padded, emit.known)
+    return Shared(new, tuple(range(len(new.ops))), padded, emit.known)
 
 
 class _Emitter:

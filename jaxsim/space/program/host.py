@@ -1,55 +1,72 @@
 """Which operations are done in NumPy, before anything is compiled?
 
 Most of a model's operations have few values, on a few axes of a grid. In NumPy they take less time
-than compiling them would, and others of their results than those read later are not kept.
+than compiling them would.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxsim.space.program.interpret import NotInterpreted, apply_in_numpy
-from jaxsim.space.program.trace import Literal, Program, numbers, size
+from jaxsim.space.program.cache import cached
+from jaxsim.space.program.evaluate import Steps, evaluate, steps_of
+from jaxsim.space.program.in_numpy import NotInNumpy, in_numpy
+from jaxsim.space.program.trace import Program, numbers, size
 
 # Operations up to this natural size run in NumPy on the host, which compiles nothing.
 HOST_POINTS = 1 << 15
 
 
-def on_host(program: Program, known: dict[int, Any], lengths: Sequence[int], most: int):
+class _Share(NamedTuple):
+    """What is done on the host, the positions of the operations left, and the values they read."""
+
+    steps: Steps
+    left: tuple[int, ...]
+    wanted: frozenset[int]
+
+
+@cached
+def _share(program: Program, known: frozenset[int], lengths: tuple[int, ...], most: int) -> _Share:
+    here, done, functions = set(known), [], []
+    left, wanted = [], numbers(program.outputs)
+    for position, op in enumerate(program.ops):
+        reads = numbers(op.inputs)
+        if size(program.dims[op.outputs[0]], lengths) <= most and reads <= here:
+            try:
+                functions.append(in_numpy(op))
+            except NotInNumpy:
+                pass
+            else:
+                done.append(op)
+                here.update(op.outputs)
+                continue
+        left.append(position)
+        wanted |= reads
+    given = iter(functions)
+    steps = steps_of(done, lambda _: next(given), program.free, wanted)
+    return _Share(steps, tuple(left), frozenset(wanted))
+
+
+def on_host(
+    program: Program, known: dict[int, Any], lengths: Sequence[int], most: int
+) -> tuple[int, ...]:
     """Positions of the operations left to do, after those of small size were done in NumPy.
 
     Adds to `known` the results that those left read. What NumPy cannot do is left.
     """
     if most < 1:
         return tuple(range(len(program.ops)))
-    here = {i: _full_rank(np.asarray(x), program.dims[i], lengths) for i, x in known.items()}
-    last = {x: i for i, op in enumerate(program.ops) for x in numbers(op.inputs)}
-    left, wanted = [], numbers(program.outputs)
+    values = {i: _full_rank(np.asarray(x), program.dims[i], lengths) for i, x in known.items()}
+    steps, left, wanted = _share(program, frozenset(known), tuple(lengths), most)
     with np.errstate(all="ignore"):
-        for position, op in enumerate(program.ops):
-            reads = numbers(op.inputs)
-            small = size(program.dims[op.outputs[0]], lengths) <= most
-            if small and op.scalar and all(x in here for x in reads):
-                given = [x.value if isinstance(x, Literal) else here[x] for x in op.inputs]
-                try:
-                    here[op.outputs[0]] = np.asarray(apply_in_numpy(op, given))
-                except NotInterpreted:
-                    pass
-                else:
-                    # Memory that is used again at once is still in the processor's cache.
-                    for x in reads - wanted:
-                        if last[x] == position:
-                            del here[x]
-                    continue
-            left.append(position)
-            wanted |= reads
-    for number in wanted.intersection(here):
+        evaluate(steps, values)
+    for number in wanted.intersection(values):
         if number not in known:
             own = tuple(lengths[d] for d in program.dims[number])
             full = tuple(n if d in program.dims[number] else 1 for d, n in enumerate(lengths))
-            known[number] = np.broadcast_to(here[number], full).reshape(own)
-    return tuple(left)
+            known[number] = np.broadcast_to(values[number], full).reshape(own)
+    return left
 
 
 def _full_rank(value, dims, lengths):

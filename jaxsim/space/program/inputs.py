@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxsim._record import parted, put
+from jaxsim.space.program.bits import wide
 
 # An axis: its name, which leaf (or leaves, or sub-record) of the point it replaces, and with what:
 # an array, or a record of arrays, with one leading dimension.
@@ -26,8 +26,24 @@ def as_array(leaf):
     if isinstance(leaf, jax.Array):
         return leaf
     if isinstance(leaf, np.ndarray) and leaf.ndim and leaf.dtype != np.float64:
-        return np.asarray(leaf)
-    return np.asarray(leaf, dtype=jnp.result_type(float))
+        return leaf
+    return np.asarray(leaf, dtype=real_type())
+
+
+def real_type() -> type[np.floating[Any]]:
+    """The type of real numbers on this thread."""
+    return np.float64 if wide() else np.float32
+
+
+def type_of(leaf) -> Any:
+    """The shape and type of a number, as `as_array` makes it; a leaf that is no number, itself."""
+    if not is_number(leaf):
+        return leaf
+    if isinstance(leaf, jax.Array):
+        return leaf.shape, leaf.dtype
+    if isinstance(leaf, np.ndarray) and leaf.ndim:
+        return leaf.shape, leaf.dtype if leaf.dtype != np.float64 else np.dtype(real_type())
+    return (), np.dtype(real_type())
 
 
 def numbers_of(point) -> tuple[Any, Any]:

@@ -7,17 +7,17 @@ then adds every small term at every point of the grid. Small terms joined first 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from itertools import count
 from typing import Any
 
+from jaxsim.space.program.cache import cached
 from jaxsim.space.program.trace import Literal, Op, Program, size
 
 # Operations that may be joined in any order: exactly, or (sums) to the rounding of a sum.
 _JOINS = ("add", "add_any", "and", "or", "max", "min")
 
 
-@lru_cache(maxsize=256)
+@cached
 def reordered(program: Program, lengths: tuple[int, ...]) -> Program:
     """The same function with chains of one joining operation cheapest first, on such a grid.
 

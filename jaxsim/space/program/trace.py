@@ -6,7 +6,6 @@ those axes alone: an operation stays small until an axis it depends on arrives.
 """
 
 import math
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,8 +15,10 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxsim._record import joined
-from jaxsim.space.program import cache as _kept
-from jaxsim.space.program.inputs import Axis, axis_values, numbers_of, replace
+from jaxsim.space.program import files as _kept
+from jaxsim.space.program.bits import wide
+from jaxsim.space.program.cache import CACHE
+from jaxsim.space.program.inputs import Axis, axis_values, numbers_of, replace, type_of
 
 # Primitives that only call what they carry: the parameter that holds their body.
 _CALLS = {
@@ -93,29 +94,38 @@ class Program:
         return () if isinstance(atom, Literal) else self.dims[atom]
 
 
-# Programs traced lately, by function and structure; tracing costs as much as a large sweep.
-_TRACED: OrderedDict[Any, Program] = OrderedDict()
-_TRACED_LIMIT = 64
-
-
 def trace(fn, point, axes: Sequence[Axis]) -> Program:
     """The operations of `fn` at one point, and the axes on which each depends.
 
     Traced once for a function, a structure of the point and the leaves that axes replace: other
     numbers, and other values or lengths of the axes, give the same program.
     """
+    key = _key_of(fn, point, axes)
+    if key is None:
+        return _traced(fn, point, axes)
+    return CACHE.get(key, lambda: _read_or_traced(fn, point, axes, key), _holds_no_tracer)
+
+
+def _holds_no_tracer(program: Program) -> bool:
+    """Whether a program may outlive the call: one traced within another trace may not."""
+    return not any(isinstance(c, Tracer) for c in program.constants.values())
+
+
+def _read_or_traced(fn, point, axes: Sequence[Axis], key) -> Program:
+    path = _kept.path_of(fn, key)
+    program = None if path is None else _kept.read(path, Program, Literal, Op)
+    if program is None:
+        program = _traced(fn, point, axes)
+        if path is not None:
+            _kept.write(path, program)
+    return program
+
+
+def _traced(fn, point, axes: Sequence[Axis]) -> Program:
     numbers, rest = numbers_of(point)
     values = axis_values(axes)
     one = jax.tree.map(lambda v: jax.ShapeDtypeStruct(v.shape[1:], v.dtype), values)
     like = jax.tree.map(lambda v: jax.ShapeDtypeStruct(v.shape, v.dtype), numbers)
-    key = _trace_key(fn, point, axes, one, like, rest)
-    if key in _TRACED:
-        _TRACED.move_to_end(key)
-        return _TRACED[key]
-    path = _kept.path_of(fn, key)
-    kept = None if path is None else _kept.read(path, Program, Literal, Op)
-    if kept is not None:
-        return _remembered(key, kept)
 
     def at(chosen, others):
         return fn(replace(joined(others, rest), axes, chosen))
@@ -123,28 +133,21 @@ def trace(fn, point, axes: Sequence[Axis]) -> Program:
     closed, shape = jax.make_jaxpr(at, return_shape=True)(one, like)
     owners = [(i,) for i, value in enumerate(values) for _ in jax.tree.leaves(value)]
     owners += [()] * len(jax.tree.leaves(numbers))
-    program = _flatten(closed, owners, jax.tree.structure(shape))
-    captured = any(isinstance(c, Tracer) for c in program.constants.values())
-    if path is not None:
-        _kept.write(path, program)
-    return program if key is None or captured else _remembered(key, program)
+    return _flatten(closed, owners, jax.tree.structure(shape))
 
 
-def _remembered(key, program: Program) -> Program:
-    _TRACED[key] = program
-    if len(_TRACED) > _TRACED_LIMIT:
-        _TRACED.popitem(last=False)
-    return program
+def _key_of(fn, point, axes: Sequence[Axis]) -> tuple[Any, ...] | None:
+    """What a program depends on: the function, structures, types and what is no number.
 
-
-def _trace_key(fn, point, axes, one, like, rest):
-    """What a program depends on, or nothing if that cannot be told."""
+    None if that cannot be told.
+    """
+    leaves, structure = jax.tree.flatten(point)
     # An axis is known by the leaves that it replaces, whatever function points at them.
-    counted = jax.tree.unflatten(jax.tree.structure(point), range(len(jax.tree.leaves(point))))
+    counted = jax.tree.unflatten(structure, range(len(leaves)))
     replaced = tuple(tuple(jax.tree.leaves(where(counted))) for _, where, _ in axes)
-    types = [(x.shape, np.dtype(x.dtype)) for x in jax.tree.leaves((one, like))]
-    structures = (jax.tree.structure((one, like)), jax.tree.structure(rest))
-    key = (fn, replaced, tuple(types), structures, tuple(jax.tree.leaves(rest)))
+    values, shape = jax.tree.flatten(axis_values(axes))
+    types = tuple((x.shape[1:], x.dtype) for x in values)
+    key = (fn, wide(), replaced, shape, types, structure, tuple(map(type_of, leaves)))
     try:
         hash(key)
     except TypeError:

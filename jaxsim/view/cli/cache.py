@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 SWITCH = "JAXSIM_CACHE"
-# Read by `jaxsim.space.program.cache`, which cannot be imported here: it starts JAX.
+# Read by `jaxsim.space.program.files`, which cannot be imported here: it starts JAX.
 PROGRAMS = "JAXSIM_PROGRAMS"
 
 

@@ -18,8 +18,8 @@ from jaxsim.space.grid import executables as _executables
 from jaxsim.space.grid.best import stream_best
 from jaxsim.space.grid.extremes import stream_extremes
 from jaxsim.space.grid.frontier import stream_frontier
-from jaxsim.space.program import cache as _kept
-from jaxsim.space.program import trace as _program
+from jaxsim.space.program import files as _kept
+from jaxsim.space.program.cache import CACHE
 from tests.scenarios import scenario
 from tests.space.grids import Point, grid, precision, step
 
@@ -42,15 +42,14 @@ SEARCHES = {
 def folder(tmp_path, monkeypatch):
     """A folder for what is kept, and nothing compiled yet."""
     monkeypatch.setenv(_kept.FOLDER, str(tmp_path))
-    _block_run.runner_of.cache_clear()
+    CACHE.clear()
     yield tmp_path
-    _block_run.runner_of.cache_clear()
+    CACHE.clear()
 
 
 def asked(search=best, fn=decode, axes=AXES):
     """The answer of a search in a process of its own, as far as programs and blocks go."""
-    _block_run.runner_of.cache_clear()
-    _program._TRACED.clear()
+    CACHE.clear()
     return search(fn, scenario("gqa_dense"), axes, ["isl"])
 
 
@@ -184,6 +183,6 @@ def test_blocks_of_other_functions_are_kept_too(folder, monkeypatch):
     search = partial(stream_best, step, Point(), grid(), ["isl"], objective=lambda x: x["per_gpu"])
     first = search()
     assert len(blocks(folder)) == 1
-    _block_run.runner_of.cache_clear()
+    CACHE.clear()
     untraced(monkeypatch)
     same(search(), first)

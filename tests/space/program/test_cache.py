@@ -10,12 +10,10 @@ import pytest
 from jaxsim.point.phases.decode import decode
 from jaxsim.space.axes import LEAF
 from jaxsim.space.designs import PHASES
-from jaxsim.space.gradient import reverse as sensitivity_reverse
 from jaxsim.space.gradient.reverse import slopes_of
 from jaxsim.space.grid.best import _Objective
-from jaxsim.space.program import cache as _kept
-from jaxsim.space.program import interpret
-from jaxsim.space.program import trace as _program
+from jaxsim.space.program import files as _kept
+from jaxsim.space.program.cache import CACHE
 from jaxsim.space.program.interpret import interpreted
 from jaxsim.space.program.trace import trace
 from tests.scenarios import scenario
@@ -31,20 +29,15 @@ AXES = [
 def folder(tmp_path, monkeypatch):
     """Programs kept in a folder of their own, and none remembered in memory."""
     monkeypatch.setenv(_kept.FOLDER, str(tmp_path))
-    _forget()
+    CACHE.clear()
     return tmp_path
-
-
-def _forget():
-    for remembered in (_program._TRACED, interpret._PROGRAMS, sensitivity_reverse._PREPARED):
-        remembered.clear()
 
 
 @pytest.mark.parametrize("kind", ["gqa_dense", "mla_moe"])
 def test_the_program_read_is_the_one_traced(folder, kind):
     point = scenario(kind)
     first = trace(decode, point, AXES)
-    _forget()
+    CACHE.clear()
     again = trace(decode, point, AXES)
     assert again is not first
     assert len(list(folder.iterdir())) == 1
@@ -69,7 +62,7 @@ def test_the_program_read_is_the_one_traced(folder, kind):
 def test_what_it_gives_is_the_same(folder):
     point = scenario("mla_moe")
     values, dims = interpreted(decode, point, AXES)
-    _forget()
+    CACHE.clear()
     again, other = interpreted(decode, point, AXES)
     assert jax.tree.structure(values) == jax.tree.structure(again)
     for a, b in zip(jax.tree.leaves(values), jax.tree.leaves(again), strict=True):
@@ -90,7 +83,7 @@ def test_its_derivatives_are_the_same(folder, phase, outputs):
     point = scenario("mla_moe")
     listed = [(name, where, values[:2]) for name, where, values in AXES]
     traced = slopes_of(PHASES[phase], point, listed, outputs)
-    _forget()
+    CACHE.clear()
     read = slopes_of(PHASES[phase], point, listed, outputs)
     assert len(list(folder.iterdir())) == 1
     for output, own in traced.slopes.items():
@@ -123,7 +116,7 @@ def test_what_is_not_of_the_package_is_not_kept(folder):
 def test_other_code_traces_again(folder, monkeypatch):
     point = scenario("gqa_dense")
     trace(decode, point, AXES)
-    _forget()
+    CACHE.clear()
     monkeypatch.setattr(_kept, "code", lambda: "another version")
     trace(decode, point, AXES)
     assert len(list(folder.iterdir())) == 2
@@ -144,7 +137,7 @@ def test_a_spoilt_file_is_traced_again(folder, spoil):
     first = trace(decode, point, AXES)
     (path,) = folder.iterdir()
     path.write_text(spoil(path.read_text()))
-    _forget()
+    CACHE.clear()
     again = trace(decode, point, AXES)
     assert again.tree == first.tree
     assert len(again.ops) == len(first.ops)
@@ -152,7 +145,7 @@ def test_a_spoilt_file_is_traced_again(folder, spoil):
 
 def test_a_folder_that_is_not_there_does_no_harm(tmp_path, monkeypatch):
     monkeypatch.setenv(_kept.FOLDER, str(tmp_path / "none"))
-    _forget()
+    CACHE.clear()
     assert trace(decode, scenario("gqa_dense"), AXES).ops
 
 
@@ -161,6 +154,6 @@ def test_old_files_make_room(folder, monkeypatch):
     point = scenario("gqa_dense")
     for count in range(3):
         monkeypatch.setattr(_kept, "code", lambda count=count: str(count))
-        _forget()
+        CACHE.clear()
         trace(decode, point, AXES)
     assert len(list(folder.iterdir())) == 2

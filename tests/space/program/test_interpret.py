@@ -11,7 +11,8 @@ from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Workload
 from jaxsim.space.axes import Space, axes_of, complete
 from jaxsim.space.designs import PHASES, evaluate_phase, name_of
-from jaxsim.space.program.interpret import NotInterpreted, interpreted
+from jaxsim.space.program.in_numpy import NotInNumpy
+from jaxsim.space.program.interpret import interpreted
 
 SMALL = Space(
     tp=(1, 4, 8), ep=(1, 8), pp=(1, 2), batch=(1, 8, 96), chunk=(512, 4096), prefill_batch=(1, 6)
@@ -43,7 +44,7 @@ def test_interpreted_equals_the_function_point_by_point(phase, model):
 def test_an_unknown_operation_is_refused():
     """What NumPy has no counterpart for is not guessed."""
     axes = [("x", lambda p: p["x"], np.array([1.0, 2.0]))]
-    with pytest.raises(NotInterpreted, match="erf"):
+    with pytest.raises(NotInNumpy, match="erf"):
         interpreted(lambda p: jax.scipy.special.erf(p["x"]), {"x": 1.0}, axes)
 
 
