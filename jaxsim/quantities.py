@@ -29,21 +29,31 @@ AXES: dict[str, Quantity] = {
     "ftl_target": Quantity("s", "FTL target", "Largest first-token latency allowed."),
 }
 
+# The modes of a co-located instance, as `point.phases.colocated.Colocated` has them: a title each.
+MODE_TITLES: dict[str, str] = {"ifb": "in-flight batching", "piggybacked": "piggybacking"}
+MODES: tuple[str, ...] = tuple(MODE_TITLES)
 _MODES = {
     "ifb": "in-flight batching (prefill and decode iterations in turn)",
     "piggybacked": "piggybacking (chunks of prompts ride in decode steps)",
 }
 
-_PARTS: dict[str, tuple[str, str]] = {
-    "projections_s": ("projections", "Attention projections"),
-    "attention_s": ("attention", "Attention over the KV cache"),
-    "ffn_s": ("FFN", "Dense feed-forward and shared experts"),
-    "experts_s": ("experts", "Router and routed experts"),
-    "network_s": ("network", "Collectives and sends that are not overlapped"),
-    "elementwise_s": ("element-wise", "Norms, residuals and embedding"),
-    "head_s": ("output head", "Output head and sampling"),
-    "overhead_s": ("engine overhead", "What the engine adds to the kernels"),
+# The output that is a mode's gap between tokens, by the metric of the TTL target.
+TTL_OUTPUTS: dict[str, str] = {"mean": "ttl_s", "median": "ttl_median_s"}
+
+# What the time of a pass is spent on, as `point.forward.Parts` has it: its name, and its meaning.
+PART_TITLES: dict[str, tuple[str, str]] = {
+    "projections": ("projections", "Attention projections"),
+    "attention": ("attention", "Attention over the KV cache"),
+    "ffn": ("FFN", "Dense feed-forward and shared experts"),
+    "experts": ("experts", "Router and routed experts"),
+    "network": ("network", "Collectives and sends that are not overlapped"),
+    "elementwise": ("element-wise", "Norms, residuals and embedding"),
+    "head": ("output head", "Output head and sampling"),
+    "overhead": ("engine overhead", "What the engine adds to the kernels"),
 }
+PARTS: tuple[str, ...] = tuple(PART_TITLES)
+# Those that are kernels and messages; the rest is the host's.
+KERNEL_PARTS: tuple[str, ...] = PARTS[:-1]
 
 QUANTITIES: dict[str, Quantity] = {
     "ftl_s": Quantity("s", "FTL", "First-token latency (TTFT), exposed KV transfer included."),
@@ -83,8 +93,8 @@ QUANTITIES: dict[str, Quantity] = {
         "1", "KV link load", "KV egress over scale-out bandwidth; above 1 it does not fit."
     ),
     **{
-        name: Quantity("s", long_name, f"{text}: of one step, or of all passes of a prompt.")
-        for name, (long_name, text) in _PARTS.items()
+        f"{part}_s": Quantity("s", title, f"{text}: of one step, or of all passes of a prompt.")
+        for part, (title, text) in PART_TITLES.items()
     },
     "weights_bytes": Quantity("B", "weights", "Weights on the fullest GPU, scales included."),
     "kv_bytes": Quantity("B", "KV cache", "KV cache on the fullest GPU."),
@@ -119,7 +129,7 @@ QUANTITIES: dict[str, Quantity] = {
             ),
             ("prompt_share", "1", "disturbed steps", "Fraction of decode steps with a prompt"),
             ("valid", "1", "valid", "Whether the design obeys every rule and sustains its batch"),
-            *((name, "s", long_name, text) for name, (long_name, text) in _PARTS.items()),
+            *((f"{part}_s", "s", title, text) for part, (title, text) in PART_TITLES.items()),
         )
     },
 }

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import jax
@@ -15,11 +16,12 @@ import pytest
 
 import jaxsim
 from jaxsim.catalog.model import AbstractAttention, AbstractFFN, AbstractRecurrent
-from jaxsim.point.phases.colocated import colocated
+from jaxsim.point.forward import Parts
+from jaxsim.point.phases.colocated import Colocated, Mode, colocated
 from jaxsim.point.phases.decode import decode
 from jaxsim.point.phases.prefill import prefill
 from jaxsim.point.work import AbstractMessage, AbstractWork
-from jaxsim.quantities import QUANTITIES, quantity
+from jaxsim.quantities import MODES, PARTS, QUANTITIES, TTL_OUTPUTS, quantity
 from jaxsim.space.designs import name_of
 from tests.scenarios import changed, scenario
 
@@ -202,6 +204,13 @@ def test_every_reported_number_has_a_line():
 
 def test_every_line_is_of_a_reported_number():
     assert set(QUANTITIES) <= reported()
+
+
+def test_parts_and_modes_are_those_of_the_records():
+    assert tuple(f"{part}_s" for part in PARTS) == tuple(f.name for f in fields(Parts))
+    modes = tuple(f.name for f in fields(Colocated) if f.type is Mode)
+    assert modes == MODES
+    assert set(TTL_OUTPUTS.values()) <= {f.name for f in fields(Mode)}
 
 
 def test_units_agree_with_names():

@@ -18,9 +18,9 @@ from jaxsim.catalog.precision import Precision
 from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Share, Workload
 from jaxsim.point.explain import Explanation, explain
+from jaxsim.quantities import MODES
 from jaxsim.space.axes import Space, complete
 from jaxsim.space.deploy.candidates import (
-    MODES,
     colocated_candidates,
     colocated_frontier,
     decode_candidates,

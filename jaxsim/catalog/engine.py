@@ -2,6 +2,15 @@
 
 from jaxsim._record import Record
 from jaxsim._scalar import Scalar
+from jaxsim.quantities import KERNEL_PARTS
+
+# The factor of an engine that multiplies the kernels of each part of a pass.
+FACTOR_OF_PART: dict[str, str] = {
+    **dict.fromkeys(KERNEL_PARTS, "gemm_factor"),
+    "attention": "attention_factor",
+    "experts": "experts_factor",
+    "network": "network_factor",
+}
 
 
 class Engine(Record):

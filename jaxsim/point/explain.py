@@ -23,6 +23,7 @@ from jaxsim.point.phases.prefill import chunks_of, prefill, prompt_factor, rank_
 from jaxsim.point.ranks import ranks_of
 from jaxsim.point.roofline import kernel_parts
 from jaxsim.point.work import AbstractMessage
+from jaxsim.quantities import MODES
 
 PHASES = {"prefill": prefill, "decode": decode, "colocated": colocated}
 
@@ -170,7 +171,7 @@ def explain(scenario: Scenario, phase: str) -> Explanation:
     for path, value in flat:
         names = [str(getattr(key, "name", key)) for key in path]
         if names[0] not in ("parts", "memory", "rules"):
-            prefix = f"{names[0]}_" if names[0] in ("ifb", "piggybacked") else ""
+            prefix = f"{names[0]}_" if names[0] in MODES else ""
             outputs[prefix + names[-1]] = float(value)
     rules = {name: bool(value) for name, value in _fields(result.rules).items()}
     return Explanation(phase, total_s, _merged(parts), _fields(result.memory), rules, outputs)

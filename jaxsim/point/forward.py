@@ -4,6 +4,7 @@ import jax.numpy as jnp
 
 from jaxsim._record import Record
 from jaxsim._scalar import Scalar
+from jaxsim.catalog.engine import FACTOR_OF_PART
 from jaxsim.catalog.model import NoAttention, NoFFN
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.attention.kinds import context_items, decode_items, projection_items
@@ -13,6 +14,7 @@ from jaxsim.point.items import ContextTokens, DecodeTokens, Item, gemm_item
 from jaxsim.point.ranks import Ranks
 from jaxsim.point.roofline import kernel_parts
 from jaxsim.point.work import AbstractMessage, SendRecv, Stream
+from jaxsim.quantities import KERNEL_PARTS
 
 # Sampling reads the logits and writes probabilities, in 32 bits: softmax, then selection.
 LOGIT_BYTES = 4.0
@@ -119,17 +121,8 @@ def context_only_items(scenario: Scenario, ranks: Ranks, tokens: ContextTokens) 
 
 def engine_factor(scenario: Scenario, part: str) -> Scalar:
     """What the engine multiplies a part's kernel time by; hidden communication counts here."""
-    engine = scenario.engine
-    exposed = 1.0 - scenario.options.comm_overlap_frac
-    return {
-        "projections": engine.gemm_factor,
-        "ffn": engine.gemm_factor,
-        "head": engine.gemm_factor,
-        "elementwise": engine.gemm_factor,
-        "attention": engine.attention_factor,
-        "experts": engine.experts_factor,
-        "network": engine.network_factor * exposed,
-    }[part]
+    factor = getattr(scenario.engine, FACTOR_OF_PART[part])
+    return factor * (1.0 - scenario.options.comm_overlap_frac) if part == "network" else factor
 
 
 def item_s(item: Item, scenario: Scenario) -> Scalar:
@@ -191,8 +184,5 @@ def with_overhead(
     host_s = issued * scenario.engine.host_launch_s * (1.0 - graph_frac)
     steps_s = scenario.design.pp * step_s + layers_of(scenario) * layer_s
     overhead_s = steps_s + jnp.maximum(host_s - kernels_s, 0.0)
-    named = {f"{name}_s": parts.get(name, zero) for name in _PARTS}
+    named = {f"{name}_s": parts.get(name, zero) for name in KERNEL_PARTS}
     return Parts(**named, overhead_s=overhead_s)
-
-
-_PARTS = ("projections", "attention", "ffn", "experts", "network", "elementwise", "head")

@@ -11,6 +11,7 @@ from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.phases.colocated import colocated
 from jaxsim.point.phases.decode import decode
 from jaxsim.point.phases.prefill import prefill
+from jaxsim.quantities import MODES
 from jaxsim.space.axes import Space, Values, axes_of, designs_in
 from jaxsim.space.grid.split import split
 from jaxsim.space.program.host import HOST_POINTS
@@ -24,19 +25,6 @@ PHASES: dict[str, Callable[[Scenario], Any]] = {
 
 # Compiling takes seconds whatever the grid; below this many points NumPy has answered by then.
 INTERPRETED_POINTS = 4_000_000
-
-# Records whose fields need no prefix: their names are unique as they are.
-_PREFIXED = {"ifb", "piggybacked"}
-
-
-# Ways in which an instance prefills and decodes together.
-MODES = ("ifb", "piggybacked")
-
-# The parts of the time of a pass, as every phase reports them.
-PARTS = (
-    "projections_s", "attention_s", "ffn_s", "experts_s",
-    "network_s", "elementwise_s", "head_s", "overhead_s",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -79,7 +67,7 @@ class Designs:
 def name_of(path) -> str:
     """The reported name of a field: its own, after its mode's where two modes share it."""
     names = [str(getattr(key, "name", getattr(key, "key", key))) for key in path]
-    return f"{names[0]}_{names[-1]}" if names[0] in _PREFIXED else names[-1]
+    return f"{names[0]}_{names[-1]}" if names[0] in MODES else names[-1]
 
 
 def evaluate_phase(

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 
 from jaxsim._record import Record
 from jaxsim._scalar import Scalar
-from jaxsim.catalog.engine import Engine, Serving
+from jaxsim.catalog.engine import FACTOR_OF_PART, Engine, Serving
+from jaxsim.quantities import KERNEL_PARTS
 from jaxsim.traffic.queueing import (
     Pools,
     Prompt,
@@ -21,7 +22,7 @@ from jaxsim.traffic.queueing import (
     open_loop,
     with_start,
 )
-from jaxsim.traffic.steps import PARTS, Steps
+from jaxsim.traffic.steps import Steps
 
 # What a run is measured by, in the order of the outputs.
 MEASURES = ("tpot", "ttft", "output_tokens_per_s_per_gpu")
@@ -45,19 +46,8 @@ class Asked(Record):
 
 
 def factors(engine: Engine) -> jax.Array:
-    """What the engine multiplies each of `steps.PARTS` by."""
-    gemm = jnp.asarray(engine.gemm_factor)
-    return jnp.stack(
-        [
-            gemm,
-            jnp.asarray(engine.attention_factor),
-            gemm,
-            jnp.asarray(engine.experts_factor),
-            jnp.asarray(engine.network_factor),
-            gemm,
-            gemm,
-        ]
-    )
+    """What the engine multiplies each of `KERNEL_PARTS` by."""
+    return jnp.stack([jnp.asarray(getattr(engine, FACTOR_OF_PART[p])) for p in KERNEL_PARTS])
 
 
 def _with_launches(kernels_s, floor_s, engine: Engine, prefill: bool = False):
@@ -65,7 +55,7 @@ def _with_launches(kernels_s, floor_s, engine: Engine, prefill: bool = False):
     each = factors(engine)
     if prefill:
         once_more = jnp.asarray(engine.prefill_experts_factor)
-        each = engine.prefill_factor * each.at[PARTS.index("experts_s")].multiply(once_more)
+        each = engine.prefill_factor * each.at[KERNEL_PARTS.index("experts")].multiply(once_more)
     return (kernels_s - (1.0 - engine.launch_factor) * floor_s) @ each
 
 

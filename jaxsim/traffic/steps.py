@@ -20,16 +20,8 @@ from jaxsim.point.phases.prefill import chunks_of, prompt_time
 from jaxsim.point.ranks import busiest_share, rank_requests, ranks_of
 from jaxsim.point.transfer import transfer_of
 from jaxsim.point.whole import floor_div
+from jaxsim.quantities import KERNEL_PARTS
 
-PARTS = (
-    "projections_s",
-    "attention_s",
-    "ffn_s",
-    "experts_s",
-    "network_s",
-    "elementwise_s",
-    "head_s",
-)
 KNOTS = 14
 # Memory that no engine gives to the cache beyond what it reserves by itself; see the engines.
 MOST_SLOTS = 65536.0
@@ -66,7 +58,7 @@ class Steps(Record):
 
 
 def _parts(parts: Parts) -> jax.Array:
-    return jnp.stack([jnp.asarray(getattr(parts, name)) for name in PARTS])
+    return jnp.stack([jnp.asarray(getattr(parts, f"{part}_s")) for part in KERNEL_PARTS])
 
 
 def _launching(scenario: Scenario, factor: Scalar) -> Scenario:
@@ -99,12 +91,12 @@ def _steps(decode: Scenario, prefill: Scenario, most: Scalar) -> Steps:
     # With and without launch floors in one mapped axis: each phase is traced once.
     factors = jnp.asarray([1.0, 0.0])
     decode_s = jax.vmap(decoded)(jnp.tile(batch, 2), jnp.repeat(factors, KNOTS))
-    decode_s = decode_s.reshape(2, KNOTS, len(PARTS)) / gained
+    decode_s = decode_s.reshape(2, KNOTS, len(KERNEL_PARTS)) / gained
     # One prompt alone, on one attention rank; and as many as a pass holds, on all of them.
     pair = jnp.stack([jnp.ones_like(together), together])
     prompts = jnp.stack([jnp.ones_like(together), together * prefill_ranks.attention_dp])
     prompt_s = jax.vmap(prompted)(jnp.tile(pair, 2), jnp.tile(prompts, 2), jnp.repeat(factors, 2))
-    prompt_s = prompt_s.reshape(2, 2, len(PARTS))
+    prompt_s = prompt_s.reshape(2, 2, len(KERNEL_PARTS))
     context = decode.workload.isl + 0.5 * decode.workload.osl
 
     def held(sequences):

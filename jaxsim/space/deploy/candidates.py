@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jaxsim.quantities import MODES, TTL_OUTPUTS
 from jaxsim.space.deploy.request import gpu_weight
 from jaxsim.space.deploy.sweep import Swept
-from jaxsim.space.designs import MODES, Designs
+from jaxsim.space.designs import Designs
 from jaxsim.space.match.frontier import MatchFrontier, match_frontier
 from jaxsim.space.match.records import Pool
 
@@ -118,9 +119,9 @@ def colocated_candidates(
 ) -> ColocatedCandidates:
     """Valid co-located designs of the given modes; `ttl` is "mean" or "median"."""
     one_workload(designs)
-    if ttl not in ("mean", "median"):
+    if ttl not in TTL_OUTPUTS:
         raise ValueError(f"ttl = {ttl!r}: the gap between tokens is the 'mean' or the 'median' one")
-    latency = "ttl_s" if ttl == "mean" else "ttl_median_s"
+    latency = TTL_OUTPUTS[ttl]
     columns: dict[str, list[np.ndarray]] = {name: [] for name in ("y", "ttl", "ftl", "gpus", "pp")}
     index, mode = [], []
     for name in modes:

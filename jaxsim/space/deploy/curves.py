@@ -5,6 +5,7 @@ Of a mix, throughput is that of the mix, and TTL is that of the workload that wa
 
 import numpy as np
 
+from jaxsim.quantities import MODES
 from jaxsim.space.deploy.candidates import (
     AllCandidates,
     colocated_candidates,
@@ -16,7 +17,7 @@ from jaxsim.space.deploy.result import FrontierCurve
 from jaxsim.space.deploy.select import spread_at
 from jaxsim.space.deploy.sweep import Swept, match_limits
 from jaxsim.space.deploy.uncertainty import interval
-from jaxsim.space.designs import MODES, Designs
+from jaxsim.space.designs import Designs
 
 
 def curves_of(swept: Swept, candidates: AllCandidates) -> tuple[FrontierCurve, ...]:

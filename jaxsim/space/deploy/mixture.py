@@ -20,8 +20,9 @@ from functools import reduce
 
 import numpy as np
 
+from jaxsim.quantities import MODES, PARTS
 from jaxsim.space.deploy.request import PlanRequest
-from jaxsim.space.designs import MODES, PARTS, Designs
+from jaxsim.space.designs import Designs
 
 Array = np.ndarray
 Output = tuple[Array, tuple[str, ...]]
@@ -108,7 +109,7 @@ class _Outputs(Mapping[str, Output]):
             return gaps.sum() * _harmonic(gaps, arrays), dims
         if plain in FULLEST:
             return self._fullest(name)
-        if plain in PARTS or plain == "kv_prompt_bytes":
+        if plain.removesuffix("_s") in PARTS or plain == "kv_prompt_bytes":
             return _sum(shares if prompt else slots, arrays), dims
         raise KeyError(f"{name}: it has no meaning for a mix; read it of each workload")
 

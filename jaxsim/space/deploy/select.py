@@ -3,12 +3,13 @@
 import numpy as np
 
 from jaxsim.catalog.setup import Setup
+from jaxsim.quantities import MODES, PARTS
 from jaxsim.space.deploy.candidates import AllCandidates, ColocatedCandidates
 from jaxsim.space.deploy.mixture import at_each
 from jaxsim.space.deploy.result import Certificate, Deployed, InstanceShape, Latencies, Unmet
 from jaxsim.space.deploy.sweep import Swept, match_limits
 from jaxsim.space.deploy.uncertainty import Spread, interval, spread_of
-from jaxsim.space.designs import MODES, PARTS, Designs
+from jaxsim.space.designs import Designs
 from jaxsim.space.match.records import Match, NoMatch
 from jaxsim.space.match.solve import match
 
@@ -28,7 +29,6 @@ def shape_of(
 ) -> InstanceShape:
     """`count` instances of the design at `index` of its grid; `latency` is an output's name."""
     at = designs.at(index)
-    prefix = f"{mode}_" if mode else ""
     return InstanceShape(
         phase=designs.phase,
         mode=mode,
@@ -42,7 +42,7 @@ def shape_of(
         count=count,
         latency_s=designs.value(latency, index),
         requests_per_s=requests_per_s,
-        parts_s={name[:-2]: designs.value(prefix + name, index) for name in PARTS},
+        parts_s=parts_at(designs, index, mode),
         memory_bytes={name[:-6]: designs.value(name, index) for name in MEMORY},
     )
 
@@ -50,7 +50,7 @@ def shape_of(
 def parts_at(designs: Designs, index: int, mode: str = "") -> dict[str, float]:
     """Seconds of the parts of the design at `index`."""
     prefix = f"{mode}_" if mode else ""
-    return {name[:-2]: designs.value(prefix + name, index) for name in PARTS}
+    return {part: designs.value(f"{prefix}{part}_s", index) for part in PARTS}
 
 
 def spread_at(designs: Designs, index: int, setup: Setup, mode: str = "") -> Spread:

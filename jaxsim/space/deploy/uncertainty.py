@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from jaxsim.catalog.calibration import sigma_of
 from jaxsim.catalog.setup import Setup
+from jaxsim.quantities import KERNEL_PARTS
 
 # The 10th and 90th percentiles of a normal distribution, in standard deviations.
 EIGHTY_PERCENT = 1.2815515655446004
 
-# Which calibrated families time the parts of a phase.
+# Which calibrated family times each part, but for attention, which has one in each phase.
 _ROLES = {
     "projections": "attention_gemm",
     "ffn": "ffn_gemm",
@@ -53,19 +54,21 @@ class Spread:
 WHOLE = ""
 
 
+def role_of(part: str, phase: str) -> str:
+    """The calibrated family that times a part of a pass in a phase."""
+    return _ATTENTION[phase] if part == "attention" else _ROLES[part]
+
+
 def sources_of(phase: str, setup: Setup) -> dict[str, tuple[str, float]]:
     """Where the error of each part of a phase comes from, and its log sigma.
 
     That of the engine is of the whole time (`WHOLE`), as its fit saw whole steps.
     """
-    roles = {**_ROLES, "attention": _ATTENTION[phase]}
-    found = {
-        part: (
-            f"{setup.calibration.name} {role}",
-            sigma_of(setup.calibration, role, setup.precision),
-        )
-        for part, role in roles.items()
-    }
+    found = {}
+    for part in KERNEL_PARTS:
+        role = role_of(part, phase)
+        sigma = sigma_of(setup.calibration, role, setup.precision)
+        found[part] = f"{setup.calibration.name} {role}", sigma
     return {**found, WHOLE: (f"{setup.engine.name} {phase}", setup.engine.log_sigma)}
 
 

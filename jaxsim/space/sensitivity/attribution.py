@@ -9,7 +9,8 @@ import numpy as np
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.setup import Setup
 from jaxsim.catalog.workload import Workload
-from jaxsim.space.designs import PARTS, PHASES
+from jaxsim.quantities import PARTS
+from jaxsim.space.designs import PHASES
 from jaxsim.space.gradient.reverse import slopes_of
 from jaxsim.space.sensitivity.elasticity import points_on_axes
 
@@ -66,7 +67,7 @@ def attribution(
     and a kernel near its ridge is shared between arithmetic and memory as it depends on them.
     """
     prefix = f"{mode}_" if mode else ""
-    outputs = tuple(prefix + part for part in PARTS)
+    outputs = tuple(f"{prefix}{part}_s" for part in PARTS)
     listed = points_on_axes(phase, workload, designs)
     slopes = slopes_of(PHASES[phase], setup.scenario(workload), listed, outputs)
     names = tuple(RESOURCES)
@@ -78,7 +79,7 @@ def attribution(
                 sign = -1.0 if path.endswith("_per_s") else 1.0
                 own = sign * slope * slopes.numbers[path]
                 seconds[:, row, names.index(resource)] += own
-    return Attribution(phase, tuple(part[:-2] for part in PARTS), names, seconds)
+    return Attribution(phase, PARTS, names, seconds)
 
 
 def used(found: Sequence[Attribution]) -> list[str]:

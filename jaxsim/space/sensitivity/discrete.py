@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from jaxsim.catalog.cards import with_domain
+from jaxsim.quantities import MODES, TTL_OUTPUTS
 from jaxsim.space.axes import Space
 from jaxsim.space.deploy.candidates import gather
 from jaxsim.space.deploy.request import gpu_weight
 from jaxsim.space.deploy.result import Deployed
 from jaxsim.space.deploy.select import best_colocated, best_disaggregated
 from jaxsim.space.deploy.sweep import Swept, sweep_phases
-from jaxsim.space.designs import MODES, Designs, evaluate_phase
+from jaxsim.space.designs import Designs, evaluate_phase
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def _pools(swept: Swept, colocated: bool) -> dict[str, tuple[Designs, np.ndarray
     found = {}
     if colocated:
         designs = swept.colocated
-        token = "ttl_s" if request.ttl_metric == "mean" else "ttl_median_s"
+        token = TTL_OUTPUTS[request.ttl_metric]
         for mode in MODES:
             fits = designs.full(f"{mode}_valid")
             fits = fits & (designs.full(f"{mode}_ftl_s") <= request.ftl_s)

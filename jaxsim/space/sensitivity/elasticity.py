@@ -20,6 +20,7 @@ import numpy as np
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.catalog.workload import Workload
+from jaxsim.quantities import TTL_OUTPUTS
 from jaxsim.space.axes import Space, axes_of
 from jaxsim.space.designs import PHASES
 from jaxsim.space.gradient.reverse import Slopes, slopes_of
@@ -78,7 +79,7 @@ def limits_of(
     """The limits on designs of a phase: latency targets where given, memory, links, the mix."""
     hardware = scenario.hardware
     prefix = f"{mode}_" if mode else ""
-    token = f"{prefix}ttl_median_s" if mode and ttl == "median" else f"{prefix}ttl_s"
+    token = prefix + TTL_OUTPUTS[ttl if mode else "mean"]
     limits = []
     if ttl_s is not None:
         limits.append(Limit("ttl", token, np.asarray(ttl_s, float)))

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from jaxsim.catalog.scenario import Scenario
+from jaxsim.quantities import MODES, TTL_OUTPUTS
 from jaxsim.space.axes import Space, complete
-from jaxsim.space.deploy.candidates import MODES
 from jaxsim.space.deploy.request import PlanRequest, gpu_weight
 from jaxsim.space.deploy.sweep import Swept
 from jaxsim.space.designs import Designs, evaluate_phase
@@ -65,7 +65,7 @@ def _problem(
     lines: dict[str, Lines] = {}
     colocated = "colocated" in designs
     if colocated:
-        token = "ttl_s" if request.ttl_metric == "mean" else "ttl_median_s"
+        token = TTL_OUTPUTS[request.ttl_metric]
         for mode in MODES:
             lines[mode] = _lines(
                 designs["colocated"], scenarios["colocated"], targets,

@@ -11,21 +11,22 @@ import numpy as np
 from scipy.stats import norm
 
 from jaxsim.catalog.calibration import Family, families_of, sigma_of
+from jaxsim.catalog.engine import FACTOR_OF_PART
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.priors import Priors, load_priors
 from jaxsim.catalog.setup import Setup
+from jaxsim.quantities import KERNEL_PARTS
 from jaxsim.space.deploy.sweep import Swept
+from jaxsim.space.deploy.uncertainty import role_of
 from jaxsim.space.sensitivity.elasticity import Elasticities
 
-# What the engine multiplies, by the parts of a pass; residuals of kernel fits move these.
+# The factors of an engine that residuals of kernel fits move, by the kernels they multiply.
 _FACTORS = {
-    "GEMM": ("gemm_factor", {"projections": "attention_gemm", "ffn": "ffn_gemm",
-                             "elementwise": "stream", "head": "head_gemm"}),
-    "attention": ("attention_factor", {"attention": ""}),
-    "experts": ("experts_factor", {"experts": "experts"}),
-    "network": ("network_factor", {"network": "all_reduce"}),
-}  # fmt: skip
-_CONTEXT, _DECODE = "context", "decode"
+    "GEMM": "gemm_factor",
+    "attention": "attention_factor",
+    "experts": "experts_factor",
+    "network": "network_factor",
+}
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def sources_of(
 def _whole_engine(path: str) -> bool:
     """Whether an engine's number is one of those that together scale all of a step's time."""
     name = path.removeprefix("engine.")
-    return name.endswith("_s") or name in {factor for factor, _ in _FACTORS.values()}
+    return name.endswith("_s") or name in _FACTORS.values()
 
 
 def _fits(prefix: str, setup: Setup, found: Elasticities, priors: Priors) -> list[Source]:
@@ -169,13 +170,13 @@ def _residuals(prefix: str, setup: Setup, parts: Mapping[str, Mapping[str, float
     if prefix:
         return []  # engines are shared; their factors carry both pools
     sources = []
-    for name, (factor, own) in _FACTORS.items():
+    for name, factor in _FACTORS.items():
         weights, sigmas = [], []
         for pool, seconds in parts.items():
-            for part, role in own.items():
-                fit = role or (_CONTEXT if pool == "prefill" else _DECODE)
+            for part in (p for p in KERNEL_PARTS if FACTOR_OF_PART[p] == factor):
+                role = role_of(part, pool)
                 weights.append(seconds.get(part, 0.0) / max(sum(seconds.values()), 1e-300))
-                sigmas.append(sigma_of(setup.calibration, fit, setup.precision))
+                sigmas.append(sigma_of(setup.calibration, role, setup.precision))
         if sum(weights) > 0.0:
             sigma = float(np.average(sigmas, weights=weights))
             paths = ((f"engine.{factor}",),)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from jaxsim.quantities import PARTS
 from jaxsim.space.deploy.result import Deployed, InstanceShape, Plan
 from jaxsim.view.figures.frontier import STYLE, case, headline
 from jaxsim.view.text import units, words
@@ -11,16 +12,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PART_COLOURS = {
-    "projections": "#56B4E9",
-    "attention": "#0072B2",
-    "ffn": "#E69F00",
-    "experts": "#D55E00",
-    "network": "#009E73",
-    "elementwise": "#CC79A7",
-    "head": "#F0E442",
-    "overhead": "#999999",
-}
+COLOURS = (
+    "#56B4E9", "#0072B2", "#E69F00", "#D55E00", "#009E73", "#CC79A7", "#F0E442", "#999999",
+)  # fmt: skip
+PART_COLOURS = dict(zip(PARTS, COLOURS, strict=True))
 
 
 def breakdown_figure(plan: Plan) -> "Figure":

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 
+from jaxsim.quantities import KERNEL_PARTS
 from jaxsim.view.study.claim import (
     Claim,
     Finding,
@@ -77,15 +78,12 @@ def c11(study: Study, setting: Setting) -> Finding | None:
     return finding(value, parts, essential=2, why=why, ep_frac=spread, batch=[batch[0], batch[-1]])
 
 
-PARTS = ("projections", "attention", "ffn", "experts", "network", "elementwise", "head")
-
-
 def step_parts(study: Study, case: Case, setting: Setting, place: dict) -> dict[str, float]:
     """Seconds of a decode step by part, at the axis values of `place`."""
     _, _, (_, designs) = study.pools(case, setting.mixture)
     axes = designs.axes
     at = tuple(int(np.argmin(np.abs(axes[n] - place.get(n, axes[n][0])))) for n in axes)
-    return {name: float(designs.full(f"{name}_s")[at]) for name in PARTS}
+    return {name: float(designs.full(f"{name}_s")[at]) for name in KERNEL_PARTS}
 
 
 def whole(study: Study, setting: Setting, matched: Matched, where: np.ndarray) -> str:
@@ -120,7 +118,7 @@ def wider(study: Study, setting: Setting, tp: float, batch: float) -> str:
     text = f"A step at batch {batch:.0f} takes, in ms, {spent}. "
     if other < own:
         return text + "Wider groups are faster, but cost more GPUs than they speed up a step."
-    moved = {n: steps[number("tp_tight")][n] - steps[tp][n] for n in PARTS}
+    moved = {n: steps[number("tp_tight")][n] - steps[tp][n] for n in KERNEL_PARTS}
     grown = max(moved, key=lambda name: moved[name])
     return text + (
         f"The wider group shrinks no part by as much as {grown} grows: small kernels cost their "

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from jaxsim.quantities import QUANTITIES
+from jaxsim.quantities import PARTS, QUANTITIES
 from jaxsim.view.text import units
 from jaxsim.view.text.layout import Page, bar, indent, table, wrap
 
@@ -19,10 +19,7 @@ NEGLIGIBLE_FRAC = 1e-5  # rounding in single precision
 MEMORY = ("weights_bytes", "kv_bytes", "activation_bytes", "reserve_bytes")
 
 # Outputs that the flags and the table of parts say already.
-HIDDEN = (
-    *("valid", "projections_s", "attention_s", "ffn_s", "experts_s"),
-    *("network_s", "elementwise_s", "head_s", "overhead_s"),
-)
+HIDDEN = ("valid", *(f"{part}_s" for part in PARTS))
 
 # What to do about a broken rule.
 ADVICE = {

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from jaxsim.quantities import QUANTITIES
+from jaxsim.quantities import MODE_TITLES, QUANTITIES
 from jaxsim.space.deploy.result import (
     Certificate,
     Deployed,
@@ -20,7 +20,6 @@ POOLS = {
     "colocated": "co-located",
     "disaggregated": "disaggregated",
 }
-MODES = {"ifb": "in-flight batching", "piggybacked": "piggybacking"}
 MEMORY = ("weights", "kv", "activation", "reserve")
 EQUAL_FRAC = 5e-4  # shown as 0.0 %
 AXES = ("tp", "ep", "pp", "batch", "chunk")
@@ -76,7 +75,7 @@ def held(shape: InstanceShape) -> str:
 def instances(shape: InstanceShape) -> str:
     """How many instances of what: `3 prefill instances TP1 EP8 PP2`."""
     plural = "" if shape.count == 1 else "s"
-    mode = f" ({MODES.get(shape.mode, shape.mode)})" if shape.mode else ""
+    mode = f" ({MODE_TITLES[shape.mode]})" if shape.mode else ""
     return f"{shape.count:,} {POOLS[shape.phase]} instance{plural} {mapping(shape)}{mode}"
 
 

@@ -253,11 +253,12 @@ def test_resources_sum_to_the_time(setup, phase):
     ])  # fmt: skip
     mode = "" if phase in ("prefill", "decode") else phase
     own = attribution("colocated" if mode else phase, setup, WORKLOAD, designs, mode)
-    from jaxsim.space.designs import PARTS, PHASES
+    from jaxsim.quantities import PARTS
+    from jaxsim.space.designs import PHASES
     from jaxsim.space.gradient.reverse import values_of
     from jaxsim.space.sensitivity.elasticity import points_on_axes
 
-    outputs = [f"{mode}_{part}" if mode else part for part in PARTS]
+    outputs = [f"{mode}_{part}_s" if mode else f"{part}_s" for part in PARTS]
     axes = points_on_axes(own.phase, WORKLOAD, designs)
     times = values_of(PHASES[own.phase], setup.scenario(WORKLOAD), axes, outputs)
     for row, output in enumerate(outputs):
