@@ -1,10 +1,12 @@
 """Where compiled programs are kept."""
 
+import subprocess
 import sys
 
 import pytest
 
 from jaxsim.view.cli import cache as jax_cache
+from jaxsim.view.cli import main as cli
 
 
 @pytest.fixture
@@ -46,3 +48,28 @@ def test_a_folder_that_cannot_be_written_means_no_cache(fresh, monkeypatch):
 def test_a_process_that_has_jax_is_left_alone(fresh, monkeypatch):
     monkeypatch.setitem(sys.modules, "jax", object())
     assert jax_cache.use_persistent_cache() is None
+
+
+def test_verbs_ask_for_the_cache_before_jax_is_there():
+    """In a process of its own, each verb gets as far as the cache, and JAX is not imported."""
+    case = "llama-3.1-70b --hardware h200 --isl 4096 --osl 512"
+    lines = [
+        f"plan {case} --ftl 2s --ttl 50ms --tp 1,2 --gpus 8",
+        "plan llama-3.1-70b --hardware h200 --mix mix.csv --ftl 2s --ttl 50ms",
+        f"sensitivity {case} --ftl 2s --ttl 50ms --what-if isl=+10% --reach +10%",
+        f"estimate {case} --phase decode --tp 8 --batch 8",
+        f"search {case}",
+    ]
+    code = f"""
+import sys
+from jaxsim.view.cli import cache, main
+def stop():
+    assert "jax" not in sys.modules
+    raise KeyboardInterrupt
+cache.use_persistent_cache = stop
+print([main.main(line.split()) for line in {lines!r}])
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert found.stdout.strip() == str([cli.INTERRUPTED] * len(lines)), found.stderr

@@ -108,9 +108,10 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.view.cli.main import OK, UNMET, complain
     from jaxsim.view.files.atomic import output_folder
 
+    options.check_lengths(args)
     asked = request_of(args)
-    asked["workload"] = options.workloads_from(args)
     use_persistent_cache()
+    asked["workload"] = options.workloads_from(args)
     folder = None if args.output is None else output_folder(Path(args.output))
     plan = solve(args, asked)
     plan = replace(plan, notes=(*said(args), *plan.notes))
