@@ -71,7 +71,7 @@ def estimate(
     for part in explanation.parts:
         parts[part.part] = parts.get(part.part, 0.0) + part.seconds
     ends = interval(explanation.total_s, spread_of(parts, phase, setup))
-    return replace(explanation, interval_s=ends)
+    return replace(explanation, interval_s=ends, formats=setup.formats, notes=setup.notes)
 
 
 def lengths_in(workload: Workload) -> tuple[Workload, tuple[float, ...], tuple[float, ...]]:

@@ -1,5 +1,6 @@
 """Which designs are best, of spaces too large to keep?  The public verb, with labelled results."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -94,6 +95,7 @@ def labelled(found: Found, setups: Sequence[Setup], ftl_s: float = np.inf) -> xr
         "phase": found.phase,
         "points_evaluated": found.answer.points,
         "precision": ", ".join(dict.fromkeys(s.precision_name for s in setups)),
+        "formats": json.dumps([s.formats for s in setups]),
         "engine": ", ".join(dict.fromkeys(s.engine.name for s in setups)),
         "calibration": ", ".join(dict.fromkeys(s.calibration.name for s in setups)),
     }

@@ -1,6 +1,6 @@
 """How is a sensitivity asked for from Python?"""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from jaxsim.catalog.cards import HardwareCard, ModelCard
@@ -50,4 +50,8 @@ def sensitivity(
         max_gpus=gpus,
         **{name: asked.pop(name) for name in names if name in asked},
     )
-    return sensitivity_of(setup, request, space, first, **asked)
+    found = sensitivity_of(setup, request, space, first, **asked)
+    if isinstance(found, Unmet):
+        return found
+    formats = {"prefill": (first or setup).formats, "decode": setup.formats}
+    return replace(found, formats=formats, notes=setup.notes)

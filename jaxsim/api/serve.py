@@ -1,6 +1,7 @@
 """What do users see of a deployment at a load?  The public verb, on names or records."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -64,7 +65,7 @@ def serve(
     moe, name = setup.model.is_moe, setup.model.name
     own = _layout({"tp": tp, "ep": ep, "pp": pp, "instances": instances}, "", moe, name)
     first = None if prefill is None else _layout(prefill, "prefill ", moe, name)
-    return under_load(
+    found = under_load(
         setup,
         workload,
         own,
@@ -73,3 +74,4 @@ def serve(
         concurrency=concurrency,
         requests_per_s=requests_per_s,
     )
+    return replace(found, formats=setup.formats, notes=setup.notes)

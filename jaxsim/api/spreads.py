@@ -27,6 +27,8 @@ def inputs_of(setup: Setup) -> dict[str, Any]:
         "model": setup.model.name,
         "hardware": setup.hardware.name,
         "precision": setup.precision_name,
+        "formats": json.dumps(setup.formats),
+        "notes": " ".join(setup.notes),
         "engine": setup.engine.name,
         "calibration": setup.calibration.name,
         "scaleout_bytes_per_s": float(setup.hardware.hardware.scaleout.bytes_per_s),

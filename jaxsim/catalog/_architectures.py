@@ -15,6 +15,7 @@ from jaxsim.catalog._config import Config
 from jaxsim.catalog._latents import block_sparse_layers, compressed_layers, latent_layers
 from jaxsim.catalog._networks import (
     block_networks,
+    dense_networks,
     gemma_networks,
     interleaved_networks,
     networks,
@@ -117,36 +118,42 @@ def _searched(config: Config) -> list[Layer]:
 # The searched family rounds the width of a network up to a multiple of this.
 SEARCHED_MULTIPLE = 256
 
-_GROUPED, _LATENT = _both(grouped_layers), _both(latent_layers)
+_DENSE, _GROUPED = _both(grouped_layers, dense_networks), _both(grouped_layers)
+_LATENT = _both(latent_layers)
 _DELTA, _GEMMA = _both(delta_layers), _both(gemma_layers, gemma_networks)
 
 ARCHITECTURES: dict[str, Reader] = {
     **dict.fromkeys(
         (
-            "LlamaForCausalLM", "MistralForCausalLM", "MixtralForCausalLM", "Phi3ForCausalLM",
-            "PhimoeForCausalLM", "PhiMoEForCausalLM", "Phi4MultimodalForCausalLM",
-            "Phi4MMForCausalLM", "Ministral3ForCausalLM", "MinistralForCausalLM",
-            "Mistral3ForConditionalGeneration", "VoxtralForConditionalGeneration",
-            "PixtralForConditionalGeneration", "LlavaForConditionalGeneration",
-            "Qwen2ForCausalLM", "Qwen2MoeForCausalLM", "Qwen2VLForConditionalGeneration",
-            "Qwen2_5_VLForConditionalGeneration", "Qwen3ForCausalLM", "Qwen3MoeForCausalLM",
-            "Qwen3VLForConditionalGeneration", "Qwen3VLMoeForConditionalGeneration",
-            "MiniMaxM2ForCausalLM", "GptOssForCausalLM", "Glm4ForCausalLM", "GlmForCausalLM",
-            "Glm4MoeForCausalLM", "Glm4vMoeForConditionalGeneration",
+            "LlamaForCausalLM", "MistralForCausalLM", "Phi3ForCausalLM",
+            "Phi4MultimodalForCausalLM", "Phi4MMForCausalLM", "Ministral3ForCausalLM",
+            "MinistralForCausalLM", "Mistral3ForConditionalGeneration",
+            "VoxtralForConditionalGeneration", "PixtralForConditionalGeneration",
+            "LlavaForConditionalGeneration", "Qwen2ForCausalLM", "Qwen2VLForConditionalGeneration",
+            "Qwen2_5_VLForConditionalGeneration", "Qwen3ForCausalLM",
+            "Qwen3VLForConditionalGeneration", "Glm4ForCausalLM", "GlmForCausalLM",
             "Glm4vForConditionalGeneration", "OlmoForCausalLM", "Olmo2ForCausalLM",
-            "Olmo3ForCausalLM", "OlmoeForCausalLM", "ExaoneForCausalLM", "Exaone4ForCausalLM",
-            "ExaoneMoEForCausalLM", "GraniteForCausalLM", "GraniteMoeForCausalLM",
-            "GraniteMoeSharedForCausalLM", "SeedOssForCausalLM", "Ernie4_5ForCausalLM",
-            "Ernie4_5_ForCausalLM", "Ernie4_5_MoeForCausalLM", "Ernie4_5MoeForCausalLM",
+            "Olmo3ForCausalLM", "ExaoneForCausalLM", "Exaone4ForCausalLM", "GraniteForCausalLM",
+            "SeedOssForCausalLM", "Ernie4_5ForCausalLM", "Ernie4_5_ForCausalLM",
             "Gemma2ForCausalLM", "Gemma3ForCausalLM", "Gemma3ForConditionalGeneration",
+            "SmolLM3ForCausalLM", "ApertusForCausalLM", "ArceeForCausalLM", "NemotronForCausalLM",
+            "CohereForCausalLM", "Cohere2ForCausalLM", "Cohere2VisionForConditionalGeneration",
+            "FalconForCausalLM", "HunYuanDenseV1ForCausalLM", "MiMoForCausalLM",
+            "InternLM3ForCausalLM",
+        ),
+        _DENSE,
+    ),
+    **dict.fromkeys(
+        (
+            "MixtralForCausalLM", "PhimoeForCausalLM", "PhiMoEForCausalLM", "Qwen2MoeForCausalLM",
+            "Qwen3MoeForCausalLM", "Qwen3VLMoeForConditionalGeneration", "MiniMaxM2ForCausalLM",
+            "GptOssForCausalLM", "Glm4MoeForCausalLM", "Glm4vMoeForConditionalGeneration",
+            "OlmoeForCausalLM", "ExaoneMoEForCausalLM", "GraniteMoeForCausalLM",
+            "GraniteMoeSharedForCausalLM", "Ernie4_5_MoeForCausalLM", "Ernie4_5MoeForCausalLM",
             "Step3p5ForCausalLM", "Step3p7FlashForCausalLM", "Step3p7ForConditionalGeneration",
-            "SmolLM3ForCausalLM", "ApertusForCausalLM", "ArceeForCausalLM",
-            "NemotronForCausalLM", "CohereForCausalLM", "Cohere2ForCausalLM",
-            "Cohere2MoeForCausalLM", "Cohere2VisionForConditionalGeneration",
-            "Dots1ForCausalLM", "FalconForCausalLM", "HunYuanDenseV1ForCausalLM",
-            "HunYuanMoEV1ForCausalLM", "HYV3ForCausalLM", "InternVLForConditionalGeneration",
-            "LagunaForCausalLM", "MiMoForCausalLM", "SolarOpenForCausalLM",
-            "InternLM3ForCausalLM", "BailingMoeV2ForCausalLM", "BailingMoeForCausalLM",
+            "Cohere2MoeForCausalLM", "Dots1ForCausalLM", "HunYuanMoEV1ForCausalLM",
+            "HYV3ForCausalLM", "InternVLForConditionalGeneration", "LagunaForCausalLM",
+            "SolarOpenForCausalLM", "BailingMoeV2ForCausalLM", "BailingMoeForCausalLM",
         ),
         _GROUPED,
     ),

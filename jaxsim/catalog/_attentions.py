@@ -219,6 +219,7 @@ def gemma_layers(config: Config) -> list[Any]:
 def unequal_layers(config: Config) -> list[Any]:
     """MiMo-V2: keys wider than values, and sliding layers with heads of their own."""
     pattern = config.entries("hybrid_layer_pattern")
+    config.get("attention_chunk_size")  # as wide as the window
     window = window_of(config)
     if pattern is None or window is None:
         raise config.error("hybrid_layer_pattern and sliding_window are needed.")

@@ -111,6 +111,11 @@ def networks(config: Config) -> list[Any]:
     return [moe if here else dense for here in sparse]
 
 
+def dense_networks(config: Config) -> list[Any]:
+    """The network of every layer of a family that has no experts."""
+    return [dense_of(config)] * len(config.layers())
+
+
 def gemma_networks(config: Config) -> list[Any]:
     """Gemma 4: a dense network on every layer, with experts beside it where there are any."""
     count = len(config.layers())

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from jaxsim.catalog._attentions import FULL, grouped, varied
+from jaxsim.catalog._attentions import FULL, grouped, varied, window_of
 from jaxsim.catalog._config import Config
 from jaxsim.catalog._latents import latent
 from jaxsim.catalog.model import (
@@ -40,6 +40,8 @@ def delta_layers(config: Config) -> list[Any]:
         conv_width=config.positive("linear_conv_kernel_dim", 4.0),
     )
     full: Any = grouped(config)
+    if window_of(config) is not None:
+        raise config.error("sliding_window beside recurrent layers is not supported.")
     if config.flag("attn_output_gate", config.text("model_type").startswith("qwen3")):
         full = varied(full, gate_dim=float(full.head_dim))
     return [delta if linear else full for linear in _is_linear(config)]

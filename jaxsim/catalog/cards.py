@@ -16,6 +16,7 @@ from jaxsim.catalog.model import (
     AbstractRecurrent,
     DenseFFN,
     DirectMLA,
+    Encoder,
     LatentMoEFFN,
     Model,
     MoEFFN,
@@ -29,6 +30,7 @@ class ModelCard:
 
     `fp8_format` is how an FP8 release of the model scales its weights. `precision` is the
     checkpoint's own. `provenance` has a datum for every number, by its key in the data file.
+    `encoder` is what sees images, which the model only has where it is served with them.
     `note` says what the record leaves out or approximates. `named_formats` is true where the user
     named a checkpoint, by a path or by a format in its name, and so means its formats.
     """
@@ -42,8 +44,12 @@ class ModelCard:
     fp8_format: Format = "fp8"
     aliases: tuple[str, ...] = ()
     note: str = ""
+    encoder: Encoder | None = None
     named_formats: bool = False
     provenance: Mapping[str, Datum] = field(default_factory=dict, repr=False, compare=False)
+
+    def __str__(self) -> str:
+        return self.name
 
     @property
     def is_latent(self) -> bool:
@@ -109,6 +115,18 @@ def with_domain(card: HardwareCard, gpus: float) -> HardwareCard:
         raise InputError(f"A scale-up domain of {gpus} GPUs is impossible; give 1 or more.")
     hardware = dataclasses.replace(card.hardware, domain_gpus=float(gpus))
     return dataclasses.replace(card, hardware=hardware)
+
+
+def with_images(card: ModelCard) -> ModelCard:
+    """The model with the encoder that its images need."""
+    if card.encoder is None:
+        raise InputError(
+            f"{card.name} has no encoder for images here: leave out --images, or add an [encoder] "
+            "to a copy of its file."
+        )
+    return dataclasses.replace(
+        card, model=dataclasses.replace(card.model, encoders=(card.encoder,))
+    )
 
 
 def emulated_classes(precision: Precision, card: HardwareCard) -> list[str]:

@@ -17,6 +17,7 @@ import jax
 from jaxsim.catalog._architectures import ARCHITECTURES, Layer, Reader, by_structure
 from jaxsim.catalog._config import Config
 from jaxsim.catalog._datum import Datum
+from jaxsim.catalog._encoders import encoder_of
 from jaxsim.catalog._modules import modules_of
 from jaxsim.catalog._quantization import precision_of
 from jaxsim.catalog.cards import ModelCard
@@ -137,6 +138,7 @@ def read_config(path: Path, ignore_keys: Iterable[str] = ()) -> ModelCard:
         hf_id=str(outer.get("_name_or_path") or ""),
         fp8_format="fp8_block" if precision.experts == "fp8_block" else "fp8",
         note="; ".join(config.notes),
+        encoder=encoder_of(outer, path),
         provenance=_provenance(model, f"{path} ({architecture})", path),
     )
 

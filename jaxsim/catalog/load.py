@@ -4,6 +4,7 @@ Only the file that is asked for is read. A file is data: nothing in it is execut
 """
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -20,6 +21,7 @@ from jaxsim.catalog.model import (
     CompressedMQA,
     DenseFFN,
     DirectMLA,
+    Encoder,
     GatedDelta,
     GatedMLA,
     KimiDelta,
@@ -91,24 +93,34 @@ def _record(kind: type, table: Table) -> Any:
 # ---- models --------------------------------------------------------------------------------------
 
 
-def load_model(name_or_path: str | Path) -> ModelCard:
+def load_model(name_or_path: str | Path, ignore_keys: Iterable[str] = ()) -> ModelCard:
     """The card of a model of the catalogue, or of a Hugging Face config.json or its folder.
 
     A name is taken as people write it: with or without publisher, tuning, release date or number
-    format. A format in the name (`nvidia/DeepSeek-R1-FP4`) chooses the card's precision.
+    format. A format in the name (`nvidia/DeepSeek-R1-FP4`) chooses the card's precision. Keys of
+    `ignore_keys` are left out of a config.json that would otherwise be refused for them.
     """
     path = Path(name_or_path).expanduser()
     if path.is_file() or (path.is_dir() and (path / "config.json").exists()):
-        card = read_model_file(path) if path.suffix == ".toml" else read_config(path)
+        if path.suffix == ".toml":
+            _no_keys(ignore_keys, name_or_path)
+            return dataclasses.replace(read_model_file(path), named_formats=True)
+        card = read_config(path, ignore_keys)
         return dataclasses.replace(card, named_formats=True)
     if path.suffix in (".json", ".toml"):
         raise InputError(f"{path}: no such file. Give a config.json, its folder, or a model name.")
+    _no_keys(ignore_keys, name_or_path)
     name, preset = names.resolve_model(str(name_or_path))
     card = read_model_file(names.DATA / "models" / f"{name}.toml")
     if preset is not None:
         chosen = load_precision(preset, card)
         card = dataclasses.replace(card, precision=chosen, named_formats=True)
     return card
+
+
+def _no_keys(ignore_keys: Iterable[str], given: str | Path) -> None:
+    if list(ignore_keys):
+        raise InputError(f"--ignore-keys is for a config.json; {str(given)!r} is none.")
 
 
 def read_model_file(path: Path) -> ModelCard:
@@ -128,6 +140,7 @@ def read_model_file(path: Path) -> ModelCard:
         tied=head.number("tied", zero=True),
         groups=tuple(groups),
     )
+    encoder = _record(Encoder, root.table("encoder")) if "encoder" in root else None
     fp8_format = head.choice("fp8_format", get_args(Format)) if "fp8_format" in head else "fp8"
     card = ModelCard(
         name=path.stem,
@@ -139,6 +152,7 @@ def read_model_file(path: Path) -> ModelCard:
         fp8_format=cast(Format, fp8_format),
         aliases=names.aliases("models", path.stem),
         note=root.plain("note", ""),
+        encoder=encoder,
         provenance=file.provenance,
     )
     file.finish()

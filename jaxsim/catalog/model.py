@@ -212,13 +212,30 @@ class LayerGroup(Record):
     layers: Scalar
 
 
+class Encoder(Record):
+    """What turns an image into tokens of a prompt: a transformer over its patches, in 16 bits.
+
+    An image of the size that is usual for the model has `patches`, of which `tokens` come out.
+    """
+
+    layers: Scalar
+    hidden: Scalar
+    intermediate: Scalar
+    heads: Scalar
+    matrices: Scalar
+    patches: Scalar
+    tokens: Scalar
+
+
 class Model(Record):
     """A decoder-only language model.
 
-    `tied` is 1 where the embedding and the output head are one matrix, else 0.
+    `tied` is 1 where the embedding and the output head are one matrix, else 0. `encoders` run over
+    the images of a prompt first; a model that is served without images has none.
     """
 
     hidden: Scalar
     vocab: Scalar
     tied: Scalar
     groups: tuple[LayerGroup, ...]
+    encoders: tuple[Encoder, ...] = ()

@@ -27,7 +27,11 @@ def read_precision(table: Table, base: Precision) -> Precision:
     The projection out of attention is as those into it unless it is named.
     """
     found = {name: table.choice(name, allowed_formats(name)) for name in CLASSES if name in table}
-    return dataclasses.replace(base, **_with_output(found))
+    means: tuple[tuple[str, float], ...] = ()
+    if "mean_bytes" in table:
+        stated = table.table("mean_bytes")
+        means = tuple((name, stated.number(name)) for name in stated.raw)
+    return dataclasses.replace(base, mean_bytes=means, **_with_output(found))
 
 
 def _with_output(classes: dict[str, str]) -> dict[str, Any]:

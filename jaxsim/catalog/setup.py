@@ -12,7 +12,7 @@ from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engine import Options
 from jaxsim.catalog.engines import EngineCard, generation_of, load_engine
 from jaxsim.catalog.load import load_hardware, load_model
-from jaxsim.catalog.precision import Precision, element_bytes
+from jaxsim.catalog.precision import SPOKEN, Precision, element_bytes, spoken_formats
 from jaxsim.catalog.precisions import load_precision
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.catalog.workload import Workload
@@ -29,6 +29,28 @@ class Setup:
     engine: EngineCard
     calibration: Calibration
     options: Options
+
+    @property
+    def formats(self) -> dict[str, str]:
+        """The number format of every class of tensor that the model has."""
+        return self.model.formats(self.precision)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know of the model and its formats, in sentences."""
+        said = [f"Formats: {spoken_formats(self.formats)}."]
+        emulated = emulated_classes(self.precision, self.hardware)
+        wider = [SPOKEN[name] for name in emulated if name in SPOKEN and name in self.model.classes]
+        if wider:
+            said.append(
+                f"{self.hardware.name} has no arithmetic for {', '.join(wider)}: it runs wider."
+            )
+        if self.precision.mean_bytes:
+            mixed = ", ".join(SPOKEN[name] for name, _ in self.precision.mean_bytes)
+            said.append(f"Layers differ in their formats of: {mixed}; bytes are the mean of all.")
+        if self.model.note:
+            said.append(f"Model: {self.model.note}.")
+        return tuple(said)
 
     def scenario(self, workload: Workload, design: Deployment | None = None) -> Scenario:
         """The numbers of this set-up for a workload, at a design or at one to be swept over."""

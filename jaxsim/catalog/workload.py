@@ -12,7 +12,7 @@ class Workload(Record):
     `hit_frac` of the prompt is found in a prefix cache. With speculative decoding,
     `draft_tokens` are proposed a step and each is accepted with probability `accept_frac`, given
     that all before it were. `imbalance` is the load of the busiest expert rank over the mean load
-    that uniform routing gives it.
+    that uniform routing gives it. A prompt has `images`, whose tokens are part of `isl`.
     """
 
     isl: Scalar
@@ -21,6 +21,7 @@ class Workload(Record):
     draft_tokens: Scalar = 0.0
     accept_frac: Scalar = 0.0
     imbalance: Scalar = 1.0
+    images: Scalar = 0.0
 
 
 @dataclass(frozen=True)

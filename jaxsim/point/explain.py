@@ -1,13 +1,14 @@
 """Why does a design take the time it takes?  Every part of one point, for a reader."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 import numpy as np
 
 from jaxsim.catalog.scenario import Scenario
+from jaxsim.point.encoder import encoder_items
 from jaxsim.point.forward import (
     Parts,
     common_items,
@@ -50,7 +51,7 @@ class Explanation:
 
     `total_s` is the sum of the parts: one decode step (decode), all passes of a prompt's chunks
     (prefill), or one step that carries a chunk (co-located). `interval_s` holds it with 80 %, where
-    the uncertainty of the set-up is known.
+    the uncertainty of the set-up is known. `formats` and `notes` are those of the set-up.
     """
 
     phase: str
@@ -60,6 +61,8 @@ class Explanation:
     rules: Mapping[str, bool]
     outputs: Mapping[str, float]
     interval_s: tuple[float, float] | None = None
+    formats: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def pass_items(scenario: Scenario, phase: str) -> tuple[list[Item], float]:
@@ -80,6 +83,8 @@ def pass_items(scenario: Scenario, phase: str) -> tuple[list[Item], float]:
         rows = prompts * chunks.tokens
         tokens = scenario.design.batch * chunks.tokens
         items = common_items(scenario, ranks, rows, prompts, tokens)
+        seen = encoder_items(scenario, ranks, prompts)
+        items += [item.times(1.0 / chunks.count) for item in seen]
         for place in two_places(chunks.count):
             past = chunks.cached + place * chunks.tokens
             again = past * (1.0 - scenario.options.keep_up_projected)
@@ -95,7 +100,8 @@ def pass_items(scenario: Scenario, phase: str) -> tuple[list[Item], float]:
         decoding + prompt.rows * ranks.attention_dp,
     )
     own = decode_only_items(scenario, ranks, decoded)
-    return [*common, *own, *context_only_items(scenario, ranks, prompt)], 1.0
+    seen = [item.times(1.0 / chunks.count) for item in encoder_items(scenario, ranks, 1.0)]
+    return [*common, *own, *context_only_items(scenario, ranks, prompt), *seen], 1.0
 
 
 def _bound(item: Item, scenario: Scenario) -> str:

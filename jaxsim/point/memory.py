@@ -9,6 +9,7 @@ from jaxsim._scalar import Scalar
 from jaxsim.catalog.model import DenseFFN, LatentMoEFFN, MoEFFN, NoFFN
 from jaxsim.catalog.precision import ElementBytes
 from jaxsim.catalog.scenario import Scenario
+from jaxsim.point.encoder import encoder_weights
 from jaxsim.point.forward import LOGIT_BYTES, layers_of
 from jaxsim.point.held import attention_weight_bytes, kv_bytes_per_gpu, projected_bytes
 from jaxsim.point.ranks import Ranks, busiest_share
@@ -138,7 +139,10 @@ def weights_bytes_of(scenario: Scenario, ranks: Ranks) -> Scalar:
     either = jnp.maximum(element.head, own * element.wide)
     tables = jnp.where(ranks.pp > 1.0, either, element.head + own * element.wide)
     table_bytes = tables * model.vocab * model.hidden / ranks.tp
-    return layers * busiest_share(layers_of(scenario), ranks.pp) + table_bytes
+    held = layers * busiest_share(layers_of(scenario), ranks.pp) + table_bytes
+    if not model.encoders:
+        return held
+    return held + encoder_weights(scenario) * element.wide / ranks.tp
 
 
 def memory_of(

@@ -74,8 +74,16 @@ def plan(
         curves=curves,
         objective=request.objective,
         levers=_levers(swept, disaggregated, colocated),
+        notes=_notes(setup, swept.prefill_setup),
+        formats={"prefill": swept.prefill_setup.formats, "decode": setup.formats},
         gain_at_mean_ttl=at_mean,
     )
+
+
+def _notes(setup: Setup, prefill: Setup) -> tuple[str, ...]:
+    """What to know of the model and its formats, those of either pool where they differ."""
+    other = [note for note in prefill.notes if note not in setup.notes]
+    return (*(f"Prefill, {note[0].lower()}{note[1:]}" for note in other), *setup.notes)
 
 
 def gain_at_mean_ttl(swept: Swept) -> float | None:

@@ -7,7 +7,7 @@ one). The same steps, engines and queues predict measured runs in `validate`.
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -52,6 +52,8 @@ class UnderLoad:
     gpus: int
     sustained: bool
     intervals: Mapping[str, tuple[float, float]]
+    formats: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def under_load(

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxsim._record import Record
 from jaxsim._scalar import Flag, Scalar
 from jaxsim.catalog.scenario import Scenario
+from jaxsim.point.encoder import encoder_items
 from jaxsim.point.forward import (
     Parts,
     add_parts,
@@ -147,6 +148,7 @@ def mixed_parts(scenario: Scenario, ranks: Ranks, past: Scalar, steps: Parts) ->
     )
     own = decode_only_items(scenario, ranks, decoded)
     context = context_only_items(scenario, ranks, prompt)
+    context += [item.times(1.0 / chunks.count) for item in encoder_items(scenario, ranks, 1.0)]
     both = add_parts(sum_parts(own, scenario), sum_parts(common, scenario))
     parts = add_parts(draft_parts(both, scenario), sum_parts(context, scenario))
     without = {name: getattr(steps, f"{name}_s") for name in parts}

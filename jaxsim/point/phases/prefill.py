@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxsim._record import Record
 from jaxsim._scalar import Flag, Scalar
 from jaxsim.catalog.scenario import Scenario
+from jaxsim.point.encoder import encoder_items
 from jaxsim.point.forward import (
     Parts,
     add_parts,
@@ -111,6 +112,7 @@ def prompt_time(
     engine = scenario.engine
     rows = sequences * chunks.tokens
     common = common_items(scenario, ranks, rows, sequences, prompts * chunks.tokens)
+    common += [item.times(1.0 / chunks.count) for item in encoder_items(scenario, ranks, sequences)]
     common_parts = sum_parts(common, scenario)
 
     def own_at(past):

@@ -1,5 +1,6 @@
 """What does a plan say?  Records only: how they are found is in `plan`, how shown in `view`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -138,6 +139,7 @@ def _whole(number: float) -> float:
 class Plan:
     """What to deploy, against co-located, why, and how sure.
 
+    `formats` has the number format of every class of tensor, for each pool.
     `mix` has the workloads with their shares of requests, which sum to 1. `points_evaluated` counts
     designs × workloads; `valid_points` designs that obey every rule for every workload.
     `gain_at_mean_ttl` is the gain of a mix where both kinds are held to TTL on the mean of the mix
@@ -164,6 +166,7 @@ class Plan:
     objective: str = "gpu"
     levers: tuple[Lever, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    formats: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     gain_at_mean_ttl: float | None = None
 
     @property

@@ -1,7 +1,7 @@
 """What limits the best deployment, what would change it, and by how much?  The whole answer."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -84,6 +84,8 @@ class Sensitivity:
     chips: tuple[Chips, ...] = ()
     crossovers: tuple[Crossover, ...] = ()
     budget: Budget | None = None
+    formats: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def value(self) -> float:

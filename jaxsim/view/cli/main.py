@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from jaxsim._version import __version__
 from jaxsim.catalog.errors import InputError
+from jaxsim.view.cli import options
 
 OK, FAILED, BAD_INPUT, UNMET, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 130, 141
 
@@ -109,6 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     as_json = wants_json(arguments)
     try:
         args = build_parser().parse_args(arguments)
+        options.prepare(args)
         status = args.run(args)
         sys.stdout.flush()
         return status

@@ -80,9 +80,16 @@ def add_case(parser: argparse.ArgumentParser, many: bool = False) -> None:
         metavar="HW,…" if many else "HW",
         help="a name of `jaxsim hardware`, or a TOML file" + "; several are compared" * many,
     )
+    parser.add_argument(
+        "--ignore-keys",
+        metavar="KEY,…",
+        help="keys of a config.json to leave out, which would otherwise be refused",
+    )
     group = parser.add_argument_group("software and number formats")
     group.add_argument(
-        "--precision", metavar="NAME", help="number formats; default: what suits the hardware"
+        "--precision",
+        metavar="NAME",
+        help="number formats; default: the checkpoint's, where the hardware has their arithmetic",
     )
     group.add_argument(
         "--engine",
@@ -106,6 +113,12 @@ def add_workload(parser: argparse.ArgumentParser, mix: bool = False, many: bool 
             "columns isl,osl,share (of requests), or a JSON list of such objects",
         )
     group.add_argument(
+        "--images",
+        default="0",
+        metavar="N",
+        help="images of a prompt: their tokens are added to ISL, the encoder runs in prefill",
+    )
+    group.add_argument(
         "--hit-frac", default="0", metavar="X", help="part of a prompt in a prefix cache, e.g. 30%%"
     )
     group.add_argument(
@@ -120,6 +133,22 @@ def add_workload(parser: argparse.ArgumentParser, mix: bool = False, many: bool 
         metavar="X",
         help="load of the busiest expert rank over the mean (default: 1)",
     )
+
+
+def prepare(args: argparse.Namespace) -> None:
+    """Read the model where it is not meant as it stands: without some keys, or with images."""
+    keys, images = getattr(args, "ignore_keys", None), getattr(args, "images", None)
+    many = parse.parse_whole(images, "--images", at_least=0) if images is not None else 0
+    if getattr(args, "model", None) is None or not (keys or many):
+        return
+    from jaxsim.catalog.cards import with_images
+    from jaxsim.catalog.load import load_model
+
+    args.model = load_model(args.model, keys.split(",") if keys else ())
+    if many:
+        if getattr(args, "mix", None) is not None:
+            raise InputError("--images counts for one workload: leave out --mix, or --images.")
+        args.model = with_images(args.model)
 
 
 def check_lengths(args: argparse.Namespace) -> None:
@@ -140,6 +169,8 @@ def workload_from(args: argparse.Namespace) -> "Workload":
     """The workload that the options describe."""
     others = _others(args)
     lengths = [float(parse.parse_whole(getattr(args, n), f"--{n}")) for n in ("isl", "osl")]
+    if others["images"]:
+        lengths[0] += others["images"] * float(args.model.encoder.tokens)
     from jaxsim.catalog.workload import Workload
 
     return Workload(*lengths, **others)
@@ -169,6 +200,7 @@ def _others(args: argparse.Namespace) -> dict[str, float]:
         "draft_tokens": float(drafts),
         "accept_frac": parse.parse_frac(args.accept_frac or "0", "--accept-frac"),
         "imbalance": parse.parse_positive(args.imbalance, "--imbalance"),
+        "images": float(parse.parse_whole(args.images, "--images", at_least=0)),
     }
     if numbers["hit_frac"] >= 1.0:
         raise InputError("--hit-frac 1: a prompt is never cached whole; give less than 1.")

@@ -29,6 +29,8 @@ def sensitivity_dict(found: Sensitivity) -> dict[str, Any]:
         "schema": SCHEMA,
         "jaxsim_version": __version__,
         "kind": found.kind,
+        "formats": {pool: dict(own) for pool, own in found.formats.items()},
+        "notes": list(found.notes),
         "workload": {"isl": request.only_workload.isl, "osl": request.only_workload.osl},
         "targets": {"ftl_s": request.ftl_s, "ttl_s": request.ttl_s},
         "objective": request.objective,

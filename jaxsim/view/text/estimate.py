@@ -40,6 +40,7 @@ def render_explanation(
     axes = ", ".join(f"{name} {units.count(value)}" for name, value in design.items())
     head = f"{title}, {explanation.phase}: {axes}"
     lines = [page.paint(line, "bold") for line in wrap(head, page)]
+    lines += [line for note in explanation.notes for line in wrap(note, page)]
     lines += _flags(explanation, page)
     lines += ["", *_time(explanation, page), "", *_memory(explanation, page)]
     lines += ["", *_results(explanation, page)]

@@ -32,6 +32,7 @@ def render(
     head = f"Best {_PHASES[found.phase]} designs of {first.model.name} on {where}"
     lines = wrap(page.paint(head, "bold"), page)
     lines += wrap(f"{numbers} · engine {software} · {_lengths(found)}", page)
+    notes = (*dict.fromkeys(note for setup in setups for note in setup.notes), *notes)
     rate = best.points / max(elapsed_s, 1e-9)
     designs = f"{count(best.points)} designs in {seconds(elapsed_s)} ({prefixed(rate, '/s')})"
     lines += wrap(f"{designs}, imports apart", page)

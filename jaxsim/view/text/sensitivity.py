@@ -42,6 +42,7 @@ def _head(found: Sensitivity, page: Page) -> list[str]:
         limits = " and ".join(NAMES[name] for name in binding)
         text = limits or "no target and no capacity; more requests would not add throughput"
         lines += wrap(f"{POOLS[pool]} is limited by {text}", page, 2, 2)
+    lines += [line for note in found.notes for line in wrap(note, page)]
     return [page.paint(lines[0], "bold", "green"), *lines[1:]]
 
 

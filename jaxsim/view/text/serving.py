@@ -43,6 +43,7 @@ def render_under_load(found: "UnderLoad", title: str, load: str, page: Page) -> 
         ["GPUs", units.count(found.gpus), ""],
     ]
     lines = [page.paint(line, "bold") for line in wrap(f"{title}, {found.mode}: {load}", page)]
+    lines += [line for note in found.notes for line in wrap(note, page)]
     if not found.sustained:
         text = (
             "Requests arrive faster than this deployment can serve them: queues grow without end. "

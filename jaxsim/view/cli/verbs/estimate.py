@@ -213,4 +213,6 @@ def explanation_dict(explanation: "Explanation") -> dict[str, Any]:
         "feasible": all(explanation.rules.values()),
         "flags": dict(explanation.rules),
         "outputs": dict(explanation.outputs),
+        "formats": dict(explanation.formats),
+        "notes": list(explanation.notes),
     }

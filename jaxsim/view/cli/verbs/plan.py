@@ -163,7 +163,7 @@ def solve(args: argparse.Namespace, asked: dict[str, Any]) -> "Plan":
 
         axes, workload = asked.pop("axes"), asked.pop("workload")
         return jaxsim.plan(
-            jaxsim.load_model(args.model),
+            jaxsim.load_model(args.model) if isinstance(args.model, str) else args.model,
             load(args.hardware),
             workload,
             prefill_hardware=args.prefill_hardware and load(args.prefill_hardware),
@@ -236,9 +236,11 @@ def said(args: argparse.Namespace) -> list[str]:
 
 def command(args: argparse.Namespace) -> str:
     """The command line that asks for the same plan."""
-    words = ["jaxsim", "plan", args.model]
+    words = ["jaxsim", "plan", str(args.model)]
     for name, value in vars(args).items():
         if name in ("verb", "run", "model", "format", "output") or value in (None, False):
+            continue
+        if name == "images" and value == "0":
             continue
         option = f"--{name.replace('_', '-')}"
         words += [option] if value is True else [option, str(value)]

@@ -1,0 +1,64 @@
+"""What do the images of prompts ask of one GPU?"""
+
+from jaxsim._scalar import Scalar
+from jaxsim.catalog.scenario import Scenario
+from jaxsim.point.items import Item, gemm_item
+from jaxsim.point.ranks import Ranks
+from jaxsim.point.work import ContextAttention
+
+
+def encoder_items(scenario: Scenario, ranks: Ranks, prompts: Scalar) -> list[Item]:
+    """The encoders' kernels for the images of `prompts` of one rank; nothing without encoders.
+
+    Every patch attends to all patches of its image. Heads and widths are split over `tp`, and what
+    comes out, each token of several patches, is projected to the width of the residual stream.
+    """
+    images, wide, tp = scenario.workload.images, scenario.element.wide, ranks.tp
+    found: list[Item] = []
+    for encoder in scenario.model.encoders:
+        rows = prompts * images * encoder.patches
+        inner = encoder.intermediate / tp
+        common = ("projections", "router_gemm", rows)
+        head = encoder.hidden / encoder.heads
+        attention = ContextAttention(
+            sequences=prompts * images,
+            queries=encoder.patches,
+            past=0.0,
+            pairs=encoder.patches * encoder.patches,
+            heads=encoder.heads / tp,
+            kv_heads=encoder.heads / tp,
+            qk_dim=head,
+            v_dim=head,
+            kv_bytes_per_element=wide,
+            activation_bytes_per_element=wide,
+        )
+        layer = [
+            gemm_item(
+                "encoder_qkv", *common, 3.0 * encoder.hidden / tp, encoder.hidden, wide, wide
+            ),
+            Item(attention, 1.0, "encoder_attention", "attention", "context"),
+            gemm_item("encoder_out", *common, encoder.hidden, encoder.hidden / tp, wide, wide),
+            gemm_item(
+                "encoder_up", *common, (encoder.matrices - 1.0) * inner, encoder.hidden, wide, wide
+            ),
+            gemm_item("encoder_down", *common, encoder.hidden, inner, wide, wide),
+        ]
+        found += [item.times(encoder.layers) for item in layer]
+        merged = encoder.hidden * encoder.patches / encoder.tokens
+        tokens = prompts * images * encoder.tokens
+        project = ("projections", "router_gemm", tokens)
+        found.append(
+            gemm_item("encoder_projector", *project, scenario.model.hidden, merged, wide, wide)
+        )
+    return found
+
+
+def encoder_weights(scenario: Scenario) -> Scalar:
+    """Parameters of the encoders: 4 hidden² for attention, and the network, a layer."""
+    total = 0.0
+    for encoder in scenario.model.encoders:
+        attention = 4.0 * encoder.hidden * encoder.hidden
+        network = encoder.matrices * encoder.hidden * encoder.intermediate
+        merged = encoder.hidden * encoder.patches / encoder.tokens
+        total = total + encoder.layers * (attention + network) + merged * scenario.model.hidden
+    return total
