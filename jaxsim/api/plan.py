@@ -212,6 +212,7 @@ def plan(
     objective: str = "gpu",
     ttl_metric: str = "mean",
     tolerance: float = 0.03,
+    deployable: str = "",
     prefill_hardware: str | HardwareCard | None = None,
     space: Space | None = None,
     precision: str | Precision | None = None,
@@ -224,7 +225,8 @@ def plan(
     `workload` is one workload, or shares of several that the same instances serve: every one of
     them then meets the targets.
 
-    At most `gpus` or exactly `exact_gpus` GPUs; neither means no cap. See `jaxsim.space.plan`.
+    At most `gpus` or exactly `exact_gpus` GPUs; neither means no cap. `deployable` restricts shapes
+    to those that vllm, sglang, trtllm, neuron or distserve can express. See `jaxsim.space.plan`.
     """
     setup = setup_of(model, hardware, precision, engine, options)
     first = (
@@ -243,5 +245,6 @@ def plan(
         objective=objective,
         ttl_metric=ttl_metric,
         tolerance=tolerance,
+        deployable=deployable,
     )
     return plan_of(setup, request, space, first, tell)

@@ -7,6 +7,7 @@ import numpy as np
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import Setup
+from jaxsim.catalog.shapes import RULES
 from jaxsim.catalog.workload import Share, Workload
 
 OBJECTIVES = ("gpu", "cost", "power")
@@ -23,7 +24,8 @@ class PlanRequest:
     stage does not straddle scale-up domains, and domains are paid whole. `objective` is what
     throughput is divided by: `gpu`, `cost` or `power`. `ttl_metric` says whether the co-located
     token latency is the `mean` gap or the `median` one. Without a cap, at most the fraction
-    `tolerance` of throughput is given up for fewer instances.
+    `tolerance` of throughput is given up for fewer instances. `deployable` names the rules that
+    shapes must obey (`catalog/shapes.py`); none where it is empty.
     """
 
     workload: Workload | Sequence[Share]
@@ -36,6 +38,7 @@ class PlanRequest:
     objective: str = "gpu"
     ttl_metric: str = "mean"
     tolerance: float = 0.03
+    deployable: str = ""
 
     def __post_init__(self):
         for name in ("ftl_s", "ttl_s"):
@@ -48,6 +51,8 @@ class PlanRequest:
             raise InputError(f"objective {self.objective!r}: it is gpu, cost or power")
         if self.ttl_metric not in TTL_METRICS:
             raise InputError(f"ttl_metric {self.ttl_metric!r}: it is mean or median")
+        if self.deployable and self.deployable not in RULES:
+            raise InputError(f"deployable {self.deployable!r}: it is one of {', '.join(RULES)}")
         if self.max_gpus is not None and self.exact_gpus is not None:
             raise InputError("give at most so many GPUs or exactly so many, not both")
         for one in self.mix:

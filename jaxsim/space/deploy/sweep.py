@@ -9,6 +9,7 @@ from jaxsim.catalog.setup import Setup
 from jaxsim.catalog.workload import Workload
 from jaxsim.space.axes import Space, complete, default_space
 from jaxsim.space.deploy.diagnose import nothing_valid
+from jaxsim.space.deploy.expressible import expressible
 from jaxsim.space.deploy.mixture import Phases, mixed_phases
 from jaxsim.space.deploy.request import PlanRequest
 from jaxsim.space.designs import Designs, evaluate_phase
@@ -75,7 +76,7 @@ def sweep_phases(
             tell(prefix + what)
 
         try:
-            each.append(_phases(setup, prompts, work, space, said))
+            each.append(_phases(setup, prompts, work, space, said, request.deployable))
         except InputError as error:
             if len(mix) == 1:
                 raise
@@ -84,12 +85,26 @@ def sweep_phases(
     return Swept(setup, prompts, request, tuple(each), mixed_phases(each, request))
 
 
+def allowed(found: Designs, rules: str, setup: Setup) -> Designs:
+    """The designs that the rules allow, all where there are none; an error if that leaves none."""
+    if not rules:
+        return found
+    left = expressible(found, rules, setup)
+    if not left.full("valid").any():
+        raise InputError(
+            f"{found.phase}: no valid design of the space can be deployed with {rules}; leave out "
+            "--deployable, or widen --tp, --ep and --pp."
+        )
+    return left
+
+
 def _phases(
     setup: Setup,
     prompts: Setup,
     workload: Workload,
     space: Space | None,
     tell: Callable[[str], None],
+    rules: str = "",
 ) -> Phases:
     """Every design of every phase for one workload."""
     isl, osl = (float(workload.isl),), (float(workload.osl),)
@@ -105,7 +120,7 @@ def _phases(
                 found,
                 lambda: evaluate_phase(phase, scenario, widest, isl, osl),  # noqa: B023
             )
-        designs[phase] = found
+        designs[phase] = allowed(found, rules, own)
     return Phases(**designs)
 
 

@@ -1,7 +1,6 @@
 """Which shapes can an engine express, and which is nearest to one that it cannot?
 
-The rules are those of the versions in `catalog/data/deploy`; each is stated once, on numbers, so
-that a search can be restricted to shapes that a target has (`plan --deployable`).
+The rules on widths are in `catalog/shapes.py`; here stand those on the transfer between pools.
 """
 
 import itertools
@@ -9,50 +8,13 @@ import math
 from dataclasses import replace
 
 from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.shapes import why_not
 from jaxsim.view.deploy.order import Order, Pool
 
-CONNECTORS = {
-    "vllm": ("nixl", "mooncake"),
-    "sglang": ("nixl", "mooncake"),
-    "trtllm": ("default", "ucx", "nixl", "mooncake", "mpi"),
-}
 
-
-def why_not(engine: str, tp: int, ep: int, pp: int, moe: bool) -> str:
-    """Why an engine cannot express a shape of one stage; empty if it can."""
-    width = max(tp, ep)
-    if engine == "vllm" and moe and 1 < ep < width:
-        return (
-            f"vLLM spreads experts over all {width} GPUs of a stage or splits every expert over "
-            f"them; EP {ep} with experts split {width // ep} ways is in between"
-        )
-    if engine == "trtllm" and tp not in (1, width):
-        return (
-            "TensorRT-LLM splits attention over all GPUs of a stage or runs it data parallel on "
-            f"every one; TP {tp} with {width // tp} data-parallel ranks is in between"
-        )
-    if engine == "neuron" and (width != tp or pp > 1):
-        return (
-            "vLLM-Neuron splits attention over all chips of an instance, without data-parallel "
-            "ranks or pipeline stages"
-        )
-    if engine == "distserve" and (moe or width != tp):
-        return "DistServe serves dense models with tensor and pipeline parallelism only"
-    return ""
-
-
-def pool_why_not(engine: str, pool: Pool, moe: bool) -> str:
+def pool_why_not(rules: str, pool: Pool, moe: bool) -> str:
     """Why an engine cannot run a pool's instances on its nodes; empty if it can."""
-    reason = why_not(engine, pool.tp, pool.ep, pool.pp, moe)
-    if reason or engine != "vllm" or pool.nodes == 1:
-        return reason
-    replica = pool.tp * pool.pp
-    if pool.attention_dp > 1 and pool.node_gpus % replica:
-        return (
-            f"a data-parallel rank of vLLM ({replica} GPUs) cannot straddle nodes of "
-            f"{pool.gpus_per_node} GPUs beside others"
-        )
-    return ""
+    return why_not(rules, pool.tp, pool.ep, pool.pp, moe, pool.role, pool.gpus_per_node)
 
 
 def transfer_why_not(engine: str, connector: str, order: Order) -> str:
@@ -66,11 +28,8 @@ def transfer_why_not(engine: str, connector: str, order: Order) -> str:
             f"{connector} copies heads between TP widths of which one divides the other, "
             f"not {first.tp} and {second.tp}"
         )
-    if engine == "vllm":
-        if second.pp > 1:
-            return f"vLLM's {connector} connector has no decode side with pipeline stages"
-        if first.pp > 1 and connector == "nixl" and _windowed(order):
-            return "vLLM's NIXL connector has no pipeline stages for models with sliding windows"
+    if engine == "vllm" and first.pp > 1 and connector == "nixl" and _windowed(order):
+        return "vLLM's NIXL connector has no pipeline stages for models with sliding windows"
     if engine == "sglang" and second.pp not in (1, first.pp):
         return (
             f"SGLang needs as many stages to decode as to prefill ({first.pp}), or 1; "

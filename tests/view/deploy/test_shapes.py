@@ -9,9 +9,10 @@ from jaxsim.catalog.checkpoints import checkpoint_of
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.flags import ENGINES, load_flags, versions_of
 from jaxsim.catalog.load import load_model
+from jaxsim.catalog.shapes import why_not
 from jaxsim.view.cli.main import BAD_INPUT, OK, main
 from jaxsim.view.deploy.plan_file import order_of
-from jaxsim.view.deploy.shapes import check_shapes, nearest_shape, pool_why_not, why_not
+from jaxsim.view.deploy.shapes import check_shapes, nearest_shape, pool_why_not
 from tests.view.deploy.made import PLANS, order, plan_with
 
 

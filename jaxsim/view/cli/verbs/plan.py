@@ -83,6 +83,11 @@ def add_question(parser: argparse.ArgumentParser, mix: bool = False) -> None:
         "--fixed-ratio", metavar="R", help="prefill GPUs per decode GPU, instead of the best"
     )
     deployment.add_argument(
+        "--deployable",
+        metavar="TARGET",
+        help="only shapes that a target of `jaxsim deploy` can express, such as dynamo or vllm",
+    )
+    deployment.add_argument(
         "--pack",
         action="store_true",
         help="no stage straddles scale-up domains, and domains are paid whole",
@@ -143,8 +148,18 @@ def request_of(args: argparse.Namespace) -> dict[str, Any]:
         "pack": args.pack,
         "objective": args.objective,
         "ttl_metric": args.ttl_metric,
+        "deployable": "" if args.deployable is None else rules_of(args),
         "axes": options.axes_from(args),
     }
+
+
+def rules_of(args: argparse.Namespace) -> str:
+    """Whose rules shapes must obey to be deployed on the target."""
+    from jaxsim.view.deploy.registry import target_of
+
+    target = target_of(args.deployable)
+    engine = args.engine if args.engine in target.engines else target.engines[0]
+    return target.rules(engine)
 
 
 def solve(args: argparse.Namespace, asked: dict[str, Any]) -> "Plan":
@@ -225,6 +240,10 @@ def said(args: argparse.Namespace) -> list[str]:
         told.append("A co-located design meets the TTL target with its median gap, not its mean.")
     if args.fixed_ratio is not None:
         told.append(f"Prefill GPUs per decode GPU are held at {args.fixed_ratio}.")
+    if args.deployable is not None:
+        told.append(
+            f"Only shapes that {args.deployable} can express were tried (rules: {rules_of(args)})."
+        )
     if args.domain is not None:
         told.append(f"A scale-up domain is taken to have {args.domain} GPUs.")
     if args.gpus is not None and args.gpus.startswith("exactly:"):

@@ -5,11 +5,11 @@ import math
 from fractions import Fraction
 
 from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.shapes import why_not
 from jaxsim.view.deploy.arguments import memory_fraction, step_requests, step_tokens
 from jaxsim.view.deploy.order import Order
 from jaxsim.view.deploy.platforms import platforms
 from jaxsim.view.deploy.settings import Settings
-from jaxsim.view.deploy.shapes import why_not
 from jaxsim.view.deploy.shell import line_of, script
 
 BLOCK = 16

@@ -1,0 +1,47 @@
+"""Which shapes of one stage and its pipeline can a serving engine express?
+
+Rules of the versions in `data/deploy`, on numbers alone, so that a search can keep to them.
+"""
+
+RULES = ("vllm", "sglang", "trtllm", "neuron", "distserve")
+
+
+def why_not(
+    rules: str, tp: int, ep: int, pp: int, moe: bool, role: str = "", node_gpus: int = 0
+) -> str:
+    """Why an engine cannot express a shape; empty if it can.
+
+    A stage is `max(tp, ep)` GPUs. `role` is prefill, decode or colocated, where a rule depends on
+    it, and `node_gpus` the GPUs of a node, where instances may span several.
+    """
+    width = max(tp, ep)
+    ranks = width // tp
+    if rules == "vllm":
+        if moe and 1 < ep < width:
+            return (
+                f"vLLM spreads experts over all {width} GPUs of a stage or splits every expert "
+                f"over them; EP {ep} with experts split {width // ep} ways is in between"
+            )
+        if role == "decode" and pp > 1:
+            return "vLLM's connectors have no decode side with pipeline stages"
+        if node_gpus and ranks > 1 and width * pp > node_gpus and node_gpus % (tp * pp):
+            return (
+                f"a data-parallel rank of vLLM ({tp * pp} GPUs) cannot straddle nodes of "
+                f"{node_gpus} GPUs beside others"
+            )
+    if rules == "trtllm" and tp not in (1, width):
+        return (
+            "TensorRT-LLM splits attention over all GPUs of a stage or runs it data parallel on "
+            f"every one; TP {tp} with {ranks} data-parallel ranks is in between"
+        )
+    if rules == "neuron":
+        if width != tp or pp > 1:
+            return (
+                "vLLM-Neuron splits attention over all chips of an instance, without data-parallel "
+                "ranks or pipeline stages"
+            )
+        if node_gpus and width > node_gpus:
+            return f"an instance of vLLM-Neuron stays on one node of {node_gpus} chips"
+    if rules == "distserve" and (moe or width != tp):
+        return "DistServe serves dense models with tensor and pipeline parallelism only"
+    return ""
