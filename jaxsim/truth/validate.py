@@ -117,10 +117,12 @@ def predict_runs(runs: Runs, card_of: Callable[[Case], EngineCard] | None = None
     return values[: len(runs)].astype(float), cards
 
 
-def validate(rows: Sequence[ServingRow]) -> Validation:
-    """Every row of a file predicted, or left out with a reason."""
+def validate(
+    rows: Sequence[ServingRow], card_of: Callable[[Case], EngineCard] | None = None
+) -> Validation:
+    """Every row of a file predicted, or left out with a reason; `card_of` chooses its engine."""
     runs = runs_of(rows)
-    values, cards = predict_runs(runs)
+    values, cards = predict_runs(runs, card_of)
     predicted = []
     for case, own, card in zip(runs.cases, values, cards, strict=True):
         known = card.kind_sigmas.get(case.row.kind, card.sigmas)

@@ -30,6 +30,7 @@ class Pool:
     latency_s: float
     requests_per_s: float
     memory_bytes: dict[str, float]
+    parts_s: dict[str, float]
 
     @property
     def width(self) -> int:
@@ -76,8 +77,8 @@ class Pool:
 class Order:
     """A deployment: the model with its formats, the workload, the targets, and the pools.
 
-    `kind` is disaggregated or colocated. `kv` is the format of the cache. `output_tokens_per_s` is
-    what the plan predicts of all pools together, and `digest` names the plan it came from.
+    `kind` is disaggregated or colocated. `kv` is the format of the cache. `interval` holds the
+    predicted throughput per GPU with 80 %, and `digest` names the plan it came from.
     """
 
     kind: str
@@ -93,6 +94,7 @@ class Order:
     ttl_s: float
     requests_per_s: float
     output_tokens_per_s_per_gpu: float
+    interval: tuple[float, float]
     draft_tokens: int
     pools: tuple[Pool, ...]
     digest: str

@@ -123,6 +123,7 @@ def order_of(
         ttl_s=found.number("ttl_s"),
         requests_per_s=found.number("requests_per_s"),
         output_tokens_per_s_per_gpu=found.number("output_tokens_per_s_per_gpu"),
+        interval=_interval(found),
         draft_tokens=int(workload.number("draft_tokens", 0.0)),
         pools=_pools(found, chosen, hardware or {}),
         digest=hashlib.sha256(json.dumps(raw, sort_keys=True).encode()).hexdigest()[:16],
@@ -136,6 +137,14 @@ def _longest(workload: Fields, name: str) -> int:
         return workload.whole(name)
     fields = [Fields(workload.path, f"workload.mix[{k}]", row) for k, row in enumerate(rows)]
     return max(own.whole(name) for own in fields)
+
+
+def _interval(found: Fields) -> tuple[float, float]:
+    rows = found.table.get("interval")
+    if not isinstance(rows, list) or len(rows) != 2:
+        raise found.error("interval", "must be two numbers.")
+    ends = Fields(found.path, f"{found.where}.interval", dict(zip("01", rows, strict=True)))
+    return ends.number("0"), ends.number("1")
 
 
 def _limit(targets: Fields, name: str) -> float:
@@ -171,7 +180,7 @@ def _pools(found: Fields, kind: str, given: dict[str, str]) -> tuple[Pool, ...]:
         if role not in ROLES[kind]:
             raise fields.error("pool", f"{role!r} is not one of {', '.join(ROLES[kind])}.")
         card = _card(fields.text("hardware"), given)
-        memory = fields.child("memory_bytes")
+        memory, parts = fields.child("memory_bytes"), fields.child("parts_s")
         pool = Pool(
             role=role,
             mode=str(fields.table.get("mode") or ""),
@@ -188,6 +197,7 @@ def _pools(found: Fields, kind: str, given: dict[str, str]) -> tuple[Pool, ...]:
             latency_s=fields.number("latency_s"),
             requests_per_s=fields.number("requests_per_s"),
             memory_bytes={name: memory.number(name) for name in memory.table},
+            parts_s={name: parts.number(name) for name in parts.table},
         )
         _whole_shape(fields, pool)
         pools.append(pool)

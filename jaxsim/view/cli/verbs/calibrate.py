@@ -34,7 +34,14 @@ def add_parser(subparsers) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", nargs="?", metavar="SOURCE", help="measured tables: see below")
-    parser.add_argument("--chip", required=True, metavar="HW", help="a name of `jaxsim hardware`")
+    parser.add_argument("--chip", metavar="HW", help="a name of `jaxsim hardware`")
+    parser.add_argument(
+        "--runs",
+        nargs="+",
+        metavar="RESULT",
+        help="instead: result files of serving runs, to fit an engine of one's own",
+    )
+    parser.add_argument("--plan", metavar="PLAN", help="with --runs: plan.json that was measured")
     parser.add_argument(
         "--engine", default="trtllm", metavar="NAME", help="whose kernels (default: trtllm)"
     )
@@ -42,8 +49,52 @@ def add_parser(subparsers) -> None:
     parser.set_defaults(run=run)
 
 
+def _own(args: argparse.Namespace) -> int:
+    """An engine of one's own, from serving runs."""
+    from pathlib import Path
+
+    from jaxsim.catalog.engines import load_engine
+    from jaxsim.catalog.errors import InputError
+    from jaxsim.truth.engines.own import fit_own, own_toml
+    from jaxsim.truth.read.clients.stated import Stated
+    from jaxsim.truth.read.readers import read_rows
+    from jaxsim.truth.runs import runs_of
+    from jaxsim.view.deploy.held import stated_of
+    from jaxsim.view.deploy.plan_file import order_of
+    from jaxsim.view.files.atomic import output_file, replace_text
+
+    path = output_file(Path(args.output), (".toml",))
+    stated = Stated(engine=args.engine, hardware=args.chip or "")
+    if args.plan is not None:
+        stated = stated_of(order_of(Path(args.plan)), args.engine)
+    runs = runs_of([row for name in args.runs for row in read_rows(name, stated)])
+    named = {(case.named.engine, case.named.hardware.name) for case in runs.cases}
+    if len(named) > 1:
+        held = "; ".join(f"{engine} on {chip}" for engine, chip in sorted(named))
+        raise InputError(f"--runs: one engine on one chip is fitted at a time; these are {held}.")
+    first = runs.cases[0].named
+    card = load_engine(first.engine, first.hardware.name, first.precision)
+    own = fit_own(runs, card)
+    title = f"{card.title}, own"
+    replace_text(path, own_toml(own, card, title, [Path(name).name for name in args.runs]))
+    for measure, after in own.after.items():
+        print(f"{measure}: {own.before[measure]:.1%} before, {after:.1%} after (RMS of logs)")
+    moved = sorted(own.numbers, key=lambda one: abs(one.value / one.before - 1.0), reverse=True)
+    for one in moved[:3]:
+        band = f"80 %: {one.low:.3g} to {one.high:.3g}"
+        print(f"{one.name}: {one.before:.4g} before, {one.value:.4g} now ({band})")
+    print(f"Wrote {path}: {own.rows} runs. Use it with --engine {path}.")
+    return 0
+
+
 def run(args: argparse.Namespace) -> int:
     """Fit and write."""
+    from jaxsim.catalog.errors import InputError
+
+    if args.runs:
+        return _own(args)
+    if args.chip is None:
+        raise InputError("--chip HW names the chip whose kernels are fitted; or give --runs.")
     from jaxsim.truth.kernels.calibrate import calibrate
 
     path = calibrate(

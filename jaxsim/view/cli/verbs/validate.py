@@ -65,6 +65,11 @@ def add_parser(subparsers: Any) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("file", metavar="FILE", nargs="?", help="measured runs, CSV or JSON")
+    parser.add_argument(
+        "--plan",
+        metavar="PLAN",
+        help="plan.json that was measured: says what the file leaves out, and what held of it",
+    )
     stated = parser.add_argument_group("what a result file leaves out")
     stated.add_argument("--model", default="", metavar="MODEL", help="a name of `jaxsim models`")
     stated.add_argument("--hardware", default="", metavar="HW", help="a name of `jaxsim hardware`")
@@ -95,6 +100,31 @@ def _stated(args: argparse.Namespace) -> "Stated":
     return Stated(args.model, args.hardware, args.engine, args.precision, **numbers)
 
 
+def _held(args: argparse.Namespace) -> int:
+    """What held of a plan in the runs of a file; status 1 where a target does not."""
+    from dataclasses import fields, replace
+    from pathlib import Path
+
+    from jaxsim.catalog.errors import InputError
+    from jaxsim.truth.read.readers import read_rows
+    from jaxsim.view.deploy.held import held, stated_of
+    from jaxsim.view.deploy.plan_file import order_of
+    from jaxsim.view.text.held import render_held
+    from jaxsim.view.text.layout import page_for
+    from jaxsim.view.text.plain_json import dumps
+
+    if args.file is None:
+        raise InputError("--plan: give the result file that measured it, too.")
+    order, own = order_of(Path(args.plan)), _stated(args)
+    given = {item.name: getattr(own, item.name) for item in fields(own)}
+    said = {k: v for k, v in given.items() if v not in ("", None) and k != "engine"}
+    rows = read_rows(args.file, replace(stated_of(order, args.engine), **said))
+    found = held(order, rows, args.engine)
+    print(dumps(found) if args.format == "json" else render_held(found, page_for(sys.stdout)))
+    missed = [name for name in ("ttft", "tpot") if found["verdict"]["held"][name] is False]
+    return 1 if missed else 0
+
+
 def run(args: argparse.Namespace) -> int:
     """Validate a file; a row that cannot be predicted is counted, not an error."""
     from pathlib import Path
@@ -105,6 +135,8 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.view.text.plain_json import dumps
 
     use_persistent_cache()
+    if args.plan is not None:
+        return _held(args)
     folder = output_folder(Path(args.output)) if args.output else None
     with working("reading") as show:
         from jaxsim.truth.read.readers import PUBLISHED, read_rows

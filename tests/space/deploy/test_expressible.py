@@ -1,0 +1,48 @@
+"""Does a search keep to the shapes that an engine can express?"""
+
+import numpy as np
+import pytest
+
+import jaxsim
+from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.setup import setup_of
+from jaxsim.catalog.shapes import RULES, why_not
+from jaxsim.space.deploy.expressible import expressible, shape_mask
+from jaxsim.space.designs import Designs
+
+SPACE = {"tp": (1, 2, 4, 8), "ep": (1, 2, 4, 8), "pp": (1, 2)}
+ASKED = {"ftl_s": 10.0, "ttl_s": 0.1, "precision": "fp8"}
+
+
+def designs(phase):
+    axes = {name: np.asarray(values, float) for name, values in SPACE.items()}
+    axes["batch"] = np.asarray([1.0, 2.0])
+    valid = np.ones((4, 2), dtype=bool)  # on ep and batch alone
+    return Designs(phase, axes, {"valid": (valid, ("ep", "batch"))})
+
+
+@pytest.mark.parametrize("rules", RULES)
+def test_the_mask_is_the_rule_at_every_shape(rules):
+    setup = setup_of("deepseek-r1", "h200", "fp8", "ideal")
+    made = designs("decode")
+    mask = shape_mask(made, rules, setup)
+    left = expressible(made, rules, setup).full("valid")
+    for i, tp in enumerate(SPACE["tp"]):
+        for j, ep in enumerate(SPACE["ep"]):
+            for k, pp in enumerate(SPACE["pp"]):
+                allowed = not why_not(rules, tp, ep, pp, True, "decode", 8)
+                assert mask[i, j, k] == allowed
+                assert (left[i, j, k] == allowed).all()
+
+
+def test_a_restricted_plan_is_expressible():
+    space = jaxsim.Space(tp=(1, 4), ep=(2, 4), pp=(1,), batch=(8.0,), chunk=(2048.0,))
+    case = ("qwen3-30b-a3b", "h200", jaxsim.Workload(isl=2048, osl=256))
+    held = jaxsim.plan(*case, **ASKED, space=space, deployable="vllm")
+    for found in (held.disaggregated, held.colocated):
+        for shape in found.instances:
+            assert not why_not("vllm", shape.tp, shape.ep, shape.pp, True, shape.phase, 8)
+    with pytest.raises(InputError, match="no valid design of the space can be deployed"):
+        jaxsim.plan(*case, **ASKED, space=space, deployable="distserve")
+    with pytest.raises(InputError, match="it is one of"):
+        jaxsim.plan(*case, **ASKED, space=space, deployable="nothing")
