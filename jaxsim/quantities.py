@@ -108,7 +108,9 @@ QUANTITIES: dict[str, Quantity] = {
     "experts_divide": Quantity("1", "experts divide", "Whether EP divides the experts."),
     "ffn_divides": Quantity("1", "FFN divides", "Whether FFN widths divide as the ranks ask."),
     "widths_divide": Quantity("1", "widths divide", "Whether TP and EP divide one another."),
-    "within_domain": Quantity("1", "within domain", "Whether a stage lies in one scale-up domain."),
+    "within_domain": Quantity(
+        "1", "within domain", "Whether a stage lies in one scale-up domain or fills several."
+    ),
     "stages_have_layers": Quantity("1", "stages have layers", "Whether each stage has a layer."),
     "transfer_fits": Quantity(
         "1", "transfer fits", "Whether the KV transfer fits the scale-out network."

@@ -45,7 +45,7 @@ def load_calibration(name: str) -> Calibration:
 
 def constant_names(kind: str) -> tuple[str, ...]:
     """The constants that a fit of a family has."""
-    return tuple(f.name for f in fields(KINDS[kind]) if f.name not in ("peak", "multiprocessors"))
+    return tuple(f.name for f in fields(KINDS[kind]) if f.name not in NOT_FITTED)
 
 
 def read_calibration(path: Path) -> Calibration:
@@ -90,6 +90,8 @@ def state_families(name: str) -> tuple[dict[str, dict[str, Family]], dict[str, d
 
 _SOURCE_KEYS = {"kind", "source", "date", "note"}
 _TOP_KEYS = {"title", "multiprocessors", "sources", "transferred_from", "sigma", "source"}
+# Fields that a calibration does not hold: of the chip, and of networks beyond a domain.
+NOT_FITTED = ("peak", "multiprocessors", "across_launch_s", "across_setup_s")
 _FAMILY_KEYS = {f.name for f in fields(Family)} | {"same_as"}
 
 

@@ -37,6 +37,7 @@ from jaxsim.catalog.fits import (
     StreamFit,
 )
 from jaxsim.catalog.precision import TIMED_AS, Precision
+from jaxsim.catalog.scaleout import scaleout_constants
 
 __all__ = [
     "ANY",
@@ -130,4 +131,7 @@ def resolve_kernels(
     if not warm:
         for role in ("absorb_gemm", "decode", "decode_latent"):
             fits[role] = replace(fits[role], cache_bytes=0.0)
-    return Kernels(**fits, **{name: fit_of(calibration, name) for name in plain})
+    beyond = scaleout_constants()
+    others = {name: fit_of(calibration, name) for name in plain}
+    others = {name: replace(fit, **beyond.get(name, {})) for name, fit in others.items()}
+    return Kernels(**fits, **others)

@@ -163,6 +163,7 @@ class CollectiveFit(Record):
 
     Latencies are counted in those of the fabric. A message takes the faster of two protocols: one
     that starts at once, and one that first spends `setup_s` to come nearer the link's bandwidth.
+    Those beyond a domain are of the library and the network cards, not of the chip.
     """
 
     launch_s: Scalar
@@ -176,6 +177,8 @@ class CollectiveFit(Record):
     switch_power: Scalar  # of the (inverse) norm between the two
     across_hops: Scalar  # the same for the scale-out fabric
     across_frac: Scalar
+    across_launch_s: Scalar = 0.0  # of a message that leaves its domain (`catalog.scaleout`)
+    across_setup_s: Scalar = 0.0  # to send once to each domain what several of its ranks get
 
 
 class Kernels(Record):

@@ -22,9 +22,12 @@ from jaxsim.point.work import (
 class Wire(Record):
     """What one GPU puts on each fabric, and how many GPUs (or domains) take part there.
 
+    `direct_bytes` cross domains where every copy travels by itself, if that differs from
+    `across_bytes`, of which each goes once and is copied on arrival; 0 where it does not differ.
     `eager_bytes` is what the protocol without set-up sends inside a domain, where that differs, and
     `pieces` how many the other one handles, to either fabric, where a message is of many.
-    `own_bytes` pass through each GPU's own memory, where ranks do not only send.
+    `own_bytes` pass through each GPU's own memory, where ranks do not only send. `at_once` is 1
+    where both fabrics carry a message at the same time, 0 where one after the other.
     """
 
     eager_bytes: Scalar
@@ -34,6 +37,8 @@ class Wire(Record):
     across_ranks: Scalar
     pieces: Scalar = 0.0
     own_bytes: Scalar = 0.0
+    direct_bytes: Scalar = 0.0
+    at_once: Scalar = 0.0
 
 
 def _peers(ranks: Scalar, domain: Scalar) -> tuple[Scalar, Scalar]:
@@ -79,13 +84,25 @@ def _(message, domain_gpus):
 
 @wire.register
 def _(message: AllToAll, domain_gpus):
-    """Straight to the receiver: an equal part to each rank, none to itself."""
+    """Straight to the receiver: an equal part to each rank, none to itself.
+
+    Beyond a domain, either each of k picks of a token travels by itself, B k (1 - n/R) of them
+    leaving (DeepEP's low-latency kernels), or a token goes to each of D domains once,
+    B D (1 - (1 - 1/D)^k) (1 - 1/D), and is copied to its ranks there (its normal kernels). Inside,
+    what arrives is passed on while more arrives.
+    """
     inside, across = _peers(message.ranks, domain_gpus)
+    inside_bytes = (inside - 1.0) * message.data_bytes / inside
     ranks = inside * across
-    part = message.data_bytes / ranks
-    inside_bytes = (inside - 1.0) * part
     pieces = (ranks - 1.0) * message.pieces / ranks
-    return Wire(inside_bytes, inside_bytes, inside, (ranks - inside) * part, across, pieces)
+    beyond = 1.0 - 1.0 / across  # of the domains
+    reached = across * -jnp.expm1(message.picks * jnp.log(jnp.maximum(beyond, 1e-9)))
+    known = jnp.asarray(message.token_bytes) > 0.0
+    once = jnp.where(known, message.token_bytes * reached, message.data_bytes) * beyond
+    direct = jnp.where(known, message.token_bytes * message.picks, message.data_bytes) * beyond
+    return Wire(
+        inside_bytes, inside_bytes, inside, once, across, pieces, direct_bytes=direct, at_once=1.0
+    )
 
 
 @wire.register
@@ -102,12 +119,15 @@ def message_s(message: AbstractMessage, fit: CollectiveFit, hardware: Hardware) 
 
     $$ t = t_0 + l \, (h \log_2 n + h_r (n - 1)) + \min_p\left(\frac{B_e}{\eta_e W},
            \; t_s + m t_m + \frac{B + o D}{\eta W}\right)
-         + h' l' \log_2 n' + \frac{B'}{\eta' W'} $$
+         + t'_0 + h' l' \log_2 n' + \min\left(\frac{B'_d}{\eta' W'},
+           \; t_s + \frac{B'}{\eta' W'}\right) $$
 
     Inside the scale-up domain ($n$ ranks, $W$ per second) the faster of two protocols, one of which
     handles each of $m$ pieces in $t_m$ and all $D$ of a ring's data in $o$ passes, then over the
-    scale-out fabric (primed, $n'$ domains). With one rank it is 0. Assumes that the two fabrics are
-    used one after the other, and that links are not shared with another message.
+    scale-out fabric (primed, $n'$ domains), each copy by itself ($B'_d$) or once to each domain
+    ($B'$, with the set-up) where the two differ. The second line counts beyond the first where both
+    fabrics work at once. With one rank it is 0. Assumes that links are not shared with another
+    message.
     """
     parts = wire(message, hardware.domain_gpus)
     inside, across = hardware.scaleup, hardware.scaleout
@@ -118,8 +138,15 @@ def message_s(message: AbstractMessage, fit: CollectiveFit, hardware: Hardware) 
     hops = fit.hops * jnp.log2(parts.inside_ranks) + fit.ring_hops * (parts.inside_ranks - 1.0)
     inside_s = hops * inside.latency_s
     inside_s = inside_s + smaller(eager_s, bulk_s, fit.switch_power)
-    across_s = fit.across_hops * across.latency_s * jnp.log2(parts.across_ranks)
-    across_s = across_s + parts.across_bytes / (fit.across_frac * across.bytes_per_s)
+    across_rate = fit.across_frac * across.bytes_per_s
+    once_s = parts.across_bytes / across_rate
+    direct_s = parts.direct_bytes / across_rate
+    differ = jnp.asarray(parts.direct_bytes) > 0.0
+    sent_s = jnp.where(differ, jnp.minimum(direct_s, fit.across_setup_s + once_s), once_s)
+    leaves = jnp.clip(parts.across_ranks - 1.0, 0.0, 1.0)  # a ramp, as below
+    across_s = leaves * fit.across_launch_s
+    across_s = across_s + fit.across_hops * across.latency_s * jnp.log2(parts.across_ranks) + sent_s
+    across_s = across_s - parts.at_once * jnp.minimum(across_s, inside_s)
     # One rank has nobody to talk to. Between 1 and 2, which only a search visits, a ramp.
     present = jnp.clip(parts.inside_ranks * parts.across_ranks - 1.0, 0.0, 1.0)
     return present * fit.launch_s + inside_s + across_s

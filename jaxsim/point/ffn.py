@@ -5,6 +5,7 @@ the element-wise rest of a layer.
 """
 
 import math
+from dataclasses import replace
 from functools import singledispatch
 
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from jaxsim._scalar import Scalar
 from jaxsim.catalog.model import DenseFFN, LatentMoEFFN, MoEFFN, NoFFN
 from jaxsim.catalog.precision import ElementBytes
 from jaxsim.point.items import Item, all_reduce_item, gemm_item
-from jaxsim.point.ranks import Ranks
+from jaxsim.point.ranks import Ranks, expert_slots
 from jaxsim.point.work import AllGather, AllToAll, GroupedGemm, ReduceScatter, Stream
 
 # Element-wise passes over the residual stream in one layer, with fusion as in current engines:
@@ -152,10 +153,11 @@ def _routed(ffn, hidden, expert_hidden, rows, stage_rows, imbalance, ranks, elem
     """
     copies = ranks.ep * -jnp.expm1(ffn.topk * jnp.log1p(-jnp.minimum(1.0 / ranks.ep, 0.999)))
     dispatched = jnp.where(ranks.attention_dp > 1.0, 1.0, 0.0)
-    touched = active_experts(ffn.experts, ffn.topk, stage_rows)
-    routed, distinct = busiest_load(ffn, stage_rows, touched, ranks)
+    slots = expert_slots(ffn, ranks)
+    touched = active_experts(slots, ffn.topk, stage_rows)
+    routed, distinct = busiest_load(replace(ffn, experts=slots), stage_rows, touched, ranks)
     tokens = stage_rows * jnp.where(dispatched > 0.0, copies / ranks.ep, 1.0)
-    experts = ffn.experts / ranks.ep
+    experts = slots / ranks.ep
     work = GroupedGemm(
         rows=routed * imbalance,
         active_experts=distinct,
@@ -175,18 +177,19 @@ def _routed(ffn, hidden, expert_hidden, rows, stage_rows, imbalance, ranks, elem
     has_shared = jnp.where(jnp.asarray(ffn.shared_intermediate) > 0, 1.0, 0.0)
     own_rows = rows / ranks.tp
     grouped = jnp.where(ranks.tp > 1.0, dispatched, 0.0)
-    sent = own_rows * copies * imbalance
+    once = own_rows * imbalance
+    sent = once * copies
     scattered = rows * hidden * element.wide
     network = [
         Item(
-            AllToAll(sent * expert_hidden * element.dispatch, ranks.ep, sent),
+            _to_experts(sent, once, expert_hidden * element.dispatch, ranks.ep, ffn.topk),
             dispatched,
             "dispatch",
             "network",
             "all_to_all",
         ),
         Item(
-            AllToAll(sent * expert_hidden * element.wide, ranks.ep, sent),
+            _to_experts(sent, once, expert_hidden * element.wide, ranks.ep, ffn.topk),
             dispatched,
             "combine",
             "network",
@@ -212,6 +215,11 @@ def _routed(ffn, hidden, expert_hidden, rows, stage_rows, imbalance, ranks, elem
         Item(work, 1.0, "experts", "experts", "experts"),
         *network,
     ]
+
+
+def _to_experts(sent, tokens, each_bytes, ranks, picks) -> AllToAll:
+    """`tokens` of `each_bytes` to the ranks of their experts, or back: `sent` copies in all."""
+    return AllToAll(sent * each_bytes, ranks, sent, tokens * each_bytes, picks)
 
 
 def attention_reduce_items(hidden: Scalar, rows: Scalar, ranks: Ranks, element, ffn) -> list[Item]:

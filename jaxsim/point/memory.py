@@ -12,7 +12,7 @@ from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.encoder import encoder_weights
 from jaxsim.point.forward import LOGIT_BYTES, layers_of
 from jaxsim.point.held import attention_weight_bytes, kv_bytes_per_gpu, projected_bytes
-from jaxsim.point.ranks import Ranks, busiest_share
+from jaxsim.point.ranks import Ranks, busiest_share, expert_slots
 
 # Alive at once in one layer: the residual stream, its normed copy, and a projection's input and
 # output.
@@ -45,7 +45,8 @@ def _(ffn: DenseFFN, hidden, ranks, element):
 @ffn_weight_bytes.register
 def _(ffn: MoEFFN, hidden, ranks, element):
     """Routed experts over all of the stage; shared ones over `tp`; the router on every GPU."""
-    routed = ffn.experts * ffn.matrices * hidden * ffn.intermediate / ranks.width
+    slots = expert_slots(ffn, ranks)
+    routed = slots * ffn.matrices * hidden * ffn.intermediate / ranks.width
     shared = ffn.matrices * hidden * ffn.shared_intermediate / ranks.tp
     return routed * element.experts + shared * element.ffn + ffn.experts * hidden * element.wide
 

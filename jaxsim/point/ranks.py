@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxsim._record import Record
 from jaxsim._scalar import Scalar
 from jaxsim.catalog.deployment import Deployment
+from jaxsim.catalog.model import MoEFFN
 from jaxsim.point.whole import ceil_div
 
 
@@ -46,6 +47,11 @@ def rank_requests(batch: Scalar, ranks: Ranks, stages: Scalar = 1.0) -> Scalar:
     """
     share = ranks.width * stages
     return ceil_div(jnp.maximum(batch * ranks.tp, share), share)
+
+
+def expert_slots(ffn: MoEFFN, ranks: Ranks) -> Scalar:
+    """Experts that the ranks hold together: ⌈E / R⌉ · R, of which those beyond E are copies."""
+    return ceil_div(ffn.experts, ranks.ep) * ranks.ep
 
 
 def busiest_share(layers: Scalar, pp: Scalar) -> Scalar:

@@ -26,7 +26,7 @@ from jaxsim.catalog.model import (
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.forward import layers_of
 from jaxsim.point.memory import Memory
-from jaxsim.point.ranks import Ranks
+from jaxsim.point.ranks import Ranks, expert_slots
 from jaxsim.point.whole import divides
 
 
@@ -125,33 +125,39 @@ def _(ffn: MoEFFN, ranks):
 
 
 @singledispatch
-def experts_divide(ffn, ranks: Ranks) -> Flag:
-    """Whether every expert-parallel rank has equally many experts."""
+def experts_divide(ffn, ranks: Ranks, domain_gpus: Scalar) -> Flag:
+    """Whether every expert-parallel rank has equally many experts.
+
+    Where tokens are dispatched over whole domains, copies of experts may fill the ranks, up to one
+    of each (`expert_slots`): engines then place experts by their load.
+    """
     raise NotImplementedError(type(ffn).__name__)
 
 
 @experts_divide.register
-def _(ffn: LatentMoEFFN, ranks):
-    return experts_divide(ffn.moe, ranks)
+def _(ffn: LatentMoEFFN, ranks, domain_gpus):
+    return experts_divide(ffn.moe, ranks, domain_gpus)
 
 
 @experts_divide.register
-def _(ffn: DenseFFN | NoFFN, ranks):
+def _(ffn: DenseFFN | NoFFN, ranks, domain_gpus):
     return jnp.ones_like(ranks.ep, dtype=bool)
 
 
 @experts_divide.register
-def _(ffn: MoEFFN, ranks):
-    return divides(ranks.ep, ffn.experts)
+def _(ffn: MoEFFN, ranks, domain_gpus):
+    copied = (ranks.attention_dp > 1.0) & (ranks.width >= domain_gpus)
+    few = expert_slots(ffn, ranks) <= 2.0 * jnp.asarray(ffn.experts)
+    return divides(ranks.ep, ffn.experts) | (copied & few)
 
 
 def rules_of(scenario: Scenario, ranks: Ranks, memory: Memory) -> Rules:
     """The rules that a design obeys."""
-    true = jnp.asarray(True)
+    true, domain = jnp.asarray(True), scenario.hardware.domain_gpus
     heads = experts = widths = true
     for group in scenario.model.groups:
         heads = heads & heads_divide(group.attention, ranks.tp)
-        experts = experts & experts_divide(group.ffn, ranks)
+        experts = experts & experts_divide(group.ffn, ranks, domain)
         widths = widths & ffn_divides(group.ffn, ranks)
     return Rules(
         fits_memory=memory.total_bytes <= memory.capacity_bytes,
@@ -159,6 +165,6 @@ def rules_of(scenario: Scenario, ranks: Ranks, memory: Memory) -> Rules:
         experts_divide=experts,
         ffn_divides=widths,
         widths_divide=divides(jnp.minimum(ranks.tp, ranks.ep), ranks.width),
-        within_domain=ranks.width <= scenario.hardware.domain_gpus,
+        within_domain=(ranks.width <= domain) | divides(domain, ranks.width),
         stages_have_layers=ranks.pp <= layers_of(scenario),
     )

@@ -279,12 +279,15 @@ class ReduceScatter(AbstractMessage):
 class AllToAll(AbstractMessage):
     """Each rank sends `data_bytes` in all, spread evenly over `ranks`, its own part included.
 
-    They are in so many `pieces`: tokens, once for each rank that gets them.
+    They are in so many `pieces`: tokens, once for each rank that gets them. `token_bytes` are those
+    of each token once, sent to the ranks of its `picks`; 0 where nothing is known of them.
     """
 
     data_bytes: Scalar
     ranks: Scalar
     pieces: Scalar = 0.0
+    token_bytes: Scalar = 0.0
+    picks: Scalar = 1.0
 
 
 class SendRecv(AbstractMessage):

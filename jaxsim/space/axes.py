@@ -123,12 +123,24 @@ def chunks_for(isl: float, per_octave: int = 2) -> Values:
     return (*parts, *(isl * count for count in geometric(most_prompts, per_octave)))
 
 
+# Domains that one expert-parallel stage fills, on hardware whose domain is a node: 16 to 64 GPUs of
+# nodes of 8, as published deployments of large expert models have them.
+WIDE_DOMAINS = (2.0, 4.0, 8.0)
+NODE_GPUS = 8.0
+
+
+def wide_widths(domain_gpus: float) -> Values:
+    """Widths of stages that fill several domains; none where a domain is more than a node."""
+    return tuple(domain_gpus * n for n in WIDE_DOMAINS) if 1 < domain_gpus <= NODE_GPUS else ()
+
+
 def default_space(model: Model, hardware: Hardware, isl: float) -> Space:
     """A design space that holds every shape in use for the model on the hardware.
 
     Widths are the powers of two inside the scale-up domain that divide heads and experts, and the
-    domain itself where they divide; stages double up to half the layers; batches have four values
-    to an octave, chunks (`chunks_for`) and batches of prompts two.
+    domain itself where they divide, and for experts several domains (`wide_widths`); stages double
+    up to half the layers; batches have four values to an octave, chunks (`chunks_for`) and batches
+    of prompts two.
     """
     domain = float(np.asarray(hardware.domain_gpus))
     layers = float(sum(np.asarray(group.layers) for group in model.groups))
@@ -137,6 +149,7 @@ def default_space(model: Model, hardware: Hardware, isl: float) -> Space:
     widths = sorted({*powers_of_two(1, domain), *(3 * p for p in powers_of_two(1, domain / 3))})
     tp = tuple(w for w in powers_of_two(1, domain) if heads % w == 0)
     ep = tuple(w for w in widths if w <= domain and experts % w == 0)
+    ep = (*ep, *(w for w in wide_widths(domain) if experts % w == 0))
     return Space(
         tp=tp,
         ep=ep if experts > 1 else (1.0,),

@@ -1,5 +1,7 @@
 """Is every design that cannot be deployed named, and by the right rule?"""
 
+from dataclasses import replace
+
 import pytest
 
 from jaxsim.point.phases.decode import decode
@@ -54,3 +56,20 @@ def test_a_broken_rule_still_gives_numbers():
 def test_divides():
     assert bool(divides(8.0, 64.0))
     assert not bool(divides(24.0, 64.0))
+
+
+def test_a_wide_stage_fills_domains_and_copies_experts():
+    """Domains of 8 GPUs, 64 experts: 32 GPUs fill four; 24 of them hold 72 experts, 8 of them
+    copies; 12 fill none. Without dispatch every rank needs as many."""
+
+    def on_nodes(**design):
+        point = scenario("mla_moe", **{**FITS, "tp": 1.0, "batch": 512.0, **design})
+        point = replace(point, hardware=replace(point.hardware, domain_gpus=8.0))
+        rules = decode(point).rules
+        return {name for name in rules.__dataclass_fields__ if not bool(getattr(rules, name))}
+
+    assert on_nodes(ep=32.0) == set()
+    assert on_nodes(ep=24.0) == set()
+    assert on_nodes(ep=12.0) >= {"within_domain"}
+    assert "experts_divide" in on_nodes(tp=24.0, ep=24.0)
+    assert "experts_divide" in on_nodes(ep=136.0)  # more than one copy of each

@@ -13,7 +13,7 @@ RULES = {
     "experts_divide": "have an EP that does not divide the experts",
     "ffn_divides": "cut the feed-forward width into unequal parts",
     "widths_divide": "have a TP and an EP that do not divide one another",
-    "within_domain": "need a stage wider than the scale-up domain",
+    "within_domain": "need a stage wider than the scale-up domain that fills no whole ones",
     "stages_have_layers": "have more stages than layers",
 }
 GB = 1e9

@@ -14,6 +14,7 @@ from jaxsim.space.match.records import Match, NoMatch
 from jaxsim.space.match.solve import match
 
 SECONDS_PER_HOUR = 3600.0
+ROUNDING = 1e-9
 MEMORY = ("weights_bytes", "kv_bytes", "activation_bytes", "reserve_bytes", "capacity_bytes")
 
 
@@ -157,7 +158,8 @@ def instances_within(colocated: ColocatedCandidates, swept: Swept) -> tuple[np.n
     """Instances of each co-located design that the cap holds, and the GPUs that are then paid.
 
     Without a cap, one instance, or as many as fill the domains that one needs where domains are
-    paid whole. A stage of `width` GPUs fits floor(domain / width) times into a domain.
+    paid whole. A stage of `width` GPUs fits floor(domain / width) times into a domain, or takes
+    width / domain whole ones.
     """
     request = swept.request
     cap = float(request.cap or np.inf)
@@ -167,12 +169,13 @@ def instances_within(colocated: ColocatedCandidates, swept: Swept) -> tuple[np.n
     else:
         domain = float(swept.setup.hardware.hardware.domain_gpus)
         width = colocated.gpus / colocated.stages
-        per_domain = np.floor(domain / width)
+        per_domain = np.where(width > domain, domain / width, np.floor(domain / width))
         room = np.maximum(per_domain, colocated.stages)
         if np.isfinite(cap):
-            room = np.floor(cap / domain) * per_domain + np.floor(cap % domain / width)
+            whole = np.floor(np.floor(cap / domain) * per_domain + ROUNDING)
+            room = whole + np.floor(cap % domain / width)
         count = np.floor(room / colocated.stages)
-        domains = np.ceil(np.maximum(count, 1.0) * colocated.stages / per_domain)
+        domains = np.ceil(np.maximum(count, 1.0) * colocated.stages / per_domain - ROUNDING)
         paid = np.minimum(domains * domain, cap)
     return count, np.full_like(paid, cap) if request.exact_gpus else paid
 

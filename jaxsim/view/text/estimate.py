@@ -28,7 +28,7 @@ ADVICE = {
     "experts_divide": "choose an EP that divides the experts",
     "ffn_divides": "choose widths that divide the feed-forward layers",
     "widths_divide": "let the larger of TP and EP be a multiple of the other",
-    "within_domain": "narrow the stage to the scale-up domain, or add pipeline stages",
+    "within_domain": "narrow the stage to the scale-up domain, or let it fill whole ones",
     "stages_have_layers": "use no more stages than the model has layers",
 }
 
