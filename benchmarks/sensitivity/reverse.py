@@ -33,8 +33,10 @@ from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Workload
 from jaxsim.space.designs import PHASES, name_of
 from jaxsim.space.gradient import reverse
-from jaxsim.space.program import cache
-from jaxsim.space.program.trace import Literal, Op, Program, replace, trace
+from jaxsim.space.program import files
+from jaxsim.space.program.evaluate import evaluate
+from jaxsim.space.program.inputs import replace
+from jaxsim.space.program.trace import Literal, Op, Program, trace
 
 # Winners of each form; compiling takes minutes, whatever their number.
 COUNTS = {"reverse": (1, 36, 560, 3136), "program": (1, 36, 560, 3136), "compiled": (36,)}
@@ -72,9 +74,7 @@ class Gradient:
         values, pull = jax.vjp(chosen, point)
         made = list(values)
         for i in range(len(values)):
-            seeds = [
-                jnp.ones_like(v) if i == k else jnp.zeros_like(v) for k, v in enumerate(values)
-            ]
+            seeds = [jnp.full_like(v, float(i == k)) for k, v in enumerate(values)]
             (slopes,) = pull(seeds)
             made += jax.tree.leaves(slopes)
         return tuple(made)
@@ -94,19 +94,20 @@ def by_program(phase: str, scenario, listed, kept: Path):
     def call():
         program = programs.get(phase)
         if program is None:
-            program = cache.read(path, Program, Literal, Op)
+            program = files.read(path, Program, Literal, Op)
             if program is None:
                 program = trace(fn, point, one)
-                cache.write(path, program)
+                files.write(path, program)
             programs[phase] = program
-        names = [name_of(p) for p, _ in jax.tree_util.tree_flatten_with_path(
-            jax.tree.unflatten(program.tree, range(len(program.outputs))))[0]]  # fmt: skip
-        leaves = [
-            np.asarray(x, float) for x in jax.tree.leaves(([v for *_, v in listed], scenario))
-        ]
-        steps = reverse.steps_of(program, tuple(names))
-        known = reverse.forward(steps, leaves)
-        return [np.asarray(known[slot]) for slot in steps.seeds]
+        numbered = jax.tree.unflatten(program.tree, range(len(program.outputs)))
+        names = [name_of(at) for at, _ in jax.tree_util.tree_flatten_with_path(numbered)[0]]
+        columns = [values for _, _, values in listed]
+        leaves = [np.asarray(x, float) for x in jax.tree.leaves((columns, scenario))]
+        wanted = reverse.wanted_of(program, tuple(names))
+        values = dict(enumerate(leaves)) | wanted.constants
+        with np.errstate(all="ignore"):
+            evaluate(wanted.steps, values)
+        return [np.asarray(values[number]) for number in wanted.seeds]
 
     programs: dict[str, Any] = {}
     return call
