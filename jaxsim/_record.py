@@ -93,7 +93,7 @@ def _getter(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
     return lambda record: tuple(getattr(record, name) for name in names)
 
 
-def put(where: Callable[[Any], Any], tree: Tree, value) -> Tree:
+def replace_leaf(where: Callable[[Any], Any], tree: Tree, value) -> Tree:
     """The tree with what `where(tree)` selects replaced by `value`, of the same structure.
 
     A leaf, a record, or a tuple or list of those, for which values are given in that order; None
@@ -120,7 +120,7 @@ def put(where: Callable[[Any], Any], tree: Tree, value) -> Tree:
     return jax.tree.unflatten(structure, leaves)
 
 
-def parted(tree: Tree, chosen: Callable[[Any], bool]) -> tuple[Tree, Tree]:
+def partition(tree: Tree, chosen: Callable[[Any], bool]) -> tuple[Tree, Tree]:
     """The tree with only the leaves that are `chosen`, and with only the others; None elsewhere."""
     return (
         jax.tree.map(lambda leaf: leaf if chosen(leaf) else None, tree),
@@ -128,8 +128,8 @@ def parted(tree: Tree, chosen: Callable[[Any], bool]) -> tuple[Tree, Tree]:
     )
 
 
-def joined(first: Tree, second: Tree) -> Tree:
-    """What `parted` took apart: leaves of the second where the first has none."""
+def combine(first: Tree, second: Tree) -> Tree:
+    """What `partition` took apart: leaves of the second where the first has none."""
     return jax.tree.map(lambda a, b: b if a is None else a, first, second, is_leaf=_is_none)
 
 

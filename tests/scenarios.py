@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsim._record import put
+from jaxsim._record import replace_leaf
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engine import Engine, Options
 from jaxsim.catalog.engines import load_engine
@@ -20,7 +20,7 @@ from jaxsim.space.program.interpret import interpreted
 
 FULL = float("inf")
 GROUPED = GQA(heads=32.0, kv_heads=8.0, head_dim=128.0, window_tokens=FULL, bias_params=256.0)
-SLIDING = put(lambda a: a.window_tokens, GROUPED, 1024.0)
+SLIDING = replace_leaf(lambda a: a.window_tokens, GROUPED, 1024.0)
 LATENT = MLA(heads=32.0, q_rank=768.0, kv_rank=512.0, nope_dim=128.0, rope_dim=64.0, v_dim=128.0)
 SPARSE = SparseMLA(LATENT, index_heads=16.0, index_dim=128.0, index_topk=2048.0)
 DENSE = DenseFFN(intermediate=14336.0, matrices=3.0)
@@ -32,12 +32,12 @@ EXPERTS = MoEFFN(
     matrices=3.0,
     bias_params=64.0,
 )
-UNSHARED = put(lambda f: f.shared_intermediate, EXPERTS, 0.0)
+UNSHARED = replace_leaf(lambda f: f.shared_intermediate, EXPERTS, 0.0)
 
 
 def changed(where, record, change):
     """The record with what `where` selects changed."""
-    return put(where, record, jax.tree.map(change, where(record)))
+    return replace_leaf(where, record, jax.tree.map(change, where(record)))
 
 
 def _model(*groups) -> Model:

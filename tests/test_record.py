@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsim._record import Record, joined, parted, put, static
+from jaxsim._record import Record, combine, partition, replace_leaf, static
 
 
 class Chip(Record):
@@ -99,12 +99,12 @@ def test_copies_are_equal(copied):
 
 
 def test_put_replaces_leaves_and_records():
-    assert put(lambda p: p.chip.flop_per_s, POINT, 9.0).chip.flop_per_s == 9.0
-    assert put(lambda p: p.chip, POINT, Chip(1.0, 3.0)).chip == Chip(1.0, 3.0)
-    both = put(lambda p: (p.batch, p.chip.flop_per_s), POINT, (0.5, None))
+    assert replace_leaf(lambda p: p.chip.flop_per_s, POINT, 9.0).chip.flop_per_s == 9.0
+    assert replace_leaf(lambda p: p.chip, POINT, Chip(1.0, 3.0)).chip == Chip(1.0, 3.0)
+    both = replace_leaf(lambda p: (p.batch, p.chip.flop_per_s), POINT, (0.5, None))
     assert (both.batch, both.chip.flop_per_s, POINT.batch) == (0.5, None, 4.0)
-    assert put(lambda p: p.chip.flop_per_s, both, 7.0).chip.flop_per_s == 7.0
-    assert put(lambda p: [p.chip, p.batch], POINT, (Chip(1.0), 2.0)).batch == 2.0
+    assert replace_leaf(lambda p: p.chip.flop_per_s, both, 7.0).chip.flop_per_s == 7.0
+    assert replace_leaf(lambda p: [p.chip, p.batch], POINT, (Chip(1.0), 2.0)).batch == 2.0
 
 
 @pytest.mark.parametrize(
@@ -120,16 +120,16 @@ def test_put_replaces_leaves_and_records():
 )
 def test_put_refuses_what_does_not_fit(where, value, said):
     with pytest.raises(ValueError, match=said):
-        put(where, POINT, value)
+        replace_leaf(where, POINT, value)
 
 
 def test_put_refuses_arithmetic():
     with pytest.raises(TypeError):
-        put(lambda p: p.batch * 2, POINT, 9.0)
+        replace_leaf(lambda p: p.batch * 2, POINT, 9.0)
 
 
 def test_what_was_parted_is_joined():
-    large, small = parted(POINT, lambda leaf: leaf > 3.0)
+    large, small = partition(POINT, lambda leaf: leaf > 3.0)
     assert (large.chip.flop_per_s, large.chip.bytes_per_s) == (8.0, None)
-    assert joined(large, small) == POINT
-    assert joined(small, large) == POINT
+    assert combine(large, small) == POINT
+    assert combine(small, large) == POINT

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsim._record import joined, parted, put
+from jaxsim._record import combine, partition, replace_leaf
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Workload
@@ -39,7 +39,7 @@ def _estimate(x, scenario, phase, latency):
     """A phase at log2 of (tp, ep, pp, batch, chunk); a dense model has ep 1."""
     size = jnp.exp2(x)
     design = Deployment(tp=size[0], ep=size[1], pp=size[2], batch=size[3], chunk=size[4])
-    got = phase(put(lambda s: s.design, scenario, design))
+    got = phase(replace_leaf(lambda s: s.design, scenario, design))
     return Estimate(
         requests_per_s=got.requests_per_s,
         gpus=got.gpus,
@@ -106,5 +106,5 @@ def problem(seed: int, models: tuple[str, ...], kind: str) -> Problem:
 
 def jnp_leaves(record):
     """The record with every number an array of one type, so that one compilation serves all."""
-    numbers, rest = parted(record, is_number)
-    return joined(jax.tree.map(lambda v: jnp.asarray(v, jnp.float32), numbers), rest)
+    numbers, rest = partition(record, is_number)
+    return combine(jax.tree.map(lambda v: jnp.asarray(v, jnp.float32), numbers), rest)

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from benchmarks.speed.machine import description
-from jaxsim._record import put
+from jaxsim._record import replace_leaf
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Workload
@@ -117,7 +117,7 @@ def elasticities_of(phase: str, scenario, listed, axes):
     columns = {name: values for name, _, values in listed}
     count = len(columns["isl"])
     lengths = columns["isl"], columns.get("osl", np.full(count, 1024.0))
-    own = put(lambda s: (s.workload.isl, s.workload.osl), scenario, lengths)
+    own = replace_leaf(lambda s: (s.workload.isl, s.workload.osl), scenario, lengths)
     names = ("tp", "ep", "pp", "batch", "chunk")
     designs = Deployment(*(columns.get(name, np.ones(count)) for name in names))
     batches = next(values for name, _, values in axes if name == "batch")

@@ -218,7 +218,7 @@ def plan(
     precision: str | Precision | None = None,
     engine: str | EngineCard | None = None,
     options: Options | None = None,
-    tell=lambda _: None,
+    progress=lambda _: None,
 ) -> Plan:
     """What to deploy under the latency targets: pools, counts, against co-located, and why.
 
@@ -247,4 +247,4 @@ def plan(
         tolerance=tolerance,
         deployable=deployable,
     )
-    return plan_of(setup, request, space, first, tell)
+    return plan_of(setup, request, space, first, progress)

@@ -24,7 +24,7 @@ def plan(
     request: PlanRequest,
     space: Space | None = None,
     prefill_setup: Setup | None = None,
-    tell: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Plan:
     """The best disaggregated and co-located deployments under the targets, and which to choose.
 
@@ -33,8 +33,8 @@ def plan(
     meets the targets, the result says which are nearest.
     """
     started = time.perf_counter()
-    swept = sweep_phases(setup, request, space, prefill_setup, tell)
-    tell("matching pools")
+    swept = sweep_phases(setup, request, space, prefill_setup, progress)
+    progress("matching pools")
     candidates = gather(swept)
     disaggregated, disaggregated_spread = best_disaggregated(swept, candidates)
     colocated, colocated_spread = best_colocated(swept, candidates)
@@ -49,7 +49,7 @@ def plan(
             colocated_spread,
         )
     at_mean = gain_at_mean_ttl(swept)
-    tell("drawing frontiers")
+    progress("drawing frontiers")
     curves = curves_of(swept, candidates)
     return Plan(
         model=setup.model.name,

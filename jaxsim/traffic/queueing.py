@@ -10,7 +10,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxsim._record import Record, put
+from jaxsim._record import Record, replace_leaf
 from jaxsim._scalar import Flag, Scalar
 
 # Halvings of the bracket of the decode batch: 2^-40 of it is below rounding in single precision.
@@ -172,7 +172,7 @@ def closed_loop(
     gaps = jnp.maximum(osl - 1.0, 1.0)
     ttft_s = concurrency / state.requests_per_s - gaps * state.tpot_s
     ttft_s = jnp.maximum(ttft_s, prompt.fixed_s + prompt.latency_s)
-    return put(
+    return replace_leaf(
         lambda record: (record.ttft_s, record.waiting_s),
         state,
         (ttft_s, ttft_s - prompt.fixed_s - prompt.latency_s),

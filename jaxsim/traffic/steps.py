@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsim._record import Record, put
+from jaxsim._record import Record, replace_leaf
 from jaxsim._scalar import Scalar
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.forward import Parts, layers_of
@@ -63,7 +63,7 @@ def _parts(parts: Parts) -> jax.Array:
 
 def _launching(scenario: Scenario, factor: Scalar) -> Scenario:
     """The same with launch floors multiplied."""
-    return put(lambda s: s.engine.launch_factor, scenario, jnp.asarray(factor))
+    return replace_leaf(lambda s: s.engine.launch_factor, scenario, jnp.asarray(factor))
 
 
 def _steps(decode: Scenario, prefill: Scenario, most: Scalar) -> Steps:
@@ -77,7 +77,7 @@ def _steps(decode: Scenario, prefill: Scenario, most: Scalar) -> Steps:
     batch = share * ladder
 
     def decoded(size, launch_factor):
-        scenario = put(lambda s: s.design.batch, decode, size)
+        scenario = replace_leaf(lambda s: s.design.batch, decode, size)
         return _parts(step_time(_launching(scenario, launch_factor), ranks).parts)
 
     chunks = chunks_of(prefill)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsim._record import put
+from jaxsim._record import replace_leaf
 from jaxsim.catalog.attention_parameters import attention_params
 from jaxsim.catalog.model import (
     GQA,
@@ -51,11 +51,11 @@ from tests.scenarios import DENSE, EXPERTS, GROUPED, LATENT, SPARSE, scenario
 
 HIDDEN = 4096.0
 ONE = ElementBytes(**dict.fromkeys(ElementBytes.__dataclass_fields__, 1.0))
-KV = put(lambda e: (e.kv, e.wide), ONE, (1.25, 2.0))
+KV = replace_leaf(lambda e: (e.kv, e.wide), ONE, (1.25, 2.0))
 
 VARIED = VariedGQA(32.0, 8.0, 192.0, 128.0, 512.0, 0.0, 128.0, 1.0, 1.0)
 DIRECT = DirectMLA(32.0, 512.0, 128.0, 64.0, 128.0)
-BLOCKS = BlockSparseGQA(put(lambda g: g.bias_params, GROUPED, 0.0), 4.0, 128.0, 128.0, 4.0)
+BLOCKS = BlockSparseGQA(replace_leaf(lambda g: g.bias_params, GROUPED, 0.0), 4.0, 128.0, 128.0, 4.0)
 SELECTED = CompressedMQA(64.0, 512.0, 1024.0, 128.0, 4.0, 256.0, 64.0, 128.0, 8.0, 1024.0, 4.0)
 WHOLE = CompressedMQA(64.0, 512.0, 1024.0, 128.0, 128.0, math.inf, 0.0, 0.0, 8.0, 1024.0, 4.0)
 WINDOW = CompressedMQA(64.0, 512.0, 1024.0, 128.0, math.inf, math.inf, 0.0, 0.0, 8.0, 1024.0, 1.0)
@@ -65,8 +65,8 @@ KIMI = KimiDelta(32.0, 32.0, 128.0, 128.0, 4.0, 128.0, 0.0)
 FAST = Lightning(64.0, 64.0, 128.0, 128.0, 1.0)
 ATTENTION = {
     "varied": VARIED,
-    "keys are values": put(lambda a: (a.own_values, a.v_dim), VARIED, (0.0, 192.0)),
-    "another layer's cache": put(lambda a: a.own_cache, VARIED, 0.0),
+    "keys are values": replace_leaf(lambda a: (a.own_values, a.v_dim), VARIED, (0.0, 192.0)),
+    "another layer's cache": replace_leaf(lambda a: a.own_cache, VARIED, 0.0),
     "direct": DIRECT,
     "gated": GatedMLA(LATENT),
     "reused": ReusedSparseMLA(LATENT, 2048.0),
@@ -215,7 +215,7 @@ def test_what_is_cached_of_a_token():
         )
         return (long - short) / 1e4
 
-    assert more(put(lambda a: a.window_tokens, VARIED, math.inf)) == 8 * (192 + 128)
+    assert more(replace_leaf(lambda a: a.window_tokens, VARIED, math.inf)) == 8 * (192 + 128)
     assert more(VARIED) == 0.0
     assert more(ATTENTION["another layer's cache"]) == 0.0
     assert more(DIRECT) == more(GatedMLA(LATENT)) == more(ReusedSparseMLA(LATENT, 64.0)) == 576
@@ -274,7 +274,7 @@ def test_all_kinds_together_are_finite_monotone_and_have_gradients(phase):
     base = replace(scenario("gqa_dense", tp=4.0, batch=32.0), model=HYBRID)
 
     def seconds(context, batch, bandwidth):
-        chosen = put(
+        chosen = replace_leaf(
             lambda s: (s.workload.isl, s.design.batch, s.hardware.chip.hbm_bytes_per_s),
             base,
             (context, batch, bandwidth),

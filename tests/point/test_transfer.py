@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxsim._record import put
+from jaxsim._record import replace_leaf
 from jaxsim.point.phases.decode import decode
 from jaxsim.point.phases.prefill import prefill
 from tests.point._against import MODELS, clock, evaluated
@@ -53,5 +53,7 @@ def test_a_transfer_that_does_not_fit_is_flagged():
         s = scenario("gqa_dense")
         needed = float(flow(phase(s)))
         for factor, fits in ((1.01, True), (0.99, False)):
-            network = put(lambda one: one.hardware.scaleout.bytes_per_s, s, factor * needed)
+            network = replace_leaf(
+                lambda one: one.hardware.scaleout.bytes_per_s, s, factor * needed
+            )
             assert bool(phase(network).transfer_fits) is fits

@@ -52,7 +52,7 @@ def sweep_phases(
     request: PlanRequest,
     space: Space | None = None,
     prefill_setup: Setup | None = None,
-    tell: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Swept:
     """Every design of every phase, for each workload of the request.
 
@@ -73,7 +73,7 @@ def sweep_phases(
         prefix = f"workload {k + 1} of {len(mix)}: " if len(mix) > 1 else ""
 
         def said(what: str, prefix: str = prefix) -> None:
-            tell(prefix + what)
+            progress(prefix + what)
 
         try:
             each.append(_phases(setup, prompts, work, space, said, request.deployable))
@@ -103,14 +103,14 @@ def _phases(
     prompts: Setup,
     workload: Workload,
     space: Space | None,
-    tell: Callable[[str], None],
+    progress: Callable[[str], None],
     rules: str = "",
 ) -> Phases:
     """Every design of every phase for one workload."""
     isl, osl = (float(workload.isl),), (float(workload.osl),)
     designs = {}
     for phase, own in (("prefill", prompts), ("decode", setup), ("colocated", setup)):
-        tell(f"evaluating {phase}")
+        progress(f"evaluating {phase}")
         scenario = own.scenario(workload)
         filled = complete(space, scenario.model, scenario.hardware, isl[0])
         found = evaluate_phase(phase, scenario, filled, isl, osl)

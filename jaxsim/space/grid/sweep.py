@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxsim._record import joined
+from jaxsim._record import combine
 from jaxsim.space.program.in_jax import run_ops
 from jaxsim.space.program.inputs import Axis, axis_values, lengths_of, numbers_of, replace
 from jaxsim.space.program.trace import Literal, Program, trace
@@ -22,7 +22,7 @@ def sweep(fn, point, axes: Sequence[Axis]):
     numbers, rest = numbers_of(point)
 
     def at(*chosen):
-        return fn(replace(joined(numbers, rest), axes, chosen))
+        return fn(replace(combine(numbers, rest), axes, chosen))
 
     for i in reversed(range(len(axes))):
         at = jax.vmap(at, in_axes=tuple(0 if i == j else None for j in range(len(axes))))
@@ -37,7 +37,7 @@ def flat(fn, point, axes: Sequence[Axis]):
     numbers, rest = numbers_of(point)
 
     def at(chosen):
-        return fn(replace(joined(numbers, rest), axes, chosen))
+        return fn(replace(combine(numbers, rest), axes, chosen))
 
     return jax.vmap(at)(axis_values(axes))
 

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import jax
 import numpy as np
 
-from jaxsim._record import parted, put
+from jaxsim._record import partition, replace_leaf
 from jaxsim.space.program.bits import wide
 
 # An axis: its name, which leaf (or leaves, or sub-record) of the point it replaces, and with what:
@@ -48,7 +48,7 @@ def type_of(leaf) -> Any:
 
 def numbers_of(point) -> tuple[Any, Any]:
     """The point's numbers as arrays, and the rest of it; `joined` puts them together again."""
-    numbers, rest = parted(point, is_number)
+    numbers, rest = partition(point, is_number)
     return jax.tree.map(as_array, numbers), rest
 
 
@@ -58,7 +58,7 @@ def replace(point, axes: Sequence[Axis], values: Sequence[Any]):
         chosen = where(point)
         many = type(chosen) in (tuple, list)
         replacement = [value] * len(chosen) if many else value
-        point = put(where, point, replacement)
+        point = replace_leaf(where, point, replacement)
     return point
 
 

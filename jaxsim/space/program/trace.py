@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from jaxsim._record import joined
+from jaxsim._record import combine
 from jaxsim.space.program import files as _kept
 from jaxsim.space.program.bits import wide
 from jaxsim.space.program.cache import CACHE
@@ -128,7 +128,7 @@ def _traced(fn, point, axes: Sequence[Axis]) -> Program:
     like = jax.tree.map(lambda v: jax.ShapeDtypeStruct(v.shape, v.dtype), numbers)
 
     def at(chosen, others):
-        return fn(replace(joined(others, rest), axes, chosen))
+        return fn(replace(combine(others, rest), axes, chosen))
 
     closed, shape = jax.make_jaxpr(at, return_shape=True)(one, like)
     owners = [(i,) for i, value in enumerate(values) for _ in jax.tree.leaves(value)]

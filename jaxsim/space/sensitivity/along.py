@@ -12,7 +12,7 @@ from jaxsim.space.deploy.sweep import Swept
 from jaxsim.space.sensitivity.attribution import Attribution, attribution
 from jaxsim.space.sensitivity.elasticity import stacked
 from jaxsim.space.sensitivity.parameters import hardware_levers
-from jaxsim.space.sensitivity.plan_levers import along
+from jaxsim.space.sensitivity.plan_levers import along_curve
 from jaxsim.space.sensitivity.solve import Optimum
 
 
@@ -45,7 +45,7 @@ def along_frontier(swept: Swept) -> Along:
     """What limits every point of the disaggregated frontier; each point's TTL is its target."""
     curves = curves_of(swept, gather(swept))
     curve: FrontierCurve = next(c for c in curves if c.name == "disaggregated")
-    found = along(swept, curve)
+    found = along_curve(swept, curve)
     workload = swept.request.only_workload
     columns = curve.designs
     attributions = {}

@@ -33,7 +33,7 @@ def cheapest(
     goal: float,
     singles: Sequence[Factors],
     smallest: float = SMALLEST,
-    tell: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Cheapest:
     """The least-cost growth of the parts in `costs` with which the best designs reach `goal`.
 
@@ -51,7 +51,7 @@ def cheapest(
         optimum = problem.solve(Change(here))
         if optimum is None or optimum.value < goal:
             continue
-        found = _cheaper(swept, problem, here, optimum, cost, goal, smallest, tell)
+        found = _cheaper(swept, problem, here, optimum, cost, goal, smallest, progress)
         if best is None or found[0] < best[0]:
             best = found
     if best is None:
@@ -59,7 +59,9 @@ def cheapest(
     return Cheapest(best[1], best[0], best[2])
 
 
-def _cheaper(swept, problem: Problem, here: Factors, optimum: Optimum, cost, goal, smallest, tell):
+def _cheaper(
+    swept, problem: Problem, here: Factors, optimum: Optimum, cost, goal, smallest, progress
+):
     """The end of a descent in cost that never leaves what reaches the goal."""
     size, near = LARGEST, problem.moved(Change(here))
     while size >= smallest:
@@ -91,6 +93,6 @@ def _cheaper(swept, problem: Problem, here: Factors, optimum: Optimum, cost, goa
             size *= 0.5
             continue
         _, here, optimum = min(met, key=lambda one: one[0])
-        tell(f"looking for the cheapest change ({cost(here):+.1%} of the chip's cost)")
+        progress(f"looking for the cheapest change ({cost(here):+.1%} of the chip's cost)")
         near = problem.moved(Change(here))
     return cost(here), here, optimum

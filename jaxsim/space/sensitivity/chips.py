@@ -15,7 +15,7 @@ from jaxsim.space.deploy.sweep import Swept
 from jaxsim.space.sensitivity.change import UNCHANGED, Change
 from jaxsim.space.sensitivity.elasticity import Elasticities
 from jaxsim.space.sensitivity.inverse import FURTHEST
-from jaxsim.space.sensitivity.problem import apart as pools_apart
+from jaxsim.space.sensitivity.problem import with_own_prefill
 from jaxsim.space.sensitivity.solve import PRICES, Optimum, Problem
 from jaxsim.space.sensitivity.study import elasticities_at
 
@@ -89,13 +89,13 @@ def best_chips(
     unlike: bool = True,
     smallest: float = SMALLEST,
     space: Space | None = None,
-    tell: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Chips:
     """The prefill chip and the decode chip that give most throughput within a budget, matched.
 
     Budget moves from one part of a chip to another, those moves first of which elasticities promise
     most; where none gains, moves halve, down to `smallest` in ln of a factor. `unlike` lets the
-    pools have chips of their own. The answer is an optimum of such moves, and never worse than the
+    pools have chips of their own. The result is an optimum of such moves, and never worse than the
     chip as it is where the budget allows that one. What a GPU is paid for follows its cost or power
     where that is the objective.
     """
@@ -109,7 +109,7 @@ def best_chips(
     }
     if own:
         swept = replace(swept, prefill_setup=replace(swept.setup))
-        problem = pools_apart(problem, swept.request, space)
+        problem = with_own_prefill(problem, swept.request, space)
     best, size, history, here = base, LARGEST, [1.0], problem
     if not budget.fits(chips[""]):
         chips = dict.fromkeys(chips, _smaller(budget))
@@ -143,7 +143,7 @@ def best_chips(
             continue
         best, chips = taken
         history.append(best.value / base.value)
-        tell(f"designing chips ({history[-1] - 1.0:+.1%})")
+        progress(f"designing chips ({history[-1] - 1.0:+.1%})")
         here = problem.moved(change_of(chips, budget, problem.objective))
     used = {pool: budget.used(factors) for pool, factors in chips.items()}
     return Chips(chips, used, best.value / base.value - 1.0, best, tuple(history))

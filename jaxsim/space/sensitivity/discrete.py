@@ -137,7 +137,7 @@ def best_on_grid(swept: Swept, colocated: bool) -> float:
 
 
 def domain_steps(
-    swept: Swept, colocated: bool, space: Space | None, tell: Callable[[str], None]
+    swept: Swept, colocated: bool, space: Space | None, progress: Callable[[str], None]
 ) -> tuple[Step, ...]:
     """Exact effects of half and twice the scale-up domain, all designs evaluated again."""
     own = float(swept.setup.hardware.hardware.domain_gpus)
@@ -145,7 +145,7 @@ def domain_steps(
     for other in (own / 2.0, 2.0 * own):
         if other != int(other):
             continue
-        tell(f"domains of {other:g} GPUs")
+        progress(f"domains of {other:g} GPUs")
         setup = replace(swept.setup, hardware=with_domain(swept.setup.hardware, int(other)))
         first = setup
         if swept.prefill_setup is not swept.setup:

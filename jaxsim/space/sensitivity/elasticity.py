@@ -27,11 +27,11 @@ from jaxsim.space.gradient.reverse import Slopes, slopes_of
 from jaxsim.space.program.trace import Axis
 from jaxsim.space.sensitivity.change import OWN_HARDWARE
 
-# Designs are looked at a hair above their batch and chunk: a minimum of one sequence a rank or a
-# chunk as long as the prompt is a kink, and growth is what a slack limit allows.
+# Derivatives are taken this fraction above a design's batch and chunk: at one sequence a rank, or a
+# chunk as long as the prompt, left and right derivatives differ, and batch and chunk can only grow.
 HAIR = 1e-9
 
-# A limit that the linearised design only meets this many lattice steps further does not bind.
+# A limit binds if the linearised design meets it within this many steps of the grid.
 REACH = 2.0
 
 # Slopes below this, percent per percent, are flat.
@@ -99,7 +99,7 @@ def limits_of(
 
 
 def points_on_axes(phase: str, workload: Workload, designs: Deployment) -> list[Axis]:
-    """Designs as a list on the axes of a phase, batch and chunk larger by a hair."""
+    """Designs as a list on the axes of a phase, batch and chunk larger by the fraction HAIR."""
     hair = {"batch": 1.0 + HAIR, "chunk": 1.0 + HAIR}
     points: dict[str, Any] = {"isl": workload.isl, "osl": workload.osl}
     for field in fields(Deployment):
@@ -250,10 +250,10 @@ def matched(
         short = (each_p >= ratio * each_d).astype(float)
         weight_p, weight_d = short, 1.0 - short
     by_input: dict[str, np.ndarray] = {}
-    for pool, weight, first in ((prefill, weight_p, True), (decode, weight_d, False)):
+    for pool, weight, of_prefill in ((prefill, weight_p, True), (decode, weight_d, False)):
         for path, slope in pool.by_input.items():
-            apart = first and not same_hardware and path.startswith(OWN_HARDWARE)
-            name = f"prefill:{path}" if apart else path
+            own = of_prefill and not same_hardware and path.startswith(OWN_HARDWARE)
+            name = f"prefill:{path}" if own else path
             by_input[name] = by_input.get(name, 0.0) + weight * slope
     # Tokens are requests times OSL − 1.
     by_input["workload.osl"] = by_input["workload.osl"] + osl / (osl - 1.0)

@@ -1,7 +1,6 @@
 """What would it take?  Inputs that reach a throughput; where separate pools begin to pay.
 
-Each is sought along gradients and answered exactly: every value reported is that of designs solved
-for again.
+Gradients say where to look; every value reported is that of designs optimised again.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,11 +18,11 @@ from jaxsim.space.sensitivity.change import Change
 from jaxsim.space.sensitivity.discrete import best_on_grid
 from jaxsim.space.sensitivity.solve import Optimum, Search
 
-# No lever is followed further than this factor, and its answer is found this near, in ln.
+# No lever is followed further than this factor, and its factor is found this near, in ln.
 FURTHEST, NEAR = 16.0, 1e-3
 STEPS = 24
 
-# Where an elasticity asks for more than this, in ln, the far end is tried first.
+# Where an elasticity calls for more than this, in ln, the far end is tried first.
 HOPELESS = float(np.log(4.0))
 
 
@@ -119,7 +118,7 @@ def crossover(
     space: Space | None = None,
     near: float = 0.01,
     prefill_setup: Setup | None = None,
-    tell: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Crossover:
     """Every ISL or OSL between `low` and `high` at which one kind of deployment overtakes another.
 
@@ -140,7 +139,7 @@ def crossover(
     def side(value: float) -> float:
         """ln of the gain; ±`ALONE` where only one kind meets the targets, NaN where none does."""
         if value not in known:
-            tell(f"both kinds at {axis.upper()} {value:,.0f}")
+            progress(f"both kinds at {axis.upper()} {value:,.0f}")
             work = request.only_workload
             moved = Workload(**{**_numbers(work), axis: value})
             known[value] = _both(setup, replace(request, workload=moved), space, prefill_setup)

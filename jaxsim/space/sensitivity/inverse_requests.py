@@ -168,7 +168,7 @@ def cheapest_of(
     budget: Budget,
     goal: float,
     reached: Sequence[Reach],
-    tell: Callable[[str], None],
+    progress: Callable[[str], None],
 ) -> Cheapest | None:
     """The cheapest growth of bandwidth, peak and link that reaches a goal; None across chips."""
     if swept.prefill_setup is not swept.setup:
@@ -183,7 +183,7 @@ def cheapest_of(
     ]
     if not singles:  # none does alone: all together
         singles = [dict.fromkeys(costs, factor) for factor in (1.5, 2.0, 4.0, 16.0)]
-    return cheapest(swept, problem, base, costs, goal, singles, tell=tell)
+    return cheapest(swept, problem, base, costs, goal, singles, progress=progress)
 
 
 def chips_of(
@@ -192,14 +192,16 @@ def chips_of(
     base: Optimum,
     asked: Asked,
     space: Space | None,
-    tell: Callable[[str], None],
+    progress: Callable[[str], None],
 ) -> tuple[Chips, ...]:
     """The best chips of their own for each pool, and the best chip for both."""
     if not asked.chips:
         return ()
     kinds = (False,) if base.mode else (True, False)
     return tuple(
-        best_chips(swept, problem, base, asked.budget, unlike=unlike, space=space, tell=tell)
+        best_chips(
+            swept, problem, base, asked.budget, unlike=unlike, space=space, progress=progress
+        )
         for unlike in kinds
     )
 
@@ -210,10 +212,10 @@ def crossovers_of(
     asked: Asked,
     space: Space | None,
     prefill_setup: Setup | None,
-    tell: Callable[[str], None],
+    progress: Callable[[str], None],
 ) -> tuple[Crossover, ...]:
     """Where along each axis asked for pools begin to pay."""
     return tuple(
-        crossover(setup, request, *span, space, prefill_setup=prefill_setup, tell=tell)
+        crossover(setup, request, *span, space, prefill_setup=prefill_setup, progress=progress)
         for span in asked.crossovers
     )

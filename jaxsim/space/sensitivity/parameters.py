@@ -1,4 +1,4 @@
-"""What are the inputs of an answer called, and which belong together?
+"""What are the inputs of a result called, and which move as one?
 
 A scenario has hundreds of numbers. Here each has a title for a reader, a group, and the inputs that
 move as one: the fits that share a family of the calibration, the launch floors of all kernels.

@@ -1,4 +1,4 @@
-"""What limits the answers of a plan?  Elasticities at the deployments and along the frontiers."""
+"""What limits the decode_scenario of a plan?  Elasticities at the deployments and along_curve the frontiers."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -41,10 +41,10 @@ def _gpus(designs: Deployment) -> np.ndarray:
     return np.maximum(designs.tp, designs.ep) * np.asarray(designs.pp)
 
 
-def apart(
+def of_disaggregated(
     swept: "Swept",
-    prompts: Deployment,
-    tokens: Deployment,
+    prefill_designs: Deployment,
+    decode_designs: Deployment,
     ttl_s: np.ndarray | float,
     change: Change = UNCHANGED,
 ) -> Elasticities:
@@ -52,32 +52,34 @@ def apart(
 
     With a `change`, at inputs and targets moved by it.
     """
-    request, first, second = swept.request, swept.prefill_setup, swept.setup
-    same = first is second
-    asks = change.of(first.scenario(request.only_workload), "" if same else "prefill")
-    answers = change.of(second.scenario(request.only_workload))
+    request, prefill_setup, decode_setup = swept.request, swept.prefill_setup, swept.setup
+    same = prefill_setup is decode_setup
+    prefill_scenario = change.of(
+        prefill_setup.scenario(request.only_workload), "" if same else "prefill"
+    )
+    decode_scenario = change.of(decode_setup.scenario(request.only_workload))
     prefill = pool_slopes(
-        "prefill", asks, prompts,
-        limits_of("prefill", asks, ftl_s=request.ftl_s * change.ftl),
-        step=batch_step(swept.prefill.axes["batch"], np.asarray(prompts.batch)),
+        "prefill", prefill_scenario, prefill_designs,
+        limits_of("prefill", prefill_scenario, ftl_s=request.ftl_s * change.ftl),
+        step=batch_step(swept.prefill.axes["batch"], np.asarray(prefill_designs.batch)),
     )  # fmt: skip
     decode = pool_slopes(
-        "decode", answers, tokens,
-        limits_of("decode", answers, ttl_s=ttl_s * change.ttl),
-        step=batch_step(swept.decode.axes["batch"], np.asarray(tokens.batch)),
+        "decode", decode_scenario, decode_designs,
+        limits_of("decode", decode_scenario, ttl_s=ttl_s * change.ttl),
+        step=batch_step(swept.decode.axes["batch"], np.asarray(decode_designs.batch)),
     )  # fmt: skip
     return matched(
         prefill,
         decode,
-        _cost(first, request.objective) * _gpus(prompts),
-        _cost(second, request.objective) * _gpus(tokens),
-        float(np.asarray(answers.workload.osl)),
+        _cost(prefill_setup, request.objective) * _gpus(prefill_designs),
+        _cost(decode_setup, request.objective) * _gpus(decode_designs),
+        float(np.asarray(decode_scenario.workload.osl)),
         same_hardware=same,
         ratio=request.fixed_ratio,
     )
 
 
-def together(
+def of_colocated(
     swept: "Swept",
     designs: Deployment,
     mode: str,
@@ -104,16 +106,16 @@ def _design(shapes: Sequence[InstanceShape]) -> Deployment:
     ])  # fmt: skip
 
 
-def at_answer(swept: "Swept", deployed: Deployed) -> Elasticities:
+def at_deployment(swept: "Swept", deployed: Deployed) -> Elasticities:
     """Elasticities of one deployment of a plan, at the request's targets."""
     shapes = deployed.instances
     target = swept.request.ttl_s
     if len(shapes) == 1:
-        return together(swept, _design(shapes), shapes[0].mode, target)
-    return apart(swept, _design(shapes[:1]), _design(shapes[1:]), target)
+        return of_colocated(swept, _design(shapes), shapes[0].mode, target)
+    return of_disaggregated(swept, _design(shapes[:1]), _design(shapes[1:]), target)
 
 
-def along(swept: "Swept", curve: FrontierCurve) -> Elasticities:
+def along_curve(swept: "Swept", curve: FrontierCurve) -> Elasticities:
     """Elasticities at every point of a disaggregated frontier, each point's TTL its target."""
     pools = [
         [
@@ -122,14 +124,14 @@ def along(swept: "Swept", curve: FrontierCurve) -> Elasticities:
         ]
         for prefix in ("prefill_", "decode_")
     ]
-    return apart(swept, stacked(pools[0]), stacked(pools[1]), curve.ttl_s)
+    return of_disaggregated(swept, stacked(pools[0]), stacked(pools[1]), curve.ttl_s)
 
 
 def levers(swept: "Swept", deployed: Deployed | None) -> tuple[Lever, ...]:
     """What buys most throughput: percent for one percent more of each resource or target."""
     if deployed is None:
         return ()
-    found = at_answer(swept, deployed)
+    found = at_deployment(swept, deployed)
     each = hardware_levers(found.by_input, found.by_limit)
     ranked = sorted(each.items(), key=lambda item: -abs(float(item[1][0])))
     return tuple(Lever(name, float(slope[0])) for name, slope in ranked)

@@ -45,7 +45,7 @@ def problem_of(swept: Swept, colocated: bool = False, space: Space | None = None
     return _problem(request, designs, scenarios, costs, "" if same else "prefill", space)
 
 
-def apart(problem: Problem, request: PlanRequest, space: Space | None) -> Problem:
+def with_own_prefill(problem: Problem, request: PlanRequest, space: Space | None) -> Problem:
     """The same problem of two pools, the inputs of the prefill pool of their own."""
     designs = {name: lines.designs for name, lines in problem.lines.items()}
     scenarios = {name: lines.scenario for name, lines in problem.lines.items()}
@@ -93,12 +93,12 @@ def _problem(
             isl, osl = float(work.isl), float(work.osl)
             filled = complete(space, new[phase].model, new[phase].hardware, isl)
             found[phase] = evaluate_phase(phase, new[phase], filled, (isl,), (osl,))
-        asked = replace(
+        moved_request = replace(
             request, workload=work,
             ftl_s=request.ftl_s * change.ftl, ttl_s=request.ttl_s * change.ttl,
         )  # fmt: skip
         paid = {phase: held.cost(name, change) for name, phase in _names(found).items()}
-        return _problem(asked, found, new, paid, pool, space)
+        return _problem(moved_request, found, new, paid, pool, space)
 
     held = Problem(
         lines, costs, targets, float(request.only_workload.osl),

@@ -1,4 +1,4 @@
-"""What limits the best deployment, what would change it, and by how much?  The whole answer."""
+"""What limits the best deployment, what would change it, and by how much?  The whole result."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ from jaxsim.space.sensitivity.inverse_requests import (
 from jaxsim.space.sensitivity.parameters import Input, hardware_levers, inputs_of, joined
 from jaxsim.space.sensitivity.price import Price, prices_of
 from jaxsim.space.sensitivity.problem import problem_of
-from jaxsim.space.sensitivity.solve import Optimum, Problem, answers
+from jaxsim.space.sensitivity.solve import Optimum, Problem, run_searches
 from jaxsim.space.sensitivity.sources import sources_of
 from jaxsim.space.sensitivity.study import (
     LeverStudy,
@@ -47,7 +47,7 @@ KINDS = ("disaggregated", "colocated")
 
 @dataclass(frozen=True)
 class WhatIf:
-    """Inputs moved as asked: exact and local fractions of throughput gained; the best design."""
+    """Inputs moved as the request says: exact and local fractions of throughput gained; the best design."""
 
     text: str
     exact: float | None
@@ -61,7 +61,7 @@ class Sensitivity:
     """The sensitivity of one deployment of a plan.
 
     `elasticities` are d ln throughput / d ln input at `optimum`, where instances and batch are
-    real numbers; `value` is its throughput (per GPU, $ or W, as the request asks). `inputs` are
+    real numbers; `value` is its throughput (per GPU, $ or W, by the objective). `inputs` are
     ranked by the size of their elasticity.
     """
 
@@ -109,7 +109,7 @@ def sensitivity_of(
     budgets: Sequence[str] = (),
     crossovers: Sequence[str] = (),
     domains: bool = True,
-    tell: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Sensitivity | Unmet:
     """What limits the best deployment under the targets and what would change it.
 
@@ -126,7 +126,7 @@ def sensitivity_of(
     asks = read_inverse(chips, parts, budgets, crossovers, priors)
     if kind is not None and kind not in KINDS:
         raise InputError(f"kind {kind!r}: it is {' or '.join(KINDS)}")
-    swept = sweep_phases(setup, request, space, prefill_setup, tell)
+    swept = sweep_phases(setup, request, space, prefill_setup, progress)
     deployed = best_of(swept, kind)
     if isinstance(deployed, Unmet):
         return deployed
@@ -134,45 +134,45 @@ def sensitivity_of(
     problem = problem_of(swept, colocated, space)
     base = problem.solve(Change())
     assert base is not None, "a deployment that meets the targets is itself a solution"
-    tell("differentiating")
+    progress("differentiating")
     found = elasticities_at(swept, base)
     ranked = _ranked(found, setup)
     # What people wrote is read before any long work.
     values, now = _values(found), deployed.output_tokens_per_s_per_gpu
     spans = parse_ranges(ranges, values)
     goal = None if reach is None else parse_goal(reach, now)
-    asked = _what_if(what_if, problem, base, found, values)
+    what_ifs = _what_if(what_if, problem, base, found, values)
     each = hardware_levers(found.by_input, found.by_limit)
     changes = levers_changes(found.by_input)
     strongest = sorted(each, key=lambda name: -abs(float(each[name][0])))
     chosen = [*strongest[:levers], *(n for n in strongest[levers:] if n.endswith("HBM capacity"))]
-    tell("moving the strongest levers")
+    progress("moving the strongest levers")
     chosen = chosen if levers else []
-    studies = answers(
+    studies = run_searches(
         problem, [study_lever(base, n, float(each[n][0]), changes[n]) for n in chosen]
     )
     reached = []
     if goal is not None:
-        tell("how much of each lever it takes")
+        progress("how much of each lever it takes")
         wanted = goal / now * base.value
-        reached = answers(
+        reached = run_searches(
             problem,
             [least(base, n, float(each[n][0]), changes[n], wanted) for n in strongest],
         )
-        grown = cheapest_of(swept, problem, base, asks.budget, wanted, reached, tell)
+        grown = cheapest_of(swept, problem, base, asks.budget, wanted, reached, progress)
     else:
         grown = None
-    tell("sampling what is unsure")
+    progress("sampling what is unsure")
     attributions = attributions_of(swept, base)
     shares = {
         pool: dict(zip(own.parts, own.seconds[0].sum(axis=1), strict=True))
         for pool, own in attributions.items()
     }
     unsure = propagate(problem, base, found, sources_of(swept, found, shares, spans, asks.priors))
-    tell("stepping")
+    progress("stepping")
     steps = steps_of(swept, colocated)
     if domains:
-        steps += domain_steps(swept, colocated, space, tell)
+        steps += domain_steps(swept, colocated, space, progress)
     return Sensitivity(
         kind=KINDS[colocated],
         request=request,
@@ -185,13 +185,13 @@ def sensitivity_of(
         steps=steps,
         attributions=attributions,
         along=along_frontier(swept) if not colocated else None,
-        what_if=asked,
+        what_if=what_ifs,
         uncertainty=unsure,
         reached=tuple(sorted(reached, key=_how_far)),
         goal=goal,
         cheapest=grown,
-        chips=chips_of(swept, problem, base, asks, space, tell),
-        crossovers=crossovers_of(setup, request, asks, space, prefill_setup, tell),
+        chips=chips_of(swept, problem, base, asks, space, progress),
+        crossovers=crossovers_of(setup, request, asks, space, prefill_setup, progress),
         budget=asks.budget if chips or reach is not None else None,
     )
 
@@ -240,7 +240,7 @@ def _what_if(
     values: Mapping[str, float],
 ) -> tuple[WhatIf, ...]:
     changes = [parse(text, values, problem.targets) for text in texts]
-    answered = []
+    results = []
     for text, change, moved in zip(texts, changes, problem.solve_all(changes), strict=True):
         local = sum(
             float(found.by_input[path][0]) * np.log(factor)
@@ -250,8 +250,8 @@ def _what_if(
         local += float(found.by_limit["ftl"][0]) * np.log(change.ftl)
         exact = None if moved is None else moved.value / base.value - 1.0
         changed = moved is None or moved.mapping != base.mapping
-        answered.append(WhatIf(text, exact, float(np.expm1(local)), moved, changed))
-    return tuple(answered)
+        results.append(WhatIf(text, exact, float(np.expm1(local)), moved, changed))
+    return tuple(results)
 
 
 def _ranked(found: Elasticities, setup: Setup) -> tuple[tuple[Input, float], ...]:

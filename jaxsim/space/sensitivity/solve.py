@@ -61,19 +61,19 @@ class Problem:
     def solve_all(self, changes: Sequence[Change]) -> list[Optimum | None]:
         """The same for several changes, the designs that may be best evaluated together."""
         found: list[dict[str, Best]] = [{} for _ in changes]
-        apart = set()
+        on_whole_grid = set()
         for name, lines in self.lines.items():
             limits = [change.bounds(lines.pool) for change in changes]
-            apart |= {i for i, own in enumerate(limits) if own is None}
-            asked = [i for i in range(len(changes)) if i not in apart]
-            first = lines.first([changes[i] for i in asked], self.targets)
+            on_whole_grid |= {i for i, own in enumerate(limits) if own is None}
+            local = [i for i in range(len(changes)) if i not in on_whole_grid]
+            first = lines.first([changes[i] for i in local], self.targets)
             kept, near = [], []
-            for i, best in zip(asked, first, strict=True):
+            for i, best in zip(local, first, strict=True):
                 own = limits[i]
                 assert own is not None
                 mask = lines.grid.near(own, best.log_rate)
                 if mask.sum() > MANY * mask.size and changes[i] is not UNCHANGED:
-                    apart.add(i)
+                    on_whole_grid.add(i)
                 else:
                     near.append(i)
                     kept.append(mask)
@@ -82,7 +82,9 @@ class Problem:
             ):
                 found[i][name] = best
         return [
-            self.moved(change).solve(UNCHANGED) if i in apart else self._optimum(own, change)
+            self.moved(change).solve(UNCHANGED)
+            if i in on_whole_grid
+            else self._optimum(own, change)
             for i, (change, own) in enumerate(zip(changes, found, strict=True))
         ]
 
@@ -129,28 +131,28 @@ class Problem:
             return osl + np.minimum(prompt + np.log(self.ratio), token) - np.log1p(self.ratio)
 
 
-Answer = TypeVar("Answer")
+Outcome = TypeVar("Outcome")
 
-# A search asks for changes to be solved for, again and again, and ends with its answer.
-Search: TypeAlias = Generator[list[Change], list[Optimum | None], Answer]
+# A search yields lists of changes, is sent their optima, and returns its outcome.
+Search: TypeAlias = Generator[list[Change], list[Optimum | None], Outcome]
 
 
-def answers(problem: Problem, searches: Sequence[Search[Answer]]) -> list[Answer]:
-    """The answers of searches that advance together, what all of them ask for solved at once."""
-    found: dict[int, Answer] = {}
-    asked: dict[int, list[Change]] = {}
+def run_searches(problem: Problem, searches: Sequence[Search[Outcome]]) -> list[Outcome]:
+    """The outcomes of searches, run side by side: each round, their changes are solved at once."""
+    found: dict[int, Outcome] = {}
+    wanted: dict[int, list[Change]] = {}
     solved: dict[int, list[Optimum | None] | None] = dict.fromkeys(range(len(searches)))
     while solved:
-        asked = {}
+        wanted = {}
         for i, own in solved.items():
             try:
                 search = searches[i]
-                asked[i] = next(search) if own is None else search.send(own)
+                wanted[i] = next(search) if own is None else search.send(own)
             except StopIteration as end:
                 found[i] = end.value
-        each = problem.solve_all([change for own in asked.values() for change in own])
+        each = problem.solve_all([change for own in wanted.values() for change in own])
         solved, start = {}, 0
-        for i, own in asked.items():
+        for i, own in wanted.items():
             solved[i] = each[start : start + len(own)]
             start += len(own)
     return [found[i] for i in range(len(searches))]

@@ -1,4 +1,4 @@
-"""What is unsure behind an answer?
+"""What is unsure behind a result?
 
 Constants of the calibration, as the covariance of their fit and a prior say; kernels and engine, by
 the residuals that their fits left; and inputs in ranges that the user states.
@@ -84,7 +84,7 @@ def sources_of(
     swept: Swept, found: Elasticities, parts: Mapping[str, Mapping[str, float]],
     ranges: Mapping[str, tuple[float, float]], priors: Priors | None = None,
 ) -> list[Source]:  # fmt: skip
-    """The unknowns behind an answer: fits, residuals, engines, and the ranges that were stated.
+    """The unknowns behind a result: fits, residuals, engines, and the ranges that were stated.
 
     `parts` are seconds by part of each pool, `ranges` factors by input, `priors` how unsure
     constants of fits are before any measurement (default: those of the catalogue).

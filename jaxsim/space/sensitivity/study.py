@@ -1,4 +1,4 @@
-"""What limits an answer, and what would change it?  Levers, prices and steps of one optimum."""
+"""What limits a result, and what would change it?  Levers, prices and steps of one optimum."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""How unsure is an answer, and which unknown is most worth measuring?
+"""How unsure is a result, and which unknown is most worth measuring?
 
 What is unsure is carried to throughput twice: by elasticities (delta method), and by evaluating
 samples. Where the two differ, the model is not linear over the spread, and it says so.

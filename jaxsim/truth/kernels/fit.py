@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import least_squares
 
-from jaxsim._record import put
+from jaxsim._record import replace_leaf
 from jaxsim.catalog.calibration import KINDS, SCALELESS, PeakShare
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.hardware import Hardware
@@ -77,7 +77,7 @@ def _residuals(kind: str, free: tuple[str, ...]):
 
     def with_logs(logs, fit):
         values = [jnp.exp(logs[i]) for i in range(len(free))]
-        return put(lambda f: [getattr(f, name) for name in free], fit, values)
+        return replace_leaf(lambda f: [getattr(f, name) for name in free], fit, values)
 
     def residual(logs, fit, work, hardware, log_seconds):
         return jnp.log(_predict(work, with_logs(logs, fit), hardware)) - log_seconds
@@ -181,7 +181,9 @@ def fit_rows(rows: KernelRows, hardware: Hardware, seed: int = 0, tries: int = 2
         raise InputError(f"The fit of {what} did not converge in {tries} tries; look at its rows.")
     values = {name: float(np.exp(x)) for name, x in zip(names, best.x, strict=True)}
     constants = {**values, **start.held}
-    fit = put(lambda f: [getattr(f, name) for name in names], record, list(values.values()))
+    fit = replace_leaf(
+        lambda f: [getattr(f, name) for name in names], record, list(values.values())
+    )
     predicted = predict_s(rows, fit, hardware)
     log_error = np.log(predicted / rows.seconds)
     held_out = rows.unseen & rows.sound

@@ -87,13 +87,13 @@ def try_readings(
     study: Study,
     claims: Sequence[Claim],
     readings: Sequence[Setting],
-    tell: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Tried]:
     """Every claim in every reading, mixture by mixture, so that sweeps are shared."""
     tried: dict[str, Tried] = {claim.id: [] for claim in claims}
     mixtures = list(dict.fromkeys(reading.mixture for reading in readings))
     for k, mixture in enumerate(mixtures):
-        tell(f"readings of the study: {k + 1} of {len(mixtures)}")
+        progress(f"readings of the study: {k + 1} of {len(mixtures)}")
         own = [reading for reading in readings if reading.mixture == mixture]
         for claim in claims:
             found = tried[claim.id]

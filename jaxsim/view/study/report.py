@@ -43,7 +43,7 @@ def run_study(
     coarse: str = "coarse",
     mixtures: int | None = None,
     with_map: bool = True,
-    tell: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> StudyResult:
     """The claims asked for (all if none is), on the `grid`; other readings on the `coarse` one."""
     started = time.perf_counter()
@@ -55,19 +55,19 @@ def run_study(
     fine, rough = Study(grid), Study(coarse)
     found = {}
     for claim in asked:
-        tell(f"{claim.id}: {known.claims[claim.id].claim}")
+        progress(f"{claim.id}: {known.claims[claim.id].claim}")
         found[claim.id] = base_finding(fine, claim)
     pictures = {}
     for picture in PICTURES:
         if any(claim.id in picture.claims for claim in asked):
-            tell(f"drawing {picture.name}")
+            progress(f"drawing {picture.name}")
             pictures[picture.name] = draw(picture, fine, known.base)
     count = known.mixtures if mixtures is None else mixtures
-    tried = try_readings(rough, asked, known.readings(count), tell)
+    tried = try_readings(rough, asked, known.readings(count), progress)
     results = tuple(_result(claim, found, tried) for claim in asked)
     chart = None
     if with_map:
-        tell("map of when to disaggregate")
+        progress("map of when to disaggregate")
         chart = gain_map(rough)
         pictures["map"] = map_figure(chart)
     return StudyResult(

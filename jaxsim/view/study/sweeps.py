@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from jaxsim._record import put
+from jaxsim._record import replace_leaf
 from jaxsim.catalog.cards import with_domain
 from jaxsim.catalog.engine import Options
 from jaxsim.catalog.load import load_hardware, load_model
@@ -119,7 +119,7 @@ def _scenario(model: str, domain_gpus: float | None, mixture: Mixture) -> Scenar
     setup = replace(loaded, hardware=hardware, precision=precision, options=options)
     scenario = setup.scenario(Workload(1.0, 2.0))
     if mixture.chunk_attention == "overlapped":
-        scenario = put(_chunk_fit, scenario, _OVERLAPPED)
+        scenario = replace_leaf(_chunk_fit, scenario, _OVERLAPPED)
     return scenario
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import jaxsim
-from jaxsim._record import put
+from jaxsim._record import replace_leaf
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engine import Options
 from jaxsim.catalog.setup import setup_of
@@ -64,7 +64,7 @@ def test_equal_to_jax():
     found = slopes_of(fn, scenario, axes, ("ftl_s",), np.float64)
     numbers = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), scenario)
     designed = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), Deployment(**AWAY))
-    numbers = put(lambda point: point.design, numbers, designed)
+    numbers = replace_leaf(lambda point: point.design, numbers, designed)
     value, gradient = jax.value_and_grad(lambda point: fn(point).ftl_s)(numbers)
     assert found.values["ftl_s"][0] == pytest.approx(float(value), rel=1e-12)
     flat, _ = jax.tree_util.tree_flatten_with_path(gradient)
@@ -163,7 +163,7 @@ def test_both_sides_of_a_full_domain(phase):
     output = OUTPUTS[phase][1]
 
     def slope(domain):
-        own = put(lambda s: s.hardware.domain_gpus, scenario, domain)
+        own = replace_leaf(lambda s: s.hardware.domain_gpus, scenario, domain)
         axes = listed(phase, stacked([AWAY]))
         found = slopes_of(PHASES[phase], own, axes, (output,))
         return float(found.log_slope(output, "hardware.domain_gpus")[0])
@@ -207,12 +207,12 @@ def test_finite_everywhere(which, tp, ep, pp, batch, chunk, phase, edge, optiona
     axes = points_on_axes(phase, workload, designs)
     if edge == "memory":
         used = values_of(PHASES[phase], scenario, axes, ("total_bytes",))["total_bytes"][0]
-        scenario = put(lambda s: s.hardware.chip.hbm_bytes, scenario, float(used))
+        scenario = replace_leaf(lambda s: s.hardware.chip.hbm_bytes, scenario, float(used))
     elif edge == "ridge":
         # One flop takes as long as one byte: kernels with as many of either lie on their ridge.
         rate = float(scenario.hardware.chip.hbm_bytes_per_s)
         peaks = jax.tree.map(lambda _: rate, scenario.hardware.chip.peak)
-        scenario = put(lambda s: s.hardware.chip.peak, scenario, peaks)
+        scenario = replace_leaf(lambda s: s.hardware.chip.peak, scenario, peaks)
     found = slopes_of(PHASES[phase], scenario, axes, OUTPUTS[phase])
     for output in OUTPUTS[phase]:
         assert np.isfinite(found.values[output]).all()

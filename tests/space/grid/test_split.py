@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxsim._record import put
+from jaxsim._record import replace_leaf
 from jaxsim.space.grid.split import STAGE_SHARES, _run_stage, split, stages_of
 from jaxsim.space.grid.sweep import flat
 from tests.space.grids import Chip, Point, grid, precision, step
@@ -118,5 +118,5 @@ def test_small_terms_may_be_evaluated_on_the_host():
 
 def test_one_point_and_no_axes():
     outputs = split(step, Point(), []).materialise()
-    expected = step(put(lambda p: p.tp, Point(), 8.0))
+    expected = step(replace_leaf(lambda p: p.tp, Point(), 8.0))
     np.testing.assert_allclose(outputs["rate"], expected["rate"], rtol=4e-7)

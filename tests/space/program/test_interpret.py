@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsim._record import put
+from jaxsim._record import replace_leaf
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Workload
@@ -31,7 +31,7 @@ def test_interpreted_equals_the_function_point_by_point(phase, model):
     for flat in rng.choice(designs.size, size=8, replace=False).tolist():
         at = designs.at(flat)
         sizes = {name: at.get(name, 4096.0) for name in ("tp", "ep", "pp", "batch", "chunk")}
-        point = put(lambda s: s.design, scenario, Deployment(**sizes))
+        point = replace_leaf(lambda s: s.design, scenario, Deployment(**sizes))
         expected = PHASES[phase](jax.tree.map(jnp.asarray, point))  # op by op
         for path, value in jax.tree_util.tree_flatten_with_path(expected)[0]:
             name = name_of(path)

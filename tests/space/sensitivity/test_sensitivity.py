@@ -22,10 +22,10 @@ from jaxsim.space.sensitivity.parameters import (
     inputs_of,
     joined,
 )
-from jaxsim.space.sensitivity.plan_levers import at_answer
+from jaxsim.space.sensitivity.plan_levers import at_deployment
 from jaxsim.space.sensitivity.problem import problem_of
 from jaxsim.space.sensitivity.result import best_of, sensitivity_of
-from jaxsim.space.sensitivity.solve import answers
+from jaxsim.space.sensitivity.solve import run_searches
 from jaxsim.space.sensitivity.sources import Source, sources_of
 from jaxsim.space.sensitivity.study import (
     elasticities_at,
@@ -211,7 +211,7 @@ def test_an_input_of_another_kind_moves_all_designs(setup, asked, solved):
 def test_stable_ranges_end_where_the_design_changes(solved):
     problem, base, found = solved[False]
     change = levers_changes(found.by_input)["peak BF16 arithmetic"]
-    (lever,) = answers(problem, [study_lever(base, "peak BF16 arithmetic", 0.4, change)])
+    (lever,) = run_searches(problem, [study_lever(base, "peak BF16 arithmetic", 0.4, change)])
     low, high = lever.stable
     for edge, outward in ((low, 1 / 1.05), (high, 1.05)):
         assert problem.solve(change(edge)).mapping == base.mapping
@@ -234,7 +234,9 @@ def test_the_answer_and_the_frontier(swept):
     """Elasticities at integers are near those at the real-valued optimum; all points are finite."""
     deployed = best_of(swept, "disaggregated")
     assert (
-        0.0 < float(at_answer(swept, deployed).by_input["hardware.chip.multiprocessors"][0]) < 1.5
+        0.0
+        < float(at_deployment(swept, deployed).by_input["hardware.chip.multiprocessors"][0])
+        < 1.5
     )
     along = along_frontier(swept)
     for slopes in along.levers.values():
@@ -272,7 +274,7 @@ def test_reaching_a_goal_takes_just_enough(solved):
     goal = 1.04 * base.value
     for title in ("HBM bandwidth", "multiprocessors and peak", "kernel launch floors"):
         slope = float(hardware_levers(found.by_input, found.by_limit)[title][0])
-        (answer,) = answers(problem, [reach(base, title, slope, changes[title], goal)])
+        (answer,) = run_searches(problem, [reach(base, title, slope, changes[title], goal)])
         if answer.factor is None:
             assert problem.solve(changes[title](16.0 if slope > 0 else 1 / 16)).value < goal
             continue

@@ -166,7 +166,7 @@ def solve(args: argparse.Namespace, asked: dict[str, Any]) -> "Plan":
     """The plan, with a spinner while it is found."""
     from jaxsim.view.cli.progress import working
 
-    with working("starting") as tell:
+    with working("starting") as progress:
         import jaxsim
         from jaxsim.catalog.cards import with_domain
 
@@ -185,7 +185,7 @@ def solve(args: argparse.Namespace, asked: dict[str, Any]) -> "Plan":
             space=jaxsim.Space(**axes) if axes else None,
             precision=args.precision,
             engine=args.engine,
-            tell=tell,
+            progress=progress,
             **asked,
         )
 

@@ -64,23 +64,27 @@ def run(args: argparse.Namespace) -> int:
     mixtures = None
     if args.mixtures is not None:
         mixtures = parse.parse_whole(args.mixtures, "--mixtures", at_least=0)
-    with working("starting") as tell:
+    with working("starting") as progress:
         from jaxsim.view.study.report import run_study
 
         # The map belongs to the whole study, and to its page.
         with_map = not args.no_map and not args.claims and folder is not None
         study = run_study(
-            args.claims, grid=args.grid, mixtures=mixtures, with_map=with_map, tell=_told(tell)
+            args.claims,
+            grid=args.grid,
+            mixtures=mixtures,
+            with_map=with_map,
+            progress=_told(progress),
         )
     written = [] if folder is None else write(study, folder, args)
     show(study, args, written)
     return 0
 
 
-def _told(tell):
+def _told(progress):
     """Progress where there is no terminal: one line for every tenth thing that is told."""
     if sys.stderr.isatty():
-        return tell
+        return progress
     count = iter(range(10**9))
 
     def line(text: str) -> None:

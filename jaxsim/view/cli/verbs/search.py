@@ -139,7 +139,7 @@ def solve(args: argparse.Namespace, asked: dict[str, Any]) -> tuple["Found", lis
     """What was found, for which set-ups, and the seconds it took, with a spinner meanwhile."""
     from jaxsim.view.cli.progress import working
 
-    with working("starting") as tell:
+    with working("starting") as progress:
         from jaxsim.catalog.setup import setup_of
         from jaxsim.space.axes import Space
         from jaxsim.space.search import search
@@ -151,7 +151,7 @@ def solve(args: argparse.Namespace, asked: dict[str, Any]) -> tuple["Found", lis
             setup_of(args.model, name.strip(), args.precision, args.engine)
             for name in args.hardware.split(",")
         ]
-        tell(f"searching {len(isl) * len(osl):,} workloads")
+        progress(f"searching {len(isl) * len(osl):,} workloads")
         started = time.perf_counter()
         found = search(
             args.phase,

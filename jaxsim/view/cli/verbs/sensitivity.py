@@ -140,8 +140,8 @@ def run(args: argparse.Namespace) -> int:
     use_persistent_cache()
     asked["workload"] = options.workload_from(args)
     folder = None if args.output is None else output_folder(Path(args.output))
-    with working("starting") as tell:
-        found = solve(args, asked, tell)
+    with working("starting") as progress:
+        found = solve(args, asked, progress)
     from jaxsim.space.deploy.result import Unmet
 
     if isinstance(found, Unmet):
@@ -172,7 +172,7 @@ def unmet_message(found: Any, args: argparse.Namespace) -> str:
     return text + " Relax a target, or give faster hardware or a narrower precision."
 
 
-def solve(args: argparse.Namespace, asked: dict[str, Any], tell) -> Any:
+def solve(args: argparse.Namespace, asked: dict[str, Any], progress) -> Any:
     """The sensitivity, or what cannot be met."""
     from jaxsim.api.sensitivity import sensitivity
     from jaxsim.catalog.cards import with_domain
@@ -193,7 +193,7 @@ def solve(args: argparse.Namespace, asked: dict[str, Any], tell) -> Any:
         space=Space(**axes) if axes else None,
         precision=args.precision,
         engine=args.engine,
-        tell=tell,
+        progress=progress,
         **asked,
     )
 

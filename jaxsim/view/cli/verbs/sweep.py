@@ -149,9 +149,9 @@ def run_best(args: argparse.Namespace, shard: tuple[int, int]) -> int:
 
     config = read_sweep(Path(args.config))
     started, found = time.perf_counter(), {}
-    with working("Searching") as tell:
+    with working("Searching") as progress:
         for phase in config.phases:
-            tell(f"Searching {phase}")
+            progress(f"Searching {phase}")
             found[phase] = searched(
                 phase, [config.setup], config.workload, config.space, config.isl, config.osl,
                 targets_s=ftl if phase == "prefill" else ttl, ftl_s=ftl[0], count=best,
