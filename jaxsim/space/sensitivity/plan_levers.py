@@ -1,4 +1,4 @@
-"""What limits the decode_scenario of a plan?  Elasticities at the deployments and along_curve the frontiers."""
+"""What limits the deployments of a plan?  Elasticities at them, and along the frontiers."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

@@ -47,7 +47,7 @@ KINDS = ("disaggregated", "colocated")
 
 @dataclass(frozen=True)
 class WhatIf:
-    """Inputs moved as the request says: exact and local fractions of throughput gained; the best design."""
+    """The fraction of throughput gained by moving inputs, exactly and by elasticities; the design."""
 
     text: str
     exact: float | None

@@ -61,11 +61,11 @@ class Problem:
     def solve_all(self, changes: Sequence[Change]) -> list[Optimum | None]:
         """The same for several changes, the designs that may be best evaluated together."""
         found: list[dict[str, Best]] = [{} for _ in changes]
-        on_whole_grid = set()
+        whole = set()
         for name, lines in self.lines.items():
             limits = [change.bounds(lines.pool) for change in changes]
-            on_whole_grid |= {i for i, own in enumerate(limits) if own is None}
-            local = [i for i in range(len(changes)) if i not in on_whole_grid]
+            whole |= {i for i, own in enumerate(limits) if own is None}
+            local = [i for i in range(len(changes)) if i not in whole]
             first = lines.first([changes[i] for i in local], self.targets)
             kept, near = [], []
             for i, best in zip(local, first, strict=True):
@@ -73,7 +73,7 @@ class Problem:
                 assert own is not None
                 mask = lines.grid.near(own, best.log_rate)
                 if mask.sum() > MANY * mask.size and changes[i] is not UNCHANGED:
-                    on_whole_grid.add(i)
+                    whole.add(i)
                 else:
                     near.append(i)
                     kept.append(mask)
@@ -82,9 +82,7 @@ class Problem:
             ):
                 found[i][name] = best
         return [
-            self.moved(change).solve(UNCHANGED)
-            if i in on_whole_grid
-            else self._optimum(own, change)
+            self.moved(change).solve(UNCHANGED) if i in whole else self._optimum(own, change)
             for i, (change, own) in enumerate(zip(changes, found, strict=True))
         ]
 

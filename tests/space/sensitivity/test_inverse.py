@@ -22,7 +22,7 @@ from jaxsim.space.sensitivity.inverse_requests import (
     read_parts,
     read_priors,
 )
-from jaxsim.space.sensitivity.problem import apart, problem_of
+from jaxsim.space.sensitivity.problem import problem_of, with_own_prefill
 
 SPACE = jaxsim.Space(
     tp=(1, 2), ep=(8, 32), pp=(1, 2), batch=(*range(256, 4096, 512), 4096, 6144, 8192),
@@ -72,7 +72,7 @@ def test_chips_are_those_of_brute_force(swept, problem, asked, together):
     found = best_chips(swept, problem, base, budget, space=SPACE)
     for pool in ("prefill", ""):
         assert budget.fits(found.factors[pool])
-    alone = apart(problem, asked, SPACE)
+    alone = with_own_prefill(problem, asked, SPACE)
     again = alone.solve(change_of(found.factors))
     assert again.value / base.value - 1.0 == pytest.approx(found.gain, rel=1e-6)
     grid = on_the_budget(budget, (np.geomspace(0.3, 2.5, 10), np.geomspace(0.1, 1.6, 8)))
