@@ -47,7 +47,7 @@ KINDS = ("disaggregated", "colocated")
 
 @dataclass(frozen=True)
 class WhatIf:
-    """The fraction of throughput gained by moving inputs, exactly and by elasticities; the design."""
+    """Throughput gained by moving inputs, a fraction, exactly and by elasticities; the design."""
 
     text: str
     exact: float | None
