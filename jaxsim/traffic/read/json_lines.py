@@ -1,0 +1,134 @@
+"""What is in a trace of JSON lines: Mooncake's, or vLLM's log of requests?"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxsim.catalog.errors import InputError
+from jaxsim.traffic.read.requests import (
+    MOST_SKIPPED_FRAC,
+    Blocks,
+    Requests,
+    Skipped,
+    check_unit,
+    requests_of,
+)
+
+BLOCK_TOKENS = 512  # of a prefix block, in every trace of Mooncake's repository
+MOONCAKE = ("timestamp", "input_length", "output_length")
+VLLM = ("input_toks", "output_toks", "arrival_time")
+
+
+def lines_of(path: Path, allow_truncated: bool) -> list[str]:
+    """The lines of a text file; an InputError where the last one is cut off."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    lines = text.splitlines()
+    if text and not text.endswith("\n") and not _whole(lines):
+        if not allow_truncated:
+            raise InputError(
+                f"{path}: it ends in the middle of line {len(lines)}. Use --allow-truncated to read "
+                "the lines before."
+            )
+        lines = lines[:-1]
+    return lines
+
+
+def _whole(lines: list[str]) -> bool:
+    """Whether the last of the lines is as complete as the one before it."""
+    if lines[-1].lstrip().startswith("{"):
+        return lines[-1].rstrip().endswith("}")
+    return len(lines) < 2 or lines[-1].count(",") == lines[-2].count(",")
+
+
+def refuse_many(path: Path, skipped: Skipped, lines: int) -> None:
+    """An InputError where too many lines of a file were unreadable."""
+    if skipped.count > max(1.0, MOST_SKIPPED_FRAC * lines):
+        raise InputError(
+            f"{path}: {skipped.count} of {lines} lines cannot be read: {'; '.join(skipped.named)}"
+        )
+
+
+def read_json_lines(
+    path: Path, unit_s: float | None, allow_truncated: bool, sort: bool
+) -> Requests:
+    """The requests of a file with one JSON object a line."""
+    lines = lines_of(path, allow_truncated)
+    rows: list[dict[str, Any]] = []
+    numbers: list[int] = []
+    skipped = Skipped()
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise ValueError("not an object")
+            if not rows:
+                keys = _keys(path, row)
+            values = [float(row[key]) for key in keys]
+            if any(isinstance(row[key], (bool, str)) for key in keys):
+                raise ValueError(f"one of {', '.join(keys)} is no number")
+        except KeyError as error:
+            skipped = skipped.and_line(f"line {number}", f"no {error.args[0]!r}")
+        except (ValueError, TypeError) as error:
+            skipped = skipped.and_line(f"line {number}", str(error).split(":")[0])
+        else:
+            rows.append({"values": values, "row": row})
+            numbers.append(number)
+    refuse_many(path, skipped, len(lines))
+    if not rows:
+        raise InputError(f"{path}: it holds no request.")
+    table = np.asarray([row["values"] for row in rows], np.float64)
+    raw = [row["row"] for row in rows]
+    rest: dict[str, Any] = {"skipped": skipped, "where": lambda row: f"line {numbers[row]}"}
+    if keys == MOONCAKE:
+        return _mooncake(path, table, raw, unit_s, sort, rest)
+    return _vllm(path, table, raw, unit_s, rest)
+
+
+def _keys(path: Path, row: dict[str, Any]) -> tuple[str, ...]:
+    for keys in (MOONCAKE, VLLM):
+        if all(key in row for key in keys):
+            return keys
+    raise InputError(
+        f"{path}, line 1: its keys are {', '.join(row)}; a trace has {', '.join(MOONCAKE)}, a log "
+        f"of vLLM {', '.join(VLLM)}. A header line is not part of either."
+    )
+
+
+def _mooncake(path, table, raw, unit_s, sort, rest) -> Requests:
+    times = table[:, 0]
+    if unit_s is None and np.isfinite(times).all() and (times != np.floor(times)).any():
+        raise InputError(
+            f"{path}: timestamps of Mooncake's traces are whole milliseconds, and these have "
+            "fractions. Say the unit with --time-unit s, ms, us or ns."
+        )
+    blocks = None
+    if all(isinstance(row.get("hash_ids"), list) for row in raw):
+        counts = [len(row["hash_ids"]) for row in raw]
+        flat = np.asarray([one for row in raw for one in row["hash_ids"]], np.int64)
+        _, ids = np.unique(flat, return_inverse=True)
+        start = np.concatenate([[0], np.cumsum(counts)])
+        blocks = Blocks(ids.astype(np.int32), start, BLOCK_TOKENS)
+    scaled = times * (1e-3 if unit_s is None else unit_s)
+    found = requests_of(
+        scaled, table[:, 1], table[:, 2], name=path.name, blocks=blocks, sort=sort, **rest
+    )
+    return check_unit(found, "ms" if unit_s is None else "the stated unit")
+
+
+def _vllm(path, table, raw, unit_s, rest) -> Requests:
+    """A log with clocks: arrivals of the wall clock, steps of the engine's own clock."""
+    arrival = (table[:, 2] - table[:, 2].min()) * (1.0 if unit_s is None else unit_s)
+    measured = {}
+    if all({"queued_ts", "first_token_ts", "last_token_ts"} <= set(row) for row in raw):
+        queued = np.asarray([float(row["queued_ts"]) for row in raw])
+        measured = {
+            "ttft_s": np.asarray([float(row["first_token_ts"]) for row in raw]) - queued,
+            "e2e_s": np.asarray([float(row["last_token_ts"]) for row in raw]) - queued,
+        }
+    return requests_of(
+        arrival, table[:, 0], table[:, 1], name=path.name, sort=True, measured=measured, **rest
+    )

@@ -1,0 +1,91 @@
+"""What is in a client's record of requests: inference-perf's, or vLLM's bench result?"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxsim.catalog.errors import InputError
+from jaxsim.traffic.read.requests import Requests, Skipped, requests_of
+
+BENCH = ("input_lens", "output_lens", "start_times")
+
+
+def read_json_log(path: Path, sort: bool) -> Requests:
+    """The requests of one JSON document; failed ones are counted and left out."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON, or cut off: {error}.") from None
+    if isinstance(found, dict) and all(key in found for key in BENCH):
+        return _bench(path, found)
+    if isinstance(found, dict):
+        found = found.get("requests", found.get("per_request", found))
+    if isinstance(found, list) and found and isinstance(found[0], dict):
+        return _lifecycle(path, found)
+    raise InputError(
+        f"{path}: neither a list of requests with start_time, end_time and info (inference-perf) "
+        f"nor a result with {', '.join(BENCH)} (vllm bench serve --save-detailed)."
+    )
+
+
+def _bench(path: Path, found: dict[str, Any]) -> Requests:
+    columns = {name: np.asarray(found[name], np.float64) for name in BENCH}
+    if len({len(values) for values in columns.values()}) > 1:
+        raise InputError(f"{path}: {', '.join(BENCH)} have different lengths.")
+    start = columns["start_times"]
+    kept = columns["output_lens"] > 0
+    skipped = Skipped(
+        int((~kept).sum()), tuple(f"request {i + 1}: failed" for i in np.where(~kept)[0][:5])
+    )
+    measured = {}
+    if isinstance(found.get("ttfts"), list) and len(found["ttfts"]) == len(start):
+        ttft = np.asarray(found["ttfts"], np.float64)
+        gaps = found.get("itls")
+        measured["ttft_s"] = ttft[kept]
+        if isinstance(gaps, list) and len(gaps) == len(start):
+            measured["e2e_s"] = (ttft + np.asarray([float(np.sum(one)) for one in gaps]))[kept]
+    if not kept.any():
+        raise InputError(f"{path}: every request failed.")
+    return requests_of(
+        start[kept] - start[kept].min(),
+        columns["input_lens"][kept],
+        columns["output_lens"][kept],
+        name=path.name,
+        sort=True,
+        skipped=skipped,
+        measured=measured,
+    )
+
+
+def _lifecycle(path: Path, found: list[dict[str, Any]]) -> Requests:
+    rows, skipped = [], Skipped()
+    for number, row in enumerate(found, 1):
+        info = row.get("info")
+        if row.get("error") or not isinstance(info, dict):
+            skipped = skipped.and_line(f"request {number}", "failed")
+            continue
+        try:
+            start, end = float(row["start_time"]), float(row["end_time"])
+            times = [float(time) for time in info.get("output_token_times") or ()]
+            tokens = float(info["output_tokens"])
+            rows.append(
+                (start, float(info["input_tokens"]), tokens, (times or [np.nan])[0], end, number)
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            skipped = skipped.and_line(f"request {number}", f"{type(error).__name__}: {error}")
+    if not rows:
+        raise InputError(f"{path}: no request was served: {'; '.join(skipped.named)}.")
+    table = np.asarray(rows)
+    start = table[:, 0]
+    return requests_of(
+        start - start.min(),
+        table[:, 1],
+        table[:, 2],
+        name=path.name,
+        sort=True,
+        where=lambda row: f"request {int(table[row, 5])}",
+        skipped=skipped,
+        measured={"ttft_s": table[:, 3] - start, "e2e_s": table[:, 4] - start},
+    )

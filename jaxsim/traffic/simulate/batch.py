@@ -1,0 +1,316 @@
+"""What does an instance do between the end of one step and that of the next?
+
+Prompts that were processed have their first token; sequences that ended leave; then a batch is
+formed: every decoding sequence (the latest ones are preempted where blocks run out), the prompts
+that are partly processed, and requests from the queue, as far as tokens, places and blocks allow.
+"""
+
+from dataclasses import replace
+
+import jax.numpy as jnp
+from jax import lax
+
+from jaxsim.traffic.simulate.leave import end_passes, end_sequences, free_slot, take_slot
+from jaxsim.traffic.simulate.prefix import evict, hit_tokens, touch
+from jaxsim.traffic.simulate.queue import decode_step_s, elapsed_s, pass_s, pop, push_front
+from jaxsim.traffic.simulate.records import (
+    GAP_BINS,
+    GAP_HIGH_S,
+    GAP_LOW_S,
+    GIVEN_UP,
+    NEVER,
+    Client,
+    Law,
+    Links,
+    Shape,
+    State,
+)
+from jaxsim.traffic.simulate.scalars import add_at, at, ceil_div, cell, once, put_at, row, set_at, whole_blocks
+
+
+def boundary(s: State, law: Law, links: Links, client: Client, shape: Shape, instance) -> State:
+    """A step or macro-step of an instance ends, and its next one begins."""
+    s = advance(s, law, instance)
+    s = end_passes(s, law, links, client, shape, instance)
+    s = end_sequences(s, law, client, shape, instance)
+    return form(s, law, client, shape, instance)
+
+
+def gap_bin(gap_s):
+    """The bin of a gap between tokens: equal steps of its logarithm."""
+    share = jnp.log(jnp.maximum(gap_s, GAP_LOW_S) / GAP_LOW_S) / jnp.log(GAP_HIGH_S / GAP_LOW_S)
+    return jnp.clip((share * GAP_BINS).astype(jnp.int32), 0, GAP_BINS - 1)
+
+
+def advance(s: State, law: Law, instance) -> State:
+    """What the steps under way have done: sequences are longer, time was spent."""
+    one = s.instances
+    count, steps = at(one.decoding, instance), at(one.advance, instance)
+    gain = at(law.gain, at(one.role, instance))
+    tokens = gain * count * steps
+    spent_s = s.now_s - at(one.since_s, instance)
+    spent_s = jnp.where(at(one.steps, instance) > 0, spent_s, 0.0)
+    passing_s = at(one.passing_s, instance)
+    pause_s = at(one.pause_s, instance)
+    each_s = spent_s / jnp.maximum(steps, 1)
+    paused = (count > 0) & (steps == 0)
+    first, rest = gap_bin(each_s + pause_s), gap_bin(each_s)
+    moved = steps > 0
+    gaps = set_at(s.gaps, first, at(s.gaps, first) + jnp.where(moved, gain * count, 0.0))
+    gaps = set_at(gaps, rest, at(gaps, rest) + jnp.where(moved, tokens - gain * count, 0.0))
+    one = add_at(
+        one,
+        instance,
+        step=steps,
+        context=tokens,
+        tokens=tokens,
+        prefill_busy_s=passing_s,
+        decode_busy_s=spent_s - passing_s,
+        stalled_token_s=count * passing_s,
+    )
+    one = put_at(
+        one,
+        instance,
+        pause_s=jnp.where(paused, pause_s + spent_s, jnp.where(moved, 0.0, pause_s)),
+        passing_s=0.0,
+        steps=0,
+        advance=0,
+        last_s=s.now_s,
+    )
+    return replace(s, instances=one, gaps=gaps)
+
+
+def blocks_decoding(s: State, law: Law, instance):
+    """Blocks of the decoding sequences once their next step is done."""
+    one = s.instances
+    role = at(one.role, instance)
+    gain, size = at(law.gain, role), at(law.block_tokens, role)
+    after = row(s.slots.base, instance) + gain * (at(one.step, instance) + 1.0)
+    needed = whole_blocks(after, size)
+    reserved = row(s.slots.reserved, instance) * jnp.where(at(law.reserves, role) > 0.5, 1.0, 0.0)
+    taken = lax.iota(jnp.int32, needed.shape[0]) < at(one.decoding, instance)
+    return jnp.sum(jnp.where(taken, jnp.maximum(needed, reserved), 0.0)).astype(jnp.int32)
+
+
+def preempt(s: State, law: Law, instance, free):
+    """The latest sequences go back to the queue until the others' next step finds blocks."""
+    role = at(s.instances.role, instance)
+    gain, size = at(law.gain, role), at(law.block_tokens, role)
+
+    def short(carry):
+        s, free, _ = carry
+        return (free < 0) & (at(s.instances.decoding, instance) > 0)
+
+    def drop(carry):
+        s, free, _ = carry
+        one = s.instances
+        stamps = row(s.slots.stamp, instance)
+        place = lax.iota(jnp.int64, stamps.shape[0])
+        taken = place < at(one.decoding, instance)
+        key = jnp.max(jnp.where(taken, stamps.astype(jnp.int64) * stamps.shape[0] + place, -1))
+        latest = (key % stamps.shape[0]).astype(jnp.int32)
+        attempt = cell(s.slots.attempt, instance, latest)
+        step = at(one.step, instance)
+        context = cell(s.slots.base, instance, latest) + gain * step
+        left = cell(s.slots.end, instance, latest) - step
+        reserved = jnp.where(
+            at(law.reserves, role) > 0.5, cell(s.slots.reserved, instance, latest), 0
+        )
+        blocks = jnp.maximum(ceil_div(context + gain, size), reserved)
+        longer = ceil_div(context, 1.0) + 1
+        s = free_slot(s, law, instance, latest)
+        attempts = put_at(
+            s.attempts, attempt, size=longer, need=longer, rest=longer, past=0, left=left - 1
+        )
+        attempts = add_at(attempts, attempt, preempted=1)
+        s = replace(s, attempts=attempts, instances=add_at(s.instances, instance, work=longer))
+        return push_front(s, attempt, instance), free + blocks, jnp.asarray(True)
+
+    return lax.while_loop(short, drop, (s, free, jnp.asarray(False)))
+
+
+def form(s: State, law: Law, client: Client, shape: Shape, instance) -> State:
+    """The next batch, and how long it lasts."""
+    role = at(s.instances.role, instance)
+    total = at(law.blocks, role).astype(jnp.int32)
+    one = s.instances
+    free = (
+        total
+        - at(one.prompt_blocks, instance)
+        - at(one.held_blocks, instance)
+        - blocks_decoding(s, law, instance)
+    )
+    s, free, short = preempt(s, law, instance, free)
+    budget = (at(law.budget, role)).astype(jnp.int32) - at(s.instances.decoding, instance)
+    given = nothing_given(budget)
+    s, given = continue_prompts(s, law, role, instance, given)
+    s, given, free = admit(s, law, client, shape, role, instance, given, free, short)
+    return start(s, law, role, instance, given, free)
+
+
+def nothing_given(budget):
+    """What a step's prompts get: budget left, tokens, most of one, pairs, most of one, seconds."""
+    zero = jnp.asarray(0.0, jnp.float64)
+    return (budget, zero, zero, zero, zero, zero)
+
+
+def grant(s: State, law: Law, role, attempt, given):
+    """The attempt's next chunk: no more than is left of it, of a chunk and of the budget."""
+    budget, tokens, most, pairs, most_pairs, load_s = given
+    rest, past = at(s.attempts.rest, attempt), at(s.attempts.past, attempt)
+    size = jnp.minimum(jnp.minimum(rest, at(law.chunk, role).astype(jnp.int32)), budget)
+    own = size * (past + 0.5 * size)
+    attempts = put_at(s.attempts, attempt, rest=rest - size, past=past + size)
+    return replace(s, attempts=attempts), (
+        budget - size,
+        tokens + size,
+        jnp.maximum(most, size * 1.0),
+        pairs + own,
+        jnp.maximum(most_pairs, own),
+        load_s,
+    )
+
+
+def continue_prompts(s: State, law: Law, role, instance, given):
+    """Prompts that are partly processed go on, in the order in which they were admitted."""
+
+    def more(carry):
+        attempt, _, given = carry
+        return (attempt >= 0) & (given[0] > 0)
+
+    def one(carry):
+        attempt, s, given = carry
+        s, given = grant(s, law, role, attempt, given)
+        return at(s.attempts.next, attempt), s, given
+
+    head = at(s.instances.pass_head, instance)
+    return lax.while_loop(more, one, (head, s, given))[1:]
+
+
+def admit(s: State, law: Law, client: Client, shape: Shape, role, instance, given, free, short):
+    """Requests from the queue join, first come first served."""
+    size, gain = at(law.block_tokens, role), at(law.gain, role)
+    reserves = at(law.reserves, role) > 0.5
+    places = at(law.sequences, role).astype(jnp.int32)
+
+    def blocks_of(s: State, attempt):
+        context = at(s.attempts.size, attempt) * 1.0
+        moving = jnp.where(at(s.attempts.need, attempt) == 0, gain, 0.0)
+        all_of = context + gain * at(s.attempts.left, attempt)
+        return ceil_div(jnp.where(reserves, all_of, context + moving), size)
+
+    def able(carry):
+        s, given, free = carry
+        attempt = at(s.instances.head, instance)
+        gone = at(s.attempts.status, attempt) == GIVEN_UP
+        one = s.instances
+        room = at(one.decoding, instance) + at(one.prompts, instance) < places
+        fits = room & (given[0] > 0) & (~short) & (blocks_of(s, attempt) <= free)
+        return (attempt >= 0) & (gone | fits)
+
+    def join(carry):
+        s, given, free = carry
+        s, attempt = pop(s, instance)
+        gone = at(s.attempts.status, attempt) == GIVEN_UP
+        need = at(s.attempts.need, attempt)
+        instances = add_at(
+            s.instances, instance, work=-need, assigned=-jnp.where(gone, 1, 0)
+        )
+        blocks = jnp.where(gone, 0, blocks_of(s, attempt))
+        s = replace(s, instances=instances)
+
+        def decode(carry):
+            s, given = carry
+            s = replace(s, attempts=put_at(s.attempts, attempt, blocks=blocks))
+            return take_slot(s, law, attempt, instance), (given[0] - 1, *given[1:])
+
+        def process(carry):
+            s, given = carry
+            attempts = put_at(
+                s.attempts,
+                attempt,
+                scheduled_s=jnp.minimum(at(s.attempts.scheduled_s, attempt), s.now_s),
+                blocks=blocks,
+            )
+            s = replace(s, attempts=attempts)
+            if shape.unique_blocks:
+                s, given = use_cache(s, law, client, role, instance, attempt, given, free)
+            s = append_pass(s, instance, attempt, blocks)
+            return grant(s, law, role, attempt, given)
+
+        s, given = once((~gone) & (need == 0), decode, (s, given))
+        s, given = once((~gone) & (need > 0), process, (s, given))
+        return s, given, free - blocks
+
+    return lax.while_loop(able, join, (s, given, free))
+
+
+def use_cache(s: State, law: Law, client: Client, role, instance, attempt, given, free):
+    """What of a first prompt is held already need not be processed; its blocks are held anew."""
+    fresh = at(s.attempts.preempted, attempt) == 0
+    hbm, both = hit_tokens(s, client, attempt, instance)
+    hbm, both = jnp.where(fresh, hbm, 0), jnp.where(fresh, both, 0)
+    both = both.astype(jnp.int32)
+    attempts = put_at(
+        s.attempts, attempt, rest=at(s.attempts.need, attempt) - both, past=both, hit=both
+    )
+    cache = touch(s.cache, at(s.attempts.origin, attempt), instance)
+    room = jnp.floor(jnp.maximum(free, 0) * at(law.block_tokens, role) / client.prefix_tokens)
+    cache = evict(cache, instance, room.astype(jnp.int32), client.host_blocks.astype(jnp.int32))
+    load_s = given[5] + (both - hbm) * client.load_token_s
+    return replace(s, attempts=attempts, cache=cache), (*given[:5], load_s)
+
+
+def append_pass(s: State, instance, attempt, blocks) -> State:
+    """The attempt is the last of the prompts in passes."""
+    tail = at(s.instances.pass_tail, instance)
+    empty = tail < 0
+    dummy = s.attempts.next.shape[0] - 1
+    attempts = put_at(s.attempts, jnp.where(empty, dummy, tail), next=attempt)
+    attempts = put_at(attempts, attempt, next=-1)
+    head = jnp.where(empty, attempt, at(s.instances.pass_head, instance))
+    one = put_at(s.instances, instance, pass_head=head, pass_tail=attempt)
+    one = add_at(one, instance, prompts=1, prompt_blocks=blocks)
+    return replace(s, attempts=attempts, instances=one)
+
+
+def start(s: State, law: Law, role, instance, given, free) -> State:
+    """The step or macro-step begins; an instance with nothing to do idles."""
+    one = s.instances
+    _, tokens, most, pairs, most_pairs, load_s = given
+    count = at(one.decoding, instance)
+    step = at(one.step, instance)
+    ranks, stretch = at(law.ranks, role), at(law.stretch, role)
+    whole_s = pass_s(
+        law, role, jnp.maximum(tokens / ranks, most), jnp.maximum(pairs / ranks, most_pairs)
+    )
+    passing = tokens > 0.0
+    decodes = count > 0
+    first_s, more_s, knee = decode_step_s(law, role, count, at(one.context, instance))
+    mixes = at(law.mixes, role) > 0.5
+    stall = jnp.where(decodes, at(law.stall, role), 1.0)
+    passing_s = jnp.where(passing, stall * stretch * whole_s + load_s, 0.0)
+    first_s = jnp.where(decodes & (mixes | ~passing), first_s, 0.0)
+    # A macro-step ends where a sequence does, at a knee, and before blocks can run out.
+    soonest = jnp.min(row(s.slots.end, instance)) - step
+    spare = jnp.floor(free / jnp.maximum(count, 1))
+    safe = jnp.floor(at(law.block_tokens, role) * spare / at(law.gain, role)) + 1.0
+    steps = jnp.minimum(jnp.minimum(soonest * 1.0, knee), jnp.maximum(safe, 1.0))
+    steps = jnp.where(passing, 1.0, jnp.maximum(steps, 1.0)).astype(jnp.int32)
+    advance = jnp.where(decodes & (mixes | ~passing), steps, 0)
+    busy = passing | decodes
+    lasts_s = jnp.where(passing, passing_s + first_s, elapsed_s(steps, first_s, more_s))
+    one = put_at(
+        one,
+        instance,
+        until_s=jnp.where(busy, s.now_s + lasts_s, NEVER),
+        since_s=s.now_s,
+        steps=jnp.where(busy, steps, 0),
+        advance=advance,
+        first_s=first_s,
+        more_s=more_s,
+        passing_s=passing_s,
+        extra_s=jnp.where(passing, (1.0 - stretch) * whole_s, 0.0),
+    )
+    return replace(s, instances=one)
+

@@ -1,0 +1,176 @@
+"""What is the state before anything has happened?"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxsim.traffic.read.requests import Requests
+from jaxsim.traffic.simulate.records import (
+    COMING,
+    DECODE,
+    FAR,
+    GAP_BINS,
+    NEVER,
+    Attempts,
+    Cache,
+    Instances,
+    Shape,
+    Slots,
+    State,
+)
+
+
+@dataclass(frozen=True)
+class Start:
+    """The instances at time 0: the role of each, which are open, and when they are ready."""
+
+    role: np.ndarray
+    open: np.ndarray
+    ready_s: np.ndarray
+
+
+def bucket(count: int, least: int = 64) -> int:
+    """The next size of which programs are compiled: powers of two, and one between each pair."""
+    size = least
+    while size < count:
+        size = size * 3 // 2 if size & (size - 1) == 0 else size // 3 * 4
+    return size
+
+
+def steps_after_first(osl: np.ndarray, gain: float) -> np.ndarray:
+    """Decode steps that a request takes after its first token."""
+    return np.ceil((osl - 1) / gain).astype(np.int32)
+
+
+def initial(requests: Requests, start: Start, gain: float, shape: Shape) -> State:
+    """The state at time 0. Arrays are longer than needed, so that few programs are compiled."""
+    count, size = len(requests), shape.attempts + 1
+    dtype = np.int32
+
+    def padded(values, empty, kind):
+        array = np.full(size, empty, kind)
+        array[:count] = values
+        return array
+
+    isl = padded(requests.isl, 1, dtype)
+    left = padded(steps_after_first(requests.osl, gain), 0, dtype)
+    arrival = padded(requests.arrival_s, NEVER, np.float64)
+    if requests.closed_users:
+        arrival[min(requests.closed_users, count) :] = NEVER
+    never = np.full(size, NEVER)
+    zeros = np.zeros(size, dtype)
+    attempts = Attempts(
+        arrival_s=arrival,
+        isl=isl,
+        osl=padded(requests.osl, 1, dtype),
+        size=isl.copy(),
+        need=isl.copy(),
+        rest=isl.copy(),
+        past=zeros.copy(),
+        left=left,
+        steps_left=left.copy(),
+        blocks=zeros.copy(),
+        next=np.full(size, -1, dtype),
+        origin=np.minimum(np.arange(size, dtype=dtype), count - 1),
+        tries=zeros.copy(),
+        status=np.full(size, COMING, dtype),
+        scheduled_s=never.copy(),
+        first_s=never.copy(),
+        passed_s=never.copy(),
+        sent_s=never.copy(),
+        joined_s=never.copy(),
+        finished_s=never.copy(),
+        prefiller=np.full(size, -1, dtype),
+        decoder=np.full(size, -1, dtype),
+        preempted=zeros.copy(),
+        hit=zeros.copy(),
+    )
+    return State(
+        now_s=np.float64(0.0),
+        attempts=attempts,
+        instances=_instances(start, shape.instances),
+        slots=_slots(shape.instances, shape.slots),
+        cache=_cache(requests, shape),
+        gaps=np.zeros(GAP_BINS),
+        arriving=dtype(0),
+        retrying=dtype(shape.requests),
+        retries_end=dtype(shape.requests),
+        deadline=dtype(0),
+        retry_deadline=dtype(shape.requests),
+        served=dtype(0),
+        turn=dtype(0),
+        events=np.int64(0),
+        stop_s=np.float64(NEVER),
+    )
+
+
+def _instances(start: Start, size: int) -> Instances:
+    count = len(start.role)
+    whole = {
+        name: np.zeros(size, np.int32)
+        for name in (
+            "steps", "advance", "step", "decoding", "prompts", "prompt_blocks", "held_blocks",
+            "waiting", "assigned", "work", "stamp",
+        )
+    }  # fmt: skip
+    nobody = {
+        name: np.full(size, -1, np.int32)
+        for name in ("head", "tail", "pass_head", "pass_tail", "send_head", "send_tail")
+    }
+    times = {
+        name: np.zeros(size)
+        for name in (
+            "since_s", "first_s", "more_s", "passing_s", "extra_s", "context", "link_out_s",
+            "link_in_s", "pause_s", "prefill_busy_s", "decode_busy_s", "out_busy_s", "in_busy_s",
+            "tokens", "stalled_token_s", "last_s",
+        )
+    }  # fmt: skip
+    role = np.full(size, DECODE, np.int32)
+    role[:count] = start.role
+    opened = np.zeros(size, bool)
+    opened[:count] = start.open
+    ready = np.full(size, NEVER)
+    ready[:count] = start.ready_s
+    return Instances(
+        role=role,
+        open=opened,
+        ready_s=ready,
+        until_s=np.full(size, NEVER),
+        send_s=np.full(size, NEVER),
+        **whole,
+        **nobody,
+        **times,
+    )
+
+
+def _slots(instances: int, slots: int) -> Slots:
+    shape = (instances, slots)
+    return Slots(
+        attempt=np.full(shape, -1, np.int32),
+        end=np.full(shape, FAR, np.int32),
+        base=np.zeros(shape),
+        stamp=np.zeros(shape, np.int32),
+        reserved=np.zeros(shape, np.int32),
+    )
+
+
+def _cache(requests: Requests, shape: Shape) -> Cache:
+    size, unique, touches = shape.instances, max(shape.unique_blocks, 1), max(shape.touches, 1)
+    blocks = requests.blocks if shape.unique_blocks else None
+    ids = np.zeros(touches, np.int32)
+    start = np.zeros(shape.requests + 1, np.int32)
+    if blocks is not None:
+        ids[: len(blocks.ids)] = blocks.ids
+        start[: len(blocks.start)] = blocks.start
+        start[len(blocks.start) :] = blocks.start[-1]
+    return Cache(
+        last=np.zeros((size, unique), np.int32),
+        log=np.zeros((size, touches + 2), np.int32),
+        stamp=np.ones(size, np.int32),
+        hbm_tail=np.zeros(size, np.int32),
+        hbm_count=np.zeros(size, np.int32),
+        host_tail=np.zeros(size, np.int32),
+        host_count=np.zeros(size, np.int32),
+        ids=ids,
+        start=start,
+    )
