@@ -145,7 +145,7 @@ def form(s: State, law: Law, client: Client, shape: Shape, instance) -> State:
     given = nothing_given(budget)
     s, given = continue_prompts(s, law, role, instance, given)
     s, given, free = admit(s, law, client, shape, role, instance, given, free, short)
-    return start(s, law, role, instance, given, free)
+    return start(s, law, role, instance, given, free, short)
 
 
 def nothing_given(budget):
@@ -274,7 +274,7 @@ def append_pass(s: State, instance, attempt, blocks) -> State:
     return replace(s, attempts=attempts, instances=one)
 
 
-def start(s: State, law: Law, role, instance, given, free) -> State:
+def start(s: State, law: Law, role, instance, given, free, short) -> State:
     """The step or macro-step begins; an instance with nothing to do idles."""
     one = s.instances
     _, tokens, most, pairs, most_pairs, load_s = given
@@ -296,7 +296,8 @@ def start(s: State, law: Law, role, instance, given, free) -> State:
     spare = jnp.floor(free / jnp.maximum(count, 1))
     safe = jnp.floor(at(law.block_tokens, role) * spare / at(law.gain, role)) + 1.0
     steps = jnp.minimum(jnp.minimum(soonest * 1.0, knee), jnp.maximum(safe, 1.0))
-    steps = jnp.where(passing, 1.0, jnp.maximum(steps, 1.0)).astype(jnp.int32)
+    # Where one was preempted, none was admitted: the next step may admit.
+    steps = jnp.where(passing | short, 1.0, jnp.maximum(steps, 1.0)).astype(jnp.int32)
     advance = jnp.where(decodes & (mixes | ~passing), steps, 0)
     busy = passing | decodes
     lasts_s = jnp.where(passing, passing_s + first_s, elapsed_s(steps, first_s, more_s))

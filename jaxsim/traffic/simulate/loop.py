@@ -13,6 +13,7 @@ from jax import lax
 from jax.experimental.xla_metadata import set_xla_metadata
 
 from jaxsim.traffic.simulate.batch import boundary
+from jaxsim.traffic.simulate.queue import notice
 from jaxsim.traffic.simulate.records import COMING, GIVEN_UP, NEVER, Client, Law, Links, Shape, State
 from jaxsim.traffic.simulate.route import arrive
 from jaxsim.traffic.simulate.scalars import at, earliest, once, put_at
@@ -40,7 +41,7 @@ def times_s(s: State, client: Client, shape: Shape):
     return [*found, jnp.min(s.instances.send_s), jnp.min(s.instances.until_s)]
 
 
-def give_up(s: State, client: Client, shape: Shape, attempt) -> State:
+def give_up(s: State, law: Law, client: Client, shape: Shape, attempt) -> State:
     """A client that has seen no token leaves, and may come back."""
     unseen = (at(s.attempts.first_s, attempt) == NEVER) & (
         at(s.attempts.status, attempt) == COMING
@@ -66,9 +67,9 @@ def give_up(s: State, client: Client, shape: Shape, attempt) -> State:
             origin=at(attempts.origin, attempt),
             tries=tries + 1,
         )
-        return replace(
-            s, attempts=attempts, retries_end=s.retries_end + again.astype(jnp.int32)
-        )
+        s = replace(s, attempts=attempts, retries_end=s.retries_end + again.astype(jnp.int32))
+        # Those behind it may be admitted after the step under way.
+        return notice(s, law, at(s.attempts.prefiller, attempt))
 
     return once(unseen, leave, s)
 
@@ -90,7 +91,7 @@ def event(s: State, law: Law, links: Links, client: Client, shape: Shape) -> Sta
             retry_deadline=s.retry_deadline + (kind == 3),
         )
         gives_up = (kind == 2) | (kind == 3)
-        s = once(gives_up, lambda s: give_up(s, client, shape, leaver), s)
+        s = once(gives_up, lambda s: give_up(s, law, client, shape, leaver), s)
     s = once(kind <= 1, lambda s: arrive(s, law, client, shape, attempt), s)
     s = once(kind == 4, lambda s: received(s, law, earliest(s.instances.send_s)[1]), s)
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxsim.traffic.simulate.prefix import hit_tokens
-from jaxsim.traffic.simulate.queue import enqueue, notice
+from jaxsim.traffic.simulate.queue import enqueue, notice, steps_until
 from jaxsim.traffic.simulate.records import (
     DECODE,
     LOST,
@@ -32,7 +32,7 @@ def next_in_turn(turn, eligible):
     return first_least(((place - turn) % size).astype(jnp.float64), eligible)
 
 
-def chosen(s: State, client: Client, shape: Shape, attempt, takes):
+def chosen(s: State, law: Law, client: Client, shape: Shape, attempt, takes):
     """The instance for an attempt among those whose role `takes` it; -1 where there is none.
 
     Open and ready ones come first; where none is ready, the one that will be first.
@@ -43,7 +43,7 @@ def chosen(s: State, client: Client, shape: Shape, attempt, takes):
     if shape.route == "round_robin":
         best = next_in_turn(s.turn, ready)
     elif shape.route == "kv_aware":
-        best = first_least(_cost(s, client, shape, attempt), ready)
+        best = first_least(_cost(s, law, client, shape, attempt), ready)
     else:
         best = first_least(one.assigned.astype(jnp.float64), ready)
     starting = first_least(one.ready_s, open_ones)
@@ -51,7 +51,7 @@ def chosen(s: State, client: Client, shape: Shape, attempt, takes):
     return jnp.where(jnp.any(open_ones), found, -1)
 
 
-def _cost(s: State, client: Client, shape: Shape, attempt):
+def _cost(s: State, law: Law, client: Client, shape: Shape, attempt):
     """Prompt tokens to compute, weighed, and context that decodes, by instance."""
     one = s.instances
     own = at(s.attempts.isl, attempt) * 1.0
@@ -63,7 +63,15 @@ def _cost(s: State, client: Client, shape: Shape, attempt):
             return set_at(hits, i, hit_tokens(s, client, attempt, i)[1] * 1.0)
 
         own = own - lax.fori_loop(0, shape.instances, found, jnp.zeros(shape.instances))
-    return client.overlap_weight * (own + ahead) + one.context
+    return client.overlap_weight * (own + ahead) + context_now(s, law)
+
+
+def context_now(s: State, law: Law):
+    """Context of the decoding sequences of every instance, steps that have ended counted."""
+    one = s.instances
+    under_way = steps_until(s.now_s - one.since_s, one.first_s, one.more_s) - 1
+    done = jnp.where(one.passing_s > 0.0, 0, jnp.clip(under_way, 0, one.advance))
+    return one.context + law.gain[one.role] * one.decoding * done
 
 
 def refused(s: State, law: Law, attempt):
@@ -76,7 +84,7 @@ def refused(s: State, law: Law, attempt):
 
 def arrive(s: State, law: Law, client: Client, shape: Shape, attempt) -> State:
     """An attempt arrives: it is routed and queues, or is refused, or finds nobody."""
-    instance = chosen(s, client, shape, attempt, s.instances.role != DECODE)
+    instance = chosen(s, law, client, shape, attempt, s.instances.role != DECODE)
     large = refused(s, law, attempt)
     bad = large | (instance < 0)
     s = replace(

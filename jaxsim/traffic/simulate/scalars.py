@@ -31,7 +31,8 @@ def row(values: jax.Array, index) -> jax.Array:
 
 def cell(values: jax.Array, index, column) -> jax.Array:
     """One cell of a table."""
-    found = lax.dynamic_slice(values, (index, column), (1, 1), allow_negative_indices=False)
+    start = (jnp.asarray(index, jnp.int32), jnp.asarray(column, jnp.int32))
+    found = lax.dynamic_slice(values, start, (1, 1), allow_negative_indices=False)
     return lax.reshape(found, ())
 
 
@@ -51,7 +52,8 @@ def set_at(values: jax.Array, index, value) -> jax.Array:
 def set_cell(values: jax.Array, index, column, value) -> jax.Array:
     """The same table with one cell replaced."""
     new = lax.reshape(lax.convert_element_type(value, values.dtype), (1, 1))
-    return lax.dynamic_update_slice(values, new, (index, column), allow_negative_indices=False)
+    start = (jnp.asarray(index, jnp.int32), jnp.asarray(column, jnp.int32))
+    return lax.dynamic_update_slice(values, new, start, allow_negative_indices=False)
 
 
 def after(index, value):
