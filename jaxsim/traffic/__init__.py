@@ -1,6 +1,7 @@
 """Over time: what users see of a deployment under load.
 
-`steps` times the passes of a deployment once, `serving` adds what an engine does to them,
-`queueing` the waiting, `service` puts them together for a concurrency or a rate. From a set-up and
-pools to latencies and rates. Begin with `service.py`.
+In a steady state: `steps` times the passes of a deployment once, `serving` adds what an engine does
+to them, `queueing` the waiting, and `service` puts them together. Request by request: `read` and
+`synthetic` make the requests, `simulate` serves them, `policy` changes the pools meanwhile,
+`measure` says what users saw. Begin with `service.py`, or with `simulate/run.py`.
 """

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,7 @@ PLAIN = ("arrival_s", "isl", "osl")
 _FRACTION = re.compile(r"(\.\d{1,6})\d*")
 
 
-def read_csv_trace(
-    path: Path, unit_s: float | None, allow_truncated: bool, sort: bool
-) -> Requests:
+def read_csv_trace(path: Path, unit_s: float | None, allow_truncated: bool, sort: bool) -> Requests:
     """The requests of a CSV table; of plain ones with columns arrival_s, isl, osl too."""
     lines = lines_of(path, allow_truncated)
     header = [name.strip().lstrip("\ufeff") for name in next(csv.reader(lines[:1]))]
@@ -71,5 +69,5 @@ def _clock_s(stamp: str) -> float:
     """Seconds of a date and time; digits of the fraction and the offset may vary."""
     moment = datetime.fromisoformat(_FRACTION.sub(r"\1", stamp.replace("Z", "+00:00"), count=1))
     if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
+        moment = moment.replace(tzinfo=UTC)
     return moment.timestamp()

@@ -4,7 +4,6 @@ A file is told by what it holds, not by its name: Mooncake's and vLLM's JSON lin
 BurstGPT's CSV, ServeGen's folder or archive, request records of inference-perf and vLLM's client.
 """
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from jaxsim.catalog.errors import InputError
@@ -65,6 +64,4 @@ def _first_bytes(path: Path) -> str:
 def _is_lines(start: str) -> bool:
     """Whether the first line is a whole JSON object: then each line is one."""
     line = start.lstrip().partition("\n")[0].strip()
-    return line.startswith("{") and line.endswith("}")
-
-
+    return line.startswith("{") and line.endswith("}") and '"input_lens"' not in line

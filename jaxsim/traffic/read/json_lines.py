@@ -28,8 +28,8 @@ def lines_of(path: Path, allow_truncated: bool) -> list[str]:
     if text and not text.endswith("\n") and not _whole(lines):
         if not allow_truncated:
             raise InputError(
-                f"{path}: it ends in the middle of line {len(lines)}. Use --allow-truncated to read "
-                "the lines before."
+                f"{path}: it ends in the middle of line {len(lines)}. Use --allow-truncated to "
+                "read the lines before."
             )
         lines = lines[:-1]
     return lines
@@ -57,6 +57,7 @@ def read_json_lines(
     lines = lines_of(path, allow_truncated)
     rows: list[dict[str, Any]] = []
     numbers: list[int] = []
+    keys: tuple[str, ...] = ()
     skipped = Skipped()
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -65,8 +66,11 @@ def read_json_lines(
             row = json.loads(line)
             if not isinstance(row, dict):
                 raise ValueError("not an object")
-            if not rows:
-                keys = _keys(path, row)
+        except ValueError as error:
+            skipped = skipped.and_line(f"line {number}", str(error).split(":")[0])
+            continue
+        keys = keys or _keys(path, row)
+        try:
             values = [float(row[key]) for key in keys]
             if any(isinstance(row[key], (bool, str)) for key in keys):
                 raise ValueError(f"one of {', '.join(keys)} is no number")

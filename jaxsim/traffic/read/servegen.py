@@ -32,7 +32,9 @@ def read_servegen(path: Path, seed: int = 0) -> Requests:
     parts = []
     for client in clients:
         if (client, "dataset.json") not in texts:
-            raise InputError(f"{path}: chunk-{client}-trace.csv has no chunk-{client}-dataset.json.")
+            raise InputError(
+                f"{path}: chunk-{client}-trace.csv has no chunk-{client}-dataset.json."
+            )
         windows = _windows(f"chunk-{client}-trace.csv", texts[client, "trace.csv"])
         times = _arrivals(windows, generator)
         if len(times):

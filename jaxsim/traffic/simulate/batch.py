@@ -25,7 +25,17 @@ from jaxsim.traffic.simulate.records import (
     Shape,
     State,
 )
-from jaxsim.traffic.simulate.scalars import add_at, at, ceil_div, cell, once, put_at, row, set_at, whole_blocks
+from jaxsim.traffic.simulate.scalars import (
+    add_at,
+    at,
+    ceil_div,
+    cell,
+    once,
+    put_at,
+    row,
+    set_at,
+    whole_blocks,
+)
 
 
 def boundary(s: State, law: Law, links: Links, client: Client, shape: Shape, instance) -> State:
@@ -213,9 +223,7 @@ def admit(s: State, law: Law, client: Client, shape: Shape, role, instance, give
         s, attempt = pop(s, instance)
         gone = at(s.attempts.status, attempt) == GIVEN_UP
         need = at(s.attempts.need, attempt)
-        instances = add_at(
-            s.instances, instance, work=-need, assigned=-jnp.where(gone, 1, 0)
-        )
+        instances = add_at(s.instances, instance, work=-need, assigned=-jnp.where(gone, 1, 0))
         blocks = jnp.where(gone, 0, blocks_of(s, attempt))
         s = replace(s, instances=instances)
 
@@ -314,4 +322,3 @@ def start(s: State, law: Law, role, instance, given, free, short) -> State:
         extra_s=jnp.where(passing, (1.0 - stretch) * whole_s, 0.0),
     )
     return replace(s, instances=one)
-

@@ -16,7 +16,17 @@ from jaxsim.traffic.simulate.records import (
     Shape,
     State,
 )
-from jaxsim.traffic.simulate.scalars import add_at, after, at, cell, first_smallest, once, put_at, row, set_cell
+from jaxsim.traffic.simulate.scalars import (
+    add_at,
+    after,
+    at,
+    cell,
+    first_smallest,
+    once,
+    put_at,
+    row,
+    set_cell,
+)
 from jaxsim.traffic.simulate.send import send
 
 
@@ -80,15 +90,11 @@ def free_slot(s: State, law: Law, instance, place) -> State:
         reserved=moved(s.slots.reserved, 0),
     )
     left = at(one.context, instance) - context
-    instances = put_at(
-        one, instance, decoding=last, context=jnp.where(last == 0, 0.0, left)
-    )
+    instances = put_at(one, instance, decoding=last, context=jnp.where(last == 0, 0.0, left))
     return replace(s, slots=slots, instances=instances)
 
 
-def end_passes(
-    s: State, law: Law, links: Links, client: Client, shape: Shape, instance
-) -> State:
+def end_passes(s: State, law: Law, links: Links, client: Client, shape: Shape, instance) -> State:
     """Prompts whose last pass has ended have their first token: they decode, are sent or end."""
     one = s.instances
     role = at(one.role, instance)
@@ -166,5 +172,3 @@ def end_sequences(s: State, law: Law, client: Client, shape: Shape, instance) ->
 
     end, place = first_smallest(row(s.slots.end, instance))
     return lax.while_loop(over, one, (end, place, s))[2]
-
-

@@ -83,7 +83,9 @@ def notice(s: State, law: Law, instance) -> State:
     def start(s: State) -> State:
         return replace(
             s,
-            instances=put_at(s.instances, instance, until_s=awake, since_s=awake, steps=0, advance=0),
+            instances=put_at(
+                s.instances, instance, until_s=awake, since_s=awake, steps=0, advance=0
+            ),
         )
 
     def shorten(s: State) -> State:

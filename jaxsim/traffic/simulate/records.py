@@ -6,14 +6,14 @@ instance is constant, so m decode steps take a closed form of m; it ends where a
 where blocks run out, where the law of step times has a knee, or at the step after an arrival.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-import jax
 import numpy as np
 
 from jaxsim._record import Record
 
-Array = jax.Array | np.ndarray
+# NumPy's outside of a run, traced within: neither type alone.
+Array: TypeAlias = Any
 
 # Roles of an instance.
 MIXED, PREFILL, DECODE = 0, 1, 2

@@ -83,7 +83,9 @@ def add_at(record: Tree, index, **values) -> Tree:
 
 def once(flag, function: Callable[[Tree], Tree], tree: Tree) -> Tree:
     """`function(tree)` where the flag is true, else the tree."""
-    return lax.while_loop(lambda c: c[0], lambda c: (jnp.asarray(False), function(c[1])), (flag, tree))[1]
+    return lax.while_loop(
+        lambda c: c[0], lambda c: (jnp.asarray(False), function(c[1])), (flag, tree)
+    )[1]
 
 
 def first_smallest(values: jax.Array) -> tuple[jax.Array, jax.Array]:

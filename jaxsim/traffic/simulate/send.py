@@ -31,9 +31,7 @@ def send(s: State, links: Links, attempt, source, passed_s) -> State:
     nobody = ~jnp.any(able)
     seconds = transfer_s(links, at(s.attempts.size, attempt))
     streamed = links.streamed > 0.5
-    earliest_s = jnp.where(
-        streamed, at(s.attempts.scheduled_s, attempt), passed_s + links.setup_s
-    )
+    earliest_s = jnp.where(streamed, at(s.attempts.scheduled_s, attempt), passed_s + links.setup_s)
     free_s = jnp.maximum(at(one.link_out_s, source), at(one.link_in_s, target))
     start_s = jnp.maximum(earliest_s, free_s)
     last_s = jnp.where(streamed, passed_s + seconds / links.layers + links.setup_s, passed_s)
@@ -74,7 +72,7 @@ def send(s: State, links: Links, attempt, source, passed_s) -> State:
 
 
 def received(s: State, law: Law, source) -> State:
-    """The first cache under way from an instance has arrived: its memory is free, decode may start."""
+    """The first cache under way from an instance is there: its memory is free, decode may start."""
     attempt = at(s.instances.send_head, source)
     behind = at(s.attempts.next, attempt)
     attempt = after(attempt, behind)
@@ -93,5 +91,3 @@ def received(s: State, law: Law, source) -> State:
     s = notice(enqueue(s, attempt, target), law, target)
     waits = at(s.instances.head, source) >= 0
     return once(waits, lambda s: notice(s, law, source), s)
-
-

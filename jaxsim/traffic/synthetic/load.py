@@ -37,10 +37,7 @@ class Load:
     def drawn(self, seed: int) -> Requests:
         """The requests of one seed."""
         generator = np.random.default_rng(seed)
-        if self.users:
-            times = np.zeros(self.count)
-        else:
-            times = self._times(generator)
+        times = np.zeros(self.count) if self.users else self._times(generator)
         progress = times / max(self.duration_s, 1e-9)
         isl = self.isl.drawn(progress, generator)
         osl = self.osl.drawn(progress, generator)
@@ -116,7 +113,7 @@ def load_of(
         raise InputError(f"cv = {cv:g}: a coefficient of variation between 0 and 100 is needed.")
     if not 1.0 <= peak_over_mean <= 2.0:
         raise InputError(
-            f"peak over mean = {peak_over_mean:g}: between 1 and 2, as the rate never falls below 0."
+            f"peak over mean = {peak_over_mean:g}: between 1 and 2, no rate is below 0."
         )
     if think_s < 0.0 or users < 0:
         raise InputError("a closed loop has at least one user, and a think time of 0 or more.")

@@ -1,0 +1,243 @@
+"""What do the calibrated steps of a deployment say of any batch, context and chunk?
+
+The steps are those of `traffic/steps.py`, timed at a ladder of contexts and of chunks, with the
+engine's part from `traffic/serving.py`; between the knots they are linear. Nothing is fitted here.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsim._record import put
+from jaxsim.catalog.deployment import Deployment
+from jaxsim.catalog.engines import load_engine
+from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.scenario import Scenario
+from jaxsim.catalog.setup import Setup
+from jaxsim.catalog.workload import Workload
+from jaxsim.point.forward import layers_of
+from jaxsim.point.phases.decode import tokens_per_step
+from jaxsim.point.ranks import Ranks, ranks_of
+from jaxsim.point.transfer import distinct_shards, kv_bytes_of
+from jaxsim.traffic.layout import Layout
+from jaxsim.traffic.serving import decode_step_s, prompt_s
+from jaxsim.traffic.simulate.records import Law, Links
+from jaxsim.traffic.steps import MOST_SLOTS, Steps, stack, timed
+
+ROWS = 16
+PIECES = 8
+BLOCK_TOKENS = 16.0
+MOST_SEQUENCES = 1024  # of an instance, where neither engine nor memory limits them to fewer
+
+
+@dataclass(frozen=True)
+class RoleLaw:
+    """A law of one role: the fields of `Law` without their leading axis, and beside them the rest.
+
+    `gpus` are of one instance, `fixed_s` and `token_s` what a request takes before its first token
+    outside the instance (its front end, tokenisation).
+    """
+
+    law: dict[str, np.ndarray]
+    gpus: float
+    fixed_s: float
+    token_s: float
+    scenario: Scenario
+    ranks: Ranks
+
+
+def role_law(
+    setup: Setup,
+    workload: Workload,
+    layout: Layout,
+    longest: float,
+    *,
+    chunk: float,
+    most: int | None = None,
+    reserves: bool = False,
+    mixes: bool = True,
+    pooled: bool = False,
+) -> RoleLaw:
+    """The law of an instance. `longest` is the longest context, `most` the engine's own limit.
+
+    `workload` has the mean lengths, of which memory is reckoned, and what shortens requests.
+    """
+    ideal = load_engine("ideal").engine
+    base = dataclasses.replace(setup.scenario(workload), engine=ideal)
+    design = Deployment(layout.tp, layout.ep, layout.pp, 1.0, chunk)
+    base = dataclasses.replace(base, design=design)
+    contexts = np.geomspace(max(64.0, longest / 256.0), longest, PIECES)
+    tokens = np.geomspace(min(64.0, chunk / 4.0), chunk, ROWS // 2)
+    past = max(longest - chunk, chunk)
+    decode = [_at_context(base, c) for c in (*contexts, *([0.0] * (ROWS - PIECES)))]
+    prefill = [_at_chunk(base, t, 0.0) for t in tokens] + [_at_chunk(base, t, past) for t in tokens]
+    limit = np.full(ROWS, float(min(most or MOST_SLOTS, MOST_SLOTS)), np.float32)
+    rows: Steps = jax.tree.map(np.asarray, timed(stack(decode), stack(prefill), limit))
+    one = jax.tree.map(lambda leaf: leaf[-1], rows)  # at the mean lengths
+    if float(one.weights_over_bytes) >= 0.0:
+        raise InputError(
+            f"{setup.model.name} does not fit: weights and reserve of an instance of "
+            f"{layout.gpus / layout.workers:g} GPUs exceed the memory by "
+            f"{float(one.weights_over_bytes) / 1e9:,.1f} GB a GPU. Use more GPUs an instance."
+        )
+    engine, serving = setup.engine.engine, setup.engine.serving
+    ranks = float(one.ranks)
+    mean = float(workload.isl) + 0.5 * float(workload.osl)
+    room = float(one.slots) * float(serving.slots_frac) * mean
+    places = min(float(serving.most_sequences) * ranks, float(MOST_SEQUENCES) * ranks)
+    places = min(places, float(most) if most else np.inf, max(np.floor(room / 64.0), 1.0))
+    gain = float(tokens_per_step(workload.draft_tokens, workload.accept_frac))
+    knots, decode_s, slope = _decode_table(rows, engine, contexts, int(places), gain)
+    pass_tokens, pass_s, pass_slope = _pass_table(rows, engine, tokens, past, ranks)
+    scalars = {
+        "stretch": float(one.prompt_stretch),
+        "stall": float(serving.stall_frac),
+        "mixes": float(mixes),
+        "gain": gain,
+        "budget": chunk * ranks,
+        "chunk": chunk,
+        "ranks": ranks,
+        "sequences": float(int(places)),
+        "blocks": np.floor(room / BLOCK_TOKENS),
+        "block_tokens": BLOCK_TOKENS,
+        "reserves": float(reserves),
+    }
+    law = {
+        "knots": knots, "decode_s": decode_s, "decode_slope": slope, "pass_tokens": pass_tokens,
+        "pass_s": pass_s, "pass_slope": pass_slope,
+        **{name: np.float64(value) for name, value in scalars.items()},
+    }  # fmt: skip
+    fixed = float(engine.request_s) + (float(serving.disaggregated_s) if pooled else 0.0)
+    return RoleLaw(
+        law,
+        layout.gpus / layout.workers,
+        fixed,
+        float(serving.prompt_token_s),
+        base,
+        ranks_of(design),
+    )
+
+
+def _at_context(base: Scenario, context: float) -> Scenario:
+    """The same at a mean context; at its own where that is 0."""
+    if context == 0.0:
+        return base
+    lengths = (float(context) - 0.5, 1.0)
+    return put(lambda s: (s.workload.isl, s.workload.osl), base, lengths)
+
+
+def _at_chunk(base: Scenario, tokens: float, past: float) -> Scenario:
+    """A pass over one chunk of tokens after `past` others."""
+    isl = float(tokens + past)
+    return put(
+        lambda s: (s.workload.isl, s.workload.hit_frac, s.design.chunk),
+        base,
+        (isl, float(past) / isl, float(tokens)),
+    )
+
+
+def _decode_table(rows: Steps, engine, contexts, places: int, gain: float):
+    """Steps by sequences and piece: what they take without context, and per token of it."""
+    count = np.arange(places + 1, dtype=np.float64)
+    sizes = np.maximum(count, 1.0)
+
+    def steps(row):
+        one = jax.tree.map(lambda leaf: leaf[row], rows)
+        return np.asarray(decode_step_s(one, engine, jnp.asarray(sizes, jnp.float32)), np.float64)
+
+    # A step yields `gain` tokens; steps.py gives the time of one.
+    step_s = gain * np.stack([steps(row) for row in range(PIECES)], axis=1)
+    step_s = np.maximum.accumulate(step_s, axis=1)  # single precision: never less for more context
+    rise = np.diff(step_s, axis=1) / np.diff(contexts)
+    rise = np.concatenate([rise, rise[:, -1:]], axis=1)
+    knots = np.concatenate([[0.0], contexts[1:]])
+    base = step_s - rise * contexts
+    base[:, 0] = step_s[:, 0] - rise[:, 0] * contexts[0]
+    return knots, base, rise / sizes[:, None]
+
+
+def _pass_table(rows: Steps, engine, tokens, past: float, ranks: float):
+    """Passes by tokens: what they take without pairs that attend, and per pair."""
+    half = ROWS // 2
+
+    def total(row):
+        one = jax.tree.map(lambda leaf: leaf[row], rows)
+        alone, busy = prompt_s(one, engine)
+        joint = float(busy) * float(one.together) / float(one.prompt_stretch)
+        return float(alone) if ranks <= 1.0 else joint
+
+    first = np.array([total(row) for row in range(half)])
+    later = np.array([total(row) for row in range(half, ROWS)])
+    slope = np.maximum(later - first, 0.0) / (tokens * past)
+    base = first - slope * 0.5 * tokens**2
+    base = np.maximum.accumulate(np.maximum(base, 1e-9))
+    grown = base[0] * 1.0
+    return (
+        np.concatenate([[0.0], tokens]),
+        np.concatenate([[grown], base]),
+        np.concatenate([[slope[0]], slope]),
+    )
+
+
+def joined(laws: tuple[dict, dict, dict]) -> Law:
+    """The laws of the three roles in one: tables as long as the longest."""
+    size = max(len(law["decode_s"]) for law in laws)
+
+    def padded(table):
+        short = size - len(table)
+        return np.concatenate([table, np.repeat(table[-1:], short, axis=0)]) if short else table
+
+    tables = ("decode_s", "decode_slope")
+    return Law(
+        **{
+            name: np.stack([padded(law[name]) if name in tables else law[name] for law in laws])
+            for name in laws[0]
+        }
+    )
+
+
+def links_of(
+    prefill: RoleLaw,
+    decode: RoleLaw,
+    *,
+    streamed: bool = True,
+    setup_s: float | None = None,
+    bytes_per_s: float | None = None,
+    reshaped: bool = False,
+) -> Links:
+    """The links between two pools, by the numbers of `point/transfer.py`.
+
+    Each GPU that holds distinct cache sends its part. Between unlike widths the wider side's parts
+    set how many segments there are; `reshaped` sends each GPU's part as one. `bytes_per_s` is of a
+    GPU's link where it is not the hardware's.
+    """
+    scenario = prefill.scenario
+    options, network = scenario.options, scenario.hardware.scaleout
+    rate = float(network.bytes_per_s) if bytes_per_s is None else bytes_per_s
+    kind = scenario.model.groups[0].attention
+    sides = [
+        float(distinct_shards(kind, one.ranks.tp)) * float(one.ranks.pp)
+        for one in (prefill, decode)
+    ]
+    dp = [float(one.ranks.attention_dp) for one in (prefill, decode)]
+    isl = float(scenario.workload.isl)
+    per_token = float(kv_bytes_of(scenario, jnp.asarray(isl))) / isl / float(options.kv_compression)
+    layers = float(layers_of(scenario))
+    pipes = min(sides)
+    parts = max(sides) / pipes
+    blocks = 1.0 if reshaped else layers / float(prefill.ranks.pp) * parts
+    tokens = 1e9 if reshaped else float(options.kv_block_tokens)
+    values = {
+        "token_s": per_token / (pipes * rate),
+        "segment_s": blocks * float(options.kv_segment_s),
+        "segment_tokens": tokens,
+        "out_frac": pipes / (sides[0] * dp[0]),
+        "in_frac": pipes / (sides[1] * dp[1]),
+        "streamed": float(streamed),
+        "layers": layers,
+        "setup_s": float(network.latency_s) if setup_s is None else setup_s,
+    }
+    return Links(**{name: np.float64(value) for name, value in values.items()})
