@@ -10,14 +10,13 @@ from dataclasses import replace
 import jax.numpy as jnp
 from jax import lax
 
-from jaxsim.traffic.simulate.leave import end_passes, end_sequences, free_slot, take_slot
-from jaxsim.traffic.simulate.prefix import evict, hit_tokens, touch
-from jaxsim.traffic.simulate.queue import decode_step_s, elapsed_s, pass_s, pop, push_front
+from jaxsim.traffic.simulate.admit import admit, continue_prompts, nothing_given
+from jaxsim.traffic.simulate.leave import end_passes, end_sequences, free_slot
+from jaxsim.traffic.simulate.queue import decode_step_s, elapsed_s, pass_s, push_front
 from jaxsim.traffic.simulate.records import (
     GAP_BINS,
     GAP_HIGH_S,
     GAP_LOW_S,
-    GIVEN_UP,
     NEVER,
     Client,
     Law,
@@ -30,7 +29,6 @@ from jaxsim.traffic.simulate.scalars import (
     at,
     ceil_div,
     cell,
-    once,
     put_at,
     row,
     set_at,
@@ -156,130 +154,6 @@ def form(s: State, law: Law, client: Client, shape: Shape, instance) -> State:
     s, given = continue_prompts(s, law, role, instance, given)
     s, given, free = admit(s, law, client, shape, role, instance, given, free, short)
     return start(s, law, role, instance, given, free, short)
-
-
-def nothing_given(budget):
-    """What a step's prompts get: budget left, tokens, most of one, pairs, most of one, seconds."""
-    zero = jnp.asarray(0.0, jnp.float64)
-    return (budget, zero, zero, zero, zero, zero)
-
-
-def grant(s: State, law: Law, role, attempt, given):
-    """The attempt's next chunk: no more than is left of it, of a chunk and of the budget."""
-    budget, tokens, most, pairs, most_pairs, load_s = given
-    rest, past = at(s.attempts.rest, attempt), at(s.attempts.past, attempt)
-    size = jnp.minimum(jnp.minimum(rest, at(law.chunk, role).astype(jnp.int32)), budget)
-    own = size * (past + 0.5 * size)
-    attempts = put_at(s.attempts, attempt, rest=rest - size, past=past + size)
-    return replace(s, attempts=attempts), (
-        budget - size,
-        tokens + size,
-        jnp.maximum(most, size * 1.0),
-        pairs + own,
-        jnp.maximum(most_pairs, own),
-        load_s,
-    )
-
-
-def continue_prompts(s: State, law: Law, role, instance, given):
-    """Prompts that are partly processed go on, in the order in which they were admitted."""
-
-    def more(carry):
-        attempt, _, given = carry
-        return (attempt >= 0) & (given[0] > 0)
-
-    def one(carry):
-        attempt, s, given = carry
-        s, given = grant(s, law, role, attempt, given)
-        return at(s.attempts.next, attempt), s, given
-
-    head = at(s.instances.pass_head, instance)
-    return lax.while_loop(more, one, (head, s, given))[1:]
-
-
-def admit(s: State, law: Law, client: Client, shape: Shape, role, instance, given, free, short):
-    """Requests from the queue join, first come first served."""
-    size, gain = at(law.block_tokens, role), at(law.gain, role)
-    reserves = at(law.reserves, role) > 0.5
-    places = at(law.sequences, role).astype(jnp.int32)
-
-    def blocks_of(s: State, attempt):
-        context = at(s.attempts.size, attempt) * 1.0
-        moving = jnp.where(at(s.attempts.need, attempt) == 0, gain, 0.0)
-        all_of = context + gain * at(s.attempts.left, attempt)
-        return ceil_div(jnp.where(reserves, all_of, context + moving), size)
-
-    def able(carry):
-        s, given, free = carry
-        attempt = at(s.instances.head, instance)
-        gone = at(s.attempts.status, attempt) == GIVEN_UP
-        one = s.instances
-        room = at(one.decoding, instance) + at(one.prompts, instance) < places
-        fits = room & (given[0] > 0) & (~short) & (blocks_of(s, attempt) <= free)
-        return (attempt >= 0) & (gone | fits)
-
-    def join(carry):
-        s, given, free = carry
-        s, attempt = pop(s, instance)
-        gone = at(s.attempts.status, attempt) == GIVEN_UP
-        need = at(s.attempts.need, attempt)
-        instances = add_at(s.instances, instance, work=-need, assigned=-jnp.where(gone, 1, 0))
-        blocks = jnp.where(gone, 0, blocks_of(s, attempt))
-        s = replace(s, instances=instances)
-
-        def decode(carry):
-            s, given = carry
-            s = replace(s, attempts=put_at(s.attempts, attempt, blocks=blocks))
-            return take_slot(s, law, attempt, instance), (given[0] - 1, *given[1:])
-
-        def process(carry):
-            s, given = carry
-            attempts = put_at(
-                s.attempts,
-                attempt,
-                scheduled_s=jnp.minimum(at(s.attempts.scheduled_s, attempt), s.now_s),
-                blocks=blocks,
-            )
-            s = replace(s, attempts=attempts)
-            if shape.unique_blocks:
-                s, given = use_cache(s, law, client, role, instance, attempt, given, free)
-            s = append_pass(s, instance, attempt, blocks)
-            return grant(s, law, role, attempt, given)
-
-        s, given = once((~gone) & (need == 0), decode, (s, given))
-        s, given = once((~gone) & (need > 0), process, (s, given))
-        return s, given, free - blocks
-
-    return lax.while_loop(able, join, (s, given, free))
-
-
-def use_cache(s: State, law: Law, client: Client, role, instance, attempt, given, free):
-    """What of a first prompt is held already need not be processed; its blocks are held anew."""
-    fresh = at(s.attempts.preempted, attempt) == 0
-    hbm, both = hit_tokens(s, client, attempt, instance)
-    hbm, both = jnp.where(fresh, hbm, 0), jnp.where(fresh, both, 0)
-    both = both.astype(jnp.int32)
-    attempts = put_at(
-        s.attempts, attempt, rest=at(s.attempts.need, attempt) - both, past=both, hit=both
-    )
-    cache = touch(s.cache, at(s.attempts.origin, attempt), instance)
-    room = jnp.floor(jnp.maximum(free, 0) * at(law.block_tokens, role) / client.prefix_tokens)
-    cache = evict(cache, instance, room.astype(jnp.int32), client.host_blocks.astype(jnp.int32))
-    load_s = given[5] + (both - hbm) * client.load_token_s
-    return replace(s, attempts=attempts, cache=cache), (*given[:5], load_s)
-
-
-def append_pass(s: State, instance, attempt, blocks) -> State:
-    """The attempt is the last of the prompts in passes."""
-    tail = at(s.instances.pass_tail, instance)
-    empty = tail < 0
-    dummy = s.attempts.next.shape[0] - 1
-    attempts = put_at(s.attempts, jnp.where(empty, dummy, tail), next=attempt)
-    attempts = put_at(attempts, attempt, next=-1)
-    head = jnp.where(empty, attempt, at(s.instances.pass_head, instance))
-    one = put_at(s.instances, instance, pass_head=head, pass_tail=attempt)
-    one = add_at(one, instance, prompts=1, prompt_blocks=blocks)
-    return replace(s, attempts=attempts, instances=one)
 
 
 def start(s: State, law: Law, role, instance, given, free, short) -> State:
