@@ -1,6 +1,6 @@
 """What are the outputs and derivatives of operations in groups, at many points?
 
-Table after table, by `sensitivity_levels`: values, derivatives of single operations, sums within
+Table after table, by `levels`: values, derivatives of single operations, sums within
 regions; then the sums between regions, which every point has of its own.
 """
 

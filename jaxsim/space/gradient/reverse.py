@@ -1,6 +1,6 @@
 """How do the outputs of a traced point function move with every number in it?
 
-Reverse mode over the operations of `_program`, in NumPy and 64 bits: one sweep forward, one back,
+Reverse mode over the operations of a `Program`, in NumPy and 64 bits: one sweep forward, one back,
 for many points and many outputs at once, with nothing compiled. Tracing `jax.grad` of the same
 function takes seconds, because its thousands of operations are differentiated in Python; tests
 hold the two equal.

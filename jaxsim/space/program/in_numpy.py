@@ -10,7 +10,7 @@ from jaxsim.space.program.trace import Op
 # A count this near to a whole number is one: what is rounded up may carry a rounding error.
 WHOLE = 1e-7
 
-_SAME: dict[str, Callable[..., Any]] = {
+IN_NUMPY: dict[str, Callable[..., Any]] = {
     "abs": np.abs,
     "add": np.add,
     "add_any": np.add,
@@ -65,8 +65,8 @@ def in_numpy(op: Op) -> Callable[..., Any]:
     name = op.primitive.name
     if not op.scalar:
         raise NotInNumpy(f"operation '{name}' works on arrays")
-    if name in _SAME:
-        return _SAME[name]
+    if name in IN_NUMPY:
+        return IN_NUMPY[name]
     if name == "select_n" and len(op.inputs) == 3:
         return lambda which, no, yes: np.where(which, yes, no)
     if name == "integer_pow":
