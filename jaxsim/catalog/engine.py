@@ -13,17 +13,34 @@ FACTOR_OF_PART: dict[str, str] = {
 }
 
 
+# The same in a pass over prompts.
+PROMPT_FACTOR_OF_PART: dict[str, str] = {
+    **dict.fromkeys(KERNEL_PARTS, "prefill_factor"),
+    "experts": "prefill_experts_factor",
+    "network": "network_factor",
+}
+
+
+def factor_of(part: str, prompts: bool = False) -> str:
+    """The name of the engine's factor on the kernels of a part of a pass."""
+    return (PROMPT_FACTOR_OF_PART if prompts else FACTOR_OF_PART)[part]
+
+
 class Engine(Record):
     """One serving framework, as it differs from its kernels run back to back.
 
-    Factors multiply measured kernel times; overheads add to them, once a forward pass and once a
-    layer. Without CUDA graphs a pass lasts at least `host_launch_s` per kernel launch.
-    `reserve_frac` of the memory is left to the runtime, the graphs and fragmentation.
-    `launch_factor` multiplies the launch floors within kernel times: a graph, and a kernel that
-    starts while its predecessor ends, hide part of them. `decode_sequence_s` is what every sequence
-    of a step costs beside its kernels (scheduling, sampling, detokenisation), and `prefill_factor`
-    multiplies all kernels of a pass over prompts, `prefill_experts_factor` those of the experts
-    once more: they are bound by memory when decoding, and by arithmetic here.
+    Factors, at least 1, multiply what measured kernels take beside their launch floors, so that no
+    engine is faster than the chip. In a pass over prompts, where kernels are bound by arithmetic,
+    `prefill_factor` stands for those of GEMMs and attention, `prefill_experts_factor` for that of
+    the experts. `launch_factor` multiplies launch floors: a graph, and a kernel that starts while
+    its predecessor ends, hide part of them.
+
+    Overheads add to kernels: once a forward pass, once a decoded layer, and `decode_sequence_s` for
+    every sequence of a step (scheduling, sampling, detokenisation). A pass over prompts lasts at
+    least `prefill_layer_s` a layer, the host's time to issue it; without CUDA graphs any pass lasts
+    at least `host_launch_s` per kernel launch. `request_s` is what a request costs its host before
+    and after its passes. `reserve_frac` of the memory is left to the runtime, the graphs and
+    fragmentation.
     """
 
     gemm_factor: Scalar
@@ -67,8 +84,9 @@ class Options(Record):
 class Serving(Record):
     """How an engine schedules requests, as far as latencies under load show it.
 
-    A prompt holds up decoding for `stall_frac` of its own passes' time: less than 1 where chunks
-    ride in decode steps whose weights are read anyway, more where passes leave gaps.
+    A prompt holds up decoding for what its passes take beside memory traffic, and for `stall_frac`
+    of the rest: less than 1 where chunks ride in decode steps whose weights are read anyway, more
+    where passes leave gaps.
     `prompt_token_s` is what a prompt token costs outside the GPU (tokenisation). `variability` is
     (1 + c²)/2 of what a queued prompt waits for, `evenness` how evenly prompts arrive (1: at
     random; less: in clumps, as after a start of all at once), `start_runs` how many requests follow

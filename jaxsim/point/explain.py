@@ -14,13 +14,12 @@ from jaxsim.point.forward import (
     common_items,
     context_only_items,
     decode_only_items,
-    engine_factor,
     item_s,
 )
 from jaxsim.point.items import ContextTokens, DecodeTokens, Item
-from jaxsim.point.phases.colocated import colocated, mixed_parts
+from jaxsim.point.phases.colocated import colocated, mixed_parts, mixed_s
 from jaxsim.point.phases.decode import decode, rank_sequences, stage_sequences, step_time
-from jaxsim.point.phases.prefill import chunks_of, prefill, prompt_factor, rank_prompts, two_places
+from jaxsim.point.phases.prefill import chunks_of, prefill, rank_prompts, two_places
 from jaxsim.point.ranks import ranks_of
 from jaxsim.point.roofline import kernel_parts
 from jaxsim.point.work import AbstractMessage
@@ -128,24 +127,21 @@ def _one_mixed_step(scenario: Scenario) -> Parts:
     chunks = chunks_of(scenario)
     middle = chunks.cached + 0.5 * (chunks.count - 1.0) * chunks.tokens
     ranks = ranks_of(scenario.design)
-    return mixed_parts(scenario, ranks, middle, step_time(scenario, ranks).parts)
+    return mixed_parts(scenario, ranks, middle, step_time(scenario, ranks))
 
 
 def _seconds(scenario: Scenario, phase: str, items: list[Item]) -> list[float]:
     """What each item takes in one pass. In a mixed step, what the chunk adds is a prompt's."""
-    own = [float(item_s(item, scenario) * engine_factor(scenario, item.part)) for item in items]
-    if phase == "decode":
-        return own
-    again = [float(np.asarray(prompt_factor(scenario, item.part))) for item in items]
-    before = [0.0] * len(own)
+    own = [float(item_s(item, scenario, prompts=phase != "decode")) for item in items]
     if phase == "colocated":
         # The same items in the same order, but for the chunk's attention, which follows.
-        step, _ = pass_items(scenario, "decode")
-        known = [
-            float(item_s(item, scenario) * engine_factor(scenario, item.part)) for item in step
+        before = step_time(scenario, ranks_of(scenario.design)).spent
+        shared = [
+            float(mixed_s(item, scenario, without))
+            for item, without in zip(items, before, strict=False)
         ]
-        before[: len(known)] = known
-    return [b + f * (s - b) for s, f, b in zip(own, again, before, strict=True)]
+        own[: len(shared)] = shared
+    return own
 
 
 def _fields(record) -> dict[str, float]:

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from jaxsim._record import Record
 from jaxsim._scalar import Scalar
-from jaxsim.catalog.engine import FACTOR_OF_PART
+from jaxsim.catalog.engine import factor_of
 from jaxsim.catalog.model import NoAttention, NoFFN
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.attention.kinds import context_items, decode_items, projection_items
@@ -119,31 +119,60 @@ def context_only_items(scenario: Scenario, ranks: Ranks, tokens: ContextTokens) 
     ]
 
 
-def engine_factor(scenario: Scenario, part: str) -> Scalar:
-    """What the engine multiplies a part's kernel time by; hidden communication counts here."""
-    factor = getattr(scenario.engine, FACTOR_OF_PART[part])
-    return factor * (1.0 - scenario.options.comm_overlap_frac) if part == "network" else factor
+class Spent(Record):
+    """Seconds that an item's launches take: what is left of their floors, and what they work."""
+
+    floor_s: Scalar
+    working_s: Scalar
 
 
-def item_s(item: Item, scenario: Scenario) -> Scalar:
-    """Seconds that an item's launches take, of whose floors the engine hides a part."""
+def engine_factor(scenario: Scenario, part: str, prompts: bool = False) -> Scalar:
+    """What the engine multiplies the work of a part's kernels by.
+
+    `prompts` is of a pass over prompts, whose kernels are bound by other things.
+    """
+    return getattr(scenario.engine, factor_of(part, prompts))
+
+
+def item_spent(item: Item, scenario: Scenario) -> Spent:
+    """What an item's launches take, before the engine's factor; floors as far as it shows them.
+
+    Hidden communication counts here.
+    """
     fit = getattr(scenario.kernels, item.role)
+    count = item.count
     if isinstance(item.work, AbstractMessage):
         one_s = message_s(item.work, fit, scenario.hardware)
         ranks = item.work.ranks  # type: ignore[attr-defined]
         floor_s = jnp.clip(ranks - 1.0, 0.0, 1.0) * fit.launch_s
+        count = count * (1.0 - scenario.options.comm_overlap_frac)
     else:
         parts = kernel_parts(item.work, fit, scenario.hardware.chip)
         one_s, floor_s = parts.seconds, parts.launch_s
-    return item.count * (one_s - (1.0 - scenario.engine.launch_factor) * floor_s)
+    return Spent(count * scenario.engine.launch_factor * floor_s, count * (one_s - floor_s))
 
 
-def sum_parts(items: list[Item], scenario: Scenario) -> dict[str, Scalar]:
-    """Seconds by part, with the engine's factors."""
+def item_s(item: Item, scenario: Scenario, prompts: bool = False) -> Scalar:
+    r"""Seconds of an item in a pass of decoded tokens, or of prompts: $t = L\,t_0 + f\,t_{work}$.
+
+    $f \ge 1$ in every engine of the catalogue, so that none is faster than the measured kernel,
+    nor it than the chip; $L$ is the part of the launch floor that is not hidden.
+    """
+    spent = item_spent(item, scenario)
+    return spent.floor_s + engine_factor(scenario, item.part, prompts) * spent.working_s
+
+
+def sum_items(items: list[Item], seconds: list[Scalar]) -> dict[str, Scalar]:
+    """Seconds by part, of those of each item."""
     parts: dict[str, Scalar] = {}
-    for item in items:
-        parts[item.part] = parts.get(item.part, 0.0) + item_s(item, scenario)
-    return {part: seconds * engine_factor(scenario, part) for part, seconds in parts.items()}
+    for item, own in zip(items, seconds, strict=True):
+        parts[item.part] = parts.get(item.part, 0.0) + own
+    return parts
+
+
+def sum_parts(items: list[Item], scenario: Scenario, prompts: bool = False) -> dict[str, Scalar]:
+    """Seconds by part, with the engine's factors."""
+    return sum_items(items, [item_s(item, scenario, prompts) for item in items])
 
 
 def launches(items: list[Item]) -> Scalar:
@@ -170,19 +199,23 @@ def with_overhead(
     issued: Scalar,
     step_s: Scalar,
     layer_s: Scalar,
+    host_layer_s: Scalar,
     graph_frac: Scalar,
     scenario: Scenario,
 ) -> Parts:
     """The parts of a pass with what the engine adds.
 
-    overhead = pp · step + layers · layer + max(0, launches · host_launch · (1 - graphs) - kernels):
-    every stage of a pipeline takes a step of its own for a pass, and without CUDA graphs the host
-    may be slower than the kernels it launches.
+    overhead = pp · step + layers · layer + max(0, host - kernels), with
+    host = layers · host_layer + launches · host_launch · (1 - graphs): every stage of a pipeline
+    takes a step of its own for a pass, and a host that issues kernels one by one may be slower
+    than the kernels.
     """
     zero = jnp.asarray(0.0)
+    layers = layers_of(scenario)
     kernels_s = sum(parts.values(), start=zero)
     host_s = issued * scenario.engine.host_launch_s * (1.0 - graph_frac)
-    steps_s = scenario.design.pp * step_s + layers_of(scenario) * layer_s
+    host_s = host_s + layers * host_layer_s
+    steps_s = scenario.design.pp * step_s + layers * layer_s
     overhead_s = steps_s + jnp.maximum(host_s - kernels_s, 0.0)
     named = {f"{name}_s": parts.get(name, zero) for name in KERNEL_PARTS}
     return Parts(**named, overhead_s=overhead_s)

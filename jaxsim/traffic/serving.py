@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from jaxsim._record import Record
 from jaxsim._scalar import Scalar
-from jaxsim.catalog.engine import FACTOR_OF_PART, Engine, Serving
+from jaxsim.catalog.engine import Engine, Serving
 from jaxsim.quantities import KERNEL_PARTS
 from jaxsim.traffic.queueing import (
     Pools,
@@ -45,47 +45,54 @@ class Asked(Record):
     gpus: Scalar
 
 
-def factors(engine: Engine) -> jax.Array:
-    """What the engine multiplies each of `KERNEL_PARTS` by."""
-    return jnp.stack([jnp.asarray(getattr(engine, FACTOR_OF_PART[p])) for p in KERNEL_PARTS])
+def factors(engine: Engine, prompts: bool) -> jax.Array:
+    """What the engine multiplies the work of each of `KERNEL_PARTS` by."""
+    names = [factor_of(part, prompts) for part in KERNEL_PARTS]
+    return jnp.stack([jnp.asarray(getattr(engine, name)) for name in names])
 
 
-def _with_launches(kernels_s, floor_s, engine: Engine, prefill: bool = False):
-    """Kernel seconds by part with part of their launch floors hidden."""
-    each = factors(engine)
-    if prefill:
-        once_more = jnp.asarray(engine.prefill_experts_factor)
-        each = engine.prefill_factor * each.at[KERNEL_PARTS.index("experts")].multiply(once_more)
-    return (kernels_s - (1.0 - engine.launch_factor) * floor_s) @ each
+def _kernels_s(kernels_s, floor_s, engine: Engine, prompts: bool = False):
+    """Seconds of kernels: what is left of their launch floors, and their work multiplied."""
+    floors_s = engine.launch_factor * jnp.sum(floor_s, axis=-1)
+    return floors_s + (kernels_s - floor_s) @ factors(engine, prompts)
 
 
 def decode_step_s(steps: Steps, engine: Engine, batch: Scalar) -> Scalar:
     """A decode step at a batch of an instance, between the batches that were timed."""
-    kernels_s = _with_launches(steps.decode_s, steps.decode_floor_s, engine)
+    kernels_s = _kernels_s(steps.decode_s, steps.decode_floor_s, engine)
     sequences = steps.batch / (steps.ranks * steps.decode_stretch)
     each_s = engine.decode_step_s + steps.layers * engine.decode_layer_s
     total_s = kernels_s + each_s + sequences * engine.decode_sequence_s
     return steps.decode_stretch * jnp.interp(batch, steps.batch, total_s)
 
 
-def prompt_s(steps: Steps, engine: Engine) -> tuple[Scalar, Scalar]:
-    """How long one prompt's passes take alone, and what it occupies among many."""
-    each_s = engine.prefill_step_s + steps.layers * engine.prefill_layer_s
-    passes_s = steps.passes * each_s
-    alone_s = _with_launches(steps.prompt_s, steps.prompt_floor_s, engine, prefill=True)
-    joint_s = _with_launches(steps.joint_s, steps.joint_floor_s, engine, prefill=True)
-    return alone_s + passes_s, steps.prompt_stretch * (joint_s + passes_s) / steps.together
+def prompt_s(steps: Steps, engine: Engine) -> tuple[Scalar, Scalar, Scalar]:
+    """How long one prompt's passes take alone, what it occupies among many, and the least of that.
+
+    A pass takes its kernels, or the host that issues them where it is slower, and a step of the
+    scheduler. The least is the work of the latter's kernels on a chip whose memory takes no time.
+    """
+    steps_s = steps.passes * engine.prefill_step_s
+    host_s = steps.passes * steps.layers * engine.prefill_layer_s
+    alone_s = _kernels_s(steps.prompt_s, steps.prompt_floor_s, engine, prompts=True)
+    joint_s = _kernels_s(steps.joint_s, steps.joint_floor_s, engine, prompts=True)
+    each = steps.prompt_stretch / steps.together
+    return (
+        steps_s + jnp.maximum(alone_s, host_s),
+        each * (steps_s + jnp.maximum(joint_s, host_s)),
+        each * (steps.joint_alone_s @ factors(engine, prompts=True)),
+    )
 
 
 def served_by(
     steps: Steps, asked: Asked, engine: Engine, serving: Serving
 ) -> tuple[StepTime, Prompt, Pools]:
     """What queueing asks of a deployment: its step time by batch, its prompts, its pools."""
-    alone_s, joint_s = prompt_s(steps, engine)
+    alone_s, joint_s, least_s = prompt_s(steps, engine)
     shared = asked.shared
     # Prompts that arrive one by one share a pass with nobody; the more that decode, the likelier.
     prompt = Prompt(
-        busy_s=jnp.where(shared > 0.5, serving.stall_frac * joint_s, joint_s),
+        busy_s=jnp.where(shared > 0.5, least_s + serving.stall_frac * (joint_s - least_s), joint_s),
         latency_s=alone_s,
         fixed_s=engine.request_s
         + serving.prompt_token_s * asked.isl

@@ -33,6 +33,8 @@ class Steps(Record):
     `decode_s[k, part]` are kernel seconds of a decode step at `batch[k]` requests of an instance,
     `prompt_s[part]` those of all passes of one prompt, `joint_s[part]` of one pass over as many
     prompts as a pass holds, `together` of them; `…_floor_s` is what of it are launch floors.
+    `joint_alone_s` is what a joint pass would take if memory and links took no time, which no
+    sharing with the passes of decoded tokens saves.
     `decode_stretch` and `prompt_stretch` turn a pass through all stages into what an instance is
     busy for. `slots` is how many requests the cache of an instance holds at the mean context,
     `weights_over_bytes` by how much the weights alone miss the memory (negative where they fit).
@@ -46,6 +48,7 @@ class Steps(Record):
     prompt_floor_s: Scalar
     joint_s: Scalar
     joint_floor_s: Scalar
+    joint_alone_s: Scalar
     together: Scalar
     passes: Scalar
     layers: Scalar
@@ -61,9 +64,23 @@ def _parts(parts: Parts) -> jax.Array:
     return jnp.stack([jnp.asarray(getattr(parts, f"{part}_s")) for part in KERNEL_PARTS])
 
 
-def _launching(scenario: Scenario, factor: Scalar) -> Scenario:
-    """The same with launch floors multiplied."""
-    return replace_leaf(lambda s: s.engine.launch_factor, scenario, jnp.asarray(factor))
+# A memory and links so fast that only arithmetic takes time.
+_ENDLESS = 1e30
+# What to time: kernels; kernels without launch floors; and these without memory and links.
+_LAUNCHES = (1.0, 0.0, 0.0)
+_FASTER = (1.0, 1.0, _ENDLESS)
+
+
+def _varied(scenario: Scenario, launches: Scalar, faster: Scalar) -> Scenario:
+    """The same with launch floors multiplied, and memory and links faster."""
+
+    def places(s):
+        links = (s.hardware.scaleup.bytes_per_s, s.hardware.scaleout.bytes_per_s)
+        return (s.engine.launch_factor, s.hardware.chip.hbm_bytes_per_s, *links)
+
+    _, *speeds = places(scenario)
+    values = (launches, *(speed * faster for speed in speeds))
+    return replace_leaf(places, scenario, tuple(map(jnp.asarray, values)))
 
 
 def _steps(decode: Scenario, prefill: Scenario, most: Scalar) -> Steps:
@@ -76,27 +93,30 @@ def _steps(decode: Scenario, prefill: Scenario, most: Scalar) -> Steps:
     ladder = jnp.ceil(largest ** jnp.linspace(0.0, 1.0, KNOTS))
     batch = share * ladder
 
-    def decoded(size, launch_factor):
+    def decoded(size, *varied):
         scenario = replace_leaf(lambda s: s.design.batch, decode, size)
-        return _parts(step_time(_launching(scenario, launch_factor), ranks).parts)
+        return _parts(step_time(_varied(scenario, *varied), ranks).parts)
 
     chunks = chunks_of(prefill)
     together = jnp.maximum(floor_div(prefill.design.chunk, prefill.workload.isl), 1.0)
 
-    def prompted(sequences, prompts, launch_factor):
-        scenario = _launching(prefill, launch_factor)
+    def prompted(sequences, prompts, *varied):
+        scenario = _varied(prefill, *varied)
         time = prompt_time(scenario, prefill_ranks, sequences, prompts, chunks)
         return chunks.count * _parts(time.mean)
 
-    # With and without launch floors in one mapped axis: each phase is traced once.
-    factors = jnp.asarray([1.0, 0.0])
-    decode_s = jax.vmap(decoded)(jnp.tile(batch, 2), jnp.repeat(factors, KNOTS))
-    decode_s = decode_s.reshape(2, KNOTS, len(KERNEL_PARTS)) / gained
+    # What is timed is one mapped axis with the batches: each phase is traced once.
+    varied = [jnp.asarray(values) for values in (_LAUNCHES, _FASTER)]
+    ways = len(_LAUNCHES)
+    few = [jnp.repeat(values[:-1], KNOTS) for values in varied]
+    decode_s = jax.vmap(decoded)(jnp.tile(batch, ways - 1), *few)
+    decode_s = decode_s.reshape(ways - 1, KNOTS, len(KERNEL_PARTS)) / gained
     # One prompt alone, on one attention rank; and as many as a pass holds, on all of them.
     pair = jnp.stack([jnp.ones_like(together), together])
     prompts = jnp.stack([jnp.ones_like(together), together * prefill_ranks.attention_dp])
-    prompt_s = jax.vmap(prompted)(jnp.tile(pair, 2), jnp.tile(prompts, 2), jnp.repeat(factors, 2))
-    prompt_s = prompt_s.reshape(2, 2, len(KERNEL_PARTS))
+    both = [jnp.repeat(values, 2) for values in varied]
+    prompt_s = jax.vmap(prompted)(jnp.tile(pair, ways), jnp.tile(prompts, ways), *both)
+    prompt_s = prompt_s.reshape(ways, 2, len(KERNEL_PARTS))
     context = decode.workload.isl + 0.5 * decode.workload.osl
 
     def held(sequences):
@@ -123,6 +143,7 @@ def _steps(decode: Scenario, prefill: Scenario, most: Scalar) -> Steps:
         prompt_floor_s=prompt_s[0, 0] - prompt_s[1, 0],
         joint_s=prompt_s[0, 1],
         joint_floor_s=prompt_s[0, 1] - prompt_s[1, 1],
+        joint_alone_s=prompt_s[2, 1],
         together=together * prefill_ranks.attention_dp,
         passes=chunks.count,
         layers=layers,

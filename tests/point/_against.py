@@ -5,7 +5,8 @@ import functools
 import jax
 import numpy as np
 
-import jaxsim.point.forward as forward
+from jaxsim.point import forward
+from jaxsim.point.phases import colocated, decode
 from jaxsim.point.work import AbstractMessage
 from tests.reference import plain as reference
 from tests.scenarios import outputs_of, random_scenarios, stacked
@@ -18,21 +19,30 @@ def _tag(role: str) -> float:
 
 
 def timed(linear: bool):
-    """`item_s` by the reference's model of time, for traced numbers."""
+    """`item_spent` by the reference's model of time, for traced numbers."""
 
-    def item_s(item, scenario):
+    def split(seconds):
+        floor = reference.FLOOR_FRAC
+        return forward.Spent(floor * seconds, (1 - floor) * seconds)
+
+    def item_spent(item, scenario):
         work = item.work
         if isinstance(work, AbstractMessage):
             present = jax.numpy.where(jax.numpy.asarray(work.ranks) > 1, 1.0, 0.0)
             one_s = 3e-6 + work.data_bytes / 4e11 * (1 - 1 / work.ranks)
-            return item.count * present * _tag(item.role) * one_s
+            exposed = 1 - scenario.options.comm_overlap_frac
+            return split(item.count * present * exposed * _tag(item.role) * one_s)
         launches = getattr(work, "launches", 1.0)
         flop_s, bytes_s = work.flop / 9e14, work.hbm_bytes / 5e12
         # A root, not `hypot`: the same number, with a derivative JAX knows.
         busy_s = flop_s + bytes_s if linear else (flop_s**2 + bytes_s**2) ** 0.5
-        return item.count * _tag(item.role) * (4e-6 * launches + busy_s)
+        return split(item.count * _tag(item.role) * (4e-6 * launches + busy_s))
 
-    return item_s
+    return item_spent
+
+
+# Every module that times items by this name.
+_TIMING = (forward, decode, colocated)
 
 
 @functools.cache
@@ -47,12 +57,15 @@ def evaluated(
 ):
     """Random designs as plain numbers, and the outputs for each: NumPy, one row a design."""
     scenarios = random_scenarios(model, count, seed, whole_chunks=whole_chunks, packed=packed)
-    own, forward.item_s = forward.item_s, timed(linear)
+    own = forward.item_spent
+    for module in _TIMING:
+        module.item_spent = timed(linear)
     try:
         # A function of its own, so that it is traced with this model of time and no other.
         outputs = outputs_of(lambda s: phase(s), stacked(scenarios))
     finally:
-        forward.item_s = own
+        for module in _TIMING:
+            module.item_spent = own
     return [reference.plain(s) for s in scenarios], outputs
 
 

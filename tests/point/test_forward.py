@@ -25,11 +25,15 @@ def test_every_stage_takes_a_step_of_its_own(pp):
     assert float(period) == pytest.approx(4 * 1e-3, rel=1e-6)  # four chunks, whatever the stages
 
 
-def test_factors_multiply_their_parts():
+def test_factors_multiply_the_work_of_their_parts():
+    """At a factor of 0 a part has only its launch floors, which no factor multiplies."""
+    floors = with_engine(decode, attention_factor=0.0, network_factor=0.0).parts
     base = with_engine(decode).parts
     got = with_engine(decode, attention_factor=2.0, network_factor=3.0).parts
-    assert float(got.attention_s) == pytest.approx(2 * float(base.attention_s))
-    assert float(got.network_s) == pytest.approx(3 * float(base.network_s))
+    for name, factor in (("attention_s", 2.0), ("network_s", 3.0)):
+        floor, measured = float(getattr(floors, name)), float(getattr(base, name))
+        assert 0.0 < floor < measured
+        assert float(getattr(got, name)) == pytest.approx(floor + factor * (measured - floor))
     assert float(got.experts_s) == pytest.approx(float(base.experts_s))
 
 

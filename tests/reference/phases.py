@@ -4,32 +4,43 @@ import math
 from types import SimpleNamespace
 
 from tests.reference import layers as work
-from tests.reference.plain import Kernel, Message
+from tests.reference.plain import FLOOR_FRAC, Kernel, Message
 
 PARTS = ("projections", "attention", "ffn", "experts", "network", "elementwise", "head", "overhead")
 
 
-def _factor(s, part) -> float:
+def _factor(s, part, prompts) -> float:
     g = s.engine
-    if part == "network":
-        return g.network_factor * (1 - s.options.comm_overlap_frac)
-    return {"attention": g.attention_factor, "experts": g.experts_factor}.get(part, g.gemm_factor)
+    own = {
+        "attention": (g.attention_factor, g.prefill_factor),
+        "experts": (g.experts_factor, g.prefill_experts_factor),
+        "network": (g.network_factor, g.network_factor),
+    }
+    return own.get(part, (g.gemm_factor, g.prefill_factor))[prompts]
 
 
-def add_up(s, items: list[Kernel | Message], time) -> dict[str, float]:
-    """Seconds by part."""
+def exposed_s(s, item, time) -> float:
+    hidden = s.options.comm_overlap_frac if item.part == "network" else 0
+    return (1 - hidden) * time(item)
+
+
+def add_up(s, items: list[Kernel | Message], time, prompts=False) -> dict[str, float]:
+    """Seconds by part: an engine multiplies what is not a launch floor."""
     found = dict.fromkeys(PARTS, 0.0)
     for item in items:
-        found[item.part] += time(item) * _factor(s, item.part)
+        own = exposed_s(s, item, time)
+        factor = _factor(s, item.part, prompts)
+        found[item.part] += FLOOR_FRAC * own + (1 - FLOOR_FRAC) * own * factor
     return found
 
 
-def host_bound(s, parts, issued, step_s, layer_s, graph_frac) -> dict[str, float]:
+def host_bound(s, parts, issued, step_s, layer_s, host_layer_s, graph_frac) -> dict[str, float]:
     """With what the engine adds, once a stage, once a layer, and where the host is slower.
 
-    A host issues every item, also a message to nobody.
+    A host issues every item, also a message to nobody, and spends a time on each layer.
     """
     host_s = issued * s.engine.host_launch_s * (1 - graph_frac)
+    host_s += sum(host_layer_s for _ in work.every_layer(s))
     late_s = max(host_s - sum(parts.values()), 0.0)
     stages = [step_s] * int(s.design.pp)
     steps_s = sum(stages) + len(work.every_layer(s)) * layer_s
@@ -59,9 +70,7 @@ def cut(s) -> list[tuple[float, float]]:
 
 def chunk_passes(s, prompts, everyone, time) -> list[dict[str, float]]:
     """Seconds by part of every chunk's pass through all stages, of all ranks' prompts."""
-    g, passes = s.engine, []
-    again = {part: g.prefill_factor for part in PARTS}
-    again["experts"] *= g.prefill_experts_factor
+    passes = []
     for tokens, past in cut(s):
         items = common(s, prompts * tokens, prompts, everyone * tokens)
         for layer in work.every_layer(s):
@@ -69,9 +78,10 @@ def chunk_passes(s, prompts, everyone, time) -> list[dict[str, float]]:
         passes.append(
             host_bound(
                 s,
-                {part: own * again[part] for part, own in add_up(s, items, time).items()},
+                add_up(s, items, time, prompts=True),
                 len(items),
                 s.engine.prefill_step_s,
+                0.0,
                 s.engine.prefill_layer_s,
                 s.engine.prefill_graph_frac,
             )
@@ -148,20 +158,28 @@ def _micro_batch(s) -> int:
     return max(math.ceil(s.design.batch / (work.data_parallel(s) * s.design.pp)), 1)
 
 
-def decode_step(s, context, time) -> dict[str, float]:
-    """Seconds by part of one pass of one micro-batch."""
+def step_items(s, context) -> list[Kernel | Message]:
+    """What one pass of one micro-batch does."""
     queries = 1 + s.workload.draft_tokens
     sequences = _micro_batch(s)
     decoding = max(s.design.batch / s.design.pp, 1) * queries
     items = common(s, sequences * queries, sequences * queries, decoding)
     for layer in work.every_layer(s):
         items += work.decode_attention(s, layer, sequences, queries, context)
+    return items
+
+
+def decode_step(s, context, time) -> dict[str, float]:
+    """Seconds by part of one pass of one micro-batch."""
+    sequences = _micro_batch(s)
+    items = step_items(s, context)
     return host_bound(
         s,
         _drafted(s, add_up(s, items, time)),
         len(items),
         s.engine.decode_step_s + sequences * s.engine.decode_sequence_s,
         s.engine.decode_layer_s,
+        0.0,
         s.engine.decode_graph_frac,
     )
 
@@ -220,7 +238,7 @@ def piggybacked(s, time) -> SimpleNamespace:
     queries, sequences = 1 + s.workload.draft_tokens, _micro_batch(s)
     context = s.workload.isl + s.workload.osl / 2
     chunks = cut(s)
-    plain = {**decode_step(s, context, time), "overhead": 0.0}
+    plain = step_items(s, context)
     mixed = []
     for tokens, past in chunks:
         decoding = max(s.design.batch / s.design.pp, 1) * queries
@@ -235,18 +253,22 @@ def piggybacked(s, time) -> SimpleNamespace:
         alone = []
         for layer in work.every_layer(s):
             alone += work.context_attention(s, layer, packed, tokens, past)
-        parts = _drafted(s, add_up(s, shared, time))
-        for part, own in add_up(s, alone, time).items():
+        # What the chunk adds to the work has the factor of prompts, the rest that of decoding.
+        parts = dict.fromkeys(PARTS, 0.0)
+        for item, without in zip(shared, plain, strict=True):
+            own, before = exposed_s(s, item, time), exposed_s(s, without, time)
+            same = (1 - FLOOR_FRAC) * min(own, before)
+            added = (1 - FLOOR_FRAC) * own - same
+            decoding_s = same * _factor(s, item.part, False)
+            parts[item.part] += FLOOR_FRAC * own + decoding_s + added * _factor(s, item.part, True)
+        parts = _drafted(s, parts)
+        for part, own in add_up(s, alone, time, prompts=True).items():
             parts[part] += own
         issued = len(shared) + len(alone)
         g = s.engine
-        # Beyond the step without the chunk, kernels take what they do in a pass over prompts.
-        for part, before in plain.items():
-            again = g.prefill_factor * (g.prefill_experts_factor if part == "experts" else 1)
-            parts[part] = before + again * (parts[part] - before)
         step_s = max(g.decode_step_s, g.prefill_step_s) + sequences * g.decode_sequence_s
-        layer_s = max(g.decode_layer_s, g.prefill_layer_s)
-        whole = host_bound(s, parts, issued, step_s, layer_s, g.prefill_graph_frac)
+        layers = (g.decode_layer_s, g.prefill_layer_s)
+        whole = host_bound(s, parts, issued, step_s, *layers, g.prefill_graph_frac)
         mixed.append(_round_of_micro_batches(s, sum(whole.values())))
     plain_s = decode(s, time).step_s
     slots = s.design.batch / work.data_parallel(s)

@@ -58,6 +58,10 @@ def seconds(work) -> float:
     return tag * (4e-6 * work.launches + math.hypot(work.flop / 9e14, work.hbm_bytes / 5e12))
 
 
+# Of every item's time, what is its launch floor, that no factor of an engine multiplies.
+FLOOR_FRAC = 0.3
+
+
 def linear_seconds(work) -> float:
     """The same with a plain sum, so that time is linear in work."""
     tag = 1 + sum(map(ord, work.role)) % 17 / 17

@@ -15,18 +15,23 @@ from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.encoder import encoder_items
 from jaxsim.point.forward import (
     Parts,
+    Spent,
     add_parts,
     common_items,
     context_only_items,
     decode_only_items,
+    engine_factor,
+    item_spent,
     launches,
     layers_of,
+    sum_items,
     sum_parts,
     with_overhead,
 )
-from jaxsim.point.items import ContextTokens, DecodeTokens
+from jaxsim.point.items import ContextTokens, DecodeTokens, Item
 from jaxsim.point.memory import Memory, memory_of
 from jaxsim.point.phases.decode import (
+    StepTime,
     draft_parts,
     pipelined_s,
     rank_sequences,
@@ -34,7 +39,7 @@ from jaxsim.point.phases.decode import (
     step_time,
     tokens_per_step,
 )
-from jaxsim.point.phases.prefill import chunks_of, prompt_factor, prompt_time
+from jaxsim.point.phases.prefill import chunks_of, prompt_time
 from jaxsim.point.ranks import Ranks, busiest_share, rank_requests, ranks_of
 from jaxsim.point.rules import Rules, rules_of
 from jaxsim.point.whole import floor_div
@@ -122,12 +127,23 @@ def in_flight_batching(scenario: Scenario, ranks: Ranks, steps, gained: Scalar) 
     )
 
 
-def mixed_parts(scenario: Scenario, ranks: Ranks, past: Scalar, steps: Parts) -> Parts:
+def mixed_s(item: Item, scenario: Scenario, without: Spent) -> Scalar:
+    """Seconds of an item of a decode step that a chunk joins; `without` is what it took before.
+
+    As much work as there was before has the factor of decoding; what a chunk adds, that of prompts.
+    """
+    spent = item_spent(item, scenario)
+    before = engine_factor(scenario, item.part)
+    added = engine_factor(scenario, item.part, prompts=True)
+    same_s = jnp.minimum(spent.working_s, without.working_s)
+    return spent.floor_s + before * same_s + added * (spent.working_s - same_s)
+
+
+def mixed_parts(scenario: Scenario, ranks: Ranks, past: Scalar, steps: StepTime) -> Parts:
     """A decode step in which each attention rank also takes a chunk of one prompt, or whole ones.
 
-    The kernels take what those of `steps`, the step without it, take, and what prompts add,
-    which costs what it does in a pass over prompts (`prompt_factor`). It is one pass: it has the
-    larger overhead of a decode step's and a prompt pass's, with what each sequence costs.
+    `steps` is the step without it. It is one pass: it has the larger overhead of a decode step's
+    and a prompt pass's, with what each sequence costs.
     """
     workload, engine = scenario.workload, scenario.engine
     chunks = chunks_of(scenario)
@@ -149,19 +165,21 @@ def mixed_parts(scenario: Scenario, ranks: Ranks, past: Scalar, steps: Parts) ->
     own = decode_only_items(scenario, ranks, decoded)
     context = context_only_items(scenario, ranks, prompt)
     context += [item.times(1.0 / chunks.count) for item in encoder_items(scenario, ranks, 1.0)]
-    both = add_parts(sum_parts(own, scenario), sum_parts(common, scenario))
-    parts = add_parts(draft_parts(both, scenario), sum_parts(context, scenario))
-    without = {name: getattr(steps, f"{name}_s") for name in parts}
-    parts = {
-        name: without[name] + prompt_factor(scenario, name) * (parts[name] - without[name])
-        for name in parts
-    }
+    both = [*common, *own]
+    seconds = [
+        mixed_s(item, scenario, spent) for item, spent in zip(both, steps.spent, strict=True)
+    ]
+    parts = add_parts(
+        draft_parts(sum_items(both, seconds), scenario),
+        sum_parts(context, scenario, prompts=True),
+    )
     return with_overhead(
         parts,
-        launches(common) + launches(own) + launches(context),
+        launches(both) + launches(context),
         jnp.maximum(engine.decode_step_s, engine.prefill_step_s)
         + sequences * engine.decode_sequence_s,
-        jnp.maximum(engine.decode_layer_s, engine.prefill_layer_s),
+        engine.decode_layer_s,
+        engine.prefill_layer_s,
         engine.prefill_graph_frac,
         scenario,
     )
@@ -185,12 +203,12 @@ def piggybacking(scenario: Scenario, ranks: Ranks, steps, gained: Scalar) -> Mod
     often = prompts_per_step(scenario, ranks, gained) * passes
     share = jnp.minimum(often, 1.0)
     middle = chunks.cached + 0.5 * (chunks.count - 1.0) * chunks.tokens
-    parts = mixed_parts(scenario, ranks, middle, steps.parts)
-    mixed_s = pipelined_s(parts.total_s, ranks, layers_of(scenario))
-    ttl_s = (share * mixed_s + (1.0 - share) * steps.step_s) / gained
-    median_s = jnp.where(share > 0.5, mixed_s, steps.step_s) / gained
+    parts = mixed_parts(scenario, ranks, middle, steps)
+    joined_s = pipelined_s(parts.total_s, ranks, layers_of(scenario))
+    ttl_s = (share * joined_s + (1.0 - share) * steps.step_s) / gained
+    median_s = jnp.where(share > 0.5, joined_s, steps.step_s) / gained
     return Mode(
-        ftl_s=0.5 * steps.step_s + chunks.count * mixed_s,
+        ftl_s=0.5 * steps.step_s + chunks.count * joined_s,
         ttl_s=ttl_s,
         ttl_median_s=median_s,
         output_tokens_per_s_per_gpu=scenario.design.batch / ttl_s / ranks.gpus,

@@ -7,12 +7,14 @@ from jaxsim._scalar import Flag, Scalar
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.forward import (
     Parts,
-    add_parts,
+    Spent,
     common_items,
     decode_only_items,
+    engine_factor,
+    item_spent,
     launches,
     layers_of,
-    sum_parts,
+    sum_items,
     with_overhead,
 )
 from jaxsim.point.items import DecodeTokens
@@ -65,11 +67,15 @@ def stage_sequences(batch: Scalar, ranks: Ranks) -> Scalar:
 
 
 class StepTime(Record):
-    """One decode step without prompts: the pass and the latency it gives, at two contexts."""
+    """One decode step without prompts: the pass and the latency it gives, at two contexts.
+
+    `spent` is what each item of the pass takes: those that all passes have, then attention.
+    """
 
     parts: Parts
     step_s: Scalar
     step_end_s: Scalar
+    spent: tuple[Spent, ...]
 
 
 def pipelined_s(pass_s: Scalar, ranks: Ranks, layers: Scalar) -> Scalar:
@@ -95,28 +101,36 @@ def step_time(scenario: Scenario, ranks: Ranks) -> StepTime:
     rows = sequences * queries
     stage_rows = stage_sequences(scenario.design.batch, ranks) * queries
     common = common_items(scenario, ranks, rows, rows, stage_rows)
-    common_parts = sum_parts(common, scenario)
+    common_spent = [item_spent(item, scenario) for item in common]
 
     def at(context):
         tokens = DecodeTokens(sequences, queries, context)
         own = decode_only_items(scenario, ranks, tokens)
-        parts = draft_parts(add_parts(common_parts, sum_parts(own, scenario)), scenario)
-        return with_overhead(
-            parts,
-            launches(common) + launches(own),
+        items = [*common, *own]
+        spent = (*common_spent, *(item_spent(item, scenario) for item in own))
+        seconds = [
+            one.floor_s + engine_factor(scenario, item.part) * one.working_s
+            for item, one in zip(items, spent, strict=True)
+        ]
+        parts = with_overhead(
+            draft_parts(sum_items(items, seconds), scenario),
+            launches(items),
             engine.decode_step_s + sequences * engine.decode_sequence_s,
             engine.decode_layer_s,
+            0.0,
             engine.decode_graph_frac,
             scenario,
         )
+        return parts, spent
 
-    mean = at(workload.isl + 0.5 * workload.osl)
-    end = at(workload.isl + workload.osl)
+    mean, spent = at(workload.isl + 0.5 * workload.osl)
+    end, _ = at(workload.isl + workload.osl)
     layers = layers_of(scenario)
     return StepTime(
         parts=mean,
         step_s=pipelined_s(mean.total_s, ranks, layers),
         step_end_s=pipelined_s(end.total_s, ranks, layers),
+        spent=spent,
     )
 
 

@@ -81,13 +81,6 @@ class PromptTime(Record):
     last: Parts
 
 
-def prompt_factor(scenario: Scenario, part: str) -> Scalar:
-    """What the engine multiplies a part's time by once more in a pass over prompts alone."""
-    engine = scenario.engine
-    experts = engine.prefill_experts_factor if part == "experts" else 1.0
-    return engine.prefill_factor * experts
-
-
 def two_places(count: Scalar) -> tuple[Scalar, Scalar]:
     r"""Two places among chunks 0 … C-1 whose mean of a cubic is that of all: m ∓ s.
 
@@ -113,7 +106,7 @@ def prompt_time(
     rows = sequences * chunks.tokens
     common = common_items(scenario, ranks, rows, sequences, prompts * chunks.tokens)
     common += [item.times(1.0 / chunks.count) for item in encoder_items(scenario, ranks, sequences)]
-    common_parts = sum_parts(common, scenario)
+    common_parts = sum_parts(common, scenario, prompts=True)
 
     def own_at(past):
         projected = past * (1.0 - scenario.options.keep_up_projected)
@@ -121,11 +114,11 @@ def prompt_time(
         return context_only_items(scenario, ranks, tokens)
 
     def finish(own_parts):
-        parts = add_parts(common_parts, own_parts)
         return with_overhead(
-            {name: prompt_factor(scenario, name) * parts[name] for name in parts},
+            add_parts(common_parts, own_parts),
             issued,
             engine.prefill_step_s,
+            0.0,
             engine.prefill_layer_s,
             engine.prefill_graph_frac,
             scenario,
@@ -136,10 +129,11 @@ def prompt_time(
     issued = launches(common) + launches(last)
 
     def at(index):
-        return sum_parts(own_at(chunks.cached + index * chunks.tokens), scenario)
+        own = own_at(chunks.cached + index * chunks.tokens)
+        return sum_parts(own, scenario, prompts=True)
 
     mean_own = jax.tree.map(lambda a, b: 0.5 * (a + b), at(early), at(late))
-    return PromptTime(mean=finish(mean_own), last=finish(sum_parts(last, scenario)))
+    return PromptTime(mean=finish(mean_own), last=finish(sum_parts(last, scenario, prompts=True)))
 
 
 def prefill(scenario: Scenario) -> Prefill:

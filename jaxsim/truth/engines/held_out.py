@@ -1,7 +1,7 @@
-"""How wrong is a fit on curves that it has not seen?"""
+"""How wrong is a fit on what it has not seen: curves, whole systems, formats, GPUs?"""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,34 +10,30 @@ from jaxsim.space.deploy.uncertainty import EIGHTY_PERCENT
 from jaxsim.traffic.serving import MEASURES
 from jaxsim.truth.cases import Case
 from jaxsim.truth.engines.data import data_of
-from jaxsim.truth.engines.fit import CENTRE, FEWEST_ROWS, Data, fit_formats, outputs
+from jaxsim.truth.engines.fit import Data, outputs
+from jaxsim.truth.engines.hierarchy import Hierarchy, Leaf, fit
 from jaxsim.truth.runs import Runs, headline
 
-FOLDS = 4
+FOLDS = 4  # of curves
+SYSTEM_FOLDS = 12  # of whole systems: what is left out with a system is a twelfth of the others
 FEWEST_ERRORS = 10  # from which a variant has a sigma of its own
-# Of a normal distribution, 80 % lies within so many standard deviations.
-# Rows of a curve err together, so the errors of seen curves spread less than those of unseen ones:
-# intervals from other folds' errors alone held 76 % of held-out rows where they said 80 %.
-CURVES_DIFFER = 1.12
+# How many errors of all rows of an engine count as much as those of a variant's own.
+BORROWED = 20.0
 
 
-@dataclass(frozen=True)
-class Fits:
-    """Logs of the fitted numbers by variant (`hopper-fp8`, `hopper`, or empty for all) of engines.
+def leaf_of(case: Case) -> Leaf:
+    """Where a row belongs: its engine, generation of GPU and number format."""
+    return case.named.engine, case.named.family, case.named.format
 
-    `seen` counts the rows that each rests on.
-    """
 
-    logs: dict[tuple[str, str], np.ndarray]
-    seen: dict[tuple[str, str], int]
+def _hash(text: str, folds: int) -> int:
+    return int(hashlib.sha256(text.encode()).hexdigest(), 16) % folds
 
-    def of(self, case: Case) -> np.ndarray:
-        """The nearest fit to a row."""
-        engine, family = case.named.engine, case.named.family
-        for variant in (f"{family}-{case.named.format}", family, ""):
-            if (engine, variant) in self.logs:
-                return self.logs[engine, variant]
-        return CENTRE
+
+def system_of(case: Case) -> str:
+    """Model, GPU, engine and number format: what a user means by a system."""
+    named = case.named
+    return "|".join((named.model.name, named.hardware.name, named.engine, named.format))
 
 
 def fold_of(case: Case) -> int:
@@ -45,42 +41,35 @@ def fold_of(case: Case) -> int:
     row = case.row
     key = (case.named.model.name, case.named.hardware.name, case.named.engine, case.named.quant)
     text = "|".join([*key, row.mode, f"{row.isl_max:g}", f"{row.osl_max:g}"])
-    return int(hashlib.sha256(f"curve|{text}".encode()).hexdigest(), 16) % FOLDS
+    return _hash(f"curve|{text}", FOLDS)
 
 
-def fit_all(runs: Runs, data: Data, index: np.ndarray, say: Callable[[str], None] = print) -> Fits:
-    """Fits of every engine, generation and number format that has enough of the given rows."""
-    keys: dict[tuple[str, str], list[int]] = {}
-    for i in index:
-        named = runs.cases[i].named
-        keys.setdefault((named.engine, ""), []).append(i)
-        keys.setdefault((named.engine, named.family), []).append(i)
-    logs, seen = {}, {}
-    for (engine, family), rows in sorted(keys.items()):
-        if len(rows) < FEWEST_ROWS:
-            continue
-        own = data.take(np.asarray(rows))
-        names = [runs.cases[i].named.format for i in rows] if family else []
-        base, formats = fit_formats(own, names, f"{engine} {family}".strip())
-        logs[engine, family], seen[engine, family] = base, len(rows)
-        for name, found in formats.items():
-            logs[engine, f"{family}-{name}"] = found
-            seen[engine, f"{family}-{name}"] = names.count(name)
-        say(f"{engine} {family or 'all'}: {len(rows)} rows")
-    return Fits(logs, seen)
+# What is left out together, by the name of the scheme.
+SCHEMES: Mapping[str, Callable[[Case], str]] = {
+    "curve": lambda case: str(fold_of(case)),
+    "system": lambda case: str(_hash(f"system|{system_of(case)}", SYSTEM_FOLDS)),
+    "format": lambda case: f"{case.named.engine}, {case.named.format}",
+    "gpu": lambda case: case.named.hardware.name,
+}
 
 
-def predict_with(fits: Fits, runs: Runs, data: Data, index: np.ndarray) -> np.ndarray:
+@dataclass(frozen=True)
+class HeldOut:
+    """Logs of the measures of every row by a fit that left it out [row, measure], by scheme.
+
+    Rows that no fit uses are predicted by the whole fit.
+    """
+
+    logs: Mapping[str, np.ndarray]
+    whole: Hierarchy
+    usable: np.ndarray
+
+
+def predict_with(tree: Hierarchy, runs: Runs, data: Data, index: np.ndarray) -> np.ndarray:
     """Logs of predicted measures [row of index, measure]."""
-    found = np.full((len(index), len(MEASURES)), np.nan)
-    groups: dict[int, list[int]] = {}
-    chosen = [fits.of(runs.cases[i]) for i in index]
-    for place, logs in enumerate(chosen):
-        groups.setdefault(id(logs), []).append(place)
-    for places in groups.values():
-        rows = index[np.asarray(places)]
-        found[places] = outputs(chosen[places[0]], data.take(rows))
-    return found
+    table = {leaf: tree.logs(leaf) for leaf in {leaf_of(runs.cases[i]) for i in index}}
+    logs = np.stack([table[leaf_of(runs.cases[i])] for i in index])
+    return outputs(logs, data.take(index))
 
 
 def fitted_rows(runs: Runs, data: Data) -> np.ndarray:
@@ -89,26 +78,30 @@ def fitted_rows(runs: Runs, data: Data) -> np.ndarray:
     return np.flatnonzero(measured & np.asarray([headline(case) for case in runs.cases]))
 
 
-def cross_validate(
-    runs: Runs, say: Callable[[str], None] = print
-) -> tuple[np.ndarray, np.ndarray, Fits]:
-    """Logs of the measures of every row by fits that have not seen its curve, and their sigmas.
+def fit_rows(runs: Runs, data: Data, index: np.ndarray, start: Hierarchy | None = None):
+    """The hierarchy of some of the rows."""
+    return fit(data.take(index), [leaf_of(runs.cases[i]) for i in index], start)
 
-    Rows that no fit uses are predicted by the whole fit, which is the third. A sigma is that of the
-    other folds' held-out errors in the row's variant, so that no row has a say in its own interval.
-    """
+
+def cross_validate(
+    runs: Runs, say: Callable[[str], None] = print, schemes: Iterable[str] = tuple(SCHEMES)
+) -> HeldOut:
+    """Predictions of every row by fits that have not seen its curve, system, format or GPU."""
     data = data_of(runs)
     usable = fitted_rows(runs, data)
-    folds = np.asarray([fold_of(case) for case in runs.cases])
-    whole = fit_all(runs, data, usable, say)
-    found = predict_with(whole, runs, data, np.arange(len(runs)))
-    for fold in range(FOLDS):
-        train, test = usable[folds[usable] != fold], usable[folds[usable] == fold]
-        if len(test):
-            fits = fit_all(runs, data, train, lambda _: None)
-            found[test] = predict_with(fits, runs, data, test)
-            say(f"fold {fold + 1} of {FOLDS}: {len(test)} rows held out")
-    return found, _sigmas(runs, found, usable, folds), whole
+    whole = fit_rows(runs, data, usable)
+    say(f"fitted {len(usable)} rows of {len(whole.rows)} engines, generations and formats")
+    everywhere = predict_with(whole, runs, data, np.arange(len(runs)))
+    found = {}
+    for scheme in schemes:
+        names = np.asarray([SCHEMES[scheme](runs.cases[i]) for i in usable])
+        found[scheme] = everywhere.copy()
+        for name in sorted(set(names)):
+            test = usable[names == name]
+            tree = fit_rows(runs, data, usable[names != name], whole)
+            found[scheme][test] = predict_with(tree, runs, data, test)
+        say(f"left out by {scheme}: {len(set(names))} times")
+    return HeldOut(found, whole, usable)
 
 
 def measured_logs(runs: Runs) -> np.ndarray:
@@ -122,38 +115,40 @@ def measured_logs(runs: Runs) -> np.ndarray:
     return logs
 
 
-def _sigmas(runs: Runs, found: np.ndarray, usable: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Sigmas as the catalogue gives them: of a variant in a closed loop, else of the kind."""
-    errors = found - measured_logs(runs)
-    known = np.zeros(len(runs), bool)
-    known[usable] = True
-    engines = np.asarray([case.named.engine for case in runs.cases])
-    kinds = np.asarray([f"{case.named.engine} {case.row.kind}" for case in runs.cases])
-    own = [f"{k} {c.named.family} {c.named.format}" for k, c in zip(kinds, runs.cases, strict=True)]
-    variants = np.where([case.row.kind == "closed" for case in runs.cases], own, kinds)
-    sigmas = np.full_like(found, np.nan)
-    for fold in range(FOLDS):
-        others = known & (folds != fold)
-        for variant in sorted(set(variants)):
-            rows = (folds == fold) & (variants == variant)
-            if not rows.any():
-                continue
-            like = (variants == variant, kinds == kinds[rows][0], engines == engines[rows][0])
-            for column in range(len(MEASURES)):
-                sigmas[rows, column] = first_sigma(errors[others & s, column] for s in like)
-    return sigmas
-
-
-def first_sigma(samples: Iterable[np.ndarray]) -> float:
-    """The sigma of the first sample with enough errors, or of the last."""
-    errors = np.zeros(0)
-    for errors in samples:
-        if np.isfinite(errors).sum() >= FEWEST_ERRORS:
-            break
-    return CURVES_DIFFER * sigma_of(errors)
-
-
 def sigma_of(errors: np.ndarray) -> float:
     """The deviation whose 80 % interval holds 80 % of the log errors."""
     errors = np.abs(errors[np.isfinite(errors)])
     return float(np.quantile(errors, 0.8) / EIGHTY_PERCENT) if len(errors) else np.nan
+
+
+def shrunk_sigma(own: np.ndarray, like: np.ndarray) -> float:
+    """The deviation of a variant's errors, drawn to that of `like` as far as they are few."""
+    known = np.isfinite(own).sum()
+    general = sigma_of(like)
+    if not known:
+        return general
+    variance = known * sigma_of(own) ** 2 + BORROWED * general**2
+    return float(np.sqrt(variance / (known + BORROWED)))
+
+
+def row_sigmas(runs: Runs, logs: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Sigmas as the catalogue gives them, from errors of systems other than the row's own."""
+    errors = logs - measured_logs(runs)
+    systems = np.asarray([SCHEMES["system"](case) for case in runs.cases])
+    engines = np.asarray([case.named.engine for case in runs.cases])
+    kinds = np.asarray([f"{case.named.engine} {case.row.kind}" for case in runs.cases])
+    leaves = [f"{k} {leaf_of(c)}" for k, c in zip(kinds, runs.cases, strict=True)]
+    variants = np.where([case.row.kind == "closed" for case in runs.cases], leaves, kinds)
+    known = np.zeros(len(runs), bool)
+    known[usable] = True
+    sigmas = np.full_like(logs, np.nan)
+    for system in sorted(set(systems)):
+        others = known & (systems != system)
+        for variant in sorted(set(variants[systems == system])):
+            rows = (systems == system) & (variants == variant)
+            like = engines == engines[rows][0]
+            for column in range(len(MEASURES)):
+                sigmas[rows, column] = shrunk_sigma(
+                    errors[others & (variants == variant), column], errors[others & like, column]
+                )
+    return sigmas

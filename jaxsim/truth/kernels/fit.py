@@ -6,6 +6,7 @@ exact Jacobian of the form. A wide prior around the start decides what the rows 
 """
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,12 +64,49 @@ def _as_float64(tree):
 
 @jax.jit
 def _predict(work, fit, hardware):
-    def one_s(one):
-        if isinstance(one, AbstractMessage):
-            return message_s(one, fit, hardware)
-        return kernel_s(one, fit, hardware.chip)
+    """Seconds of every row on the one chip, or each on its own where leaves have an axis."""
 
-    return jax.vmap(one_s)(work)
+    def one_s(one, own):
+        if isinstance(one, AbstractMessage):
+            return message_s(one, fit, own)
+        return kernel_s(one, fit, own.chip)
+
+    each = 0 if jnp.ndim(hardware.chip.hbm_bytes_per_s) else None
+    return jax.vmap(one_s, in_axes=(0, each))(work, hardware)
+
+
+def joined(parts: Sequence[tuple[KernelRows, Hardware]]) -> tuple[KernelRows, Hardware]:
+    """Rows of one family and format on chips that differ in memory alone, and each row's chip.
+
+    Fitted together, they tell what memory bounds from what the multiprocessors do: rows of one chip
+    cannot.
+    """
+    rows = [own for own, _ in parts]
+
+    def stacked(*leaves):
+        return np.concatenate([np.asarray(leaf, float) for leaf in leaves])
+
+    chips = [
+        jax.tree.map(lambda leaf, n=len(own): np.full(n, float(np.asarray(leaf))), hardware)
+        for own, hardware in parts
+    ]
+    both = KernelRows(
+        rows[0].kind,
+        rows[0].number_format,
+        jax.tree.map(stacked, *(own.work for own in rows)),
+        np.concatenate([own.seconds for own in rows]),
+        np.concatenate([own.unseen for own in rows]),
+        " and ".join(own.source for own in rows),
+        np.concatenate([~own.sound for own in rows]),
+    )
+    return both, jax.tree.map(stacked, *chips)
+
+
+def _at(hardware: Hardware, index: np.ndarray) -> Hardware:
+    """The chips of some rows, or the one of all."""
+    if not np.ndim(hardware.chip.hbm_bytes_per_s):
+        return hardware
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[index], hardware)
 
 
 @functools.cache
@@ -112,7 +150,10 @@ def _sample(rows: KernelRows, chosen: np.ndarray, seed: int) -> np.ndarray:
 
 
 def fit_rows(rows: KernelRows, hardware: Hardware, seed: int = 0, tries: int = 2) -> Fitted:
-    """The constants that fit the seen rows best, with their errors on the unseen ones."""
+    """The constants that fit the seen rows best, with their errors on the unseen ones.
+
+    `hardware` is the chip of all rows, or of each (`joined`).
+    """
     start = STARTS[rows.kind]
     names = tuple(start.free)
     seen = ~rows.unseen & rows.sound
@@ -128,7 +169,7 @@ def fit_rows(rows: KernelRows, hardware: Hardware, seed: int = 0, tries: int = 2
             f"Row {wrong[0] + 1} of {what} took {rows.seconds[wrong[0]]} s; every measurement must "
             "be a finite time above 0. Correct or remove it."
         )
-    arithmetic = arithmetic_of(rows.kind, rows.number_format)
+    arithmetic = rows.arithmetic or arithmetic_of(rows.kind, rows.number_format)
     record = _record(rows.kind, arithmetic, hardware, start)
     index = _sample(rows, seen, seed)
     # Padded by repeats of no weight, so that every fit of a family has one compilation.
@@ -144,7 +185,7 @@ def fit_rows(rows: KernelRows, hardware: Hardware, seed: int = 0, tries: int = 2
         fixed = (
             _as_float64(record),
             work,
-            _as_float64(hardware),
+            _as_float64(_at(hardware, padded)),
             jnp.log(jnp.asarray(rows.seconds[padded], jnp.float64)),
         )
 
@@ -220,7 +261,7 @@ def _record(kind: str, arithmetic: str, hardware: Hardware, start) -> Any:
     numbers |= start.held
     if KINDS[kind] not in SCALELESS:
         numbers["peak"] = PeakShare(*(float(arithmetic == own) for own in ("fp4", "fp8", "bf16")))
-        numbers["multiprocessors"] = hardware.chip.multiprocessors
+        numbers["multiprocessors"] = np.max(np.asarray(hardware.chip.multiprocessors))
     return KINDS[kind](**numbers)
 
 

@@ -58,7 +58,7 @@ def stacked(form: type[Work], **columns: Any) -> Work:
 class KernelRows:
     """Measured launches of one family (`kind`) in one number format.
 
-    `doubtful` launches contradict others of the same table: no fit reads them, and errors are
+    `arithmetic` is what they compute in, where the format leaves it open. `doubtful` launches contradict others of the same table: no fit reads them, and errors are
     stated with and without them.
     """
 
@@ -69,6 +69,7 @@ class KernelRows:
     unseen: np.ndarray
     source: str
     doubtful: np.ndarray | None = None
+    arithmetic: str = ""
 
     @property
     def sound(self) -> np.ndarray:

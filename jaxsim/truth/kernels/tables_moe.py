@@ -35,6 +35,10 @@ _FORMATS: dict[str, Format] = {
     "w4a16_mxfp4": "mxfp4",
     "int4_wo": "int4",
 }
+# With units for 4 bits, engines convert a token to 8 bits for MXFP4 experts, by default.
+_NARROW_MXFP4, _WIDE_MXFP4 = "w4a8_mxfp4_mxfp8", "w4a16_mxfp4"
+# TensorRT-LLM was not timed with weights in integers; vLLM was.
+_INTEGER = "int4_wo"
 _WIDE = 2.0  # bytes of bf16, and of an element of a message
 # NVFP4 runs on the same library's kernel in every engine now. This table of it deals experts out in
 # turn, but for the one model whose router keeps half of its expert groups.
@@ -92,9 +96,14 @@ def experts_rows(tables: Tables, hbm_bytes_per_s: float) -> Iterator[KernelRows]
         if theirs == "nvfp4" and (other := tables.read("moe", "moe", "sglang")) is not None:
             source, where = other
             source = source[source["kernel_source"] == _NVFP4_KERNEL]
+        if theirs == _INTEGER and (other := tables.read("moe", "moe", "vllm")) is not None:
+            source, where = other
+        if theirs == _WIDE_MXFP4 and (source["moe_dtype"] == _NARROW_MXFP4).any():
+            theirs = _NARROW_MXFP4
         table = source[(source["moe_dtype"] == theirs) & (source["distribution"] == "balanced")]
         if len(table):
-            yield _experts(table, ours, where, theirs == "nvfp4", hbm_bytes_per_s)
+            rows = _experts(table, ours, where, theirs == "nvfp4", hbm_bytes_per_s)
+            yield replace(rows, arithmetic="fp8") if theirs == _NARROW_MXFP4 else rows
 
 
 def _experts(

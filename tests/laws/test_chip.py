@@ -1,0 +1,287 @@
+"""Does anything beat the chip?  Kernels, messages and passes of every engine, against datasheets.
+
+Every chip, engine, number format and kind of kernel, at sizes from 1 to a million.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsim.catalog.calibration import fit_of, load_calibration
+from jaxsim.catalog.cards import HardwareCard
+from jaxsim.catalog.deployment import Deployment
+from jaxsim.catalog.engines import list_engines, load_engine
+from jaxsim.catalog.load import load_hardware, load_model
+from jaxsim.catalog.names import list_hardware
+from jaxsim.catalog.precision import Precision
+from jaxsim.catalog.precisions import load_precision
+from jaxsim.catalog.setup import setup_of
+from jaxsim.catalog.workload import Workload
+from jaxsim.point.attention import causal_pairs
+from jaxsim.point.collectives import message_s, wire
+from jaxsim.point.forward import common_items, context_only_items, decode_only_items
+from jaxsim.point.items import ContextTokens, DecodeTokens
+from jaxsim.point.phases.colocated import colocated
+from jaxsim.point.phases.decode import decode
+from jaxsim.point.phases.prefill import prefill
+from jaxsim.point.ranks import ranks_of
+from jaxsim.point.roofline import kernel_s, one_peak_flop_per_s
+from jaxsim.point.work import (
+    AbstractMessage,
+    AllGather,
+    AllReduce,
+    AllToAll,
+    BatchedGemm,
+    ContextAttention,
+    DecodeAttention,
+    Gemm,
+    GroupedGemm,
+    ReduceScatter,
+    SendRecv,
+    Stream,
+)
+from jaxsim.truth.engines.fit import FREE, LEAST_LAUNCH
+
+SLACK = 1 - 1e-5  # what rounding in single precision may take away
+SIZES = 10.0 ** np.linspace(0.0, 6.0, 7)
+CHIPS = list_hardware()
+FORMATS = ("nvfp4", "mxfp4", "int4", "fp8", "fp8_block", "bf16")
+ENGINES = [name for name in list_engines() if name != "ideal"]
+
+
+def bandwidth(name: str) -> float:
+    return float(hardware(name).hardware.chip.hbm_bytes_per_s)
+
+
+def stack(trees):
+    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves), jnp.float32), *trees)
+
+
+@functools.cache
+def hardware(name: str) -> HardwareCard:
+    return load_hardware(name)
+
+
+def combined(**columns):
+    """Every combination of the given sizes, as flat columns."""
+    grids = np.meshgrid(*columns.values(), indexing="ij")
+    return {
+        name: jnp.asarray(g.ravel(), jnp.float32) for name, g in zip(columns, grids, strict=True)
+    }
+
+
+def full(form, **columns):
+    size = max(jnp.size(column) for column in columns.values())
+    return form(
+        **{k: jnp.broadcast_to(jnp.asarray(v, jnp.float32), (size,)) for k, v in columns.items()}
+    )
+
+
+def works(kind: str):
+    """Launches of a kind of kernel, from one element to a million of each dimension."""
+    if kind in ("gemm", "absorb"):
+        own = combined(rows=SIZES, outputs=SIZES[1:], inputs=SIZES[1:])
+        own |= {"weight_bytes_per_element": 1.0, "activation_bytes_per_element": 1.0}
+        return full(Gemm, **own) if kind == "gemm" else full(BatchedGemm, products=16.0, **own)
+    if kind == "experts":
+        own = combined(rows=SIZES, active_experts=SIZES[:4], hidden=SIZES[1:5], tokens=SIZES[:6])
+        return full(
+            GroupedGemm, intermediate=own["hidden"] / 2, matrices=3.0, experts=own["active_experts"],
+            picks=8.0, expected_rows=own["rows"] / own["active_experts"],
+            weight_bytes_per_element=0.5625, activation_bytes_per_element=0.5625, **own,
+        )  # fmt: skip
+    if kind in ("context", "context_latent"):
+        own = combined(sequences=SIZES[:4], queries=SIZES, past=SIZES, heads=SIZES[:3])
+        pairs = causal_pairs(own["queries"], own["past"], own["past"] + own["queries"])
+        return full(
+            ContextAttention, pairs=pairs, kv_heads=1.0, qk_dim=192.0, v_dim=128.0,
+            kv_bytes_per_element=1.0, activation_bytes_per_element=2.0, **own,
+        )  # fmt: skip
+    if kind in ("decode", "decode_latent"):
+        own = combined(sequences=SIZES, queries=SIZES[:1], context=SIZES, heads=SIZES[:3])
+        return full(
+            DecodeAttention, kv_heads=1.0, qk_dim=576.0, v_dim=512.0, kv_dim=576.0,
+            kv_bytes_per_element=1.0, masked=0.0, **own,
+        )  # fmt: skip
+    own = combined(hbm_bytes=SIZES**2)
+    return full(Stream, launches=1.0, **own)
+
+
+def bound_s(work, fit, chip):
+    """The least seconds by the datasheet."""
+    if isinstance(work, Stream):
+        return work.hbm_bytes / chip.hbm_bytes_per_s
+    peak = one_peak_flop_per_s(fit.peak, fit.multiprocessors, chip) * chip.multiprocessors
+    return jnp.maximum(work.flop / peak, work.hbm_bytes / chip.hbm_bytes_per_s)
+
+
+def fits_of(kind: str):
+    """Fits of a kind in all formats on all chips, as engines use them, with the chips."""
+    formats = {"gemm": FORMATS, "experts": FORMATS, "stream": ("any",)}
+    fits, chips = [], []
+    for name in CHIPS:
+        card = hardware(name)
+        calibration = load_calibration(card.calibration)
+        own = dataclasses.replace(
+            calibration, multiprocessors=float(card.hardware.chip.multiprocessors)
+        )
+        for number_format in formats.get(kind, ("fp8", "bf16")):
+            fit = fit_of(own, kind, number_format)
+            if kind in ("absorb", "decode", "decode_latent"):
+                fit = dataclasses.replace(fit, cache_bytes=0.0)
+            fits.append(fit)
+            chips.append(card.hardware.chip)
+    return stack(fits), stack(chips)
+
+
+KERNELS = ("gemm", "absorb", "experts", "context", "context_latent", "decode", "decode_latent", "stream")  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KERNELS)
+def test_no_kernel_beats_the_datasheet(kind):
+    @jax.jit
+    def ratios(fits, chips, work):
+        def one(fit, chip, own):
+            return kernel_s(own, fit, chip) / bound_s(own, fit, chip)
+
+        return jax.vmap(jax.vmap(one, (None, None, 0)), (0, 0, None))(fits, chips, work)
+
+    found = np.asarray(ratios(*fits_of(kind), works(kind)))
+    assert found.size > 100
+    assert np.isfinite(found).all()
+    assert found.min() >= SLACK
+
+
+# ---- messages ----
+
+MESSAGES = {
+    "all_reduce": AllReduce,
+    "all_gather": AllGather,
+    "reduce_scatter": ReduceScatter,
+    "all_to_all": AllToAll,
+    "send_recv": SendRecv,
+}
+
+
+def least_s(message: AbstractMessage, own):
+    """What a GPU must get, at the links' bandwidth; sums may be formed in the network."""
+    parts = wire(message, own.domain_gpus)
+    once = 0.5 if isinstance(message, AllReduce) else 1.0
+    inside_s = parts.inside_bytes / own.scaleup.bytes_per_s
+    return once * (inside_s + parts.across_bytes / own.scaleout.bytes_per_s)
+
+
+@pytest.mark.parametrize("kind", MESSAGES)
+def test_no_message_beats_the_links(kind):
+    sizes = combined(data_bytes=SIZES**1.7, ranks=2.0 ** np.arange(1, 7))
+    extra = {"pieces": 0.0} if kind == "all_to_all" else {}
+    work = full(MESSAGES[kind], **sizes, **extra)
+    fits = [fit_of(load_calibration(hardware(name).calibration), kind) for name in CHIPS]
+
+    @jax.jit
+    def ratios(fits, chips, work):
+        def one(fit, own, message):
+            return message_s(message, fit, own) / least_s(message, own)
+
+        return jax.vmap(jax.vmap(one, (None, None, 0)), (0, 0, None))(fits, chips, work)
+
+    found = ratios(stack(fits), stack([hardware(name).hardware for name in CHIPS]), work)
+    assert np.asarray(found).min() >= SLACK
+
+
+# ---- whole passes, with what engines do to them ----
+
+PRECISIONS = ("bf16", "fp8", "nvfp4")  # each narrower than the one before
+BATCHES = (1.0, 32.0, 512.0)
+ISL = 4096.0
+EVERY = ("ideal", *ENGINES)
+MODELS = ("llama-3.1-70b", "deepseek-r1")
+TIMES = ("decode", "prefill", "in flight", "piggybacked")
+
+
+@functools.cache
+def passes(model: str):
+    """Seconds of passes [chip, precision, engine, batch, pass], and their least by the datasheet."""
+    card = load_model(model)
+    scenarios = []
+    for name in CHIPS:
+        for preset in PRECISIONS:
+            precision = load_precision(preset, card)
+            setup = setup_of(card, hardware(name), precision, "ideal")
+            base = setup.scenario(Workload(isl=ISL, osl=512.0))
+            for engine in EVERY:
+                own = load_engine(engine, name, precision).engine
+                for batch in BATCHES:
+                    design = Deployment(8.0, 1.0, 1.0, batch, ISL)
+                    scenarios.append(dataclasses.replace(base, engine=own, design=design))
+
+    @jax.jit
+    @jax.vmap
+    def timed(scenario):
+        ranks = ranks_of(scenario.design)
+        batch = scenario.design.batch
+        one, many, both = decode(scenario), prefill(scenario), colocated(scenario)
+        decoded = DecodeTokens(batch, 1.0, scenario.workload.isl + 0.5 * scenario.workload.osl)
+        prompts = ContextTokens(batch, scenario.workload.isl, 0.0, 0.0)
+        least = []
+        for own, rows, heads in (
+            (decode_only_items(scenario, ranks, decoded), batch, batch),
+            (context_only_items(scenario, ranks, prompts), prompts.rows, batch),
+        ):
+            items = [*common_items(scenario, ranks, rows, heads, rows), *own]
+            least.append(sum(item.count * item_least_s(item, scenario) for item in items))
+        seconds = jnp.stack([one.ttl_s, many.compute_s, both.ifb.ttl_s, both.piggybacked.ttl_s])
+        return seconds, jnp.stack(least)
+
+    seconds, least = timed(stack(scenarios))
+    shape = (len(CHIPS), len(PRECISIONS), len(EVERY), len(BATCHES))
+    return np.asarray(seconds).reshape(*shape, 4), np.asarray(least).reshape(*shape, 2)
+
+
+def item_least_s(item, scenario):
+    if isinstance(item.work, AbstractMessage):
+        return least_s(item.work, scenario.hardware)
+    return bound_s(item.work, getattr(scenario.kernels, item.role), scenario.hardware.chip)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_no_pass_beats_the_datasheet(model):
+    """A decode step and a batch of prompts take what their flop and bytes do, or longer."""
+    seconds, least = passes(model)
+    assert (seconds[..., :2] >= least * SLACK).all()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_no_engine_beats_the_ideal_one(model):
+    seconds, _ = passes(model)
+    assert (seconds[:, :, 1:] >= seconds[:, :, :1] * SLACK).all()
+
+
+def test_no_engine_has_a_factor_that_beats_kernels():
+    """By construction, in every fit of the catalogue: the lower limits of the fitted numbers."""
+    ideal = load_engine("ideal").engine
+    assert float(ideal.launch_factor) == LEAST_LAUNCH
+    for name in ENGINES:
+        for chip in CHIPS:
+            for number_format in FORMATS:
+                card = load_engine(name, chip, Precision(experts=number_format))
+                for free in FREE:
+                    record = card.engine if hasattr(card.engine, free.name) else card.serving
+                    assert getattr(record, free.name) >= free.low
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("less", "more"), [("h100", "h200"), ("b200", "b300")])
+def test_the_same_chip_with_more_memory_is_not_slower(model, less, more):
+    """Where bandwidth grows with it, steps that memory binds are faster."""
+    seconds, _ = passes(model)
+    before, after = seconds[CHIPS.index(less)], seconds[CHIPS.index(more)]
+    few = after[..., 0] / before[..., 0]
+    grows = bandwidth(more) / bandwidth(less)
+    if grows > 1.01:
+        assert few[:, 0].max() < 1.0  # kernels alone
+    assert np.median(few) < 1.02
