@@ -49,6 +49,11 @@ def _families() -> dict[str, str]:
     return {name: table.value(name) for name in table.raw}
 
 
+def generations() -> list[str]:
+    """The generations that accelerators of the catalogue have, sorted."""
+    return sorted(set(_families().values()))
+
+
 def generation_of(hardware: str) -> str:
     """The generation of an accelerator, which shares kernels and engine builds; empty if none."""
     return _families().get(hardware, "")

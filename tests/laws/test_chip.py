@@ -90,8 +90,8 @@ def works(kind: str):
     if kind == "experts":
         own = combined(rows=SIZES, active_experts=SIZES[:4], hidden=SIZES[1:5], tokens=SIZES[:6])
         return full(
-            GroupedGemm, intermediate=own["hidden"] / 2, matrices=3.0, experts=own["active_experts"],
-            picks=8.0, expected_rows=own["rows"] / own["active_experts"],
+            GroupedGemm, intermediate=own["hidden"] / 2, matrices=3.0, picks=8.0,
+            experts=own["active_experts"], expected_rows=own["rows"] / own["active_experts"],
             weight_bytes_per_element=0.5625, activation_bytes_per_element=0.5625, **own,
         )  # fmt: skip
     if kind in ("context", "context_latent"):
@@ -138,7 +138,16 @@ def fits_of(kind: str):
     return stack(fits), stack(chips)
 
 
-KERNELS = ("gemm", "absorb", "experts", "context", "context_latent", "decode", "decode_latent", "stream")  # fmt: skip
+KERNELS = (
+    "gemm",
+    "absorb",
+    "experts",
+    "context",
+    "context_latent",
+    "decode",
+    "decode_latent",
+    "stream",
+)
 
 
 @pytest.mark.parametrize("kind", KERNELS)
@@ -205,7 +214,7 @@ TIMES = ("decode", "prefill", "in flight", "piggybacked")
 
 @functools.cache
 def passes(model: str):
-    """Seconds of passes [chip, precision, engine, batch, pass], and their least by the datasheet."""
+    """Seconds of passes [chip, precision, engine, batch, pass], and the datasheet's least."""
     card = load_model(model)
     scenarios = []
     for name in CHIPS:

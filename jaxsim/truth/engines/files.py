@@ -1,25 +1,23 @@
 """How is the fit of an engine written down, with where it comes from?"""
 
 import datetime
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from jaxsim.catalog.engines import generations
 from jaxsim.traffic.serving import MEASURES
-from jaxsim.truth.engines.data import data_of
-from jaxsim.truth.engines.fit import ENGINE, HELD, SERVING
+from jaxsim.truth.engines.fit import ENGINE, HELD, SERVING, values_of
 from jaxsim.truth.engines.held_out import (
-    CURVES_DIFFER,
     FEWEST_ERRORS,
-    Fits,
-    fitted_rows,
+    HeldOut,
+    leaf_of,
     measured_logs,
-    predict_with,
+    shrunk_sigma,
     sigma_of,
 )
-from jaxsim.truth.read.names import Named
+from jaxsim.truth.engines.hierarchy import Leaf
 from jaxsim.truth.runs import Runs
 
 TITLES = {"trtllm": "TensorRT-LLM", "vllm": "vLLM", "sglang": "SGLang"}
@@ -31,26 +29,23 @@ def _number(value: float) -> str:
     return repr(rounded) if rounded != int(rounded) or rounded > 1e6 else f"{rounded:.1f}"
 
 
-def _fitted(source: str, numbers: dict[str, float]) -> list[str]:
+def _fitted(source: str, numbers: Mapping[str, float]) -> list[str]:
     return [
         f'{name} = {{ value = {_number(v)}, from = "{source}" }}' for name, v in numbers.items()
     ]
 
 
-def _table(prefix: str, source: str, logs: np.ndarray, sigmas: dict[str, float]) -> list[str]:
-    values = np.exp(logs)
-    engine = {free.name: values[i] for i, free in enumerate(ENGINE)}
-    serving = {free.name: values[len(ENGINE) + i] for i, free in enumerate(SERVING)}
-
+def _table(prefix: str, source: str, logs: np.ndarray, sigmas: Mapping[str, float]) -> list[str]:
+    values = {name: float(value) for name, value in values_of(logs).items()}
     held = [f'{name} = {{ value = {_number(v)}, from = "held" }}' for name, v in HELD.items()]
     return [
         f"[{prefix}values]",
-        *_fitted(source, engine),
+        *_fitted(source, {free.name: values[free.name] for free in ENGINE}),
         *held,
         *_fitted(source, {"log_sigma": sigmas["tpot"]}),
         "",
         f"[{prefix}serving]",
-        *_fitted(source, serving),
+        *_fitted(source, {free.name: values[free.name] for free in SERVING}),
         "",
         f"[{prefix}sigmas]",
         *_fitted(source, sigmas),
@@ -58,34 +53,55 @@ def _table(prefix: str, source: str, logs: np.ndarray, sigmas: dict[str, float])
     ]
 
 
-def _sigmas(errors: np.ndarray, fallback: dict[str, float]) -> dict[str, float]:
-    """What each measure's errors leave, with that of the engine where too few were measured."""
-    found = {}
-    for column, measure in enumerate(MEASURES):
-        own = errors[:, column]
-        enough = np.isfinite(own).sum() >= FEWEST_ERRORS
-        found[measure] = (
-            CURVES_DIFFER * sigma_of(own) if enough else fallback.get(measure, math.nan)
-        )
-    return found
+class Spreads:
+    """What predictions of systems, formats and GPUs left out were wrong by, as sigmas."""
+
+    def __init__(self, runs: Runs, held_out: HeldOut):
+        self.runs = runs
+        measured = measured_logs(runs)
+        self.errors = {name: logs - measured for name, logs in held_out.logs.items()}
+        known = np.zeros(len(runs), bool)
+        known[held_out.usable] = True
+        self.known = known
+        self.leaves = [leaf_of(case) for case in runs.cases]
+        self.kinds = np.asarray([case.row.kind for case in runs.cases])
+
+    def _where(self, engine: str, kind: str = "", leaf: Leaf | None = None) -> np.ndarray:
+        own = [e == engine and (leaf is None or (e, g, f) == leaf) for e, g, f in self.leaves]
+        return self.known & np.asarray(own) & ((self.kinds == kind) | (kind == ""))
+
+    def of_leaf(self, leaf: Leaf) -> dict[str, float]:
+        """Of an engine, generation and format with runs: systems left out, in a closed loop."""
+        errors = self.errors["system"]
+        own, like = self._where(leaf[0], "closed", leaf), self._where(leaf[0])
+        return {
+            name: shrunk_sigma(errors[own, j], errors[like, j]) for j, name in enumerate(MEASURES)
+        }
+
+    def of_kind(self, engine: str, kind: str) -> dict[str, float] | None:
+        """Of a kind of run of an engine, where enough were measured."""
+        own, like = self._where(engine, kind), self._where(engine)
+        if own.sum() < FEWEST_ERRORS:
+            return None
+        errors = self.errors["system"]
+        return {
+            name: shrunk_sigma(errors[own, j], errors[like, j]) for j, name in enumerate(MEASURES)
+        }
+
+    def beyond(self, engine: str, scheme: str) -> dict[str, float]:
+        """Of an engine where a format (`format`) or a generation (`gpu`) has no runs."""
+        errors = self.errors[scheme][self._where(engine)]
+        return {name: sigma_of(errors[:, j]) for j, name in enumerate(MEASURES)}
 
 
-def engine_toml(
-    engine: str, fits: Fits, runs: Runs, held_out: np.ndarray, files: Sequence[str]
-) -> str:
-    """The catalogue file of one engine: the fit of all its rows, then one for each variant.
+def engine_toml(engine: str, held_out: HeldOut, runs: Runs, files: Sequence[str]) -> str:
+    """The catalogue file of one engine: what is known of it alone, then of every variant.
 
-    `held_out` are logs of predictions by fits that had not seen the row's curve. A variant's sigma
-    is theirs; that of a fit to be used beyond the generations it saw comes from how it does across
-    them, fitted together.
+    A variant is a generation of GPUs and a number format, or a generation alone, for formats
+    without runs. Its sigmas are what predictions of systems left out were wrong by; of formats and
+    generations without runs, what predictions were wrong by with a whole format or GPU left out.
     """
-    data = data_of(runs)
-    usable = fitted_rows(runs, data)
-    measured = measured_logs(runs)
-    own = np.asarray([i for i in usable if runs.cases[i].named.engine == engine])
-    everything = Fits({(engine, ""): fits.logs[engine, ""]}, {})
-    pooled = predict_with(everything, runs, data, own) - measured[own]
-    general = _sigmas(pooled, {})
+    tree, spreads = held_out.whole, Spreads(runs, held_out)
     today = datetime.date.today().isoformat()
     lines = [
         f"# {TITLES[engine]}: factors on kernel times and overheads, fitted on open runs by",
@@ -98,51 +114,47 @@ def engine_toml(
         f"date = {today}",
         "",
     ]
-    tables = []
-    for (name, variant), logs in sorted(fits.logs.items()):
-        if name != engine:
-            continue
+    tables: list[str] = []
+
+    def add(variant: str, leaf: Leaf, sigmas: Mapping[str, float], left_out: str) -> None:
         key = f"fit-{variant}" if variant else "fit"
-        what = variant.replace("-", ", ") if variant else "all generations"
-        lines += [
-            f"[sources.{key}]",
-            'kind = "fitted"',
-            f'source = "{fits.seen[name, variant]} rows ({what}) of {" and ".join(files)}; '
-            'sigma from curves held out"',
-            f"date = {today}",
-            "",
-        ]
+        words = variant.replace("-", ", ") if variant else "all generations"
+        count = sum(
+            n
+            for (e, g, f), n in tree.rows.items()
+            if e == engine and leaf[1] in ("", g) and leaf[2] in ("", f)
+        )
+        source = (
+            f"{count} rows ({words}) of {' and '.join(files)}, in a hierarchy of "
+            f"{sum(tree.rows.values())} rows of all engines; sigma from {left_out} left out"
+        )
+        lines.extend(
+            [f"[sources.{key}]", 'kind = "fitted"', f'source = "{source}"', f"date = {today}", ""]
+        )
         prefix = f"variants.{variant}." if variant else ""
-        sigmas = general
-        if variant:
-            rows = [
-                i
-                for i in own
-                if variant in variants_of(runs.cases[i].named)
-                and runs.cases[i].row.kind == "closed"
-            ]
-            sigmas = _sigmas(held_out[rows] - measured[rows], general)
-        tables += _table(prefix, key, logs, sigmas)
+        tables.extend(_table(prefix, key, tree.logs(leaf), sigmas))
+
+    add("", (engine, "", ""), spreads.beyond(engine, "gpu"), "GPUs")
+    for generation in generations():
+        with_runs = any(e == engine and g == generation for e, g, _ in tree.rows)
+        scheme = "format" if with_runs else "gpu"
+        words = "formats" if with_runs else "GPUs"
+        add(generation, (engine, generation, ""), spreads.beyond(engine, scheme), words)
+    for leaf in sorted(tree.rows):
+        if leaf[0] == engine:
+            add(f"{leaf[1]}-{leaf[2]}", leaf, spreads.of_leaf(leaf), "systems")
     for kind in ("disaggregated", "offline"):
-        rows = [i for i in own if runs.cases[i].row.kind == kind]
-        if len(rows) >= FEWEST_ERRORS:
-            sigmas = _sigmas(held_out[rows] - measured[rows], general)
+        sigmas = spreads.of_kind(engine, kind)
+        if sigmas is not None:
             tables += [f"[kinds.{kind}.sigmas]", *_fitted("fit", sigmas), ""]
     return "\n".join([*lines, *tables]).rstrip() + "\n"
 
 
-def variants_of(named: Named) -> tuple[str, str]:
-    """The variants whose fits a row has a part in, beside that of all rows."""
-    return f"{named.family}-{named.format}", named.family
-
-
-def write_engines(
-    folder: Path, fits: Fits, runs: Runs, held_out: np.ndarray, files: Sequence[str]
-) -> list[Path]:
+def write_engines(folder: Path, held_out: HeldOut, runs: Runs, files: Sequence[str]) -> list[Path]:
     """Write the catalogue files of all engines that were fitted."""
     written = []
-    for engine in sorted({name for name, _ in fits.logs}):
+    for engine in sorted({leaf[0] for leaf in held_out.whole.rows}):
         path = folder / f"{engine}.toml"
-        path.write_text(engine_toml(engine, fits, runs, held_out, files), encoding="utf-8")
+        path.write_text(engine_toml(engine, held_out, runs, files), encoding="utf-8")
         written.append(path)
     return written

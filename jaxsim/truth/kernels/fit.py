@@ -86,10 +86,10 @@ def joined(parts: Sequence[tuple[KernelRows, Hardware]]) -> tuple[KernelRows, Ha
     def stacked(*leaves):
         return np.concatenate([np.asarray(leaf, float) for leaf in leaves])
 
-    chips = [
-        jax.tree.map(lambda leaf, n=len(own): np.full(n, float(np.asarray(leaf))), hardware)
-        for own, hardware in parts
-    ]
+    def repeated(hardware, count):
+        return jax.tree.map(lambda leaf: np.full(count, float(np.asarray(leaf))), hardware)
+
+    chips = [repeated(hardware, len(own)) for own, hardware in parts]
     both = KernelRows(
         rows[0].kind,
         rows[0].number_format,

@@ -58,8 +58,9 @@ def stacked(form: type[Work], **columns: Any) -> Work:
 class KernelRows:
     """Measured launches of one family (`kind`) in one number format.
 
-    `arithmetic` is what they compute in, where the format leaves it open. `doubtful` launches contradict others of the same table: no fit reads them, and errors are
-    stated with and without them.
+    `arithmetic` is what they compute in, where the format leaves it open. `doubtful` launches
+    contradict others of the same table: no fit reads them, and errors are stated with and without
+    them.
     """
 
     kind: str
