@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from jaxsim._record import Record
 from jaxsim._scalar import Scalar
-from jaxsim.catalog.engine import Engine, Serving
+from jaxsim.catalog.engine import Engine, Serving, factor_of
 from jaxsim.quantities import KERNEL_PARTS
 from jaxsim.traffic.queueing import (
     Pools,

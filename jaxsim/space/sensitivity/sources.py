@@ -20,12 +20,13 @@ from jaxsim.space.deploy.sweep import Swept
 from jaxsim.space.deploy.uncertainty import role_of
 from jaxsim.space.sensitivity.elasticity import Elasticities
 
-# The factors of an engine that residuals of kernel fits move, by the kernels they multiply.
+# The factors of an engine that residuals of kernel fits move, by the kernels they multiply: that of
+# decoding, and with it that of passes over prompts.
 _FACTORS = {
-    "GEMM": "gemm_factor",
-    "attention": "attention_factor",
-    "experts": "experts_factor",
-    "network": "network_factor",
+    "GEMM": ("gemm_factor", "prefill_factor"),
+    "attention": ("attention_factor",),
+    "experts": ("experts_factor", "prefill_experts_factor"),
+    "network": ("network_factor",),
 }
 
 
@@ -112,7 +113,7 @@ def sources_of(
 def _whole_engine(path: str) -> bool:
     """Whether an engine's number is one of those that together scale all of a step's time."""
     name = path.removeprefix("engine.")
-    return name.endswith("_s") or name in _FACTORS.values()
+    return name.endswith(("_s", "_factor"))
 
 
 def _fits(prefix: str, setup: Setup, found: Elasticities, priors: Priors) -> list[Source]:
@@ -170,15 +171,15 @@ def _residuals(prefix: str, setup: Setup, parts: Mapping[str, Mapping[str, float
     if prefix:
         return []  # engines are shared; their factors carry both pools
     sources = []
-    for name, factor in _FACTORS.items():
+    for name, factors in _FACTORS.items():
         weights, sigmas = [], []
         for pool, seconds in parts.items():
-            for part in (p for p in KERNEL_PARTS if FACTOR_OF_PART[p] == factor):
+            for part in (p for p in KERNEL_PARTS if FACTOR_OF_PART[p] == factors[0]):
                 role = role_of(part, pool)
                 weights.append(seconds.get(part, 0.0) / max(sum(seconds.values()), 1e-300))
                 sigmas.append(sigma_of(setup.calibration, role, setup.precision))
         if sum(weights) > 0.0:
             sigma = float(np.average(sigmas, weights=weights))
-            paths = ((f"engine.{factor}",),)
+            paths = (tuple(f"engine.{factor}" for factor in factors),)
             sources.append(Source(f"residual of {name} kernels", paths, np.array([[sigma]])))
     return sources
