@@ -1,11 +1,11 @@
-"""How near are predictions of serving runs, on curves that no fit has seen?
+"""How near are predictions of serving runs, on systems that no fit has seen?
 
     python -m benchmarks.accuracy.serving DIR [--json FILE] [--write-engines]
 
 DIR holds `serving_open.csv`, `endtoend_open.csv` and `serving_peer_open.csv`. Engines are fitted
-four times, each time without a quarter of the curves, and predict those; beside our error stands
-that of the best peer on the same rows. `--write-engines` refits on all rows and rewrites the
-catalogue's files.
+without some whole systems (model, GPU, engine and number format), then without curves, formats and
+GPUs, and predict those; beside our error stands that of the best peer on the same rows.
+`--write-engines` rewrites the catalogue's files with the fit of all rows.
 """
 
 import argparse
@@ -27,7 +27,8 @@ from jaxsim._version import __version__
 from jaxsim.catalog.names import DATA
 from jaxsim.traffic.serving import MEASURES
 from jaxsim.truth.engines.files import write_engines
-from jaxsim.truth.engines.held_out import FOLDS, cross_validate
+from jaxsim.truth.engines.fit import FREE, SPREAD, values_of
+from jaxsim.truth.engines.held_out import SCHEMES, HeldOut, cross_validate, row_sigmas
 from jaxsim.truth.read.readers import read_rows
 from jaxsim.truth.runs import Runs, runs_of
 from jaxsim.truth.validate import Predicted, Validation, score, summary
@@ -40,6 +41,7 @@ PEER_COLUMNS = {
     "output_tokens_per_s_per_gpu": ("peer_tok_s_gpu", 1.0),
 }
 FEWEST_OF_A_GROUP = 30
+NEAR_LIMIT = 0.03  # of its lower limit, within which a fitted number is reported to be at it
 COLUMNS = ("median", "mean", "p90", "bias", "in80")
 
 
@@ -104,17 +106,46 @@ def large_groups(entries: Sequence[Predicted]) -> list[dict]:
     return sorted(found, key=lambda g: -g["tpot"]["median"])
 
 
+def engine_numbers(held_out: HeldOut) -> list[dict]:
+    """Every fitted number: its value, how unsure, and whether it is at its lower limit.
+
+    `settled` is the part of the prior's deviation of its logarithm that runs took away.
+    """
+    found, tree = [], held_out.whole
+    for leaf, rows in sorted(tree.rows.items()):
+        logs, unsure = tree.logs(leaf), tree.deviations(leaf)
+        values = values_of(logs)
+        for i, free in enumerate(FREE):
+            value = float(values[free.name])
+            found.append(
+                {
+                    "engine": " ".join(leaf),
+                    "rows": rows,
+                    "name": free.name,
+                    "value": float(f"{value:.4g}"),
+                    "log_deviation": round(float(unsure[i]), 3),
+                    "settled": round(1.0 - float(unsure[i] / SPREAD[i]), 2),
+                    "at_limit": bool(free.low and value - free.low < NEAR_LIMIT * free.low),
+                }
+            )
+    return found
+
+
 def run(folder: Path, write: bool) -> dict[str, Any]:
     """Everything that the tables of the README show."""
     started = time.monotonic()
     rows = [row for name in FILES for row in read_rows(folder / name)]
     runs = runs_of(rows)
     print(f"{len(runs)} of {len(rows)} rows timed in {time.monotonic() - started:.0f} s")
-    logs, sigmas, fits = cross_validate(runs, lambda text: print(" ", text, flush=True))
+    held_out = cross_validate(runs, lambda text: print(" ", text, flush=True))
     if write:
-        for path in write_engines(DATA / "engines", fits, runs, logs, FILES):
+        for path in write_engines(DATA / "engines", held_out, runs, FILES):
             print(f"wrote {path.name}")
-    result = held_out_validation(runs, logs, sigmas, len(rows))
+    judged = {}
+    for scheme, logs in held_out.logs.items():
+        sigmas = row_sigmas(runs, logs, held_out.usable)
+        judged[scheme] = held_out_validation(runs, logs, sigmas, len(rows))
+    result = judged["system"]
     peer = read_peer(folder / PEER)
     headline = result.headline
     points = [entry for entry in headline if entry.row.source == "serving points"]
@@ -126,7 +157,11 @@ def run(folder: Path, write: bool) -> dict[str, Any]:
             "python": platform.python_version(),
         },
         "seconds": round(time.monotonic() - started, 1),
-        "folds": FOLDS,
+        "left_out": {
+            scheme: {m: score(judged[scheme].headline, m) for m in (*MEASURES, "ttft_all")}
+            for scheme in SCHEMES
+        },
+        "engines": engine_numbers(held_out),
         **summary(result),
         "by_source": {
             source: {measure: score(own, measure) for measure in (*MEASURES, "ttft_all")}
@@ -152,8 +187,9 @@ def _line(name: str, scores: Mapping[str, Any]) -> str:
 def show(found: Mapping[str, Any]) -> str:
     """The tables as text, in %."""
     lines = [f"{'':46s} {'rows':>6s}" + "".join(f"{name:>8s}" for name in COLUMNS)]
-    for measure in (*MEASURES, "ttft_all"):
-        lines.append(_line(measure, found["overall"][measure]))
+    for scheme, scores in found["left_out"].items():
+        for measure in (*MEASURES, "ttft_all"):
+            lines.append(_line(f"left out by {scheme}: {measure}", scores[measure]))
     for measure, both in found["beside_peer"].items():
         lines.append(_line(f"peer's rows, ours: {measure}", both["ours"]))
         lines.append(_line(f"peer's rows, peer: {measure}", both["peer"]))
