@@ -165,7 +165,7 @@ def _pass_table(rows: Steps, engine, tokens, past: float, ranks: float):
 
     def total(row):
         one = jax.tree.map(lambda leaf: leaf[row], rows)
-        alone, busy = prompt_s(one, engine)
+        alone, busy, _ = prompt_s(one, engine)
         joint = float(busy) * float(one.together) / float(one.prompt_stretch)
         return float(alone) if ranks <= 1.0 else joint
 
