@@ -1,6 +1,6 @@
 """Derivatives of a program's outputs by all of its inputs, at a few points.
 
-Reverse mode over the operations of a `Program`, in NumPy: no compilation, and operations that
-cannot tell points apart are differentiated once. From a program and points to slopes. Begin with
-`reverse.py`.
+Reverse mode over the operations of a `Program`, in NumPy: no compilation, and operations that have
+equal inputs at several points are differentiated once. From a program and points to slopes. Begin
+with `reverse.py`.
 """

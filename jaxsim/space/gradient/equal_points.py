@@ -1,8 +1,8 @@
-"""Which points can the operations of a program not tell apart?
+"""At which points does an operation have the same inputs, and so the same result?
 
-A value moves only with the inputs that it is made of. Where few combinations of those occur among
-the points, it is worked out once for each: a table has a column for every combination of some
-inputs, and the last table has one for every point.
+A value depends on some inputs only. Where few combinations of those occur among the points, it is
+evaluated once for each: a table has a column for every combination of some inputs (an equivalence
+class of points), and the last table has a column for every point.
 """
 
 from collections import Counter
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-# What a table costs in calls, as numbers that operations would give meanwhile.
+# The cost of the calls for one table, in numbers that operations would evaluate meanwhile.
 CALLS = 80_000
 
 Inputs = frozenset[int]
@@ -25,7 +25,7 @@ class Table(NamedTuple):
 
 
 def moved_by(inputs: Inputs, ops: Iterable[tuple[tuple[int, ...], int]]) -> dict[int, Inputs]:
-    """The inputs, among some, that each value is made of."""
+    """The inputs, among some, that each value depends on."""
     found = {x: frozenset((x,)) for x in inputs}
     none = frozenset()
     for given, made in ops:

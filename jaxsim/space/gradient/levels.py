@@ -1,8 +1,8 @@
 """How is a program evaluated and differentiated at a few points without a call for each operation?
 
-At a few points NumPy's calls cost more than its arithmetic. Operations of one kind that do not wait
-for one another are done together, on rows of one array: thousands of operations become hundreds.
-Their derivatives wait for nothing but values, and are found for all operations of a kind at once.
+At a few points the calls of NumPy cost more than its arithmetic. Operations of one kind that do not
+depend on one another are one call, on rows of one array: thousands of operations become hundreds of
+calls. Local derivatives depend on values only, so all those of a kind are one call.
 """
 
 from collections import defaultdict

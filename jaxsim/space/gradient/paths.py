@@ -1,9 +1,10 @@
-"""How do derivatives of single operations become derivatives of outputs, with little arithmetic?
+"""How do local derivatives become derivatives of outputs, with little arithmetic?
 
-The derivative by a value is the sum over what uses it. Where every path from a value to the outputs
-leads through one other value, it is summed with respect to that one, as one number a point however
-many outputs there are; only between such values does every output have a number of its own. Sums
-that do not wait for one another are done together.
+The adjoint of a value is the sum, over the operations that use it, of the adjoint of the result
+times the local derivative. A value has a dominator if every path from it to the outputs passes
+through another value. Up to the dominator one number a point is summed, however many outputs there
+are; only between dominators does every output have its own. Sums that do not depend on one another
+are one call.
 """
 
 from collections import defaultdict

@@ -1,7 +1,7 @@
-"""Where do large arrays that are needed again and again live?
+"""Scratch buffers: arrays of any content that are used again in every call.
 
-Memory that is asked for anew comes in pages that must be cleared, which takes longer than the
-arithmetic on it. Every thread keeps its own.
+The system clears the pages of newly allocated memory, which takes longer than the arithmetic on
+them. Every thread has its own buffers.
 """
 
 import math
@@ -13,7 +13,7 @@ _HELD = threading.local()
 
 
 def room(name: str, *shape: int) -> np.ndarray:
-    """An array with any content, the same memory whenever this thread asks for `name`."""
+    """The scratch buffer of a name, of this shape; the same memory at every call on this thread."""
     size, flat = math.prod(shape), getattr(_HELD, name, None)
     if flat is None or flat.size < size:
         flat = np.empty(size)

@@ -1,7 +1,6 @@
-"""What is best in a grid that is too large to keep?
+"""What is the best design of every workload, in a grid that is too large for memory?
 
-Blocks of the grid are evaluated and reduced where they are, so that memory stays bounded: the best
-design of every workload, the best few, and the extremes of every output.
+The grid is evaluated block by block, and of each block only the best few designs are kept.
 """
 
 import math
@@ -20,15 +19,15 @@ from jaxsim.space.grid.nest import Nest
 from jaxsim.space.grid.step import Step
 from jaxsim.space.program.inputs import Axis
 
-# What to read from the outputs of a point function: a path of names such as "ifb.ttl_s", or any
-# function of them. Paths, and functions defined once, are traced once.
+# A number of a point function's outputs: a path of names such as "ifb.ttl_s", or a function of
+# them. The same path, or the same function object, is traced once.
 Reading = str | Callable[[Any], Any]
 
 
 class Best(Record):
     """The best designs of every group: one leading dimension per group axis, then the rank.
 
-    `index[name]` are positions on each reduced axis. Where fewer designs were valid than asked for,
+    `index[name]` are positions on each reduced axis. Where fewer designs were valid than requested,
     `value` is NaN and `found` false. `points` is how many grid points were covered.
     """
 
@@ -49,7 +48,7 @@ def read(outputs, reading: Reading):
 
 @dataclass(frozen=True)
 class _Objective:
-    """The point function, reduced to what is compared: higher is better, and whether it counts."""
+    """The point function reduced to two numbers: the objective, higher is better, and validity."""
 
     fn: Callable[[Any], Any]
     objective: Reading
@@ -79,8 +78,8 @@ def stream_best(
 ) -> Best:
     """The `count` best designs of every combination of `group_axes`, over all other axes.
 
-    A NaN is no value, and counts as not valid. Of equal designs the one first in the order of
-    `axes` wins. Memory is bounded by `block_points`, not by the grid. Put a long axis last: the
+    A design whose objective is NaN counts as not valid. Of equal designs the one first in the order
+    of `axes` wins. Memory is bounded by `block_points`, not by the grid. Put a long axis last: the
     last is evaluated in vectors.
     """
     wanted = _Objective(fn, objective, valid, 1.0 if maximise else -1.0)
@@ -116,7 +115,7 @@ def stream_topk(fn, point, axes, group_axes=(), *, count: int, **options) -> Bes
 
 
 def ranked(best: Best, groups: int) -> Best:
-    """The same with a rank dimension after the groups' also where one of each was kept."""
+    """The same with a rank dimension after those of the groups, also where `count` was 1."""
     if best.value.ndim > groups:
         return best
     index = {name: where[..., None] for name, where in best.index.items()}
@@ -124,7 +123,7 @@ def ranked(best: Best, groups: int) -> Best:
 
 
 def _collect(block: Block, results):
-    """The best of a block for each of its groups, over looped axes that are no groups."""
+    """The best of a block for each of its groups: reduces the looped axes that are not groups."""
     value, where = results
     where = block.flat_positions(where)
     groups = block.groups()
@@ -134,7 +133,7 @@ def _collect(block: Block, results):
 
 
 def _merge(value, where, count: int):
-    """The `count` best of each row; of equals, the first design, and nothing before everything."""
+    """The `count` best of each row; of equal values the first design; empty places come last."""
     if value.shape[1] == 1:
         return value, np.where(value > -math.inf, where, 0)
     where = np.where(value > -math.inf, where, np.iinfo(np.int64).max)

@@ -16,7 +16,7 @@ from jaxsim.space.program.cache import cached
 
 
 def evaluated(nest: Nest, reducer, part, true):
-    """What `reducer` keeps of a block, from what is known before it: `part`, of `nest.given`."""
+    """The reducer's results for a block, from `part`: the values of `nest.given` for that block."""
     known = dict(zip(nest.given, part, strict=True))
     body = partial(reducer, nest, true)
     return walk(nest, known, body, reducer.like(), reducer.start(nest), true)
@@ -27,7 +27,7 @@ run_block = jax.jit(evaluated, static_argnums=(0, 1))
 
 @dataclass(eq=False)
 class Runner:
-    """Runs blocks of one kind, `ready` once one of them has been run."""
+    """Runs blocks of one nest and reducer; `ready` once one has run, and so is compiled."""
 
     nest: Nest
     reducer: Any
@@ -36,7 +36,7 @@ class Runner:
     _executable: Callable[..., Any] | None = None
 
     def __call__(self, part: Sequence[np.ndarray], device=None):
-        """What the reducer keeps of a block, in the precision of this runner on any thread."""
+        """The reducer's results for a block, in the precision of this runner on any thread."""
         with in_precision(self.bits64):
             if device is not None:
                 part = jax.device_put(part, device)
@@ -61,7 +61,7 @@ class Runner:
                 found = executable(part, np.True_)
                 self._executable = executable
                 return found
-            except Exception:  # loaded, but of no use here: another takes its place
+            except Exception:  # it loaded but does not run here: compile, and replace the file
                 pass
         self._executable = _under_name(path.stem, self.nest, self.reducer, part)
         content = _executables.content_of(self._executable)
@@ -85,6 +85,6 @@ def _under_name(name: str, nest: Nest, reducer, part):
 
 @cached
 def runner_of(nest: Nest, reducer, bits64: bool, default: Any) -> Runner:
-    """The one that runs blocks like these, in this precision, on this default device."""
+    """The runner of blocks of a nest, for a precision and a default device."""
     del default
     return Runner(nest, reducer, bits64)

@@ -11,7 +11,7 @@ import numpy as np
 # Innermost axes are padded to a multiple of this, a vector of the widest processors, by repeating
 # their last value; what repeats is masked.
 _LANES = 16
-# Blocks for each worker, where they are worth it: the first ones may have to be done again.
+# Blocks for each worker, where they are large: a frontier may have to run its first ones again.
 _BLOCKS = 8
 
 

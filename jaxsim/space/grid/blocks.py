@@ -1,8 +1,8 @@
-"""How is a large grid cut into blocks, and the blocks' results put together?
+"""How is a large grid cut into blocks, and how are the results of blocks gathered?
 
-A grid's axes are groups, for each of which an answer is wanted, then the axes reduced over; those
-on which nothing depends have one value here, and count again in the answer. Blocks have one shape,
-so that one program serves them all; several are in flight at once.
+The first axes of a grid are groups, one result each; the others are reduced over. An axis that no
+output depends on is evaluated once; its length is multiplied back in the result. All blocks have
+one shape, so that they are compiled once; several run at a time.
 """
 
 import itertools
@@ -39,7 +39,7 @@ _SHORTEST_LINE = 32
 
 @dataclass(frozen=True)
 class Grid:
-    """A grid to be walked in blocks: which axes are groups, looped over, and evaluated at once."""
+    """A grid cut into blocks: which axes are groups, looped over, or evaluated at once."""
 
     program: Program
     names: tuple[str, ...]
@@ -122,7 +122,7 @@ class Grid:
 
     @property
     def in_turn(self) -> bool:
-        """Whether what a step reduces is best done one after another: for one core at a time."""
+        """Whether the groups of a step are reduced one after another, as is faster on a CPU."""
         return platform_of(self.devices) == "cpu"
 
     @property
@@ -214,7 +214,7 @@ class Grid:
         return value
 
     def repeated(self, flat) -> np.ndarray:
-        """Flat positions of all designs that differ from these on axes of no consequence.
+        """Flat positions of all designs that differ only on axes that no output depends on.
 
         One more dimension, the last, in order of position. The results count positions over all
         values of the reduced axes; elsewhere axes on which nothing depends have one value.
@@ -228,7 +228,7 @@ class Grid:
     def index_of(self, flat, repeated: bool = False) -> dict[str, np.ndarray]:
         """Positions on each reduced axis, by name, from flat ones, or those of `repeated`.
 
-        Of designs that differ on axes of no consequence, the first.
+        Of designs that differ only on axes that no output depends on, the first.
         """
         full = [self.real_lengths[d] * (self.repeats[d] if repeated else 1) for d in self.reduced]
         named = zip(self.reduced, np.unravel_index(flat, full), strict=True)
@@ -237,7 +237,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Block:
-    """Part of a grid: where it starts on each looped axis, and which positions it alone covers."""
+    """A block: its start on each looped axis, and the positions that no block before it covers."""
 
     grid: Grid
     starts: tuple[int, ...]

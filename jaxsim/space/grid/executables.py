@@ -1,4 +1,4 @@
-"""How does the next process get a block's compiled program without tracing it?
+"""How does a later process reuse a block that this one compiled, without tracing it?
 
 JAX finds what it compiled before by the text of what was traced, so a process traces and lowers
 first. Here an executable is found by what that text is made of: operations and axes, the reducer,
@@ -92,7 +92,7 @@ def content_of(compiled) -> bytes | None:
 
 
 def write(path: Path, content: bytes | None, arguments: Sequence[Any], results) -> None:
-    """Keep an executable, if what is read back gives the same results; nothing is said if not.
+    """Keep an executable, if what is read back gives the same results; silent if not.
 
     One that JAX itself read from a file may be written without a complaint and not run.
     """

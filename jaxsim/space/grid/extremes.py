@@ -1,4 +1,4 @@
-"""Between which values does every output lie, for every workload, in a grid too large to keep?"""
+"""What are the lowest and highest values of every output, for every workload of a large grid?"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from jaxsim.space.program.trace import Literal
 class Extremes(Record):
     """The lowest and highest value of every output over the designs of each group.
 
-    One leading dimension per group axis; infinite the wrong way round where no design is valid.
+    One leading dimension per group axis. Where no design is valid, `low` is +∞ and `high` −∞.
     """
 
     low: dict[str, Any]
@@ -31,7 +31,7 @@ class Extremes(Record):
 
 @dataclass(frozen=True)
 class _Outputs:
-    """The point function, reduced to some of its numbers and whether a design counts."""
+    """The point function reduced to some of its outputs and validity."""
 
     fn: Callable[[Any], Any]
     outputs: tuple[Reading, ...]
@@ -82,7 +82,7 @@ def _collect(block: Block, results):
 
 @dataclass(frozen=True)
 class _Both:
-    """Keeps the lowest and the highest of each of the outputs of a step."""
+    """A reducer: the lowest and the highest of each output of a step."""
 
     outputs: int
     step: Step

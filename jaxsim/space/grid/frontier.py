@@ -1,7 +1,7 @@
-"""What is the frontier of every workload, in a grid that is too large to keep?
+"""What is the frontier of every workload, in a grid that is too large for memory?
 
-Each step of the grid discards its points that others dominate; steps and blocks that have parts of
-one workload's frontier are joined on the host.
+Each step of the grid discards points that others dominate. The host merges the parts of a
+workload's frontier from several steps and blocks.
 """
 
 import math
@@ -21,7 +21,7 @@ from jaxsim.space.grid.frontier_step import ROW, Kept, Undominated
 from jaxsim.space.grid.pareto import fronts_of_groups
 from jaxsim.space.program.inputs import Axis
 
-# Points are read several times over: on a CPU, a step of several workloads is to stay in the cache.
+# A step is read several times; on a CPU, one of several workloads must stay in the cache.
 _STRIDES = {"cpu": 1 << 14}
 
 
@@ -47,7 +47,7 @@ class Frontiers(Record):
 
 @dataclass(frozen=True)
 class _Pair:
-    """The point function, reduced to what a frontier compares."""
+    """The point function reduced to what a frontier compares: x, y and validity."""
 
     fn: Callable[[Any], Any]
     x: Reading
@@ -86,8 +86,8 @@ def stream_frontier(
     rows, points = _first_counts(grid.step_size)
     keep = Undominated(rows, points, duplicates, grid.in_turn, grid.step)
     parts, jobs = {}, list(range(grid.block_count))
-    # The first blocks show how much of a step there is to keep. Where a frontier is longer, or has
-    # many ties, blocks are done again with more kept of each step.
+    # The first blocks show how many points of a step survive. Where more do, because a frontier is
+    # longer or has many ties, blocks run again with larger buffers.
     while jobs:
         now = jobs[: grid.in_flight] if not parts else jobs
         collect = partial(_collect, keep)
@@ -131,12 +131,12 @@ def _first_counts(size: int) -> tuple[int, int]:
 
 
 def _enough(needed: int, had: int) -> int:
-    """A count to keep that other grids are likely to share, with some to spare."""
+    """A buffer length: a quarter more than needed, rounded to 64 so that other grids share it."""
     return had if needed <= had else -(-needed * 5 // 4 // 64) * 64
 
 
 class _Part(NamedTuple):
-    """What one block leaves, and how many rows and points a step of it would have kept."""
+    """The frontiers of one block's groups; the most rows and points that survived in one step."""
 
     group: np.ndarray
     x: np.ndarray

@@ -1,8 +1,8 @@
-"""Which points of a step of a stream may be on the frontier?
+"""Which points of one step of the grid may be on the frontier?
 
-Nearly all are discarded by points known to be good: the designs on the frontier of the step before,
-as they do in this one. Only dominated points are discarded, so that what is left holds the
-frontier, however good those designs are here.
+A coarse-to-fine filter. A few dominators, the designs on the frontier of the step before with their
+values in this one, discard nearly all points; a finer table most of the rest. Only dominated points
+are discarded, so the frontier survives whatever the dominators are.
 """
 
 import math
@@ -20,20 +20,20 @@ from jaxsim.space.grid.step import Step
 
 # Points are discarded one by one, and kept in rows of a vector.
 ROW = 16
-# Good designs of which so many are compared with all points, and those left with a finer table.
+# Dominators that all points are compared with, and buckets of the finer table for the survivors.
 _RUNGS = 16
 _TABLE = 1 << 10
-# How often to look for better designs while too many rows stay.
+# How often to look for better dominators while too many rows survive.
 _TRIES = 4
 # Up to so many points are compared with one another.
 _PAIRS = 1 << 10
 
 
 class Kept(NamedTuple):
-    """What is kept of a step.
+    """The survivors of a step.
 
-    Counts of rows and points that there are, and of points in the answer; `x`, `y` and the place in
-    the step of the latter.
+    `rows` and `points` count survivors, `count` those in the result; `x`, `y` and `place` (the
+    position in the step) are the result's.
     """
 
     rows: Any
@@ -46,11 +46,11 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True)
 class Undominated:
-    """Keeps what may be on the frontier of a step: up to `points` points, of up to `rows` rows.
+    """A reducer: up to `points` points, from up to `rows` rows, that may be on a step's frontier.
 
-    Up to 1,024 `points` the answer is the step's frontier in order of `x`, of equal points the
-    first or with `duplicates` all. If there are more rows or points than can be kept, the answer is
-    a part of the frontier.
+    Up to 1,024 `points` the result is the step's frontier in order of `x`; of equal points the
+    first, or with `duplicates` all. If more rows or points survive than fit, the result is a part
+    of the frontier, and the counts say so.
     """
 
     rows: int
@@ -61,7 +61,7 @@ class Undominated:
 
     @property
     def exact(self) -> bool:
-        """Whether the answer of a step is its frontier, and in order."""
+        """Whether the result of a step is its frontier, and in order."""
         return self.points <= _PAIRS
 
     def like(self):
@@ -71,7 +71,7 @@ class Undominated:
         return Kept(once, once, once, number, number, place)
 
     def start(self, nest: Nest):
-        """Designs to begin with, for each of the loops' positions in a step: a sample."""
+        """The first dominators, for each of the loops' positions in a step: a sample."""
         lanes = math.prod(self.step.outer(nest))
         places = jnp.broadcast_to(self._sample(nest), (lanes, self.points))
         return places, jnp.full((lanes,), self.points)
@@ -99,7 +99,7 @@ class Undominated:
         return jax.tree.map(lambda part: part.reshape(*outer, -1), results), good
 
     def _step(self, x, y, places, count, sample):
-        """The results for one position of the loops, and the good designs of its answer."""
+        """The results for one position of the loops, and the dominators for the next step."""
 
         def improved(tried):
             tries, _, (places, count) = tried
@@ -137,7 +137,7 @@ class Undominated:
 
 
 def _rungs(x, y, places, count):
-    """A few of the good designs' `x`, rising, and the highest `y` at or below each (NaN: none)."""
+    """`x` of a few dominators, rising, and the highest `y` at or below each (NaN: none)."""
     good_x, good_y = x[places], y[places]
     good_y = jnp.where((good_y == good_y) & (jnp.arange(places.size) < count), good_y, -jnp.inf)
     good_x = jnp.where(good_y > -jnp.inf, good_x, jnp.inf)
@@ -148,7 +148,7 @@ def _rungs(x, y, places, count):
 
 
 def _bar(x, rungs, best):
-    """What is known to be reached before `x`: the best at or below the last rung under it."""
+    """The `y` that dominators reach below each `x`: a point with no more is dominated."""
     bar = jnp.full(x.shape, jnp.nan, best.dtype)
     for i in range(_RUNGS):
         bar = jnp.where(x > rungs[i], best[i], bar)

@@ -1,4 +1,4 @@
-"""How is a grid too large for memory walked?
+"""In which order are the operations of a block evaluated?
 
 A block of the grid is evaluated in nested loops. The inner axes are evaluated at once, in a step
 small enough for a core's cache; the others are looped over. An operation is evaluated as far out
@@ -23,10 +23,10 @@ from jaxsim.space.program.trace import PICK, Literal, Op, Program, numbers, size
 
 # Points evaluated at once: about a core's second-level cache on a CPU, a large launch on a GPU.
 STEP_POINTS = {"cpu": 1 << 17, "gpu": 1 << 25, "tpu": 1 << 24}
-# Points of a block: what is known before its loops is up to 1/64 of that, several times over.
+# Points of a block: an array evaluated before its loops has up to 1/64 of them.
 BLOCK_POINTS = {"cpu": 1 << 27, "gpu": 1 << 31, "tpu": 1 << 30}
 BEFORE_SHARE = 1 / 64
-# Within a step, what has at most this share of its points is evaluated apart from the rest.
+# Within a step, values with at most this share of its points are compiled apart from the rest.
 APART_SHARE = 1 / 4
 
 

@@ -1,7 +1,7 @@
 """How do several processes share the blocks of a grid?
 
-Each evaluates every n-th block and they tell one another what they found, so that every process
-has the whole answer. Started by `jax.distributed.initialize`; with one process nothing is sent.
+Of n processes each evaluates every n-th block; all of them gather all results. Started by
+`jax.distributed.initialize`; with one process nothing is sent.
 """
 
 import pickle
@@ -17,7 +17,7 @@ def own_share(jobs: list[Any]) -> list[Any]:
 
 
 def from_all(found: list[Any]) -> list[Any]:
-    """What all processes found, in the order of the jobs; called by every one of them."""
+    """The results of all processes, in the order of the jobs; every process must call it."""
     count = jax.process_count()
     if count == 1:
         return found

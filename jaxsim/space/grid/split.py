@@ -1,4 +1,4 @@
-"""How is a point function evaluated so that small terms stay small?
+"""How is every output of a grid evaluated, each on only the axes that it depends on?
 
 Its operations are cut into stages by natural size, and the stages compiled apart: compiled
 together, small terms are fused into, and repeated over, the full grid. The cut is derived from the
@@ -43,7 +43,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Staged:
-    """A point function over a grid, in stages; nothing is evaluated until asked for."""
+    """A point function over a grid, in stages; `materialise` evaluates it."""
 
     program: Program
     names: tuple[str, ...]
@@ -131,7 +131,7 @@ def split(
     Equal to `sweep` point by point, to rounding: the operations are the same, sums of several
     terms in an order of their own. Operations with up to `host_points` values are evaluated at
     once, in NumPy: most of a model's are, and compiling them takes seconds, evaluating them a few
-    hundredths of one. Others are evaluated once for all positions that they cannot tell apart.
+    hundredths of one. Larger ones are evaluated once for each equivalence class of positions.
     """
     values = axis_values(axes)
     lengths = lengths_of(values)

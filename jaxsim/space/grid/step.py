@@ -1,4 +1,4 @@
-"""How are a step's values laid out for those who reduce them?"""
+"""In which layout does a reducer get the values of a step?"""
 
 import math
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Step:
         return [self.laid_out(nest, x, values) for x in nest.program.outputs]
 
     def counts(self, nest: Nest):
-        """Which points of a step are no padding, `[1, 1, line]`; True if none is."""
+        """Which points of a step are not padding, `[1, 1, line]`; True if there is no padding."""
         inner = [nest.lengths[d] for d in nest.inner]
         width = math.prod(inner[len(inner) - self.lines :])
         if not self.padded:

@@ -1,4 +1,4 @@
-"""In how many bits does the calling thread compute? By JAX's setting, which is never changed here.
+"""In 32 or 64 bits: what is JAX's setting on this thread? It is never changed globally.
 
 JAX keeps it by thread, and moved its context manager out of `jax.experimental` on the way.
 """

@@ -1,7 +1,7 @@
-"""How is a program rewritten to evaluate operations once for each class of designs?
+"""How is a program rewritten to evaluate operations once for each equivalence class of designs?
 
-Classes that save more than handing their results out costs get an axis of their own; each operation
-is then written on the classes that it can tell apart.
+Classes that save more than gathering their results costs get an axis of their own; the operations
+on them are rewritten to that axis.
 """
 
 import math
@@ -18,13 +18,13 @@ from jaxsim.space.program.trace import PICK, Literal, Op, Program, numbers, size
 
 # Classes are sought among the positions of the inner axes, of which there are at most so many.
 CLASS_POINTS = 1 << 18
-# What an operation costs against an addition, in vectors: elementary functions, handing out.
+# The cost of an operation, in vectorised additions: elementary functions, a gather.
 _SLOW = dict.fromkeys(("exp", "exp2", "expm1", "log", "log1p", "log2", "pow", "tanh"), 12.0)
 _PICK_COST = 12.0
 
 
 class Shared(NamedTuple):
-    """A program with operations on classes: `lengths` are those of the added axes."""
+    """A rewritten program: `lengths` are those of the axes of classes that were added."""
 
     program: Program
     left: tuple[int, ...]
@@ -35,10 +35,10 @@ class Shared(NamedTuple):
 def shared(
     program: Program, known: dict[int, Any], left: Sequence[int], lengths: tuple[int, ...]
 ) -> Shared:
-    """The operations `left` of a program, each once for every class of positions it can tell apart.
+    """The program with the operations `left` evaluated once for every equivalence class.
 
-    `known` holds the values that are there before, as arrays on natural dims; those that classes
-    ask for are added to a copy.
+    `known` holds the values evaluated before, as arrays on natural dims; a copy of it gets those
+    values at one position of each class, and the class of every position.
     """
     first = len(lengths)
     while first and math.prod(lengths[first - 1 :]) <= CLASS_POINTS:
@@ -49,7 +49,7 @@ def shared(
         return Shared(program, tuple(left), (), known)
     found = partitions.of_ops(ops)
     cost, kept = _cost(program, ops, found, lengths, first), set()
-    # Classes that do not seem to pay are given up if all is cheaper without them.
+    # A partition that seems not to pay is given up if the total cost is lower without it.
     while doubtful := {c: w for c, w in cost.worth.items() if w <= 0.0 and c not in kept}:
         worst = min(doubtful, key=lambda c: doubtful[c])
         without = partitions.refusing(worst)
@@ -65,7 +65,7 @@ def shared(
 
 
 class _Cost(NamedTuple):
-    """Additions that all operations come to, and how many each partition seems to save."""
+    """The cost of all operations, and what each partition seems to save, in additions."""
 
     total: float
     worth: dict[Classes, float]
@@ -114,7 +114,7 @@ def _rewritten(program, ops, found, partitions, lengths) -> Shared:
 
 
 class _Emitter:
-    """Writes operations anew, each on the classes it was given."""
+    """Rewrites operations, each on the axis of its classes."""
 
     def __init__(self, program, found, partitions, axes, lengths):
         self.program, self.found, self.partitions = program, found, partitions
@@ -165,7 +165,7 @@ class _Emitter:
         return number
 
     def _pick(self, x: int, classes: Classes | None) -> int:
-        """What was evaluated for other classes, handed out to these, or to all positions."""
+        """A value of other classes, gathered to these classes, or to all positions."""
         own = self.found[x]
         onto = own.dims if classes is None else (self.axes[classes],)
         if (own, classes) not in self._index:

@@ -1,10 +1,9 @@
-"""Which designs are one and the same to an operation?
+"""For which designs does an operation have the same inputs, and so the same result?
 
-Attention knows a design by the sequences and heads of a rank, and thousands of designs share a few
-hundred of those. The positions of the inner axes are put into classes, by the values on which an
-operation depends; the operation is evaluated once for every class, on an axis of its own, and its
-result is handed out to the positions where it meets something finer. The classes come from the
-numbers of the grid at hand: the physics does not know of them.
+Positions with equal inputs are an equivalence class: attention depends on the sequences and heads
+of a rank, and thousands of designs share a few hundred of those. The operation is evaluated once
+for each class and its result gathered where it meets finer values. Classes are found from the
+numbers of the grid, not from the physics.
 """
 
 import copy
@@ -16,7 +15,7 @@ import numpy as np
 
 from jaxsim.space.program.trace import Op, numbers, size
 
-# Worth an axis of their own if there are at most this share as many classes as positions.
+# Classes get an axis of their own if they are at most this share of the positions.
 _MOST_CLASSES = 1 / 2
 FEWEST_POSITIONS = 256
 
@@ -44,7 +43,7 @@ class Classes:
 
 
 class Partitions:
-    """The classes of values and operations, each found once."""
+    """The equivalence classes of values and operations, each found once."""
 
     def __init__(self, program, known, lengths, first):
         self.program, self.known, self.lengths, self.first = program, known, lengths, first
@@ -61,7 +60,7 @@ class Partitions:
         return self._same.setdefault(dims, Classes(dims, size(dims, self.lengths)))
 
     def refusing(self, classes: Classes) -> "Partitions":
-        """The same without some classes, which are not worth an axis."""
+        """The same without one partition: its operations are evaluated at every position."""
         full, new = self.full(classes.dims), copy.copy(self)
         for name in ("_values", "_joins", "_same"):
             table = getattr(self, name).items()

@@ -1,8 +1,8 @@
-"""How does the next process know a program that was traced before?
+"""How does a later process reuse a program that this one traced?
 
 Tracing a phase takes longer than evaluating it on a small grid. A program is data (operations by
-name, numbers, the classes of its outputs), so it can be kept in a file. Files are of one version of
-the code and of its libraries; what cannot be kept, or read, is traced.
+name, numbers, the classes of its outputs) and is kept in a file named by a hash of the code, the
+libraries and the function. A program that cannot be written or read is traced again.
 """
 
 import dataclasses
@@ -90,7 +90,7 @@ def _primitives(module: str) -> dict[str, Any]:
 
 
 def _primitive(name: str) -> Any:
-    """The operation of a name; what all have is imported, the rest only where it is asked for."""
+    """The operation of a name; modules other than `jax.lax` are imported only where needed."""
     for module in ("jax.lax", "jax.extend.core.primitives"):
         if name in _primitives(module):
             return _primitives(module)[name]
@@ -151,7 +151,7 @@ def _record(spec):
 
 
 def write(path: Path, program) -> None:
-    """Keep a program, whole or not at all; nothing is said if it cannot be."""
+    """Keep a program, whole or not at all; silent if it cannot be."""
     try:
         for op in program.ops:
             if _primitive(op.primitive.name) is not op.primitive:

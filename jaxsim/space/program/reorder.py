@@ -1,7 +1,7 @@
-"""In which order are several terms joined, so that few of the joins are large?
+"""In which order are the terms of a sum or a conjunction combined, so that few results are large?
 
-A sum or a conjunction written in the order of the physics may meet a term of all axes first, and
-then adds every small term at every point of the grid. Small terms joined first are joined once.
+In the order of the physics the first term may depend on all axes; then every small term is added at
+every point of the grid. Small terms are therefore added to one another first.
 """
 
 from collections import Counter
