@@ -9,6 +9,8 @@ may instead name another that it is transferred from, with a wider deviation.
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from jaxsim.catalog._calibration_file import (
     list_calibrations,
     load_calibration,
@@ -57,6 +59,7 @@ __all__ = [
     "Kernels",
     "PeakShare",
     "StreamFit",
+    "borrowed",
     "families_of",
     "fit_of",
     "list_calibrations",
@@ -76,6 +79,35 @@ def fit_of(calibration: Calibration, kind: str, number_format: str = ANY) -> Any
         numbers["peak"] = PeakShare(*(1.0 if peak == own else 0.0 for own in ARITHMETIC))
         numbers["multiprocessors"] = calibration.multiprocessors
     return KINDS[kind](**numbers)
+
+
+def borrowed(
+    calibration: Calibration, name: str, multiprocessors: float, sigma: float
+) -> Calibration:
+    """A calibration of another chip for the chip `name`, each fit less sure by `sigma`.
+
+    Fractions of peaks stay, and so does the share of the time that starting tiles takes: few large
+    multiprocessors start as much work in a second as many small ones.
+    """
+    if not sigma:
+        return calibration
+    ratio = multiprocessors / calibration.multiprocessors
+    families = {
+        kind: {
+            number_format: replace(
+                family,
+                constants={
+                    constant: value * (ratio if constant == "tile_s" else 1.0)
+                    for constant, value in family.constants.items()
+                },
+                sigma=float(np.hypot(family.sigma, sigma)),
+                note=f"borrowed for {name}",
+            )
+            for number_format, family in formats.items()
+        }
+        for kind, formats in calibration.families.items()
+    }
+    return replace(calibration, families=families, multiprocessors=multiprocessors)
 
 
 def families_of(precision: Precision) -> dict[str, tuple[str, str]]:

@@ -92,8 +92,10 @@ class HardwareCard:
     """An accelerator system: its record, and what its makers and sellers call it.
 
     `arithmetic` lists the operand types it has units for; others run at the rate of the next wider
-    one. `calibration` names the file of kernel fits to use. `alternatives` are sourced values that
-    the record does not use, such as other prices or capacities that a source disagrees on.
+    one. `calibration` names the file of kernel fits to use; where that is of another chip,
+    `calibration_sigma` is how much less sure it is here (of ln seconds). `alternatives` are sourced
+    values that the record does not use, such as other prices or capacities that a source disagrees
+    on.
     """
 
     name: str
@@ -102,6 +104,7 @@ class HardwareCard:
     full_name: str
     calibration: str
     gpus_per_node: float
+    calibration_sigma: float = 0.0
     arithmetic: tuple[str, ...] = ("bf16",)
     aliases: tuple[str, ...] = ()
     note: str = ""

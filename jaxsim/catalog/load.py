@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from jaxsim.catalog import names
+from jaxsim.catalog._calibration_file import list_calibrations
+from jaxsim.catalog._calibration_kinds import BORROWED, BORROWED_SIGMA
 from jaxsim.catalog._datum import DataFile, Table
 from jaxsim.catalog.cards import HardwareCard, ModelCard, with_domain
 from jaxsim.catalog.config_json import read_config
@@ -209,16 +211,26 @@ def read_hardware_file(path: Path) -> HardwareCard:
         for key in table.raw:
             table.number(key)
             alternatives[key] = file.provenance[table.key(key)]
+    calibration = root.plain("calibration", path.stem)
+    sigma = 0.0
+    if "calibration_sigma" in root:
+        sigma = root.number("calibration_sigma", zero=True)
+    note = root.plain("note", "")
+    if "calibration" not in root and calibration not in list_calibrations():
+        calibration, sigma = BORROWED, BORROWED_SIGMA
+        said = f"kernels are taken to come as near to its peaks as to those of {BORROWED}"
+        note = f"{note}; {said}" if note else said
     card = HardwareCard(
         name=path.stem,
         hardware=_record(Hardware, root),
         vendor=root.plain("vendor"),
         full_name=root.plain("full_name"),
-        calibration=root.plain("calibration", path.stem),
+        calibration=calibration,
+        calibration_sigma=sigma,
         gpus_per_node=root.number("gpus_per_node"),
         arithmetic=own,
         aliases=names.aliases("hardware", path.stem),
-        note=root.plain("note", ""),
+        note=note,
         alternatives=alternatives,
         provenance=file.provenance,
     )

@@ -6,7 +6,7 @@ them, with a workload and a design, into the numbers of a `Scenario`.
 
 from dataclasses import dataclass
 
-from jaxsim.catalog.calibration import Calibration, load_calibration, resolve_kernels
+from jaxsim.catalog.calibration import Calibration, borrowed, load_calibration, resolve_kernels
 from jaxsim.catalog.cards import HardwareCard, ModelCard, emulated_classes
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engine import Options
@@ -48,6 +48,8 @@ class Setup:
         if self.precision.mean_bytes:
             mixed = ", ".join(SPOKEN[name] for name, _ in self.precision.mean_bytes)
             said.append(f"Layers differ in their formats of: {mixed}; bytes are the mean of all.")
+        if self.hardware.note and self.hardware.calibration_sigma:
+            said.append(f"{self.hardware.name}: {self.hardware.note}.")
         if self.model.note:
             said.append(f"Model: {self.model.note}.")
         return tuple(said)
@@ -119,6 +121,11 @@ def setup_of(
             if isinstance(engine, EngineCard)
             else load_engine(engine or default_engine(chip), chip.name, chosen)
         ),
-        calibration=load_calibration(chip.calibration),
+        calibration=borrowed(
+            load_calibration(chip.calibration),
+            chip.name,
+            float(chip.hardware.chip.multiprocessors),
+            chip.calibration_sigma,
+        ),
         options=options or Options(),
     )

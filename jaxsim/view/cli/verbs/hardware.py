@@ -3,6 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import options
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ examples:
   jaxsim hardware                  all systems
   jaxsim hardware gb200-nvl72      every number of one, with its source
   jaxsim hardware my-chip.toml     what is read from a file of your own
+  jaxsim hardware new my-chip.toml --like h200
+                                   a commented file of a dozen numbers, to be changed
 """
 
 
@@ -26,7 +29,9 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("name", nargs="?", metavar="NAME", help="one system (default: all)")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="one system (default: all), or new")
+    parser.add_argument("file", nargs="?", metavar="FILE", help="after new: the file to write")
+    parser.add_argument("--like", metavar="NAME", help="after new: whose numbers it begins with")
     options.add_format(parser)
     parser.set_defaults(run=run)
 
@@ -37,6 +42,10 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.catalog.names import list_hardware
     from jaxsim.view.text import catalogue, units
 
+    if args.name == "new":
+        return _new(args)
+    if args.file is not None or args.like is not None:
+        raise InputError("a second name and --like belong to `jaxsim hardware new FILE.toml`.")
     if args.name is not None:
         card = load_hardware(args.name)
         catalogue.show_card(_described(card), card.provenance, args.format)
@@ -64,6 +73,33 @@ def run(args: argparse.Namespace) -> int:
         "direction inside the scale-up domain and beyond it (bytes/s), $ per hour, watts all in."
     )
     catalogue.show_table("hardware", rows, columns, args.format, note=note)
+    return 0
+
+
+def _new(args: argparse.Namespace) -> int:
+    """Write a file to be filled in; nothing that exists is overwritten."""
+    from pathlib import Path
+
+    from jaxsim.catalog.load import load_hardware
+    from jaxsim.catalog.write_hardware import hardware_text
+    from jaxsim.view.files.atomic import output_file, replace_text
+
+    if args.file is None:
+        raise InputError("give the file to write: `jaxsim hardware new my-chip.toml`.")
+    path = output_file(Path(args.file), (".toml",))
+    if path.exists():
+        raise InputError(f"{path}: exists already; give another name, or remove it.")
+    replace_text(path, hardware_text(load_hardware(args.like or "h200")))
+    said = (
+        f"Wrote {path}. It works as it stands (`jaxsim plan MODEL --hardware {path} …`): change "
+        "its numbers to those of the data sheet."
+    )
+    if args.format == "json":
+        from jaxsim.view.text.plain_json import dumps
+
+        print(dumps({"file": str(path)}))
+    else:
+        print(said)
     return 0
 
 

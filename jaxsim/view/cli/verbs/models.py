@@ -3,6 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import options
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ examples:
   jaxsim models                        all models
   jaxsim models deepseek-r1            every number of one, with its source
   jaxsim models path/to/config.json    what is read from a Hugging Face configuration
+  jaxsim models --search qwen --kind recurrent --max-size 150B --engine vllm
 """
 
 
@@ -27,6 +29,19 @@ def add_parser(subparsers: Any) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="one model (default: all)")
+    chosen = parser.add_argument_group("only some", "all that are given must hold")
+    chosen.add_argument("--search", metavar="TEXT", help="in the name, an alias or the hub's name")
+    chosen.add_argument(
+        "--kind",
+        metavar="KIND,…",
+        help="dense, moe, latent, recurrent, windowed, selected (sparse), multimodal, mtp",
+    )
+    chosen.add_argument("--min-size", metavar="N", help="parameters, such as 7B")
+    chosen.add_argument("--max-size", metavar="N", help="parameters, such as 1.1T")
+    chosen.add_argument(
+        "--engine", metavar="NAME", help="with measured kernels for all its layers: sglang, …"
+    )
+    parser.add_argument("--ignore-keys", metavar="KEY,…", help="keys of a config.json to leave out")
     options.add_format(parser)
     parser.set_defaults(run=run)
 
@@ -38,18 +53,22 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.view.text import catalogue, units
 
     if args.name is not None:
-        card = load_model(args.name)
+        _no_filters(args)
+        card = load_model(args.name, args.ignore_keys.split(",") if args.ignore_keys else ())
         described = _described(card)
         summary = (
             f"{units.parameters(described['parameters'])} parameters, "
             f"{units.parameters(described['active_parameters'])} active a token; "
-            f"{units.prefixed(described['kv_bytes_per_token'], 'B')} of KV cache a token in the "
+            f"{units.prefixed(described['kv_bytes_per_token'], 'B')} of KV cache a token and "
+            f"{units.prefixed(described['state_bytes'], 'B')} whatever the length, in the "
             "checkpoint's formats"
         )
         catalogue.show_card(described, card.provenance, args.format, summary)
         return 0
-    rows = [_described(load_model(name)) for name in list_models()]
+    rows = [row for row in map(_described, map(load_model, list_models())) if _holds(args, row)]
     refused = [{"name": name, "reason": why} for name, why in unsupported_models().items()]
+    if not rows:
+        raise InputError("no model of the catalogue is so; leave out a filter, or see them all.")
     columns = {
         "name": ("model", str),
         "attention": ("attention", str),
@@ -58,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
         "active_parameters": ("active", units.parameters),
         "experts": ("experts", units.count),
         "kv_bytes_per_token": ("KV/token", lambda size: units.prefixed(size, "B")),
+        "state_bytes": ("state", lambda size: units.prefixed(size, "B")),
         "max_context_tokens": ("context", units.count),
     }
     note = "`jaxsim models NAME` has the source of every number, or says why a model is refused."
@@ -65,20 +85,59 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+_FILTERS = ("search", "kind", "min_size", "max_size", "engine")
+
+
+def _no_filters(args: argparse.Namespace) -> None:
+    given = [name for name in _FILTERS if getattr(args, name) is not None]
+    if given:
+        raise InputError(f"--{given[0].replace('_', '-')} chooses among all models: give no NAME.")
+
+
+def _holds(args: argparse.Namespace, row: dict[str, Any]) -> bool:
+    """Whether a model is among those asked for."""
+    from jaxsim.catalog.find import ENGINES, KINDS, size_of
+
+    wanted = [word.strip().lower() for word in (args.kind or "").split(",") if word.strip()]
+    for word in wanted:
+        if word not in KINDS:
+            raise InputError(f"--kind {word!r}: it is one of {', '.join(KINDS)}.")
+    if args.engine is not None and args.engine not in ENGINES:
+        raise InputError(f"--engine {args.engine!r}: it is one of {', '.join(ENGINES)}.")
+    text = (args.search or "").lower()
+    names = (row["name"], row["hf_id"], *row["aliases"])
+    size = row["parameters"]
+    return (
+        any(text in name.lower() for name in names)
+        and all(word in row["kinds"] for word in wanted)
+        and (args.min_size is None or size >= size_of(args.min_size, "--min-size"))
+        and (args.max_size is None or size <= size_of(args.max_size, "--max-size"))
+        and (args.engine is None or args.engine in row["engines"])
+    )
+
+
 def _described(card: "ModelCard") -> dict[str, Any]:
     """A model in a line."""
+    from jaxsim.catalog.find import engines_of, kinds_of
     from jaxsim.catalog.model import MoEFFN
     from jaxsim.catalog.parameters import parameters
     from jaxsim.catalog.precision import element_bytes
-    from jaxsim.point.memory import kv_bytes_per_gpu
+    from jaxsim.point.held import kv_bytes_per_gpu
 
     counts, element = parameters(card.model), element_bytes(card.precision)
     kinds = {type(group.attention).__name__ for group in card.model.groups}
-    routed = [group.ffn for group in card.model.groups if isinstance(group.ffn, MoEFFN)]
-    cache = sum(
-        float(group.layers) * float(kv_bytes_per_gpu(group.attention, 1.0, 1.0, element))
-        for group in card.model.groups
-    )
+    networks = [getattr(group.ffn, "moe", group.ffn) for group in card.model.groups]
+    routed = [ffn for ffn in networks if isinstance(ffn, MoEFFN)]
+
+    def kept(context: float) -> float:
+        return sum(
+            float(group.layers) * float(kv_bytes_per_gpu(group.attention, context, 1.0, element))
+            for group in card.model.groups
+        )
+
+    # What a token adds once windows are full, and what a sequence has whatever its length.
+    each = (kept(2e6) - kept(1e6)) / 1e6
+    fixed = max(kept(1e6) - 1e6 * each, 0.0)
     return {
         "name": card.name,
         "hf_id": card.hf_id,
@@ -89,8 +148,11 @@ def _described(card: "ModelCard") -> dict[str, Any]:
         "active_parameters": float(counts.active),
         "experts": float(routed[0].experts) if routed else None,
         "topk": float(routed[0].topk) if routed else None,
-        "kv_bytes_per_token": cache,
+        "kv_bytes_per_token": each,
+        "state_bytes": fixed,
+        "kinds": kinds_of(card),
+        "engines": engines_of(card),
         "max_context_tokens": card.max_context_tokens,
-        "precision": dict(vars(card.precision)),
+        "precision": card.precision.formats,
         "note": card.note,
     }
