@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from jaxsim._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from jaxsim.api.accessors import open_tree as open_tree
     from jaxsim.api.plan import estimate as estimate
     from jaxsim.api.plan import evaluate as evaluate
     from jaxsim.api.plan import frontier as frontier
     from jaxsim.api.plan import plan as plan
+    from jaxsim.api.point import design_point as design_point
     from jaxsim.api.search import search as search
     from jaxsim.api.sensitivity import sensitivity as sensitivity
     from jaxsim.api.serve import serve as serve
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from jaxsim.catalog.load import load_model as load_model
     from jaxsim.catalog.names import list_hardware as list_hardware
     from jaxsim.catalog.names import list_models as list_models
+    from jaxsim.catalog.prices import with_price as with_price
     from jaxsim.catalog.workload import Share as Share
     from jaxsim.catalog.workload import Workload as Workload
     from jaxsim.space.axes import Space as Space
@@ -33,6 +36,7 @@ _WHERE = {
     "Share": "jaxsim.catalog.workload",
     "Space": "jaxsim.space.axes",
     "Workload": "jaxsim.catalog.workload",
+    "design_point": "jaxsim.api.point",
     "estimate": "jaxsim.api.plan",
     "evaluate": "jaxsim.api.plan",
     "frontier": "jaxsim.api.plan",
@@ -40,10 +44,12 @@ _WHERE = {
     "list_models": "jaxsim.catalog.names",
     "load_hardware": "jaxsim.catalog.load",
     "load_model": "jaxsim.catalog.load",
+    "open_tree": "jaxsim.api.accessors",
     "plan": "jaxsim.api.plan",
     "search": "jaxsim.api.search",
     "sensitivity": "jaxsim.api.sensitivity",
     "serve": "jaxsim.api.serve",
+    "with_price": "jaxsim.catalog.prices",
 }
 
 __all__ = sorted(["__version__", *_WHERE])  # pyright: ignore[reportUnsupportedDunderAll]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+import jaxsim.api.accessors  # noqa: F401  registers `tree.jaxsim`
 from jaxsim._version import __version__
 from jaxsim.quantities import quantity
 from jaxsim.space.deploy.result import Plan

@@ -63,6 +63,17 @@ class Explanation:
     formats: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    def to_dataframe(self):
+        """The parts of the pass, one a row, as a pandas DataFrame."""
+        import pandas as pd
+
+        return pd.DataFrame([vars(part) for part in self.parts])
+
+    def _repr_html_(self) -> str:
+        """The design as a notebook shows it."""
+        table = self.to_dataframe().to_html(index=False)
+        return f"<p>{self.phase}: {self.total_s:.4g} s</p>{table}"
+
 
 def pass_items(scenario: Scenario, phase: str) -> tuple[list[Item], float]:
     """The items of a representative pass, and how many such passes `total_s` counts."""

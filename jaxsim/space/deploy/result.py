@@ -15,7 +15,7 @@ class InstanceShape:
     `phase` is prefill, decode or colocated; `mode` is "" or, co-located, ifb or piggybacked.
     `latency_s` is the first-token latency of a prefill instance, the token latency of the others.
     `parts_s` are the seconds of a pass (decode, co-located) or of a prompt (prefill) by part, and
-    `memory_bytes` the memory of the fullest GPU by use.
+    `memory_bytes` the memory of the fullest GPU by use. Price and power are of one GPU.
     """
 
     phase: str
@@ -32,6 +32,10 @@ class InstanceShape:
     requests_per_s: float
     parts_s: dict[str, float]
     memory_bytes: dict[str, float]
+    price_usd_per_hour: float = 0.0
+    price_source: str = ""
+    power_w: float = 0.0
+    domain_gpus: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -184,6 +188,33 @@ class Plan:
         """The recommended deployment; None where nothing meets the targets."""
         found = None if self.recommended is None else getattr(self, self.recommended)
         return found if isinstance(found, Deployed) else None
+
+    def to_dataframe(self):
+        """One row for each pool of each kind that meets the targets, as a pandas DataFrame."""
+        import pandas as pd
+
+        left_out = ("parts_s", "memory_bytes", "price_source")
+        rows = []
+        for kind in ("disaggregated", "colocated"):
+            found = getattr(self, kind)
+            if isinstance(found, Unmet):
+                continue
+            whole = {
+                name: getattr(found, name)
+                for name in ("output_tokens_per_s_per_gpu", "ftl_s", "ttl_s", "gpus")
+            }
+            for shape in found.instances:
+                own = {name: value for name, value in vars(shape).items() if name not in left_out}
+                rows.append({"kind": kind, **own, **whole})
+        return pd.DataFrame(rows)
+
+    def _repr_html_(self) -> str:
+        """The plan as a notebook shows it."""
+        from html import escape
+
+        gain = "" if self.gain is None else f", {self.gain:.2f}× by the objective"
+        head = f"{self.model} on {self.hardware}: {self.recommended or 'no design'}{gain}"
+        return f"<p>{escape(head)}</p>{self.to_dataframe().to_html(index=False)}"
 
     @property
     def gain(self) -> float | None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from jaxsim.catalog.prices import price_source
 from jaxsim.catalog.setup import Setup
 from jaxsim.quantities import MODES, PARTS
 from jaxsim.space.deploy.candidates import AllCandidates, ColocatedCandidates
@@ -45,6 +46,10 @@ def shape_of(
         requests_per_s=requests_per_s,
         parts_s=parts_at(designs, index, mode),
         memory_bytes={name[:-6]: designs.value(name, index) for name in MEMORY},
+        price_usd_per_hour=float(setup.hardware.hardware.price_usd_per_hour),
+        price_source=price_source(setup.hardware),
+        power_w=float(setup.hardware.hardware.power_w),
+        domain_gpus=float(setup.hardware.hardware.domain_gpus),
     )
 
 

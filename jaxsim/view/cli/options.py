@@ -8,6 +8,8 @@ from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import parse
 
 if TYPE_CHECKING:
+    from jaxsim.catalog._datum import Datum
+    from jaxsim.catalog.cards import HardwareCard
     from jaxsim.catalog.workload import Share, Workload
 
 # Bare numbers as large as these are more likely milliseconds than seconds.
@@ -210,3 +212,29 @@ def _others(args: argparse.Namespace) -> dict[str, float]:
             "than the mean."
         )
     return numbers
+
+
+def add_prices(parser: argparse.ArgumentParser) -> None:
+    """Prices other than the catalogue's."""
+    group = parser.add_argument_group("prices", "dollars of an hour of one GPU")
+    group.add_argument(
+        "--price", action="append", default=[], metavar="HW=USD", help="for instance gb200=3.2"
+    )
+    group.add_argument("--prices", metavar="FILE", help="TOML of prices with source and date")
+
+
+def prices_from(args: argparse.Namespace) -> "dict[str, Datum]":
+    """The prices that were given, those of the command line before those of a file."""
+    from pathlib import Path
+
+    from jaxsim.catalog.prices import given_prices, read_prices
+
+    held = {} if args.prices is None else read_prices(Path(args.prices))
+    return {**held, **given_prices(args.price)}
+
+
+def at_prices(card: "HardwareCard", prices: "dict[str, Datum]") -> "HardwareCard":
+    """The card at the price given for it."""
+    from jaxsim.catalog.prices import at_prices as changed
+
+    return changed(card, prices)

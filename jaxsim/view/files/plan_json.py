@@ -6,6 +6,7 @@ from jaxsim._version import __version__
 from jaxsim.catalog.workload import Share
 from jaxsim.space.deploy.result import Deployed, InstanceShape, Plan, Unmet
 from jaxsim.view.text import words
+from jaxsim.view.text.costs import costs_of
 from jaxsim.view.text.plain_json import clean
 
 SCHEMA = "jaxsim.plan/1"
@@ -121,6 +122,8 @@ def plan_dict(plan: Plan) -> dict[str, Any]:
             nearest[kind] = {"ftl_s": found.ftl_s, "ttl_s": found.ttl_s}
         else:
             described[kind] = deployed_dict(found, pooled=kind == "disaggregated")
+            if all(shape.price_usd_per_hour > 0.0 for shape in found.instances):
+                described[kind]["costs"] = costs_of(found, plan.isl)
             if len(plan.mix) > 1:
                 described[kind] |= _by_workload(plan, found)
     if reason:

@@ -104,6 +104,7 @@ def add_question(parser: argparse.ArgumentParser, mix: bool = False) -> None:
         metavar="X",
         help="without --gpus: throughput to give up for fewer instances (default: 3%%)",
     )
+    options.add_prices(parser)
     options.add_axes(parser)
 
 
@@ -172,8 +173,10 @@ def solve(args: argparse.Namespace, asked: dict[str, Any]) -> "Plan":
 
         domain = asked.pop("domain")
 
+        prices = options.prices_from(args)
+
         def load(name: str) -> "HardwareCard":
-            card = jaxsim.load_hardware(name)
+            card = options.at_prices(jaxsim.load_hardware(name), prices)
             return card if domain is None else with_domain(card, domain)
 
         axes, workload = asked.pop("axes"), asked.pop("workload")
@@ -210,13 +213,16 @@ def show(plan: "Plan", args: argparse.Namespace, written: list[Path]) -> None:
 
 def write(plan: "Plan", folder: Path, args: argparse.Namespace) -> list[Path]:
     """Write every file of a plan; each is whole or not there."""
+    from jaxsim.catalog.load import load_hardware
     from jaxsim.catalog.setup import setup_of
     from jaxsim.view.cli.progress import working
     from jaxsim.view.files.plan import write_plan
 
     with working("drawing"):
         used = dict.fromkeys((args.hardware, args.prefill_hardware or args.hardware))
-        setups = [setup_of(args.model, name, args.precision, args.engine) for name in used]
+        prices = options.prices_from(args)
+        cards = [options.at_prices(load_hardware(name), prices) for name in used]
+        setups = [setup_of(args.model, card, args.precision, args.engine) for card in cards]
         return write_plan(plan, folder, setups, command(args))
 
 
@@ -236,6 +242,9 @@ def said(args: argparse.Namespace) -> list[str]:
     if args.objective != "gpu":
         what = {"cost": "output tokens per dollar", "power": "output tokens per joule"}
         told.append(f"The most {what[args.objective]} is sought, not the most per GPU.")
+    if prices := options.prices_from(args):
+        held = ", ".join(f"{name} ${datum.value:g}" for name, datum in prices.items())
+        told.append(f"An hour of one GPU is taken to cost: {held}.")
     if args.ttl_metric == "median":
         told.append("A co-located design meets the TTL target with its median gap, not its mean.")
     if args.fixed_ratio is not None:
@@ -262,5 +271,8 @@ def command(args: argparse.Namespace) -> str:
         if name == "images" and value == "0":
             continue
         option = f"--{name.replace('_', '-')}"
+        if isinstance(value, list):
+            words += [word for one in value for word in (option, str(one))]
+            continue
         words += [option] if value is True else [option, str(value)]
     return shlex.join(words)

@@ -1,0 +1,76 @@
+"""Do costs follow prices, and do prices say where they come from?"""
+
+import datetime
+
+import pytest
+
+import jaxsim
+from jaxsim.catalog.prices import given_prices, price_source, read_prices
+from jaxsim.view.text.costs import costs_of
+
+FILE = """
+from = "quote"
+h200 = 2.9
+gb200 = { value = 3.2, note = "reserved" }
+
+[sources.quote]
+kind = "spec"
+source = "Our contract"
+date = 2026-11-01
+"""
+
+
+def test_a_price_file_has_sources(tmp_path):
+    path = tmp_path / "prices.toml"
+    path.write_text(FILE)
+    prices = read_prices(path)
+    assert set(prices) == {"h200", "gb200-nvl72"}
+    assert (prices["h200"].value, prices["h200"].source) == (2.9, "Our contract")
+    for text, message in (
+        (FILE.replace("2.9", "-1"), "more than 0"),
+        (FILE.replace("h200 =", "h2000x ="), "Nearest known"),
+        (FILE.replace('source = "Our contract"\n', ""), "source"),
+    ):
+        path.write_text(text)
+        with pytest.raises(jaxsim.InputError, match=message):
+            read_prices(path)
+
+
+def test_prices_on_the_command_line():
+    today = datetime.date(2026, 11, 26)
+    assert given_prices(["gb200=3.2"], today)["gb200-nvl72"].value == 3.2
+    for text in ("gb200", "gb200=free", "gb200=0", "=3"):
+        with pytest.raises(jaxsim.InputError, match="HW=USD"):
+            given_prices([text])
+
+
+def test_costs_follow_prices():
+    """Twice the price is twice the cost of every token; pools add up to the whole."""
+    card = jaxsim.load_hardware("h200")
+    space = jaxsim.Space(tp=(1, 2), pp=(1,), batch=(8.0,), chunk=(2048.0,))
+    case = {"ftl_s": 1.0, "ttl_s": 0.05, "space": space, "engine": "ideal", "objective": "cost"}
+    work = jaxsim.Workload(2048, 256)
+    plan = jaxsim.plan("llama-3.1-8b", jaxsim.with_price(card, 2.0, "a quote"), work, **case)
+    found = plan.disaggregated
+    costs = costs_of(found, plan.isl)
+    per_million = costs["usd_per_million_tokens"]
+    assert per_million["output"] == pytest.approx(found.cost_usd_per_million_output_tokens)
+    assert 1 / per_million["total"] == pytest.approx(
+        1 / per_million["input"] + 1 / per_million["output"]
+    )
+    assert costs["tokens_per_usd"]["output"] * per_million["output"] == pytest.approx(1e6)
+    pools = costs["by_pool"]
+    rates = costs["tokens_per_usd"]
+    whole = (
+        pools["usd_per_million_input_tokens"] * rates["input"]
+        + pools["usd_per_million_output_tokens"] * rates["output"]
+    )
+    assert whole == pytest.approx(1e6)
+    assert "a quote" in costs["prices"][0]["source"]
+    assert costs["tokens_per_joule"]["output"] == pytest.approx(found.output_tokens_per_joule)
+    other = jaxsim.plan("llama-3.1-8b", jaxsim.with_price(card, 4.0), work, **case)
+    doubled = costs_of(other.disaggregated, plan.isl)["usd_per_million_tokens"]
+    assert doubled["total"] == pytest.approx(2 * per_million["total"])
+    assert "2.26" not in price_source(card)
+    with pytest.raises(jaxsim.InputError, match="more than 0 dollars"):
+        jaxsim.with_price(card, 0.0)
