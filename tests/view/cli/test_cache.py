@@ -58,7 +58,7 @@ def test_verbs_ask_for_the_cache_before_jax_is_there():
         "plan llama-3.1-70b --hardware h200 --mix mix.csv --ftl 2s --ttl 50ms",
         f"sensitivity {case} --ftl 2s --ttl 50ms --what-if isl=+10% --reach +10%",
         f"estimate {case} --phase decode --tp 8 --batch 8",
-        f"search {case}",
+        f"search {case} --phase decode",
     ]
     code = f"""
 import sys
