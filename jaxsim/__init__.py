@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from jaxsim.api.search import search as search
     from jaxsim.api.sensitivity import sensitivity as sensitivity
     from jaxsim.api.serve import serve as serve
+    from jaxsim.catalog.cards import HardwareCard as HardwareCard
+    from jaxsim.catalog.cards import ModelCard as ModelCard
     from jaxsim.catalog.engine import Options as Options
     from jaxsim.catalog.errors import InputError as InputError
     from jaxsim.catalog.load import load_hardware as load_hardware
@@ -28,13 +30,33 @@ if TYPE_CHECKING:
     from jaxsim.catalog.prices import with_price as with_price
     from jaxsim.catalog.workload import Share as Share
     from jaxsim.catalog.workload import Workload as Workload
+    from jaxsim.point.explain import Explanation as Explanation
     from jaxsim.space.axes import Space as Space
+    from jaxsim.space.deploy.request import PlanRequest as PlanRequest
+    from jaxsim.space.deploy.result import Deployed as Deployed
+    from jaxsim.space.deploy.result import Plan as Plan
+    from jaxsim.space.deploy.result import Unmet as Unmet
+    from jaxsim.space.sensitivity.request import SensitivityRequest as SensitivityRequest
+    from jaxsim.space.sensitivity.request import Times as Times
+    from jaxsim.space.sensitivity.result import Sensitivity as Sensitivity
+    from jaxsim.traffic.service import UnderLoad as UnderLoad
 
 _WHERE = {
+    "Deployed": "jaxsim.space.deploy.result",
+    "Explanation": "jaxsim.point.explain",
+    "HardwareCard": "jaxsim.catalog.cards",
     "InputError": "jaxsim.catalog.errors",
+    "ModelCard": "jaxsim.catalog.cards",
     "Options": "jaxsim.catalog.engine",
+    "Plan": "jaxsim.space.deploy.result",
+    "PlanRequest": "jaxsim.space.deploy.request",
+    "Sensitivity": "jaxsim.space.sensitivity.result",
+    "SensitivityRequest": "jaxsim.space.sensitivity.request",
     "Share": "jaxsim.catalog.workload",
     "Space": "jaxsim.space.axes",
+    "Times": "jaxsim.space.sensitivity.request",
+    "UnderLoad": "jaxsim.traffic.service",
+    "Unmet": "jaxsim.space.deploy.result",
     "Workload": "jaxsim.catalog.workload",
     "design_point": "jaxsim.api.point",
     "estimate": "jaxsim.api.plan",

@@ -1,6 +1,6 @@
 """What can be asked from Python?  The public verbs, on names or records, with labelled results."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from jaxsim.api.dataset import attributes, designs_of, end_attributes, tree_of
+from jaxsim.api.request import plan_request
 from jaxsim.api.spreads import colocated_ends, disaggregated_ends, inputs_of, sources_in
 from jaxsim.catalog.cards import HardwareCard, ModelCard
 from jaxsim.catalog.deployment import Deployment
@@ -201,50 +202,33 @@ def frontier(
 def plan(
     model: str | ModelCard,
     hardware: str | HardwareCard,
-    workload: Workload | Sequence[Share],
+    workload: Workload | Sequence[Share] | PlanRequest,
     *,
-    ftl_s: float,
-    ttl_s: float,
+    ftl_s: float | None = None,
+    ttl_s: float | None = None,
     gpus: int | None = None,
-    exact_gpus: int | None = None,
-    fixed_ratio: float | None = None,
-    pack: bool = False,
-    objective: str = "gpu",
-    ttl_metric: str = "mean",
-    tolerance: float = 0.03,
-    deployable: str = "",
     prefill_hardware: str | HardwareCard | None = None,
     space: Space | None = None,
     precision: str | Precision | None = None,
     engine: str | EngineCard | None = None,
     options: Options | None = None,
-    progress=lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Plan:
     """What to deploy under the latency targets: pools, counts, against co-located, and why.
 
     `workload` is one workload, or shares of several that the same instances serve: every one of
-    them then meets the targets.
+    them then meets the targets, in seconds. At most `gpus` GPUs; None is no cap. A `PlanRequest` in
+    place of a workload says all that can be asked, targets included: an exact number of GPUs, the
+    objective, whole scale-up domains. `progress` is called with what is being done.
 
-    At most `gpus` or exactly `exact_gpus` GPUs; neither means no cap. `deployable` restricts shapes
-    to those that vllm, sglang, trtllm, neuron or distserve can express. See `jaxsim.space.plan`.
+    Raises InputError for names, values or targets that make no sense, and where no design fits.
     """
     setup = setup_of(model, hardware, precision, engine, options)
-    first = (
+    prefill_setup = (
         setup_of(setup.model, prefill_hardware, precision, engine, options)
         if prefill_hardware is not None
         else None
     )
-    request = PlanRequest(
-        workload=workload,
-        ftl_s=ftl_s,
-        ttl_s=ttl_s,
-        max_gpus=gpus,
-        exact_gpus=exact_gpus,
-        fixed_ratio=fixed_ratio,
-        pack=pack,
-        objective=objective,
-        ttl_metric=ttl_metric,
-        tolerance=tolerance,
-        deployable=deployable,
+    return plan_of(
+        setup, plan_request(workload, ftl_s, ttl_s, gpus), space, prefill_setup, progress
     )
-    return plan_of(setup, request, space, first, progress)

@@ -1,8 +1,9 @@
 """How is a sensitivity asked for from Python?"""
 
-from dataclasses import fields, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
 
+from jaxsim.api.request import plan_request
 from jaxsim.catalog.cards import HardwareCard, ModelCard
 from jaxsim.catalog.engine import Options
 from jaxsim.catalog.engines import EngineCard
@@ -12,46 +13,44 @@ from jaxsim.catalog.workload import Workload
 from jaxsim.space.axes import Space
 from jaxsim.space.deploy.request import PlanRequest
 from jaxsim.space.deploy.result import Unmet
-from jaxsim.space.sensitivity.result import Sensitivity, sensitivity_of
+from jaxsim.space.sensitivity.request import SensitivityRequest
+from jaxsim.space.sensitivity.result import DEFAULT, Sensitivity, sensitivity_of
 
 
 def sensitivity(
     model: str | ModelCard,
     hardware: str | HardwareCard,
-    workload: Workload,
+    workload: Workload | PlanRequest,
+    asked: SensitivityRequest = DEFAULT,
     *,
-    ftl_s: float,
-    ttl_s: float,
+    ftl_s: float | None = None,
+    ttl_s: float | None = None,
     gpus: int | None = None,
     prefill_hardware: str | HardwareCard | None = None,
     space: Space | None = None,
     precision: str | Precision | None = None,
     engine: str | EngineCard | None = None,
     options: Options | None = None,
-    **asked: Any,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Sensitivity | Unmet:
     """What limits the best deployment under the latency targets, and what would change it.
 
-    Takes what `plan` takes (`exact_gpus`, `fixed_ratio`, `objective`, `ttl_metric`, …), and of
-    `jaxsim.space.sensitivity.result.sensitivity_of` what to look at: `kind`, `levers`, `what_if`,
-    `reach`, `ranges`, `priors`, `chips`, `parts`, `budgets`, `crossovers`.
+    Takes what `plan` takes, of one workload; `asked` says what to look at besides: changes to solve
+    for, a throughput to reach, chips within budgets (see `SensitivityRequest`). Unmet where no
+    design meets the targets.
+
+    Raises InputError for names and values that make no sense.
     """
     setup = setup_of(model, hardware, precision, engine, options)
-    first = (
+    prefill_setup = (
         setup_of(setup.model, prefill_hardware, precision, engine, options)
         if prefill_hardware is not None
         else None
     )
-    names = {one.name for one in fields(PlanRequest)} - {"workload", "ftl_s", "ttl_s", "max_gpus"}
-    request = PlanRequest(
-        workload=workload,
-        ftl_s=ftl_s,
-        ttl_s=ttl_s,
-        max_gpus=gpus,
-        **{name: asked.pop(name) for name in names if name in asked},
-    )
-    found = sensitivity_of(setup, request, space, first, **asked)
+    request = plan_request(workload, ftl_s, ttl_s, gpus)
+    _ = request.only_workload  # several are refused before any work
+    found = sensitivity_of(setup, request, space, prefill_setup, asked, progress)
     if isinstance(found, Unmet):
         return found
-    formats = {"prefill": (first or setup).formats, "decode": setup.formats}
+    formats = {"prefill": (prefill_setup or setup).formats, "decode": setup.formats}
     return replace(found, formats=formats, notes=setup.notes)

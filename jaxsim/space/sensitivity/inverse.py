@@ -16,6 +16,7 @@ from jaxsim.space.deploy.request import PlanRequest
 from jaxsim.space.deploy.sweep import sweep_phases
 from jaxsim.space.sensitivity.change import Change
 from jaxsim.space.sensitivity.discrete import best_on_grid
+from jaxsim.space.sensitivity.request import check_crossover
 from jaxsim.space.sensitivity.solve import Optimum, Search
 
 # No lever is followed further than this factor, and its factor is found this near, in ln.
@@ -126,14 +127,7 @@ def crossover(
     and where the better kind changes, again at secants of the gain's logarithm until its neighbours
     are within the fraction `near`, or are neighbouring whole numbers.
     """
-    if axis not in AXES:
-        raise InputError(f"axis {axis!r}: it is {' or '.join(AXES)}")
-    least = AXES[axis]
-    if not least <= low < high:
-        raise InputError(
-            f"{axis} from {low:g} to {high:g}: give two whole numbers, the second larger and the "
-            f"first at least {least}"
-        )
+    check_crossover(axis, low, high)
     known: dict[float, tuple[float, float]] = {}
 
     def side(value: float) -> float:
@@ -171,9 +165,8 @@ def crossover(
     return Crossover(axis, tuple(crossings), points)
 
 
-# Values solved for at first; what a kind that alone meets the targets counts as; the least values.
+# Values solved for at first, and what a kind that alone meets the targets counts as.
 SCAN, ALONE = 5, 20.0
-AXES = {"isl": 1, "osl": 2}
 
 
 def _both(setup, request, space, prefill_setup) -> tuple[float, float]:

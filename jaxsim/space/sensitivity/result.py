@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import Setup
 from jaxsim.space.axes import Space
 from jaxsim.space.deploy.candidates import gather
@@ -20,17 +19,20 @@ from jaxsim.space.sensitivity.cheapest import Cheapest
 from jaxsim.space.sensitivity.chips import Budget, Chips
 from jaxsim.space.sensitivity.discrete import Step, domain_steps, steps_of
 from jaxsim.space.sensitivity.elasticity import Elasticities
+from jaxsim.space.sensitivity.inputs import change_of, goal_of, ranges_of
 from jaxsim.space.sensitivity.inverse import Crossover, Reach
 from jaxsim.space.sensitivity.inverse import reach as least
 from jaxsim.space.sensitivity.inverse_requests import (
     cheapest_of,
     chips_of,
     crossovers_of,
-    read_inverse,
+    priors_of,
+    shares_of,
 )
 from jaxsim.space.sensitivity.parameters import Input, hardware_levers, inputs_of, joined
 from jaxsim.space.sensitivity.price import Price, prices_of
 from jaxsim.space.sensitivity.problem import problem_of
+from jaxsim.space.sensitivity.request import KINDS, SensitivityRequest, Value
 from jaxsim.space.sensitivity.solve import Optimum, Problem, run_searches
 from jaxsim.space.sensitivity.sources import sources_of
 from jaxsim.space.sensitivity.study import (
@@ -40,16 +42,15 @@ from jaxsim.space.sensitivity.study import (
     study_lever,
 )
 from jaxsim.space.sensitivity.uncertainty import Uncertainty, propagate
-from jaxsim.space.sensitivity.whatif import parse, parse_goal, parse_ranges
 
-KINDS = ("disaggregated", "colocated")
+DEFAULT = SensitivityRequest()
 
 
 @dataclass(frozen=True)
 class WhatIf:
     """Throughput gained by moving inputs, a fraction, exactly and by elasticities; the design."""
 
-    text: str
+    moves: Mapping[str, Value]
     exact: float | None
     local: float
     optimum: Optimum | None
@@ -97,37 +98,18 @@ def sensitivity_of(
     request: PlanRequest,
     space: Space | None = None,
     prefill_setup: Setup | None = None,
-    *,
-    kind: str | None = None,
-    levers: int = 6,
-    what_if: Sequence[str] = (),
-    reach: str | None = None,
-    ranges: Sequence[str] = (),
-    priors: Sequence[str] = (),
-    chips: bool = False,
-    parts: Sequence[str] = (),
-    budgets: Sequence[str] = (),
-    crossovers: Sequence[str] = (),
-    domains: bool = True,
+    asked: SensitivityRequest = DEFAULT,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Sensitivity | Unmet:
     """What limits the best deployment under the targets and what would change it.
 
-    `kind` is disaggregated or colocated, by default the better of the two; the exact effects of
-    the `levers` strongest levers are solved for. `what_if` are changes to solve for, `reach` a
-    throughput for which every lever's least change is sought, and the cheapest of several,
-    `ranges` inputs that are only known to lie between two values, `priors` how unsure unsettled
-    constants are. `chips` asks for the best chips within `budgets`, `parts` says what their parts
-    take, and `crossovers` are ranges of isl or osl in which to look for where pools begin to pay
-    (all as people write them, see `sensitivity_whatif` and `sensitivity_asked`). A GPU cap counts
-    for the deployment and the price of the budget; elasticities and effects are those of real
-    numbers of instances.
+    A GPU cap counts for the deployment and the price of the budget; elasticities and effects are
+    those of real numbers of instances. Unmet where no design meets the targets.
     """
-    asks = read_inverse(chips, parts, budgets, crossovers, priors)
-    if kind is not None and kind not in KINDS:
-        raise InputError(f"kind {kind!r}: it is {' or '.join(KINDS)}")
+    budget = Budget(shares_of(asked.parts), dict(asked.chips or {}))
+    priors = priors_of(asked.prior_sigma, asked.prior_sigmas)
     swept = sweep_phases(setup, request, space, prefill_setup, progress)
-    deployed = best_of(swept, kind)
+    deployed = best_of(swept, asked.kind)
     if isinstance(deployed, Unmet):
         return deployed
     colocated = len(deployed.instances) == 1
@@ -137,17 +119,20 @@ def sensitivity_of(
     progress("differentiating")
     found = elasticities_at(swept, base)
     ranked = _ranked(found, setup)
-    # What people wrote is read before any long work.
+    # Names and values are checked before any long work.
     values, now = _values(found), deployed.output_tokens_per_s_per_gpu
-    spans = parse_ranges(ranges, values)
-    goal = None if reach is None else parse_goal(reach, now)
-    what_ifs = _what_if(what_if, problem, base, found, values)
+    ranges = ranges_of(asked.ranges, values)
+    goal = None if asked.reach is None else goal_of(asked.reach, now)
+    moved = _what_if(asked.what_if, problem, base, found, values)
     each = hardware_levers(found.by_input, found.by_limit)
     changes = levers_changes(found.by_input)
     strongest = sorted(each, key=lambda name: -abs(float(each[name][0])))
-    chosen = [*strongest[:levers], *(n for n in strongest[levers:] if n.endswith("HBM capacity"))]
+    chosen = [
+        *strongest[: asked.levers],
+        *(name for name in strongest[asked.levers :] if name.endswith("HBM capacity")),
+    ]
     progress("moving the strongest levers")
-    chosen = chosen if levers else []
+    chosen = chosen if asked.levers else []
     studies = run_searches(
         problem, [study_lever(base, n, float(each[n][0]), changes[n]) for n in chosen]
     )
@@ -159,7 +144,7 @@ def sensitivity_of(
             problem,
             [least(base, n, float(each[n][0]), changes[n], wanted) for n in strongest],
         )
-        grown = cheapest_of(swept, problem, base, asks.budget, wanted, reached, progress)
+        grown = cheapest_of(swept, problem, base, budget, wanted, reached, progress)
     else:
         grown = None
     progress("sampling what is unsure")
@@ -168,10 +153,10 @@ def sensitivity_of(
         pool: dict(zip(own.parts, own.seconds[0].sum(axis=1), strict=True))
         for pool, own in attributions.items()
     }
-    unsure = propagate(problem, base, found, sources_of(swept, found, shares, spans, asks.priors))
+    unsure = propagate(problem, base, found, sources_of(swept, found, shares, ranges, priors))
     progress("stepping")
     steps = steps_of(swept, colocated)
-    if domains:
+    if asked.domains:
         steps += domain_steps(swept, colocated, space, progress)
     return Sensitivity(
         kind=KINDS[colocated],
@@ -185,14 +170,18 @@ def sensitivity_of(
         steps=steps,
         attributions=attributions,
         along=along_frontier(swept) if not colocated else None,
-        what_if=what_ifs,
+        what_if=moved,
         uncertainty=unsure,
         reached=tuple(sorted(reached, key=_how_far)),
         goal=goal,
         cheapest=grown,
-        chips=chips_of(swept, problem, base, asks, space, progress),
-        crossovers=crossovers_of(setup, request, asks, space, prefill_setup, progress),
-        budget=asks.budget if chips or reach is not None else None,
+        chips=(
+            chips_of(swept, problem, base, budget, space, progress)
+            if asked.chips is not None
+            else ()
+        ),
+        crossovers=crossovers_of(setup, request, asked.crossovers, space, prefill_setup, progress),
+        budget=budget if asked.chips is not None or goal is not None else None,
     )
 
 
@@ -233,15 +222,15 @@ def _values(found: Elasticities) -> dict[str, float]:
 
 
 def _what_if(
-    texts: Sequence[str],
+    asked: Sequence[Mapping[str, Value]],
     problem: Problem,
     base: Optimum,
     found: Elasticities,
     values: Mapping[str, float],
 ) -> tuple[WhatIf, ...]:
-    changes = [parse(text, values, problem.targets) for text in texts]
+    changes = [change_of(moves, values, problem.targets) for moves in asked]
     results = []
-    for text, change, moved in zip(texts, changes, problem.solve_all(changes), strict=True):
+    for moves, change, moved in zip(asked, changes, problem.solve_all(changes), strict=True):
         local = sum(
             float(found.by_input[path][0]) * np.log(factor)
             for path, factor in change.inputs.items()
@@ -250,7 +239,7 @@ def _what_if(
         local += float(found.by_limit["ftl"][0]) * np.log(change.ftl)
         exact = None if moved is None else moved.value / base.value - 1.0
         changed = moved is None or moved.mapping != base.mapping
-        results.append(WhatIf(text, exact, float(np.expm1(local)), moved, changed))
+        results.append(WhatIf(moves, exact, float(np.expm1(local)), moved, changed))
     return tuple(results)
 
 

@@ -5,8 +5,12 @@ A value that could be read in two ways is refused, with both readings spelled ou
 
 import math
 import re
+from typing import TYPE_CHECKING
 
 from jaxsim.catalog.errors import InputError
+
+if TYPE_CHECKING:
+    from jaxsim.space.sensitivity.request import Value
 
 SECONDS = {
     "ns": 1e-9,
@@ -21,6 +25,7 @@ SECONDS = {
 }
 
 _NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
+_POSITIVE = r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 _QUANTITY = re.compile(rf"\s*({_NUMBER})\s*([^\d\s.,]*)\s*")
 
 
@@ -135,3 +140,88 @@ def parse_gpus(text: str) -> tuple[int, bool]:
     if word not in ("", "exactly") or (text.startswith(":")):
         raise InputError(f"--gpus {text!r}: write 64 for at most 64 GPUs, or exactly:64.")
     return parse_whole(number, "--gpus"), word == "exactly"
+
+
+def parse_relative(text: str, what: str) -> "Value":
+    """A change: `+20%`, `-5%` or `x1.5` of what a value is now, or the new value as a number.
+
+    A new value may be a duration with its unit, such as `40ms`.
+    """
+    from jaxsim.space.sensitivity.request import Times
+
+    given = text.strip()
+    wrong = InputError(f"{what}={given}: the change is +20%, -20%, x1.5, or the new value.")
+    found = re.fullmatch(rf"([+-])\s*({_POSITIVE})\s*%|[x×*]\s*({_POSITIVE})", given)
+    if found is None:
+        match = _QUANTITY.fullmatch(given)
+        if match is None or (match[2] and match[2] not in SECONDS):
+            raise wrong
+        return float(match[1]) * SECONDS.get(match[2] or "s", 1.0)
+    times = float(found[3]) if found[3] else 1.0 + float(found[1] + found[2]) / 100.0
+    if not (math.isfinite(times) and times > 0.0):
+        raise InputError(f"{what}={given}: a value must stay positive and finite.")
+    return Times(times)
+
+
+def _pair(text: str, split: str, example: str) -> tuple[str, str]:
+    """Both sides of a text such as `NAME=VALUE`."""
+    left, found, right = (piece.strip() for piece in text.partition(split))
+    if not (left and found and right):
+        raise InputError(f"{text.strip()!r}: write {example}.")
+    return left, right
+
+
+def parse_changes(text: str) -> "dict[str, Value]":
+    """Changes by name, from `hbm_bytes_per_s=+20%,ttl=40ms`."""
+    changes: dict[str, Value] = {}
+    for part in text.split(","):
+        name, value = _pair(part, "=", "NAME=CHANGE, such as hbm_bytes_per_s=+20%")
+        if name in changes:
+            raise InputError(f"{text!r}: {name} is there twice.")
+        changes[name] = parse_relative(value, name)
+    return changes
+
+
+def parse_range(text: str) -> "tuple[str, tuple[Value, Value]]":
+    """A name and two ends, from `imbalance=1..1.5`."""
+    example = "NAME=LOW..HIGH, such as imbalance=1..1.5"
+    name, ends = _pair(text, "=", example)
+    low, high = _pair(ends, "..", example)
+    return name, (parse_relative(low, name), parse_relative(high, name))
+
+
+def parse_prior(text: str) -> tuple[str, float]:
+    """A constant's name ("" for all) and a standard deviation, from `wave_power=0.3` or `0.3`."""
+    name, _, value = (piece.strip() for piece in text.rpartition("="))
+    return name, parse_positive(value, f"--prior {name}".strip())
+
+
+def parse_budgets(text: str) -> dict[str, float]:
+    """Factors of what a chip takes now by kind, from `cost=+10%,area=-5%`."""
+    from jaxsim.space.sensitivity.request import Times
+
+    budgets: dict[str, float] = {}
+    for part in text.split(","):
+        kind, value = _pair(part, "=", "KIND=CHANGE, such as cost=+10%")
+        change = parse_relative(value, kind)
+        budgets[kind] = change.factor if isinstance(change, Times) else change
+    return budgets
+
+
+def parse_part(text: str) -> tuple[str, dict[str, float]]:
+    """A part and what it takes of a chip, from `hbm_bytes_per_s=cost:30%,power:20%`."""
+    name, takes = _pair(text, "=", "NAME=KIND:SHARE,…, such as hbm_bytes_per_s=cost:30%,power:20%")
+    shares = {}
+    for one in takes.split(","):
+        kind, share = _pair(one, ":", "KIND:SHARE, such as cost:30%")
+        shares[kind] = parse_frac(share, f"--part {name}: the share of {kind},")
+    return name, shares
+
+
+def parse_crossover(text: str) -> tuple[str, float, float]:
+    """An axis and the ends of a range of lengths, from `isl=256..32768`."""
+    example = "isl=LOW..HIGH or osl=LOW..HIGH, such as isl=256..32768"
+    axis, ends = _pair(text, "=", example)
+    low, high = _pair(ends, "..", example)
+    numbers = [parse_whole(end.replace(",", ""), f"--crossover {axis}") for end in (low, high)]
+    return axis.lower(), float(numbers[0]), float(numbers[1])

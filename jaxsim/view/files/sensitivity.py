@@ -16,6 +16,7 @@ from jaxsim.view.figures.tornado import resources_figure, tornado_figure
 from jaxsim.view.files.atomic import replace_bytes, replace_file, replace_text
 from jaxsim.view.files.inverse_json import inverse_dict
 from jaxsim.view.files.plan_json import instance_dict
+from jaxsim.view.text.levers import change
 from jaxsim.view.text.plain_json import dumps
 
 SCHEMA = "jaxsim.sensitivity/1"
@@ -57,7 +58,7 @@ def sensitivity_dict(found: Sensitivity) -> dict[str, Any]:
         "prices": [vars(price) for price in found.prices],
         "steps": [vars(step) for step in found.steps],
         "what_if": [
-            {"change": asked.text, "exact": asked.exact, "local": asked.local,
+            {"change": change(asked.moves), "exact": asked.exact, "local": asked.local,
              "changed": asked.changed, "designs": asked.optimum and asked.optimum.designs}
             for asked in found.what_if
         ],

@@ -1,6 +1,10 @@
 """How do sensitivities look in plain text?  A tornado of the levers, and time by resource."""
 
+from collections.abc import Mapping
+
 from jaxsim.space.sensitivity.attribution import RESOURCES
+from jaxsim.space.sensitivity.inputs import TARGETS
+from jaxsim.space.sensitivity.request import Times, Value
 from jaxsim.space.sensitivity.result import Sensitivity
 from jaxsim.space.sensitivity.study import LeverStudy
 from jaxsim.view.text import units
@@ -61,6 +65,18 @@ def factor_name(factor: float) -> str:
 def _effect(effect) -> str:
     text = "none" if effect.exact is None else f"{effect.exact * 100:+.1f}"
     return text + ("*" if effect.changed else "")
+
+
+def change(moves: Mapping[str, Value]) -> str:
+    """Moved inputs in words: `hbm_bytes_per_s +20 %, ttl 40 ms`."""
+    return ", ".join(f"{name} {_moved(name, value)}" for name, value in moves.items())
+
+
+def _moved(name: str, value: Value) -> str:
+    if isinstance(value, Times):
+        near = 0.5 < value.factor < 2.0
+        return units.percent(value.factor - 1.0, signed=True) if near else f"×{value.factor:g}"
+    return units.seconds(value) if name in TARGETS else f"{value:g}"
 
 
 def holds(lever: LeverStudy) -> str:

@@ -6,7 +6,7 @@ from jaxsim.space.sensitivity.sources import LeftOpen
 from jaxsim.view.text import units
 from jaxsim.view.text.inverse import chips, crossovers, heading, reached
 from jaxsim.view.text.layout import Page, indent, table, wrap
-from jaxsim.view.text.levers import effects_table, resource_table, tornado
+from jaxsim.view.text.levers import change, effects_table, resource_table, tornado
 from jaxsim.view.text.words import EQUAL_FRAC, POOLS, held, mapping
 
 INPUTS_SHOWN = 12
@@ -72,7 +72,7 @@ def _what_if(found: Sensitivity, page: Page) -> list[str]:
         if asked.exact is not None:
             exact = units.percent(asked.exact, signed=True)
         changed = "another design" if asked.changed else "same widths and stages"
-        rows.append([asked.text, exact, units.percent(asked.local, signed=True), changed])
+        rows.append([change(asked.moves), exact, units.percent(asked.local, signed=True), changed])
     return [heading("What if", page), *indent(table(rows, left=(0, 3)))]
 
 

@@ -15,14 +15,9 @@ from jaxsim.space.sensitivity.change import UNCHANGED, Change
 from jaxsim.space.sensitivity.cheapest import cheapest
 from jaxsim.space.sensitivity.chips import Budget, best_chips, change_of
 from jaxsim.space.sensitivity.inverse import crossover
-from jaxsim.space.sensitivity.inverse_requests import (
-    read_budgets,
-    read_crossover,
-    read_inverse,
-    read_parts,
-    read_priors,
-)
+from jaxsim.space.sensitivity.inverse_requests import priors_of, shares_of
 from jaxsim.space.sensitivity.problem import problem_of, with_own_prefill
+from jaxsim.space.sensitivity.request import SensitivityRequest
 
 SPACE = jaxsim.Space(
     tp=(1, 2), ep=(8, 32), pp=(1, 2), batch=(*range(256, 4096, 512), 4096, 6144, 8192),
@@ -163,48 +158,44 @@ def test_a_crossover_is_where_plans_cross(setup, asked):
         assert (pools > both) == (first != crossed)
 
 
-def test_questions_as_people_write_them():
-    shares = read_parts(["hbm_bytes_per_s=cost:30%,power:0.25"])
-    assert shares["cost"][HBM] == pytest.approx(0.3)
-    assert shares["power"][HBM] == pytest.approx(0.25)
+def test_parts_replace_those_of_the_catalogue():
+    shares = shares_of({"hbm_bytes_per_s": {"cost": 0.3, "power": 0.25}})
+    assert shares["cost"][HBM] == 0.3
+    assert shares["power"][HBM] == 0.25
     assert shares["area"] == load_chip_parts().shares["area"]
-    assert read_budgets(["cost=+10%,area=-5%", "power=x1.2"]) == pytest.approx(
-        {"cost": 1.1, "area": 0.95, "power": 1.2}
-    )
-    assert read_crossover("isl=256..32768") == ("isl", 256.0, 32768.0)
+    with pytest.raises(InputError, match="did you mean"):
+        shares_of({"hbm_bytes_per_z": {"cost": 0.01}})
+    with pytest.raises(InputError, match="sum to"):
+        Budget(shares_of({"hbm_bytes": {"cost": 0.9}}))
 
 
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"parts": ["hbm_bytes_per_s"]}, "write NAME=KIND:SHARE"),
-        ({"parts": ["hbm_bytes_per_z=cost:1%"]}, "did you mean"),
-        ({"parts": ["hbm_bytes=cost"]}, "lacks a share"),
-        ({"parts": ["hbm_bytes=cost:130%"]}, "is no share"),
-        ({"parts": ["hbm_bytes=prize:13%"]}, "did you mean"),
-        ({"parts": ["hbm_bytes=cost:90%"]}, "sum to"),
-        ({"budgets": ["cost=+10%"], "chips": False}, "--chips"),
-        ({"budgets": ["money=+10%"]}, "no kind of budget"),
-        ({"budgets": ["cost"]}, "write KIND=CHANGE"),
-        ({"budgets": ["cost=-200%"]}, "positive"),
-        ({"crossovers": ["batch=1..2"]}, "isl=LOW..HIGH"),
-        ({"crossovers": ["isl=1.5..20"]}, "whole numbers"),
-        ({"crossovers": ["osl=1..20"]}, "at least 2"),
-        ({"crossovers": ["isl=200..20"]}, "the second larger"),
-        ({"priors": ["nothing=0.3"]}, "no fit has a constant"),
-        ({"priors": ["wave_power=-1"]}, "is no deviation"),
-        ({"priors": ["much"]}, "is no deviation"),
+        ({"kind": "pooled"}, "disaggregated or colocated"),
+        ({"levers": -1}, "at least 0"),
+        ({"parts": {"hbm_bytes": {"cost": 1.3}}}, "is no share"),
+        ({"parts": {"hbm_bytes": {"prize": 0.13}}}, "did you mean 'price'|no kind of budget"),
+        ({"chips": {"money": 1.1}}, "no kind of budget"),
+        ({"chips": {"cost": -1.0}}, "positive"),
+        ({"crossovers": [("batch", 1, 2)]}, "isl or osl"),
+        ({"crossovers": [("isl", 1.5, 20)]}, "whole numbers"),
+        ({"crossovers": [("osl", 1, 20)]}, "at least 2"),
+        ({"crossovers": [("isl", 200, 20)]}, "the second larger"),
+        ({"prior_sigma": 0.0}, "is no deviation"),
+        ({"prior_sigmas": {"wave_power": 9.0}}, "prior of wave_power: 9 is no deviation"),
     ],
 )
-def test_bad_questions_are_refused(asked, message):
-    plain = {"chips": True, "parts": (), "budgets": (), "crossovers": (), "priors": ()}
+def test_bad_requests_are_refused(asked, message):
     with pytest.raises(InputError, match=message):
-        read_inverse(**{**plain, **asked})
+        SensitivityRequest(**asked)
 
 
 def test_priors_can_be_given():
-    own = read_priors(["0.3", "wave_power=0.7"])
+    own = priors_of(0.3, {"wave_power": 0.7})
     assert own.of("tile_s") == 0.3
     assert own.of("wave_power") == 0.7
     assert own.source("wave_power") == own.source("tile_s") == "user"
-    assert read_priors([]).source("wave_power") == "derived"
+    assert priors_of(None, {}).source("wave_power") == "derived"
+    with pytest.raises(InputError, match="no fit has such a constant"):
+        priors_of(None, {"nothing": 0.3})

@@ -13,6 +13,7 @@ from jaxsim.space.sensitivity.attribution import attribution
 from jaxsim.space.sensitivity.change import UNCHANGED, Change
 from jaxsim.space.sensitivity.discrete import steps_of
 from jaxsim.space.sensitivity.elasticity import multipliers, stacked
+from jaxsim.space.sensitivity.inputs import change_of, goal_of, matching, ranges_of
 from jaxsim.space.sensitivity.inverse import reach
 from jaxsim.space.sensitivity.parameters import (
     HARDWARE,
@@ -24,6 +25,7 @@ from jaxsim.space.sensitivity.parameters import (
 )
 from jaxsim.space.sensitivity.plan_levers import at_deployment
 from jaxsim.space.sensitivity.problem import problem_of
+from jaxsim.space.sensitivity.request import SensitivityRequest, Times
 from jaxsim.space.sensitivity.result import best_of, sensitivity_of
 from jaxsim.space.sensitivity.solve import run_searches
 from jaxsim.space.sensitivity.sources import Source, sources_of
@@ -33,7 +35,6 @@ from jaxsim.space.sensitivity.study import (
     study_lever,
 )
 from jaxsim.space.sensitivity.uncertainty import propagate
-from jaxsim.space.sensitivity.whatif import matching, parse, parse_goal, parse_ranges
 
 SPACE = jaxsim.Space(
     tp=(1, 2, 4),
@@ -338,8 +339,13 @@ def test_inputs_of_one_fit_are_joined(setup, solved):
 
 def test_what_if(setup, asked):
     found = sensitivity_of(
-        setup, asked, SPACE, kind="disaggregated", levers=1,
-        what_if=("hbm_bytes_per_s=+20%", "scaleup.bytes_per_s=x2,ttl=0.03"), domains=False,
+        setup, asked, SPACE, None,
+        SensitivityRequest(
+            kind="disaggregated", levers=1, domains=False,
+            what_if=[
+                {"hbm_bytes_per_s": Times(1.2)}, {"scaleup.bytes_per_s": Times(2.0), "ttl": 0.03},
+            ],
+        ),
     )  # fmt: skip
     first, second = found.what_if
     assert 0.0 < first.exact < 0.2
@@ -362,44 +368,44 @@ VALUES = {
 TARGETS = {"ttl": 0.05, "ftl": 5.0}
 
 
-def test_changes_as_people_write_them():
-    change = parse("hbm_bytes_per_s=+20%, ttl=0.04", VALUES, TARGETS)
+def test_moves_by_name():
+    change = change_of({"hbm_bytes_per_s": Times(1.2), "ttl": 0.04}, VALUES, TARGETS)
     assert change.inputs == {"hardware.chip.hbm_bytes_per_s": pytest.approx(1.2)}
     assert change.ttl == pytest.approx(0.8)
-    assert parse("peak_frac=-10%", VALUES, TARGETS).inputs == {
+    assert change_of({"peak_frac": Times(0.9)}, VALUES, TARGETS).inputs == {
         "kernels.experts.peak_frac": pytest.approx(0.9),
         "kernels.head_gemm.peak_frac": pytest.approx(0.9),
     }
-    assert parse("HBM bandwidth=1.6e13", VALUES, TARGETS).inputs == {
+    assert change_of({"HBM bandwidth": 1.6e13}, VALUES, TARGETS).inputs == {
         "hardware.chip.hbm_bytes_per_s": pytest.approx(2.0)
     }
-    assert parse_goal("+20%", 1000.0) == pytest.approx(1200.0)
-    assert parse_ranges(["peak_frac=-10%..+10%"], VALUES)["kernels.experts.peak_frac"] == (
+    assert goal_of(Times(1.2), 1000.0) == goal_of(1200.0, 1000.0) == pytest.approx(1200.0)
+    ends = (Times(0.9), Times(1.1))
+    assert ranges_of({"peak_frac": ends}, VALUES)["kernels.experts.peak_frac"] == (
         pytest.approx(0.9), pytest.approx(1.1)
     )  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("name", "value", "message"),
     [
-        ("hbm_bytes_per_s", "write NAME=CHANGE"),
-        ("bytes_per_s=x2", "may be"),
-        ("hbm_bytes_per=x2", "is no input"),
-        ("hbm_bytes_per_s=lots", "the change is"),
-        ("hbm_bytes_per_s=-150%", "must stay positive"),
-        ("hit_frac=0.5", "is 0 now"),
+        ("bytes_per_s", Times(2.0), "may be"),
+        ("hbm_bytes_per", Times(2.0), "is no input"),
+        ("hbm_bytes_per_s", Times(-0.5), "must stay positive"),
+        ("hbm_bytes_per_s", float("nan"), "must stay positive"),
+        ("hit_frac", 0.5, "is 0 now"),
     ],
 )
-def test_bad_changes_are_refused(text, message):
+def test_bad_moves_are_refused(name, value, message):
     with pytest.raises(InputError, match=message):
-        parse(text, VALUES, TARGETS)
+        change_of({name: value}, VALUES, TARGETS)
 
 
 def test_bad_goals_are_refused():
     with pytest.raises(InputError, match="ask for more"):
-        parse_goal("900", 1000.0)
-    with pytest.raises(InputError, match="LOW"):
-        parse_ranges(["isl=3"], VALUES)
+        goal_of(900.0, 1000.0)
+    with pytest.raises(InputError, match="below the high one"):
+        ranges_of({"peak_frac": (Times(1.1), Times(0.9))}, VALUES)
 
 
 @pytest.mark.parametrize("colocated", KINDS)
@@ -420,11 +426,6 @@ def test_a_pool_is_named_before_its_input():
     assert matching("prefill:hbm_bytes", values) == values[1:]
     with pytest.raises(InputError, match="no 'first' pool"):
         matching("first:hbm_bytes", values)
-
-
-def test_targets_take_a_unit():
-    assert parse("ttl=40ms", VALUES, TARGETS).ttl == pytest.approx(0.8)
-    assert parse("ftl=2.5s", VALUES, TARGETS).ftl == pytest.approx(0.5)
 
 
 def test_what_both_pools_share_moves_both():

@@ -172,7 +172,7 @@ def test_axes_that_were_given_are_passed_on():
     )
     asked = cli_plan.request_of(args)
     assert asked["axes"] == {"tp": (1.0, 2.0), "prefill_batch": (4.0,)}
-    assert (asked["gpus"], asked["exact_gpus"]) == (None, 64)
+    assert (asked["max_gpus"], asked["exact_gpus"]) == (None, 64)
     assert (asked["ftl_s"], asked["ttl_s"]) == (5.0, 0.05)
     again = cli.build_parser().parse_args(cli_plan.command(args).split()[1:])
     assert {**vars(again), "run": 0} == {**vars(args), "run": 0}

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxsim.catalog.errors import InputError
+from jaxsim.space.sensitivity.request import Times
 from jaxsim.view.cli import parse
 
 
@@ -103,3 +104,44 @@ def test_axes_and_budgets():
     for text in ("about:64", ":64", "exactly:", "0", "64:exactly"):
         with pytest.raises(InputError):
             parse.parse_gpus(text)
+
+
+def test_changes_as_people_write_them():
+    assert parse.parse_changes("hbm_bytes_per_s=+20%, ttl=40ms,isl = x2,osl=-5 %") == {
+        "hbm_bytes_per_s": Times(1.2), "ttl": pytest.approx(0.04), "isl": Times(2.0),
+        "osl": Times(0.95),
+    }  # fmt: skip
+    assert parse.parse_range("imbalance=1..+20%") == ("imbalance", (1.0, Times(1.2)))
+    assert parse.parse_prior("0.3") == ("", 0.3)
+    assert parse.parse_prior("wave_power=0.7") == ("wave_power", 0.7)
+    assert parse.parse_budgets("cost=+10%,area=-5%,power=1.2") == pytest.approx(
+        {"cost": 1.1, "area": 0.95, "power": 1.2}
+    )
+    assert parse.parse_part("hbm_bytes=cost:30%,power:0.25") == (
+        "hbm_bytes", {"cost": pytest.approx(0.3), "power": 0.25}
+    )  # fmt: skip
+    assert parse.parse_crossover("ISL=256..32,768") == ("isl", 256.0, 32768.0)
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "message"),
+    [
+        (parse.parse_changes, "hbm_bytes_per_s", "write NAME=CHANGE"),
+        (parse.parse_changes, "hbm_bytes_per_s=lots", "the change is"),
+        (parse.parse_changes, "hbm_bytes_per_s=-150%", "must stay positive"),
+        (parse.parse_changes, "isl=x2,isl=x3", "there twice"),
+        (parse.parse_changes, "ttl=40lightyears", "the change is"),
+        (parse.parse_range, "isl=3", "LOW..HIGH"),
+        (parse.parse_prior, "much", "is not a number"),
+        (parse.parse_budgets, "cost", "write KIND=CHANGE"),
+        (parse.parse_budgets, "cost=-200%", "positive"),
+        (parse.parse_part, "hbm_bytes_per_s", "write NAME=KIND:SHARE"),
+        (parse.parse_part, "hbm_bytes=cost", "write KIND:SHARE"),
+        (parse.parse_part, "hbm_bytes=cost:130%", "between 0 and 1"),
+        (parse.parse_crossover, "isl=256", "isl=LOW..HIGH"),
+        (parse.parse_crossover, "isl=1.5..20", "not a whole number"),
+    ],
+)
+def test_what_is_no_change_is_refused(read, text, message):
+    with pytest.raises(InputError, match=message):
+        read(text)

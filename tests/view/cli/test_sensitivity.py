@@ -73,9 +73,12 @@ def found():
     )  # fmt: skip
     return jaxsim.sensitivity(
         "deepseek-r1", "gb200-nvl72", jaxsim.Workload(isl=16384.0, osl=2048.0),
-        ftl_s=8.0, ttl_s=0.05, space=space, kind="disaggregated", levers=2, reach="+2%",
-        what_if=("hbm_bytes_per_s=+20%",), ranges=("imbalance=1..1.2",), domains=False,
-        chips=True, budgets=("cost=+5%",), crossovers=("isl=2048..8192",),
+        jaxsim.SensitivityRequest(
+            kind="disaggregated", levers=2, reach=jaxsim.Times(1.02),
+            what_if=[{"hbm_bytes_per_s": jaxsim.Times(1.2)}], ranges={"imbalance": (1.0, 1.2)},
+            domains=False, chips={"cost": 1.05}, crossovers=[("isl", 2048, 8192)],
+        ),
+        ftl_s=8.0, ttl_s=0.05, space=space,
     )  # fmt: skip
 
 

@@ -132,12 +132,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def request_of(args: argparse.Namespace) -> dict[str, Any]:
-    """What `jaxsim.plan` is to be asked, from the options; the space's values under `axes`."""
+    """Fields of a `PlanRequest` from the options; `domain`, and the space's values in `axes`."""
     gpus, exactly = (None, False) if args.gpus is None else parse.parse_gpus(args.gpus)
     return {
         "ftl_s": parse.parse_duration(args.ftl, "--ftl", options.BARE_FTL_BELOW_S),
         "ttl_s": parse.parse_duration(args.ttl, "--ttl", options.BARE_TTL_BELOW_S),
-        "gpus": None if exactly else gpus,
+        "max_gpus": None if exactly else gpus,
         "exact_gpus": gpus if exactly else None,
         "fixed_ratio": (
             None
@@ -179,17 +179,16 @@ def solve(args: argparse.Namespace, asked: dict[str, Any]) -> "Plan":
             card = options.at_prices(jaxsim.load_hardware(name), prices)
             return card if domain is None else with_domain(card, domain)
 
-        axes, workload = asked.pop("axes"), asked.pop("workload")
+        axes = asked.pop("axes")
         return jaxsim.plan(
             jaxsim.load_model(args.model) if isinstance(args.model, str) else args.model,
             load(args.hardware),
-            workload,
+            jaxsim.PlanRequest(**asked),
             prefill_hardware=args.prefill_hardware and load(args.prefill_hardware),
             space=jaxsim.Space(**axes) if axes else None,
             precision=args.precision,
             engine=args.engine,
             progress=progress,
-            **asked,
         )
 
 

@@ -2,13 +2,17 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import options, parse
 from jaxsim.view.cli.verbs import plan as cli_plan
 
 if TYPE_CHECKING:
+    from jaxsim.space.deploy.result import Unmet
+    from jaxsim.space.sensitivity.request import SensitivityRequest
     from jaxsim.space.sensitivity.result import Sensitivity
 
 DESCRIPTION = """\
@@ -125,23 +129,12 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.view.files.atomic import output_folder
 
     asked = cli_plan.request_of(args)
-    asked |= {
-        "kind": args.kind,
-        "levers": parse.parse_whole(args.levers, "--levers", at_least=0),
-        "what_if": tuple(args.what_if),
-        "reach": args.reach,
-        "ranges": tuple(args.range),
-        "priors": tuple(args.prior),
-        "chips": args.chips,
-        "parts": tuple(args.part),
-        "budgets": tuple(args.budget),
-        "crossovers": tuple(args.crossover),
-    }
+    detail = detail_of(args)
     use_persistent_cache()
     asked["workload"] = options.workload_from(args)
     folder = None if args.output is None else output_folder(Path(args.output))
     with working("starting") as progress:
-        found = solve(args, asked, progress)
+        found = solve(args, asked, detail, progress)
     from jaxsim.space.deploy.result import Unmet
 
     if isinstance(found, Unmet):
@@ -155,6 +148,29 @@ def run(args: argparse.Namespace) -> int:
             written = write_sensitivity(found, folder)
     show(found, args, written)
     return OK
+
+
+def detail_of(args: argparse.Namespace) -> "SensitivityRequest":
+    """What to look at, from the options."""
+    from jaxsim.space.sensitivity.request import SensitivityRequest
+
+    if args.budget and not args.chips:
+        raise InputError("a budget is of chips: give --chips with --budget.")
+    budgets = {kind: v for text in args.budget for kind, v in parse.parse_budgets(text).items()}
+    priors = dict(map(parse.parse_prior, args.prior))
+    sigma = priors.pop("", None)
+    return SensitivityRequest(
+        kind=args.kind,
+        levers=parse.parse_whole(args.levers, "--levers", at_least=0),
+        what_if=tuple(map(parse.parse_changes, args.what_if)),
+        reach=None if args.reach is None else parse.parse_relative(args.reach, "--reach"),
+        ranges=dict(map(parse.parse_range, args.range)),
+        prior_sigma=sigma,
+        prior_sigmas=priors,
+        chips=budgets if args.chips else None,
+        parts=dict(map(parse.parse_part, args.part)),
+        crossovers=tuple(map(parse.parse_crossover, args.crossover)),
+    )
 
 
 def unmet_message(found: Any, args: argparse.Namespace) -> str:
@@ -172,12 +188,18 @@ def unmet_message(found: Any, args: argparse.Namespace) -> str:
     return text + " Relax a target, or give faster hardware or a narrower precision."
 
 
-def solve(args: argparse.Namespace, asked: dict[str, Any], progress) -> Any:
+def solve(
+    args: argparse.Namespace,
+    asked: dict[str, Any],
+    detail: "SensitivityRequest",
+    progress: Callable[[str], None],
+) -> "Sensitivity | Unmet":
     """The sensitivity, or what cannot be met."""
     from jaxsim.api.sensitivity import sensitivity
     from jaxsim.catalog.cards import with_domain
     from jaxsim.catalog.load import load_hardware
     from jaxsim.space.axes import Space
+    from jaxsim.space.deploy.request import PlanRequest
 
     domain, axes = asked.pop("domain"), asked.pop("axes")
 
@@ -188,13 +210,13 @@ def solve(args: argparse.Namespace, asked: dict[str, Any], progress) -> Any:
     return sensitivity(
         args.model,
         load(args.hardware),
-        asked.pop("workload"),
+        PlanRequest(**asked),
+        detail,
         prefill_hardware=args.prefill_hardware and load(args.prefill_hardware),
         space=Space(**axes) if axes else None,
         precision=args.precision,
         engine=args.engine,
         progress=progress,
-        **asked,
     )
 
 

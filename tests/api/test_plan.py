@@ -1,0 +1,53 @@
+"""What `jaxsim.plan` and `jaxsim.sensitivity` take, and how they refuse what they cannot."""
+
+import pytest
+
+import jaxsim
+from jaxsim.api.request import plan_request
+from jaxsim.catalog.errors import InputError
+
+WORK = jaxsim.Workload(isl=1024.0, osl=64.0)
+MIX = (jaxsim.Share(WORK, 1.0), jaxsim.Share(jaxsim.Workload(isl=64.0, osl=64.0), 1.0))
+
+
+def test_a_workload_with_targets_is_a_request():
+    whole = jaxsim.PlanRequest(WORK, ftl_s=1.0, ttl_s=0.1, max_gpus=8)
+    assert plan_request(WORK, 1.0, 0.1, 8) == whole
+    assert plan_request(whole, None, None, None) is whole
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((WORK, None, 0.1, None), "ftl_s: missing"),
+        ((WORK, None, None, None), "ftl_s, ttl_s: missing"),
+        ((jaxsim.PlanRequest(WORK, 1.0, 0.1), None, 0.2, 8), "ttl_s, gpus: the PlanRequest has"),
+    ],
+)
+def test_targets_are_given_once(given, message):
+    with pytest.raises(InputError, match=message):
+        plan_request(*given)
+
+
+def test_a_sensitivity_is_of_one_workload():
+    mix = jaxsim.PlanRequest(MIX, ftl_s=1.0, ttl_s=0.1)
+    with pytest.raises(InputError, match="one workload, and a mix of 2"):
+        jaxsim.sensitivity("llama-3.1-8b", "h200", mix)
+
+
+@pytest.mark.parametrize("verb", [jaxsim.plan, jaxsim.sensitivity])
+def test_a_misspelt_option_is_named_with_the_function_that_was_called(verb):
+    with pytest.raises(TypeError, match=rf"{verb.__name__}\(\).*'objectiv'"):
+        verb("llama-3.1-8b", "h200", WORK, ftl_s=1.0, ttl_s=0.1, objectiv="cost")
+
+
+def test_results_and_requests_have_public_types():
+    plan = jaxsim.plan(
+        "llama-3.1-8b", "h200",
+        jaxsim.PlanRequest(WORK, ftl_s=1.0, ttl_s=0.1, exact_gpus=4, objective="cost"),
+        space=jaxsim.Space(tp=(1, 2), pp=(1,), batch=(8, 32), chunk=(512,), prefill_batch=(1, 4)),
+    )  # fmt: skip
+    assert isinstance(plan, jaxsim.Plan)
+    assert isinstance(plan.colocated, jaxsim.Deployed)
+    assert plan.objective == "cost"
+    assert isinstance(plan.disaggregated, jaxsim.Deployed | jaxsim.Unmet)
