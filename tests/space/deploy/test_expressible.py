@@ -11,7 +11,6 @@ from jaxsim.space.deploy.expressible import expressible, shape_mask
 from jaxsim.space.designs import Designs
 
 SPACE = {"tp": (1, 2, 4, 8), "ep": (1, 2, 4, 8), "pp": (1, 2)}
-ASKED = {"ftl_s": 10.0, "ttl_s": 0.1, "precision": "fp8"}
 
 
 def designs(phase):
@@ -37,12 +36,17 @@ def test_the_mask_is_the_rule_at_every_shape(rules):
 
 def test_a_restricted_plan_is_expressible():
     space = jaxsim.Space(tp=(1, 4), ep=(2, 4), pp=(1,), batch=(8.0,), chunk=(2048.0,))
-    case = ("qwen3-30b-a3b", "h200", jaxsim.Workload(isl=2048, osl=256))
-    held = jaxsim.plan(*case, **ASKED, space=space, deployable="vllm")
+    work = jaxsim.Workload(isl=2048, osl=256)
+
+    def planned(rules):
+        asked = jaxsim.PlanRequest(work, ftl_s=10.0, ttl_s=0.1, deployable=rules)
+        return jaxsim.plan("qwen3-30b-a3b", "h200", asked, space=space, precision="fp8")
+
+    held = planned("vllm")
     for found in (held.disaggregated, held.colocated):
         for shape in found.instances:
             assert not why_not("vllm", shape.tp, shape.ep, shape.pp, True, shape.phase, 8)
     with pytest.raises(InputError, match="no valid design of the space can be deployed"):
-        jaxsim.plan(*case, **ASKED, space=space, deployable="distserve")
+        planned("distserve")
     with pytest.raises(InputError, match="it is one of"):
-        jaxsim.plan(*case, **ASKED, space=space, deployable="nothing")
+        planned("nothing")
