@@ -219,7 +219,8 @@ def plan(
     `workload` is one workload, or shares of several that the same instances serve: every one of
     them then meets the targets, in seconds. At most `gpus` GPUs; None is no cap. A `PlanRequest` in
     place of a workload says all that can be asked, targets included: an exact number of GPUs, the
-    objective, whole scale-up domains, shapes that an engine can express. `progress` is called with what is being done.
+    objective, whole scale-up domains, shapes that an engine can express. `progress` is called with
+    what is being done.
 
     Raises InputError for names, values or targets that make no sense, and where no design fits.
     """
