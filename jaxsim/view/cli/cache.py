@@ -7,6 +7,8 @@ JAX is not ours to configure.
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 SWITCH = "JAXSIM_CACHE"
@@ -15,11 +17,26 @@ PROGRAMS = "JAXSIM_PROGRAMS"
 
 
 def cache_folder() -> Path:
-    """`jaxsim` in the user's cache folder."""
+    """`jaxsim` in the user's cache folder, where the system has it; in XDG_CACHE_HOME if given."""
+    from platformdirs import user_cache_path
+
     base = os.environ.get("XDG_CACHE_HOME") or ""
     # A relative XDG path is to be ignored, says the XDG base directory specification.
-    root = Path(base) if os.path.isabs(base) else Path(os.path.expanduser("~")) / ".cache"
-    return root / "jaxsim"
+    if os.path.isabs(base):
+        return Path(base) / "jaxsim"
+    with _without("XDG_CACHE_HOME"):
+        return user_cache_path("jaxsim", appauthor=False)
+
+
+@contextmanager
+def _without(name: str) -> Iterator[None]:
+    """Leave a variable out of the environment for a while."""
+    held = os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        if held is not None:
+            os.environ[name] = held
 
 
 def use_persistent_cache() -> Path | None:

@@ -1,5 +1,6 @@
 """Where compiled programs are kept."""
 
+import os
 import subprocess
 import sys
 
@@ -26,12 +27,20 @@ def fresh(monkeypatch, tmp_path):
 
 
 def test_the_cache_is_in_the_users_cache_folder(fresh):
-    import os
-
     assert jax_cache.use_persistent_cache() == fresh / "jaxsim"
     assert os.environ["JAX_COMPILATION_CACHE_DIR"] == str(fresh / "jaxsim")
     assert os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] == "0"
     assert not list((fresh / "jaxsim").iterdir())
+
+
+def test_without_one_it_is_in_the_home_folder(fresh, monkeypatch):
+    """As on Linux; a relative XDG_CACHE_HOME is ignored, and stays in the environment."""
+    monkeypatch.setenv("HOME", str(fresh))
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    found = jax_cache.cache_folder()
+    assert found.is_relative_to(fresh)
+    assert found.name == "jaxsim"
+    assert os.environ["XDG_CACHE_HOME"] == "relative"
 
 
 def test_it_can_be_switched_off(fresh, monkeypatch):

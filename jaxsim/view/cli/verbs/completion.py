@@ -1,0 +1,48 @@
+"""`jaxsim completion`: what a shell needs to complete verbs, options and files."""
+
+import argparse
+from typing import Any
+
+SHELLS = ("bash", "zsh")
+
+EPILOG = """\
+examples:
+  jaxsim completion bash > ~/.local/share/bash-completion/completions/jaxsim
+  jaxsim completion zsh > ~/.zfunc/_jaxsim      # with ~/.zfunc in fpath
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "completion",
+        help="the script with which a shell completes commands",
+        description="Print the script with which a shell completes verbs, options and files.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("shell", choices=SHELLS, help="the shell")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the script."""
+    import shtab
+
+    from jaxsim.view.cli.main import OK, build_parser
+
+    parser = build_parser()
+    complete_files(parser, {"FILE": shtab.FILE, "DIR": shtab.DIRECTORY})
+    print(shtab.complete(parser, args.shell))
+    return OK
+
+
+def complete_files(parser: argparse.ArgumentParser, kinds: dict[str, Any]) -> None:
+    """Mark options whose value is a file or a folder, by their metavar, in every verb."""
+    for action in parser._actions:  # argparse has no public way to its options
+        if isinstance(action, argparse._SubParsersAction):
+            for own in set(action.choices.values()):
+                complete_files(own, kinds)
+        elif action.metavar in kinds:
+            setattr(action, "complete", kinds[action.metavar])  # noqa: B010 -- read by shtab
