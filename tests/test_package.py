@@ -31,7 +31,8 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # The rooms of the house, each importing only from itself and those before it.
 ROOMS = (
     "catalog", "point",
-    "space.program", "space.grid", "space.axes", "space.designs", "space.match", "space.deploy",
+    "space.program", "space.grid", "space.axes", "space.designs", "space.match", "space.refine",
+    "space.deploy",
     "space.gradient", "space.sensitivity", "space.plan", "space.search",
     "traffic",
     "truth.read", "truth.cases", "truth.runs", "truth.kernels", "truth.engines", "truth.validate",

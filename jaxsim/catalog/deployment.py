@@ -9,7 +9,8 @@ class Deployment(Record):
 
     A stage is `max(tp, ep)` GPUs and an instance `pp` stages. Attention runs data parallel over
     `width / tp` ranks, and an expert is split over `width / ep` GPUs. `batch` counts the requests
-    of an instance, `chunk` the tokens of one prompt that are prefilled in one pass.
+    of an instance, `chunk` the prompt tokens of one rank in one pass: a part of a prompt, or, where
+    prompts and decoding share an instance, several whole ones.
     """
 
     tp: Scalar

@@ -1,5 +1,6 @@
 """What does every design of a space give, in every phase?"""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from jaxsim.quantities import MODES
 from jaxsim.space.axes import Space, Values, axes_of, designs_in
 from jaxsim.space.grid.split import split
 from jaxsim.space.program.host import HOST_POINTS
-from jaxsim.space.program.interpret import interpreted
+from jaxsim.space.program.interpret import Prepared, interpreted
 
 PHASES: dict[str, Callable[[Scenario], Any]] = {
     "prefill": prefill,
@@ -28,16 +29,34 @@ INTERPRETED_POINTS = 4_000_000
 
 
 @dataclass(frozen=True)
+class Listed:
+    """Designs one by one: the value of every axis, and every output; one entry a design.
+
+    With them, the best for each size of instance under the request's targets is within `gap` of
+    that of all whole batches and chunks, as a fraction of what it serves.
+    """
+
+    columns: Mapping[str, np.ndarray]
+    outputs: Mapping[str, np.ndarray]
+    gap: float = 0.0
+
+    def __len__(self):
+        return len(next(iter(self.columns.values())))
+
+
+@dataclass(frozen=True)
 class Designs:
     """One phase over a space: every output on the axes it depends on.
 
     `axes` are names and values, outer to inner; `outputs` maps a name to an array and the names of
-    its dimensions.
+    its dimensions. Designs `listed` one by one follow those of the grid: their index begins at
+    `size`.
     """
 
     phase: str
     axes: Mapping[str, np.ndarray]
     outputs: Mapping[str, tuple[np.ndarray, tuple[str, ...]]]
+    listed: Listed | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -45,7 +64,7 @@ class Designs:
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     def full(self, name: str) -> np.ndarray:
         """An output on all axes of the phase: a view, repeated where it does not depend on one."""
@@ -53,21 +72,63 @@ class Designs:
         index = tuple(slice(None) if axis in dims else None for axis in self.axes)
         return np.broadcast_to(array[index], self.shape)
 
-    def at(self, flat_index: int | np.integer) -> dict[str, float]:
-        """The axis values of the design at a position of the flattened grid."""
-        where = np.unravel_index(int(flat_index), self.shape)
-        named = zip(self.axes.items(), where, strict=True)
-        return {name: float(values[i]) for (name, values), i in named}
+    @property
+    def gap(self) -> float:
+        """How far the best of these may be from that of all whole batches and chunks."""
+        return self.listed.gap if self.listed is not None else 0.0
 
-    def value(self, name: str, flat_index: int | np.integer) -> float:
-        """One output of the design at a position of the flattened grid."""
-        return float(self.full(name)[np.unravel_index(int(flat_index), self.shape)])
+    def flat(self, name: str) -> np.ndarray:
+        """An output of every design, those of the flattened grid first, then those listed."""
+        grid = self.full(name).ravel()
+        return grid if self.listed is None else np.append(grid, self.listed.outputs[name])
+
+    def columns(self, index: np.ndarray) -> dict[str, np.ndarray]:
+        """The axis values of designs: one array an axis."""
+        index = np.asarray(index, dtype=np.int64)
+        on_grid = index < self.size
+        where = np.unravel_index(np.where(on_grid, index, 0), self.shape)
+        found = {
+            name: np.asarray(values)[i]
+            for (name, values), i in zip(self.axes.items(), where, strict=True)
+        }
+        if self.listed is not None:
+            more = np.where(on_grid, 0, index - self.size)
+            for name, values in self.listed.columns.items():
+                found[name] = np.where(on_grid, found[name], values[more])
+        return found
+
+    def at(self, index: int | np.integer) -> dict[str, float]:
+        """The axis values of one design."""
+        return {name: float(v[0]) for name, v in self.columns(np.array([int(index)])).items()}
+
+    def value(self, name: str, index: int | np.integer) -> float:
+        """One output of one design."""
+        if int(index) >= self.size and self.listed is not None:
+            return float(self.listed.outputs[name][int(index) - self.size])
+        return float(self.full(name)[np.unravel_index(int(index), self.shape)])
 
 
 def name_of(path) -> str:
     """The reported name of a field: its own, after its mode's where two modes share it."""
     names = [str(getattr(key, "name", getattr(key, "key", key))) for key in path]
     return f"{names[0]}_{names[-1]}" if names[0] in MODES else names[-1]
+
+
+def lister(phase: str, scenario: Scenario) -> Callable[[Mapping[str, np.ndarray]], Listed]:
+    """A function that evaluates designs given one by one, by their widths, batch and chunk."""
+    point = jax.tree.map(lambda leaf: np.asarray(leaf, dtype=np.float32), scenario)
+    any_two = (1.0, 2.0)
+    space = Space(tp=any_two, ep=any_two, pp=any_two, batch=any_two, chunk=any_two,
+                  prefill_batch=any_two)  # fmt: skip
+    lengths = ((float(x),) for x in (scenario.workload.isl, scenario.workload.osl))
+    evaluate = Prepared(PHASES[phase], point, axes_of(space, phase, *lengths))
+
+    def listed(columns: Mapping[str, np.ndarray]) -> Listed:
+        given = {name: np.asarray(x, np.float32) for name, x in columns.items()}
+        flat, _ = jax.tree_util.tree_flatten_with_path(evaluate(given))
+        return Listed(dict(columns), {name_of(path): array for path, array in flat})
+
+    return listed
 
 
 def evaluate_phase(

@@ -10,6 +10,7 @@ from jaxsim.catalog.setup import Setup
 from jaxsim.space.axes import Space
 from jaxsim.space.deploy.candidates import gather
 from jaxsim.space.deploy.curves import curves_of
+from jaxsim.space.deploy.integers import with_integers
 from jaxsim.space.deploy.mixture import mixed_phases
 from jaxsim.space.deploy.request import PlanRequest
 from jaxsim.space.deploy.result import Deployed, Lever, Plan, Unmet
@@ -28,12 +29,15 @@ def plan(
 ) -> Plan:
     """The best disaggregated and co-located deployments under the targets, and which to choose.
 
-    All designs of the space are evaluated for every workload of the request; pools are matched
+    All designs of the space are evaluated for every workload of the request, and for one workload
+    whole batches and chunks between those of the space (`with_integers`); pools are matched
     exactly (`match`), and the better of both modes of co-location is the baseline. Where no design
     meets the targets, the result says which are nearest.
     """
     started = time.perf_counter()
     swept = sweep_phases(setup, request, space, prefill_setup, progress)
+    progress("refining batches and chunks")
+    swept = with_integers(swept, space)
     progress("matching pools")
     candidates = gather(swept)
     disaggregated, disaggregated_spread = best_disaggregated(swept, candidates)

@@ -18,7 +18,7 @@ from jaxsim.space.match.records import Pool
 
 @dataclass(frozen=True)
 class Candidates:
-    """The designs of one phase that obey every rule, as a pool, and where each is in the grid."""
+    """The designs of one phase that obey every rule, as a pool, and the index of each."""
 
     pool: Pool
     index: np.ndarray
@@ -82,7 +82,7 @@ def gather(swept: Swept) -> AllCandidates:
 def prefill_candidates(designs: Designs, weight: float = 1.0) -> Candidates:
     """Valid prefill designs whose KV transfer fits the network, as a pool of (rate, GPUs, FTL)."""
     one_workload(designs)
-    valid = designs.full("valid") & (designs.full("kv_link_frac") <= 1.0)
+    valid = designs.flat("valid") & (designs.flat("kv_link_frac") <= 1.0)
     return _candidates(designs, valid, "ftl_s", weight)
 
 
@@ -91,25 +91,17 @@ def decode_candidates(
 ) -> Candidates:
     """Valid decode designs whose KV transfer fits the network, as a pool of (rate, GPUs, TTL)."""
     one_workload(designs)
-    fits = designs.full("kv_ingress_bytes_per_s_per_gpu") <= link_bytes_per_s
-    return _candidates(designs, designs.full("valid") & fits, "ttl_s", weight)
-
-
-def _axis(designs: Designs, name: str) -> np.ndarray:
-    """The value of an axis at every design of the grid."""
-    position = list(designs.axes).index(name)
-    shape = [1] * len(designs.axes)
-    shape[position] = -1
-    return np.broadcast_to(np.reshape(designs.axes[name], shape), designs.shape)
+    fits = designs.flat("kv_ingress_bytes_per_s_per_gpu") <= link_bytes_per_s
+    return _candidates(designs, designs.flat("valid") & fits, "ttl_s", weight)
 
 
 def _candidates(designs: Designs, valid: np.ndarray, latency: str, weight: float) -> Candidates:
     index = np.flatnonzero(valid)
     picked = {
-        name: np.asarray(designs.full(name).ravel()[index], dtype=np.float64)
+        name: np.asarray(designs.flat(name)[index], dtype=np.float64)
         for name in ("requests_per_s", "gpus", latency)
     }
-    stage = picked["gpus"] / _axis(designs, "pp").ravel()[index]
+    stage = picked["gpus"] / designs.columns(index)["pp"]
     pool = Pool(picked["requests_per_s"], picked["gpus"], picked[latency], weight, stage)
     return Candidates(pool, index)
 
@@ -125,7 +117,7 @@ def colocated_candidates(
     columns: dict[str, list[np.ndarray]] = {name: [] for name in ("y", "ttl", "ftl", "gpus", "pp")}
     index, mode = [], []
     for name in modes:
-        kept = np.flatnonzero(designs.full(f"{name}_valid"))
+        kept = np.flatnonzero(designs.flat(f"{name}_valid"))
         index.append(kept)
         mode.append(np.full(len(kept), MODES.index(name)))
         for column, output in (
@@ -134,8 +126,8 @@ def colocated_candidates(
             ("ftl", f"{name}_ftl_s"),
             ("gpus", "gpus"),
         ):
-            columns[column].append(designs.full(output).ravel()[kept].astype(np.float64))
-        columns["pp"].append(_axis(designs, "pp").ravel()[kept].astype(np.float64))
+            columns[column].append(designs.flat(output)[kept].astype(np.float64))
+        columns["pp"].append(designs.columns(kept)["pp"].astype(np.float64))
     joined = {name: np.concatenate(parts) for name, parts in columns.items()}
     return ColocatedCandidates(
         output_tokens_per_s_per_gpu=joined["y"],

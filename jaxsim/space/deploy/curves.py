@@ -41,10 +41,9 @@ def curves_of(swept: Swept, candidates: AllCandidates) -> tuple[FrontierCurve, .
 
 
 def _columns(designs: Designs, index: np.ndarray, prefix: str = "") -> dict[str, np.ndarray]:
-    where = np.unravel_index(index, designs.shape)
     return {
-        prefix + name: np.asarray(values)[i]
-        for (name, values), i in zip(designs.axes.items(), where, strict=True)
+        prefix + name: values
+        for name, values in designs.columns(index).items()
         if name not in ("isl", "osl")
     }
 

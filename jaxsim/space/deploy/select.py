@@ -108,6 +108,8 @@ def best_disaggregated(
         [(gpus_p * idle, swept.prefill_setup), (gpus_d * idle, swept.setup)],
     )
     proof = found.certificate
+    # More requests/s of either pool by a factor give no more than this factor of throughput.
+    beyond = 1.0 + max(swept.prefill.gap, swept.decode.gap)
     kv_bytes = swept.prefill.value("kv_prompt_bytes", i)
     # How many GPUs hold distinct cache depends on no workload.
     one = swept.each[0]
@@ -135,8 +137,8 @@ def best_disaggregated(
         * kv_bytes
         / (token.count * ingress_gpus),
         certificate=Certificate(
-            gap=proof.gap,
-            upper_bound=proof.upper_bound,
+            gap=1.0 - (1.0 - proof.gap) / beyond,
+            upper_bound=proof.upper_bound * beyond,
             runner_up=proof.runner_up.value if proof.runner_up else None,
             stable_range={
                 "prefill_rate": proof.near_prefill_rate_range,

@@ -5,7 +5,7 @@ request covers some hundred thousand designs, which NumPy evaluates in less. The
 those of the traced function: there is no second physics.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -37,6 +37,39 @@ def run(program: Program, leaves: Sequence[np.ndarray], axes: int) -> list[np.nd
     with np.errstate(all="ignore"):
         evaluate(_steps(program), values)
     return [np.asarray(x.value if isinstance(x, Literal) else values[x]) for x in program.outputs]
+
+
+class Prepared:
+    """A traced function for many lists of points; what no listed axis changes is known.
+
+    `axes` are those of a grid, so that the program of the grid serves; those with one value are
+    held. Called with a value of every other axis for each point, it gives every output as an array
+    with one entry a point.
+    """
+
+    def __init__(self, fn: Callable[[Any], Any], point: Any, axes: Sequence[Axis]):
+        self.program = program = trace(fn, point, axes)
+        values = axis_values(axes)
+        leaves = [np.asarray(x) for x in jax.tree.leaves((values, numbers_of(point)[0]))]
+        held = {d for d, length in enumerate(lengths_of(values)) if length == 1}
+        self.inputs = {name: k for k, (name, _, _) in enumerate(axes)}
+        self.known: dict[int, Any] = {n: np.asarray(v) for n, v in program.constants.items()}
+        self.known.update({k: leaf[:1] if k < len(axes) else leaf for k, leaf in enumerate(leaves)})
+        fixed, left = [], []
+        for op in program.ops:
+            (fixed if set(program.dims[op.outputs[0]]) <= held else left).append(op)
+        self.left = steps_of(left, in_numpy, program.free, numbers(program.outputs))
+        with np.errstate(all="ignore"):
+            evaluate(steps_of(fixed, in_numpy, program.free), self.known)
+
+    def __call__(self, columns: Mapping[str, np.ndarray]) -> Any:
+        known = {**self.known, **{self.inputs[name]: x for name, x in columns.items()}}
+        count = (len(next(iter(columns.values()))),)
+        with np.errstate(all="ignore"):
+            evaluate(self.left, known)
+        outputs = (x.value if isinstance(x, Literal) else known[x] for x in self.program.outputs)
+        full = [np.broadcast_to(np.reshape(x, np.shape(x) or (1,)), count) for x in outputs]
+        return jax.tree.unflatten(self.program.tree, full)
 
 
 def interpreted(fn: Callable[[Any], Any], point: Any, axes: Sequence[Axis]) -> tuple[Any, Any]:
