@@ -1,0 +1,57 @@
+"""A run with a start and an end, against a count of every step."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsim.traffic.finite import finite_run
+from jaxsim.traffic.queueing import Pools, Prompt
+
+
+def step_s(batch):
+    return 0.01 + 1e-4 * batch
+
+
+def counted(prompts, cap, busy_s, osl, together):
+    """Step by step: a step carries at most `together` prompts, each request decodes osl - 1."""
+    left, now, ends, ttft = prompts, 0.0, [], []
+    running: list[float] = []
+    while left or running:
+        new = min(left, cap - len(running), together)
+        left -= new
+        running = [n - 1 for n in running] + [osl - 1.0] * new
+        now += float(step_s(len(running))) + new * busy_s
+        ttft += [now] * new
+        ends += [now] * sum(n <= 0 for n in running)
+        running = [n for n in running if n > 0]
+    return np.mean(ttft), prompts / now
+
+
+@pytest.mark.parametrize(
+    ("prompts", "cap", "slots"), [(200, 200, 64.0), (200, 50, 1e9), (64, 64, 1e9), (40, 4, 1e9)]
+)
+def test_a_run_is_what_its_steps_add_up_to(prompts, cap, slots):
+    prompt = Prompt(busy_s=0.02, latency_s=0.0, fixed_s=0.0)
+    pools = Pools(decoders=1.0, slots=slots, prefillers=1.0, shared=1.0)
+    args = [jnp.asarray(float(x)) for x in (prompts, cap)]
+    found = finite_run(*args, step_s, prompt, pools, 101.0, 8.0)
+    ttft_s, rate = counted(prompts, int(min(cap, slots)), 0.02, 101, 8)
+    assert bool(found.followed)
+    assert float(found.requests_per_s) == pytest.approx(rate, rel=0.06)
+    assert float(found.ttft_s) == pytest.approx(ttft_s, rel=0.15)
+
+
+def test_two_pools_start_as_fast_as_prompts_are_processed():
+    prompt = Prompt(busy_s=0.5, latency_s=0.5, fixed_s=0.1)
+    pools = Pools(decoders=1.0, slots=1e9, prefillers=2.0, shared=0.0)
+    found = finite_run(jnp.asarray(40.0), jnp.asarray(40.0), step_s, prompt, pools, 21.0, 8.0)
+    # 40 prompts by two servers of half a second: 10 s, then the last one's 20 steps.
+    assert float(found.duration_s) == pytest.approx(10.0 + 0.6 + 20 * 0.0105, rel=0.1)
+    assert float(found.ttft_s) == pytest.approx(5.6, rel=0.1)
+
+
+def test_a_run_too_long_to_follow_says_so():
+    prompt = Prompt(busy_s=0.02, latency_s=0.0, fixed_s=0.0)
+    pools = Pools(decoders=1.0, slots=2.0, prefillers=1.0, shared=1.0)
+    found = finite_run(jnp.asarray(1e5), jnp.asarray(1e5), step_s, prompt, pools, 101.0, 8.0)
+    assert not bool(found.followed)
