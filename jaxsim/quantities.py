@@ -111,6 +111,14 @@ QUANTITIES: dict[str, Quantity] = {
     "within_domain": Quantity(
         "1", "within domain", "Whether a stage lies in one scale-up domain or fills several."
     ),
+    "within_context": Quantity(
+        "1", "within context", "Whether ISL and OSL fit into the model's context."
+    ),
+    "piggybacking_sustained": Quantity(
+        "1",
+        "piggybacking sustained",
+        "Whether chunks that ride in decode steps keep up with the requests that leave.",
+    ),
     "stages_have_layers": Quantity("1", "stages have layers", "Whether each stage has a layer."),
     "transfer_fits": Quantity(
         "1", "transfer fits", "Whether the KV transfer fits the scale-out network."

@@ -15,6 +15,7 @@ from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engine import Options
 from jaxsim.catalog.engines import EngineCard
 from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.limits import check_context, within_context
 from jaxsim.catalog.precision import Precision
 from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Share, Workload
@@ -68,6 +69,8 @@ def estimate(
         raise InputError(f"ep = {ep}: {setup.model.name} is dense, without experts; leave ep at 1")
     design = Deployment(**{name: float(value) for name, value in sizes.items()})
     explanation = explain(setup.scenario(workload, design), phase)
+    fits = within_context(setup.model, float(workload.isl), float(workload.osl))
+    explanation = replace(explanation, rules={**explanation.rules, "within_context": fits})
     parts: dict[str, float] = {}
     for part in explanation.parts:
         parts[part.part] = parts.get(part.part, 0.0) + part.seconds
@@ -225,11 +228,14 @@ def plan(
     Raises InputError for names, values or targets that make no sense, and where no design fits.
     """
     setup = setup_of(model, hardware, precision, engine, options)
+    # Both pools run in the formats that are printed: those of the decode pool where none are given.
+    own = setup.precision_name if precision is None else precision
     prefill_setup = (
-        setup_of(setup.model, prefill_hardware, precision, engine, options)
+        setup_of(setup.model, prefill_hardware, own, engine, options)
         if prefill_hardware is not None
         else None
     )
-    return plan_of(
-        setup, plan_request(workload, ftl_s, ttl_s, gpus), space, prefill_setup, progress
-    )
+    request = plan_request(workload, ftl_s, ttl_s, gpus)
+    for share in request.mix:
+        check_context(setup.model, float(share.workload.isl), float(share.workload.osl))
+    return plan_of(setup, request, space, prefill_setup, progress)

@@ -9,6 +9,7 @@ from jaxsim.catalog.cards import HardwareCard, ModelCard
 from jaxsim.catalog.engine import Options
 from jaxsim.catalog.engines import EngineCard
 from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.limits import Limits
 from jaxsim.catalog.precision import Precision
 from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Workload
@@ -47,15 +48,22 @@ def serve(
     precision: str | Precision | None = None,
     engine: str | EngineCard | None = None,
     options: Options | None = None,
+    prompts: float | None = None,
+    limits: Limits | None = None,
 ) -> UnderLoad:
     """Latencies and rate under load, queues included, in a steady state.
 
     Either `concurrency` requests are in the system at all times, or `requests_per_s` arrive at
     random. `instances` decode with (tp, ep, pp); `prefill` gives the same four numbers of a pool of
     its own, and where it is None the same instances process prompts too. A pass over prompts holds
-    at most `chunk` tokens (default: 8,192, as engines do).
+    at most `chunk` tokens (default: 8,192, as engines do). With `prompts`, a run of so many
+    requests that are all sent at once, `concurrency` of them in flight. `limits` are of the engine.
     """
-    for name, value in (("concurrency", concurrency), ("requests_per_s", requests_per_s)):
+    for name, value in (
+        ("concurrency", concurrency),
+        ("requests_per_s", requests_per_s),
+        ("prompts", prompts),
+    ):
         if value is not None and not (np.isfinite(value) and value > 0):
             raise InputError(f"{name} = {value}: a number of more than 0 is needed")
     tokens = float(CHUNK_TOKENS if chunk is None else chunk)
@@ -73,5 +81,7 @@ def serve(
         tokens,
         concurrency=concurrency,
         requests_per_s=requests_per_s,
+        prompts=prompts,
+        limits=limits,
     )
     return replace(found, formats=setup.formats, notes=setup.notes)

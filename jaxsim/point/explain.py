@@ -25,6 +25,8 @@ from jaxsim.point.roofline import kernel_parts
 from jaxsim.point.work import AbstractMessage
 from jaxsim.quantities import MODES
 
+# Whether chunks that ride in decode steps keep up with the requests that leave.
+PIGGYBACKING = "piggybacking_sustained"
 PHASES = {"prefill": prefill, "decode": decode, "colocated": colocated}
 
 
@@ -60,6 +62,12 @@ class Explanation:
     rules: Mapping[str, bool]
     outputs: Mapping[str, float]
     interval_s: tuple[float, float] | None = None
+
+    @property
+    def feasible(self) -> bool:
+        """Whether the design obeys every rule; of both co-located modes, one suffices."""
+        return all(kept for name, kept in self.rules.items() if name != PIGGYBACKING)
+
     formats: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -187,6 +195,8 @@ def explain(scenario: Scenario, phase: str) -> Explanation:
             prefix = f"{names[0]}_" if names[0] in MODES else ""
             outputs[prefix + names[-1]] = float(value)
     rules = {name: bool(value) for name, value in _fields(result.rules).items()}
+    if phase == "colocated" and all(rules.values()):
+        rules[PIGGYBACKING] = bool(outputs["piggybacked_valid"])
     return Explanation(phase, total_s, _merged(parts), _fields(result.memory), rules, outputs)
 
 

@@ -25,8 +25,8 @@ from jaxsim.catalog.model import (
 )
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.forward import layers_of
-from jaxsim.point.memory import Memory
-from jaxsim.point.ranks import Ranks, expert_slots
+from jaxsim.point.memory import Memory, memory_of
+from jaxsim.point.ranks import Ranks, expert_slots, ranks_of
 from jaxsim.point.whole import divides
 
 
@@ -168,3 +168,14 @@ def rules_of(scenario: Scenario, ranks: Ranks, memory: Memory) -> Rules:
         within_domain=(ranks.width <= domain) | divides(domain, ranks.width),
         stages_have_layers=ranks.pp <= layers_of(scenario),
     )
+
+
+def broken_by(scenario: Scenario) -> list[str]:
+    """The rules that a design breaks with one request, by name."""
+    ranks = ranks_of(scenario.design)
+    memory = memory_of(
+        scenario, ranks, sequences=1.0, context=scenario.workload.isl, rows=1.0, head_rows=1.0,
+        projected=0.0,
+    )  # fmt: skip
+    rules = rules_of(scenario, ranks, memory)
+    return [name for name in rules.__dataclass_fields__ if not bool(getattr(rules, name))]

@@ -1,7 +1,7 @@
 """What does a run of so many requests show, with its start and its end?
 
-A benchmark that sends all its requests at once, or few more than it keeps in flight, is not a steady
-state: prompts queue at its start, and at its end fewer and fewer decode.
+A benchmark that sends all its requests at once, or few more than it keeps in flight, is not a
+steady state: prompts queue at its start, and at its end fewer and fewer decode.
 """
 
 import jax
@@ -9,7 +9,10 @@ import jax.numpy as jnp
 
 from jaxsim._record import Record
 from jaxsim._scalar import Flag, Scalar
+from jaxsim.catalog.engine import Engine, Serving
 from jaxsim.traffic.queueing import Pools, Prompt, StepTime
+from jaxsim.traffic.serving import Asked, served_by
+from jaxsim.traffic.steps import Steps
 
 # Cells in which a run is followed, and how many of them a request decodes in, at least and at most.
 CELLS = 640
@@ -17,7 +20,7 @@ LEAST_CELLS, MOST_CELLS = 6.0, 48.0
 
 
 class FiniteRun(Record):
-    """What users see of a whole run; `followed` is false where it is too long for its start to tell.
+    """What users see of a whole run; `followed` is false where it is too long to be followed.
 
     `requests_per_s` is over the time from the first request to the last answer.
     """
@@ -104,3 +107,11 @@ def finite_run(
         duration_s=duration_s,
         followed=left < 1e-3 * prompts,
     )
+
+
+def predict_finite(
+    steps: Steps, asked: Asked, engine: Engine, serving: Serving, prompts: Scalar
+) -> FiniteRun:
+    """A measured run of so many requests; every argument is of one row."""
+    step_s, prompt, pools = served_by(steps, asked, engine, serving)
+    return finite_run(prompts, asked.concurrency, step_s, prompt, pools, asked.osl, steps.together)

@@ -14,9 +14,14 @@ import numpy as np
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engines import load_engine
 from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.limits import Limits, check_context, engine_defaults
+from jaxsim.catalog.scenario import Scenario
 from jaxsim.catalog.setup import Setup
 from jaxsim.catalog.workload import Workload
+from jaxsim.point.rules import broken_by
+from jaxsim.space.deploy.diagnose import RULES
 from jaxsim.space.deploy.uncertainty import EIGHTY_PERCENT
+from jaxsim.traffic.finite import finite_run
 from jaxsim.traffic.layout import Layout
 from jaxsim.traffic.queueing import closed_loop, open_loop
 from jaxsim.traffic.serving import MEASURES, Asked, served_by
@@ -37,6 +42,13 @@ class UnderLoad:
     the time. `intervals` hold tpot, ttft and output_tokens_per_s_per_gpu with 80 %, by what the fit
     of the engine left unexplained. `sustained` is false where requests arrive faster than they can
     be served: queues then grow without end, and the numbers are those at the limit.
+
+    `ttft_parts_s` is what the time to the first token is made of: `host` (before and after the
+    passes), `handover` (from one pool to the other, with what of the cache's transfer is not
+    hidden), `passes` and `waiting`. `limits` are those in force: sequences of a data-parallel rank,
+    prompt tokens of a pass, the part of the memory that the engine takes, and `kv_tokens`, what the
+    cache of an instance holds. `duration_s` is of a run of so many `prompts`, None in a steady
+    state.
     """
 
     mode: str
@@ -54,6 +66,22 @@ class UnderLoad:
     intervals: Mapping[str, tuple[float, float]]
     formats: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    ttft_parts_s: Mapping[str, float] = field(default_factory=dict)
+    limits: Mapping[str, float] = field(default_factory=dict)
+    engine_defaults: Mapping[str, float | str] = field(default_factory=dict)
+    prompts: float | None = None
+    duration_s: float | None = None
+
+
+def check_layout(setup: Setup, scenario: Scenario, layout: Layout, pool: str) -> None:
+    """Refuse a pool that breaks a rule, but for memory, which is judged by what it serves."""
+    broken = [name for name in broken_by(scenario) if name != "fits_memory"]
+    if broken:
+        shape = f"TP{layout.tp:g} EP{layout.ep:g} PP{layout.pp:g}"
+        why = ", and ".join(RULES[name] for name in broken)
+        raise InputError(
+            f"{setup.model.name} cannot be served by {pool}instances {shape}: they {why}."
+        )
 
 
 def under_load(
@@ -65,20 +93,35 @@ def under_load(
     *,
     concurrency: float | None = None,
     requests_per_s: float | None = None,
+    prompts: float | None = None,
+    limits: Limits | None = None,
 ) -> UnderLoad:
-    """Latencies and rate at a concurrency or at a rate; aggregated where `prefill` is None."""
+    """Latencies and rate at a concurrency or at a rate; aggregated where `prefill` is None.
+
+    With `prompts`, of a run of so many requests that all arrive at its start, `concurrency` of them
+    in flight at most.
+    """
     if (concurrency is None) == (requests_per_s is None):
         raise InputError("the load is missing or given twice: a concurrency or a rate is needed.")
+    if prompts is not None and concurrency is None:
+        raise InputError("a run of so many prompts needs a concurrency: how many are in flight.")
+    check_context(setup.model, float(workload.isl), float(workload.osl))
+    limits = limits or Limits()
     ideal = load_engine("ideal").engine
+    if limits.memory_frac is not None:
+        ideal = dataclasses.replace(ideal, reserve_frac=1.0 - limits.memory_frac)
     base = dataclasses.replace(setup.scenario(workload), engine=ideal)
 
     def scenario(layout: Layout):
         design = Deployment(layout.tp, layout.ep, layout.pp, 1.0, chunk_tokens)
         return dataclasses.replace(base, design=design)
 
-    prompts = decode if prefill is None else prefill
+    first = decode if prefill is None else prefill
+    check_layout(setup, scenario(decode), decode, "")
+    if prefill is not None:
+        check_layout(setup, scenario(prefill), prefill, "prefill ")
     most = (concurrency or MOST_SLOTS) / decode.workers
-    steps = steps_of(scenario(decode), scenario(prompts), most)
+    steps = steps_of(scenario(decode), scenario(first), most)
     if float(steps.weights_over_bytes) >= 0.0:
         raise InputError(
             f"{setup.model.name} does not fit: weights and reserve of an instance of "
@@ -91,19 +134,40 @@ def under_load(
         osl=workload.osl,
         isl=workload.isl,
         decoders=decode.workers,
-        prefillers=prompts.workers,
+        prefillers=first.workers,
         shared=float(prefill is None),
         closed=1.0,
         ten_runs=0.0,
         gpus=gpus,
     )
     card = setup.engine
-    step_s, prompt, pools = served_by(steps, asked, card.engine, card.serving)
+    serving = card.serving
+    if limits.max_sequences is not None:
+        serving = dataclasses.replace(serving, most_sequences=limits.max_sequences)
+    step_s, prompt, pools = served_by(steps, asked, card.engine, serving)
     if concurrency is not None:
         found, sustained = closed_loop(concurrency, step_s, prompt, pools, workload.osl), True
     else:
         found, sustained = open_loop(
             float(requests_per_s or 0.0), step_s, prompt, pools, workload.osl
+        )
+    run = None
+    if prompts is not None:
+        run = finite_run(
+            prompts, concurrency or 1.0, step_s, prompt, pools, workload.osl, steps.together
+        )
+        if not bool(run.followed):
+            raise InputError(
+                f"a run of {prompts:,.0f} prompts is a steady state but for its ends: leave the "
+                "number of prompts out."
+            )
+        found = dataclasses.replace(
+            found,
+            ttft_s=run.ttft_s,
+            tpot_s=run.tpot_s,
+            requests_per_s=run.requests_per_s,
+            waiting_s=run.ttft_s - prompt.fixed_s - prompt.latency_s,
+            decode_batch=run.requests_per_s * run.tpot_s * (workload.osl - 1.0) / decode.workers,
         )
     one = {name: float(np.asarray(getattr(found, name))) for name in found.__dataclass_fields__}
     values = {
@@ -132,4 +196,22 @@ def under_load(
             name: (values[name] / float(spreads[name]), values[name] * float(spreads[name]))
             for name in MEASURES
         },
+        ttft_parts_s={
+            "host": float(np.asarray(card.engine.request_s + serving.prompt_token_s * asked.isl)),
+            "handover": 0.0
+            if prefill is None
+            else float(np.asarray(serving.disaggregated_s + steps.transfer_s)),
+            "passes": float(np.asarray(prompt.latency_s)),
+            "waiting": one["waiting_s"],
+        },
+        limits={
+            "max_sequences": float(np.asarray(serving.most_sequences)),
+            "max_batched_tokens": float(chunk_tokens),
+            "memory_frac": 1.0 - float(np.asarray(ideal.reserve_frac)),
+            "max_context_tokens": float(setup.model.max_context_tokens),
+            "kv_tokens": float(steps.slots) * (float(workload.isl) + 0.5 * float(workload.osl)),
+        },
+        engine_defaults=engine_defaults(card.name),
+        prompts=prompts,
+        duration_s=None if run is None else float(np.asarray(run.duration_s)),
     )

@@ -1,7 +1,7 @@
 """How near are predictions to a file of measured runs?"""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from jaxsim.catalog.engines import EngineCard, load_engine
 from jaxsim.catalog.precision import Precision
 from jaxsim.space.deploy.uncertainty import EIGHTY_PERCENT
+from jaxsim.traffic.finite import predict_finite
 from jaxsim.traffic.serving import MEASURES, predict, predict_at_rate
 from jaxsim.truth.cases import Case
 from jaxsim.truth.read.rows import ServingRow
@@ -89,6 +90,7 @@ def _stack(records: Sequence) -> Any:
 
 _predict_rows = jax.jit(jax.vmap(predict))
 _predict_rates = jax.jit(jax.vmap(predict_at_rate))
+_predict_finite = jax.jit(jax.vmap(predict_finite))
 
 
 def predict_runs(runs: Runs, card_of: Callable[[Case], EngineCard] | None = None):
@@ -112,6 +114,14 @@ def predict_runs(runs: Runs, card_of: Callable[[Case], EngineCard] | None = None
     if rates.any():
         opened = _predict_rates(*given, rates)
         found = jax.tree.map(lambda a, b: np.where(rates > 0.0, a, b), opened, found)
+    prompts = [case.row.prompts if case.row.finite else 0.0 for case in runs.cases]
+    finite = padded(np.asarray(prompts, np.float32))
+    if finite.any():
+        run = _predict_finite(*given, np.maximum(finite, 1.0))
+        use = (finite > 0.0) & np.asarray(run.followed)
+        names = ("ttft_s", "tpot_s", "requests_per_s")
+        own = {name: np.where(use, getattr(run, name), getattr(found, name)) for name in names}
+        found = replace(found, **own)
     rate = np.asarray(found.requests_per_s) * padded(runs.asked).osl / padded(runs.asked).gpus
     values = np.stack([np.asarray(found.tpot_s), np.asarray(found.ttft_s), rate], axis=-1)
     return values[: len(runs)].astype(float), cards

@@ -6,6 +6,7 @@ import pytest
 
 import jaxsim
 from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.limits import Limits
 from jaxsim.view.cli.main import main
 
 WORKLOAD = jaxsim.Workload(isl=2048.0, osl=256.0)
@@ -122,3 +123,62 @@ def test_options_that_do_not_belong_together_are_refused(ask, words, message):
     code, said = ask(*words)
     assert code == 2
     assert message in said.err
+
+
+def test_a_pool_that_breaks_a_rule_or_a_context_is_refused():
+    """As designs are: heads that do not divide, in either pool, and requests beyond the context."""
+    with pytest.raises(InputError, match="TP that does not divide the attention heads"):
+        jaxsim.serve(*CASE, WORKLOAD, tp=3, concurrency=8)
+    with pytest.raises(InputError, match="prefill instances TP3"):
+        serve(concurrency=8, prefill={"tp": 3})
+    long = jaxsim.Workload(isl=200_000.0, osl=256.0)
+    with pytest.raises(InputError, match=r"beyond the context of llama-3\.1-8b"):
+        jaxsim.serve(*CASE, long, tp=8, concurrency=1)
+    with pytest.raises(InputError, match="beyond the context"):
+        jaxsim.plan(*CASE, long, ftl_s=10.0, ttl_s=0.1)
+
+
+def test_limits_of_the_engine_are_obeyed_and_told():
+    free = serve(concurrency=200)
+    few = serve(concurrency=200, limits=Limits(max_sequences=16.0))
+    assert few.slots == 16 < free.slots
+    assert few.ttft_s > 2.0 * free.ttft_s  # those beyond the cap wait
+    small = serve(concurrency=200, limits=Limits(memory_frac=0.5))
+    assert small.limits["kv_tokens"] < 0.6 * free.limits["kv_tokens"]
+    assert few.limits["max_sequences"] == 16
+    parts_s = sum(free.ttft_parts_s.values())
+    assert parts_s == pytest.approx(free.ttft_s, rel=1e-4)
+    with pytest.raises(InputError, match="memory_frac"):
+        Limits(memory_frac=1.5)
+
+
+def test_a_run_of_so_many_prompts_has_a_start_and_an_end():
+    """All at once: the queue is in its TTFT, its tail in its rate, both below the steady state."""
+    steady = serve(concurrency=64)
+    run = serve(concurrency=64, prompts=64)
+    assert run.requests_per_s < steady.requests_per_s
+    assert run.duration_s == pytest.approx(64 / run.requests_per_s)
+    long = serve(concurrency=64, prompts=64 * 40)
+    assert long.requests_per_s == pytest.approx(steady.requests_per_s, rel=0.15)
+    with pytest.raises(InputError, match="concurrency"):
+        serve(requests_per_s=1.0, prompts=64)
+
+
+def test_a_broken_rule_is_the_status_of_the_command(capsys):
+    design = [
+        "estimate",
+        *("llama-3.1-8b", "--hardware", "h100", "--phase", "decode", "--batch", "8"),
+    ]
+    lengths = ["--isl", "1024", "--osl", "128", "--format", "json"]
+    assert main([*design, "--tp", "3", *lengths]) == 3
+    assert not json.loads(capsys.readouterr().out)["feasible"]
+    assert main([*design, "--tp", "2", "--max-context", "1100", *lengths]) == 3
+    assert not json.loads(capsys.readouterr().out)["flags"]["within_context"]
+    assert main([*design, "--tp", "2", *lengths]) == 0
+
+
+def test_piggybacking_that_cannot_be_sustained_is_flagged():
+    """A chunk of 64 tokens for prompts of 2,048, at a large batch: the other mode still works."""
+    found = jaxsim.estimate(*CASE, WORKLOAD, phase="colocated", tp=1, batch=128, chunk=64)
+    assert not found.rules["piggybacking_sustained"]
+    assert found.feasible

@@ -9,7 +9,7 @@ from jaxsim.view.cli import parse
 
 if TYPE_CHECKING:
     from jaxsim.catalog._datum import Datum
-    from jaxsim.catalog.cards import HardwareCard
+    from jaxsim.catalog.cards import HardwareCard, ModelCard
     from jaxsim.catalog.workload import Share, Workload
 
 # Bare numbers as large as these are more likely milliseconds than seconds.
@@ -98,6 +98,29 @@ def add_case(parser: argparse.ArgumentParser, many: bool = False) -> None:
         metavar="NAME",
         help="serving software: ideal, trtllm, vllm or sglang (default: the one measured on it)",
     )
+
+
+def add_context(parser: argparse.ArgumentParser) -> None:
+    """The context that a model is served with, where it is not its own."""
+    parser.add_argument(
+        "--max-context",
+        metavar="N",
+        help="tokens of a request and its answer that the model is served with (rope scaling); "
+        "default: those of its configuration",
+    )
+
+
+def model_from(args: argparse.Namespace) -> "ModelCard":
+    """The model, with the context that was given."""
+    from dataclasses import replace
+
+    from jaxsim.catalog.load import load_model
+
+    card = args.model if not isinstance(args.model, str) else load_model(args.model)
+    if args.max_context is None:
+        return card
+    tokens = parse.parse_whole(args.max_context, "--max-context")
+    return replace(card, max_context_tokens=float(tokens))
 
 
 def add_workload(parser: argparse.ArgumentParser, mix: bool = False, many: bool = False) -> None:

@@ -29,6 +29,9 @@ ADVICE = {
     "ffn_divides": "choose widths that divide the feed-forward layers",
     "widths_divide": "let the larger of TP and EP be a multiple of the other",
     "within_domain": "narrow the stage to the scale-up domain, or let it fill whole ones",
+    "within_context": "shorten the requests, or give --max-context",
+    "piggybacking_sustained": "its numbers are no steady state, those of in-flight batching are; "
+    "choose a larger chunk or a smaller batch",
     "stages_have_layers": "use no more stages than the model has layers",
 }
 

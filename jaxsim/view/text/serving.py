@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from jaxsim.view.text import units
 from jaxsim.view.text.layout import Page, indent, table, wrap
 
+UNLIMITED = 1e6  # sequences, from which on no engine counts
+
 if TYPE_CHECKING:
     from jaxsim.traffic.service import UnderLoad
 
@@ -15,6 +17,35 @@ def under_load_dict(found: "UnderLoad") -> dict[str, Any]:
     intervals = {f"{name}_interval": list(ends) for name, ends in found.intervals.items()}
     own = {key: value for key, value in asdict(found).items() if key != "intervals"}
     return {"phase": found.mode, **own, **intervals}
+
+
+# What the time to the first token is made of.
+PARTS = {
+    "host": "host: before and after the passes",
+    "handover": "hand-over to the decode pool",
+    "passes": "passes over the prompt",
+    "waiting": "waiting",
+}
+
+
+def _limits(found: "UnderLoad") -> str:
+    """The limits in force, and the engine's own."""
+    own = found.limits
+    text = (
+        f"Limits: {own['max_batched_tokens']:,.0f} prompt tokens a pass, "
+        f"{own['memory_frac']:.0%} of the memory, a cache of {own['kv_tokens']:,.0f} tokens an "
+        "instance"
+    )
+    if own["max_sequences"] < UNLIMITED:
+        text += f", {own['max_sequences']:,.0f} sequences an attention rank"
+    default = found.engine_defaults
+    if default:
+        text += (
+            f". Defaults of the engine from {default['from_version']} on: "
+            f"{default['max_batched_tokens']:,.0f} tokens, {default['memory_frac']:.0%}, "
+            f"{default['max_sequences']:,.0f} sequences"
+        )
+    return text + "."
 
 
 def render_under_load(found: "UnderLoad", title: str, load: str, page: Page) -> str:
@@ -27,7 +58,11 @@ def render_under_load(found: "UnderLoad", title: str, load: str, page: Page) -> 
     rows = [
         ["", "mean", "80 % interval"],
         row("FTL (TTFT)", found.ttft_s, "ttft", units.seconds),
-        ["  of which waiting", units.seconds(found.waiting_s), ""],
+        *(
+            [f"  {PARTS[name]}", units.seconds(seconds), ""]
+            for name, seconds in found.ttft_parts_s.items()
+            if seconds > 0.0
+        ),
         row("TTL (TPOT)", found.tpot_s, "tpot", units.seconds),
         ["Requests/s", units.plain(found.requests_per_s), ""],
         row(
@@ -51,6 +86,14 @@ def render_under_load(found: "UnderLoad", title: str, load: str, page: Page) -> 
         )
         lines += [page.paint(line, "yellow") for line in wrap(text, page)]
     lines += ["", *indent(table(rows)), ""]
+    lines += [*wrap(_limits(found), page), ""]
+    if found.duration_s is not None:
+        text = (
+            f"A run of {found.prompts:,.0f} prompts that all arrive at its start, with its ramp "
+            f"and its tail: {units.seconds(found.duration_s)} in all. Lengths are taken as alike; "
+            "rates are over the whole run."
+        )
+        return page.finish([*lines, *wrap(text, page)])
     text = (
         "A steady state: requests in the system = requests/s × (TTFT + (OSL - 1) · TPOT). Means; "
         "the burst in which a benchmark begins is not in them."

@@ -32,6 +32,9 @@ examples:
 
 PHASES = ("prefill", "decode", "colocated", "disaggregated")
 LOADED = ("colocated", "disaggregated")
+LIMITS = ("prompts", "max_seqs", "max_batched_tokens", "memory_fraction")
+# Statuses of the command, as in `main`.
+OK, BROKEN_RULE = 0, 3
 PREFILL_POOL = ("tp", "ep", "pp", "instances")
 
 
@@ -71,13 +74,27 @@ def add_parser(subparsers: Any) -> None:
         load.add_argument(
             f"--prefill-{name}", metavar="N", help=f"{what} of the prefill pool (default: 1)"
         )
+    load.add_argument(
+        "--prompts",
+        metavar="N",
+        help="requests of a whole run, sent at once, --concurrency of them in flight",
+    )
+    limits = parser.add_argument_group("limits of the engine (under a load)")
+    limits.add_argument("--max-seqs", metavar="N", help="sequences of a data-parallel rank")
+    limits.add_argument(
+        "--max-batched-tokens", metavar="N", help="prompt tokens of a pass: --chunk"
+    )
+    limits.add_argument(
+        "--memory-fraction", metavar="X", help="part of the memory that the engine takes, e.g. 0.9"
+    )
+    options.add_context(parser)
     options.add_workload(parser)
     options.add_format(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Explain the design; a broken rule is shown, not an error."""
+    """Explain the design; a broken rule is shown, and is the status of the command."""
     _check_load(args)
     if args.concurrency is not None or args.rate is not None:
         return _run_load(args)
@@ -96,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
         import jaxsim
 
         explanation = jaxsim.estimate(
-            args.model,
+            options.model_from(args),
             args.hardware,
             workload,
             phase=args.phase,
@@ -114,7 +131,7 @@ def run(args: argparse.Namespace) -> int:
 
         title = f"{args.model} on {args.hardware}"
         print(render_explanation(explanation, title, design, page_for(sys.stdout)))
-    return 0
+    return OK if explanation.feasible else BROKEN_RULE
 
 
 def _check_load(args: argparse.Namespace) -> None:
@@ -133,6 +150,13 @@ def _check_load(args: argparse.Namespace) -> None:
         raise InputError("--instances counts under a load: give --concurrency N or --rate R too.")
     if pool and args.phase != "disaggregated":
         raise InputError(f"--prefill-{pool[0]} belongs to --phase disaggregated.")
+    for name in LIMITS:
+        if not loads and getattr(args, name) is not None:
+            raise InputError(f"{_flag(name)} counts under a load: give --concurrency N too.")
+    if args.prompts is not None and args.concurrency is None:
+        raise InputError("--prompts N needs --concurrency N: how many are in flight at once.")
+    if args.chunk is not None and args.max_batched_tokens is not None:
+        raise InputError("--chunk and --max-batched-tokens are the same limit: give one of them.")
     if loads and args.batch is not None:
         raise InputError(
             f"--batch follows from {loads[0]}: how many requests decode at once is an answer here."
@@ -147,13 +171,19 @@ def _run_load(args: argparse.Namespace) -> int:
         return float(parse.parse_whole(getattr(args, name) or "1", _flag(name)))
 
     sizes: dict[str, Any] = {name: whole(name) for name in ("tp", "ep", "pp", "instances")}
-    chunk = None if args.chunk is None else whole("chunk")
+    passes = "chunk" if args.max_batched_tokens is None else "max_batched_tokens"
+    chunk = None if getattr(args, passes) is None else whole(passes)
+    prompts = None if args.prompts is None else whole("prompts")
+    most = None if args.max_seqs is None else whole("max_seqs")
+    memory = args.memory_fraction and parse.parse_frac(args.memory_fraction, "--memory-fraction")
     prefill = None
     if args.phase == "disaggregated":
         prefill = {name: whole(f"prefill_{name}") for name in PREFILL_POOL}
     if args.rate is None:
         load: dict[str, Any] = {"concurrency": whole("concurrency")}
         said = f"{load['concurrency']:,.0f} requests at all times"
+        if prompts is not None:
+            said = f"{prompts:,.0f} prompts at once, {load['concurrency']:,.0f} in flight"
     else:
         load = {"requests_per_s": parse.parse_positive(args.rate, "--rate")}
         said = f"{load['requests_per_s']:g} requests/s"
@@ -161,13 +191,16 @@ def _run_load(args: argparse.Namespace) -> int:
     workload = options.workload_from(args)
     with working("evaluating"):
         import jaxsim
+        from jaxsim.catalog.limits import Limits
 
         found = jaxsim.serve(
-            args.model,
+            options.model_from(args),
             args.hardware,
             workload,
             **load,
             **sizes,
+            prompts=prompts,
+            limits=Limits(most, memory or None),
             prefill=prefill,
             chunk=chunk,
             precision=args.precision,
@@ -210,7 +243,7 @@ def explanation_dict(explanation: "Explanation") -> dict[str, Any]:
         "interval_s": explanation.interval_s,
         "parts": parts,
         "memory": dict(explanation.memory),
-        "feasible": all(explanation.rules.values()),
+        "feasible": explanation.feasible,
         "flags": dict(explanation.rules),
         "outputs": dict(explanation.outputs),
         "formats": dict(explanation.formats),

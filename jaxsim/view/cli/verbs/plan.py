@@ -75,6 +75,7 @@ def add_question(parser: argparse.ArgumentParser, mix: bool = False) -> None:
         help="which gap of a co-located design must meet the target (default: mean)",
     )
     options.add_workload(parser, mix)
+    options.add_context(parser)
     deployment = parser.add_argument_group("what may be deployed")
     deployment.add_argument(
         "--gpus", metavar="N", help="at most N GPUs, or exactly:N (default: no limit)"
@@ -181,7 +182,7 @@ def solve(args: argparse.Namespace, asked: dict[str, Any]) -> "Plan":
 
         axes = asked.pop("axes")
         return jaxsim.plan(
-            jaxsim.load_model(args.model) if isinstance(args.model, str) else args.model,
+            options.model_from(args),
             load(args.hardware),
             jaxsim.PlanRequest(**asked),
             prefill_hardware=args.prefill_hardware and load(args.prefill_hardware),

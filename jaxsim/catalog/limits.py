@@ -1,0 +1,60 @@
+"""What does a serving engine allow: sequences, tokens of a pass, memory, context?"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from jaxsim.catalog._datum import DataFile
+from jaxsim.catalog.cards import ModelCard
+from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.names import DATA
+
+NUMBERS = ("max_sequences", "max_batched_tokens", "memory_frac")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits that an engine was given; None: what the fit of the engine and the model say.
+
+    `max_sequences` counts a data-parallel rank's (vLLM's max_num_seqs), `memory_frac` is the part
+    of a GPU's memory that the engine takes (gpu_memory_utilization).
+    """
+
+    max_sequences: float | None = None
+    memory_frac: float | None = None
+
+    def __post_init__(self):
+        value = self.max_sequences
+        if value is not None and not (math.isfinite(value) and value >= 1):
+            raise InputError(f"max_sequences = {value}: at least 1 is needed")
+        if self.memory_frac is not None and not 0.0 < self.memory_frac <= 1.0:
+            raise InputError(
+                f"memory_frac = {self.memory_frac}: more than 0 and at most 1 is needed"
+            )
+
+
+@cache
+def engine_defaults(engine: str) -> Mapping[str, float | str]:
+    """An engine's own defaults and the version from which they hold; empty where not known."""
+    file = DataFile(DATA / "limits.toml")
+    if engine not in file.root:
+        return {}
+    table = file.root.table(engine)
+    numbers = {name: table.number(name) for name in NUMBERS}
+    return {"from_version": table.plain("from_version"), **numbers}
+
+
+def within_context(model: ModelCard, isl: float, osl: float) -> bool:
+    """Whether a request and its answer fit into the model's context, where that is known."""
+    return not model.max_context_tokens or isl + osl <= model.max_context_tokens
+
+
+def check_context(model: ModelCard, isl: float, osl: float) -> None:
+    """Refuse requests that grow beyond the context of the model."""
+    if not within_context(model, isl, osl):
+        raise InputError(
+            f"ISL {isl:,.0f} and OSL {osl:,.0f} are {isl + osl:,.0f} tokens, beyond the context of "
+            f"{model.name}, {model.max_context_tokens:,.0f}. Shorten the requests, or state the "
+            "longer context that it is served with (rope scaling) by --max-context."
+        )
