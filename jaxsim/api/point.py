@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxsim._record import put
+from jaxsim._record import replace_leaf
 from jaxsim.catalog.cards import HardwareCard, ModelCard
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engine import Options
@@ -61,7 +61,7 @@ class DesignPoint:
         scenario = self.scenario
         for name, value in inputs.items():
             if name in NUMBERS:
-                scenario = put(NUMBERS[name], scenario, jnp.asarray(value, float))
+                scenario = replace_leaf(NUMBERS[name], scenario, jnp.asarray(value, float))
         design = {name: getattr(scenario.design, name) for name in AXES}
         if "isl" in inputs:
             design["chunk"] = inputs["isl"]

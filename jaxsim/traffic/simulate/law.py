@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsim._record import put
+from jaxsim._record import replace_leaf
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engines import load_engine
 from jaxsim.catalog.errors import InputError
@@ -126,13 +126,13 @@ def _at_context(base: Scenario, context: float) -> Scenario:
     if context == 0.0:
         return base
     lengths = (float(context) - 0.5, 1.0)
-    return put(lambda s: (s.workload.isl, s.workload.osl), base, lengths)
+    return replace_leaf(lambda s: (s.workload.isl, s.workload.osl), base, lengths)
 
 
 def _at_chunk(base: Scenario, tokens: float, past: float) -> Scenario:
     """A pass over one chunk of tokens after `past` others."""
     isl = float(tokens + past)
-    return put(
+    return replace_leaf(
         lambda s: (s.workload.isl, s.workload.hit_frac, s.design.chunk),
         base,
         (isl, float(past) / isl, float(tokens)),
