@@ -24,7 +24,7 @@ from jaxsim.space.grid.block_size import (
     strides_of,
     workers_of,
 )
-from jaxsim.space.grid.nest import BLOCK_POINTS, STEP_POINTS, loop_order, nest_of
+from jaxsim.space.grid.nest import BLOCK_POINTS, STEP_POINTS, Nest, loop_order, nest_of
 from jaxsim.space.grid.processes import from_all, own_share
 from jaxsim.space.grid.step import Step
 from jaxsim.space.program.bits import wide
@@ -140,6 +140,17 @@ class Grid:
         return math.prod(n for d, n in enumerate(self.lengths) if d not in self.loops)
 
     @property
+    def step_points(self) -> int:
+        """Points evaluated at once."""
+        return self.step_size * math.prod(self.strides)
+
+    @property
+    def steps(self) -> int:
+        """Steps of one block."""
+        pairs = zip(self.loops, self.strides, strict=True)
+        return math.prod(-(-self.blocks[axis] // stride) for axis, stride in pairs)
+
+    @property
     def whole_groups(self) -> bool:
         """Whether every group is in one block."""
         cut = [axis for axis in self.looped if self.blocks[axis] < self.lengths[axis]]
@@ -160,18 +171,12 @@ class Grid:
         positions on the looped axes. Blocks are collected where they are computed, in several
         threads, and shared between processes if there are several.
         """
-        program = self.program
-        needed = numbers(x for i in self.left for x in program.ops[i].inputs)
-        given = tuple(sorted((needed | numbers(program.outputs)).intersection(self.known)))
-        nest = nest_of(
-            program, self.left, given, self.blocks, self.classes, self.loops, self.strides,
-            not self.in_turn,
-        )  # fmt: skip
+        nest = self._nest()
         run = runner_of(nest, reducer, wide(), default_device())
 
         def one(job):
             block, device = job
-            found = run([self._slice(x, block) for x in given], device)
+            found = run([self._slice(x, block) for x in nest.given], device)
             fresh = tuple(slice(skip, None) for skip in block.skips)
             return collect(block, jax.tree.map(lambda x: np.asarray(x)[fresh], found))
 
@@ -186,6 +191,21 @@ class Grid:
         with ThreadPoolExecutor(workers if self.in_turn else 2 * workers) as pool:
             found += pool.map(one, jobs[alone:])
         return from_all(found)
+
+    def _nest(self) -> Nest:
+        """Where each operation is evaluated, over one block."""
+        program = self.program
+        needed = numbers(x for i in self.left for x in program.ops[i].inputs)
+        given = tuple(sorted((needed | numbers(program.outputs)).intersection(self.known)))
+        return nest_of(
+            program, self.left, given, self.blocks, self.classes, self.loops, self.strides,
+            not self.in_turn,
+        )  # fmt: skip
+
+    def first_block(self) -> tuple[Nest, list[Any]]:
+        """What evaluates a block, and what it is given of the first."""
+        nest, block = self._nest(), self._cut()[0]
+        return nest, [np.asarray(self._slice(x, block)) for x in nest.given]
 
     def _cut(self) -> "list[Block]":
         """The blocks, of one shape: the last on an axis may overlap the one before."""

@@ -1,0 +1,188 @@
+"""What does XLA make of every block for a GPU that is not there?
+
+    python -m benchmarks.gpu.deviceless [--points 1e9] [--chips h200,b200] [--json FILE]
+
+Needs `pip install --no-deps jax-cuda13-plugin==V jax-cuda13-pjrt==V` with V the version of jaxlib;
+no driver and no toolkit. Counts are facts of that compiler; seconds are a model of them: the larger
+of bytes over the bandwidth and launches times their cost, and a wait for each conditional.
+"""
+
+import argparse
+import json
+import os
+import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+# Before JAX is imported: the plugin is to be loaded though there is no device.
+os.environ["JAX_SKIP_CUDA_CONSTRAINTS_CHECK"] = "1"
+os.environ["JAX_PLATFORMS"] = "cpu,cuda"
+
+# A launch from the host, and a wait of the host for the device: orders of magnitude, to compare
+# programs with one another (measured on other GPUs; `benchmarks/gpu.sh` measures them).
+LAUNCH_S, WAIT_S = 2.5e-6, 12e-6
+BYTES_PER_S = {"h200": 4.8e12, "b200": 8.0e12}  # datasheets
+
+FORMS = {
+    "decode": ("best", "top", "extremes", "frontier", "stages", "stages-8"),
+    "prefill": ("best", "frontier"),
+    "colocated": ("best", "extremes", "frontier", "stages"),
+}
+
+
+def searched(case, form: str, axes, device):
+    """The grid of a search on a device, and what it keeps of a block."""
+    from benchmarks.speed.cases import GROUPS
+    from jaxsim.space.grid import best, extremes, frontier
+    from jaxsim.space.grid.blocks import Grid
+    from jaxsim.space.grid.frontier_step import Undominated
+
+    def grid_of(wanted):
+        return Grid.of(wanted, case.point, axes, GROUPS, None, None, (device,))
+
+    if form in ("best", "top"):
+        grid = grid_of(best._Objective(case.fn, case.objective, case.valid, 1.0))
+        return grid, best._Best(1 if form == "best" else 10, grid.step, grid.in_turn)
+    if form == "extremes":
+        grid = grid_of(extremes._Outputs(case.fn, tuple(case.outputs), case.valid))
+        return grid, extremes._Both(len(case.outputs), grid.step)
+    grid = grid_of(frontier._Pair(case.fn, case.latency, case.objective, case.valid))
+    rows, points = frontier._first_counts(grid.step_size)
+    return grid, Undominated(rows, points, False, grid.in_turn, grid.step)
+
+
+def compiled(grid, reducer, device) -> str:
+    """The optimised text of a block, for a device."""
+    import jax
+    import numpy as np
+    from jax.sharding import SingleDeviceSharding
+
+    from jaxsim.space.grid.block_run import evaluated
+
+    nest, part = grid.first_block()
+    there = SingleDeviceSharding(device)
+    shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=there) for x in part]
+    flag = jax.ShapeDtypeStruct((), np.bool_, sharding=there)
+    run = jax.jit(lambda part, true: evaluated(nest, reducer, part, true))
+    return run.lower(shapes, flag).compile().as_text()
+
+
+def row_of(name: str, form: str, points: float, chip: str) -> dict:
+    """Counts of one block and of the whole grid."""
+    from benchmarks.gpu.hlo import counts_of
+    from benchmarks.gpu.targets import devices
+    from benchmarks.speed.cases import case
+
+    (device,) = devices(chip)
+    one = case(name)
+    grid, reducer = searched(one, form, one.grid(points), device)
+    counts = counts_of(compiled(grid, reducer, device))
+    blocks, steps = grid.block_count, grid.steps
+    busy_s = max(counts.bytes / BYTES_PER_S[chip], counts.launches * LAUNCH_S)
+    return {
+        "name": name, "form": form, "chip": chip, "points": grid.points, "blocks": blocks,
+        "steps": steps, "step_points": grid.step_points, "launches": counts.launches,
+        "launches_per_step": counts.launches / steps, "conditionals": counts.conditionals,
+        "dynamic_loops": counts.dynamic_loops, "bytes": counts.bytes,
+        "bytes_per_point": counts.bytes / (steps * grid.step_points),
+        "ceil_or_floor": bool({"ceil", "floor"} & counts.kinds),
+        "modelled_s": blocks * (busy_s + counts.conditionals * WAIT_S),
+    }  # fmt: skip
+
+
+def stages_row(name: str, points: float, chip: str, count: int = 1) -> dict:
+    """Counts of what materialises every output, on each of `count` devices with their own ISL."""
+    import jax
+    import numpy as np
+    from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+    from benchmarks.gpu.hlo import counts_of
+    from benchmarks.gpu.targets import devices
+    from benchmarks.speed.cases import case
+    from jaxsim.space.grid.split import _run_stage, split
+    from jaxsim.space.program.host import HOST_POINTS
+
+    one = case(name)
+    axes = one.grid(points)
+    isl, where, values = axes[0]
+    values = np.asarray(values)
+    axes[0] = (isl, where, np.pad(values, (0, -len(values) % count), "edge"))
+    mesh = Mesh(np.array(devices(chip, count)), ("devices",))
+    staged = split(one.fn, one.point, axes, host_points=HOST_POINTS)
+
+    def there(number, value):
+        spec = ("devices" if d == 0 and count > 1 else None for d in staged.program.dims[number])
+        sharding = NamedSharding(mesh, PartitionSpec(*spec))
+        return jax.ShapeDtypeStruct(np.shape(value), np.asarray(value).dtype, sharding=sharding)
+
+    known = {number: there(number, value) for number, value in staged.known.items()}
+    launches, total, kinds = 0, 0.0, set()
+    for stage in staged.stages:
+        lowered = _run_stage.lower(stage, tuple(known[x] for x in stage.reads), None)
+        program = lowered.compile()
+        counts = counts_of(program.as_text())
+        launches, total, kinds = (
+            launches + counts.launches,
+            total + counts.bytes,
+            kinds | counts.kinds,
+        )
+        results = zip(lowered.out_info, program.output_shardings, strict=True)
+        made = [jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s) for x, s in results]
+        known.update(zip(stage.keeps, made, strict=True))
+    kept = {x for stage in staged.stages for x in stage.keeps}
+    outputs = [known[x] for x in kept & set(map(_number, staged.program.outputs))]
+    stored = sum(x.size * x.dtype.itemsize for x in outputs) / count
+    return {
+        "name": name, "form": "stages" if count == 1 else f"stages-{count}", "chip": chip,
+        "devices": count, "points": staged.points,
+        "launches": launches, "bytes": total, "stored_bytes": stored,
+        "messages": sorted(kind for kind in kinds if kind.startswith(("all-", "collective"))),
+        "modelled_s": max(total / BYTES_PER_S[chip], launches * LAUNCH_S),
+    }  # fmt: skip
+
+
+def _number(atom) -> int:
+    return atom if isinstance(atom, int) else -1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--points", type=float, default=1e9)
+    parser.add_argument("--chips", default="h200")
+    parser.add_argument("--only", default="", help="form or case:form, with commas between them")
+    parser.add_argument("--json")
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")
+    only = set(filter(None, args.only.split(",")))
+    wanted = [
+        (name, form, chip)
+        for chip in args.chips.split(",")
+        for name, forms in FORMS.items()
+        for form in forms
+        if not only or only & {form, f"{name}:{form}"}
+    ]
+
+    def row(which):
+        name, form, chip = which
+        if form.startswith("stages"):
+            count = int(form.partition("-")[2] or 1)
+            found = stages_row(name, args.points, chip, count)
+        else:
+            found = row_of(name, form, args.points, chip)
+        print(json.dumps(found), file=sys.stderr, flush=True)
+        return found
+
+    import jaxsim.space.search  # noqa: F401  (threads are not to import the same at once)
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        rows = list(pool.map(row, wanted))
+    text = json.dumps(rows, indent=1)
+    if args.json:
+        with open(args.json, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()
