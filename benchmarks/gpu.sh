@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# The first ten minutes on a GPU: are its answers those of the CPU, how fast is it, what can it do?
+#
+#   bash benchmarks/gpu.sh                                writes benchmarks/gpu/results.json
+#   SMALL=1 PLATFORM=cpu OUT=/tmp/rehearsal bash benchmarks/gpu.sh    a rehearsal
+set -uo pipefail
+cd "$(dirname "$0")/.."
+PYTHON=${PYTHON:-python3}; PLATFORM=${PLATFORM:-cuda}; OUT=${OUT:-benchmarks/gpu}
+SMALL=${SMALL:+--small}
+mkdir -p "$OUT"
+work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
+export XLA_PYTHON_CLIENT_PREALLOCATE=false XDG_CACHE_HOME="$work/cache" TF_CPP_MIN_LOG_LEVEL=2
+nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv 2>/dev/null || true
+
+plan="plan deepseek-r1 --hardware gb200-nvl72 --isl 16384 --osl 2048 --ftl 5s --ttl 50ms"
+search="search deepseek-r1 --hardware gb200-nvl72 --phase decode --isl 1024..65536:9 --osl 128..8192:9 --ttl 50ms"
+answers() { # answers PLATFORM: of searches, and of the command line
+  JAX_PLATFORMS=$1 $PYTHON -m benchmarks.gpu.session answers "$work/$1.npz" $SMALL || return 1
+  for verb in "$plan" "$search"; do
+    JAX_PLATFORMS=$1 $PYTHON -m jaxsim $verb --format json > "$work/$1-${verb%% *}.json" || return 1
+  done
+}
+# The CPU's answers are made beside those of the device.
+answers cpu 2> "$work/cpu.log" & cpu=$!
+failed=0
+if [ "$PLATFORM" != cpu ]; then answers "$PLATFORM" || failed=1; fi
+JAX_PLATFORMS=$PLATFORM $PYTHON -m benchmarks.gpu.session measure "$OUT/results.json" $SMALL || failed=1
+wait $cpu || { cat "$work/cpu.log"; failed=1; }
+if [ "$PLATFORM" != cpu ]; then
+  $PYTHON -m benchmarks.gpu.session compare "$work/cpu.npz" "$work/$PLATFORM.npz" || failed=1
+  for verb in plan search; do
+    $PYTHON - "$work/cpu-$verb.json" "$work/$PLATFORM-$verb.json" <<'X' || failed=1
+import json, math, sys
+def differing(a, b, at=""):
+    if isinstance(a, dict) and isinstance(b, dict):
+        return [d for k in a if "elapsed" not in k for d in differing(a[k], b.get(k), f"{at}.{k}")]
+    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        return [d for i, (x, y) in enumerate(zip(a, b)) for d in differing(x, y, f"{at}[{i}]")]
+    if isinstance(a, float) and isinstance(b, (int, float)):
+        return [] if math.isclose(a, b, rel_tol=1e-5) else [f"{at}: {a} {b}"]
+    return [] if a == b else [f"{at}: {a} {b}"]
+found = differing(*(json.load(open(path)) for path in sys.argv[1:]))
+print(sys.argv[1].split("-")[-1], "same" if not found else f"{len(found)} differ: {found[:4]}")
+sys.exit(bool(found))
+X
+  done
+else
+  $PYTHON -m benchmarks.gpu.session compare "$work/cpu.npz" "$work/cpu.npz" || failed=1
+fi
+exit $failed
