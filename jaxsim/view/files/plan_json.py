@@ -144,5 +144,4 @@ def plan_dict(plan: Plan) -> dict[str, Any]:
     described["levers"] = [
         {"name": lever.name, "elasticity": lever.elasticity} for lever in plan.levers
     ]
-    described["notes"] = plan.notes
     return clean(described)

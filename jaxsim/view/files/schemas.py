@@ -1,0 +1,181 @@
+"""What is in the files that scripts read and write?  One type a file; a JSON Schema of each.
+
+`jaxsim schema NAME` prints it. Tests hold what is written, and what is read, to these types.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+Positive = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Ends = Annotated[list[float | None], Meta(min_length=2, max_length=2)]
+Pool = Literal["prefill", "decode", "colocated"]
+Kind = Literal["disaggregated", "colocated"]
+
+
+class File(Struct, forbid_unknown_fields=True, kw_only=True):
+    """A table whose keys are all known."""
+
+
+class Share(File, kw_only=True):
+    """One workload of a mix: tokens of a prompt and of an output, and its share of requests."""
+
+    isl: Annotated[float, Meta(ge=1)]
+    osl: Annotated[float, Meta(ge=2)]
+    share: Positive
+
+
+class Workload(File, kw_only=True):
+    """Tokens of a request; of a mix, those of a mean request, and every workload."""
+
+    isl: Annotated[float, Meta(ge=1)]
+    osl: Annotated[float, Meta(ge=2)]
+    mix: list[Share] | UnsetType = UNSET
+
+
+class Latencies(Share, kw_only=True):
+    """A workload of a mix, with latencies in seconds of instances that serve it alone."""
+
+    ftl_s: Positive
+    ttl_s: Positive
+
+
+class Targets(File, kw_only=True):
+    """Latency targets in seconds."""
+
+    ftl_s: Positive
+    ttl_s: Positive
+
+
+class Nearest(File, kw_only=True):
+    """The nearest latencies that can be met, each under the other's target; null where none."""
+
+    ftl_s: Positive | None
+    ttl_s: Positive | None
+
+
+class Instances(File, kw_only=True):
+    """`count` instances of one shape; times in seconds, memory of the fullest GPU in bytes."""
+
+    pool: Pool
+    mode: Literal["ifb", "piggybacked"] | None
+    hardware: str
+    count: Count
+    gpus_per_instance: Count
+    tp: Count
+    ep: Count
+    pp: Count
+    batch: Count
+    chunk: Annotated[int, Meta(ge=0)]
+    latency_s: Positive
+    requests_per_s: Positive
+    parts_s: dict[str, NotNegative]
+    memory_bytes: dict[str, NotNegative]
+
+
+class Certificate(File, kw_only=True):
+    """How sure it is that no other match is better."""
+
+    gap: NotNegative
+    upper_bound: Positive
+    runner_up: float | None
+    stable_range: dict[str, Ends]
+    method: str
+
+
+class Colocated(File, kw_only=True):
+    """The best deployment of one kind under the targets."""
+
+    output_tokens_per_s_per_gpu: Positive
+    interval: Annotated[list[Positive], Meta(min_length=2, max_length=2)]
+    ftl_s: Positive
+    ttl_s: Positive
+    ttl_median_s: Positive | None
+    gpus: Count
+    requests_per_s: Positive
+    cost_usd_per_million_output_tokens: NotNegative | None
+    output_tokens_per_joule: NotNegative | None
+    instances: Annotated[list[Instances], Meta(min_length=1)]
+    costs: dict[str, Any] | UnsetType = UNSET
+    mixed_ttl_s: Positive | UnsetType = UNSET
+    workloads: list[Latencies] | UnsetType = UNSET
+
+
+class Disaggregated(Colocated, kw_only=True):
+    """The best deployment of two pools: with their ratio, KV flows and certificate."""
+
+    ctx_gen_ratio: Positive
+    kv_egress_bytes_per_s_per_gpu: NotNegative
+    kv_ingress_bytes_per_s_per_gpu: NotNegative
+    certificate: Certificate | None
+
+
+class Curve(File, kw_only=True):
+    """A frontier: throughput per GPU with both ends of 80 %, and the design, at each TTL."""
+
+    name: str
+    ttl_s: list[Positive]
+    output_tokens_per_s_per_gpu: list[float]
+    low: list[float]
+    high: list[float]
+    designs: dict[str, list[float]]
+
+
+class Lever(File, kw_only=True):
+    """Percent of throughput for one percent more of a resource or target."""
+
+    name: str
+    elasticity: float | None
+
+
+class Plan(File, kw_only=True):
+    """`plan.json`: what to deploy, against co-located, why, and how sure. SI units."""
+
+    schema: Literal["jaxsim.plan/1"]
+    jaxsim_version: str
+    model: str
+    hardware: str
+    prefill_hardware: str
+    precision: str
+    formats: dict[str, dict[str, str]]
+    engine: str
+    calibration: str
+    workload: Workload
+    targets: Targets
+    objective: Literal["gpu", "cost", "power"]
+    max_gpus: Count | None
+    points_evaluated: Count
+    valid_points: dict[str, int]
+    elapsed_s: NotNegative
+    recommended: Kind | None
+    gain: Positive | None
+    probability: Fraction | None
+    disaggregated: Disaggregated | None
+    colocated: Colocated | None
+    frontiers: list[Curve]
+    levers: list[Lever]
+    notes: list[str]
+    gain_at_mean_ttl: Positive | UnsetType | None = UNSET
+    reason: dict[Kind, str] | UnsetType = UNSET
+    nearest: dict[Kind, Nearest] | UnsetType = UNSET
+    error: str | UnsetType = UNSET
+
+
+FILES: dict[str, tuple[Any, str]] = {
+    "plan": (Plan, "plan.json, as `jaxsim plan -o DIR` writes and `jaxsim deploy` reads it"),
+    "mix": (
+        Annotated[list[Share], Meta(min_length=1, description="Workloads served together.")],
+        "the JSON form of a mix of workloads, as `jaxsim plan --mix FILE` reads it",
+    ),
+}
+
+
+def schema_of(name: str) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a file."""
+    kind, title = FILES[name]
+    own = msgspec.json.schema(kind)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **own}
