@@ -98,6 +98,9 @@ def replace_leaf(where: Callable[[Any], Any], tree: Tree, value) -> Tree:
 
     A leaf, a record, or a tuple or list of those, for which values are given in that order; None
     counts as a leaf. A ValueError if they do not fit, or if `where` makes something of its own.
+
+    >>> replace_leaf(lambda point: point["a"], {"a": 1.0, "b": 2.0}, 3.0)
+    {'a': 3.0, 'b': 2.0}
     """
     leaves, structure = jax.tree.flatten(tree, is_leaf=_is_none)
     # Objects that nothing can be done with but to hand them on.
@@ -121,7 +124,11 @@ def replace_leaf(where: Callable[[Any], Any], tree: Tree, value) -> Tree:
 
 
 def partition(tree: Tree, chosen: Callable[[Any], bool]) -> tuple[Tree, Tree]:
-    """The tree with only the leaves that are `chosen`, and with only the others; None elsewhere."""
+    """The tree with only the leaves that are `chosen`, and with only the others; None elsewhere.
+
+    >>> partition({"a": 1.0, "b": "text"}, lambda leaf: isinstance(leaf, float))
+    ({'a': 1.0, 'b': None}, {'a': None, 'b': 'text'})
+    """
     return (
         jax.tree.map(lambda leaf: leaf if chosen(leaf) else None, tree),
         jax.tree.map(lambda leaf: None if chosen(leaf) else leaf, tree),

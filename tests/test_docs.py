@@ -1,5 +1,7 @@
 """Is what the documents show what the code does?"""
 
+import doctest
+import importlib
 import re
 from pathlib import Path
 
@@ -36,3 +38,17 @@ def test_the_page_names_what_exists(name):
         assert re.search(
             rf"^(?:def|class) {attribute.split('.')[0]}\b|^{attribute} =", text, re.M
         ), name
+
+
+def with_examples() -> list[str]:
+    """The modules of the package whose docstrings hold an example."""
+    sources = sorted((ROOT / "jaxsim").rglob("*.py"))
+    held = [path for path in sources if "    >>> " in path.read_text(encoding="utf-8")]
+    return [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in held]
+
+
+@pytest.mark.parametrize("name", with_examples())
+def test_examples_in_docstrings_run(name):
+    module = importlib.import_module(name.removesuffix(".__init__"))
+    assert doctest.testmod(module).failed == 0
+    assert doctest.testmod(module).attempted > 0

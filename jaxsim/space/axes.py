@@ -65,13 +65,21 @@ def _whole(name: str, values: Iterable[float | int] | float) -> Values:
 
 
 def powers_of_two(low: float, high: float) -> Values:
-    """1, 2, 4, … between `low` and `high`."""
+    """1, 2, 4, … between `low` and `high`.
+
+    >>> powers_of_two(1, 10)
+    (1.0, 2.0, 4.0, 8.0)
+    """
     exponents = np.arange(np.ceil(np.log2(low)), np.floor(np.log2(high) + 1e-9) + 1)
     return tuple(float(2**e) for e in exponents)
 
 
 def geometric(high: float, per_octave: int) -> Values:
-    """Whole numbers from 1 to `high`, `per_octave` to a doubling once they are far enough apart."""
+    """Whole numbers from 1 to `high`, `per_octave` to a doubling once they are far enough apart.
+
+    >>> geometric(8, 2)
+    (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
+    """
     steps = np.arange(np.floor(per_octave * np.log2(high) + 1e-9) + 1) / per_octave
     octave = np.floor(steps)
     # Linear within an octave, so that values share factors with the widths that divide them.

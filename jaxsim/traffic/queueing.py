@@ -1,7 +1,7 @@
 """What latency do users see when requests queue?
 
 A serving run keeps `concurrency` requests in the system (closed loop) or sends them at a rate
-(open loop). Each waits for its prompt to be processed, on the GPUs that also decode (aggregated) or
+(open loop). Each waits for its prompt to be processed, on the GPUs that also decode (co-located) or
 on a pool of their own (disaggregated), and then decodes among the others.
 """
 

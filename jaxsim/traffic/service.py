@@ -96,7 +96,7 @@ def under_load(
     prompts: float | None = None,
     limits: Limits | None = None,
 ) -> UnderLoad:
-    """Latencies and rate at a concurrency or at a rate; aggregated where `prefill` is None.
+    """Latencies and rate at a concurrency or at a rate; co-located where `prefill` is None.
 
     With `prompts`, of a run of so many requests that all arrive at its start, `concurrency` of them
     in flight at most.

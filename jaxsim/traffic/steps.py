@@ -163,7 +163,7 @@ def timed(decode: Scenario, prefill: Scenario, most: Scalar) -> Steps:
 
 
 def steps_of(decode: Scenario, prefill: Scenario, most: float) -> Steps:
-    """The timed steps of one deployment: its pools, the same twice where aggregated.
+    """The timed steps of one deployment: its pools, the same twice where co-located.
 
     `most` is the largest decode batch of an instance to time.
     """

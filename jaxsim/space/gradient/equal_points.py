@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxsim.space.program.equivalence import classes_of, codes_of, combined
+
 # The cost of the calls for one table, in numbers that operations would evaluate meanwhile.
 CALLS = 80_000
 
@@ -49,7 +51,7 @@ def chosen(
     count = len(next(iter(values.values()))) if values else 1
     if count * uses.total() < 2 * CALLS:
         return (every,), [_all(count)]
-    codes = {x: np.unique(own, return_inverse=True)[1] for x, own in values.items()}
+    codes = {x: codes_of(own) for x, own in values.items()}
     tables = {
         own: table for own in uses if len((table := _of(codes, own, count)).first) * 2 < count
     }
@@ -75,12 +77,6 @@ def _all(count: int) -> Table:
 
 def _of(codes: Mapping[int, np.ndarray], inputs: Inputs, count: int) -> Table:
     """The combinations of some inputs, as they occur."""
-    code, size = np.zeros(count, int), 1
-    for x in inputs:
-        own = int(codes[x].max()) + 1
-        if size * own > np.iinfo(int).max:
-            code = np.unique(code, return_inverse=True)[1]
-            size = int(code.max()) + 1
-        code, size = code * own + codes[x], size * own
-    _, first, of = np.unique(code, return_index=True, return_inverse=True)
-    return Table(first, of)
+    each = [codes[x] for x in inputs]
+    counts = [int(code.max()) + 1 for code in each]
+    return Table(*classes_of(combined(each, counts, count)))

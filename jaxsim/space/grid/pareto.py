@@ -32,6 +32,9 @@ def pareto_front(x, y, valid=None, *, duplicates: bool = True) -> np.ndarray:
     A sample's frontier, tabulated over buckets of `x` that are monotone in it, discards nearly all
     points in one pass; the survivors are sorted. Only points dominated by a real point in a lower
     bucket are discarded, so nothing is lost, whatever the sample.
+
+    >>> pareto_front([1.0, 2.0, 3.0], [5.0, 4.0, 6.0]).tolist()
+    [0, 2]
     """
     x, y, ok = _prepared(x, y, valid)
     rows = np.arange(x.size) if x.size <= _SORT_AT_ONCE else _survivors(x, y, ok)

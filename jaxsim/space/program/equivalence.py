@@ -75,14 +75,9 @@ class Partitions:
             rows = np.asarray(self.known[number]).reshape(-1, max(many, 1))
             classes = self.full(dims)
             if many >= FEWEST_POSITIONS and len(rows) <= 64:
-                code = np.zeros(many, np.int64)
-                for row in rows:
-                    # By their bits: 0 and -0 differ to an operation.
-                    bits = row.view(f"u{row.itemsize}") if row.dtype.kind == "f" else row
-                    same, own = np.unique(bits, return_inverse=True)
-                    code = code * same.size + own
-                    code = np.unique(code, return_inverse=True)[1] if len(rows) > 1 else code
-                classes = self._of_codes(dims, code)
+                each = [codes_of(row) for row in rows]
+                counts = [int(code.max()) + 1 for code in each]
+                classes = self._of_codes(dims, combined(each, counts, many))
             self._values[number] = classes
         return self._values[number]
 
@@ -121,15 +116,13 @@ class Partitions:
             if any(part.full and part.dims == dims for part in parts):
                 self._joins[parts] = self.full(dims)
             else:
-                code = np.zeros(many, np.int64)
-                for part in parts:
-                    code = code * part.count + _spread(part, dims, self.lengths)
-                    code = _dense(code)
+                codes = [_spread(part, dims, self.lengths) for part in parts]
+                code = combined(codes, [part.count for part in parts], many)
                 self._joins[parts] = self._of_codes(dims, code)
         return self._joins[parts]
 
     def _of_codes(self, dims, code) -> Classes:
-        _, first, own = np.unique(code, return_index=True, return_inverse=True)
+        first, own = classes_of(code)
         if first.size > _MOST_CLASSES * code.size:
             return self.full(dims)
         # Numbered in order of their first position, so that the same classes are the same array.
@@ -141,9 +134,33 @@ class Partitions:
         return self._same.setdefault((dims, own.tobytes()), classes)
 
 
+def codes_of(values: np.ndarray) -> np.ndarray:
+    """A code for each value: the same for equal ones. By their bits: 0 and -0 differ."""
+    bits = values.view(f"u{values.itemsize}") if values.dtype.kind == "f" else values
+    return np.unique(bits, return_inverse=True)[1]
+
+
+def combined(codes: Sequence[np.ndarray], counts: Sequence[int], size: int) -> np.ndarray:
+    """A code for each of `size` positions: the same where all `codes`, below `counts`, are.
+
+    >>> combined([np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])], [2, 2], 4).tolist()
+    [0, 1, 2, 2]
+    """
+    found = np.zeros(size, np.int64)
+    for code, count in zip(codes, counts, strict=True):
+        found = _dense(found * count + code)
+    return found
+
+
+def classes_of(code: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first position of each class, in order of code; the class of each position."""
+    _, first, own = np.unique(code, return_index=True, return_inverse=True)
+    return first, own
+
+
 def _dense(code: np.ndarray) -> np.ndarray:
     """The same codes, numbered without gaps."""
-    most = int(code.max()) + 1
+    most = int(code.max(initial=0)) + 1
     if most > 1 << 22:
         return np.unique(code, return_inverse=True)[1]
     used = np.zeros(most, bool)
