@@ -70,7 +70,8 @@ class Options(Record):
     0 where each chunk projects them again. `equal_time_chunks` is 1 where chunks are cut so that
     each takes equally long, 0 where they have equal tokens. `kv_compression` divides the bytes a
     cache occupies on the wire, and `kv_segment_s` is what each separately addressed block of it
-    costs; a block holds `kv_block_tokens` of one layer.
+    costs; a block holds `kv_block_tokens` of one layer. The states of recurrent layers are kept in
+    a prefix cache once in `snapshot_tokens`.
     """
 
     comm_overlap_frac: Scalar = 0.0
@@ -79,6 +80,7 @@ class Options(Record):
     kv_compression: Scalar = 1.0
     kv_segment_s: Scalar = 0.0
     kv_block_tokens: Scalar = 64.0
+    snapshot_tokens: Scalar = 1024.0
 
 
 class Serving(Record):

@@ -43,7 +43,7 @@ from jaxsim.point.held import attention_weight_bytes, kv_bytes_per_gpu
 from jaxsim.point.items import ContextTokens, DecodeTokens
 from jaxsim.point.memory import ffn_weight_bytes
 from jaxsim.point.phases.decode import decode
-from jaxsim.point.phases.prefill import prefill
+from jaxsim.point.phases.prefill import chunks_of, prefill
 from jaxsim.point.ranks import Ranks
 from jaxsim.point.transfer import cached_bytes, distinct_shards
 from tests.reference import kinds as reference
@@ -288,3 +288,12 @@ def test_all_kinds_together_are_finite_monotone_and_have_gradients(phase):
         assert float(slopes[0]) >= 0.0
         assert float(slopes[1]) >= -1e-12
         assert float(slopes[2]) <= 0.0
+
+
+def test_a_prefix_of_a_recurrent_model_ends_at_a_snapshot():
+    for model, expected in (("delta", 4096.0), ("varied", 4915.2)):
+        own = Model(4096.0, 1e5, 0.0, (LayerGroup(ATTENTION[model], DENSE, 2.0),))
+        base = replace(scenario("gqa_dense", isl=8192.0, hit_frac=0.6), model=own)
+        chunks = chunks_of(base)
+        assert float(chunks.cached) == pytest.approx(expected)
+        assert float(chunks.cached + chunks.count * chunks.tokens) == pytest.approx(8192.0)

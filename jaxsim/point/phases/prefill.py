@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from jaxsim._record import Record
 from jaxsim._scalar import Flag, Scalar
+from jaxsim.catalog.model import AbstractRecurrent
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.encoder import encoder_items
 from jaxsim.point.forward import (
@@ -60,9 +61,17 @@ class Chunks(Record):
 
 
 def chunks_of(scenario: Scenario) -> Chunks:
-    """The chunks of the part of a prompt that is not in the prefix cache, of equal tokens."""
+    """The chunks of the part of a prompt that is not in the prefix cache, of equal tokens.
+
+    A state cannot be cut like a cache: a model with recurrent layers goes on from the last snapshot
+    that was kept, one every `snapshot_tokens`.
+    """
     workload = scenario.workload
     cached = workload.isl * workload.hit_frac
+    attentions = [group.attention for group in scenario.model.groups]
+    if any(isinstance(attention, AbstractRecurrent) for attention in attentions):
+        every = scenario.options.snapshot_tokens
+        cached = every * jnp.floor(cached / every)
     fresh = jnp.maximum(workload.isl - cached, 1.0)
     chunk = scenario.design.chunk
     count = ceil_div(jnp.maximum(fresh, chunk), chunk)

@@ -73,7 +73,7 @@ def assumptions(plan: Plan, evidence: Sequence[Evidence]) -> str:
     rows = [
         ["Model", plan.model],
         ["Hardware", words.case(plan).split(" on ", 1)[1].split(" · ")[0]],
-        ["Number formats", " ".join((plan.precision, *plan.notes))],
+        ["Number formats", plan.precision],
         ["Engine", plan.engine],
         ["Kernel calibration", plan.calibration],
         ["Requests", f"{_requests(plan)}; no queueing"],

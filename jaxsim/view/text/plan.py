@@ -43,7 +43,6 @@ def _head(plan: Plan, page: Page) -> list[str]:
         *(page.paint(line, "bold", colour) for line in answer),
         *wrap(words.case(plan), page),
         *wrap(f"Targets: {words.targets(plan)}", page),
-        *(line for note in plan.notes for line in wrap(note, page)),
     ]
 
 

@@ -136,8 +136,9 @@ def _described(card: "ModelCard") -> dict[str, Any]:
         )
 
     # What a token adds once windows are full, and what a sequence has whatever its length.
-    each = (kept(2e6) - kept(1e6)) / 1e6
-    fixed = max(kept(1e6) - 1e6 * each, 0.0)
+    long = 2.0**20  # a power of two, for which single precision is exact
+    each = (kept(2.0 * long) - kept(long)) / long
+    fixed = max(kept(long) - long * each, 0.0)
     return {
         "name": card.name,
         "hf_id": card.hf_id,
