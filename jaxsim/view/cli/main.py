@@ -104,14 +104,32 @@ def complain(message: str, as_json: bool) -> None:
         print(json.dumps({"error": message}, ensure_ascii=False))
 
 
+def execute(parsers: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
+    """Run the verb that the words ask for; the folder it writes also says how it was asked."""
+    args = parsers.parse_args(list(arguments))
+    folder, asked = str(getattr(args, "output", None) or ""), None
+    # A sweep's store and the study say themselves how they were made.
+    if folder and args.verb not in ("run", "sweep", "reproduce"):
+        from jaxsim.view.cli.config import parser_of, resolved
+
+        asked = resolved(args, parser_of(parsers, args.verb))
+    options.prepare(args)
+    status = args.run(args)
+    if asked is not None and os.path.isdir(folder):
+        from pathlib import Path
+
+        from jaxsim.view.cli.config import keep
+
+        keep(Path(folder), asked)
+    return status
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     as_json = wants_json(arguments)
     try:
-        args = build_parser().parse_args(arguments)
-        options.prepare(args)
-        status = args.run(args)
+        status = execute(build_parser(), arguments)
         sys.stdout.flush()
         return status
     except SystemExit as leaving:  # --help and --version

@@ -29,6 +29,36 @@ space:              # optional: axes left out get their default
 phases: [prefill, decode, colocated]   # optional
 """
 
+_COUNTS = {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "integer"}}]}
+_FRACS = {"type": "number", "minimum": 0}
+SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "The file of jaxsim sweep",
+    "type": "object",
+    "required": ["model", "hardware", "workload"],
+    "additionalProperties": False,
+    "properties": {
+        **{key: {"type": "string"} for key in ("model", "hardware", "precision", "engine")},
+        "phases": {"type": "array", "items": {"enum": list(PHASES)}},
+        "block_workloads": {"type": "integer", "minimum": 1},
+        "workload": {
+            "type": "object",
+            "required": ["isl", "osl"],
+            "additionalProperties": False,
+            "properties": {
+                **dict.fromkeys(sorted(_WORKLOAD - {"isl", "osl"}), _FRACS),
+                "isl": _COUNTS,
+                "osl": _COUNTS,
+            },
+        },
+        "space": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": dict.fromkeys(sorted(_SPACE), _COUNTS),
+        },
+    },
+}
+
 
 @dataclass(frozen=True)
 class SweepConfig:

@@ -1,9 +1,14 @@
-"""`jaxsim schema`: what is in the files that scripts read and write, as JSON Schemas."""
+"""`jaxsim schema`: what is in the files that are read and written, as JSON Schemas."""
 
 import argparse
 from typing import Any
 
+from jaxsim.catalog.errors import InputError, nearest
+
 NAMES = ("plan", "mix")
+SWEEP = "sweep"
+# What `jaxsim run` reads, of each verb.
+VERBS = ("plan", "search", "sensitivity", "estimate", "deploy", "validate", "traffic")
 
 
 def add_parser(subparsers: Any) -> None:
@@ -11,18 +16,35 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "schema",
         help="the JSON Schema of a file",
-        description="Print the JSON Schema of a file: plan.json, or a mix of workloads.",
+        description="Print the JSON Schema of a file: plan (plan.json), mix (a mix of workloads), "
+        "sweep (what `jaxsim sweep` reads), or run-VERB (what `jaxsim run` reads).",
         allow_abbrev=False,
     )
-    parser.add_argument("name", choices=NAMES, help="the file")
+    parser.add_argument("name", metavar="NAME", help="the file: plan, mix, sweep, run-plan, …")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the schema."""
-    from jaxsim.view.cli.main import OK
+    from jaxsim.view.cli.config import config_schema, parser_of
+    from jaxsim.view.cli.main import OK, build_parser, verbs
     from jaxsim.view.files.schemas import schema_of
     from jaxsim.view.text.plain_json import dumps
 
-    print(dumps(schema_of(args.name)))
+    own = [f"run-{verb}" for verb in VERBS if verb in verbs()]
+    known = [*NAMES, SWEEP, *own]
+    if args.name not in known:
+        close = nearest(args.name, known)
+        hint = f" Nearest known: {', '.join(close)}." if close else ""
+        raise InputError(f"There is no schema {args.name!r}.{hint} Known: {', '.join(known)}.")
+    if args.name in NAMES:
+        found = schema_of(args.name)
+    elif args.name == SWEEP:
+        from jaxsim.view.files.sweep_config import SCHEMA
+
+        found = SCHEMA
+    else:
+        verb = args.name.removeprefix("run-")
+        found = config_schema(verb, parser_of(build_parser(), verb))
+    print(dumps(found))
     return OK

@@ -1,0 +1,196 @@
+"""How does a YAML file ask for a verb?  Its keys are the verb's options, and strict.
+
+    verb: plan
+    model: llama-3.1-70b
+    hardware: h200
+    isl: 4096
+    osl: 512
+    ftl: 2s
+    ttl: 40ms
+    tp: [1, 2, 4]
+    price: {h200: 2.9}
+
+`jaxsim run FILE` runs it, `--set ttl=30ms` changes a key, `jaxsim schema run-plan` prints the JSON
+Schema. Every folder that a verb writes holds `run.yaml`, which asks for the same again.
+"""
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from jaxsim._version import __version__
+from jaxsim.catalog.errors import InputError, nearest
+
+NAME = "run.yaml"
+# Where and how to write is not part of what is asked; these never stand in a file.
+APART = ("help", "output", "format")
+
+
+def actions_of(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
+    """The options of a verb by key."""
+    return {
+        action.dest.replace("_", "-"): action
+        for action in parser._actions  # argparse has no public list
+        if action.dest not in APART
+    }
+
+
+def synonyms_of(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
+    """The options of a verb by every name they have, such as ftl and ttft."""
+    found = actions_of(parser)
+    for action in list(found.values()):
+        found |= {name.lstrip("-"): action for name in action.option_strings}
+    return found
+
+
+def parser_of(parsers: argparse.ArgumentParser, verb: str) -> argparse.ArgumentParser:
+    """The parser of one verb."""
+    choices = {}
+    for action in parsers._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            choices = action.choices
+    if verb not in choices:
+        close = nearest(str(verb), choices)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise InputError(f"{verb!r} is no verb of jaxsim.{hint}")
+    return choices[verb]
+
+
+def config_schema(verb: str, parser: argparse.ArgumentParser) -> dict[str, Any]:
+    """The JSON Schema of a file that asks for a verb."""
+    scalar = {"type": ["string", "number"]}
+    properties: dict[str, Any] = {"verb": {"const": verb}}
+    required = ["verb"]
+    for key, action in actions_of(parser).items():
+        said = {"description": (action.help or "").replace("%%", "%")}
+        if action.nargs == 0:
+            kind: dict[str, Any] = {"type": "boolean"}
+        elif isinstance(action, argparse._AppendAction):
+            items = {"type": "array", "items": scalar}
+            kind = {"anyOf": [items, {"type": "object", "additionalProperties": scalar}]}
+        elif action.choices:
+            kind = {"enum": list(action.choices)}
+        else:
+            kind = {"anyOf": [scalar, {"type": "array", "items": scalar}]}
+        if action.default not in (None, False, [], argparse.SUPPRESS):
+            kind["default"] = action.default
+        properties[key] = {**said, **kind}
+        if action.required:
+            required.append(key)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"jaxsim {verb}",
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The table of a YAML file; data only."""
+    import yaml
+
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: no such file. `jaxsim schema run-plan` says what one holds."
+        ) from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: not valid YAML: {error}.") from None
+    if not isinstance(raw, dict) or "verb" not in raw:
+        raise InputError(f"{path}: a table with the key 'verb' is needed, such as verb: plan.")
+    raw.pop("jaxsim", None)
+    return raw
+
+
+def changed(raw: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+    """The table with `a.b=c` of each setting; values are read as YAML."""
+    import yaml
+
+    made = dict(raw)
+    for text in settings:
+        where, equals, value = text.partition("=")
+        if not (where and equals):
+            raise InputError(f"--set {text!r}: give KEY=VALUE, with dots to go into a table.")
+        try:
+            read = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(f"--set {text!r}: not valid YAML: {error}.") from None
+        *parents, last = where.split(".")
+        table = made
+        for parent in parents:
+            inner = table.get(parent)
+            table[parent] = dict(inner) if isinstance(inner, dict) else {}
+            table = table[parent]
+        table[last] = read
+    return made
+
+
+def words_of(raw: dict[str, Any], parser: argparse.ArgumentParser, where: str) -> list[str]:
+    """The words of the command line that a table asks for; unknown keys are refused by path."""
+    actions = synonyms_of(parser)
+    flags: list[str] = []
+    positional: list[str] = []
+    for key, value in raw.items():
+        if key == "verb":
+            continue
+        if key not in actions:
+            close = nearest(str(key), actions)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(actions)}"
+            raise InputError(f"{where}: {raw['verb']}.{key}: unknown key; {hint}")
+        action = actions[key]
+        if value is None or value is False:
+            continue
+        if action.nargs == 0:
+            if value is not True:
+                raise InputError(f"{where}: {raw['verb']}.{key}: {value!r} is not true or false.")
+            flags.append(action.option_strings[-1])
+            continue
+        texts = _texts(value, isinstance(action, argparse._AppendAction) or action.nargs == "+")
+        if not action.option_strings:
+            positional += texts
+        elif isinstance(action, argparse._AppendAction):
+            flags += [f"{action.option_strings[-1]}={text}" for text in texts]
+        elif action.nargs == "+":
+            flags += [action.option_strings[-1], *texts]
+        else:
+            flags.append(f"{action.option_strings[-1]}={texts[0]}")
+    return [*positional, *flags]
+
+
+def _texts(value: Any, several: bool) -> list[str]:
+    """A value as the command line has it: a list joined by commas, or one word each."""
+    if isinstance(value, dict):
+        return [f"{name}={_text(own)}" for name, own in value.items()]
+    if isinstance(value, list):
+        texts = [_text(own) for own in value]
+        return texts if several else [",".join(texts)]
+    return [_text(value)]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float) and value == int(value):
+        return str(int(value))
+    return str(value)
+
+
+def resolved(args: argparse.Namespace, parser: argparse.ArgumentParser) -> dict[str, Any]:
+    """What was asked, defaults included, as a table that asks for the same."""
+    made: dict[str, Any] = {"jaxsim": __version__, "verb": args.verb}
+    for key, action in actions_of(parser).items():
+        value = getattr(args, action.dest, None)
+        if value not in (None, False, []):
+            made[key] = value
+    return made
+
+
+def keep(folder: Path, table: dict[str, Any]) -> None:
+    """Leave the resolved configuration in the folder that a verb wrote."""
+    from jaxsim.view.deploy.yaml_text import yaml_text
+    from jaxsim.view.files.atomic import replace_text
+
+    head = "What was asked, with defaults: `jaxsim run run.yaml -o DIR` asks for the same."
+    replace_text(folder / NAME, yaml_text([table], head))

@@ -1,0 +1,52 @@
+"""`jaxsim run FILE`: a verb as a YAML file asks for it."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+DESCRIPTION = """\
+Run the verb that a YAML file asks for, with the file's keys as its options. Keys are strict:
+`jaxsim schema run-plan` prints the JSON Schema of a file for `jaxsim plan`. Every folder that a verb
+writes holds run.yaml, which reproduces it."""
+
+EPILOG = """\
+examples:
+  jaxsim run plan/run.yaml -o again
+  jaxsim run plan/run.yaml --set ttl=30ms --set price.h200=2.9 -o cheaper
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "run",
+        help="a verb as a YAML file asks for it",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("file", metavar="FILE", help="YAML with the key verb, and its options")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the file"
+    )
+    parser.add_argument("-o", "--output", metavar="DIR", help="where the verb writes")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="of the verb")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read, change, check and run."""
+    from jaxsim.view.cli.config import changed, parser_of, read_config, words_of
+    from jaxsim.view.cli.main import build_parser, execute
+
+    path = Path(args.file)
+    raw = changed(read_config(path), args.set)
+    parsers = build_parser()
+    verb = str(raw["verb"])
+    words = [verb, *words_of(raw, parser_of(parsers, verb), str(path))]
+    if args.output is not None:
+        words += ["-o", args.output]
+    if args.format == "json":
+        words += ["--format", "json"]
+    return execute(parsers, words)

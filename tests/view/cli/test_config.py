@@ -1,0 +1,115 @@
+"""Does a file ask for what the command line asks, and does a folder say how it was made?"""
+
+import json
+
+import jsonschema
+import pytest
+import yaml
+
+from jaxsim.view.cli.config import (
+    changed,
+    config_schema,
+    parser_of,
+    read_config,
+    resolved,
+    words_of,
+)
+from jaxsim.view.cli.main import BAD_INPUT, OK, build_parser, main
+from jaxsim.view.files.sweep_config import EXAMPLE, SCHEMA
+
+FILE = """
+verb: plan
+model: llama-3.1-8b
+hardware: h200
+isl: 2048
+osl: 256
+ftl: 1s
+ttl: 50ms
+tp: [1, 2]
+pp: 1
+pack: true
+price: {h200: 2.9}
+"""
+
+
+@pytest.fixture(scope="module")
+def parsers():
+    return build_parser()
+
+
+def asked(text, parsers, *settings):
+    raw = changed(yaml.safe_load(text), settings)
+    own = parser_of(parsers, raw["verb"])
+    return parsers.parse_args([raw["verb"], *words_of(raw, own, "x.yaml")])
+
+
+def test_a_file_asks_for_the_same_as_words(parsers):
+    words = "plan llama-3.1-8b --hardware h200 --isl 2048 --osl 256 --ftl 1s --ttl 50ms"
+    told = parsers.parse_args(
+        [*words.split(), *["--tp", "1,2", "--pp", "1", "--pack", "--price", "h200=2.9"]]
+    )
+    assert vars(asked(FILE, parsers)) == vars(told)
+
+
+def test_settings_change_keys_and_go_into_tables(parsers):
+    found = asked(FILE, parsers, "ttl=30ms", "price.h100=1.5", "tp=[4]", "pack=false")
+    assert (found.ttl, found.tp, found.pack) == ("30ms", "4", False)
+    assert found.price == ["h200=2.9", "h100=1.5"]
+
+
+def test_what_is_resolved_asks_for_the_same_again(parsers):
+    own = parser_of(parsers, "plan")
+    first = asked(FILE, parsers)
+    again = asked(yaml.safe_dump(resolved(first, own)).replace("jaxsim: ", "# "), parsers)
+    assert vars(again) == vars(first)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (FILE.replace("ttl:", "tll:"), "did you mean 'ttl'"),
+        (FILE.replace("verb: plan", "verb: plann"), "Did you mean 'plan'"),
+        (FILE.replace("pack: true", "pack: 3"), "plan.pack: 3 is not true or false"),
+        ("model: x", "key 'verb'"),
+        ("verb: [", "not valid YAML"),
+    ],
+)
+def test_bad_files_are_refused_by_path(tmp_path, capsys, text, message):
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    assert main(["run", str(path)]) == BAD_INPUT
+    assert message in capsys.readouterr().err
+
+
+def test_schemas_take_good_files_and_refuse_others(parsers, capsys):
+    schema = config_schema("plan", parser_of(parsers, "plan"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(yaml.safe_load(FILE), schema)
+    for broken in (FILE.replace("ttl:", "tll:"), FILE.replace("pack: true", "pack: often")):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(yaml.safe_load(broken), schema)
+    jsonschema.validate(yaml.safe_load(EXAMPLE), SCHEMA)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(
+            {"model": "x", "hardware": "y", "workload": {"isl": 1, "osx": 2}}, SCHEMA
+        )
+    assert main(["schema", "run-plan"]) == OK
+    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(schema))
+    assert main(["schema", "run-pln"]) == BAD_INPUT
+    assert "plan" in capsys.readouterr().err
+
+
+def test_a_folder_reproduces_itself(tmp_path, capsys):
+    """`run.yaml` of a deployment writes the same files into another folder."""
+    from tests.view.deploy.made import PLANS
+
+    first, second = tmp_path / "first", tmp_path / "second"
+    words = ["deploy", str(PLANS / "dense.json"), "--target", "sglang", "-o", str(first)]
+    assert main(words) == OK
+    raw = read_config(first / "run.yaml")
+    assert (raw["verb"], raw["target"]) == ("deploy", "sglang")
+    assert main(["run", str(first / "run.yaml"), "-o", str(second)]) == OK
+    capsys.readouterr()
+    for path in first.rglob("*"):
+        if path.is_file():
+            assert path.read_bytes() == (second / path.relative_to(first)).read_bytes()
