@@ -34,7 +34,8 @@ def with_pool(made, role, **changed):
 )
 def test_shapes(engine, shape, nearest):
     tp, ep, pp = shape
-    pool = replace(order("moe").pool("decode"), tp=tp, ep=ep, pp=pp, gpus_per_node=8)
+    pool = order("moe", "colocated").pools[0]
+    pool = replace(pool, tp=tp, ep=ep, pp=pp, gpus_per_node=8)
     assert bool(pool_why_not(engine, pool, moe=True)) == (nearest is not None)
     if nearest is not None:
         near = nearest_shape(engine, pool, moe=True)
