@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 DESCRIPTION = """\
-Run the verb that a YAML file asks for, with the file's keys as its options. Keys are strict:
-`jaxsim schema run-plan` prints the JSON Schema of a file for `jaxsim plan`. Every folder that a verb
+Run the verb that a YAML file asks for; the keys of the file are its options. Keys are strict:
+`jaxsim schema run-plan` prints the JSON Schema of one for `jaxsim plan`. Every folder that a verb
 writes holds run.yaml, which reproduces it."""
 
 EPILOG = """\
