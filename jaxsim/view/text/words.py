@@ -126,7 +126,7 @@ def targets(plan: Plan) -> str:
 
 def constraint(plan: Plan) -> str:
     """What every point of the plan's frontiers keeps to."""
-    text = f"FTL ≤ {units.seconds(plan.ftl_target_s)}"
+    text = f"FTL ≤ {units.seconds(plan.ftl_target_s)}{every(plan)}"
     return text if plan.max_gpus is None else f"{text}, at most {plan.max_gpus:,} GPUs"
 
 
