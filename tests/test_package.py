@@ -36,6 +36,7 @@ ROOMS = (
     "space.gradient", "space.sensitivity", "space.plan", "space.search",
     "traffic",
     "truth.read", "truth.cases", "truth.runs", "truth.kernels", "truth.engines", "truth.validate",
+    "truth.gain", "truth.decisions",
     "api",
     "view.text", "view.figures", "view.report", "view.files", "view.study", "view.deploy",
     "view.cli",

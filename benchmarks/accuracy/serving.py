@@ -26,9 +26,11 @@ from benchmarks.accuracy.serving_tables import markdown
 from jaxsim._version import __version__
 from jaxsim.catalog.names import DATA
 from jaxsim.traffic.serving import MEASURES
+from jaxsim.truth.decisions import decisions
 from jaxsim.truth.engines.files import write_engines
 from jaxsim.truth.engines.fit import FREE, SPREAD, values_of
 from jaxsim.truth.engines.held_out import SCHEMES, HeldOut, cross_validate, row_sigmas
+from jaxsim.truth.gain import gain_summary
 from jaxsim.truth.read.readers import read_rows
 from jaxsim.truth.runs import Runs, runs_of
 from jaxsim.truth.validate import Predicted, Validation, score, summary
@@ -163,6 +165,8 @@ def run(folder: Path, write: bool) -> dict[str, Any]:
         },
         "engines": engine_numbers(held_out),
         **summary(result),
+        "gain": gain_summary(result.predicted),
+        "decisions": decisions(result.predicted),
         "by_source": {
             source: {measure: score(own, measure) for measure in (*MEASURES, "ttft_all")}
             for source in sorted({entry.row.source for entry in headline})
@@ -200,6 +204,8 @@ def show(found: Mapping[str, Any]) -> str:
     for group in found["large_groups"]:
         name = " ".join(group[key] for key in ("model", "engine", "mode", "precision"))
         lines.append(_line(f"TPOT {name}", group["tpot"]))
+    gain = {name: found["gain"][name] for name in ("pairs", "points", "median", "mean", "side")}
+    lines += [f"gain of disaggregation: {gain}", f"decisions: {found['decisions']}"]
     coverage = found["coverage"]
     lines.append(f"coverage {coverage['predicted']} of {coverage['rows']}: {coverage['reasons']}")
     return "\n".join(lines)

@@ -76,7 +76,17 @@ def markdown(found: Mapping[str, Any]) -> str:
         [entry["reason"], f"{entry['rows']:,}", _percent(entry["tpot"].get("median"))]
         for entry in found["apart"]
     ]
-    coverage = found["coverage"]
+    coverage, gain, chosen = found["coverage"], found["gain"], found["decisions"]
+    side = gain["side"] or {"right": 0, "points": 0}
+    verdicts = [
+        ["pairs of frontiers", f"{gain['pairs']}"],
+        ["error of the gain, median", _percent(gain["median"])],
+        ["error of the gain, mean", _percent(gain["mean"])],
+        ["right side, measured gain beyond 15 %", f"{side['right']} of {side['points']}"],
+        ["80 % interval holds", _percent(gain["interval80"])],
+        ["regret of choices among measured designs, mean", _percent(chosen["mean"])],
+        ["choices measured beyond the TPOT target", _percent(chosen["missed"])],
+    ]
     return "\n".join(
         [
             "Error on what no fit has seen, percent; where nothing else is said, on whole systems.",
@@ -87,6 +97,7 @@ def markdown(found: Mapping[str, Any]) -> str:
             *_table(("source", "", *numbers), sources),
             *_table(("TPOT, groups of 30 rows or more", *numbers), large),
             *_table(("TPOT by", "", *numbers, "TTFT median"), keys),
+            *_table(("gain of disaggregation, and decisions", ""), verdicts),
             *_table(("rows apart, predicted but not counted", "rows", "TPOT median"), apart),
             f"Predicted {coverage['predicted']:,} of {coverage['rows']:,} rows. Not predicted:",
             "",

@@ -110,10 +110,40 @@ def _scatter(axes: Any, result: Validation, measure: str, scale: float) -> None:
     axes.legend(loc="upper left")
 
 
+def gain_picture(gain: Mapping[str, Any]):
+    """Predicted against measured gain of disaggregation, a colour a pair of frontiers."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.5, 4.6), layout="constrained")
+        axes = figure.add_subplot()
+        every = []
+        for one in gain["by_pair"]:
+            x, y = one["measured_gain"], one["predicted_gain"]
+            every += [*x, *y]
+            name = f"{one['model']} {one['gpu']} {one['precision']} {one['isl']:g}/{one['osl']:g}"
+            axes.plot(x, y, "o", markersize=5, alpha=0.7, label=name)
+        line = np.asarray([min(every) / 1.2, max(every) * 1.2])
+        axes.plot(line, line, color=GREY, linewidth=1)
+        axes.axhline(1.0, color=GREY, linewidth=0.8, linestyle=":")
+        axes.axvline(1.0, color=GREY, linewidth=0.8, linestyle=":")
+        axes.set(xscale="log", yscale="log", xlim=line, ylim=line, aspect="equal")
+        axes.set_title("gain of disaggregated over co-located, at equal interactivity")
+        axes.set_xlabel("measured")
+        axes.set_ylabel("predicted")
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", fontsize=7)
+    return figure
+
+
 def write_validation(folder: Path, result: Validation, found: Mapping[str, Any]) -> None:
-    """Write `rows.csv`, `validation.json`, `predicted.png` and `predicted.svg`, each whole."""
+    """Write `rows.csv`, `validation.json` and pictures of rows and gains, each whole."""
     replace_text(folder / "rows.csv", rows_csv(result))
     replace_text(folder / "validation.json", dumps(found) + "\n")
     figure = picture(result)
     replace_bytes(folder / "predicted.png", image(figure, "png"))
     replace_bytes(folder / "predicted.svg", image(figure, "svg"))
+    if found["gain"]["pairs"]:
+        gains = gain_picture(found["gain"])
+        replace_bytes(folder / "gain.png", image(gains, "png"))
+        replace_bytes(folder / "gain.svg", image(gains, "svg"))

@@ -70,6 +70,7 @@ def render_validation(found: Mapping[str, Any], page: Page) -> str:
     ]
     if found["overall"]["rows"]:
         lines += [*_by_group(found, page), ""]
+    lines += [*_gain(found["gain"], page), *_decisions(found["decisions"], page), ""]
     for entry in found["apart"]:
         own = entry["tpot"]
         error = f": TPOT off by {_percent(own['median'])}" if own["n"] else ""
@@ -81,6 +82,44 @@ def render_validation(found: Mapping[str, Any], page: Page) -> str:
     for reason, count in coverage["reasons"].items():
         lines += wrap(f"{count:,} not: {reason}", page, by=2, hang=2)
     return page.finish(lines)
+
+
+def _gain(gain: Mapping[str, Any], page: Page) -> list[str]:
+    """The gain of disaggregated over co-located runs, or why there is none."""
+    if not gain["pairs"]:
+        return wrap(f"Gain of disaggregation: {gain['reason']}.", page)
+    side = gain["side"]
+    lines = wrap(
+        f"Gain of disaggregation, {gain['pairs']} pairs of frontiers at {gain['points']} "
+        f"interactivities: off by {_percent(gain['median'])} in the median, "
+        f"{_percent(gain['mean'])} in the mean; 80 % intervals hold "
+        f"{_percent(gain['interval80'])}; right side at {side['right']} of {side['points']} points "
+        "whose measured gain is beyond 15 %.",
+        page,
+    )
+    rows = [["probability stated", "points", "mean", "true"]]
+    rows += [
+        [
+            f"{100 * one['from']:.0f} – {100 * one['to']:.0f} %",
+            f"{one['points']}",
+            _percent(one["stated"]),
+            _percent(one["right"]),
+        ]
+        for one in gain["reliability"]
+    ]
+    return [*lines, "", *indent(table(rows)), ""]
+
+
+def _decisions(found: Mapping[str, Any], page: Page) -> list[str]:
+    """How well predictions choose among measured designs, or why that is not known."""
+    if not found["choices"]:
+        return wrap(f"Choice among measured designs: {found['reason']}.", page)
+    return wrap(
+        f"Choice among measured designs, {found['choices']} choices in {found['groups']} groups: "
+        f"{_percent(found['mean'])} below the best in the mean, {_percent(found['median'])} in the "
+        f"median; {_percent(found['missed'])} measured beyond the TPOT target.",
+        page,
+    )
 
 
 def _by_group(found: Mapping[str, Any], page: Page) -> list[str]:

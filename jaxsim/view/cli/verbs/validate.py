@@ -11,8 +11,10 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Predict every measured run of a file and show how far off the predictions are: time to the first
-token, time per output token, output tokens/s/GPU; by model, GPU, engine, mode and precision; and
-why rows could not be predicted. Without a file: a few published runs that ship with jaxsim."""
+token, time per output token, output tokens/s/GPU; by model, GPU, engine, mode and precision; the
+gain of disaggregated over co-located runs where both were measured, and how well predictions choose
+among measured designs; and why rows could not be predicted. Without a file: a few published runs
+that ship with jaxsim."""
 
 EPILOG = """\
 files:
@@ -139,13 +141,20 @@ def run(args: argparse.Namespace) -> int:
         return _held(args)
     folder = output_folder(Path(args.output)) if args.output else None
     with working("reading") as show:
+        from jaxsim.truth.decisions import decisions
+        from jaxsim.truth.gain import gain_summary
         from jaxsim.truth.read.readers import PUBLISHED, read_rows
         from jaxsim.truth.validate import summary, validate
 
         rows = read_rows(args.file or PUBLISHED, _stated(args))
         show(f"predicting {len(rows):,} runs")
         result = validate(rows)
-    found = {"file": Path(args.file or PUBLISHED).name, **summary(result)}
+    found = {
+        "file": Path(args.file or PUBLISHED).name,
+        **summary(result),
+        "gain": gain_summary(result.predicted),
+        "decisions": decisions(result.predicted),
+    }
     if folder is not None:
         from jaxsim.view.files.validation import write_validation
 

@@ -1,0 +1,214 @@
+"""Is the gain of disaggregated over co-located serving right, where both were measured?
+
+A pair is two frontiers of measured runs of one model, chip, number format and lengths: co-located
+(aggregated) runs and disaggregated ones. Their predicted frontiers are those of the same runs.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from jaxsim.catalog.gain import load_gain
+from jaxsim.truth.read.rows import ServingRow
+
+SYSTEM = ("model", "gpu", "precision")
+CLEAR = math.log(1.15)  # a gain beyond 15 % has a side
+STEPS = ((0.5, 0.6), (0.6, 0.75), (0.75, 0.9), (0.9, 1.0))  # of the probability of the side stated
+EIGHTY_PERCENT = 1.2815515655446004
+
+
+@runtime_checkable
+class Prediction(Protocol):
+    """A measured run with what was predicted of it."""
+
+    @property
+    def row(self) -> ServingRow:
+        """The run."""
+        ...
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Predicted values in base units, by measure."""
+        ...
+
+    def key(self, name: str, /) -> str:
+        """What the run counts under."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Gains of one pair at the interactivities that all four of its frontiers cover.
+
+    `tokens_per_s` a user; `measured` and `predicted` are logs of disaggregated over co-located
+    output tokens/s/GPU.
+    """
+
+    model: str
+    gpu: str
+    precision: str
+    isl: float
+    osl: float
+    tokens_per_s: np.ndarray
+    measured: np.ndarray
+    predicted: np.ndarray
+
+    @property
+    def error(self) -> np.ndarray:
+        """Log of predicted over measured gain."""
+        return self.predicted - self.measured
+
+
+def frontier(points: Sequence[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
+    """Pareto points of (interactivity, throughput), by rising interactivity: log throughput."""
+    best: list[tuple[float, float]] = []
+    for x, y in sorted(points, key=lambda p: (-p[0], -p[1])):
+        if not best or y > best[-1][1]:
+            best.append((x, y))
+    x, y = np.asarray(best[::-1]).T
+    return x, np.log(y)
+
+
+def _points(entries: Iterable[Prediction], measured: bool) -> list[tuple[float, float]]:
+    found = []
+    for entry in entries:
+        own = (
+            (entry.row.tpot_s, entry.row.output_tokens_per_s_per_gpu)
+            if measured
+            else (entry.values["tpot"], entry.values["output_tokens_per_s_per_gpu"])
+        )
+        found.append((1.0 / own[0], own[1]))  # type: ignore[operator]
+    return found
+
+
+def pair_of(
+    key: tuple[str, str, str, float, float],
+    apart: Sequence[Prediction],
+    together: Sequence[Prediction],
+) -> Pair | None:
+    """The gains of one pair, None where its frontiers cover no interactivity in common."""
+    curves = [
+        frontier(_points(entries, measured))
+        for measured in (True, False)
+        for entries in (apart, together)
+    ]
+    low, high = max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves)
+    at = np.unique(np.concatenate([curves[0][0], curves[1][0]]))
+    at = at[(at >= low) & (at <= high)]
+    if not len(at):
+        return None
+    values = [np.interp(at, x, y) for x, y in curves]
+    model, gpu, precision, isl, osl = key
+    gains = values[0] - values[1], values[2] - values[3]
+    return Pair(model, gpu, precision, isl, osl, at, *gains)
+
+
+def pairs(entries: Iterable[Prediction]) -> list[Pair]:
+    """Every pair of frontiers, of rows without unknowns that measured both numbers."""
+    groups: dict[tuple[str, str, str, float, float], dict[str, list[Prediction]]] = {}
+    for entry in entries:
+        row = entry.row
+        if row.apart or not row.tpot_s or not row.output_tokens_per_s_per_gpu:
+            continue
+        model, gpu, precision = (entry.key(name) for name in SYSTEM)
+        key = (model, gpu, precision, row.isl_max, row.osl_max)
+        groups.setdefault(key, {}).setdefault(row.mode, []).append(entry)
+    found = []
+    for key, modes in sorted(groups.items()):
+        if "aggregated" in modes and "disaggregated" in modes:
+            one = pair_of(key, modes["disaggregated"], modes["aggregated"])
+            if one is not None:
+                found.append(one)
+    return found
+
+
+def side_probability(gain: np.ndarray, log_sigma: float) -> np.ndarray:
+    """The probability that disaggregated serving is better, of a predicted log gain."""
+    return np.array([0.5 * (1.0 + math.erf(g / log_sigma / math.sqrt(2.0))) for g in gain])
+
+
+def gain_summary(entries: Iterable[Prediction]) -> dict:
+    """What `jaxsim validate --format json` says under `gain`.
+
+    Errors are |predicted / measured - 1|. `side` counts points whose measured gain is beyond 15 %
+    either way. `reliability` has, for each range of the probability stated for the better side,
+    how often that side was right. Without a pair, `reason` says so and numbers are None.
+    """
+    found = pairs(entries)
+    if not found:
+        reason = (
+            "no pair: a pair needs disaggregated and aggregated runs of one model, GPU, precision"
+            " and lengths, with TPOT and output tokens/s/GPU, that reach a common interactivity"
+        )
+        empty = dict.fromkeys(("median", "mean", "interval80"))
+        return {"pairs": 0, "points": 0, "reason": reason, **empty, "side": None,
+                "reliability": [], "by_pair": []}  # fmt: skip
+    measured, predicted = (
+        np.concatenate([getattr(one, name) for one in found]) for name in ("measured", "predicted")
+    )
+    error = np.abs(np.expm1(predicted - measured))
+    sigma = load_gain().log_sigma
+    clear = np.abs(measured) > CLEAR
+    right = (predicted > 0) == (measured > 0)
+    stated = side_probability(predicted, sigma)
+    sure = np.maximum(stated, 1.0 - stated)
+    table = []
+    for low, high in STEPS:
+        within = (sure >= low) & ((sure < high) | (high == 1.0))
+        table.append({
+            "from": low, "to": high, "points": int(within.sum()),
+            "stated": float(sure[within].mean()) if within.any() else None,
+            "right": float(right[within].mean()) if within.any() else None,
+        })  # fmt: skip
+    return {
+        "pairs": len(found),
+        "points": len(measured),
+        "reason": None,
+        "median": float(np.median(error)),
+        "mean": float(error.mean()),
+        "interval80": float(np.mean(np.abs(predicted - measured) <= EIGHTY_PERCENT * sigma)),
+        "side": {"points": int(clear.sum()), "right": int(right[clear].sum())},
+        "reliability": table,
+        "by_pair": [
+            {
+                "model": one.model, "gpu": one.gpu, "precision": one.precision,
+                "isl": one.isl, "osl": one.osl, "points": len(one.measured),
+                "measured": float(np.exp(np.median(one.measured))),
+                "predicted": float(np.exp(np.median(one.predicted))),
+                "tokens_per_s": one.tokens_per_s.tolist(),
+                "measured_gain": np.exp(one.measured).tolist(),
+                "predicted_gain": np.exp(one.predicted).tolist(),
+            }
+            for one in found
+        ],
+    }  # fmt: skip
+
+
+def fit_log_sigma(found: Sequence[Pair]) -> dict[str, float]:
+    """The spread of the log gain's error, and how it does on systems left out.
+
+    Every pair counts alike, whatever its points. σ is the root of the mean square of its error,
+    pairs weighted alike; `interval80` is how many points of a system the 80 % interval holds whose
+    σ comes from the other systems, and `systems` their number.
+    """
+    squares = np.array([np.mean(one.error**2) for one in found])
+    names = [(one.model, one.gpu) for one in found]
+    inside, points = 0, 0
+    for name in set(names):
+        own = np.array([other == name for other in names])
+        if own.all():
+            continue
+        sigma = math.sqrt(squares[~own].mean())
+        for one, left in zip(found, own, strict=True):
+            if left:
+                inside += int(np.sum(np.abs(one.error) <= EIGHTY_PERCENT * sigma))
+                points += len(one.error)
+    return {
+        "log_sigma": math.sqrt(squares.mean()),
+        "interval80": inside / points if points else math.nan,
+        "systems": float(len(set(names))),
+        "pairs": float(len(found)),
+    }

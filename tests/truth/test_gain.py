@@ -1,0 +1,109 @@
+"""Are gains of disaggregation, and choices among measured designs, scored as by hand?"""
+
+import math
+
+import numpy as np
+import pytest
+
+from jaxsim.catalog.gain import load_gain
+from jaxsim.truth.decisions import decisions
+from jaxsim.truth.gain import Pair, fit_log_sigma, frontier, gain_summary, pairs, side_probability
+from tests.truth.test_validate import row
+
+
+class Fake:
+    """What scores read of a prediction: a row, keys, values."""
+
+    def __init__(self, number, mode, measured, predicted, **changes):
+        tpot, rate = measured
+        self.row = row(number, mode=mode, tpot_s=tpot, output_tokens_per_s_per_gpu=rate, **changes)
+        self.values = dict(
+            zip(("tpot", "output_tokens_per_s_per_gpu"), predicted, strict=True), ttft=0.1
+        )
+
+    def key(self, name):
+        return {"model": "m", "gpu": "g", "precision": "p", "engine": "e"}[name]
+
+
+def runs(gain_measured, gain_predicted):
+    """Two co-located and two disaggregated runs at 10 and 20 ms."""
+    found = []
+    for i, (tpot, rate) in enumerate(((0.01, 100.0), (0.02, 200.0))):
+        found.append(Fake(i, "aggregated", (tpot, rate), (tpot, rate)))
+        found.append(
+            Fake(
+                10 + i, "disaggregated",
+                (tpot, gain_measured * rate), (tpot, gain_predicted * rate),
+            )
+        )  # fmt: skip
+    return found
+
+
+def test_a_frontier_keeps_what_no_other_point_beats():
+    x, y = frontier([(50.0, 200.0), (60.0, 150.0), (55.0, 100.0), (100.0, 50.0)])
+    assert x.tolist() == [50.0, 60.0, 100.0]
+    np.testing.assert_allclose(np.exp(y), [200.0, 150.0, 50.0])
+
+
+def test_gains_are_compared_at_the_interactivities_that_both_cover():
+    found = gain_summary(runs(1.5, 1.2))
+    assert (found["pairs"], found["points"]) == (1, 2)
+    assert found["median"] == pytest.approx(1 - 1.2 / 1.5)
+    assert found["side"] == {"points": 2, "right": 2}
+    assert found["by_pair"][0]["measured"] == pytest.approx(1.5)
+    wrong = gain_summary(runs(0.8, 1.3))
+    assert wrong["side"] == {"points": 2, "right": 0}
+    stated = sum(step["points"] for step in wrong["reliability"])
+    assert stated == 2
+
+
+def test_a_file_without_a_pair_says_so():
+    found = gain_summary(runs(1.5, 1.2)[::2])
+    assert found["pairs"] == 0
+    assert "no pair" in found["reason"]
+    assert found["median"] is None
+    assert decisions([])["reason"]
+
+
+def test_the_gap_between_measured_points_is_interpolated_in_log_throughput():
+    entries = runs(1.5, 1.5)
+    middle = 2 / (1 / 0.01 + 1 / 0.02)
+    entries.append(Fake(20, "disaggregated", (middle, 300.0), (middle, 300.0)))
+    (one,) = pairs(entries)
+    at = np.argmin(np.abs(one.tokens_per_s - 1 / middle))
+    assert math.exp(one.measured[at]) == pytest.approx(300.0 / math.sqrt(100.0 * 200.0))
+
+
+def test_the_joint_error_is_of_pairs_left_out_by_system():
+    rng = np.random.default_rng(0)
+    found = [
+        Pair(f"m{k}", "g", "p", 1.0, 1.0, np.ones(5), np.zeros(5), rng.normal(0, 0.3, 5))
+        for k in range(300)
+    ]
+    fitted = fit_log_sigma(found)
+    assert fitted["log_sigma"] == pytest.approx(0.3, rel=0.05)
+    assert fitted["interval80"] == pytest.approx(0.8, abs=0.03)
+    assert side_probability(np.array([0.0, 0.3]), 0.3) == pytest.approx([0.5, 0.8413], abs=1e-3)
+
+
+def test_a_choice_by_prediction_is_judged_by_what_was_measured():
+    """At 15 ms the slower design is chosen: 100 of 180; at 20 ms and 30 ms nothing is lost."""
+    entries = [
+        Fake(0, "aggregated", (0.008, 100.0), (0.008, 150.0)),
+        Fake(1, "aggregated", (0.014, 180.0), (0.016, 180.0)),
+        Fake(2, "aggregated", (0.04, 300.0), (0.04, 300.0)),
+    ]
+    found = decisions(entries)
+    # Targets 10, 15, 20 and 30 ms; only that of 15 ms loses.
+    assert found["choices"] == 4
+    assert found["mean"] == pytest.approx((1 - 100 / 180) / 4)
+    assert found["missed"] == 0.0
+    late = [*entries, Fake(3, "aggregated", (0.022, 250.0), (0.018, 250.0))]
+    assert decisions(late)["missed"] == pytest.approx(1 / 4)
+
+
+def test_the_joint_error_is_data_with_a_source():
+    known = load_gain()
+    assert 0.05 < known.log_sigma < 1.0
+    assert known.source
+    assert known.most["isl"] >= 1024
