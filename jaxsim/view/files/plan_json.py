@@ -97,6 +97,7 @@ def plan_dict(plan: Plan) -> dict[str, Any]:
         "prefill_hardware": plan.prefill_hardware,
         "precision": plan.precision,
         "formats": {pool: dict(own) for pool, own in plan.formats.items()},
+        "notes": list(plan.notes),
         "engine": plan.engine,
         "calibration": plan.calibration,
         "workload": workload_dict(plan),
