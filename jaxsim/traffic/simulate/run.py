@@ -1,0 +1,193 @@
+"""What happens to requests at a fleet whose pools a policy may change?
+
+The event loop runs from one decision to the next; between them the policy sees the state, and
+instances are opened, or closed to drain. Failures are changes of the same kind.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxsim.catalog.errors import InputError
+from jaxsim.space.program.bits import in_precision
+from jaxsim.traffic.policy.view import Policy
+from jaxsim.traffic.read.requests import Requests
+from jaxsim.traffic.simulate.fleet import Fleet
+from jaxsim.traffic.simulate.initial import Start, bucket, initial
+from jaxsim.traffic.simulate.loop import run_until
+from jaxsim.traffic.simulate.records import NEVER, ROUTES, Client, Shape, State
+from jaxsim.traffic.simulate.watch import Watch
+
+MOST_INSTANCES = 256
+
+
+@dataclass(frozen=True)
+class Service:
+    """How requests are served beside the pools: routing, clients, prefix caches.
+
+    `host_tokens` of host memory per instance hold blocks that left HBM, read back at
+    `host_token_s` a token.
+    """
+
+    route: str = "least_loaded"
+    cached: bool = False
+    patience_s: float = NEVER
+    backoff_s: float = 1.0
+    retries: int = 0
+    host_tokens: float = 0.0
+    host_token_s: float = 0.0
+    overlap_weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Change:
+    """A decision that changed the pools: when, to which counts, and why."""
+
+    time_s: float
+    counts: dict[int, int]
+    reason: str
+
+
+@dataclass
+class Run:
+    """A finished simulation: every attempt, every instance, the pools over time, the decisions."""
+
+    requests: Requests
+    fleet: Fleet
+    policy: str
+    state: State
+    shape: Shape
+    spans: list[tuple[int, int, float, float]]  # instance, role, from, to: paid for
+    changes: list[Change]
+    series: dict[str, np.ndarray]
+    count: int = 0
+    end_s: float = 0.0
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def simulate_run(
+    requests: Requests,
+    fleet: Fleet,
+    counts: dict[int, int],
+    policy: Policy,
+    *,
+    limits: dict[int, tuple[int, int]] | None = None,
+    service: Service | None = None,
+    ftl_s: float = NEVER,
+    ttl_s: float = NEVER,
+    progress: Callable[[float], object] = lambda _: None,
+) -> Run:
+    """Serve the requests: `counts` instances by role at first, then what the policy decides.
+
+    `limits` bound each role (by default what there is at first). `progress` is called with the
+    part of the requests that has arrived.
+    """
+    service = service or Service()
+    limits = limits or {role: (count, count) for role, count in counts.items()}
+    _check(fleet, counts, limits, service)
+    roles = np.repeat(list(limits), [high for _, high in limits.values()])
+    shape = _shape(requests, len(roles), fleet, service)
+    opened = np.zeros(len(roles), bool)
+    for role, count in counts.items():
+        opened[np.flatnonzero(roles == role)[:count]] = True
+    gain = float(fleet.law.gain[0])
+    start = Start(roles, opened, np.where(opened, 0.0, NEVER))
+    client = _client(requests, fleet, service)
+    watch = Watch(requests, fleet, roles, opened, limits, policy, ftl_s, ttl_s)
+    with in_precision(True):
+        state = initial(requests, start, gain, shape)
+        law = jax.tree.map(np.asarray, _as_long(fleet, shape))
+        stop = policy.interval_s
+        while True:
+            state = replace(state, stop_s=np.float64(stop))
+            state = jax.block_until_ready(run_until(state, law, fleet.links, client, shape))
+            progress(float(np.asarray(state.arriving)) / len(requests))
+            if _ended(state, len(requests)) or not np.isfinite(stop):
+                break
+            state = watch.decide(state, stop)
+            stop += policy.interval_s
+        state = jax.tree.map(np.asarray, state)
+    end = float(np.max(state.instances.last_s))
+    changes = [Change(t, c, r) for t, c, r in watch.changes]
+    return Run(
+        requests, fleet, policy.name, state, shape, watch.spans(end), changes,
+        watch.series(), len(requests), end,
+    )  # fmt: skip
+
+
+def _ended(state: State, count: int) -> bool:
+    """Whether nothing will ever happen again."""
+    arriving = int(np.asarray(state.arriving))
+    arrival = np.asarray(state.attempts.arrival_s)
+    coming = arriving < count and np.isfinite(arrival[arriving])
+    retrying = int(np.asarray(state.retrying)) < int(np.asarray(state.retries_end))
+    busy = np.isfinite(np.asarray(state.instances.until_s)).any()
+    sending = np.isfinite(np.asarray(state.instances.send_s)).any()
+    return not (coming or retrying or busy or sending)
+
+
+def _shape(requests: Requests, instances: int, fleet: Fleet, service: Service) -> Shape:
+    count = bucket(len(requests), 1024)
+    patient = not np.isfinite(service.patience_s)
+    blocks = requests.blocks
+    cached = service.cached and blocks is not None
+    slots = int(np.max(fleet.law.sequences)) + 1
+    return Shape(
+        attempts=count * (1 if patient or not service.retries else 1 + service.retries),
+        requests=count,
+        instances=bucket(instances, 4),
+        slots=bucket(slots, 64),
+        unique_blocks=bucket(int(blocks.ids.max()) + 1, 1024) if cached and blocks else 0,
+        touches=bucket(len(blocks.ids), 1024) if cached and blocks else 0,
+        route=service.route,
+        patience=not patient,
+    )
+
+
+def _as_long(fleet: Fleet, shape: Shape):
+    """The law with its tables as long as the slots of the compiled program."""
+    law, size = fleet.law, shape.slots + 1
+
+    def padded(table):
+        short = size - table.shape[1]
+        return np.concatenate([table, np.repeat(table[:, -1:], short, axis=1)], axis=1)
+
+    return replace(law, decode_s=padded(law.decode_s), decode_slope=padded(law.decode_slope))
+
+
+def _client(requests: Requests, fleet: Fleet, service: Service) -> Client:
+    tokens = 512.0 if requests.blocks is None else float(requests.blocks.tokens)
+    think = requests.think_s
+    if requests.closed_users:  # a user waits for the front end too
+        think += fleet.fixed_s + fleet.token_s * float(requests.isl.mean())
+    return Client(
+        users=np.int32(requests.closed_users),
+        think_s=np.float64(think),
+        patience_s=np.float64(service.patience_s),
+        backoff_s=np.float64(service.backoff_s),
+        retries=np.int32(service.retries),
+        load_token_s=np.float64(service.host_token_s),
+        host_blocks=np.float64(np.floor(service.host_tokens / tokens)),
+        prefix_tokens=np.float64(tokens),
+        overlap_weight=np.float64(service.overlap_weight),
+    )
+
+
+def _check(fleet: Fleet, counts, limits, service: Service) -> None:
+    if set(counts) != set(fleet.roles) or set(limits) != set(fleet.roles):
+        raise InputError("the pools and their bounds have other roles than the fleet.")
+    for role, (low, high) in limits.items():
+        if not 1 <= low <= counts[role] <= high:
+            raise InputError(
+                f"a pool of {counts[role]} instances with bounds {low} to {high}: write 1 <= least "
+                "<= first <= most."
+            )
+    if sum(high for _, high in limits.values()) > MOST_INSTANCES:
+        raise InputError(f"more than {MOST_INSTANCES} instances: use larger ones, or fewer.")
+    if service.route not in ROUTES:
+        raise InputError(f"routing {service.route!r}: it is one of {', '.join(ROUTES)}.")
+
+
