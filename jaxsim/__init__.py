@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from jaxsim.api.search import search as search
     from jaxsim.api.sensitivity import sensitivity as sensitivity
     from jaxsim.api.serve import serve as serve
+    from jaxsim.api.simulate import Pools as Pools
+    from jaxsim.api.simulate import simulate as simulate
     from jaxsim.catalog.cards import HardwareCard as HardwareCard
     from jaxsim.catalog.cards import ModelCard as ModelCard
     from jaxsim.catalog.engine import Options as Options
@@ -39,7 +41,9 @@ if TYPE_CHECKING:
     from jaxsim.space.sensitivity.request import SensitivityRequest as SensitivityRequest
     from jaxsim.space.sensitivity.request import Times as Times
     from jaxsim.space.sensitivity.result import Sensitivity as Sensitivity
+    from jaxsim.traffic.read.files import read_trace as read_trace
     from jaxsim.traffic.service import UnderLoad as UnderLoad
+    from jaxsim.traffic.synthetic.load import load_of as load_of
 
 _WHERE = {
     "Deployed": "jaxsim.space.deploy.result",
@@ -72,6 +76,10 @@ _WHERE = {
     "sensitivity": "jaxsim.api.sensitivity",
     "serve": "jaxsim.api.serve",
     "with_price": "jaxsim.catalog.prices",
+    "Pools": "jaxsim.api.simulate",
+    "simulate": "jaxsim.api.simulate",
+    "read_trace": "jaxsim.traffic.read.files",
+    "load_of": "jaxsim.traffic.synthetic.load",
 }
 
 __all__ = sorted(["__version__", *_WHERE])  # pyright: ignore[reportUnsupportedDunderAll]

@@ -66,10 +66,7 @@ def needed(view: View, expected: Window, busy_frac: float) -> dict[int, int]:
             role,
             np.ceil(
                 expected.requests_per_s
-                / (
-                    busy_frac
-                    * view.fleet.capacity(role, expected.isl, expected.osl, view.ttl_s)
-                )
+                / (busy_frac * view.fleet.capacity(role, expected.isl, expected.osl, view.ttl_s))
                 - 1e-9
             ),
         )

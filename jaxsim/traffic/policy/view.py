@@ -1,7 +1,7 @@
 """What does a controller see, and what does it decide?"""
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -51,6 +51,7 @@ class Decision:
     convert: bool = False
 
 
+@runtime_checkable
 class Policy(Protocol):
     """A controller: its name, how often it decides, and how."""
 

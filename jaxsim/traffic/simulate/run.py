@@ -189,5 +189,3 @@ def _check(fleet: Fleet, counts, limits, service: Service) -> None:
         raise InputError(f"more than {MOST_INSTANCES} instances: use larger ones, or fewer.")
     if service.route not in ROUTES:
         raise InputError(f"routing {service.route!r}: it is one of {', '.join(ROUTES)}.")
-
-

@@ -115,9 +115,7 @@ class Watch:
         early = int(np.searchsorted(self.requests.arrival_s, now - 20.0 * RECENT_S))
         own = slice(early, arriving)
         a = state.attempts
-        arrival, first, ended = (
-            np.asarray(v)[own] for v in (a.arrival_s, a.first_s, a.finished_s)
-        )
+        arrival, first, ended = (np.asarray(v)[own] for v in (a.arrival_s, a.first_s, a.finished_s))
         began = (first > now - RECENT_S) & (first <= now)
         over = (ended > now - RECENT_S) & (ended <= now) & np.isfinite(first)
         steps = np.maximum(np.asarray(a.osl)[own][over] - 1, 1)
@@ -208,5 +206,3 @@ class Watch:
             row[f"waiting_{role}"] = float(view.waiting[role])
             row[f"running_{role}"] = float(view.running[role])
         self.rows.append(row)
-
-

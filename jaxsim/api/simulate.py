@@ -1,0 +1,225 @@
+"""What do users see of a deployment over a trace, under each of several policies?  From Python."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import xarray as xr
+
+from jaxsim._version import __version__
+from jaxsim.api.plan import plan as plan_of
+from jaxsim.catalog.cards import HardwareCard, ModelCard
+from jaxsim.catalog.engine import Options
+from jaxsim.catalog.engines import EngineCard
+from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.precision import Precision
+from jaxsim.catalog.setup import setup_of
+from jaxsim.catalog.workload import Workload
+from jaxsim.space.deploy.result import Deployed
+from jaxsim.traffic.layout import Layout
+from jaxsim.traffic.measure.outcome import outcome
+from jaxsim.traffic.policy.baselines import (
+    DynamoLoad,
+    DynamoThroughput,
+    Hpa,
+    LlmdSlo,
+    TokenVelocity,
+)
+from jaxsim.traffic.policy.forecast import check_forecast
+from jaxsim.traffic.policy.matching import Elastic, Matched
+from jaxsim.traffic.policy.view import Policy, Static
+from jaxsim.traffic.read.requests import Requests
+from jaxsim.traffic.service import CHUNK_TOKENS
+from jaxsim.traffic.simulate.fleet import Fleet, fleet_of
+from jaxsim.traffic.simulate.law import role_law
+from jaxsim.traffic.simulate.records import DECODE, MIXED, PREFILL
+from jaxsim.traffic.simulate.run import Run, Service, simulate_run
+
+POLICIES = {
+    "static": Static, "matched": Matched, "elastic": Elastic, "hpa": Hpa, "llm-d": LlmdSlo,
+    "dynamo-throughput": DynamoThroughput, "dynamo-load": DynamoLoad,
+    "token-velocity": TokenVelocity,
+}  # fmt: skip
+HELD = ("static", "matched")  # their GPUs do not change
+HOUR_S = 3600.0
+# An elastic pool may grow to this many times what the fixed one has.
+GROWTH = 2
+
+
+@dataclass(frozen=True)
+class Pools:
+    """Instances that serve: (tp, ep, pp) of each role, and how many there are at first.
+
+    `prefill` and `decode`, or `colocated`: each a mapping with tp, ep, pp and instances.
+    """
+
+    prefill: Mapping[str, float] | None = None
+    decode: Mapping[str, float] | None = None
+    colocated: Mapping[str, float] | None = None
+
+    def layouts(self) -> dict[int, Layout]:
+        """The pools by role; an InputError unless they are one pool or a pair."""
+        given = {PREFILL: self.prefill, DECODE: self.decode, MIXED: self.colocated}
+        found = {role: pool for role, pool in given.items() if pool is not None}
+        if set(found) not in ({MIXED}, {PREFILL, DECODE}):
+            raise InputError("pools: give prefill and decode, or colocated alone.")
+        return {
+            role: Layout(*(float(pool.get(name, 1)) for name in ("tp", "ep", "pp", "instances")))
+            for role, pool in found.items()
+        }
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """The runs of several policies on the same requests, and their measures side by side."""
+
+    table: xr.Dataset
+    runs: dict[str, Run]
+    outcomes: dict[str, dict]
+    ftl_s: float
+    ttl_s: float
+
+
+def policy_of(name: str, interval_s: float | None, forecast: str) -> Policy:
+    """A fresh controller by name."""
+    if name not in POLICIES:
+        raise InputError(f"policy {name!r}: it is one of {', '.join(POLICIES)}.")
+    check_forecast(forecast)
+    chosen: Policy = POLICIES[name]()
+    if name in ("matched", "elastic"):
+        chosen.forecast = forecast  # type: ignore[attr-defined]
+    if interval_s is not None and name != "static":
+        if not (np.isfinite(interval_s) and interval_s > 0.0):
+            raise InputError(f"an interval of {interval_s:g} s: more than 0 is needed.")
+        chosen.interval_s = interval_s
+    return chosen
+
+
+def pools_from_plan(deployed: Deployed, requests: Requests, busy_frac: float) -> Pools:
+    """The pools of a plan, as many of each as the mean rate needs."""
+    found = {}
+    for one in deployed.instances:
+        count = max(int(np.ceil(requests.requests_per_s / (busy_frac * one.requests_per_s))), 1)
+        found[one.phase] = {"tp": one.tp, "ep": one.ep, "pp": one.pp, "instances": count}
+    return Pools(**found)
+
+
+def simulate(
+    model: str | ModelCard,
+    hardware: str | HardwareCard,
+    requests: Requests,
+    *,
+    ftl_s: float,
+    ttl_s: float,
+    pools: Pools | None = None,
+    policies: Sequence[str] = ("static", "matched", "elastic"),
+    interval_s: float | None = None,
+    forecast: str = "last",
+    busy_frac: float = 0.75,
+    service: Service | None = None,
+    chunk: float = CHUNK_TOKENS,
+    most_sequences: int | None = None,
+    startup_s: float = 120.0,
+    convert_s: float = 30.0,
+    precision: str | Precision | None = None,
+    engine: str | EngineCard | None = None,
+    options: Options | None = None,
+    progress: Callable[[str], object] = lambda _: None,
+) -> Simulated:
+    """Serve the requests under each policy; what users saw and what it cost, side by side.
+
+    Without `pools`, those that `jaxsim.plan` recommends at the mean lengths, as many as the mean
+    rate needs at `busy_frac` of their capacity. Pools of static and matched policies keep their
+    GPUs; the others may grow to twice as many instances and start with the same.
+    """
+    setup = setup_of(model, hardware, precision, engine, options)
+    mean = Workload(isl=float(requests.isl.mean()), osl=max(float(requests.osl.mean()), 2.0))
+    if pools is None:
+        progress("planning")
+        planned = plan_of(
+            model, hardware, replace(mean, isl=float(round(mean.isl)), osl=float(round(mean.osl))),
+            ftl_s=ftl_s, ttl_s=ttl_s, precision=precision, engine=engine, options=options,
+        )  # fmt: skip
+        chosen = planned.disaggregated
+        if not isinstance(chosen, Deployed):
+            chosen = planned.colocated
+        if not isinstance(chosen, Deployed):
+            raise InputError("no deployment meets the targets at the mean lengths; widen them.")
+        pools = pools_from_plan(chosen, requests, busy_frac)
+    layouts = pools.layouts()
+    progress("timing steps")
+    fleet = _fleet(setup, mean, layouts, requests, chunk, most_sequences, startup_s, convert_s)
+    counts = {role: int(layout.workers) for role, layout in layouts.items()}
+    runs, outcomes = {}, {}
+    for name in policies:
+        limits = _limits(name, counts, fleet)
+
+        def tell(part: float, name: str = name) -> None:
+            progress(f"{name}: {100.0 * part:.0f} % of {len(requests):,} requests")
+
+        run = simulate_run(
+            requests, fleet, counts, policy_of(name, interval_s, forecast), limits=limits,
+            service=service, ftl_s=ftl_s, ttl_s=ttl_s, progress=tell,
+        )  # fmt: skip
+        runs[name], outcomes[name] = run, outcome(run, ftl_s, ttl_s)
+    return Simulated(_table(outcomes, requests, ftl_s, ttl_s), runs, outcomes, ftl_s, ttl_s)
+
+
+def _fleet(setup, mean, layouts, requests, chunk, most, startup_s, convert_s) -> Fleet:
+    longest = float((requests.isl + requests.osl).max())
+    laws = {
+        role: role_law(setup, mean, layout, longest, chunk=chunk, most=most, pooled=role == PREFILL)
+        for role, layout in layouts.items()
+    }
+    card = setup.hardware.hardware
+    return fleet_of(
+        laws.get(MIXED),
+        laws.get(PREFILL),
+        laws.get(DECODE),
+        usd_per_gpu_s=float(card.price_usd_per_hour) / HOUR_S,
+        power_w=float(card.power_w),
+        startup_s=startup_s,
+        convert_s=convert_s,
+    )
+
+
+def _limits(name: str, counts: dict[int, int], fleet: Fleet) -> dict[int, tuple[int, int]]:
+    """How small and how large each pool may become under a policy."""
+    if name == "static":
+        return {role: (count, count) for role, count in counts.items()}
+    if name in HELD:
+        gpus = sum(fleet.gpus[role] * count for role, count in counts.items())
+        return {
+            role: (1, max(int(gpus // fleet.gpus[role]), count)) for role, count in counts.items()
+        }
+    return {role: (1, GROWTH * count) for role, count in counts.items()}
+
+
+def _table(outcomes: dict[str, dict], requests: Requests, ftl_s: float, ttl_s: float):
+    names = [name for name in next(iter(outcomes.values())) if name != "policy"]
+    # Roles differ by fleet, never by policy: every outcome has the same measures.
+    data = {
+        name: ("policy", np.array([float(one[name]) for one in outcomes.values()]), _units(name))
+        for name in names
+    }
+    return xr.Dataset(
+        data,
+        coords={"policy": list(outcomes)},
+        attrs={
+            "requests": requests.name, "ftl_target_s": ftl_s, "ttl_target_s": ttl_s,
+            "jaxsim_version": __version__,
+        },
+    )  # fmt: skip
+
+
+def _units(name: str) -> dict[str, str]:
+    """Units and a readable name of a measure, from its suffix."""
+    units = "1"
+    for suffix, unit in (("_per_s", "1/s"), ("_s", "s"), ("seconds", "s")):
+        if name.endswith(suffix):
+            units = unit
+            break
+    return {
+        "units": {"usd": "USD", "joules": "J"}.get(name, units),
+        "long_name": name.replace("_", " "),
+    }

@@ -1,0 +1,235 @@
+"""`jaxsim traffic`: what users see over a trace, with static, matched and elastic pools."""
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jaxsim.catalog.errors import InputError
+from jaxsim.view.cli import options, parse
+
+if TYPE_CHECKING:
+    from jaxsim.api.simulate import Pools
+    from jaxsim.traffic.read.requests import Requests
+
+DESCRIPTION = """\
+Serve the requests of a trace, or of a synthetic load, one by one: queues, batches, caches and their
+transfer, and pools that stay, are divided anew, or grow and shrink. Policies are compared."""
+
+EPILOG = """\
+traces: Mooncake JSON lines, CSV of Azure or BurstGPT, a ServeGen folder or .tar.xz, request logs of
+vLLM and inference-perf. Lengths: N, uniform:LOW:HIGH, lognormal:MEAN:SIGMA, exponential:MEAN.
+
+examples:
+  jaxsim traffic trace.jsonl deepseek-r1 --hardware gb200-nvl72 --ftl 5s --ttl 50ms
+  jaxsim traffic deepseek-r1 --poisson 40 --isl lognormal:16384:0.8 --osl lognormal:2048:0.6 \\
+      --hardware gb200-nvl72 --ftl 5s --ttl 50ms -o out
+  jaxsim traffic day.tar.xz deepseek-r1 --hardware gb200-nvl72 --ftl 5s --ttl 50ms \\
+      --prefill tp=1,ep=8,instances=2 --decode tp=1,ep=16,instances=4 --policy static,elastic
+"""
+LONGEST = "time scaled, never rows repeated"
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "traffic",
+        help="what users see over time; static, matched and elastic pools",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("what", metavar="[TRACE] MODEL", nargs="+", help="a trace, then the model")
+    parser.add_argument("--hardware", required=True, metavar="HW", help="a name, or a TOML file")
+    parser.add_argument("--precision", metavar="NAME", help="number formats")
+    parser.add_argument("--engine", metavar="NAME", help="ideal, trtllm, vllm or sglang")
+    targets = parser.add_argument_group("targets")
+    for flag, other, what in (("ftl", "ttft", "time to the first token"),
+                              ("ttl", "tpot", "mean time per output token")):  # fmt: skip
+        targets.add_argument(
+            f"--{flag}", f"--{other}", dest=flag, required=True, metavar="T", help=f"largest {what}"
+        )
+    load = parser.add_argument_group("synthetic load, instead of a trace")
+    load.add_argument("--poisson", metavar="R", help="requests/s")
+    load.add_argument("--cv", metavar="X", default="1", help="variation of gaps (1: Poisson)")
+    load.add_argument("--peak", metavar="X", default="1", help="peak over mean, by day and night")
+    load.add_argument("--period", metavar="T", default="24h", help="of day and night")
+    load.add_argument("--users", metavar="N", help="a closed loop of so many users")
+    load.add_argument("--requests", metavar="N", default="1000", help="of a closed loop, in all")
+    load.add_argument("--duration", metavar="T", default="10min", help="of an open loop")
+    load.add_argument("--isl", metavar="LAW", help="input tokens")
+    load.add_argument("--osl", metavar="LAW", help="output tokens")
+    load.add_argument("--seed", metavar="N", default="0", help="of what is drawn")
+    trace = parser.add_argument_group("trace")
+    trace.add_argument("--rate", metavar="R", help=f"mean requests/s, {LONGEST}")
+    trace.add_argument("--first", metavar="N", help="the first N requests")
+    trace.add_argument("--time-unit", metavar="UNIT", help="of time stamps: s, ms, us or ns")
+    trace.add_argument("--allow-truncated", action="store_true", help="a file that is cut off")
+    trace.add_argument("--sort", action="store_true", help="rows that are out of order")
+    pools = parser.add_argument_group(
+        "pools", "default: those of `jaxsim plan` at the mean lengths"
+    )
+    for name in ("prefill", "decode", "colocated"):
+        pools.add_argument(f"--{name}", metavar="tp=N,…", help="tp, ep, pp and instances")
+    pools.add_argument("--policy", default="static,matched,elastic", metavar="NAME,…",
+                       help="static, matched, elastic, dynamo-throughput, dynamo-load, hpa, llm-d, "
+                       "token-velocity")  # fmt: skip
+    pools.add_argument("--interval", metavar="T", help="between decisions")
+    pools.add_argument("--forecast", default="last", metavar="NAME",
+                       help="last, average, exponential, holt or oracle")  # fmt: skip
+    pools.add_argument("--startup", default="2min", metavar="T", help="of an instance")
+    pools.add_argument("--convert", default="30s", metavar="T", help="from one role to the other")
+    pools.add_argument("--route", default="least_loaded", metavar="NAME",
+                       help="round_robin, least_loaded or kv_aware")  # fmt: skip
+    pools.add_argument("--prefix-cache", action="store_true", help="by the trace's block hashes")
+    pools.add_argument("--patience", metavar="T", help="after which clients give up")
+    pools.add_argument("--retries", metavar="N", default="0", help="of a client that gave up")
+    output = parser.add_argument_group("output")
+    output.add_argument("-o", "--output", metavar="DIR", help="traffic.json, .nc and .png")
+    output.add_argument("--trace-events", metavar="FILE", help="Chrome trace of the first policy")
+    options.add_format(output)
+    parser.set_defaults(run=run)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Options that are checked before any work."""
+
+    trace: str | None
+    model: str
+    ftl_s: float
+    ttl_s: float
+
+
+def _asked(args: argparse.Namespace) -> _Asked:
+    if len(args.what) > 2:
+        raise InputError(f"{' '.join(args.what)}: give a trace and a model, or a model alone.")
+    *trace, model = args.what
+    drawn = [flag for flag in ("poisson", "users") if getattr(args, flag) is not None]
+    if bool(trace) == bool(drawn) or len(drawn) > 1:
+        raise InputError("give one load: a trace before the model, --poisson R, or --users N.")
+    if drawn and (args.isl is None or args.osl is None):
+        raise InputError(f"--{drawn[0]} needs the lengths of requests: --isl LAW and --osl LAW.")
+    return _Asked(
+        trace[0] if trace else None,
+        model,
+        parse.parse_duration(args.ftl, "--ftl", options.BARE_FTL_BELOW_S),
+        parse.parse_duration(args.ttl, "--ttl", options.BARE_TTL_BELOW_S),
+    )
+
+
+def _requests(args: argparse.Namespace, asked: _Asked) -> "Requests":
+    from jaxsim.traffic.read.files import read_trace
+    from jaxsim.traffic.synthetic.load import load_of
+
+    seed = parse.parse_whole(args.seed, "--seed", at_least=0)
+    if asked.trace is not None:
+        found = read_trace(
+            asked.trace, seed=seed, allow_truncated=args.allow_truncated, sort=args.sort,
+            time_unit=args.time_unit,
+        )  # fmt: skip
+    else:
+        closed = args.users is not None
+        found = load_of(
+            isl=args.isl,
+            osl=args.osl,
+            requests_per_s=0.0 if closed else parse.parse_positive(args.poisson, "--poisson"),
+            duration_s=parse.parse_duration(args.duration, "--duration"),
+            cv=float(parse.parse_positive(args.cv, "--cv")),
+            peak_over_mean=parse.parse_positive(args.peak, "--peak"),
+            period_s=parse.parse_duration(args.period, "--period"),
+            users=parse.parse_whole(args.users, "--users") if closed else 0,
+            count=parse.parse_whole(args.requests, "--requests") if closed else 0,
+        ).drawn(seed)
+    if args.first is not None:
+        found = found.first(parse.parse_whole(args.first, "--first"))
+    if args.rate is not None:
+        found = found.at_rate(parse.parse_positive(args.rate, "--rate"))
+    return found
+
+
+def _pools(args: argparse.Namespace) -> "Pools | None":
+    from jaxsim.api.simulate import Pools
+
+    found: dict[str, dict[str, float]] = {}
+    for role in ("prefill", "decode", "colocated"):
+        text = getattr(args, role)
+        if text is None:
+            continue
+        found[role] = {}
+        for pair in text.split(","):
+            name, _, number = pair.partition("=")
+            if name not in ("tp", "ep", "pp", "instances"):
+                raise InputError(f"--{role} {text!r}: write tp=1,ep=8,pp=1,instances=2.")
+            found[role][name] = float(parse.parse_whole(number, f"--{role} {name}"))
+    return Pools(**found) if found else None
+
+
+def run(args: argparse.Namespace) -> int:
+    """Simulate, show, write."""
+    from jaxsim.view.cli.cache import use_persistent_cache
+    from jaxsim.view.cli.progress import working
+    from jaxsim.view.files.atomic import output_file, output_folder
+
+    asked = _asked(args)
+    folder = output_folder(Path(args.output)) if args.output else None
+    events = output_file(Path(args.trace_events), (".json",)) if args.trace_events else None
+    use_persistent_cache()
+    with working("reading") as show:
+        requests = _requests(args, asked)
+        show("starting")
+        from jaxsim.api.simulate import simulate
+        from jaxsim.traffic.simulate.run import Service
+
+        patience = (
+            float("inf") if args.patience is None
+            else parse.parse_duration(args.patience, "--patience")
+        )  # fmt: skip
+        found = simulate(
+            asked.model,
+            args.hardware,
+            requests,
+            ftl_s=asked.ftl_s,
+            ttl_s=asked.ttl_s,
+            pools=_pools(args),
+            policies=args.policy.split(","),
+            interval_s=args.interval and parse.parse_duration(args.interval, "--interval"),
+            forecast=args.forecast,
+            service=Service(
+                route=args.route,
+                cached=args.prefix_cache,
+                patience_s=patience,
+                retries=parse.parse_whole(args.retries, "--retries", at_least=0),
+            ),
+            startup_s=parse.parse_duration(args.startup, "--startup"),
+            convert_s=parse.parse_duration(args.convert, "--convert"),
+            precision=args.precision,
+            engine=args.engine,
+            progress=show,
+        )
+        from jaxsim.view.text.plain_json import dumps
+        from jaxsim.view.text.traffic import render_traffic, traffic_dict
+
+        told = traffic_dict(found, requests)
+        if folder is not None:
+            from jaxsim.view.figures.timeline import draw_timeline
+            from jaxsim.view.files.atomic import replace_file, replace_text
+
+            replace_text(folder / "traffic.json", dumps(told))
+            replace_file(
+                folder / "traffic.nc", lambda path: found.table.to_netcdf(path, engine="h5netcdf")
+            )
+            draw_timeline(folder / "traffic.png", found)
+        if events is not None:
+            from jaxsim.view.files.trace_events import write_trace_events
+
+            write_trace_events(events, next(iter(found.runs.values())))
+    if args.format == "json":
+        print(dumps(told))
+    else:
+        from jaxsim.view.text.layout import page_for
+
+        print(render_traffic(found, requests, page_for(sys.stdout)))
+    return 0

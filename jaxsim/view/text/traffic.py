@@ -1,0 +1,101 @@
+"""How do policies compare on a trace, on a terminal and as JSON?"""
+
+from typing import TYPE_CHECKING, Any
+
+from jaxsim.view.text import units
+from jaxsim.view.text.layout import Page, indent, table, wrap
+
+if TYPE_CHECKING:
+    from jaxsim.api.simulate import Simulated
+    from jaxsim.traffic.read.requests import Requests
+
+MOST_DECISIONS = 5
+
+
+def traffic_dict(found: "Simulated", requests: "Requests") -> dict[str, Any]:
+    """The comparison as JSON has it, in base units, every decision with its reason."""
+    return {
+        "schema": "jaxsim.traffic/1",
+        "requests": {
+            "name": requests.name,
+            "count": len(requests),
+            "duration_s": requests.duration_s,
+            "requests_per_s": requests.requests_per_s,
+            "isl_mean": float(requests.isl.mean()),
+            "osl_mean": float(requests.osl.mean()),
+            "skipped": requests.skipped.count,
+            "skipped_lines": list(requests.skipped.named),
+        },
+        "targets": {"ftl_s": found.ftl_s, "ttl_s": found.ttl_s},
+        "policies": list(found.outcomes.values()),
+        "decisions": {
+            name: [
+                {"time_s": c.time_s, "instances": _named(c.counts), "reason": c.reason}
+                for c in run.changes
+            ]
+            for name, run in found.runs.items()
+        },
+    }
+
+
+def _named(counts: dict[int, int]) -> dict[str, int]:
+    names = {0: "colocated", 1: "prefill", 2: "decode"}
+    return {names[role]: count for role, count in counts.items()}
+
+
+def render_traffic(found: "Simulated", requests: "Requests", page: Page) -> str:
+    """One column a policy: attainment, latencies, use, GPU-hours, cost."""
+    outcomes = list(found.outcomes.values())
+    title = (
+        f"{requests.name}: {len(requests):,} requests in {units.seconds(requests.duration_s)}, "
+        f"{requests.requests_per_s:.2f}/s, mean ISL {requests.isl.mean():.0f}, OSL "
+        f"{requests.osl.mean():.0f}; targets TTFT {units.seconds(found.ftl_s)}, TPOT "
+        f"{units.seconds(found.ttl_s)}"
+    )
+
+    def row(label, name, show):
+        return [label, *(show(one[name]) for one in outcomes)]
+
+    def hours(value):
+        return f"{value / 3600.0:,.1f}"
+
+    rows = [
+        ["", *(one["policy"] for one in outcomes)],
+        row("Attainment", "attainment", units.percent),
+        row("  worst minute", "worst_minute_attainment", units.percent),
+        row("Goodput, requests/s", "goodput_requests_per_s", units.plain),
+        row("Good tokens/s/GPU", "good_tokens_per_gpu_s", units.plain),
+        row("GPUs, mean", "gpus_mean", units.plain),
+        row("GPU-hours", "gpu_seconds", hours),
+        row("  above ⌈λ/μ⌉", "regret_gpu_seconds", hours),
+        row("Cost", "usd", units.usd),
+    ]
+    for name, label in (("ttft", "TTFT"), ("tpot", "TPOT"), ("gap", "Gap (ITL)")):
+        for share in ("50", "95", "99"):
+            rows.append(row(f"{label} p{share}", f"{name}_p{share}_s", units.seconds))
+    for name in ("colocated", "prefill", "decode"):
+        if f"{name}_busy_frac" in outcomes[0]:
+            rows.append(row(f"Busy, {name}", f"{name}_busy_frac", units.percent))
+            rows.append(row("  instances, mean", f"{name}_instances_mean", units.plain))
+    if outcomes[0]["kv_exposed_mean_s"] > 0.0:
+        rows.append(row("Cache transfer, exposed", "kv_exposed_mean_s", units.seconds))
+    rows.append(row("Changes of the pools", "changes", units.count))
+    lines = [page.paint(line, "bold") for line in wrap(title, page)]
+    lines += ["", *indent(table(rows))]
+    for name, run in found.runs.items():
+        if run.changes:
+            lines += ["", f"  First decisions, {name}:"]
+            lines += [
+                f"    {change.time_s:8.0f} s  "
+                + ", ".join(f"{count} {role}" for role, count in _named(change.counts).items())
+                + f"  ({change.reason})"
+                for change in run.changes[:MOST_DECISIONS]
+            ]
+    if requests.skipped.count:
+        named = "; ".join(requests.skipped.named)
+        lines += ["", *wrap(f"{requests.skipped.count} lines were left out: {named}", page)]
+    lost = {one["policy"]: one["refused"] + one["given_up"] for one in outcomes}
+    if any(lost.values()):
+        told = ", ".join(f"{name} {count:,}" for name, count in lost.items() if count)
+        lines += ["", *wrap(f"Requests that were refused, or whose clients gave up: {told}.", page)]
+    return page.finish(lines)

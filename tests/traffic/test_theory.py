@@ -1,0 +1,169 @@
+"""Does the simulator queue as theory says, and do policies decide what they should?"""
+
+import itertools
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from jaxsim.catalog.errors import InputError
+from jaxsim.traffic.measure.outcome import outcome, users_of
+from jaxsim.traffic.policy.matching import Elastic, Matched, divided
+from jaxsim.traffic.policy.regret import cheapest, least_counts
+from jaxsim.traffic.policy.view import Static
+from jaxsim.traffic.read.requests import requests_of
+from jaxsim.traffic.simulate.fleet import Fleet
+from jaxsim.traffic.simulate.run import Service, simulate_run
+from jaxsim.traffic.synthetic.load import load_of
+from tests.traffic.laws import law, links
+
+COUNT = 12_000
+SLOTS = 63
+
+
+def fleet(w, gpus, **rest):
+    return Fleet(w, links(), gpus, 0.0, 0.0, **rest)
+
+
+def one_by_one(seconds_per_token):
+    """An instance that takes one prompt at a time, so long per token."""
+    w = law(SLOTS, most=1, budget=16384)
+    return replace(w, pass_s=seconds_per_token * w.pass_tokens, pass_slope=0.0 * w.pass_slope)
+
+
+def mean_wait_s(requests, w):
+    run = simulate_run(requests, fleet(w, {0: 1.0}), {0: 1}, Static())
+    a, size = run.state.attempts, len(requests)
+    return float((a.scheduled_s - a.arrival_s)[:size].mean())
+
+
+@pytest.mark.parametrize("load", [0.5, 0.8])
+def test_one_server_waits_as_pollaczek_and_khinchine_say(load):
+    """M/D/1 and M/G/1: W = λ E[S²] / (2 (1 - ρ))."""
+    w, mean = one_by_one(1e-3), 100.0
+    for law_of_isl, second in (("100", mean**2), ("uniform:1:199", mean**2 + (199**2 - 1) / 12)):
+        rate = load / (1e-3 * mean)
+        drawn = load_of(requests_per_s=rate, duration_s=COUNT / rate, isl=law_of_isl, osl=1).drawn(
+            5
+        )
+        expected = rate * 1e-6 * second / (2.0 * (1.0 - load))
+        assert mean_wait_s(drawn, w) == pytest.approx(expected, rel=0.12), law_of_isl
+
+
+def test_many_places_wait_as_erlang_says():
+    """M/M/c: sequences of geometric length in c places, whose step does not depend on them."""
+    places, step_s, length, load = 8, 1e-3, 400.0, 0.85
+    w = law(SLOTS, most=places)
+    w = replace(
+        w,
+        decode_s=np.full_like(w.decode_s, step_s),
+        decode_slope=0.0 * w.decode_slope,
+        pass_s=1e-9 + 0.0 * w.pass_s,
+        pass_slope=0.0 * w.pass_slope,
+    )
+    service = step_s * length
+    rate = load * places / service
+    drawn = load_of(
+        requests_per_s=rate, duration_s=COUNT / rate, isl=1, osl=f"geometric:{length:.0f}"
+    ).drawn(2)
+    offered = rate * service
+    tail = offered**places / math.factorial(places) / (1.0 - load)
+    waits = tail / (sum(offered**k / math.factorial(k) for k in range(places)) + tail)
+    expected = waits * service / (places * (1.0 - load))
+    assert mean_wait_s(drawn, w) == pytest.approx(expected, rel=0.15)
+
+
+def test_tokens_and_gpu_time_are_conserved():
+    requests = load_of(requests_per_s=8, duration_s=60, isl=500, osl="uniform:20:200").drawn(0)
+    run = simulate_run(requests, fleet(law(SLOTS), {1: 2.0, 2: 4.0}), {1: 1, 2: 2}, Static())
+    found = outcome(run, 1.0, 1.0)
+    assert found["served"] == len(requests)
+    assert run.state.instances.tokens.sum() == requests.osl.sum()
+    assert run.state.gaps.sum() == (requests.osl - 1).sum()
+    assert found["gpu_seconds"] == pytest.approx((2.0 + 2 * 4.0) * run.end_s)
+    users = users_of(run)
+    assert (users.ttft_s > 0).all()
+    np.testing.assert_allclose(
+        users.e2e_s, users.ttft_s + (requests.osl - 1) * users.tpot_s, rtol=1e-9
+    )
+
+
+# ---- policies ----
+
+
+def shifting():
+    """Long prompts first, then long outputs."""
+    first = load_of(requests_per_s=12, duration_s=150, isl=3000, osl=20).drawn(0)
+    second = load_of(requests_per_s=12, duration_s=150, isl=200, osl=300).drawn(1)
+    return requests_of(
+        np.concatenate([first.arrival_s, 150.0 + second.arrival_s]),
+        np.concatenate([first.isl, second.isl]),
+        np.concatenate([first.osl, second.osl]),
+        name="shifting",
+    )
+
+
+POOLS = fleet(law(SLOTS, most=24), {1: 1.0, 2: 1.0}, startup_s=10.0, convert_s=2.0)
+
+
+def test_a_division_is_the_best_of_all():
+    for isl, osl in ((3000.0, 20.0), (200.0, 300.0), (900.0, 90.0)):
+        rates = [POOLS.capacity(role, isl, osl, 0.05) for role in (1, 2)]
+        found = divided(POOLS, 6.0, isl, osl, 0.05)
+        assert found is not None
+        served = min(found[1] * rates[0], found[2] * rates[1])
+        best = max(min(n * rates[0], (6 - n) * rates[1]) for n in range(1, 6))
+        assert served == pytest.approx(best)
+
+
+def test_matched_pools_follow_the_mix_and_elastic_ones_the_load():
+    requests, start = shifting(), {1: 2, 2: 2}
+    limits = {1: (1, 6), 2: (1, 6)}
+    targets = {"ftl_s": 1.0, "ttl_s": 0.05}
+    runs = {
+        policy.name: simulate_run(requests, POOLS, start, policy, limits=limits, **targets)
+        for policy in (Static(), Matched(interval_s=15.0), Elastic(interval_s=15.0))
+    }
+    found = {name: outcome(run, 1.0, 0.05) for name, run in runs.items()}
+    for one in found.values():
+        assert one["served"] == len(requests)
+    assert runs["matched"].changes
+    assert found["matched"]["attainment"] > found["static"]["attainment"]
+    assert found["matched"]["gpu_seconds"] <= 4.0 * runs["matched"].end_s + 1e-6
+    series = runs["matched"].series
+    total = series["instances_1"] + series["instances_2"]
+    assert total.max() <= 4
+    early, late = series["instances_1"][4], series["instances_1"][-4]
+    assert early > late
+    assert found["elastic"]["attainment"] > found["static"]["attainment"]
+    for instance, role, begins, ends in runs["elastic"].spans:
+        assert 0.0 <= begins <= ends, (instance, role)
+
+
+def test_the_programme_is_the_cheapest_of_all_sequences():
+    generator = np.random.default_rng(0)
+    for _ in range(5):
+        load = generator.uniform(0.0, 3.5, 5)
+        costs = {"hold_cost": 1.0, "switch_cost": 0.7, "miss_cost": 2.0}
+        value, path = cheapest(load, 1.0, 3, **costs)
+
+        def cost(counts, load=load):
+            moves = np.abs(np.diff([1, *counts])).sum()
+            missed = np.maximum(load - np.array(counts), 0.0).sum()
+            return sum(counts) + 0.7 * moves + 2.0 * missed
+
+        every = itertools.product((1, 2, 3), repeat=5)
+        assert value == pytest.approx(min(cost(counts) for counts in every))
+        assert cost(path.tolist()) == pytest.approx(value)
+    assert least_counts(np.array([0.0, 1.0, 1.01]), np.array([1.0, 1.0, 1.0])).tolist() == [1, 1, 2]
+
+
+def test_impossible_pools_are_refused():
+    requests = load_of(requests_per_s=1, duration_s=10, isl=10, osl=10).drawn(0)
+    with pytest.raises(InputError, match="bounds"):
+        simulate_run(requests, POOLS, {1: 2, 2: 2}, Static(), limits={1: (3, 4), 2: (1, 4)})
+    with pytest.raises(InputError, match="routing"):
+        simulate_run(requests, POOLS, {1: 1, 2: 1}, Static(), service=Service(route="luck"))
+    with pytest.raises(InputError, match="other roles"):
+        simulate_run(requests, POOLS, {0: 1}, Static())
