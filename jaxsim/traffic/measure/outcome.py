@@ -45,8 +45,7 @@ def users_of(run: Run) -> Users:
     first = np.where(served, a.first_s[last], np.inf)
     ended = np.where(served, a.finished_s[last], np.inf)
     steps = np.maximum(a.osl[:count] - 1, 1)
-    with np.errstate(invalid="ignore"):
-        tpot = np.where(served, (ended - first) / steps, np.inf)
+    tpot = np.where(served, (ended - np.where(served, first, 0.0)) / steps, np.inf)
     return Users(arrival, first - arrival + front, tpot, ended - arrival + front, served)
 
 
@@ -111,7 +110,7 @@ def outcome(run: Run, ftl_s: float, ttl_s: float) -> dict:
     sent = run.state.attempts.sent_s[: run.count]
     passed = run.state.attempts.passed_s[: run.count]
     moved = np.isfinite(sent)
-    found["kv_exposed_mean_s"] = float((sent - passed)[moved].mean()) if moved.any() else 0.0
+    found["kv_exposed_mean_s"] = float((sent[moved] - passed[moved]).mean()) if moved.any() else 0.0
     found["link_busy_frac"] = float(one.out_busy_s.max()) / end
     found["regret_gpu_seconds"] = gpu_s - least_gpu_seconds(run, ttl_s)
     return found

@@ -1,4 +1,4 @@
-"""How do load, lengths, pools and latencies go over time?"""
+"""How do load, lengths, pools, decisions and latencies go over time?"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,16 +40,21 @@ def draw_timeline(path: Path, found: "Simulated") -> None:
     axes[1].step(middle, isl / np.maximum(osl, 1.0), where="mid", color="0.2")
     axes[1].set_ylabel("ISL / OSL")
     for index, (name, one) in enumerate(found.runs.items()):
-        color = f"C{index}"
+        # Later lines are thinner: where they agree, the ones below still show.
+        color, width = f"C{index}", max(3.0 - 0.9 * index, 1.0)
+        decided = [change.time_s / unit_s for change in one.changes]
+        axes[2].plot(decided, np.full(len(decided), 0.0), "|", color=color, markersize=12)
         for role in one.fleet.roles:
             paid = _paid(one.spans, role, edges) * one.fleet.gpus[role]
             label = f"{name}, {NAMES[role]}"
-            axes[2].step(middle, paid, STYLES[role], where="mid", color=color, label=label)
+            axes[2].step(
+                middle, paid, STYLES[role], where="mid", color=color, label=label, lw=width
+            )
         users = users_of(one)
         for axis, values in ((axes[3], users.ttft_s), (axes[4], users.tpot_s)):
             own = [values[(place == b) & users.served] for b in range(BINS)]
             line = [np.quantile(v, 0.95) if len(v) else np.nan for v in own]
-            axis.plot(middle, line, color=color, label=name)
+            axis.plot(middle, line, color=color, label=name, lw=width)
     axes[2].set_ylabel("GPUs paid")
     axes[2].set_ylim(bottom=0)
     axes[2].legend(fontsize=8, ncols=3)

@@ -1,0 +1,1 @@
+"""How fast are requests simulated?  `python -m benchmarks.traffic.speed --json FILE`."""

@@ -1,0 +1,52 @@
+"""Does `jaxsim traffic` compare policies, write its files, and say what is wrong?"""
+
+import json
+
+import pytest
+
+from jaxsim.view.cli.main import main
+
+BASE = ["llama-3.1-8b", "--hardware", "h100", "--ftl", "2s", "--ttl", "50ms"]
+DRAWN = ["--poisson", "2", "--isl", "300", "--osl", "uniform:20:60"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (BASE, "give one load"),
+        ([*BASE, "--poisson", "2"], "needs the lengths"),
+        ([*BASE, *DRAWN, "--users", "3"], "give one load"),
+        (["missing.jsonl", *BASE], "no such file"),
+        ([*BASE, *DRAWN, "--prefill", "tp=1,x=2"], "--prefill"),
+        ([*BASE, *DRAWN, "--prefill", "tp=1"], "prefill and decode"),
+        ([*BASE, *DRAWN, "--isl", "lognormal:5"], "ISL"),
+        (["a", "b", *BASE, *DRAWN], "a trace and a model"),
+    ],
+)
+def test_bad_input_ends_with_a_message(arguments, message, capsys):
+    assert main(["traffic", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_policies_are_compared_and_files_written(tmp_path, capsys):
+    pools = ["--prefill", "tp=1,instances=1", "--decode", "tp=1,instances=1"]
+    events = tmp_path / "events.json"
+    asked = [
+        "traffic", *BASE, *DRAWN, "--duration", "40s", "--engine", "vllm", *pools,
+        "--interval", "10s", "--policy", "static,elastic", "--format", "json",
+        "-o", str(tmp_path), "--trace-events", str(events),
+    ]  # fmt: skip
+    assert main(asked) == 0
+    found = json.loads(capsys.readouterr().out)
+    static, elastic = found["policies"]
+    count = found["requests"]["count"]
+    assert static["served"] == elastic["served"] == count > 40
+    assert static["attainment"] > 0.9
+    assert 0.0 < static["ttft_p50_s"] <= static["ttft_p99_s"] < 2.0
+    assert static["gpu_seconds"] == pytest.approx(2.0 * static["duration_s"])
+    assert (tmp_path / "traffic.png").stat().st_size > 10_000
+    assert json.loads((tmp_path / "traffic.json").read_text()) == found
+    spans = json.loads(events.read_text())["traceEvents"]
+    assert sum(span["name"] == "decode" for span in spans) == count
+    assert all(span["dur"] >= 0.0 for span in spans if span["ph"] == "X")
