@@ -94,8 +94,8 @@ def test_tokens_and_gpu_time_are_conserved():
 
 def shifting():
     """Long prompts first, then long outputs."""
-    first = load_of(requests_per_s=12, duration_s=150, isl=3000, osl=20).drawn(0)
-    second = load_of(requests_per_s=12, duration_s=150, isl=200, osl=300).drawn(1)
+    first = load_of(requests_per_s=20, duration_s=150, isl=3000, osl=20).drawn(0)
+    second = load_of(requests_per_s=20, duration_s=150, isl=200, osl=300).drawn(1)
     return requests_of(
         np.concatenate([first.arrival_s, 150.0 + second.arrival_s]),
         np.concatenate([first.isl, second.isl]),

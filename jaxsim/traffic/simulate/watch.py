@@ -39,12 +39,12 @@ class Watch:
 
     def decide(self, state: State, now: float) -> State:
         """The state with the pools as the policy wants them from now on."""
-        view = self._view(state, now)
         self._settle(state)
-        decision = self.policy.decide(view)
         one = state.instances
         opened, ready = np.array(one.open), np.array(one.ready_s)
         self._finish_conversions(opened, ready, now)
+        view = self._view(state, now, opened, ready)
+        decision = self.policy.decide(view)
         changed = self._apply(decision, opened, ready, np.asarray(one.assigned), now)
         if changed:
             self.changes.append((now, dict(decision.counts), decision.reason))
@@ -74,17 +74,19 @@ class Watch:
             float(self.requests.osl[own].mean()),
         )
 
-    def _view(self, state: State, now: float) -> View:
+    def _view(self, state: State, now: float, open_now, ready_s) -> View:
         gap, one, fleet = self.policy.interval_s, state.instances, self.fleet
         self.windows.append(self._window(now - gap, now))
         size, law = len(self.roles), fleet.law
-        opened = np.asarray(one.open)[:size]
-        ready = np.asarray(one.ready_s)[:size] <= now
+        opened, ready = open_now[:size], ready_s[:size] <= now
 
         def sums(values, role, chosen=True):
             return int(np.asarray(values)[:size][(self.roles == role) & chosen].sum())
 
+        # Those that change their role count where they will serve: their GPUs are still there.
         counts = {role: sums(opened, role) for role in fleet.roles}
+        for _, role in self.converting:
+            counts[role] += 1
         context = np.asarray(one.context)[:size]
         room = {
             role: float(law.blocks[role] * law.block_tokens[role]) * max(counts[role], 1)
