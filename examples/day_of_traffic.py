@@ -15,7 +15,7 @@ if len(sys.argv) > 2:
     requests = jaxsim.read_trace(sys.argv[2], seed=0)
 else:
     requests = jaxsim.load_of(
-        requests_per_s=6.0,
+        requests_per_s=12.0,
         duration_s=300.0,
         isl="lognormal:4000:0.6",
         osl="lognormal:150:0.6",
