@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxsim.view.files.atomic import replace_file
-
 if TYPE_CHECKING:
     from jaxsim.api.simulate import Simulated
 
@@ -68,7 +66,7 @@ def draw_timeline(path: Path, found: "Simulated") -> None:
         axis.legend(fontsize=8, ncols=4)
     axes[4].set_xlabel(f"time of arrival, {unit}")
     axes[0].set_title(requests.name)
-    replace_file(path, lambda temporary: figure.savefig(temporary, dpi=130))
+    figure.savefig(path, dpi=130)
     plt.close(figure)
 
 

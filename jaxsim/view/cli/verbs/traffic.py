@@ -221,7 +221,7 @@ def run(args: argparse.Namespace) -> int:
             replace_file(
                 folder / "traffic.nc", lambda path: found.table.to_netcdf(path, engine="h5netcdf")
             )
-            draw_timeline(folder / "traffic.png", found)
+            replace_file(folder / "traffic.png", lambda path: draw_timeline(path, found))
         if events is not None:
             from jaxsim.view.files.trace_events import write_trace_events
 
