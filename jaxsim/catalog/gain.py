@@ -11,11 +11,13 @@ from jaxsim.catalog.names import DATA
 class GainError:
     """The joint error of both modes, and what was measured.
 
-    `log_sigma` is of the log of predicted over measured gain. `most` has the largest value of each
+    `log_sigma` is of the log of predicted over measured gain, and `per_doubling` what each doubling
+    beyond what was measured adds. `most` has the largest value of each
     quantity among the measured pairs, and `gpus` the chips they ran on.
     """
 
     log_sigma: float
+    per_doubling: float
     most: dict[str, float]
     gpus: tuple[str, ...]
     source: str
@@ -27,6 +29,7 @@ def load_gain() -> GainError:
     given = tomllib.loads((DATA / "gain.toml").read_text(encoding="utf-8"))
     return GainError(
         float(given["log_sigma"]["value"]),
+        float(given["per_doubling"]["value"]),
         {name: float(value) for name, value in given["most"]["value"].items()},
         tuple(given["gpus"]["value"]),
         str(given["log_sigma"]["source"]),

@@ -10,13 +10,13 @@ from jaxsim.catalog.setup import Setup
 from jaxsim.space.axes import Space
 from jaxsim.space.deploy.candidates import gather
 from jaxsim.space.deploy.curves import curves_of
+from jaxsim.space.deploy.doubt import doubt_of
 from jaxsim.space.deploy.integers import with_integers
 from jaxsim.space.deploy.mixture import mixed_phases
 from jaxsim.space.deploy.request import PlanRequest
 from jaxsim.space.deploy.result import Deployed, Lever, Plan, Unmet
 from jaxsim.space.deploy.select import best_colocated, best_disaggregated
 from jaxsim.space.deploy.sweep import Swept, sweep_phases
-from jaxsim.space.deploy.uncertainty import better_probability
 from jaxsim.space.sensitivity.plan_levers import levers
 
 
@@ -42,20 +42,18 @@ def plan(
     candidates = gather(swept)
     disaggregated, disaggregated_spread = best_disaggregated(swept, candidates)
     colocated, colocated_spread = best_colocated(swept, candidates)
-    probability = None
-    if isinstance(disaggregated, Deployed) and isinstance(colocated, Deployed):
-        assert disaggregated_spread is not None
-        assert colocated_spread is not None
-        probability = better_probability(
-            disaggregated.worth(request.objective),
-            disaggregated_spread,
-            colocated.worth(request.objective),
-            colocated_spread,
+    doubt = None
+    if disaggregated_spread is not None and colocated_spread is not None:
+        lengths = [one.workload for one in request.mix]
+        doubt = doubt_of(
+            disaggregated_spread.minus(colocated_spread).log_sigma,
+            {name: max(float(getattr(one, name)) for one in lengths) for name in ("isl", "osl")},
+            (setup.hardware.name, swept.prefill_setup.hardware.name),
         )
     at_mean = gain_at_mean_ttl(swept)
     progress("drawing frontiers")
     curves = curves_of(swept, candidates)
-    return Plan(
+    found = Plan(
         model=setup.model.name,
         hardware=setup.hardware.name,
         prefill_hardware=swept.prefill_setup.hardware.name,
@@ -74,13 +72,21 @@ def plan(
         elapsed_s=time.perf_counter() - started,
         disaggregated=disaggregated,
         colocated=colocated,
-        probability=probability,
+        probability=None,
         curves=curves,
         objective=request.objective,
         levers=_levers(swept, disaggregated, colocated),
         notes=_notes(setup, swept.prefill_setup),
         formats={"prefill": swept.prefill_setup.formats, "decode": setup.formats},
         gain_at_mean_ttl=at_mean,
+    )
+    if doubt is None or found.gain is None:
+        return found
+    return replace(
+        found,
+        probability=doubt.probability(found.gain),
+        gain_interval=doubt.interval(found.gain),
+        beyond_measured=doubt.beyond,
     )
 
 

@@ -172,6 +172,8 @@ class Plan:
     notes: tuple[str, ...] = field(default=())
     formats: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     gain_at_mean_ttl: float | None = None
+    gain_interval: tuple[float, float] | None = None
+    beyond_measured: tuple[str, ...] = ()
 
     @property
     def isl(self) -> float:

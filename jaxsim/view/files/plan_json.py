@@ -111,6 +111,8 @@ def plan_dict(plan: Plan) -> dict[str, Any]:
         "gain": plan.gain,
         **({"gain_at_mean_ttl": plan.gain_at_mean_ttl} if len(plan.mix) > 1 else {}),
         "probability": plan.probability,
+        "gain_interval": None if plan.gain_interval is None else list(plan.gain_interval),
+        "beyond_measured": list(plan.beyond_measured),
     }
     reason: dict[str, str] = {}
     nearest: dict[str, dict[str, float | None]] = {}

@@ -129,6 +129,12 @@ def gain_picture(gain: Mapping[str, Any]):
         axes.axhline(1.0, color=GREY, linewidth=0.8, linestyle=":")
         axes.axvline(1.0, color=GREY, linewidth=0.8, linestyle=":")
         axes.set(xscale="log", yscale="log", xlim=line, ylim=line, aspect="equal")
+        ticks = [
+            tick for tick in (0.25, 0.5, 0.7, 1.0, 1.4, 2.0, 4.0) if line[0] <= tick <= line[1]
+        ]
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_ticks(ticks, [f"{tick:g} ×" for tick in ticks])
+            axis.set_ticks([], minor=True)
         axes.set_title("gain of disaggregated over co-located, at equal interactivity")
         axes.set_xlabel("measured")
         axes.set_ylabel("predicted")

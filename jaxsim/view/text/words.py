@@ -145,7 +145,14 @@ def verdict(plan: Plan) -> str:
     text = f"{better} gives {units.times(gain)} the {units.WORTH[plan.objective]} of {other}"
     if chance is None:
         return f"{text}."
-    return f"{text}; it wins with probability {units.probability(chance)}."
+    text = f"{text}; it wins with probability {units.probability(chance)}"
+    if plan.gain_interval is not None:
+        low, high = plan.gain_interval
+        ends = (low, high) if plan.gain is None or plan.gain >= 1.0 else (1.0 / high, 1.0 / low)
+        text += f" (80 % interval of the gain: {' – '.join(units.times(end) for end in ends)})"
+    if plan.beyond_measured:
+        text += f". Beyond what was measured: {'; '.join(plan.beyond_measured)}"
+    return f"{text}."
 
 
 def gain_title(plan: Plan) -> str:
