@@ -160,6 +160,8 @@ class Plan(File, kw_only=True):
     levers: list[Lever]
     notes: list[str]
     gain_at_mean_ttl: Positive | UnsetType | None = UNSET
+    gain_interval: list[Positive] | UnsetType | None = UNSET
+    beyond_measured: list[str] | UnsetType = UNSET
     reason: dict[Kind, str] | UnsetType = UNSET
     nearest: dict[Kind, Nearest] | UnsetType = UNSET
     error: str | UnsetType = UNSET
