@@ -3,8 +3,8 @@
 JAX finds what it compiled before by the text of what was traced, so a process traces and lowers
 first. Here an executable is found by what that text is made of: operations and axes, the reducer,
 types, code, libraries and machine. A file is kept only if what is read back from it gives the same
-results; what cannot be kept, or read, is compiled. The folder is the user's own, as JAX's is: its
-files are trusted.
+results; what cannot be kept, or read, is compiled. It is native code, and its reader can run more:
+only what this user sealed is read (see `program/sealed`).
 """
 
 import hashlib
@@ -22,6 +22,7 @@ from jax.experimental.serialize_executable import deserialize_and_load, serializ
 from jaxsim.space.grid.block_size import default_device
 from jaxsim.space.grid.nest import Nest
 from jaxsim.space.program import files as _kept
+from jaxsim.space.program import sealed
 from jaxsim.space.program.bits import wide
 
 # Of a processor, what its compiled code may use.
@@ -76,7 +77,10 @@ def _machine() -> list[str]:
 def read(path: Path) -> Callable[..., Any] | None:
     """The executable that a file keeps; None if there is none that can be loaded."""
     try:
-        found = _loaded(path.read_bytes())
+        content = sealed.read(path)
+        if content is None:
+            return None
+        found = _loaded(content)
         os.utime(path)  # the files longest unused go first
         return found
     except Exception:  # of another library's making: whatever is wrong, the block is compiled

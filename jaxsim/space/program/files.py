@@ -12,7 +12,6 @@ import importlib
 import json
 import os
 import platform
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import jax
 import numpy as np
 
 from jaxsim._record import Record
+from jaxsim.space.program import sealed
 
 PACKAGE = Path(__file__).parents[2]
 # What the operations of a traced function depend on.
@@ -175,14 +175,8 @@ def write(path: Path, program) -> None:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all; the oldest of its kind go where there are too many."""
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    """Write a file with its seal; the oldest of its kind go where there are too many."""
+    sealed.write(path, content)
     kind = path.name.split("-")[0]
     files = sorted(path.parent.glob(f"{kind}-*{path.suffix}"), key=lambda p: p.stat().st_mtime)
     for old in files[:-_MOST_FILES]:
@@ -192,7 +186,10 @@ def replace(path: Path, content: bytes) -> None:
 def read(path: Path, make, literal, op):
     """The program that a file keeps, made by `make`; None if there is none that can be read."""
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        content = sealed.read(path)
+        if content is None:
+            return None
+        raw = json.loads(content)
 
         def read_atom(x):
             return x if isinstance(x, int) else literal(np.asarray(x[1], dtype=x[0]))

@@ -5,6 +5,7 @@ JAX is not ours to configure.
 """
 
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -39,6 +40,20 @@ def _without(name: str) -> Iterator[None]:
             os.environ[name] = held
 
 
+def _not_own(folder: Path) -> str:
+    """Why a folder is not this user's alone, so that nothing in it is to be run; empty if it is."""
+    found = folder.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        return "it is a link"
+    if hasattr(os, "getuid") and found.st_uid != os.getuid():
+        return "it belongs to another user"
+    if stat.S_IMODE(found.st_mode) & 0o022:
+        return f"others can write to it; `chmod 700 {folder}` after a look at what is in it"
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        folder.chmod(0o700)
+    return ""
+
+
 def use_persistent_cache() -> Path | None:
     """The folder in which JAX will keep what it compiles; None where we do not ask it to.
 
@@ -54,7 +69,10 @@ def use_persistent_cache() -> Path | None:
         return None
     folder = cache_folder()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if reason := _not_own(folder):
+            print(f"jaxsim: {folder} is not used as a cache: {reason}.", file=sys.stderr)
+            return None
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError:

@@ -43,6 +43,27 @@ def test_without_one_it_is_in_the_home_folder(fresh, monkeypatch):
     assert os.environ["XDG_CACHE_HOME"] == "relative"
 
 
+@pytest.mark.parametrize("mode", [0o777, 0o720])
+def test_a_folder_that_others_can_write_is_not_used(fresh, capsys, mode):
+    (fresh / "jaxsim").mkdir()
+    (fresh / "jaxsim").chmod(mode)
+    assert jax_cache.use_persistent_cache() is None
+    assert "others can write to it; `chmod 700" in capsys.readouterr().err
+
+
+def test_a_link_is_not_followed(fresh, capsys):
+    (fresh / "elsewhere").mkdir()
+    (fresh / "jaxsim").symlink_to(fresh / "elsewhere")
+    assert jax_cache.use_persistent_cache() is None
+    assert "it is a link" in capsys.readouterr().err
+
+
+def test_the_folder_is_its_users_alone(fresh):
+    (fresh / "jaxsim").mkdir(mode=0o755)
+    assert jax_cache.use_persistent_cache() == fresh / "jaxsim"
+    assert (fresh / "jaxsim").stat().st_mode & 0o777 == 0o700
+
+
 def test_it_can_be_switched_off(fresh, monkeypatch):
     monkeypatch.setenv(jax_cache.SWITCH, "off")
     assert jax_cache.use_persistent_cache() is None
