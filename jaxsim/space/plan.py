@@ -64,6 +64,7 @@ def plan(
         ftl_target_s=request.ftl_s,
         ttl_target_s=request.ttl_s,
         max_gpus=request.cap,
+        exact_gpus=request.exact_gpus,
         points_evaluated=swept.points,
         valid_points={
             name: int(np.count_nonzero(getattr(swept, name).full("valid")))

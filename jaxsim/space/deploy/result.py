@@ -147,7 +147,8 @@ class Plan:
     `mix` has the workloads with their shares of requests, which sum to 1. `points_evaluated` counts
     designs × workloads; `valid_points` designs that obey every rule for every workload.
     `gain_at_mean_ttl` is the gain of a mix where both kinds are held to TTL on the mean of the mix
-    alone, not for every workload; None for one workload.
+    alone, not for every workload; None for one workload. `max_gpus` is the cap on GPUs, and
+    `exact_gpus` the same where all of them are paid.
     """
 
     model: str
@@ -174,6 +175,7 @@ class Plan:
     gain_at_mean_ttl: float | None = None
     gain_interval: tuple[float, float] | None = None
     beyond_measured: tuple[str, ...] = ()
+    exact_gpus: int | None = None
 
     @property
     def isl(self) -> float:

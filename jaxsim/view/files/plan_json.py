@@ -104,6 +104,7 @@ def plan_dict(plan: Plan) -> dict[str, Any]:
         "targets": {"ftl_s": plan.ftl_target_s, "ttl_s": plan.ttl_target_s},
         "objective": plan.objective,
         "max_gpus": plan.max_gpus,
+        "exact_gpus": plan.exact_gpus,
         "points_evaluated": plan.points_evaluated,
         "valid_points": plan.valid_points,
         "elapsed_s": plan.elapsed_s,

@@ -162,6 +162,7 @@ class Plan(File, kw_only=True):
     gain_at_mean_ttl: Positive | UnsetType | None = UNSET
     gain_interval: list[Positive] | UnsetType | None = UNSET
     beyond_measured: list[str] | UnsetType = UNSET
+    exact_gpus: Count | UnsetType | None = UNSET
     reason: dict[Kind, str] | UnsetType = UNSET
     nearest: dict[Kind, Nearest] | UnsetType = UNSET
     error: str | UnsetType = UNSET

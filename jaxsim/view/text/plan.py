@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from jaxsim.quantities import MODE_TITLES
 from jaxsim.space.deploy.result import Deployed, FrontierCurve, InstanceShape, Plan, Unmet
 from jaxsim.view.text import units, words, workloads
 from jaxsim.view.text.ascii_plot import KEEP, Line, plot
@@ -50,7 +51,13 @@ def _pools(plan: Plan, page: Page) -> list[str]:
     best = plan.chosen
     if best is None:
         return []
-    return pools(best, plan.prefill_hardware != plan.hardware, page)
+    two_kinds = plan.prefill_hardware != plan.hardware
+    lines = pools(best, two_kinds, page)
+    other = {"disaggregated": "colocated", "colocated": "disaggregated"}[plan.recommended or ""]
+    compared = getattr(plan, other)
+    if isinstance(compared, Deployed):
+        lines += ["", f"  compared with {words.POOLS[other]}:", *pools(compared, two_kinds, page)]
+    return lines
 
 
 def pools(best: Deployed, two_kinds: bool, page: Page) -> list[str]:
@@ -65,13 +72,15 @@ def pools(best: Deployed, two_kinds: bool, page: Page) -> list[str]:
         ]
         for shape in best.instances
     ]
-    total = f"{best.gpus:,} GPUs in all"
+    modes = [MODE_TITLES[shape.mode] for shape in best.instances if shape.mode]
+    total = ", ".join([f"{best.gpus:,} GPUs in all", *modes])
     if best.ctx_gen_ratio is not None:
         total += f", {units.compact(best.ctx_gen_ratio)} prefill GPUs per decode GPU"
-    if page.width >= 72:
-        lines = table(rows, left=range(5))
-    else:
-        lines = [line for row in rows for line in (" ".join(row[:3]), f"  {' '.join(row[3:])}")]
+    lines = table(rows, left=range(5))
+    if max(len(line) for line in indent(lines)) > page.width:
+        lines = []
+        for row in rows:
+            lines += [" ".join(row[:3]), f"  {' '.join(cell for cell in row[3:] if cell)}"]
     return [*indent(lines), *indent([total])]
 
 

@@ -121,13 +121,21 @@ def targets(plan: Plan) -> str:
         f"FTL (TTFT) ≤ {units.seconds(plan.ftl_target_s)}, "
         f"TTL (TPOT) ≤ {units.seconds(plan.ttl_target_s)}{every(plan)}"
     )
-    return text if plan.max_gpus is None else f"{text}, at most {plan.max_gpus:,} GPUs"
+    return f"{text}{budget(plan)}"
+
+
+def budget(plan: Plan) -> str:
+    """The GPUs that may be used, as the end of a phrase; nothing without a limit."""
+    if plan.max_gpus is None:
+        return ""
+    kind = "at most" if plan.exact_gpus is None else "exactly"
+    return f", {kind} {plan.max_gpus:,} GPUs"
 
 
 def constraint(plan: Plan) -> str:
     """What every point of the plan's frontiers keeps to."""
     text = f"FTL ≤ {units.seconds(plan.ftl_target_s)}{every(plan)}"
-    return text if plan.max_gpus is None else f"{text}, at most {plan.max_gpus:,} GPUs"
+    return f"{text}{budget(plan)}"
 
 
 def verdict(plan: Plan) -> str:

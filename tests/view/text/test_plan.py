@@ -47,6 +47,37 @@ def test_the_verdict_is_that_of_the_winner(plan):
     assert text.startswith("Deploy co-located: 1 co-located instance TP1 EP16 PP1 (piggybacking)")
 
 
+@pytest.mark.parametrize("width", [60, 110])
+def test_both_kinds_are_shown_as_fully(plan, width):
+    """Instances, GPUs, widths, batch, chunk and mode of the one that is not recommended too."""
+    text = render_plan(plan, Page(width))
+    head = text.split("Output tokens/s/GPU")[0]
+    rest = " ".join(head.split("compared with co-located:")[1].split())
+    assert rest.startswith(
+        "co-located 1 × 16 GPUs TP1 EP16 PP1 batch 512, chunk 4,096 tokens "
+        "16 GPUs in all, piggybacking"
+    )
+    worse = dataclasses.replace(plan.disaggregated, output_tokens_per_s_per_gpu=493.5)
+    loses = render_plan(dataclasses.replace(plan, disaggregated=worse), Page(width))
+    rest = " ".join(loses.split("compared with disaggregated:")[1].split())
+    assert rest.startswith("prefill 6 × 16 GPUs TP1 EP8 PP2 batch 8, chunk 8,192 tokens decode 1")
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"max_gpus": 1064}, "at most 1,064 GPUs"),
+        ({"max_gpus": 1064, "exact_gpus": 1064}, "exactly 1,064 GPUs"),
+    ],
+)
+def test_a_budget_is_at_most_or_exactly(plan, limits, said):
+    text = render_plan(dataclasses.replace(plan, **limits), Page(110))
+    assert f"TTL (TPOT) ≤ 50 ms, {said}" in text
+    assert f"Frontier at FTL ≤ 5 s, {said}" in text
+    other = {"at most": "exactly", "exactly": "at most"}[said.rsplit(" ", 2)[0]]
+    assert other not in text
+
+
 def test_ascii_has_only_ascii_and_plain_has_no_colour(plan):
     assert render_plan(plan, Page(80, unicode=False)).isascii()
     assert "\033" not in render_plan(plan, Page(80))
