@@ -138,7 +138,8 @@ def frontier(
     second = decode_candidates(phases["decode"], float(tree.attrs["scaleout_bytes_per_s"]))
     apart = disaggregated_frontier(first, second, osl, ftl_s, max_gpus=max_gpus, ratio=ratio)
     both = colocated_candidates(phases["colocated"], ttl)
-    together = colocated_frontier(both, ftl_s)
+    within = both.gpus <= (np.inf if max_gpus is None else max_gpus)
+    together = colocated_frontier(both, ftl_s, within.astype(float))
     attrs = {**tree.attrs, "ftl_target_s": ftl_s, "ttl": ttl}
     sources = sources_in(tree.attrs)
 

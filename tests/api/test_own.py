@@ -70,6 +70,13 @@ def test_a_tree_has_its_frontier_and_best_designs(tree):
     assert set(frame["kind"]) == {"disaggregated", "colocated"}
 
 
+def test_a_frontier_of_one_gpu_has_instances_of_one(tree):
+    free = jaxsim.frontier(tree, ftl_s=1.0)["colocated"].to_dataset()
+    capped = jaxsim.frontier(tree, ftl_s=1.0, max_gpus=1)["colocated"].to_dataset()
+    assert float(free.tp.max()) == 2.0
+    assert float(capped.tp.max()) == 1.0
+
+
 def test_a_tree_is_drawn(tree):
     import matplotlib.pyplot as plt
 

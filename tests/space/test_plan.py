@@ -116,6 +116,33 @@ def test_a_cap_never_helps_and_is_kept(setup, answer):
     )
 
 
+@pytest.mark.parametrize(
+    "limit", [{"max_gpus": 24}, {"exact_gpus": 24}, {"exact_gpus": 80, "pack": True}]
+)
+def test_frontiers_keep_to_the_budget(setup, answer, limit):
+    """Every point fits and is what the plan at its TTL gives, per GPU that is paid."""
+    capped = plan(setup, PlanRequest(WORKLOAD, ftl_s=5.0, ttl_s=0.05, **limit), SPACE)
+    cap = capped.max_gpus
+    free = {curve.name: curve for curve in answer.curves}
+    for curve in capped.curves[1:]:
+        widths = np.maximum(curve.designs["tp"], curve.designs["ep"]) * curve.designs["pp"]
+        assert (widths <= cap).all()
+        assert curve.output_tokens_per_s_per_gpu.max() < max(
+            free[curve.name].output_tokens_per_s_per_gpu
+        ) * (1 + 1e-9)
+    for curve, kind in zip(capped.curves, ("disaggregated", "colocated"), strict=False):
+        last = np.flatnonzero(curve.ttl_s <= 0.05)[-1]
+        found = getattr(capped, kind).output_tokens_per_s_per_gpu
+        assert curve.output_tokens_per_s_per_gpu[last] == pytest.approx(found, rel=1e-6)
+    wide = max(free["co-located"].designs["ep"] * free["co-located"].designs["pp"])
+    assert wide > 24  # without a budget, wider ones are on the frontier
+
+
+def test_a_budget_that_nothing_fits_draws_nothing(setup):
+    small = plan(setup, PlanRequest(WORKLOAD, ftl_s=5.0, ttl_s=0.05, max_gpus=1), SPACE)
+    assert (small.recommended, small.curves) == (None, ())
+
+
 def test_relaxing_a_target_never_hurts(setup, answer):
     relaxed = plan(setup, PlanRequest(WORKLOAD, ftl_s=10.0, ttl_s=0.1), SPACE)
     assert (

@@ -140,10 +140,17 @@ def colocated_candidates(
     )
 
 
-def colocated_frontier(candidates: ColocatedCandidates, ftl_s: float) -> ColocatedFrontier:
-    """The co-located frontier among designs that meet the FTL target: less TTL, less throughput."""
-    kept = np.flatnonzero(candidates.ftl_s <= ftl_s)
-    y, ttl = candidates.output_tokens_per_s_per_gpu[kept], candidates.ttl_s[kept]
+def colocated_frontier(
+    candidates: ColocatedCandidates, ftl_s: float, running: np.ndarray | float = 1.0
+) -> ColocatedFrontier:
+    """The co-located frontier among designs that meet the FTL target: less TTL, less throughput.
+
+    `running` is the fraction of the paid GPUs that run, for each design, 0 where not even one
+    instance is within the cap; throughput is per paid GPU.
+    """
+    worth = candidates.output_tokens_per_s_per_gpu * running
+    kept = np.flatnonzero((candidates.ftl_s <= ftl_s) & (worth > 0.0))
+    y, ttl = worth[kept], candidates.ttl_s[kept]
     order = np.lexsort((-y, ttl))
     best = np.maximum.accumulate(np.concatenate([[-np.inf], y[order]]))
     front = order[y[order] > best[:-1]]

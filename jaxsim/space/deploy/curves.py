@@ -14,7 +14,7 @@ from jaxsim.space.deploy.candidates import (
 )
 from jaxsim.space.deploy.request import gpu_weight
 from jaxsim.space.deploy.result import FrontierCurve
-from jaxsim.space.deploy.select import spread_at
+from jaxsim.space.deploy.select import instances_within, spread_at
 from jaxsim.space.deploy.sweep import Swept, match_limits
 from jaxsim.space.deploy.uncertainty import interval
 from jaxsim.space.designs import Designs
@@ -26,7 +26,8 @@ def curves_of(swept: Swept, candidates: AllCandidates) -> tuple[FrontierCurve, .
     curves = [_disaggregated_curve(swept, candidates)]
     alone = colocated_candidates(swept.colocated, request.ttl_metric, ("piggybacked",))
     for name, own in (("co-located", candidates.colocated), ("co-located, piggybacked", alone)):
-        front = colocated_frontier(own, request.ftl_s)
+        count, paid = instances_within(own, swept)
+        front = colocated_frontier(own, request.ftl_s, count * own.gpus / paid)
         index = own.index[front.candidate]
         modes = [MODES[m] for m in own.mode[front.candidate]]
         spreads = [
