@@ -1,5 +1,7 @@
 """A plan is the best of what was evaluated, and says so."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -136,6 +138,36 @@ def test_frontiers_keep_to_the_budget(setup, answer, limit):
         assert curve.output_tokens_per_s_per_gpu[last] == pytest.approx(found, rel=1e-6)
     wide = max(free["co-located"].designs["ep"] * free["co-located"].designs["pp"])
     assert wide > 24  # without a budget, wider ones are on the frontier
+
+
+@pytest.mark.parametrize("pack", [False, True])
+def test_a_budget_is_filled_by_both_kinds(setup, pack):
+    """As many whole units as fit; a cap of one unit gives the same throughput per GPU."""
+    asked = PlanRequest(WORKLOAD, ftl_s=5.0, ttl_s=0.05, max_gpus=600, pack=pack)
+    wide = plan(setup, asked, SPACE)
+    for found in (wide.disaggregated, wide.colocated):
+        unit = found.gpus // found.copies
+        assert unit * found.copies == found.gpus
+        assert all(shape.count % found.copies == 0 for shape in found.instances)
+        served = found.requests_per_s * 2047
+        if not pack:
+            assert 0 <= 600 - found.gpus < unit
+            assert served / found.gpus == pytest.approx(found.output_tokens_per_s_per_gpu)
+    first, second = wide.disaggregated.instances
+    rates = (first.count * first.requests_per_s, second.count * second.requests_per_s)
+    assert min(rates) == pytest.approx(wide.disaggregated.requests_per_s)
+    if pack:
+        return
+    one = replace(asked, max_gpus=wide.disaggregated.gpus // wide.disaggregated.copies)
+    small = plan(setup, one, SPACE).disaggregated
+    for name in (
+        "output_tokens_per_s_per_gpu",
+        "kv_egress_bytes_per_s_per_gpu",
+        "kv_ingress_bytes_per_s_per_gpu",
+        "cost_usd_per_million_output_tokens",
+        "output_tokens_per_joule",
+    ):
+        assert getattr(small, name) == pytest.approx(getattr(wide.disaggregated, name)), name
 
 
 def test_a_budget_that_nothing_fits_draws_nothing(setup):

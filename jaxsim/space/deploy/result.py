@@ -70,7 +70,8 @@ class Deployed:
     Of a mix of workloads, `ftl_s` and `ttl_s` are the worst over workloads, and `by_workload` has
     those of each; times of passes are means over the mix, and memory is that of the workload that
     needs most. While the workloads share the slots of an instance all see the same steps, and the
-    gap between tokens is `mixed_ttl_s` on average.
+    gap between tokens is `mixed_ttl_s` on average. Under a cap on GPUs, `copies` is how often the
+    smallest unit of instances fits; `gpus`, `instances` and `requests_per_s` are of all copies.
     """
 
     output_tokens_per_s_per_gpu: float
@@ -89,6 +90,7 @@ class Deployed:
     certificate: Certificate | None = None
     by_workload: tuple[Latencies, ...] = ()
     mixed_ttl_s: float | None = None
+    copies: int = 1
 
     def worth(self, objective: str) -> float:
         """Output tokens per second and GPU, per dollar (of a million), or per joule."""

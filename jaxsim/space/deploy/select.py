@@ -89,22 +89,23 @@ def best_disaggregated(
     i, j = int(prefill.index[found.prefill_index]), int(decode.index[found.decode_index])
     prompt = shape_of(
         swept.prefill, i, swept.prefill_setup,
-        count=found.prefill_instances, latency="ftl_s",
+        count=found.prefill_instances * found.copies, latency="ftl_s",
         requests_per_s=swept.prefill.value("requests_per_s", i),
     )  # fmt: skip
     token = shape_of(
         swept.decode, j, swept.setup,
-        count=found.decode_instances, latency="ttl_s",
+        count=found.decode_instances * found.copies, latency="ttl_s",
         requests_per_s=swept.decode.value("requests_per_s", j),
     )  # fmt: skip
     gpus_p = prompt.count * prompt.gpus_per_instance
     gpus_d = token.count * token.gpus_per_instance
+    requests_per_s = found.requests_per_s * found.copies
     # 1/y = Σ GPUs / rate: each pool's relative error counts as its share of the paid GPUs.
     spread = spread_at(swept.prefill, i, swept.prefill_setup).times(gpus_p / (gpus_p + gpus_d))
     spread = spread.plus(spread_at(swept.decode, j, swept.setup).times(gpus_d / (gpus_p + gpus_d)))
     idle = found.paid_gpus / found.gpus  # what is paid and does not run, in proportion
     cost, per_joule = economics(
-        found.output_tokens_per_s,
+        found.output_tokens_per_s * found.copies,
         [(gpus_p * idle, swept.prefill_setup), (gpus_d * idle, swept.setup)],
     )
     proof = found.certificate
@@ -124,18 +125,14 @@ def best_disaggregated(
         ftl_s=found.ftl_s,
         ttl_s=found.ttl_s,
         ttl_median_s=None,
-        gpus=int(found.gpus),
-        requests_per_s=found.requests_per_s,
+        gpus=int(found.gpus) * found.copies,
+        requests_per_s=requests_per_s,
         instances=(prompt, token),
         cost_usd_per_million_output_tokens=cost,
         output_tokens_per_joule=per_joule,
         ctx_gen_ratio=found.ctx_gen_ratio,
-        kv_egress_bytes_per_s_per_gpu=found.requests_per_s
-        * kv_bytes
-        / (prompt.count * egress_gpus),
-        kv_ingress_bytes_per_s_per_gpu=found.requests_per_s
-        * kv_bytes
-        / (token.count * ingress_gpus),
+        kv_egress_bytes_per_s_per_gpu=requests_per_s * kv_bytes / (prompt.count * egress_gpus),
+        kv_ingress_bytes_per_s_per_gpu=requests_per_s * kv_bytes / (token.count * ingress_gpus),
         certificate=Certificate(
             gap=1.0 - (1.0 - proof.gap) / beyond,
             upper_bound=proof.upper_bound * beyond,
@@ -148,6 +145,7 @@ def best_disaggregated(
         ),
         by_workload=_latencies(ftl_s, ttl_s),
         mixed_ttl_s=float(request.slot_shares @ np.array(ttl_s)),
+        copies=found.copies,
     )
     return deployed, spread
 
@@ -225,6 +223,7 @@ def best_colocated(
         output_tokens_per_joule=per_joule,
         by_workload=_latencies(**each),
         mixed_ttl_s=float(request.slot_shares @ np.array(each["ttl_s"])),
+        copies=instances,
     )
     return deployed, spread
 

@@ -42,6 +42,7 @@ def deployed_dict(found: Deployed, pooled: bool) -> dict[str, Any]:
         "ttl_s": found.ttl_s,
         "ttl_median_s": found.ttl_median_s,
         "gpus": found.gpus,
+        "copies": found.copies,
         "requests_per_s": found.requests_per_s,
         "cost_usd_per_million_output_tokens": found.cost_usd_per_million_output_tokens,
         "output_tokens_per_joule": found.output_tokens_per_joule,

@@ -136,11 +136,12 @@ def _pools(plan: Plan) -> str:
         else f"{units.compact(best.ctx_gen_ratio)} prefill GPUs per decode GPU, "
     )
     total = f"{ratio}{best.gpus:,} GPUs in all."
+    use = words.use_of_budget(plan, best)
     more = " More of the same serves more traffic: any multiple of these counts has the same rates."
     return html.section(
         "What to deploy",
         html.table(head, rows, left=(0, 2, 3, 4)),
-        html.paragraph(total + (more if plan.max_gpus is None else ""), "soft"),
+        html.paragraph(total + (f" {use}" if use else more), "soft"),
     )
 
 

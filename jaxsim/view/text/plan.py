@@ -52,12 +52,18 @@ def _pools(plan: Plan, page: Page) -> list[str]:
     if best is None:
         return []
     two_kinds = plan.prefill_hardware != plan.hardware
-    lines = pools(best, two_kinds, page)
+    lines = [*pools(best, two_kinds, page), *_left_over(plan, best, page)]
     other = {"disaggregated": "colocated", "colocated": "disaggregated"}[plan.recommended or ""]
     compared = getattr(plan, other)
     if isinstance(compared, Deployed):
-        lines += ["", f"  compared with {words.POOLS[other]}:", *pools(compared, two_kinds, page)]
+        lines += ["", f"  compared with {words.POOLS[other]}:"]
+        lines += [*pools(compared, two_kinds, page), *_left_over(plan, compared, page)]
     return lines
+
+
+def _left_over(plan: Plan, deployed: Deployed, page: Page) -> list[str]:
+    text = words.use_of_budget(plan, deployed)
+    return wrap(text, page, 2) if text else []
 
 
 def pools(best: Deployed, two_kinds: bool, page: Page) -> list[str]:
@@ -73,7 +79,7 @@ def pools(best: Deployed, two_kinds: bool, page: Page) -> list[str]:
         for shape in best.instances
     ]
     modes = [MODE_TITLES[shape.mode] for shape in best.instances if shape.mode]
-    total = ", ".join([f"{best.gpus:,} GPUs in all", *modes])
+    total = ", ".join([f"{words.gpus(best.gpus)} in all", *modes])
     if best.ctx_gen_ratio is not None:
         total += f", {units.compact(best.ctx_gen_ratio)} prefill GPUs per decode GPU"
     lines = table(rows, left=range(5))

@@ -132,6 +132,31 @@ def budget(plan: Plan) -> str:
     return f", {kind} {plan.max_gpus:,} GPUs"
 
 
+def use_of_budget(plan: Plan, deployed: Deployed) -> str:
+    """How often the unit of a deployment fits in the GPUs given, and what is left; "" if none are.
+
+    `Of 64 GPUs: 10 units of 2 prefill + 4 decode instances (6 GPUs each), 4 GPUs left over.`
+    """
+    if plan.max_gpus is None:
+        return ""
+    copies, left = deployed.copies, plan.max_gpus - deployed.gpus
+    unit = " + ".join(
+        f"{shape.count // copies:,} {POOLS[shape.phase]}" for shape in deployed.instances
+    )
+    many = sum(shape.count for shape in deployed.instances) > copies
+    idle = "" if plan.exact_gpus is None or not left else ", idle and paid"
+    return (
+        f"Of {plan.max_gpus:,} GPUs: {copies:,} unit{'s' if copies > 1 else ''} of {unit} "
+        f"instance{'s' if many else ''} ({gpus(deployed.gpus // copies)} each), "
+        f"{gpus(left) if left else 'none'} left over{idle}."
+    )
+
+
+def gpus(count: int) -> str:
+    """A number of GPUs: `1 GPU`, `1,024 GPUs`."""
+    return f"{count:,} GPU{'' if count == 1 else 's'}"
+
+
 def constraint(plan: Plan) -> str:
     """What every point of the plan's frontiers keeps to."""
     text = f"FTL ≤ {units.seconds(plan.ftl_target_s)}{every(plan)}"

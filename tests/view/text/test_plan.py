@@ -78,6 +78,25 @@ def test_a_budget_is_at_most_or_exactly(plan, limits, said):
     assert other not in text
 
 
+def test_a_budget_says_what_it_holds_and_what_is_left(plan):
+    """240 GPUs hold two units of 112, and 15 co-located instances of 16."""
+    apart, together = plan.disaggregated, plan.colocated
+    first, second = (dataclasses.replace(s, count=2 * s.count) for s in apart.instances)
+    apart = dataclasses.replace(apart, gpus=224, copies=2, instances=(first, second))
+    only = dataclasses.replace(together.instances[0], count=15)
+    together = dataclasses.replace(together, gpus=240, copies=15, instances=(only,))
+    capped = dataclasses.replace(plan, max_gpus=240, disaggregated=apart, colocated=together)
+    text = render_plan(capped, Page(110))
+    assert (
+        "Of 240 GPUs: 2 units of 6 prefill + 1 decode instances (112 GPUs each), "
+        "16 GPUs left over." in text
+    )
+    assert "Of 240 GPUs: 15 units of 1 co-located instance (16 GPUs each), none left over." in text
+    paid = render_plan(dataclasses.replace(capped, exact_gpus=240), Page(110))
+    assert "16 GPUs left over, idle and paid." in paid
+    assert "left over" not in render_plan(plan, Page(110))
+
+
 def test_ascii_has_only_ascii_and_plain_has_no_colour(plan):
     assert render_plan(plan, Page(80, unicode=False)).isascii()
     assert "\033" not in render_plan(plan, Page(80))
