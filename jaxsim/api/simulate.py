@@ -63,10 +63,13 @@ class Pools:
         found = {role: pool for role, pool in given.items() if pool is not None}
         if set(found) not in ({MIXED}, {PREFILL, DECODE}):
             raise InputError("pools: give prefill and decode, or colocated alone.")
-        return {
-            role: Layout(*(float(pool.get(name, 1)) for name in ("tp", "ep", "pp", "instances")))
-            for role, pool in found.items()
-        }
+        return {role: _layout(pool) for role, pool in found.items()}
+
+
+def _layout(pool: Mapping[str, float]) -> Layout:
+    """A pool of equal instances; what is not given is 1."""
+    tp, ep, pp, instances = (float(pool.get(name, 1)) for name in ("tp", "ep", "pp", "instances"))
+    return Layout(tp, ep, pp, instances)
 
 
 @dataclass(frozen=True)

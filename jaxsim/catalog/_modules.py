@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from jaxsim._scalar import Scalar
 from jaxsim.catalog.model import (
     MLA,
     AbstractRecurrent,
@@ -37,7 +38,11 @@ class Module:
 
     spellings: tuple[str, ...]
     tensor: str
-    elements: float
+    elements: Scalar
+
+
+# Spellings, class of tensor and elements of a matrix.
+Part = tuple[tuple[str, ...], str, Scalar]
 
 
 def _named(layer: int, parents: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
@@ -48,7 +53,7 @@ def _named(layer: int, parents: tuple[str, ...], names: tuple[str, ...]) -> tupl
     )
 
 
-def _attention_parts(attention: Any, hidden: float) -> list[tuple[tuple[str, ...], str, float]]:
+def _attention_parts(attention: Any, hidden: float) -> list[Part]:
     """Matrices of one layer's attention: their names, class and elements."""
     if isinstance(attention, NoAttention):
         return []
@@ -66,7 +71,7 @@ def _attention_parts(attention: Any, hidden: float) -> list[tuple[tuple[str, ...
         a = attention
         query = a.heads * (a.nope_dim + a.rope_dim)
         up = a.heads * (a.nope_dim + a.v_dim) * a.kv_rank
-        parts = [
+        parts: list[Part] = [
             (("kv_a_proj_with_mqa",), "attention", hidden * (a.kv_rank + a.rope_dim)),
             (("kv_b_proj",), "attention", up),
             (("o_proj",), "attention_out", hidden * a.heads * a.v_dim),
@@ -95,7 +100,7 @@ def _attention_parts(attention: Any, hidden: float) -> list[tuple[tuple[str, ...
             (("wo_a", "wo_b", "o_a_proj", "o_b_proj"), "attention_out",
              a.out_rank * (a.heads * a.head_dim + a.out_groups * hidden)),
         ]  # fmt: skip
-    grouped = attention.grouped if isinstance(attention, BlockSparseGQA) else attention
+    grouped: Any = attention.grouped if isinstance(attention, BlockSparseGQA) else attention
     keys = getattr(grouped, "head_dim", None) or grouped.qk_dim
     values = getattr(grouped, "head_dim", None) or grouped.v_dim
     return [

@@ -129,7 +129,8 @@ def _groups(quantization: dict[str, Any], path: str) -> FormatOf | None:
     if not isinstance(groups, dict) or not groups:
         return None
     spared = Patterns(_listed(quantization, path), path)
-    rules, base = [], "bf16"
+    rules: list[tuple[Patterns, Format]] = []
+    base: Format = "bf16"
     for name, group in groups.items():
         own = _scheme(path, f"config_groups.{name}", group)
         targets = group.get("targets") or ["Linear"]
@@ -143,8 +144,10 @@ def _groups(quantization: dict[str, Any], path: str) -> FormatOf | None:
     def found(module: Module) -> Format:
         if spared and spared.match(module.spellings):
             return "bf16"
-        named = (own for patterns, own in rules if patterns.match(module.spellings))
-        return next(named, base)
+        for patterns, own in rules:
+            if patterns.match(module.spellings):
+                return own
+        return base
 
     return found
 
@@ -159,7 +162,9 @@ def _mixed(quantization: dict[str, Any], path: str, base: Format) -> FormatOf:
         algorithm = entry.get("quant_algo") if isinstance(entry, dict) else entry
         own = _algorithm(path, f"quantized_layers.{module}.quant_algo", algorithm)
         names.setdefault(own, []).append(str(module))
-    rules = [(Patterns(modules, path), own) for own, modules in names.items()]
+    rules: list[tuple[Patterns, Format]] = [
+        (Patterns(modules, path), own) for own, modules in names.items()
+    ]
     return _by_module(rules, base, Patterns(_listed(quantization, path), path))
 
 
@@ -259,7 +264,7 @@ def precision_of(
         if module.tensor == "experts" and expert_dtype == "fp4" and own == "fp8_block":
             own = "mxfp4"
         by_format = held.setdefault(module.tensor, {})
-        by_format[own] = by_format.get(own, 0.0) + module.elements
+        by_format[own] = by_format.get(own, 0.0) + float(module.elements)
     classes: dict[str, Format] = {}
     means = []
     for tensor, by_format in held.items():

@@ -18,11 +18,11 @@ from jaxsim.traffic.simulate.records import DECODE, PREFILL
 def divided(view_fleet, gpus: float, isl: float, osl: float, ttl_s: float) -> dict[int, int] | None:
     """Counts by role that serve most requests/s with so many GPUs; None where none fit."""
     rates = {r: view_fleet.capacity(r, isl, osl, ttl_s) for r in (PREFILL, DECODE)}
-    pools = [
+    prefill, decode = (
         Pool(np.array([rates[role]]), np.array([view_fleet.gpus[role]]), np.array([0.0]))
         for role in (PREFILL, DECODE)
-    ]
-    found = match(*pools, max(osl, 2.0), exact_gpus=float(gpus))
+    )
+    found = match(prefill, decode, max(osl, 2.0), exact_gpus=float(gpus))
     if not isinstance(found, Match):
         return None
     counts = {PREFILL: found.prefill_instances, DECODE: found.decode_instances}

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -68,7 +69,7 @@ def _kernels(table, phase: str, *words: str):
 
 def _sound(rows: KernelRows) -> KernelRows:
     """The rows, those marked that took longer than launches of at least as much work."""
-    work = rows.work
+    work: Any = rows.work
     wide = np.asarray(work.heads if isinstance(work, StateStep | StateScan) else work.channels)
     more = (np.asarray(work.sequences), np.asarray(work.queries), wide)
     every = np.ones(len(rows), dtype=bool)
