@@ -238,7 +238,7 @@ def test_an_unknown_engine_and_an_unsupported_model_say_so(tmp_path):
     with pytest.raises(InputError, match="not among those that are fitted"):
         names_of(one(tmp_path, backend="mystery"))
     with pytest.raises(InputError, match="not supported"):
-        names_of(one(tmp_path, model_path="Qwen/Qwen3.5-397B-A17B"))
+        names_of(one(tmp_path, model_path="meta-llama/Llama-3.2-90B-Vision-Instruct"))
 
 
 # ---- result files of benchmark clients ----------------------------------------------------------

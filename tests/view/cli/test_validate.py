@@ -14,7 +14,7 @@ COLUMNS = (
 ROWS = (
     "a,vllm,llama-3.1-8b,h100_sxm,agg,fp8,1024,256,4,1,1,1,1,1,60,6",
     "b,vllm,llama-3.1-8b,h100_sxm,agg,fp8,1024,256,16,1,1,1,1,1,90,8",
-    "c,vllm,Qwen/Qwen3.5-397B-A17B,h100_sxm,agg,fp8,1024,256,4,8,1,1,1,1,60,6",
+    "c,vllm,meta-llama/Llama-3.2-90B-Vision-Instruct,h100_sxm,agg,fp8,1024,256,4,8,1,1,1,1,60,6",
 )
 
 
