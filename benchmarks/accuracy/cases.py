@@ -28,8 +28,8 @@ NEAR = 0.2
 PER = {"tpot_ms": ("tpot_s", 1e3), "ttft_ms": ("ttft_s", 1e3), "ttft_s": ("ttft_s", 1.0)}
 # Why a case is off, where the reason is known and is not the performance model.
 CAUSES = {
-    "P09": "tensor parallelism over two nodes; what remains would be all-reduces of about 105 us each, "
-    "three times what NCCL's users report: not explained",
+    "P09": "tensor parallelism over two nodes; what remains would be all-reduces of about 105 us "
+    "each, three times what NCCL's users report: not explained",
     "P15": "early software on a new chip; its owner suspects a defect",
     "P16": "an early build: TTFT at 8 in flight is twice that of later ones",
     "P17": "its owner says that something is wrong",
