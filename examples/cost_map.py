@@ -20,11 +20,10 @@ space = jaxsim.Space(
 
 
 def plan(model, isl, osl, prefill=None):
-    targets = {"ftl_s": 0.3 + isl / 4000, "ttl_s": 0.05}
-    return jaxsim.plan(
-        model, h200, jaxsim.Workload(isl, osl), **targets, precision="fp8", space=space,
-        prefill_hardware=prefill, objective="cost",
-    )  # fmt: skip
+    request = jaxsim.PlanRequest(
+        jaxsim.Workload(isl, osl), ftl_s=0.3 + isl / 4000, ttl_s=0.05, objective="cost"
+    )
+    return jaxsim.plan(model, h200, request, precision="fp8", space=space, prefill_hardware=prefill)
 
 
 def usd(found):

@@ -21,7 +21,8 @@ _INFIX = {
 }  # fmt: skip
 _CALLED = {
     "exp": "math.exp", "log": "math.log", "log1p": "math.log1p", "expm1": "math.expm1",
-    "sqrt": "math.sqrt", "ceil": "math.ceil", "floor": "math.floor", "tanh": "math.tanh",
+    "sqrt": "math.sqrt", "ceil": "math.ceil", "floor": "math.floor", "round": "round",
+    "tanh": "math.tanh",
     "max": "max", "min": "min", "abs": "abs", "not": "not ", "neg": "-",
 }  # fmt: skip
 
@@ -50,7 +51,7 @@ def _expression(op) -> str:
         return f" {_INFIX[name]} ".join(given)
     if name in _CALLED:
         call = f"{_CALLED[name]}({', '.join(given)})"
-        return f"float({call})" if name in ("ceil", "floor") else call
+        return f"float({call})" if name in ("ceil", "floor", "round") else call
     if name == "select_n":
         return f"{given[2]} if {given[0]} else {given[1]}"
     if name == "integer_pow":

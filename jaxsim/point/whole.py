@@ -11,6 +11,10 @@ import jax.numpy as jnp
 
 from jaxsim._scalar import Flag, Scalar
 
+# Nothing in 32 bits, where it rounds to 1. In 64 bits, where derivatives are taken a hair beside a
+# whole number, that hair is no more than the number.
+_HAIR = 1.0 - 2.0**-26
+
 
 def ceil_div(a: Scalar, b: Scalar) -> Scalar:
     """⌈a / b⌉ = n + (n·b < a) with n = round(a / b), with the gradient of a / b (straight through).
@@ -18,7 +22,7 @@ def ceil_div(a: Scalar, b: Scalar) -> Scalar:
     `a` and `b` are positive. Exact where n·b and `a` are whole numbers below 2²⁴.
     """
     quotient, n = _nearest(a, b)
-    return _straight_through(jnp.where(n * b < a, n + 1.0, n), quotient)
+    return _straight_through(jnp.where(n * b < a * _HAIR, n + 1.0, n), quotient)
 
 
 def floor_div(a: Scalar, b: Scalar) -> Scalar:
@@ -27,7 +31,7 @@ def floor_div(a: Scalar, b: Scalar) -> Scalar:
     `a` and `b` are positive. Exact where n·b and `a` are whole numbers below 2²⁴.
     """
     _, n = _nearest(a, b)
-    return jnp.where(n * b > a, n - 1.0, n)
+    return jnp.where(n * b * _HAIR > a, n - 1.0, n)
 
 
 def divides(part: Scalar, whole: Scalar) -> Flag:

@@ -201,7 +201,7 @@ def own(tmp_path, text):
 
 def test_hardware_is_read_from_a_file(tmp_path):
     card = load_hardware(own(tmp_path, MINIMAL))
-    assert (card.name, card.calibration, card.arithmetic) == ("part", "part", ("bf16",))
+    assert (card.name, card.calibration, card.arithmetic) == ("part", "h200", ("bf16",))
     peak = card.hardware.chip.peak
     assert peak.fp4_flop_per_s == peak.fp8_flop_per_s == peak.bf16_flop_per_s == 1e15
     assert card.provenance["chip.peak.fp4_flop_per_s"].kind == "derived"

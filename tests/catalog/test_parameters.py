@@ -77,7 +77,7 @@ def test_classes_add_up(name):
     layers = sum(group.layers for group in model.groups)
     norms = (2 * layers + 1) * model.hidden
     parts = counted.attention + counted.dense_ffn + counted.routed_experts + counted.embed_and_head
-    assert counted.total == pytest.approx(parts + norms, rel=1e-9)
+    assert float(counted.total) == pytest.approx(float(parts + norms), rel=1e-9)
     assert 0 < counted.active <= counted.total
 
 

@@ -48,8 +48,9 @@ def test_costs_follow_prices():
     """Twice the price is twice the cost of every token; pools add up to the whole."""
     card = jaxsim.load_hardware("h200")
     space = jaxsim.Space(tp=(1, 2), pp=(1,), batch=(8.0,), chunk=(2048.0,))
-    case = {"ftl_s": 1.0, "ttl_s": 0.05, "space": space, "engine": "ideal", "objective": "cost"}
+    case = {"space": space, "engine": "ideal"}
     work = jaxsim.Workload(2048, 256)
+    work = jaxsim.PlanRequest(work, ftl_s=1.0, ttl_s=0.05, objective="cost")
     plan = jaxsim.plan("llama-3.1-8b", jaxsim.with_price(card, 2.0, "a quote"), work, **case)
     found = plan.disaggregated
     costs = costs_of(found, plan.isl)
