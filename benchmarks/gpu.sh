@@ -2,6 +2,7 @@
 # The first ten minutes on a GPU: are its answers those of the CPU, how fast is it, what can it do?
 #
 #   bash benchmarks/gpu.sh                                writes benchmarks/gpu/results.json
+#   MEASURE=100 bash benchmarks/gpu.sh                    begins no measurement after so many seconds
 #   SMALL=1 PLATFORM=cpu OUT=/tmp/rehearsal bash benchmarks/gpu.sh    a rehearsal
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -14,21 +15,31 @@ nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv 2>/dev/null
 
 plan="plan deepseek-r1 --hardware gb200-nvl72 --isl 16384 --osl 2048 --ftl 5s --ttl 50ms"
 search="search deepseek-r1 --hardware gb200-nvl72 --phase decode --isl 1024..65536:9 --osl 128..8192:9 --ttl 50ms"
-answers() { # answers PLATFORM: of searches, and of the command line
-  JAX_PLATFORMS=$1 $PYTHON -m benchmarks.gpu.session answers "$work/$1.npz" $SMALL || return 1
-  for verb in "$plan" "$search"; do
-    JAX_PLATFORMS=$1 $PYTHON -m jaxsim $verb --format json > "$work/$1-${verb%% *}.json" || return 1
+sensitivity="sensitivity${plan#plan}"
+traffic="traffic qwen3-32b --hardware h100 --precision fp8 --ftl 2s --ttl 50ms --poisson 5 --duration 60 --isl 2048 --osl 256"
+verbs="plan search sensitivity traffic"
+answers() { # answers PLATFORM: of searches, and of the command line, side by side
+  local verb jobs=()
+  JAX_PLATFORMS=$1 $PYTHON -m benchmarks.gpu.session answers "$work/$1.npz" $SMALL & jobs+=($!)
+  for verb in $verbs; do
+    { begin=$(date +%s%N)
+      JAX_PLATFORMS=$1 $PYTHON -m jaxsim ${!verb} --format json > "$work/$1-$verb.json" || exit 1
+      echo "$1: jaxsim $verb $(( ($(date +%s%N) - begin) / 1000000 )) ms" >&2; } & jobs+=($!)
   done
+  for verb in "${jobs[@]}"; do wait "$verb" || return 1; done
 }
 # The CPU's answers are made beside those of the device.
 answers cpu 2> "$work/cpu.log" & cpu=$!
 failed=0
 if [ "$PLATFORM" != cpu ]; then answers "$PLATFORM" || failed=1; fi
-JAX_PLATFORMS=$PLATFORM $PYTHON -m benchmarks.gpu.session measure "$OUT/results.json" $SMALL || failed=1
+JAX_PLATFORMS=$PLATFORM $PYTHON -m benchmarks.gpu.session measure "$OUT/results.json" $SMALL --seconds "${MEASURE:-240}" || failed=1
+# From the start of a process: cold, then with its programs kept.
+points=1e11; [ -n "$SMALL" ] && points=1e6
+JAX_PLATFORMS=$PLATFORM $PYTHON -m benchmarks.gpu.session process "$OUT/process.json" --points $points || failed=1
 wait $cpu || { cat "$work/cpu.log"; failed=1; }
 if [ "$PLATFORM" != cpu ]; then
   $PYTHON -m benchmarks.gpu.session compare "$work/cpu.npz" "$work/$PLATFORM.npz" || failed=1
-  for verb in plan search; do
+  for verb in $verbs; do
     $PYTHON - "$work/cpu-$verb.json" "$work/$PLATFORM-$verb.json" <<'X' || failed=1
 import json, math, sys
 def differing(a, b, at=""):

@@ -3,6 +3,7 @@
     python -m benchmarks.gpu.session answers FILE.npz     everything that runs on a device
     python -m benchmarks.gpu.session compare A.npz B.npz  relative differences; status 1 beyond 1e-5
     python -m benchmarks.gpu.session measure FILE.json    speed, limits and kernels
+    python -m benchmarks.gpu.session process FILE.json    a search from the start of a process
 
 `--small` has the sizes of a rehearsal on a CPU; `--seconds` after which nothing new is begun.
 `benchmarks/gpu.sh` runs all of it in ten minutes.
@@ -131,16 +132,23 @@ def measure(path: str, small: bool, seconds: float) -> None:
 
     report = {**machine.description(), "limits": limits(small), "rows": [], "kernels": []}
     sizes = (1e5,) if small else (1e8, 1e9, 1e10, 1e11)
-    wanted = [("decode", form, n) for n in sizes for form in ("best", "frontier", "extremes")]
-    wanted += [("colocated", "best", n) for n in sizes[:2]] + [("prefill", "best", sizes[-1])]
+    # The forms with a goal first: what follows is left out where time is short.
+    wanted = [("decode", "best", sizes[-1]), ("decode", "frontier", sizes[-1] / 100)]
+    wanted += [("decode", form, n) for n in sizes[:2] for form in ("stages", "best")]
+    wanted += [(name, "best", sizes[0]) for name in ("colocated", "prefill")]
+    wanted += [(name, "stages", sizes[0]) for name in ("colocated", "prefill")]
+    wanted += [("colocated", "frontier", sizes[0]), ("decode", "extremes", sizes[0])]
+    wanted += [("decode", "best", sizes[-1] / 10), ("decode", "frontier", sizes[-1] / 10)]
+    wanted += [("colocated", "best", sizes[-1] / 10)]
     for name, form, points in wanted:
-        if time.perf_counter() - BEGUN > seconds or (points > 1e10 and form != "best"):
-            continue
+        if time.perf_counter() - BEGUN > seconds:
+            break
         one = case(name)
         axes = one.grid(points)
-        run = searches(one, axes)[form]
         try:
-            first, again = _timed(run)
+            first, again = _timed(
+                stages(one, axes) if form == "stages" else searches(one, axes)[form]
+            )
         except Exception as error:  # a limit of the device: the others are still measured
             report["rows"].append({"name": name, "form": form, "error": str(error)[:300]})
             continue
@@ -150,8 +158,26 @@ def measure(path: str, small: bool, seconds: float) -> None:
         report["rows"].append(row)
         say(row)
         _written(path, report)
-    report["kernels"] = kernels(searches(case("decode"), case("decode").grid(sizes[0]))["best"])
-    _written(path, report)
+    for name, form, points in wanted[:2]:
+        one = case(name)
+        run = searches(one, one.grid(points))[form]
+        report["kernels"].append({"name": name, "form": form, "longest": kernels(run)})
+        _written(path, report)
+
+
+def stages(case, axes):
+    """All outputs of a grid, left on the device, into memory that is used again."""
+    import jax
+
+    from jaxsim.space.grid.split import split
+    from jaxsim.space.program.host import HOST_POINTS
+
+    staged, kept = split(case.fn, case.point, axes, host_points=HOST_POINTS), [None]
+
+    def run():
+        kept[0] = jax.block_until_ready(staged.buffers(kept[0]))
+
+    return run
 
 
 def _timed(run, times: int = 3) -> tuple[float, float]:
@@ -211,22 +237,38 @@ def kernels(run) -> list[dict]:
     return [{"kernel": k, "launches": int(n), "seconds": s} for k, (n, s) in longest]
 
 
+def processes(path: str, points: float) -> None:
+    """Seconds from the start of a process to the best design of each workload, cold and warm."""
+    from dataclasses import asdict
+
+    from benchmarks.speed.process import process_forms
+
+    rows = []
+    for timing, gigabytes in process_forms("decode", points):
+        rows.append({**asdict(timing), "gigabytes": gigabytes})
+        say(timing.form, timing.seconds)
+    Path(path).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
 def _written(path: str, report: dict) -> None:
     Path(path).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("verb", choices=("answers", "compare", "measure"))
+    parser.add_argument("verb", choices=("answers", "compare", "measure", "process"))
     parser.add_argument("files", nargs="+")
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--seconds", type=float, default=240.0)
+    parser.add_argument("--points", type=float, default=1e11, help="of `process`")
     args = parser.parse_args()
     # The card is shared with other processes of this session.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     if args.verb == "compare":
         return compare(*args.files)
-    if args.verb == "answers":
+    if args.verb == "process":
+        processes(args.files[0], args.points)
+    elif args.verb == "answers":
         answers(args.files[0], args.small)
     else:
         measure(args.files[0], args.small, args.seconds)
