@@ -234,10 +234,10 @@ def numbers(text: str) -> list[float]:
     return [float(number.replace(",", "").rstrip(",")) for number in found]
 
 
-def judge_numbers(case: dict, asked: list[Callable]) -> dict:
+def judge_numbers(case: dict, computed: list[Callable]) -> dict:
     """Each prediction against the number at its place."""
     right = numbers(case["right"])
-    found = [float(ask()) for ask in asked]
+    found = [float(compute()) for compute in computed]
     errors = [got / want - 1.0 for got, want in zip(found, right, strict=False)]
     if "more than" in case["right"]:
         errors = [min(error, 0.0) for error in errors]
@@ -247,10 +247,10 @@ def judge_numbers(case: dict, asked: list[Callable]) -> dict:
     return {"verdict": verdict, "errors": [round(error, 3) for error in errors], "worst": worst}
 
 
-def judge_refusal(ask: Callable, refused: bool) -> dict:
+def judge_refusal(compute: Callable, refused: bool) -> dict:
     """Whether what was tried is refused, as it must be or not."""
     try:
-        ask()
+        compute()
     except InputError as error:
         return {"verdict": "right" if refused else "refused", "said": str(error)[:160]}
     return {"verdict": "accepted" if refused else "right"}
@@ -273,7 +273,7 @@ def judge_files(folder: Path, files: list) -> dict:
 
 def run(folder: Path, only: set[str]) -> list[dict]:
     """A record for every case of the collection."""
-    asked, refusals = numbers_of(folder), refusals_of(folder)
+    computed, refusals = numbers_of(folder), refusals_of(folder)
     found = []
     with (folder / "cases.csv").open(encoding="utf-8") as file:
         cases = list(csv.DictReader(file))
@@ -283,8 +283,8 @@ def run(folder: Path, only: set[str]) -> list[dict]:
             continue
         record = {"case": name, "kind": case["kind"]}
         try:
-            if name in asked:
-                record |= judge_numbers(case, asked[name])
+            if name in computed:
+                record |= judge_numbers(case, computed[name])
             elif name in refusals:
                 record |= judge_refusal(*refusals[name])
             elif name in FILES:

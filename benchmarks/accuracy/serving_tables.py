@@ -72,9 +72,9 @@ def markdown(found: Mapping[str, Any]) -> str:
         for group in found["by"][key]
         if group["tpot"]["n"]
     ]
-    apart = [
+    excluded = [
         [entry["reason"], f"{entry['rows']:,}", _percent(entry["tpot"].get("median"))]
-        for entry in found["apart"]
+        for entry in found["excluded"]
     ]
     coverage, gain, chosen = found["coverage"], found["gain"], found["decisions"]
     side = gain["side"] or {"right": 0, "points": 0}
@@ -98,7 +98,7 @@ def markdown(found: Mapping[str, Any]) -> str:
             *_table(("TPOT, groups of 30 rows or more", *numbers), large),
             *_table(("TPOT by", "", *numbers, "TTFT median"), keys),
             *_table(("gain of disaggregation, and decisions", ""), verdicts),
-            *_table(("rows apart, predicted but not counted", "rows", "TPOT median"), apart),
+            *_table(("rows excluded, predicted but not counted", "rows", "TPOT median"), excluded),
             f"Predicted {coverage['predicted']:,} of {coverage['rows']:,} rows. Not predicted:",
             "",
             *(f"* {count:,}: {reason}" for reason, count in coverage["reasons"].items()),

@@ -23,7 +23,7 @@ from benchmarks.matching.scenarios import (
     prefill_phase,
     problem,
 )
-from jaxsim.space.match.lattice import Explored, Found, certify, matcher, refine, whole
+from jaxsim.space.match.lattice import Explored, LatticeMatch, certify, matcher, refine, whole
 from jaxsim.space.match.records import NoMatch
 from jaxsim.space.match.relaxed import Targets, random_starts, relax
 
@@ -61,7 +61,7 @@ def relaxed(task: Problem, starts: np.ndarray) -> np.ndarray:
     return np.concatenate(best)
 
 
-def attempt(task: Problem, method: str, starts: np.ndarray, optimum: Found) -> dict:
+def attempt(task: Problem, method: str, starts: np.ndarray, optimum: LatticeMatch) -> dict:
     """One method on one problem: evaluations, seconds, gap, and what it got wrong."""
     solve = matcher(task.osl, ftl_s=task.ftl_s, ttl_s=task.ttl_s, max_gpus=task.max_gpus)
     seen = fresh(task)

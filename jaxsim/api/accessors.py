@@ -1,4 +1,4 @@
-"""What can be asked of a tree of evaluated designs itself?  `tree.jaxsim.…`, by xarray's accessors.
+"""What can a tree of evaluated designs do?  `tree.jaxsim.…`, by xarray's accessors.
 
 Trees of `jaxsim.evaluate` and of `jaxsim sweep` have them; `jaxsim.open_tree` opens a saved one.
 """

@@ -1,4 +1,4 @@
-"""What can be asked from Python?  The public verbs, on names or records, with labelled results."""
+"""What can Python call?  estimate, evaluate, frontier and plan, on names or records."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -134,12 +134,14 @@ def frontier(
         raise InputError(f"the tree lacks /{lacking}; evaluate all phases first")
     phases = {name: designs_of(tree[name].to_dataset()) for name in tree.children}
     osl = float(phases["decode"].axes["osl"][0])
-    first = prefill_candidates(phases["prefill"])
-    second = decode_candidates(phases["decode"], float(tree.attrs["scaleout_bytes_per_s"]))
-    apart = disaggregated_frontier(first, second, osl, ftl_s, max_gpus=max_gpus, ratio=ratio)
-    both = colocated_candidates(phases["colocated"], ttl)
-    within = both.gpus <= (np.inf if max_gpus is None else max_gpus)
-    together = colocated_frontier(both, ftl_s, within.astype(float))
+    prefill = prefill_candidates(phases["prefill"])
+    decode = decode_candidates(phases["decode"], float(tree.attrs["scaleout_bytes_per_s"]))
+    disaggregated = disaggregated_frontier(
+        prefill, decode, osl, ftl_s, max_gpus=max_gpus, ratio=ratio
+    )
+    colocated = colocated_candidates(phases["colocated"], ttl)
+    within = colocated.gpus <= (np.inf if max_gpus is None else max_gpus)
+    best_colocated = colocated_frontier(colocated, ftl_s, within.astype(float))
     attrs = {**tree.attrs, "ftl_target_s": ftl_s, "ttl": ttl}
     sources = sources_in(tree.attrs)
 
@@ -164,39 +166,42 @@ def frontier(
             for (name, values), i in zip(found.axes.items(), where, strict=True)
         }
 
-    index = both.index[together.candidate]
-    modes = [MODES[mode] for mode in both.mode[together.candidate]]
-    prompts, tokens = first.index[apart.prefill_index], second.index[apart.decode_index]
+    index = colocated.index[best_colocated.candidate]
+    modes = [MODES[mode] for mode in colocated.mode[best_colocated.candidate]]
+    prompts, tokens = (
+        prefill.index[disaggregated.prefill_index],
+        decode.index[disaggregated.decode_index],
+    )
     return xr.DataTree.from_dict(
         {
             "/": xr.Dataset(attrs=attrs),
             "disaggregated": dataset(
-                apart.ttl_s,
-                apart.output_tokens_per_s_per_gpu,
+                disaggregated.ttl_s,
+                disaggregated.output_tokens_per_s_per_gpu,
                 disaggregated_ends(
                     (phases["prefill"], prompts),
                     (phases["decode"], tokens),
-                    apart.ctx_gen_ratio,
-                    apart.output_tokens_per_s_per_gpu,
+                    disaggregated.ctx_gen_ratio,
+                    disaggregated.output_tokens_per_s_per_gpu,
                     sources,
                 ),
-                prefill_instances=apart.prefill_instances,
-                decode_instances=apart.decode_instances,
-                ctx_gen_ratio=apart.ctx_gen_ratio,
+                prefill_instances=disaggregated.prefill_instances,
+                decode_instances=disaggregated.decode_instances,
+                ctx_gen_ratio=disaggregated.ctx_gen_ratio,
                 **designs("prefill", prompts, "prefill_"),
                 **designs("decode", tokens, "decode_"),
             ),
             "colocated": dataset(
-                together.ttl_s,
-                together.output_tokens_per_s_per_gpu,
+                best_colocated.ttl_s,
+                best_colocated.output_tokens_per_s_per_gpu,
                 colocated_ends(
                     phases["colocated"],
                     index,
                     modes,
-                    together.output_tokens_per_s_per_gpu,
+                    best_colocated.output_tokens_per_s_per_gpu,
                     sources,
                 ),
-                piggybacked=both.mode[together.candidate] == 1,
+                piggybacked=colocated.mode[best_colocated.candidate] == 1,
                 **designs("colocated", index, ""),
             ),
         }
@@ -222,7 +227,7 @@ def plan(
 
     `workload` is one workload, or shares of several that the same instances serve: every one of
     them then meets the targets, in seconds. At most `gpus` GPUs; None is no cap. A `PlanRequest` in
-    place of a workload says all that can be asked, targets included: an exact number of GPUs, the
+    place of a workload has every option, targets included: an exact number of GPUs, the
     objective, whole scale-up domains, shapes that an engine can express. `progress` is called with
     what is being done.
 

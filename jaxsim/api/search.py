@@ -19,7 +19,7 @@ from jaxsim.catalog.setup import Setup, setup_of
 from jaxsim.catalog.workload import Workload
 from jaxsim.space.axes import Space
 from jaxsim.space.grid.best import Best
-from jaxsim.space.search import LATENCY, OBJECTIVE, Found
+from jaxsim.space.search import LATENCY, OBJECTIVE, SearchResult
 from jaxsim.space.search import search as search_in
 
 
@@ -69,21 +69,23 @@ def search(
 
 
 def searched(
-    phase: str, setups: Sequence[Setup], workload: Workload, space: Space | None, isl, osl, **asked
+    phase: str, setups: Sequence[Setup], workload: Workload, space: Space | None, isl, osl, **limits
 ) -> xr.Dataset:
     """The Dataset of a search over set-ups of one structure."""
     scenarios = [setup.scenario(workload) for setup in setups]
-    found = search_in(phase, scenarios, space, isl, osl, **asked)
-    return labelled(found, setups, asked.get("ftl_s", np.inf))
+    result = search_in(phase, scenarios, space, isl, osl, **limits)
+    return labelled(result, setups, limits.get("ftl_s", np.inf))
 
 
-def labelled(found: Found, setups: Sequence[Setup], ftl_s: float = np.inf) -> xr.Dataset:
+def labelled(result: SearchResult, setups: Sequence[Setup], ftl_s: float = np.inf) -> xr.Dataset:
     """What was found for these set-ups, as a Dataset; `ftl_s` limited co-located designs."""
-    dataset = _best(found) if isinstance(found.answer, Best) else _frontiers(found)
+    dataset = _best(result) if isinstance(result.designs, Best) else _frontiers(result)
     coordinates: dict[str, Any] = {
-        name: (name, found.axes[name], attributes(name)) for name in found.groups if name != "setup"
+        name: (name, result.axes[name], attributes(name))
+        for name in result.groups
+        if name != "setup"
     }
-    if "setup" in found.groups:
+    if "setup" in result.groups:
         labels = {"model": [s.model.name for s in setups], "on": [s.hardware.name for s in setups]}
         names = [f"{m} on {h}" for m, h in zip(labels["model"], labels["on"], strict=True)]
         coordinates["setup"] = ("setup", names)
@@ -92,38 +94,38 @@ def labelled(found: Found, setups: Sequence[Setup], ftl_s: float = np.inf) -> xr
     first = setups[0]
     attrs: dict[str, Any] = {
         "jaxsim_version": __version__,
-        "phase": found.phase,
-        "points_evaluated": found.answer.points,
+        "phase": result.phase,
+        "points_evaluated": result.designs.points,
         "precision": ", ".join(dict.fromkeys(s.precision_name for s in setups)),
         "formats": json.dumps([s.formats for s in setups]),
         "engine": ", ".join(dict.fromkeys(s.engine.name for s in setups)),
         "calibration": ", ".join(dict.fromkeys(s.calibration.name for s in setups)),
     }
-    if found.phase == "colocated":
+    if result.phase == "colocated":
         attrs["ftl_target_s"] = ftl_s
     if len(setups) == 1:
         attrs |= {"model": first.model.name, "hardware": first.hardware.name}
     return dataset.assign_coords(coordinates).assign_attrs(attrs)
 
 
-def _best(found: Found) -> xr.Dataset:
+def _best(result: SearchResult) -> xr.Dataset:
     """Variables on the groups and `rank`: the throughput, and the design behind it."""
-    best = found.answer
+    best = result.designs
     assert isinstance(best, Best)
     shape = best.value.shape
-    dims = found.groups if len(shape) == len(found.groups) else (*found.groups, "rank")
+    dims = result.groups if len(shape) == len(result.groups) else (*result.groups, "rank")
     variables: dict[str, Any] = {
-        OBJECTIVE[found.phase]: (dims, best.value, attributes(OBJECTIVE[found.phase]))
+        OBJECTIVE[result.phase]: (dims, best.value, attributes(OBJECTIVE[result.phase]))
     }
     for name, where in best.index.items():
-        values = np.where(best.found, found.axes[name][where], np.nan)
+        values = np.where(best.found, result.axes[name][where], np.nan)
         variables[name] = (dims, values, attributes(name))
     return xr.Dataset(variables)
 
 
-def _frontiers(found: Found) -> xr.Dataset:
+def _frontiers(result: SearchResult) -> xr.Dataset:
     """Variables on the groups and `point`, in order of latency; NaN past a frontier's end."""
-    fronts = found.answer
+    fronts = result.designs
     assert not isinstance(fronts, Best)
     starts = np.asarray(fronts.starts)
     longest = int(np.diff(starts).max(initial=0))
@@ -134,9 +136,9 @@ def _frontiers(found: Found) -> xr.Dataset:
             row[: end - begin] = values[begin:end]
         return rows.reshape(*fronts.shape, longest)
 
-    dims = (*found.groups, "point")
-    columns = {LATENCY[found.phase]: fronts.x, OBJECTIVE[found.phase]: fronts.y}
-    columns |= {name: found.axes[name][where] for name, where in fronts.index.items()}
+    dims = (*result.groups, "point")
+    columns = {LATENCY[result.phase]: fronts.x, OBJECTIVE[result.phase]: fronts.y}
+    columns |= {name: result.axes[name][where] for name, where in fronts.index.items()}
     return xr.Dataset(
         {name: (dims, padded(values), attributes(name)) for name, values in columns.items()}
     )

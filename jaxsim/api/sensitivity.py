@@ -1,4 +1,4 @@
-"""How is a sensitivity asked for from Python?"""
+"""What limits a deployment?  `jaxsim.sensitivity`, on names or records."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +21,7 @@ def sensitivity(
     model: str | ModelCard,
     hardware: str | HardwareCard,
     workload: Workload | PlanRequest,
-    asked: SensitivityRequest = DEFAULT,
+    details: SensitivityRequest = DEFAULT,
     *,
     ftl_s: float | None = None,
     ttl_s: float | None = None,
@@ -35,8 +35,8 @@ def sensitivity(
 ) -> Sensitivity | Unmet:
     """What limits the best deployment under the latency targets, and what would change it.
 
-    Takes what `plan` takes, of one workload; `asked` says what to look at besides: changes to solve
-    for, a throughput to reach, chips within budgets (see `SensitivityRequest`). Unmet where no
+    Takes what `plan` takes, of one workload. `details` says what else to compute: changes to solve
+    for, a throughput to reach, chips within budgets (see `SensitivityRequest`). `Unmet` where no
     design meets the targets.
 
     Raises InputError for names and values that make no sense.
@@ -49,7 +49,7 @@ def sensitivity(
     )
     request = plan_request(workload, ftl_s, ttl_s, gpus)
     _ = request.only_workload  # several are refused before any work
-    found = sensitivity_of(setup, request, space, prefill_setup, asked, progress)
+    found = sensitivity_of(setup, request, space, prefill_setup, details, progress)
     if isinstance(found, Unmet):
         return found
     formats = {"prefill": (prefill_setup or setup).formats, "decode": setup.formats}

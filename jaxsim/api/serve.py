@@ -71,13 +71,13 @@ def serve(
         raise InputError(f"chunk = {chunk}: at least 1 token is needed")
     setup = setup_of(model, hardware, precision, engine, options)
     moe, name = setup.model.is_moe, setup.model.name
-    own = _layout({"tp": tp, "ep": ep, "pp": pp, "instances": instances}, "", moe, name)
-    first = None if prefill is None else _layout(prefill, "prefill ", moe, name)
+    layout = _layout({"tp": tp, "ep": ep, "pp": pp, "instances": instances}, "", moe, name)
+    prefill_layout = None if prefill is None else _layout(prefill, "prefill ", moe, name)
     found = under_load(
         setup,
         workload,
-        own,
-        first,
+        layout,
+        prefill_layout,
         tokens,
         concurrency=concurrency,
         requests_per_s=requests_per_s,

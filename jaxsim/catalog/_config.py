@@ -1,6 +1,6 @@
 """Which keys does a config.json have, which were read, and which stand in the way?
 
-A key that no reader asked for and that is not known to leave the structure alone is refused: it may
+A key that no reader has read and that is not known to leave the structure alone is refused: it may
 say that the model is another one than it seems.
 """
 
@@ -146,7 +146,7 @@ class Config:
         return range(int(count))
 
     def foreign(self) -> list[str]:
-        """Keys that are set, that no reader asked for, and that may change the structure."""
+        """Keys that are set, that no reader has read, and that may change the structure."""
         return sorted(
             key
             for key, value in self.raw.items()

@@ -21,7 +21,7 @@ class EngineCard:
     """One engine of the catalogue: its numbers, and where each came from.
 
     `log_sigma` is the standard deviation of the log error of a step that the engine's fit leaves,
-    `sigmas` those of what an aggregated run under load shows, `kind_sigmas` those of other kinds of
+    `sigmas` those of what a co-located run under load shows, `kind_sigmas` those of other kinds of
     run (disaggregated, offline). `variant` names the fit that was chosen among
     those of the engine: of a generation of GPUs and a number format, of the generation alone, or,
     where neither was measured, of all (empty).

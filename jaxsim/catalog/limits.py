@@ -46,7 +46,7 @@ def engine_defaults(engine: str) -> Mapping[str, float | str]:
 
 
 def within_context(model: ModelCard, isl: float, osl: float) -> bool:
-    """Whether a request and its answer fit into the model's context, where that is known."""
+    """Whether prompt and output fit into the model's context; true where that is not known."""
     return not model.max_context_tokens or isl + osl <= model.max_context_tokens
 
 

@@ -1,6 +1,6 @@
 """What numbers does the catalogue have for a name?
 
-Only the file that is asked for is read. A file is data: nothing in it is executed.
+Only the requested file is read. A file is data: nothing in it is executed.
 """
 
 import dataclasses

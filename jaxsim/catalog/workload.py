@@ -1,4 +1,4 @@
-"""What is asked of a deployment?"""
+"""What does a deployment serve?  Request lengths, cache hits, speculation."""
 
 from dataclasses import dataclass
 

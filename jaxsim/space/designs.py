@@ -24,7 +24,7 @@ PHASES: dict[str, Callable[[Scenario], Any]] = {
     "colocated": colocated,
 }
 
-# Compiling takes seconds whatever the grid; below this many points NumPy has answered by then.
+# Compiling takes seconds whatever the grid; below this many points NumPy has finished by then.
 INTERPRETED_POINTS = 4_000_000
 
 

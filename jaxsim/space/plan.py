@@ -1,4 +1,4 @@
-"""What should be deployed?  The whole journey from a set-up and targets to an answer."""
+"""What should be deployed?  From a set-up and a request to a plan."""
 
 import time
 from collections.abc import Callable

@@ -31,16 +31,16 @@ LATENCY = {"prefill": "ftl_s", "decode": "ttl_s", "colocated": "ttl_s"}
 TARGET = {"prefill": "ftl_target", "decode": "ttl_target", "colocated": "ttl_target"}
 
 
-class Asked(Record):
-    """A design point, and the latencies allowed: `target_s` of its phase, `ftl_s` co-located."""
+class SearchPoint(Record):
+    """A design and its latency limits: `target_s` of its phase; `ftl_s` also, if co-located."""
 
     scenario: Scenario
     target_s: Scalar
     ftl_s: Scalar
 
 
-class Sought(Record):
-    """What a search compares; a co-located design by its mode with the higher throughput."""
+class SearchOutputs(Record):
+    """What a search compares. Of a co-located design: the mode with the higher throughput."""
 
     value: Scalar
     latency_s: Scalar
@@ -49,38 +49,38 @@ class Sought(Record):
 
 @dataclass(frozen=True)
 class Search:
-    """A phase as a search sees it, the better co-located mode included; equal ones trace once."""
+    """A phase as a function of a `SearchPoint`. Equal instances are traced once."""
 
     phase: str
 
-    def __call__(self, asked: Asked) -> Sought:
-        found = PHASES[self.phase](asked.scenario)
+    def __call__(self, point: SearchPoint) -> SearchOutputs:
+        result = PHASES[self.phase](point.scenario)
         if self.phase != "colocated":
-            latency_s = getattr(found, LATENCY[self.phase])
-            ok = found.valid & found.transfer_fits & (latency_s <= asked.target_s)
-            return Sought(getattr(found, OBJECTIVE[self.phase]), latency_s, ok)
+            latency_s = getattr(result, LATENCY[self.phase])
+            ok = result.valid & result.transfer_fits & (latency_s <= point.target_s)
+            return SearchOutputs(getattr(result, OBJECTIVE[self.phase]), latency_s, ok)
         oks, values = [], []
-        for mode in (found.ifb, found.piggybacked):
-            ok = mode.valid & (mode.ttl_s <= asked.target_s) & (mode.ftl_s <= asked.ftl_s)
+        for mode in (result.ifb, result.piggybacked):
+            ok = mode.valid & (mode.ttl_s <= point.target_s) & (mode.ftl_s <= point.ftl_s)
             oks.append(ok)
             values.append(jnp.where(ok, mode.output_tokens_per_s_per_gpu, -jnp.inf))
         better = values[1] > values[0]
-        latency_s = jnp.where(better, found.piggybacked.ttl_s, found.ifb.ttl_s)
-        return Sought(jnp.where(better, values[1], values[0]), latency_s, oks[0] | oks[1])
+        latency_s = jnp.where(better, result.piggybacked.ttl_s, result.ifb.ttl_s)
+        return SearchOutputs(jnp.where(better, values[1], values[0]), latency_s, oks[0] | oks[1])
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a search found: the answer, and the values of every axis by name.
+class SearchResult:
+    """The best designs, or the frontiers, of every group, and the values of every axis by name.
 
-    `groups` are the axes that the answer is given for, outer to inner; `dropped` says what of the
+    `groups` are the axes that `designs` is given for, outer to inner; `dropped` says what of the
     space was left out.
     """
 
     phase: str
     axes: Mapping[str, np.ndarray]
     groups: tuple[str, ...]
-    answer: Best | Frontiers
+    designs: Best | Frontiers
     dropped: tuple[str, ...] = ()
 
 
@@ -106,7 +106,7 @@ def search(
     count: int = 1,
     frontier: bool = False,
     **limits: Any,
-) -> Found:
+) -> SearchResult:
     """The `count` best designs for every scenario, workload and target, or the frontiers.
 
     Scenarios must be of one structure (the same kinds of layers): they are an axis of one
@@ -118,29 +118,29 @@ def search(
     if len(kinds) != 1:
         raise InputError(
             f"{len(scenarios)} set-ups have {len(kinds)} structures: search those with other kinds "
-            "of layers (dense or experts, full or latent attention) apart."
+            "of layers (dense or experts, full or latent attention) one at a time."
         )
     filled = common_space(space, scenarios, float(max(isl)))
     numbers = [jax.tree.map(lambda x: np.asarray(x, np.float32), one) for one in scenarios]
-    point = Asked(numbers[0], float("inf"), float(ftl_s))
+    point = SearchPoint(numbers[0], float("inf"), float(ftl_s))
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *numbers)
-    axes: list[Any] = [("setup", lambda asked: asked.scenario, stacked)] if len(numbers) > 1 else []
+    axes: list[Any] = [("setup", lambda point: point.scenario, stacked)] if len(numbers) > 1 else []
     for name, _, values in axes_of(filled, phase, isl, osl):
-        axes.append((name, lambda asked, name=name: LEAF[name](asked.scenario), values))
+        axes.append((name, lambda point, name=name: LEAF[name](point.scenario), values))
     if not frontier:
         targets = np.asarray(targets_s, np.float32)
-        axes.append((TARGET[phase], lambda asked: asked.target_s, targets))
+        axes.append((TARGET[phase], lambda point: point.target_s, targets))
     names = [name for name, _, _ in axes]
     groups = tuple(g for g in ("setup", "isl", "osl", TARGET[phase]) if g in names)
     fn: Any = Search(phase)
-    answer: Best | Frontiers
+    designs: Best | Frontiers
     if frontier:
-        answer = stream_frontier(
+        designs = stream_frontier(
             fn, point, axes, groups, x="latency_s", y="value", valid="ok", **limits
         )
     else:
-        answer = stream_best(
+        designs = stream_best(
             fn, point, axes, groups, objective="value", valid="ok", count=count, **limits
         )
     values = {name: np.asarray(v) for name, _, v in axes if name != "setup"}
-    return Found(phase, values, groups, answer, filled.dropped)
+    return SearchResult(phase, values, groups, designs, filled.dropped)

@@ -11,7 +11,7 @@ from jaxsim._record import Record
 from jaxsim._scalar import Flag, Scalar
 from jaxsim.catalog.engine import Engine, Serving
 from jaxsim.traffic.queueing import Pools, Prompt, StepTime
-from jaxsim.traffic.serving import Asked, served_by
+from jaxsim.traffic.serving import Load, served_by
 from jaxsim.traffic.steps import Steps
 
 # Cells in which a run is followed, and how many of them a request decodes in, at least and at most.
@@ -22,7 +22,7 @@ LEAST_CELLS, MOST_CELLS = 6.0, 48.0
 class FiniteRun(Record):
     """What users see of a whole run; `followed` is false where it is too long to be followed.
 
-    `requests_per_s` is over the time from the first request to the last answer.
+    `requests_per_s` is over the time from the first request sent to the last token received.
     """
 
     ttft_s: Scalar
@@ -39,13 +39,13 @@ def finite_run(
     prompt: Prompt,
     pools: Pools,
     osl: Scalar,
-    together: Scalar,
+    prompts_per_pass: Scalar,
 ) -> FiniteRun:
     r"""A run of `prompts` requests, `concurrency` of them in flight at most, all sent at once.
 
     Time advances in cells of Δ decode steps, K of which are a request's p = OSL - 1 steps. In a
     cell b requests decode, a are admitted, as many as places, what is left, and a step's budget
-    allow (`together` prompts a step), and it lasts
+    allow (`prompts_per_pass` prompts a step), and it lasts
 
     $$ \Delta\, t(b) + s\, a\, S / n_d $$
 
@@ -61,7 +61,7 @@ def finite_run(
     # Waves overlap by what admission takes: cells for all of them, and as many again as slack.
     start = jnp.where(
         shared,
-        prompts / (together * pools.decoders) / steps,
+        prompts / (prompts_per_pass * pools.decoders) / steps,
         prompts * prompt.busy_s / pools.prefillers / (steps * step_s(jnp.ones_like(places))),
     )
     life = jnp.clip(jnp.floor(CELLS / (waves + start + 2.0)), LEAST_CELLS, MOST_CELLS)
@@ -76,7 +76,7 @@ def finite_run(
         alone_s = cell * step_s(batch)
         budget = jnp.where(
             shared,
-            jnp.maximum(cell * together, 1.0) * pools.decoders,
+            jnp.maximum(cell * prompts_per_pass, 1.0) * pools.decoders,
             alone_s * pools.prefillers / prompt.busy_s,
         )
         new = jnp.minimum(jnp.minimum(left, places - decoding), budget)
@@ -110,8 +110,10 @@ def finite_run(
 
 
 def predict_finite(
-    steps: Steps, asked: Asked, engine: Engine, serving: Serving, prompts: Scalar
+    steps: Steps, load: Load, engine: Engine, serving: Serving, prompts: Scalar
 ) -> FiniteRun:
     """A measured run of so many requests; every argument is of one row."""
-    step_s, prompt, pools = served_by(steps, asked, engine, serving)
-    return finite_run(prompts, asked.concurrency, step_s, prompt, pools, asked.osl, steps.together)
+    step_s, prompt, pools = served_by(steps, load, engine, serving)
+    return finite_run(
+        prompts, load.concurrency, step_s, prompt, pools, load.osl, steps.prompts_per_pass
+    )

@@ -24,7 +24,7 @@ from jaxsim.space.deploy.uncertainty import EIGHTY_PERCENT
 from jaxsim.traffic.finite import finite_run
 from jaxsim.traffic.layout import Layout
 from jaxsim.traffic.queueing import closed_loop, open_loop
-from jaxsim.traffic.serving import MEASURES, Asked, served_by
+from jaxsim.traffic.serving import MEASURES, Load, served_by
 from jaxsim.traffic.steps import MOST_SLOTS, steps_of
 
 # Prompt tokens of one pass that the three engines allow by default on data-centre GPUs (vLLM's
@@ -129,7 +129,7 @@ def under_load(
             f"{float(steps.weights_over_bytes) / 1e9:,.1f} GB a GPU. Use more GPUs an instance."
         )
     gpus = decode.gpus + (0.0 if prefill is None else prefill.gpus)
-    asked = Asked(
+    load = Load(
         concurrency=concurrency or 1.0,
         osl=workload.osl,
         isl=workload.isl,
@@ -144,7 +144,7 @@ def under_load(
     serving = card.serving
     if limits.max_sequences is not None:
         serving = dataclasses.replace(serving, most_sequences=limits.max_sequences)
-    step_s, prompt, pools = served_by(steps, asked, card.engine, serving)
+    step_s, prompt, pools = served_by(steps, load, card.engine, serving)
     if concurrency is not None:
         found, sustained = closed_loop(concurrency, step_s, prompt, pools, workload.osl), True
     else:
@@ -154,7 +154,7 @@ def under_load(
     run = None
     if prompts is not None:
         run = finite_run(
-            prompts, concurrency or 1.0, step_s, prompt, pools, workload.osl, steps.together
+            prompts, concurrency or 1.0, step_s, prompt, pools, workload.osl, steps.prompts_per_pass
         )
         if not bool(run.followed):
             raise InputError(
@@ -175,7 +175,7 @@ def under_load(
         "ttft": one["ttft_s"],
         "output_tokens_per_s_per_gpu": one["requests_per_s"] * float(workload.osl) / gpus,
     }
-    mode = "aggregated" if prefill is None else "disaggregated"
+    mode = "colocated" if prefill is None else "disaggregated"
     kinds = card.kind_sigmas.get(mode, card.sigmas)
     spreads = {name: np.exp(EIGHTY_PERCENT * kinds.get(name, card.log_sigma)) for name in MEASURES}
     in_system_s = one["ttft_s"] + (float(workload.osl) - 1.0) * one["tpot_s"]
@@ -197,7 +197,7 @@ def under_load(
             for name in MEASURES
         },
         ttft_parts_s={
-            "host": float(np.asarray(card.engine.request_s + serving.prompt_token_s * asked.isl)),
+            "host": float(np.asarray(card.engine.request_s + serving.prompt_token_s * load.isl)),
             "handover": 0.0
             if prefill is None
             else float(np.asarray(serving.disaggregated_s + steps.transfer_s)),

@@ -28,9 +28,10 @@ from jaxsim.traffic.steps import Steps
 MEASURES = ("tpot", "ttft", "output_tokens_per_s_per_gpu")
 
 
-class Asked(Record):
-    """What a run asked for. `closed` is 1 in a closed loop, 0 where all requests wait at once.
+class Load(Record):
+    """The load of a run, and the instances that serve it.
 
+    `closed` is 1 in a closed loop, 0 where all requests wait at once. `shared` is 1 co-located.
     `ten_runs` is 1 where its client sends ten requests for each place, 0 where that is unknown.
     """
 
@@ -76,7 +77,7 @@ def prompt_s(steps: Steps, engine: Engine) -> tuple[Scalar, Scalar, Scalar]:
     host_s = steps.passes * steps.layers * engine.prefill_layer_s
     alone_s = _kernels_s(steps.prompt_s, steps.prompt_floor_s, engine, prompts=True)
     joint_s = _kernels_s(steps.joint_s, steps.joint_floor_s, engine, prompts=True)
-    each = steps.prompt_stretch / steps.together
+    each = steps.prompt_stretch / steps.prompts_per_pass
     return (
         steps_s + jnp.maximum(alone_s, host_s),
         each * (steps_s + jnp.maximum(joint_s, host_s)),
@@ -85,26 +86,26 @@ def prompt_s(steps: Steps, engine: Engine) -> tuple[Scalar, Scalar, Scalar]:
 
 
 def served_by(
-    steps: Steps, asked: Asked, engine: Engine, serving: Serving
+    steps: Steps, load: Load, engine: Engine, serving: Serving
 ) -> tuple[StepTime, Prompt, Pools]:
-    """What queueing asks of a deployment: its step time by batch, its prompts, its pools."""
+    """What `queueing` needs of a deployment: step time by batch, cost of a prompt, pools."""
     alone_s, joint_s, least_s = prompt_s(steps, engine)
-    shared = asked.shared
+    shared = load.shared
     # Prompts that arrive one by one share a pass with nobody; the more that decode, the likelier.
     prompt = Prompt(
         busy_s=jnp.where(shared > 0.5, least_s + serving.stall_frac * (joint_s - least_s), joint_s),
         latency_s=alone_s,
         fixed_s=engine.request_s
-        + serving.prompt_token_s * asked.isl
+        + serving.prompt_token_s * load.isl
         + (1.0 - shared) * (serving.disaggregated_s + steps.transfer_s),
     )
     # Engines cap the sequences of each data-parallel rank, not of an instance.
     most = serving.most_sequences * steps.ranks
     slots = jnp.maximum(jnp.minimum(steps.slots * serving.slots_frac, most), 1.0)
     pools = Pools(
-        decoders=asked.decoders,
+        decoders=load.decoders,
         slots=slots,
-        prefillers=asked.prefillers,
+        prefillers=load.prefillers,
         shared=shared,
         variability=serving.variability,
         evenness=serving.evenness,
@@ -117,23 +118,23 @@ def served_by(
     return step_s, prompt, pools
 
 
-def predict(steps: Steps, asked: Asked, engine: Engine, serving: Serving) -> Service:
+def predict(steps: Steps, load: Load, engine: Engine, serving: Serving) -> Service:
     """Latencies and rate of one run; every argument is of one row."""
-    step_s, prompt, pools = served_by(steps, asked, engine, serving)
-    loop = closed_loop(asked.concurrency, step_s, prompt, pools, asked.osl)
-    runs = jnp.where(asked.ten_runs > 0.5, serving.start_runs, serving.other_runs)
-    ttft_s = with_start(loop, asked.concurrency, prompt, pools, runs)
+    step_s, prompt, pools = served_by(steps, load, engine, serving)
+    loop = closed_loop(load.concurrency, step_s, prompt, pools, load.osl)
+    runs = jnp.where(load.ten_runs > 0.5, serving.start_runs, serving.other_runs)
+    ttft_s = with_start(loop, load.concurrency, prompt, pools, runs)
     loop = replace(loop, ttft_s=ttft_s)
-    full = at_batch(pools.slots, step_s, prompt, pools, asked.osl)
-    return jax.tree.map(lambda a, b: jnp.where(asked.closed > 0.5, a, b), loop, full)
+    full = at_batch(pools.slots, step_s, prompt, pools, load.osl)
+    return jax.tree.map(lambda a, b: jnp.where(load.closed > 0.5, a, b), loop, full)
 
 
 def predict_at_rate(
-    steps: Steps, asked: Asked, engine: Engine, serving: Serving, requests_per_s: Scalar
+    steps: Steps, load: Load, engine: Engine, serving: Serving, requests_per_s: Scalar
 ) -> Service:
     """Latencies of one run in which requests arrive at a rate, or of the most it can bear."""
-    step_s, prompt, pools = served_by(steps, asked, engine, serving)
-    return open_loop(requests_per_s, step_s, prompt, pools, asked.osl)[0]
+    step_s, prompt, pools = served_by(steps, load, engine, serving)
+    return open_loop(requests_per_s, step_s, prompt, pools, load.osl)[0]
 
 
 predict_all = jax.jit(jax.vmap(predict, in_axes=(0, 0, None, None)))

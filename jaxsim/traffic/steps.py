@@ -32,7 +32,7 @@ class Steps(Record):
 
     `decode_s[k, part]` are kernel seconds of a decode step at `batch[k]` requests of an instance,
     `prompt_s[part]` those of all passes of one prompt, `joint_s[part]` of one pass over as many
-    prompts as a pass holds, `together` of them; `…_floor_s` is what of it are launch floors.
+    prompts as a pass holds (`prompts_per_pass`); `…_floor_s` is the launch floors' part of each.
     `joint_alone_s` is what a joint pass would take if memory and links took no time, which no
     sharing with the passes of decoded tokens saves.
     `decode_stretch` and `prompt_stretch` turn a pass through all stages into what an instance is
@@ -49,7 +49,7 @@ class Steps(Record):
     joint_s: Scalar
     joint_floor_s: Scalar
     joint_alone_s: Scalar
-    together: Scalar
+    prompts_per_pass: Scalar
     passes: Scalar
     layers: Scalar
     ranks: Scalar
@@ -98,7 +98,7 @@ def _steps(decode: Scenario, prefill: Scenario, most: Scalar) -> Steps:
         return _parts(step_time(_varied(scenario, *varied), ranks).parts)
 
     chunks = chunks_of(prefill)
-    together = jnp.maximum(floor_div(prefill.design.chunk, prefill.workload.isl), 1.0)
+    prompts_per_pass = jnp.maximum(floor_div(prefill.design.chunk, prefill.workload.isl), 1.0)
 
     def prompted(sequences, prompts, *varied):
         scenario = _varied(prefill, *varied)
@@ -112,8 +112,10 @@ def _steps(decode: Scenario, prefill: Scenario, most: Scalar) -> Steps:
     decode_s = jax.vmap(decoded)(jnp.tile(batch, ways - 1), *few)
     decode_s = decode_s.reshape(ways - 1, KNOTS, len(KERNEL_PARTS)) / gained
     # One prompt alone, on one attention rank; and as many as a pass holds, on all of them.
-    pair = jnp.stack([jnp.ones_like(together), together])
-    prompts = jnp.stack([jnp.ones_like(together), together * prefill_ranks.attention_dp])
+    pair = jnp.stack([jnp.ones_like(prompts_per_pass), prompts_per_pass])
+    prompts = jnp.stack(
+        [jnp.ones_like(prompts_per_pass), prompts_per_pass * prefill_ranks.attention_dp]
+    )
     both = [jnp.repeat(values, 2) for values in varied]
     prompt_s = jax.vmap(prompted)(jnp.tile(pair, ways), jnp.tile(prompts, ways), *both)
     prompt_s = prompt_s.reshape(ways, 2, len(KERNEL_PARTS))
@@ -144,7 +146,7 @@ def _steps(decode: Scenario, prefill: Scenario, most: Scalar) -> Steps:
         joint_s=prompt_s[0, 1],
         joint_floor_s=prompt_s[0, 1] - prompt_s[1, 1],
         joint_alone_s=prompt_s[2, 1],
-        together=together * prefill_ranks.attention_dp,
+        prompts_per_pass=prompts_per_pass * prefill_ranks.attention_dp,
         passes=chunks.count,
         layers=layers,
         ranks=ranks.attention_dp,
@@ -167,8 +169,8 @@ def steps_of(decode: Scenario, prefill: Scenario, most: float) -> Steps:
 
     `most` is the largest decode batch of an instance to time.
     """
-    asked = np.asarray([min(most, MOST_SLOTS)], np.float32)
-    found = timed(stack([decode]), stack([prefill]), asked)
+    largest = np.asarray([min(most, MOST_SLOTS)], np.float32)
+    found = timed(stack([decode]), stack([prefill]), largest)
     return jax.tree.map(lambda leaf: np.asarray(leaf)[0], found)
 
 

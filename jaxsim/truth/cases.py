@@ -42,7 +42,7 @@ def is_dense(named: Named) -> bool:
 
 
 def layouts(case: Case) -> tuple[Layout, Layout]:
-    """The pools that decode and that prefill; the same one where aggregated."""
+    """The pools that decode and that prefill; the same one where co-located."""
     dense = is_dense(case.named)
     if case.row.decode is None:
         raise InputError("layout not stated")
@@ -74,8 +74,8 @@ def _scenarios(case: Case, chunk: float) -> tuple[Scenario, Scenario, float]:
         return dataclasses.replace(base, workload=workload, design=design)
 
     decode, prefill = layouts(case)
-    asked = (row.concurrency or MOST_SLOTS) / decode.workers
-    return scenario(decode), scenario(prefill), asked
+    largest = (row.concurrency or MOST_SLOTS) / decode.workers
+    return scenario(decode), scenario(prefill), largest
 
 
 def time_steps(cases: list[Case], chunk: float) -> Steps:

@@ -23,7 +23,7 @@ def decisions(entries: Iterable[Prediction]) -> dict:
     groups: dict[tuple, list[Prediction]] = {}
     for entry in entries:
         row = entry.row
-        if row.apart or not row.tpot_s or not row.output_tokens_per_s_per_gpu:
+        if row.excluded or not row.tpot_s or not row.output_tokens_per_s_per_gpu:
             continue
         key = (*(entry.key(name) for name in GROUP), row.isl_max, row.osl_max)
         groups.setdefault(key, []).append(entry)

@@ -1,7 +1,7 @@
 """Is the gain of disaggregated over co-located serving right, where both were measured?
 
 A pair is two frontiers of measured runs of one model, chip, number format and lengths: co-located
-(aggregated) runs and disaggregated ones. Their predicted frontiers are those of the same runs.
+runs and disaggregated ones. Their predicted frontiers are those of the same runs.
 """
 
 import math
@@ -86,14 +86,14 @@ def _points(entries: Iterable[Prediction], measured: bool) -> list[tuple[float, 
 
 def pair_of(
     key: tuple[str, str, str, float, float],
-    apart: Sequence[Prediction],
-    together: Sequence[Prediction],
+    disaggregated: Sequence[Prediction],
+    colocated: Sequence[Prediction],
 ) -> Pair | None:
     """The gains of one pair, None where its frontiers cover no interactivity in common."""
     curves = [
         frontier(_points(entries, measured))
         for measured in (True, False)
-        for entries in (apart, together)
+        for entries in (disaggregated, colocated)
     ]
     low, high = max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves)
     at = np.unique(np.concatenate([curves[0][0], curves[1][0]]))
@@ -111,15 +111,15 @@ def pairs(entries: Iterable[Prediction]) -> list[Pair]:
     groups: dict[tuple[str, str, str, float, float], dict[str, list[Prediction]]] = {}
     for entry in entries:
         row = entry.row
-        if row.apart or not row.tpot_s or not row.output_tokens_per_s_per_gpu:
+        if row.excluded or not row.tpot_s or not row.output_tokens_per_s_per_gpu:
             continue
         model, gpu, precision = (entry.key(name) for name in SYSTEM)
         key = (model, gpu, precision, row.isl_max, row.osl_max)
         groups.setdefault(key, {}).setdefault(row.mode, []).append(entry)
     found = []
     for key, modes in sorted(groups.items()):
-        if "aggregated" in modes and "disaggregated" in modes:
-            one = pair_of(key, modes["disaggregated"], modes["aggregated"])
+        if "colocated" in modes and "disaggregated" in modes:
+            one = pair_of(key, modes["disaggregated"], modes["colocated"])
             if one is not None:
                 found.append(one)
     return found
@@ -140,7 +140,7 @@ def gain_summary(entries: Iterable[Prediction]) -> dict:
     found = pairs(entries)
     if not found:
         reason = (
-            "no pair: a pair needs disaggregated and aggregated runs of one model, GPU, precision"
+            "no pair: a pair needs disaggregated and co-located runs of one model, GPU, precision"
             " and lengths, with TPOT and output tokens/s/GPU, that reach a common interactivity"
         )
         empty = dict.fromkeys(("median", "mean", "interval80"))

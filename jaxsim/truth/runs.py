@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.traffic.service import CHUNK_TOKENS
-from jaxsim.traffic.serving import Asked
+from jaxsim.traffic.serving import Load
 from jaxsim.traffic.steps import Steps
 from jaxsim.truth.cases import Case, layouts, time_steps
 from jaxsim.truth.read.names import names_of
@@ -25,7 +25,7 @@ class Runs:
 
     cases: list[Case]
     steps: Steps
-    asked: Asked
+    load: Load
     left_out: list[tuple[ServingRow, str]]
 
     def __len__(self) -> int:
@@ -37,13 +37,13 @@ class Runs:
         return dict(Counter(reason for _, reason in self.left_out).most_common())
 
 
-def asked_of(case: Case) -> Asked:
-    """What a row asked for."""
+def load_of(case: Case) -> Load:
+    """The load and the instances of a measured row."""
     row = case.row
     decode, prefill = layouts(case)
-    shared = row.mode == "aggregated"
+    shared = row.mode == "colocated"
     gpus = decode.gpus if shared else decode.gpus + prefill.gpus
-    return Asked(
+    return Load(
         concurrency=row.concurrency or 1.0,
         osl=row.osl,
         isl=row.isl,
@@ -79,8 +79,8 @@ def runs_of(rows: Sequence[ServingRow]) -> Runs:
     if not cases:
         raise _none_predictable(left_out)
     steps = time_steps(cases, CHUNK_TOKENS)
-    asked = jax.tree.map(
-        lambda *leaves: np.asarray(leaves, np.float32), *[asked_of(case) for case in cases]
+    load = jax.tree.map(
+        lambda *leaves: np.asarray(leaves, np.float32), *[load_of(case) for case in cases]
     )
     fits = np.asarray(steps.weights_over_bytes) < 0.0
     for case, good in zip(cases, fits, strict=True):
@@ -89,7 +89,7 @@ def runs_of(rows: Sequence[ServingRow]) -> Runs:
     if not fits.any():
         raise _none_predictable(left_out)
     keep = np.flatnonzero(fits)
-    return select(Runs(cases, steps, asked, left_out), keep)
+    return select(Runs(cases, steps, load, left_out), keep)
 
 
 def _none_predictable(left_out: list[tuple[ServingRow, str]]) -> InputError:
@@ -112,7 +112,7 @@ def select(runs: Runs, index: np.ndarray) -> Runs:
     return Runs(
         [runs.cases[i] for i in index],
         jax.tree.map(chosen, runs.steps),
-        jax.tree.map(chosen, runs.asked),
+        jax.tree.map(chosen, runs.load),
         runs.left_out,
     )
 
@@ -125,4 +125,4 @@ def _short(reason: str) -> str:
 
 def headline(case: Case) -> bool:
     """Whether a row counts in headline figures: its layout known, without unknown speculation."""
-    return not case.row.apart
+    return not case.row.excluded

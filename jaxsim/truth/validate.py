@@ -76,7 +76,7 @@ class Validation:
     @property
     def headline(self) -> list[Predicted]:
         """Predicted rows that count: layout and speculation known, not simulated."""
-        return [entry for entry in self.predicted if not entry.row.apart]
+        return [entry for entry in self.predicted if not entry.row.excluded]
 
 
 @cache
@@ -108,7 +108,7 @@ def predict_runs(runs: Runs, card_of: Callable[[Case], EngineCard] | None = None
 
     engines = padded(_stack([card.engine for card in cards]))
     serving = padded(_stack([card.serving for card in cards]))
-    given = (padded(runs.steps), padded(runs.asked), engines, serving)
+    given = (padded(runs.steps), padded(runs.load), engines, serving)
     found = _predict_rows(*given)
     rates = padded(np.asarray([case.row.requests_per_s or 0.0 for case in runs.cases], np.float32))
     if rates.any():
@@ -122,7 +122,7 @@ def predict_runs(runs: Runs, card_of: Callable[[Case], EngineCard] | None = None
         names = ("ttft_s", "tpot_s", "requests_per_s")
         own = {name: np.where(use, getattr(run, name), getattr(found, name)) for name in names}
         found = replace(found, **own)
-    rate = np.asarray(found.requests_per_s) * padded(runs.asked).osl / padded(runs.asked).gpus
+    rate = np.asarray(found.requests_per_s) * padded(runs.load).osl / padded(runs.load).gpus
     values = np.stack([np.asarray(found.tpot_s), np.asarray(found.ttft_s), rate], axis=-1)
     return values[: len(runs)].astype(float), cards
 
@@ -184,22 +184,22 @@ def groups(entries: Sequence[Predicted], keys: Sequence[str] = KEYS) -> list[dic
 def summary(result: Validation) -> dict:
     """What `jaxsim validate --format json` prints.
 
-    `overall` and `groups` are of headline rows; `by` of one key at a time; `apart` of the rows left
-    out of them, by reason.
+    `overall` and `groups` are of headline rows; `by` of one key at a time; `excluded` of
+    the rows that headline figures leave out, by reason.
     """
     headline = result.headline
-    apart: dict[str, list[Predicted]] = {}
+    excluded: dict[str, list[Predicted]] = {}
     for entry in result.predicted:
-        if entry.row.apart:
-            apart.setdefault(entry.row.apart, []).append(entry)
+        if entry.row.excluded:
+            excluded.setdefault(entry.row.excluded, []).append(entry)
     return {
         "schema": "jaxsim.validate/1",
         "overall": {"rows": len(headline), **scores(headline)},
         "groups": groups(headline),
         "by": {name: groups(headline, (name,)) for name in (*KEYS, *ALSO_BY)},
-        "apart": [
+        "excluded": [
             {"reason": reason, "rows": len(own), **scores(own)}
-            for reason, own in sorted(apart.items(), key=lambda item: -len(item[1]))
+            for reason, own in sorted(excluded.items(), key=lambda item: -len(item[1]))
         ],
         "coverage": {
             "rows": result.rows,

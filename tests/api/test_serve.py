@@ -97,7 +97,7 @@ def test_the_verb(ask):
     code, said = ask("--phase", "colocated", "--concurrency", "24", "--format", "json")
     assert code == 0
     found = json.loads(said.out)
-    assert found["phase"] == "aggregated"
+    assert found["phase"] == "colocated"
     assert found["concurrency"] == pytest.approx(24, rel=2e-3)
     assert found["ttft_interval"][0] < found["ttft_s"] < found["ttft_interval"][1]
     code, said = ask("--phase", "disaggregated", "--rate", "0.5", "--prefill-instances", "2")

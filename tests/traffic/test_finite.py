@@ -12,12 +12,12 @@ def step_s(batch):
     return 0.01 + 1e-4 * batch
 
 
-def counted(prompts, cap, busy_s, osl, together):
-    """Step by step: a step carries at most `together` prompts, each request decodes osl - 1."""
+def counted(prompts, cap, busy_s, osl, prompts_per_pass):
+    """Step by step: at most `prompts_per_pass` prompts a step; osl - 1 decode steps."""
     left, now, ends, ttft = prompts, 0.0, [], []
     running: list[float] = []
     while left or running:
-        new = min(left, cap - len(running), together)
+        new = min(left, cap - len(running), prompts_per_pass)
         left -= new
         running = [n - 1 for n in running] + [osl - 1.0] * new
         now += float(step_s(len(running))) + new * busy_s

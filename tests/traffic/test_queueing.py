@@ -88,8 +88,8 @@ def test_full_slots_make_users_wait_for_a_place():
 
 def test_prompts_of_their_own_pool_do_not_slow_decoding():
     mixed = closed_loop(64.0, step_s, PROMPT, pools(shared=1.0), OSL)
-    apart = closed_loop(64.0, step_s, PROMPT, pools(shared=0.0, prefillers=4.0), OSL)
-    np.testing.assert_allclose(apart.tpot_s, step_s(apart.decode_batch), rtol=1e-5)
+    disaggregated = closed_loop(64.0, step_s, PROMPT, pools(shared=0.0, prefillers=4.0), OSL)
+    np.testing.assert_allclose(disaggregated.tpot_s, step_s(disaggregated.decode_batch), rtol=1e-5)
     assert mixed.tpot_s > step_s(mixed.decode_batch)
 
 

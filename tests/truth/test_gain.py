@@ -29,7 +29,7 @@ def runs(gain_measured, gain_predicted):
     """Two co-located and two disaggregated runs at 10 and 20 ms."""
     found = []
     for i, (tpot, rate) in enumerate(((0.01, 100.0), (0.02, 200.0))):
-        found.append(Fake(i, "aggregated", (tpot, rate), (tpot, rate)))
+        found.append(Fake(i, "colocated", (tpot, rate), (tpot, rate)))
         found.append(
             Fake(
                 10 + i, "disaggregated",
@@ -89,16 +89,16 @@ def test_the_joint_error_is_of_pairs_left_out_by_system():
 def test_a_choice_by_prediction_is_judged_by_what_was_measured():
     """At 15 ms the slower design is chosen: 100 of 180; at 20 ms and 30 ms nothing is lost."""
     entries = [
-        Fake(0, "aggregated", (0.008, 100.0), (0.008, 150.0)),
-        Fake(1, "aggregated", (0.014, 180.0), (0.016, 180.0)),
-        Fake(2, "aggregated", (0.04, 300.0), (0.04, 300.0)),
+        Fake(0, "colocated", (0.008, 100.0), (0.008, 150.0)),
+        Fake(1, "colocated", (0.014, 180.0), (0.016, 180.0)),
+        Fake(2, "colocated", (0.04, 300.0), (0.04, 300.0)),
     ]
     found = decisions(entries)
     # Targets 10, 15, 20 and 30 ms; only that of 15 ms loses.
     assert found["choices"] == 4
     assert found["mean"] == pytest.approx((1 - 100 / 180) / 4)
     assert found["missed"] == 0.0
-    late = [*entries, Fake(3, "aggregated", (0.022, 250.0), (0.018, 250.0))]
+    late = [*entries, Fake(3, "colocated", (0.022, 250.0), (0.018, 250.0))]
     assert decisions(late)["missed"] == pytest.approx(1 / 4)
 
 

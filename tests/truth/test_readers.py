@@ -142,7 +142,7 @@ def test_a_disaggregated_point_counts_its_workers(tmp_path):
     model = "moonshotai/Kimi-K2.5"
     row = one(tmp_path, mode="disagg", tp_size="", model_path=model, **pools)
     assert (row.prefill.gpus, row.decode.gpus, row.gpus) == (12, 8, 20)
-    assert not row.apart
+    assert not row.excluded
     assert (
         "worker"
         in one(
@@ -151,7 +151,7 @@ def test_a_disaggregated_point_counts_its_workers(tmp_path):
             tp_size="",
             model_path=model,
             **{**pools, "prefill_num_workers": ""},
-        ).apart
+        ).excluded
     )
 
 
@@ -423,9 +423,9 @@ def test_genai_perf_and_aiperf(tmp_path):
     row = read_rows(text(tmp_path, GENAI, name="genai.csv"), STATED)[0]
     assert (row.ttft_s, row.tpot_s, row.isl, row.osl) == pytest.approx((0.085, 0.0101, 1024, 256))
     assert (row.concurrency, row.output_tokens_per_s_per_gpu) == (8, 380)
-    assert "N = X" in row.apart
+    assert "N = X" in row.excluded
     stated = dataclasses.replace(STATED, concurrency=9.0)
-    assert not read_rows(text(tmp_path, GENAI, name="genai.csv"), stated)[0].apart
+    assert not read_rows(text(tmp_path, GENAI, name="genai.csv"), stated)[0].excluded
     with pytest.raises(InputError, match="truncated"):
         read_rows(text(tmp_path, GENAI.replace(",80.00\n", "\n"), name="genai.csv"), STATED)
     phases = {
@@ -549,9 +549,9 @@ def test_inferencex_csv(tmp_path):
         (0.045, 0.009, 2, 16)
     )
     assert row.isl == pytest.approx(921.6)
-    apart = text(tmp_path, header + line.replace("false", "true"), name="ix.csv")
+    excluded = text(tmp_path, header + line.replace("false", "true"), name="ix.csv")
     with pytest.raises(InputError, match="--prefill-tp"):
-        read_rows(apart, Stated(model="llama-3.1-8b"))
+        read_rows(excluded, Stated(model="llama-3.1-8b"))
 
 
 def test_two_pools_hits_and_acceptance_are_stated(tmp_path):
@@ -560,9 +560,9 @@ def test_two_pools_hits_and_acceptance_are_stated(tmp_path):
     assert (row.mode, row.prefill.gpus, row.gpus, row.hit_frac) == ("disaggregated", 2, 4, 0.5)
     assert row.output_tokens_per_s_per_gpu == 375
     drafted = {**INFERENCEX, "spec_decoding": "mtp"}
-    assert "unstated acceptance" in read_rows(result(tmp_path, drafted))[0].apart
+    assert "unstated acceptance" in read_rows(result(tmp_path, drafted))[0].excluded
     row = read_rows(result(tmp_path, drafted), Stated(draft_tokens=3.0, accept_frac=0.7))[0]
-    assert (row.apart, row.draft_tokens, row.accept_frac) == ("", 3, 0.7)
+    assert (row.excluded, row.draft_tokens, row.accept_frac) == ("", 3, 0.7)
     plain = read_rows(result(tmp_path, INFERENCEX), Stated(accept_frac=0.7))[0]
     assert plain.draft_tokens == 0  # its file says that it did not speculate
     with pytest.raises(InputError, match="leave --tp out"):
@@ -622,7 +622,7 @@ def third(folder, **changes):
 
 def test_a_third_partys_run(tmp_path):
     row = third(tmp_path)
-    assert (row.concurrency, row.finite, row.load, row.apart) == (4, False, "closed", "")
+    assert (row.concurrency, row.finite, row.load, row.excluded) == (4, False, "closed", "")
     assert (row.ttft_s, row.tpot_s, row.output_tokens_per_s_per_gpu) == (0.05, 0.008, 100)
     assert (row.decode.tp, row.decode.ep, row.gpus) == (1, 8, 8)
     assert "fp8 kv" in row.precision
@@ -642,7 +642,7 @@ def test_a_run_of_all_prompts_at_once_is_finite(tmp_path):
     assert (row.concurrency, row.finite, row.hit_frac) == (100, True, 0.97)
     rated = third(tmp_path, concurrency="", rate_rps="3", regime="steady")
     assert (rated.load, rated.requests_per_s, rated.finite) == ("open", 3, False)
-    assert "doubtful" in third(tmp_path, quality="C").apart
+    assert "doubtful" in third(tmp_path, quality="C").excluded
     assert "neither" in third(tmp_path, concurrency="", num_prompts="").refused
     with pytest.raises(InputError, match="column regime: is 'warm'"):
         third(tmp_path, regime="warm")

@@ -32,7 +32,7 @@ def row(number, **changes):
         "version": "",
         "precision": "fp8",
         "formats": ("fp8", "fp8"),
-        "mode": "aggregated",
+        "mode": "colocated",
         "load": "closed",
         "isl": 1024.0,
         "osl": 256.0,

@@ -28,7 +28,7 @@ class Candidates:
 class ColocatedCandidates:
     """Co-located designs in both modes, those that obey every rule.
 
-    `ttl_s` is the mean gap between tokens or the median one, as was asked.
+    `ttl_s` is the mean or the median gap between tokens, as the request says.
     """
 
     output_tokens_per_s_per_gpu: np.ndarray

@@ -1,4 +1,4 @@
-"""What is asked of a plan?"""
+"""What does a plan have to meet?  Workloads, latency targets, budgets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ TTL_METRICS = ("mean", "median")
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """What a plan is asked: traffic, targets, and what may be spent.
+    """What a plan must meet: workloads, latency targets, and a budget.
 
     `workload` is one workload, or the shares of several that the same instances serve. Every
     workload must meet the targets. At most `max_gpus` or exactly `exact_gpus` GPUs; neither means
@@ -59,7 +59,7 @@ class PlanRequest:
             isl, osl = float(one.workload.isl), float(one.workload.osl)
             if not (isl >= 1 and osl >= 2):
                 raise InputError(
-                    f"isl = {isl:g}, osl = {osl:g}: a prompt has at least 1 token and an answer at "
+                    f"isl = {isl:g}, osl = {osl:g}: a prompt has at least 1 token and an output at "
                     "least 2 (the first one comes from prefill)"
                 )
 
@@ -82,7 +82,7 @@ class PlanRequest:
     def only_workload(self) -> Workload:
         """The workload, where there is one.
 
-        Raises InputError where there are several: what is asked then needs one.
+        Raises InputError where there are several: the caller needs one.
         """
         if isinstance(self.workload, Workload):
             return self.workload

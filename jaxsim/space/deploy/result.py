@@ -45,7 +45,7 @@ class Certificate:
     `gap` is 1 - value / upper_bound, 0 where proved. `runner_up` is the best value of any other
     pair of designs, with real-valued counts, as the bound is, where no cap makes counts whole.
     While all prefill rates or all decode rates, times one factor, stay in `stable_range`, no other
-    answer is better by more than 1 %.
+    result is better by more than 1 %.
     """
 
     gap: float

@@ -1,4 +1,4 @@
-"""What is evaluated to answer a request?  Every design of every phase, for every workload."""
+"""What is evaluated for a request?  Every design of every phase, for every workload."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -1,7 +1,7 @@
 """What may a plan use, and what of it is paid?
 
 `Flat` budgets count GPUs (or their cost) one by one; `Packed` ones buy whole scale-up domains.
-Both answer the same four questions of a set of pairs: no value above which (`bound`), the best
+Both have the same four methods on a set of pairs: no value above which (`bound`), the best
 counts (`counts`), what they cost (`bill`), and which plans are rivals (`rivals`).
 """
 

@@ -65,7 +65,7 @@ def match_frontier(
 
     For every TTL target the value is what `match` finds, under the same limits. Of decode, only a
     design that is faster than all of its shape with a lower TTL can make a point, so all targets
-    are answered from the pairs of those with the fastest prefill of each shape: solved by falling
+    are found among the pairs of those with the fastest prefill of each shape: solved by falling
     bound, skipping what the frontier found so far already beats.
     """
     check_numbers(osl, tolerance)

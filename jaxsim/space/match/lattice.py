@@ -87,8 +87,8 @@ class Explored:
 
 
 @dataclass(frozen=True)
-class Found:
-    """A plan from a search; indices are flat, into the lattices."""
+class LatticeMatch:
+    """The match of two designs of the lattices, by flat index into each."""
 
     match: Match | NoMatch
     prefill_index: int
@@ -121,7 +121,7 @@ def _best_of(
 
 def refine(
     explored: tuple[Explored, Explored], points: np.ndarray, solve: Matcher, rounds: int = 100
-) -> Found:
+) -> LatticeMatch:
     """Round every start (a row of log2 axes, both pools'), climb, and match all that was seen.
 
     Each start climbs on its own; the designs that any of them saw are shared at the end.
@@ -148,16 +148,16 @@ def refine(
     return whole(explored, solve)
 
 
-def whole(explored: tuple[Explored, Explored], solve: Matcher) -> Found:
+def whole(explored: tuple[Explored, Explored], solve: Matcher) -> LatticeMatch:
     """The exact match among all that was evaluated."""
     got = solve(explored[0].pool(), explored[1].pool())
     if isinstance(got, NoMatch):
-        return Found(got, -1, -1)
+        return LatticeMatch(got, -1, -1)
     prefill, decode = (e.index for e in explored)
-    return Found(got, int(prefill[got.prefill_index]), int(decode[got.decode_index]))
+    return LatticeMatch(got, int(prefill[got.prefill_index]), int(decode[got.decode_index]))
 
 
-def certify(explored: tuple[Explored, Explored], solve: Matcher) -> Found:
+def certify(explored: tuple[Explored, Explored], solve: Matcher) -> LatticeMatch:
     """The exact match over both lattices: what the search did not see is evaluated too."""
     for e in explored:
         e.visit(np.arange(e.lattice.size), _WHOLE_BLOCK)
@@ -165,7 +165,7 @@ def certify(explored: tuple[Explored, Explored], solve: Matcher) -> Found:
 
 
 @dataclass(frozen=True)
-class SearchResult:
+class LatticeResult:
     """The best plan over two lattices, its designs, and what finding it took.
 
     `found_gap` is how far below the optimum the gradient search had stopped: what closing the
@@ -195,7 +195,7 @@ def search(
     seed: int = 0,
     prove: bool = True,
     **limits: Any,
-) -> SearchResult:
+) -> LatticeResult:
     """Relax from many starts, round, refine; then, with `prove`, close the bound.
 
     Without `prove`, the certificate bounds nothing (`upper_bound` infinite, gap 1): other designs
@@ -210,18 +210,18 @@ def search(
     targets = Targets(ftl_s, ttl_s, max_gpus)
     points, _ = relax(prefill, decode, lattices, points, targets, parameters, steps=steps)
     found = refine(explored, points, solve)
-    answer, gap = found.match, None
+    result, gap = found.match, None
     if prove:
-        first = 0.0 if isinstance(answer, NoMatch) else answer.value
+        searched = 0.0 if isinstance(result, NoMatch) else result.value
         found = certify(explored, solve)
-        answer = found.match
-        gap = None if isinstance(answer, NoMatch) else max(0.0, 1.0 - first / answer.value)
-    elif isinstance(answer, Match):
-        open_ = replace(answer.certificate, upper_bound=np.inf, gap=1.0, method="search, open")
-        answer = replace(answer, certificate=open_)
-    met = isinstance(answer, Match)
-    return SearchResult(
-        match=answer,
+        result = found.match
+        gap = None if isinstance(result, NoMatch) else max(0.0, 1.0 - searched / result.value)
+    elif isinstance(result, Match):
+        open_ = replace(result.certificate, upper_bound=np.inf, gap=1.0, method="search, open")
+        result = replace(result, certificate=open_)
+    met = isinstance(result, Match)
+    return LatticeResult(
+        match=result,
         prefill_design=2 ** lattices[0].log2(np.array(found.prefill_index)) if met else None,
         decode_design=2 ** lattices[1].log2(np.array(found.decode_index)) if met else None,
         evaluations=sum(e.evaluations for e in explored),

@@ -26,7 +26,7 @@ def staircase(ftl: np.ndarray, ttl: np.ndarray) -> list[tuple[float, float]]:
 
 
 def nothing(ftl: np.ndarray, ttl: np.ndarray, ftl_s: float, ttl_s: float) -> NoMatch:
-    """The answer when no allowed pair (its FTL in `ftl`, its TTL in `ttl`) meets both targets."""
+    """The result when no allowed pair (its FTL in `ftl`, its TTL in `ttl`) meets both targets."""
     steps = staircase(ftl, ttl)
     if not steps:
         return NoMatch(

@@ -75,7 +75,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Certificate:
-    """Why the answer is the best, or how far from it it may be.
+    """Why the match is optimal, or how far from the optimum it may be.
 
     `upper_bound` is a proved bound on the value of any allowed plan and `gap` = 1 − value / bound.
     A gap of 0 says proved optimal (to rounding). `runner_up` is the best plan of any *other* pair

@@ -113,20 +113,20 @@ def relaxed_loss(z, split: int, prefill: Phase, decode: Phase, parameters, targe
     `z` is (log2 of prefill's axes, of decode's, and of n_p / n_d). With n and m at least 1 and of
     that ratio, served is a smooth min(n·r, m·s), the cost n·a + m·b.
     """
-    first, second = prefill(z[:split], parameters), decode(z[split:-1], parameters)
+    prompts, tokens = prefill(z[:split], parameters), decode(z[split:-1], parameters)
     ln2 = jnp.log(2.0)
     n, m = jnp.maximum(z[-1], 0.0) * ln2, jnp.maximum(-z[-1], 0.0) * ln2  # logs of the counts
-    fed, drained = n + jnp.log(first.requests_per_s), m + jnp.log(second.requests_per_s)
+    fed, drained = n + jnp.log(prompts.requests_per_s), m + jnp.log(tokens.requests_per_s)
     served = -jnp.logaddexp(-_NORM * fed, -_NORM * drained) / _NORM
-    g, h = jnp.exp(n) * first.gpus, jnp.exp(m) * second.gpus
+    g, h = jnp.exp(n) * prompts.gpus, jnp.exp(m) * tokens.gpus
     cost = g * targets.prefill_weight + h * targets.decode_weight
     missed = jnp.stack(
         [
-            jnp.log(first.latency_s / targets.ftl_s),
-            jnp.log(second.latency_s / targets.ttl_s),
+            jnp.log(prompts.latency_s / targets.ftl_s),
+            jnp.log(tokens.latency_s / targets.ttl_s),
             jnp.log((g + h) / targets.max_gpus),
-            jnp.asarray(first.excess),
-            jnp.asarray(second.excess),
+            jnp.asarray(prompts.excess),
+            jnp.asarray(tokens.excess),
         ]
     )
     return jnp.log(cost) - served + _MISS * jnp.sum(jnp.maximum(missed, 0.0))
@@ -162,8 +162,8 @@ def _descend(z, low, high, parameters, targets, rate, *, split, prefill, decode,
             return (z, state, best, jnp.where(better, value, best_loss)), None
 
         worst = jnp.asarray(jnp.inf, dtype=start.dtype)
-        first = (start, adam.init(start), start, worst)
-        (_, _, best, value), _ = jax.lax.scan(step, first, None, length=steps)
+        initial = (start, adam.init(start), start, worst)
+        (_, _, best, value), _ = jax.lax.scan(step, initial, None, length=steps)
         return best, value
 
     return jax.vmap(one)(z)

@@ -100,7 +100,7 @@ class _Problem:
     tolerance: float
 
     def solve(self, ftl_s: float, ttl_s: float) -> Match | NoMatch:
-        """The answer."""
+        """The best match, or why there is none."""
         i, j = usable(self.prefill, ftl_s), usable(self.decode, ttl_s)
         considered = len(i) * len(j)
         (i, first_p), (j, first_d) = collapse(self.prefill, i), collapse(self.decode, j)
@@ -126,9 +126,12 @@ class _Problem:
         shares = [ours, (ours[0] * (1.0 + NEAR_FRAC), ours[1] * (1.0 + NEAR_FRAC))]
         rivals = budget.rivals(fastest, shares)
         ranges = [stability.rate_ranges(*pair) for pair in zip(shares, rivals, strict=True)]
+        counted = (considered, count)
         if supremum is None:
-            return self.answer(budget, solved, None, ranges, (considered, count), "exact")
-        return self.answer(budget, solved, supremum, ranges, (considered, count), "rounded, packed")
+            return self.matched(budget, solved, None, ranges, counted, "exact")
+        return self.matched(
+            budget, solved, supremum, ranges, (considered, count), "rounded, packed"
+        )
 
     def search(self, budget, pairs: Pairs, bound: np.ndarray) -> tuple[_Solved | None, int]:
         """Branch and bound over pairs; how many were solved."""
@@ -166,7 +169,7 @@ class _Problem:
         inverse = (1 / high if high < np.inf else 0.0, 1 / low if low > 0 else np.inf)
         ranges = [(inverse, (low, high))] * 2
         counted = (considered, len(pairs))
-        return self.answer(self.budget, solved, float(bound[best]), ranges, counted, "rounded")
+        return self.matched(self.budget, solved, float(bound[best]), ranges, counted, "rounded")
 
     def ranked(self, pairs: Pairs, n, m, value) -> np.ndarray:
         """Best two pairs first: by value; among equals fewest GPUs, then latency, then order."""
@@ -181,7 +184,7 @@ class _Problem:
             left = left[left != first]
         return np.array(ranked)
 
-    def answer(self, budget, solved: _Solved, supremum, ranges, counted, method) -> Match:
+    def matched(self, budget, solved: _Solved, supremum, ranges, counted, method) -> Match:
         """The plan and its certificate; `supremum` bounds it where it is not the optimum."""
         pair = solved.pairs.take(solved.best)
         n, m = int(solved.n[solved.best]), int(solved.m[solved.best])

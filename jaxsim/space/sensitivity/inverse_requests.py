@@ -1,4 +1,4 @@
-"""What of a request asks backwards: for a goal, for chips, for where pools begin to pay?"""
+"""Which inputs give a required result: a throughput, the best chips, a gain of 1?"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -109,7 +109,7 @@ def crossovers_of(
     prefill_setup: Setup | None,
     progress: Callable[[str], None],
 ) -> tuple[Crossover, ...]:
-    """Where along each axis asked for pools begin to pay."""
+    """Where along each requested axis disaggregation begins to pay."""
     return tuple(
         crossover(setup, request, *span, space, prefill_setup=prefill_setup, progress=progress)
         for span in spans

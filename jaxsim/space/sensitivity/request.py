@@ -1,4 +1,4 @@
-"""What is asked of a sensitivity?  Typed values; the command line turns text into them."""
+"""What should a sensitivity compute?  Typed values; the command line turns text into them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ Value = float | Times
 
 @dataclass(frozen=True)
 class SensitivityRequest:
-    """What to look at besides elasticities, prices and the time by resource.
+    """What to compute besides elasticities, prices and the time by resource.
 
     `kind` is disaggregated or colocated, by default the better of the two. The exact effects of the
     `levers` strongest levers are solved for.

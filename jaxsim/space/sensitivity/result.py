@@ -98,7 +98,7 @@ def sensitivity_of(
     request: PlanRequest,
     space: Space | None = None,
     prefill_setup: Setup | None = None,
-    asked: SensitivityRequest = DEFAULT,
+    details: SensitivityRequest = DEFAULT,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Sensitivity | Unmet:
     """What limits the best deployment under the targets and what would change it.
@@ -106,10 +106,10 @@ def sensitivity_of(
     A GPU cap counts for the deployment and the price of the budget; elasticities and effects are
     those of real numbers of instances. Unmet where no design meets the targets.
     """
-    budget = Budget(shares_of(asked.parts), dict(asked.chips or {}))
-    priors = priors_of(asked.prior_sigma, asked.prior_sigmas)
+    budget = Budget(shares_of(details.parts), dict(details.chips or {}))
+    priors = priors_of(details.prior_sigma, details.prior_sigmas)
     swept = sweep_phases(setup, request, space, prefill_setup, progress)
-    deployed = best_of(swept, asked.kind)
+    deployed = best_of(swept, details.kind)
     if isinstance(deployed, Unmet):
         return deployed
     colocated = len(deployed.instances) == 1
@@ -121,18 +121,18 @@ def sensitivity_of(
     ranked = _ranked(found, setup)
     # Names and values are checked before any long work.
     values, now = _values(found), deployed.output_tokens_per_s_per_gpu
-    ranges = ranges_of(asked.ranges, values)
-    goal = None if asked.reach is None else goal_of(asked.reach, now)
-    moved = _what_if(asked.what_if, problem, base, found, values)
+    ranges = ranges_of(details.ranges, values)
+    goal = None if details.reach is None else goal_of(details.reach, now)
+    moved = _what_if(details.what_if, problem, base, found, values)
     each = hardware_levers(found.by_input, found.by_limit)
     changes = levers_changes(found.by_input)
     strongest = sorted(each, key=lambda name: -abs(float(each[name][0])))
     chosen = [
-        *strongest[: asked.levers],
-        *(name for name in strongest[asked.levers :] if name.endswith("HBM capacity")),
+        *strongest[: details.levers],
+        *(name for name in strongest[details.levers :] if name.endswith("HBM capacity")),
     ]
     progress("moving the strongest levers")
-    chosen = chosen if asked.levers else []
+    chosen = chosen if details.levers else []
     studies = run_searches(
         problem, [study_lever(base, n, float(each[n][0]), changes[n]) for n in chosen]
     )
@@ -156,7 +156,7 @@ def sensitivity_of(
     unsure = propagate(problem, base, found, sources_of(swept, found, shares, ranges, priors))
     progress("stepping")
     steps = steps_of(swept, colocated)
-    if asked.domains:
+    if details.domains:
         steps += domain_steps(swept, colocated, space, progress)
     return Sensitivity(
         kind=KINDS[colocated],
@@ -177,11 +177,13 @@ def sensitivity_of(
         cheapest=grown,
         chips=(
             chips_of(swept, problem, base, budget, space, progress)
-            if asked.chips is not None
+            if details.chips is not None
             else ()
         ),
-        crossovers=crossovers_of(setup, request, asked.crossovers, space, prefill_setup, progress),
-        budget=budget if asked.chips is not None or goal is not None else None,
+        crossovers=crossovers_of(
+            setup, request, details.crossovers, space, prefill_setup, progress
+        ),
+        budget=budget if details.chips is not None or goal is not None else None,
     )
 
 
@@ -222,15 +224,15 @@ def _values(found: Elasticities) -> dict[str, float]:
 
 
 def _what_if(
-    asked: Sequence[Mapping[str, Value]],
+    details: Sequence[Mapping[str, Value]],
     problem: Problem,
     base: Optimum,
     found: Elasticities,
     values: Mapping[str, float],
 ) -> tuple[WhatIf, ...]:
-    changes = [change_of(moves, values, problem.targets) for moves in asked]
+    changes = [change_of(moves, values, problem.targets) for moves in details]
     results = []
-    for moves, change, moved in zip(asked, changes, problem.solve_all(changes), strict=True):
+    for moves, change, moved in zip(details, changes, problem.solve_all(changes), strict=True):
         local = sum(
             float(found.by_input[path][0]) * np.log(factor)
             for path, factor in change.inputs.items()

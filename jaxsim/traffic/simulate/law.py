@@ -166,7 +166,7 @@ def _pass_table(rows: Steps, engine, tokens, past: float, ranks: float):
     def total(row):
         one = jax.tree.map(lambda leaf: leaf[row], rows)
         alone, busy, _ = prompt_s(one, engine)
-        joint = float(busy) * float(one.together) / float(one.prompt_stretch)
+        joint = float(busy) * float(one.prompts_per_pass) / float(one.prompt_stretch)
         return float(alone) if ranks <= 1.0 else joint
 
     first = np.array([total(row) for row in range(half)])

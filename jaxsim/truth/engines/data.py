@@ -37,4 +37,4 @@ def data_of(runs: Runs) -> Data:
             weights[i, j] = once / TOLERANCE[measure]
             if measure == "ttft" and row.queued:
                 weights[i, j] *= QUEUED_WEIGHT
-    return Data(runs.steps, runs.asked, logs, weights)
+    return Data(runs.steps, runs.load, logs, weights)

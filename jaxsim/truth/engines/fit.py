@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsim.catalog.engine import Engine, Serving
-from jaxsim.traffic.serving import Asked, predict
+from jaxsim.traffic.serving import Load, predict
 from jaxsim.traffic.steps import Steps
 
 SMALLEST_SHAPE = 256  # rows are padded to powers of two from here, so that fits share a program
@@ -80,10 +80,10 @@ SPREAD = np.asarray([free.spread for free in FREE])
 
 @dataclass(frozen=True)
 class Data:
-    """Rows to fit: timed steps, what was asked, logs of what was measured, and weights."""
+    """Rows to fit: timed steps, loads, logs of what was measured, and weights."""
 
     steps: Steps
-    asked: Asked
+    load: Load
     logs: np.ndarray  # [row, measure], 0 where not measured
     weights: np.ndarray  # [row, measure], 0 where not measured
 
@@ -98,7 +98,7 @@ class Data:
 
         return Data(
             jax.tree.map(chosen, self.steps),
-            jax.tree.map(chosen, self.asked),
+            jax.tree.map(chosen, self.load),
             self.logs[index],
             self.weights[index],
         )
@@ -117,10 +117,10 @@ def records(logs) -> tuple[Engine, Serving]:
     return Engine(**engine, **HELD), Serving(**{free.name: values[free.name] for free in SERVING})
 
 
-def _log_outputs(logs, steps: Steps, asked: Asked):
+def _log_outputs(logs, steps: Steps, load: Load):
     """Logs of the measures of one row."""
-    service = predict(steps, asked, *records(logs))
-    rate = service.requests_per_s * asked.osl / asked.gpus
+    service = predict(steps, load, *records(logs))
+    rate = service.requests_per_s * load.osl / load.gpus
     return jnp.log(jnp.stack([service.tpot_s, service.ttft_s, rate]))
 
 
@@ -134,7 +134,7 @@ def _over(function, logs: np.ndarray, data: Data) -> np.ndarray:
     index = np.concatenate([np.arange(len(data)), np.zeros(size - len(data), int)])
     padded = data.take(index)
     own = np.broadcast_to(logs, (len(data), len(FREE)))[index].astype(np.float32)
-    return np.asarray(function(own, padded.steps, padded.asked), float)[: len(data)]
+    return np.asarray(function(own, padded.steps, padded.load), float)[: len(data)]
 
 
 def outputs(logs: np.ndarray, data: Data) -> np.ndarray:

@@ -130,9 +130,9 @@ def _residuals(data: Data, centre, freedom, names, lows):
         engine = Engine(**{name: values[name] for name in names if name in engines}, **HELD)
         serving = Serving(**{name: values[name] for name in names if name not in engines})
         found = jax.vmap(predict, in_axes=(0, 0, None, None))(
-            data.steps, data.asked, engine, serving
+            data.steps, data.load, engine, serving
         )
-        rate = found.requests_per_s * data.asked.osl / data.asked.gpus
+        rate = found.requests_per_s * data.load.osl / data.load.gpus
         logs = jnp.log(jnp.stack([found.tpot_s, found.ttft_s, rate], axis=-1))
         return jnp.concatenate([((logs - data.logs) * data.weights).ravel(), x])
 

@@ -17,6 +17,8 @@ _MORE = (
     "tpot_p99_ms itl_mean_ms out_tok_per_s req_per_s duration_s quality note"
 )
 OPTIONAL: set[str] = set(_MORE.split())
+# What tables call runs whose prompts and tokens are processed by the same instances.
+COLOCATED = ("aggregated", "agg", "colocated")
 REGIMES = ("steady", "low_load", "prefill_bound", "finite_burst")
 
 
@@ -80,16 +82,16 @@ def _row(line: Line) -> ServingRow:
         refused = "parallel layout not stated"
     if isl is None or osl is None:
         refused = "lengths not stated"
-    if line.text("mode", "aggregated") != "aggregated":
-        refused = "only aggregated runs have columns for their layout"
+    if line.text("mode", "colocated") not in COLOCATED:
+        refused = "only co-located runs have columns for their layout"
     if concurrency is None and rate is None and prompts is None:
         refused = refused or "neither concurrency, a request rate nor a number of prompts is stated"
-    apart = ""
+    excluded = ""
     if line.text("quality") == "C":
-        apart = "of doubtful quality, as its collector says"
+        excluded = "of doubtful quality, as its collector says"
     drafts = line.text("spec_decode", "no").lower() not in ("no", "none")
     if drafts:
-        apart = apart or "speculative decoding with unstated acceptance"
+        excluded = excluded or "speculative decoding with unstated acceptance"
     output, served = number("out_tok_per_s"), layout.gpus if layout else gpus
     return ServingRow(
         id=line.need("id"),
@@ -101,7 +103,7 @@ def _row(line: Line) -> ServingRow:
         version=line.text("engine_version"),
         precision=_precision(line),
         formats=("", ""),
-        mode="aggregated",
+        mode="colocated",
         load="open" if rate is not None else "closed",
         isl=isl or 1.0,
         osl=osl or 1.0,
@@ -116,7 +118,7 @@ def _row(line: Line) -> ServingRow:
         output_tokens_per_s_per_gpu=output / served if output and served else None,
         speculation="mtp" if drafts else "none",
         ttft_median_s=_seconds(line, "ttft_p50_ms"),
-        apart=apart,
+        excluded=excluded,
         refused=refused,
         regime=regime,
         prompts=prompts,

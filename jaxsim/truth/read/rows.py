@@ -9,7 +9,7 @@ from typing import Literal
 
 from jaxsim.traffic.layout import Layout
 
-Mode = Literal["aggregated", "disaggregated", "prefill_only", "decode_only"]
+Mode = Literal["colocated", "disaggregated", "prefill_only", "decode_only"]
 Load = Literal["closed", "open", "offline"]
 
 # Of a request's time before its last token, the part before its first beyond which a run measures
@@ -23,11 +23,11 @@ FINITE = ("prefill_bound", "finite_burst")
 
 @dataclass(frozen=True)
 class ServingRow:
-    """One measured run: what was asked, on what, and what came out.
+    """One measured run: the load, the deployment, and what was measured.
 
     `line` is the line of the file. `isl` and `osl` are means of what was sent, `isl_max` and
-    `osl_max` the longest. `decode` is the only pool of an aggregated run. Measured values are None
-    where not reported. `apart` says why a row is left out of headline figures, empty if it is not.
+    `osl_max` the longest. `decode` is the only pool of a co-located run. Measured values are None
+    where not reported. `excluded` says why headline figures leave a row out; empty if they do not.
     `regime` is what its collector calls it; `prompts` is how many requests a finite run has in all,
     None for a steady state. `hit_frac` of a prompt is found in a cache, and each of `draft_tokens`
     proposed in a step is accepted with probability `accept_frac`.
@@ -58,7 +58,7 @@ class ServingRow:
     speculation: Literal["none", "mtp", "unknown"] = "none"
     client: str = ""  # which benchmark drove it, where that tells how it starts
     ttft_median_s: float | None = None
-    apart: str = ""
+    excluded: str = ""
     refused: str = ""  # why no prediction is possible, as the reader sees it
     keys: dict[str, str] = field(default_factory=dict)
     regime: str = ""

@@ -19,7 +19,7 @@ _WORDS = (
 )
 OPTIONAL = {*_NUMBERS.split(), *_WORDS.split()}
 MODES = {
-    "agg": "aggregated",
+    "agg": "colocated",
     "disagg": "disaggregated",
     "prefill_only": "prefill_only",
     "decode_only": "decode_only",
@@ -98,7 +98,7 @@ def _row(line: Line) -> ServingRow:
     spread = line.flag("decode_dpattn")
     gpus = whole("n_decode_gpus" if mode == "disaggregated" else "n_gpus")
     tp, ep, dp = whole("tp"), whole("ep"), whole("dp")
-    refused, apart = "", ""
+    refused, excluded = "", ""
     if spread is None and dp and tp and dp > 1:
         spread = True
     prefill = None
@@ -132,10 +132,10 @@ def _row(line: Line) -> ServingRow:
     if "phase" in line.text("load_pattern") or mode in ("prefill_only", "decode_only"):
         refused = refused or "one phase alone; see the kernels' accuracy"
     if line.text("quality") == "C":
-        apart = "simulated, preview or unclear"
+        excluded = "simulated, preview or unclear"
     speculation = _speculation(line.text("spec_decode"))
     if speculation != "none":
-        apart = apart or "speculative decoding with unstated acceptance"
+        excluded = excluded or "speculative decoding with unstated acceptance"
     medians = "MEDIANS" in notes
     ttft, tpot = number("ttft_ms"), number("tpot_ms")
     median = number("ttft_p50_ms")
@@ -168,7 +168,7 @@ def _row(line: Line) -> ServingRow:
         ttft_median_s=1e-3 * median
         if median is not None
         else (1e-3 * ttft if medians and ttft else None),
-        apart=apart,
+        excluded=excluded,
         refused=refused,
     )
 

@@ -96,7 +96,7 @@ def _row(line: Line) -> ServingRow:
     isl, osl = line.number_of("isl", zero=False), line.number_of("osl", zero=False)
     if isl is None or osl is None:
         raise line.error("isl" if isl is None else "osl", "is blank; a length is needed")
-    refused, apart = "", ""
+    refused, excluded = "", ""
     if mode == "agg":
         prefill, decode = None, pool(line, "", 1.0)
     else:
@@ -104,19 +104,19 @@ def _row(line: Line) -> ServingRow:
         prefill = pool(line, "prefill_", counts[0] or 1.0)
         decode = pool(line, "decode_", counts[1] or 1.0)
         if None in counts:
-            apart = "worker counts not stated; one of each assumed"
+            excluded = "worker counts not stated; one of each assumed"
         if prefill is None:
             refused = "layout of the prefill pool not stated"
     if decode is None:
         refused = "layout not stated"
     speculation = "unknown" if "deepseek" in line.need("model_path").lower() else "none"
     if speculation == "unknown":
-        apart = apart if apart else "speculative decoding not stated"
+        excluded = excluded if excluded else "speculative decoding not stated"
     concurrency = line.number_of("concurrency", zero=False)
     per_decoder = line.number_of("decode_batch_size", zero=False)
     if concurrency is None and per_decoder is not None and decode is not None:
         concurrency = per_decoder * decode.workers
-        apart = apart or "concurrency not stated; taken from the decode batch"
+        excluded = excluded or "concurrency not stated; taken from the decode batch"
     if concurrency is None:
         refused = refused or "concurrency not stated"
     ttft, tpot = (line.number_of(f"silicon_{name}_ms") for name in ("ttft", "tpot"))
@@ -130,7 +130,7 @@ def _row(line: Line) -> ServingRow:
         version=line.text("backend_version"),
         precision=line.text("precision", "bf16"),
         formats=(line.text("gemm_quant_mode"), line.text("moe_quant_mode")),
-        mode="aggregated" if mode == "agg" else "disaggregated",
+        mode="colocated" if mode == "agg" else "disaggregated",
         load="closed",
         isl=isl * mean,
         osl=osl * mean,
@@ -145,7 +145,7 @@ def _row(line: Line) -> ServingRow:
         output_tokens_per_s_per_gpu=None,
         speculation=speculation,
         client="inferencex" if own else "",
-        apart=apart,
+        excluded=excluded,
         refused=refused,
     )
     return replace(row, output_tokens_per_s_per_gpu=implied_tokens_per_s_per_gpu(row))

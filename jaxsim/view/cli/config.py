@@ -11,7 +11,7 @@
     price: {h200: 2.9}
 
 `jaxsim run FILE` runs it, `--set ttl=30ms` changes a key, `jaxsim schema run-plan` prints the JSON
-Schema. Every folder that a verb writes holds `run.yaml`, which asks for the same again.
+Schema. Every folder that a verb writes holds `run.yaml`, from which the run can be repeated.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from jaxsim._version import __version__
 from jaxsim.catalog.errors import InputError, nearest
 
 NAME = "run.yaml"
-# Where and how to write is not part of what is asked; these never stand in a file.
+# Where and how to write is not part of a request: these keys are never in a file.
 APART = ("help", "output", "format")
 
 
@@ -58,7 +58,7 @@ def parser_of(parsers: argparse.ArgumentParser, verb: str) -> argparse.ArgumentP
 
 
 def config_schema(verb: str, parser: argparse.ArgumentParser) -> dict[str, Any]:
-    """The JSON Schema of a file that asks for a verb."""
+    """The JSON Schema of a verb's run file."""
     scalar = {"type": ["string", "number"]}
     properties: dict[str, Any] = {"verb": {"const": verb}}
     required = ["verb"]
@@ -130,7 +130,7 @@ def changed(raw: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
 
 
 def words_of(raw: dict[str, Any], parser: argparse.ArgumentParser, where: str) -> list[str]:
-    """The words of the command line that a table asks for; unknown keys are refused by path."""
+    """The command line of a table of options; unknown keys are refused by path."""
     actions = synonyms_of(parser)
     flags: list[str] = []
     positional: list[str] = []
@@ -178,7 +178,7 @@ def _text(value: Any) -> str:
 
 
 def resolved(args: argparse.Namespace, parser: argparse.ArgumentParser) -> dict[str, Any]:
-    """What was asked, defaults included, as a table that asks for the same."""
+    """The request, defaults included, as a table from which `jaxsim run` repeats it."""
     made: dict[str, Any] = {"jaxsim": __version__, "verb": args.verb}
     for key, action in actions_of(parser).items():
         value = getattr(args, action.dest, None)
@@ -192,5 +192,5 @@ def keep(folder: Path, table: dict[str, Any]) -> None:
     from jaxsim.view.deploy.yaml_text import yaml_text
     from jaxsim.view.files.atomic import replace_text
 
-    head = "What was asked, with defaults: `jaxsim run run.yaml -o DIR` asks for the same."
+    head = "The options of this run, with defaults: `jaxsim run run.yaml -o DIR` repeats it."
     replace_text(folder / NAME, yaml_text([table], head))

@@ -88,7 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def wants_json(argv: Sequence[str]) -> bool:
-    """Whether JSON was asked for, found without parsing: the arguments may be wrong."""
+    """Whether the output is JSON, read without parsing: the arguments may be wrong."""
     pairs = itertools.pairwise([*argv, ""])
     return any(
         name == "--format=json" or (name == "--format" and value == "json") for name, value in pairs
@@ -96,7 +96,7 @@ def wants_json(argv: Sequence[str]) -> bool:
 
 
 def complain(message: str, as_json: bool) -> None:
-    """Say what is wrong: on standard error, and as one JSON object where that was asked for."""
+    """Say what is wrong: on standard error, and as one JSON object where the output is JSON."""
     print(f"jaxsim: {message}", file=sys.stderr)
     if as_json:
         import json
@@ -105,22 +105,22 @@ def complain(message: str, as_json: bool) -> None:
 
 
 def execute(parsers: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
-    """Run the verb that the words ask for; the folder it writes also says how it was asked."""
+    """Run the verb; the folder it writes also holds the options of the run."""
     args = parsers.parse_args(list(arguments))
-    folder, asked = str(getattr(args, "output", None) or ""), None
+    folder, run_options = str(getattr(args, "output", None) or ""), None
     # A sweep's store and the study say themselves how they were made.
     if folder and args.verb not in ("run", "sweep", "reproduce"):
         from jaxsim.view.cli.config import parser_of, resolved
 
-        asked = resolved(args, parser_of(parsers, args.verb))
+        run_options = resolved(args, parser_of(parsers, args.verb))
     options.prepare(args)
     status = args.run(args)
-    if asked is not None and os.path.isdir(folder):
+    if run_options is not None and os.path.isdir(folder):
         from pathlib import Path
 
         from jaxsim.view.cli.config import keep
 
-        keep(Path(folder), asked)
+        keep(Path(folder), run_options)
     return status
 
 

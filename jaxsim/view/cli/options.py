@@ -105,7 +105,7 @@ def add_context(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-context",
         metavar="N",
-        help="tokens of a request and its answer that the model is served with (rope scaling); "
+        help="tokens of prompt and output together that the model is served with (rope scaling); "
         "default: those of its configuration",
     )
 

@@ -108,7 +108,7 @@ def parse_axis(text: str, what: str) -> tuple[float, ...]:
 def parse_lengths(text: str, what: str, at_least: int = 1) -> tuple[float, ...]:
     """Numbers of tokens, from `1024,4096`, or `1024..65536:64`: 64 values, evenly in the logarithm.
 
-    Whole, ascending, each once (so that small ones may be fewer than asked for); 32 where a range
+    Whole, ascending, each once (so there may be fewer small ones than requested); 32 where a range
     does not say how many.
     """
     low, dots, rest = text.partition("..")

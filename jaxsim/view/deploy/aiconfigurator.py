@@ -1,4 +1,4 @@
-"""How is a plan asked of NVIDIA's AIConfigurator, so that its estimate can stand beside ours?
+"""How does a plan become a request to NVIDIA's AIConfigurator, to compare its estimate with ours?
 
 Writes `aic-estimate-request/1.0.0`; `aiconfigurator` 0.12 reads it.
 """

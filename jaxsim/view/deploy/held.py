@@ -43,12 +43,12 @@ def stated_of(order: Order, engine: str = "") -> Stated:
         "instances": float(last.count),
     }
     if order.kind == "disaggregated":
-        first = order.pool("prefill")
+        prefill = order.pool("prefill")
         widths |= {
-            "prefill_tp": float(first.tp),
-            "prefill_ep": float(first.ep),
-            "prefill_pp": float(first.pp),
-            "prefill_instances": float(first.count),
+            "prefill_tp": float(prefill.tp),
+            "prefill_ep": float(prefill.ep),
+            "prefill_pp": float(prefill.pp),
+            "prefill_instances": float(prefill.count),
         }
     return Stated(
         model=order.model.name,
@@ -61,8 +61,8 @@ def stated_of(order: Order, engine: str = "") -> Stated:
 
 def _name(order: Order, engine: str) -> str:
     """The engine that ran, by name; a file of one's own stands for the plan's."""
-    asked = "" if engine.endswith(".toml") else engine
-    return asked or (order.engine if order.engine != "ideal" else "")
+    known = "" if engine.endswith(".toml") else engine
+    return known or (order.engine if order.engine != "ideal" else "")
 
 
 def causes(pool: Pool, setup: Setup, ratio: float) -> list[Cause]:

@@ -36,7 +36,7 @@ def _requests(order: Order) -> int:
 
 
 def _run(tool: str, settings: Settings, words: list[str], ends: list[str]) -> str:
-    """A script that measures whatever answers at a URL."""
+    """A script that measures the server at a URL."""
     command = " \\\n".join([line_of(words, "  "), *(f"  {end}" for end in ends)])
     return script(
         f"Measures the plan with {tool} {VERSIONS[tool]}: bash {tool}.sh URL.",

@@ -63,49 +63,49 @@ def target_of(name: str) -> Target:
     return TARGETS[name]
 
 
-def engine_of(target: Target, planned: str, asked: str | None) -> str:
-    """The engine to deploy: as asked, or as planned where the target runs it, or the target's."""
-    if asked is None:
+def engine_of(target: Target, planned: str, given: str | None) -> str:
+    """The engine to deploy: the given one, the planned one if the target runs it, or its first."""
+    if given is None:
         return planned if planned in target.engines else target.engines[0]
-    if asked not in target.engines:
+    if given not in target.engines:
         raise InputError(
-            f"--engine {asked}: {target.name} runs {', '.join(target.engines)} in this version."
+            f"--engine {given}: {target.name} runs {', '.join(target.engines)} in this version."
         )
-    return asked
+    return given
 
 
 def version_of(
-    target: Target, engine: str, asked: str | None, image: str, stack: str = "dynamo"
+    target: Target, engine: str, given: str | None, image: str, stack: str = "dynamo"
 ) -> str | None:
     """The engine's version; a platform that ships its engines has its own."""
     held = None
     if target.name == "dynamo" or (target.name == "gke" and stack == "dynamo"):
         release, versions = dynamo_release()
         held = versions[engine]
-        if asked not in (None, held) and not image:
+        if given not in (None, held) and not image:
             raise InputError(
-                f"--engine-version {asked}: Dynamo {release} ships {engine} {held}; give an "
-                f"--image with {asked}, or leave the version out."
+                f"--engine-version {given}: Dynamo {release} ships {engine} {held}; give an "
+                f"--image with {given}, or leave the version out."
             )
     elif target.name in ("llm-d", "kserve", "neuron"):
         held = platforms()[target.name.replace("-", "")][engine]
     elif target.name == "gke":
         held = platforms()["llmd"][engine]
-    return asked or held
+    return given or held
 
 
-def connector_of(target: Target, engine: str, asked: str | None) -> str:
+def connector_of(target: Target, engine: str, given: str | None) -> str:
     """How the cache moves between pools; an error for a way that the target has not."""
     known = (
         target.connectors if engine != "trtllm" else ("default", "ucx", "nixl", "mooncake", "mpi")
     )
-    if asked is not None and asked not in known:
-        raise InputError(f"--connector {asked}: {target.name} has {', '.join(known)}.")
-    return asked or known[0]
+    if given is not None and given not in known:
+        raise InputError(f"--connector {given}: {target.name} has {', '.join(known)}.")
+    return given or known[0]
 
 
 def flags_for(
-    target: Target, engine: str, asked: str | None, image: str, stack: str = "dynamo"
+    target: Target, engine: str, given: str | None, image: str, stack: str = "dynamo"
 ) -> EngineFlags:
     """The names of the engine at the version that is deployed."""
-    return load_flags(engine, version_of(target, engine, asked, image, stack))
+    return load_flags(engine, version_of(target, engine, given, image, stack))

@@ -21,19 +21,19 @@ def transfer_why_not(engine: str, connector: str, order: Order) -> str:
     """Why a connector cannot move the cache between the two pools; empty if it can."""
     if order.kind != "disaggregated":
         return ""
-    first, second = order.pool("prefill"), order.pool("decode")
-    small, large = sorted((first.tp, second.tp))
+    prefill, decode = order.pool("prefill"), order.pool("decode")
+    small, large = sorted((prefill.tp, decode.tp))
     if large % small:
         return (
             f"{connector} copies heads between TP widths of which one divides the other, "
-            f"not {first.tp} and {second.tp}"
+            f"not {prefill.tp} and {decode.tp}"
         )
-    if engine == "vllm" and first.pp > 1 and connector == "nixl" and _windowed(order):
+    if engine == "vllm" and prefill.pp > 1 and connector == "nixl" and _windowed(order):
         return "vLLM's NIXL connector has no pipeline stages for models with sliding windows"
-    if engine == "sglang" and second.pp not in (1, first.pp):
+    if engine == "sglang" and decode.pp not in (1, prefill.pp):
         return (
-            f"SGLang needs as many stages to decode as to prefill ({first.pp}), or 1; "
-            f"not {second.pp}"
+            f"SGLang needs as many stages to decode as to prefill ({prefill.pp}), or 1; "
+            f"not {decode.pp}"
         )
     return ""
 

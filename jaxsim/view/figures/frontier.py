@@ -215,9 +215,9 @@ def _draw_gain(axes: "Axes", plan: Plan) -> None:
     axes.yaxis.set_major_formatter(lambda y, _: f"{y:g}×")
     if "disaggregated" not in named or "co-located" not in named:
         return
-    apart, together = named["disaggregated"], named["co-located"]
-    x = np.unique(np.concatenate([staircase(apart)[0], staircase(together)[0]]))
-    gain = at_least(apart, x) / at_least(together, x)
+    disaggregated, colocated = named["disaggregated"], named["co-located"]
+    x = np.unique(np.concatenate([staircase(disaggregated)[0], staircase(colocated)[0]]))
+    gain = at_least(disaggregated, x) / at_least(colocated, x)
     kept = np.isfinite(gain)
     if not kept.any():
         return

@@ -48,7 +48,7 @@ def tornado_figure(found: Sensitivity) -> "Figure":
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("throughput gained, % (bars: optimised again; lines: by the elasticity)")
         factors = ", ".join(factor_name(e.factor) for e in levers[-1].effects) if levers else ""
-        axes.set_title(f"What would change the answer: inputs at {factors}", loc="left")
+        axes.set_title(f"What would change the throughput: inputs at {factors}", loc="left")
     return figure
 
 

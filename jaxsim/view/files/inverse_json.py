@@ -1,4 +1,4 @@
-"""What do answers to inverse questions look like to a script?"""
+"""How are inverse solutions (reach, chips, crossovers) written as JSON?"""
 
 from typing import Any
 

@@ -58,9 +58,9 @@ def sensitivity_dict(found: Sensitivity) -> dict[str, Any]:
         "prices": [vars(price) for price in found.prices],
         "steps": [vars(step) for step in found.steps],
         "what_if": [
-            {"change": change(asked.moves), "exact": asked.exact, "local": asked.local,
-             "changed": asked.changed, "designs": asked.optimum and asked.optimum.designs}
-            for asked in found.what_if
+            {"change": change(case.moves), "exact": case.exact, "local": case.local,
+             "changed": case.changed, "designs": case.optimum and case.optimum.designs}
+            for case in found.what_if
         ],
         "uncertainty": {
             **{n: v for n, v in vars(found.uncertainty).items() if n not in _LISTS},

@@ -74,12 +74,12 @@ class SweepConfig:
     space: Space
     phases: tuple[str, ...]
     block_workloads: int
-    asked: dict[str, Any]
+    options: dict[str, Any]
 
     @property
     def digest(self) -> str:
-        """A fingerprint of what was asked: a store holds one sweep only."""
-        text = json.dumps(self.asked, sort_keys=True, default=str)
+        """A fingerprint of the options: a store holds one sweep only."""
+        text = json.dumps(self.options, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -130,16 +130,16 @@ def _config(path: Path, raw: dict[str, Any]) -> SweepConfig:
     for needed in ("model", "hardware", "workload"):
         if needed not in raw:
             raise InputError(f"{path}: {needed} is missing. A sweep looks like this:\n{EXAMPLE}")
-    asked_workload = _known(path, "workload", raw["workload"], _WORKLOAD)
+    workload_table = _known(path, "workload", raw["workload"], _WORKLOAD)
     for needed in ("isl", "osl"):
-        if needed not in asked_workload:
+        if needed not in workload_table:
             raise InputError(f"{path}: workload.{needed} is missing; give a number or a list.")
-    isl = _numbers(path, "workload.isl", asked_workload["isl"], 1)
-    osl = _numbers(path, "workload.osl", asked_workload["osl"], 2)
+    isl = _numbers(path, "workload.isl", workload_table["isl"], 1)
+    osl = _numbers(path, "workload.osl", workload_table["osl"], 2)
     rest = {}
     for key in sorted(_WORKLOAD - {"isl", "osl"}):
-        if key in asked_workload:
-            value = asked_workload[key]
+        if key in workload_table:
+            value = workload_table[key]
             if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
                 raise InputError(f"{path}: workload.{key}: {value!r} is not a number of 0 or more.")
             rest[key] = float(value)

@@ -29,7 +29,7 @@ def rows_csv(result: Validation) -> str:
     text = StringIO()
     measures = [name for key in MEASURES for name in _columns(key)]
     columns = ["id", "line", *KEYS, "variant", "isl", "osl", "concurrency", "gpus", *measures]
-    writer = csv.DictWriter(text, [*columns, "queued", "apart", "reason"], lineterminator="\n")
+    writer = csv.DictWriter(text, [*columns, "queued", "excluded", "reason"], lineterminator="\n")
     writer.writeheader()
     for entry in result.predicted:
         writer.writerow(_cells(entry))
@@ -55,7 +55,7 @@ def _cells(entry: Predicted) -> dict[str, Any]:
         "concurrency": "" if row.concurrency is None else f"{row.concurrency:g}",
         "gpus": f"{row.gpus:g}",
         "queued": row.queued,
-        "apart": row.apart,
+        "excluded": row.excluded,
     }
     for measure in MEASURES:
         values = (row.measured(measure), entry.values[measure], *entry.interval(measure))

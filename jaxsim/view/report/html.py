@@ -79,7 +79,7 @@ def picture(svg: bytes, alt: str, caption: str) -> str:
 
 
 def details(summary: str, content: str) -> str:
-    """Content that is folded away until asked for."""
+    """Content that is folded until a reader opens it."""
     return tag("details", tag("summary", escape(summary)) + content)
 
 

@@ -1,4 +1,4 @@
-"""What does a report say besides the answer?  How sure it is, on what it rests, how to read it."""
+"""How sure is a plan, on what does it rest, and how is its report read?"""
 
 from collections.abc import Sequence
 from html import escape

@@ -36,7 +36,7 @@ def lead(study: StudyResult) -> str:
 
 
 def advice(study: StudyResult) -> list[Advice]:
-    """What to do, each with the numbers that say so; only what the claims asked for support."""
+    """What to do, each with the numbers that say so; only what the selected claims support."""
     found = [
         _when(study),
         _map_advice(study.map),
@@ -72,9 +72,9 @@ def _when(study: StudyResult) -> Advice | None:
             f"Even at 16k/2k the mean gain is {gain:.2f}×.",
         )
     return (
-        "Disaggregate for long prompts with short answers, and not for long answers.",
+        "Disaggregate for long prompts with short outputs, and not for long outputs.",
         f"DeepSeek-R1 gains {gain:.2f}× on average and up to {peak:.2f}× at 16k/2k, and at most "
-        f"{little:.2f}× when answers dominate {_trust(light)}. {_metric(heavy)}",
+        f"{little:.2f}× when outputs dominate {_trust(light)}. {_metric(heavy)}",
     )
 
 
@@ -106,7 +106,7 @@ def _map_advice(chart: GainMap | None) -> Advice | None:
         limit = f"ISL/OSL of {_ratio_word(min(sure))}" if sure else "no ISL/OSL"
         words.append(f"{model} from {limit}")
     return (
-        "Let the ratio of prompt to answer decide, and the model's size shift it.",
+        "Let the ratio of input to output length decide, and the model's size shift it.",
         f"Over the map, {100 * share:.0f} % of the cases that can be served gain at least "
         f"{100 * (BOUNDARY - 1):.0f} %; nine in ten do from: {'; '.join(words)}.",
     )

@@ -23,15 +23,15 @@ Tried = list[tuple[Setting, Finding | None]]
 class Robustness:
     """How often a claim holds over the readings of the study.
 
-    `holds` and `partly` are fractions of the `readings` in which it can be asked at all;
-    `unanswerable` counts the others, in which no design meets the FTL cutoff. `by_unknown` gives
+    `holds` and `partly` are fractions of the `readings` in which it can be judged at all;
+    `not_applicable` counts the others, in which no design meets the FTL cutoff. `by_unknown` gives
     the fraction that holds at each level of each unknown.
     """
 
     holds: float
     partly: float
     readings: int
-    unanswerable: int
+    not_applicable: int
     by_unknown: Mapping[str, Mapping[str, float]]
 
     @property
@@ -104,8 +104,8 @@ def try_readings(
 
 def robustness_of(claim: Claim, tried: Tried) -> Robustness:
     """How often the claim held."""
-    answered = [(setting, found.verdict) for setting, found in tried if found is not None]
-    count = max(len(answered), 1)
+    judged = [(setting, found.verdict) for setting, found in tried if found is not None]
+    count = max(len(judged), 1)
 
     def share(verdicts: Sequence[str], verdict: str) -> float:
         return sum(v == verdict for v in verdicts) / max(len(verdicts), 1)
@@ -113,15 +113,15 @@ def robustness_of(claim: Claim, tried: Tried) -> Robustness:
     by_unknown: dict[str, dict[str, float]] = {}
     for name in (*SWEPT, *claim.varies):
         levels: dict[str, list[str]] = {}
-        for setting, verdict in answered:
+        for setting, verdict in judged:
             levels.setdefault(_level(setting.level(name)), []).append(verdict)
         by_unknown[name] = {level: share(v, REPRODUCED) for level, v in levels.items()}
-    verdicts = [verdict for _, verdict in answered]
+    verdicts = [verdict for _, verdict in judged]
     return Robustness(
         holds=sum(v == REPRODUCED for v in verdicts) / count,
         partly=sum(v == PARTLY for v in verdicts) / count,
-        readings=len(answered),
-        unanswerable=len(tried) - len(answered),
+        readings=len(judged),
+        not_applicable=len(tried) - len(judged),
         by_unknown=by_unknown,
     )
 

@@ -51,18 +51,18 @@ class Curves:
     case: Case
     interactivity: np.ndarray
     ftl_s: tuple[float, ...]
-    together: np.ndarray  # (way, TTL metric, FTL cutoff, interactivity)
-    apart: tuple[Matched, ...]  # by FTL cutoff
+    colocated_table: np.ndarray  # (way, TTL metric, FTL cutoff, interactivity)
+    disaggregated: tuple[Matched, ...]  # by FTL cutoff
 
     def matched(self, setting: Setting) -> Matched:
         """The disaggregated frontier of a setting."""
-        return self.apart[self.ftl_s.index(setting.ftl_s)]
+        return self.disaggregated[self.ftl_s.index(setting.ftl_s)]
 
     def colocated(self, setting: Setting, mode: str = "overall") -> np.ndarray:
         """The co-located throughput of a setting: `ifb`, `piggybacked`, or the better of both."""
         metric, cutoff = METRICS.index(setting.ttl_metric), self.ftl_s.index(setting.ftl_s)
-        whole = self.together[WAYS.index("ifb"), metric, cutoff]
-        mixed = self.together[WAYS.index(setting.piggybacking), metric, cutoff]
+        whole = self.colocated_table[WAYS.index("ifb"), metric, cutoff]
+        mixed = self.colocated_table[WAYS.index(setting.piggybacking), metric, cutoff]
         return {"ifb": whole, "piggybacked": mixed, "overall": np.maximum(whole, mixed)}[mode]
 
 
@@ -105,27 +105,27 @@ def evenly(interactivity: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, np
 
 def gain_of(curves: Curves, setting: Setting) -> Gain:
     """The gain of disaggregation over the better co-located mode."""
-    apart, together = curves.matched(setting).y, curves.colocated(setting)
-    where = range_of(apart, together)
+    disaggregated, colocated = curves.matched(setting).y, curves.colocated(setting)
+    where = range_of(disaggregated, colocated)
     if not len(where):
         return Gain(np.zeros(0), np.zeros(0), np.zeros(0))
     x, rung = evenly(curves.interactivity, where)
-    return Gain(x, apart[rung] / together[rung], np.linspace(0.0, 1.0, len(x)))
+    return Gain(x, disaggregated[rung] / colocated[rung], np.linspace(0.0, 1.0, len(x)))
 
 
-def mixed_step_s(together: Designs, decode: Designs) -> np.ndarray:
+def mixed_step_s(colocated: Designs, decode: Designs) -> np.ndarray:
     """Time of a decode step that carries a chunk, on the co-located grid.
 
     From FTL = t_d / 2 + C · t_m of piggybacking, with the decode pool's t_d (same axes but chunk).
     """
-    chunks = np.ceil(together.axes["isl"][:, None] / together.axes["chunk"])
-    names = list(together.axes)
-    shape = [len(together.axes[n]) if n in ("isl", "chunk") else 1 for n in names]
+    chunks = np.ceil(colocated.axes["isl"][:, None] / colocated.axes["chunk"])
+    names = list(colocated.axes)
+    shape = [len(colocated.axes[n]) if n in ("isl", "chunk") else 1 for n in names]
     plain_s = np.expand_dims(decode.full("ttl_s"), names.index("chunk"))
-    return (together.full("piggybacked_ftl_s") - 0.5 * plain_s) / chunks.reshape(shape)
+    return (colocated.full("piggybacked_ftl_s") - 0.5 * plain_s) / chunks.reshape(shape)
 
 
-def together_table(designs: Designs, decode: Designs, interactivity, ftl_s) -> np.ndarray:
+def colocated_table(designs: Designs, decode: Designs, interactivity, ftl_s) -> np.ndarray:
     """Co-located throughput by way, TTL metric, FTL cutoff and interactivity."""
     ttl_targets, ftl_targets = 1.0 / interactivity[::-1], np.sort(ftl_s)
     order = [int(np.flatnonzero(ftl_targets == cutoff)[0]) for cutoff in ftl_s]
@@ -160,11 +160,11 @@ def on_ladder(ttl_s: np.ndarray, interactivity: np.ndarray) -> np.ndarray:
 
 
 def matched_on_ladder(
-    first: Candidates, second: Candidates, swept: tuple[Designs, Designs], osl: float,
+    prefill: Candidates, decode: Candidates, swept: tuple[Designs, Designs], osl: float,
     ftl_s: float, interactivity: np.ndarray, **options,
 ) -> Matched:  # fmt: skip
     """The matched frontier of two pools on the ladder; `options` as of `match_frontier`."""
-    front = disaggregated_frontier(first, second, osl, ftl_s, **options)
+    front = disaggregated_frontier(prefill, decode, osl, ftl_s, **options)
     prompt, token = swept
     rung = on_ladder(front.ttl_s, interactivity)
     met = rung >= 0
@@ -175,28 +175,28 @@ def matched_on_ladder(
     own, theirs = (
         pool.requests_per_s[index] / pool.gpus[index]
         for pool, index in (
-            (first.pool, front.prefill_index), (second.pool, front.decode_index),
+            (prefill.pool, front.prefill_index), (decode.pool, front.decode_index),
         )
     )  # fmt: skip
     # Without limits the pools balance exactly; with some the counts are what they are.
     exact = front.ctx_gen_ratio if options else theirs / own
     ratio[met] = exact[rung[met]]
-    i = int(first.index[front.prefill_index[0]])
-    prefill = {name: float(v[0]) for name, v in axis_columns(prompt, np.array([i])).items()}
+    i = int(prefill.index[front.prefill_index[0]])
+    prompt_design = {name: float(v[0]) for name, v in axis_columns(prompt, np.array([i])).items()}
     outputs = ("gpus", "ftl_s", "requests_per_s", "kv_egress_bytes_per_s_per_gpu")
-    prefill |= {name: prompt.value(name, i) for name in outputs}
-    j = second.index[front.decode_index]
+    prompt_design |= {name: prompt.value(name, i) for name in outputs}
+    j = decode.index[front.decode_index]
     columns = axis_columns(token, j)
     for name in ("gpus", "ttl_s", "requests_per_s", "kv_ingress_bytes_per_s_per_gpu"):
         columns[name] = token.full(name).ravel()[j].astype(float)
     columns |= {
-        "prefill_requests_per_s": first.pool.requests_per_s[front.prefill_index],
-        "prefill_gpus": first.pool.gpus[front.prefill_index],
+        "prefill_requests_per_s": prefill.pool.requests_per_s[front.prefill_index],
+        "prefill_gpus": prefill.pool.gpus[front.prefill_index],
         "prefill_instances": front.prefill_instances.astype(float),
         "decode_instances": front.decode_instances.astype(float),
     }
-    decode = {name: np.where(met, column[rung], np.nan) for name, column in columns.items()}
-    return Matched(y, ratio, prefill, decode)
+    token_designs = {name: np.where(met, column[rung], np.nan) for name, column in columns.items()}
+    return Matched(y, ratio, prompt_design, token_designs)
 
 
 Pools = tuple[Candidates, Candidates, tuple[Designs, Designs]]
@@ -207,8 +207,8 @@ def pools_of(sweeper: Sweeper, case: Case, mixture: Mixture) -> Pools:
     prompt = sweeper.phase("prefill", case, mixture)
     token = sweeper.phase("decode", case, mixture)
     link = float(sweeper.scenario(case, mixture).hardware.scaleout.bytes_per_s)
-    first, second = prefill_candidates(prompt), decode_candidates(token, link)
-    return thinned(first), thinned(second), (prompt, token)
+    prefill, decode = prefill_candidates(prompt), decode_candidates(token, link)
+    return thinned(prefill), thinned(decode), (prompt, token)
 
 
 def thinned(candidates: Candidates) -> Candidates:
@@ -222,13 +222,14 @@ def thinned(candidates: Candidates) -> Candidates:
     return Candidates(less, candidates.index[kept])
 
 
-def curves_of(pools: Pools, together: Designs, case: Case) -> Curves:
+def curves_of(pools: Pools, colocated: Designs, case: Case) -> Curves:
     """Every frontier of a case, from its pools and its co-located designs."""
     known = settings()
     interactivity, cutoffs = known.interactivity, known.unknowns["ftl_s"]
-    first, second, swept = pools
-    apart = tuple(
-        matched_on_ladder(first, second, swept, case.osl, ftl_s, interactivity) for ftl_s in cutoffs
+    prefill, decode, swept = pools
+    disaggregated = tuple(
+        matched_on_ladder(prefill, decode, swept, case.osl, ftl_s, interactivity)
+        for ftl_s in cutoffs
     )
-    table = together_table(together, swept[1], interactivity, cutoffs)
-    return Curves(case, interactivity, tuple(cutoffs), table, apart)
+    table = colocated_table(colocated, swept[1], interactivity, cutoffs)
+    return Curves(case, interactivity, tuple(cutoffs), table, disaggregated)

@@ -1,8 +1,8 @@
-"""When should one disaggregate?  The gain over prompt and answer length, model and TTL.
+"""When should one disaggregate?  The gain over input and output length, model and TTL.
 
 The gain is disaggregated over co-located throughput under the same FTL and TTL targets. Its
 boundary is where it reaches 5 %; its uncertainty has two parts: the residuals of the kernel fits,
-and how much the answer differs between readings of the study.
+and how much the gain differs between readings of the study.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from jaxsim.space.deploy.candidates import (
     prefill_candidates,
 )
 from jaxsim.space.designs import Designs, evaluate_phase
-from jaxsim.view.study.curves import on_ladder, thinned, together_table
+from jaxsim.view.study.curves import colocated_table, on_ladder, thinned
 from jaxsim.view.study.settings import Mixture, Setting, settings
 from jaxsim.view.study.source import Study
 from jaxsim.view.study.sweeps import Case
@@ -77,24 +77,24 @@ def model_gain(study: Study, model: str, setting: Setting) -> np.ndarray:
     study.count.designs += prompt.size
     ladder = 1.0 / np.asarray(TTL_S)
     gain = np.full((len(ISL), len(OSL), len(TTL_S)), np.nan)
-    firsts = [thinned(prefill_candidates(slice_of(prompt, i, 0))) for i in range(len(ISL))]
+    prefills = [thinned(prefill_candidates(slice_of(prompt, i, 0))) for i in range(len(ISL))]
     for j, osl in enumerate(OSL):
-        # One answer length at a time keeps the co-located grid small.
+        # One output length at a time keeps the co-located grid small.
         token = evaluate_phase("decode", scenario, space, ISL, (osl,))
         both = evaluate_phase("colocated", scenario, space, ISL, (osl,))
         study.count.designs += token.size + both.size
-        for i, first in enumerate(firsts):
+        for i, prefill in enumerate(prefills):
             steps = slice_of(token, i, 0)
-            second = thinned(decode_candidates(steps, link))
-            front = disaggregated_frontier(first, second, osl, setting.ftl_s)
-            table = together_table(slice_of(both, i, 0), steps, ladder, (setting.ftl_s,))
+            decode = thinned(decode_candidates(steps, link))
+            front = disaggregated_frontier(prefill, decode, osl, setting.ftl_s)
+            table = colocated_table(slice_of(both, i, 0), steps, ladder, (setting.ftl_s,))
             metric = ("mean", "median").index(setting.ttl_metric)
             way = ("ifb", "mixed_step", "ttl_metric").index(setting.piggybacking)
-            together = np.maximum(table[0, metric, 0], table[way, metric, 0])
+            colocated = np.maximum(table[0, metric, 0], table[way, metric, 0])
             rung = on_ladder(front.ttl_s, ladder)
-            apart = np.append(front.output_tokens_per_s_per_gpu, 0.0)[rung]
+            disaggregated = np.append(front.output_tokens_per_s_per_gpu, 0.0)[rung]
             with np.errstate(divide="ignore", invalid="ignore"):
-                gain[i, j] = np.where(apart > 0.0, apart / together, np.nan)
+                gain[i, j] = np.where(disaggregated > 0.0, disaggregated / colocated, np.nan)
     return gain
 
 
@@ -107,7 +107,7 @@ def map_readings() -> list[Mixture]:
 def gain_map(
     study: Study, models: tuple[str, ...] = MODELS, readings: int | None = None
 ) -> GainMap:
-    """The gain for every model, prompt, answer and TTL, in the base reading and in some others."""
+    """The gain for every model, lengths and TTL, in the base reading and in some others."""
     base, before = settings().base, study.count.designs
     mixtures = map_readings()[: None if readings is None else readings + 1]
     gains = np.stack([

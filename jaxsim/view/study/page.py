@@ -162,7 +162,7 @@ def _map(chart: GainMap | None, svg: bytes | None) -> str:
         f"of uncertainty. FTL ≤ {data.attrs['ftl_s']:g} s. {chart.designs:,} designs; map.nc holds "
         "the numbers."
     )
-    alt = "Maps of the gain of disaggregation over prompt and answer length"
+    alt = "Maps of the gain of disaggregation over input and output length"
     return _section("When to disaggregate", html.picture(svg, alt, caption))
 
 
@@ -191,8 +191,8 @@ def _claim(result: Result) -> str:
         + {"robust": "robust.", "depends": "it depends on the reading.",
            "finding": "few readings hold it."}[robust.label]
     )  # fmt: skip
-    if robust.unanswerable:
-        text += f" In {robust.unanswerable} readings no design meets the FTL cutoff."
+    if robust.not_applicable:
+        text += f" In {robust.not_applicable} readings no design meets the FTL cutoff."
     why = html.paragraph(f"Why: {finding.why}") if finding.why else ""
     inner = (
         html.tag("h3", title)

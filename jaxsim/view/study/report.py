@@ -1,4 +1,4 @@
-"""Run the study: every claim asked for, in the base reading and in all others, with pictures."""
+"""Run the study: every selected claim, in the base reading and in all others, with pictures."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ class StudyResult:
     mixtures: int
 
     def of(self, claim: str) -> Result | None:
-        """The result of a claim, if it was asked for."""
+        """The result of a claim, or None if it was not selected."""
         return next((result for result in self.results if result.id == claim), None)
 
 
@@ -45,26 +45,26 @@ def run_study(
     with_map: bool = True,
     progress: Callable[[str], None] = lambda _: None,
 ) -> StudyResult:
-    """The claims asked for (all if none is), on the `grid`; other readings on the `coarse` one."""
+    """The selected claims (all if none is), on the `grid`; other readings on the `coarse` one."""
     started = time.perf_counter()
     known = settings()
     for name in (grid, coarse):
         if name not in known.grids:
             raise InputError(f"grid {name!r}: it is one of {', '.join(known.grids)}")
-    asked = chosen(claims)
+    selected = chosen(claims)
     fine, rough = Study(grid), Study(coarse)
     found = {}
-    for claim in asked:
+    for claim in selected:
         progress(f"{claim.id}: {known.claims[claim.id].claim}")
         found[claim.id] = base_finding(fine, claim)
     pictures = {}
     for picture in PICTURES:
-        if any(claim.id in picture.claims for claim in asked):
+        if any(claim.id in picture.claims for claim in selected):
             progress(f"drawing {picture.name}")
             pictures[picture.name] = draw(picture, fine, known.base)
     count = known.mixtures if mixtures is None else mixtures
-    tried = try_readings(rough, asked, known.readings(count), progress)
-    results = tuple(_result(claim, found, tried) for claim in asked)
+    tried = try_readings(rough, selected, known.readings(count), progress)
+    results = tuple(_result(claim, found, tried) for claim in selected)
     chart = None
     if with_map:
         progress("map of when to disaggregate")
@@ -107,7 +107,7 @@ def claims_json(study: StudyResult) -> list[dict]:
                 "partly": result.robustness.partly,
                 "label": result.robustness.label,
                 "readings": result.robustness.readings,
-                "unanswerable": result.robustness.unanswerable,
+                "not_applicable": result.robustness.not_applicable,
                 "by_unknown": {k: dict(v) for k, v in result.robustness.by_unknown.items()},
             },
             "figure": result.figure,

@@ -59,8 +59,8 @@ class Study:
         """All frontiers of a case."""
 
         def make() -> Curves:
-            together = self.sweeper.phase("colocated", case, mixture)
-            return curves_of(self.pools(case, mixture), together, case)
+            colocated = self.sweeper.phase("colocated", case, mixture)
+            return curves_of(self.pools(case, mixture), colocated, case)
 
         return self.kept(("curves", case, mixture), make)
 

@@ -1,4 +1,4 @@
-"""How are inverse questions answered on a terminal?  What it takes, chips, where pools pay."""
+"""How are inverse solutions shown?  What it takes, best chips, where disaggregation pays."""
 
 from jaxsim.space.sensitivity.chips import Chips
 from jaxsim.space.sensitivity.inverse import FURTHEST, Crossing, Crossover
@@ -62,8 +62,8 @@ def chips(found: Sensitivity, page: Page) -> list[str]:
         for kind in columns[0][2]
     ]
     budget = found.budget
-    asked = {} if budget is None else budget.most
-    said = ", ".join(f"{k} {units.percent(f - 1.0, signed=True)}" for k, f in asked.items())
+    given = {} if budget is None else budget.most
+    said = ", ".join(f"{k} {units.percent(f - 1.0, signed=True)}" for k, f in given.items())
     title = f"The best chips within {said or 'the cost, power and area of the chip as it is'}"
     lines = [heading(title, page), *indent(table(rows))]
     for own in found.chips:

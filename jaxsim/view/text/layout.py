@@ -69,8 +69,8 @@ def page_for(stream: Any) -> Page:
 
 def _columns() -> int:
     """The width that COLUMNS asks for, 80 where it asks for none."""
-    asked = os.environ.get("COLUMNS", "")
-    return int(asked) if asked.isdigit() else 80
+    given = os.environ.get("COLUMNS", "")
+    return int(given) if given.isdigit() else 80
 
 
 PARTIAL = "▏▎▍▌▋▊▉"

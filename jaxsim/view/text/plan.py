@@ -39,9 +39,9 @@ def _heading(text: str, page: Page) -> str:
 
 def _head(plan: Plan, page: Page) -> list[str]:
     colour = "green" if plan.recommended else "yellow"
-    answer = wrap(words.recommendation(plan), page)
+    advice = wrap(words.recommendation(plan), page)
     return [
-        *(page.paint(line, "bold", colour) for line in answer),
+        *(page.paint(line, "bold", colour) for line in advice),
         *wrap(words.case(plan), page),
         *wrap(f"Targets: {words.targets(plan)}", page),
     ]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxsim.catalog.setup import Setup
-from jaxsim.space.search import Found
+from jaxsim.space.search import SearchResult
 from jaxsim.view.text.layout import Page, bar, indent, table, wrap
 from jaxsim.view.text.search_table import BestDesigns, designs_of
 from jaxsim.view.text.units import count, percent, plain, prefixed, seconds
@@ -22,16 +22,20 @@ _TARGETS = {"ttl_target": "TTL", "ftl_target": "FTL"}
 
 
 def render(
-    found: Found, setups: Sequence[Setup], elapsed_s: float, notes: Sequence[str], page: Page
+    result: SearchResult,
+    setups: Sequence[Setup],
+    elapsed_s: float,
+    notes: Sequence[str],
+    page: Page,
 ) -> str:
     """The page: for each chip and target, a map or a list, and the instances that are best."""
-    best, first = designs_of(found, setups), setups[0]
+    best, first = designs_of(result, setups), setups[0]
     where = ", ".join(setup.hardware.name for setup in setups)
     numbers = ", ".join(dict.fromkeys(setup.precision_name for setup in setups))
     software = ", ".join(dict.fromkeys(setup.engine.name for setup in setups))
-    head = f"Best {_PHASES[found.phase]} designs of {first.model.name} on {where}"
+    head = f"Best {_PHASES[result.phase]} designs of {first.model.name} on {where}"
     lines = wrap(page.paint(head, "bold"), page)
-    lines += wrap(f"{numbers} · engine {software} · {_lengths(found)}", page)
+    lines += wrap(f"{numbers} · engine {software} · {_lengths(result)}", page)
     notes = (*dict.fromkeys(note for setup in setups for note in setup.notes), *notes)
     rate = best.points / max(elapsed_s, 1e-9)
     designs = f"{count(best.points)} designs in {seconds(elapsed_s)} ({prefixed(rate, '/s')})"
@@ -41,9 +45,9 @@ def render(
     for place in itertools.product(*(range(best.rate.shape[best.dims.index(d)]) for d in apart)):
         chosen = dict(zip(apart, place, strict=True))
         at = tuple(chosen.get(dim, slice(None)) for dim in best.dims)
-        lines += ["", *_heading(found, setups, chosen, page)]
+        lines += ["", *_heading(result, setups, chosen, page)]
         if not best.valid[at].any():
-            limits = [found.axes[dim][i] for dim, i in chosen.items() if dim in _TARGETS]
+            limits = [result.axes[dim][i] for dim, i in chosen.items() if dim in _TARGETS]
             why = "within the target" if np.isfinite(limits).any() else "for its memory or widths"
             lines += [f"  no design is valid {why}"]
             continue
@@ -55,12 +59,12 @@ def render(
     return page.finish(lines)
 
 
-def _lengths(found: Found) -> str:
+def _lengths(result: SearchResult) -> str:
     """The lengths of all workloads: `ISL 1,024 – 65,536 (200), OSL 2,048`."""
     parts = []
     for name in ("isl", "osl"):
-        if name in found.groups:
-            values = found.axes[name]
+        if name in result.groups:
+            values = result.axes[name]
             span = f"{name.upper()} {values[0]:,.0f}"
             if len(values) > 1:
                 span += f" – {values[-1]:,.0f} ({len(values):,} values)"
@@ -69,13 +73,13 @@ def _lengths(found: Found) -> str:
 
 
 def _heading(
-    found: Found, setups: Sequence[Setup], chosen: dict[str, int], page: Page
+    result: SearchResult, setups: Sequence[Setup], chosen: dict[str, int], page: Page
 ) -> list[str]:
-    rate = _RATES.get(found.phase, "Output tokens/s/GPU")
+    rate = _RATES.get(result.phase, "Output tokens/s/GPU")
     limits = [
-        f"{_TARGETS[dim]} ≤ {seconds(float(f'{found.axes[dim][i]:.6g}'))}"
+        f"{_TARGETS[dim]} ≤ {seconds(float(f'{result.axes[dim][i]:.6g}'))}"
         for dim, i in chosen.items()
-        if dim in _TARGETS and np.isfinite(found.axes[dim][i])
+        if dim in _TARGETS and np.isfinite(result.axes[dim][i])
     ]
     where = [setups[chosen["setup"]].hardware.name] if "setup" in chosen else []
     return [page.paint(" · ".join([f"{rate} of the best design", *where, *limits]), "bold")]

@@ -11,7 +11,7 @@ import numpy as np
 from jaxsim._version import __version__
 from jaxsim.catalog.setup import Setup
 from jaxsim.space.grid.best import Best, ranked
-from jaxsim.space.search import OBJECTIVE, Found
+from jaxsim.space.search import OBJECTIVE, SearchResult
 
 
 @dataclass(frozen=True)
@@ -30,40 +30,42 @@ class BestDesigns:
     points: int
 
 
-def designs_of(found: Found, setups: Sequence[Setup]) -> BestDesigns:
+def designs_of(result: SearchResult, setups: Sequence[Setup]) -> BestDesigns:
     """What a search found, as tables and pages read it."""
-    assert isinstance(found.answer, Best)
-    best = ranked(found.answer, len(found.groups))
-    dims = (*found.groups, "rank")
+    assert isinstance(result.designs, Best)
+    best = ranked(result.designs, len(result.groups))
+    dims = (*result.groups, "rank")
     axes = {
-        name: np.where(best.found, found.axes[name][where], np.nan)
+        name: np.where(best.found, result.axes[name][where], np.nan)
         for name, where in best.index.items()
     }
     named = dict(
-        _named(found, setups, dim, length)
+        _named(result, setups, dim, length)
         for dim, length in zip(dims, best.value.shape, strict=True)
     )
     rate = np.where(best.found, best.value, np.nan)
     return BestDesigns(dims, rate, best.found, axes, named, best.points)
 
 
-def _named(found: Found, setups: Sequence[Setup], dim: str, length: int) -> tuple[str, list[Any]]:
+def _named(
+    result: SearchResult, setups: Sequence[Setup], dim: str, length: int
+) -> tuple[str, list[Any]]:
     """The name of a dimension's column, and what its places stand for."""
     if dim == "setup":
         return "hardware", [setup.hardware.name for setup in setups]
     if dim == "rank":
         return dim, list(range(1, length + 1))
-    values = [float(value) for value in found.axes[dim]]
+    values = [float(value) for value in result.axes[dim]]
     if not dim.endswith("_target"):
         return dim, values
     # What a target was before it became a number of 32 bits; lengths are whole.
     return f"{dim}_s", [float(f"{value:.6g}") for value in values]
 
 
-def rows(found: Found, setups: Sequence[Setup]) -> Iterator[list[Any]]:
+def rows(result: SearchResult, setups: Sequence[Setup]) -> Iterator[list[Any]]:
     """A heading, then a row for every design, in the order of the dimensions."""
-    best = designs_of(found, setups)
-    yield ["model", "precision", "engine", *best.named, OBJECTIVE[found.phase], *best.axes]
+    best = designs_of(result, setups)
+    yield ["model", "precision", "engine", *best.named, OBJECTIVE[result.phase], *best.axes]
     for place in zip(*np.nonzero(best.valid), strict=True):
         own = [values[i] for values, i in zip(best.named.values(), place, strict=True)]
         design = [int(values[place]) for values in best.axes.values()]
@@ -76,28 +78,28 @@ def _short(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def csv_text(found: Found, setups: Sequence[Setup]) -> str:
+def csv_text(result: SearchResult, setups: Sequence[Setup]) -> str:
     """The rows as CSV, SI units; workloads without a design within the targets have none."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows(found, setups))
+    csv.writer(text, lineterminator="\n").writerows(rows(result, setups))
     return text.getvalue()
 
 
-def json_dict(found: Found, setups: Sequence[Setup], elapsed_s: float) -> dict[str, Any]:
+def json_dict(result: SearchResult, setups: Sequence[Setup], elapsed_s: float) -> dict[str, Any]:
     """Arrays on `dims`, nested in that order; null where there is no valid design."""
-    best = designs_of(found, setups)
+    best = designs_of(result, setups)
     named = {
         name: [None if value == float("inf") else value for value in values]
         for name, values in best.named.items()
     }
-    values = {OBJECTIVE[found.phase]: best.rate} | best.axes
+    values = {OBJECTIVE[result.phase]: best.rate} | best.axes
     return {
         "jaxsim_version": __version__,
         "model": setups[0].model.name,
         "hardware": [setup.hardware.name for setup in setups],
         "precision": [setup.precision_name for setup in setups],
         "engine": [setup.engine.name for setup in setups],
-        "phase": found.phase,
+        "phase": result.phase,
         "points_evaluated": best.points,
         "elapsed_s": elapsed_s,
         "dims": list(named),

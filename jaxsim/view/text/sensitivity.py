@@ -55,7 +55,7 @@ def _levers(found: Sensitivity, page: Page) -> list[str]:
         "the factors given, and else changes; none: no design meets the targets."
     )
     return [
-        heading("What would change the answer", page),
+        heading("What would change the throughput", page),
         *indent(tornado(found.levers, page)),
         "",
         *indent(effects_table(found.levers, page)),
@@ -67,12 +67,12 @@ def _what_if(found: Sensitivity, page: Page) -> list[str]:
     if not found.what_if:
         return []
     rows = [["", "throughput", "by elasticities", ""]]
-    for asked in found.what_if:
+    for case in found.what_if:
         exact = "no design meets the targets"
-        if asked.exact is not None:
-            exact = units.percent(asked.exact, signed=True)
-        changed = "another design" if asked.changed else "same widths and stages"
-        rows.append([change(asked.moves), exact, units.percent(asked.local, signed=True), changed])
+        if case.exact is not None:
+            exact = units.percent(case.exact, signed=True)
+        changed = "another design" if case.changed else "same widths and stages"
+        rows.append([change(case.moves), exact, units.percent(case.local, signed=True), changed])
     return [heading("What if", page), *indent(table(rows, left=(0, 3)))]
 
 

@@ -41,9 +41,9 @@ def _overall(scores: Mapping[str, Any]) -> list[str]:
 
 def _shown(found: Mapping[str, Any]) -> Mapping[str, Any]:
     """The errors to show above all: of headline rows, or where all are set apart, of those."""
-    if found["overall"]["rows"] or not found["apart"]:
+    if found["overall"]["rows"] or not found["excluded"]:
         return found["overall"]
-    return found["apart"][0]
+    return found["excluded"][0]
 
 
 def _group_rows(groups: Iterable[Mapping[str, Any]], keys: tuple[str, ...]) -> list[list[str]]:
@@ -71,7 +71,7 @@ def render_validation(found: Mapping[str, Any], page: Page) -> str:
     if found["overall"]["rows"]:
         lines += [*_by_group(found, page), ""]
     lines += [*_gain(found["gain"], page), *_decisions(found["decisions"], page), ""]
-    for entry in found["apart"]:
+    for entry in found["excluded"]:
         own = entry["tpot"]
         error = f": TPOT off by {_percent(own['median'])}" if own["n"] else ""
         lines += wrap(f"Apart, {entry['rows']:,} rows, {entry['reason']}{error}.", page)

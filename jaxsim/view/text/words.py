@@ -85,7 +85,7 @@ def deployment(deployed: Deployed) -> str:
 
 
 def recommendation(plan: Plan) -> str:
-    """The answer in one sentence."""
+    """The recommendation in one sentence."""
     best = plan.chosen
     if best is None:
         return f"No design meets both targets{every(plan)}"

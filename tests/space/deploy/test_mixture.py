@@ -202,13 +202,13 @@ def test_the_gain_at_the_mean_ttl(setup, asked, mixed):
     def own(g, _):
         return g.full("requests_per_s")
 
-    apart = least(
+    disaggregated = least(
         "prefill", "ftl_s", lambda g: g.full("valid") & (g.full("kv_link_frac") <= 1), own, False
     ) + least(
         "decode", "ttl_s",
         lambda g: g.full("valid") & (g.full("kv_ingress_bytes_per_s_per_gpu") <= link), own, True,
     )  # fmt: skip
-    together = min(
+    colocated = min(
         least(
             "colocated", f"{mode}_ttl_s", lambda g, mode=mode: g.full(f"{mode}_valid"),
             lambda g, t, mode=mode: (
@@ -218,9 +218,9 @@ def test_the_gain_at_the_mean_ttl(setup, asked, mixed):
         for mode in ("ifb", "piggybacked")
     )  # fmt: skip
     # Without a cap, a plan of whole instances gives up to 3 % less than the bound.
-    assert mixed.gain_at_mean_ttl <= together / apart * (1 + 1e-6)
-    assert mixed.gain_at_mean_ttl >= 0.97 * together / apart
-    assert together <= (F @ TOKENS) / mixed.colocated.output_tokens_per_s_per_gpu * 1.00001
+    assert mixed.gain_at_mean_ttl <= colocated / disaggregated * (1 + 1e-6)
+    assert mixed.gain_at_mean_ttl >= 0.97 * colocated / disaggregated
+    assert colocated <= (F @ TOKENS) / mixed.colocated.output_tokens_per_s_per_gpu * 1.00001
 
 
 def test_only_the_ratios_of_shares_matter_and_no_order(setup, asked, mixed):

@@ -93,6 +93,6 @@ def test_a_plan_says_what_a_result_file_leaves_out():
     assert (stated.tp, stated.ep, stated.instances) == (1.0, 16.0, 1.0)
     assert (stated.prefill_pp, stated.prefill_instances) == (4.0, 8.0)
     assert (stated.hardware, stated.engine) == ("gb200-nvl72", "trtllm")
-    together = stated_of(order("moe", "colocated"), "sglang")
-    assert together.prefill_tp is None
-    assert (together.ep, together.engine) == (64.0, "sglang")
+    colocated = stated_of(order("moe", "colocated"), "sglang")
+    assert colocated.prefill_tp is None
+    assert (colocated.ep, colocated.engine) == (64.0, "sglang")

@@ -73,7 +73,7 @@ def test_the_request_for_aiconfigurator_is_the_plan():
         "attention_dp_size": 16, "moe_tp_size": 1, "moe_ep_size": 16,
     }  # fmt: skip
     assert asked["topology"]["prefill"]["pp_size"] == 4
-    together = request(order("moe", "colocated"), "trtllm", "nvidia/x")
-    assert together["topology"]["kind"] == "agg"
+    colocated = request(order("moe", "colocated"), "trtllm", "nvidia/x")
+    assert colocated["topology"]["kind"] == "agg"
     with pytest.raises(InputError, match="no data for trainium2"):
         request(order("trainium"), "vllm", "x")

@@ -147,10 +147,14 @@ def test_json_has_the_schema_of_a_plan(mixed, unmet):
         ],
     }
     assert found["gain"] == pytest.approx(mixed.gain)
-    apart = found["disaggregated"]
-    assert apart["workloads"][1] == {**found["workload"]["mix"][1], "ftl_s": 0.41, "ttl_s": 0.031}
-    assert apart["certificate"]["gap"] == 0
-    assert apart["instances"][0]["count"] == 6
+    disaggregated = found["disaggregated"]
+    assert disaggregated["workloads"][1] == {
+        **found["workload"]["mix"][1],
+        "ftl_s": 0.41,
+        "ttl_s": 0.031,
+    }
+    assert disaggregated["certificate"]["gap"] == 0
+    assert disaggregated["instances"][0]["count"] == 6
     assert "certificate" not in found["colocated"]
     nothing = plan_dict(unmet)
     assert nothing["disaggregated"] is None

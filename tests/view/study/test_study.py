@@ -136,7 +136,7 @@ def test_robustness_counts_the_readings_in_which_a_claim_holds(study):
     robust = robustness_of(claims[0], tried["C2"])
     verdicts = [found.verdict for _, found in tried["C2"] if found is not None]
     assert robust.holds == pytest.approx(verdicts.count(REPRODUCED) / len(verdicts))
-    assert robust.readings + robust.unanswerable == len(readings)
+    assert robust.readings + robust.not_applicable == len(readings)
     assert set(robust.by_unknown["ftl_s"]) <= {"10", "5", "2", "1", "0.5"}
     assert robust.label in ("robust", "depends", "finding")
 

@@ -80,12 +80,16 @@ def test_a_budget_is_at_most_or_exactly(plan, limits, said):
 
 def test_a_budget_says_what_it_holds_and_what_is_left(plan):
     """240 GPUs hold two units of 112, and 15 co-located instances of 16."""
-    apart, together = plan.disaggregated, plan.colocated
-    first, second = (dataclasses.replace(s, count=2 * s.count) for s in apart.instances)
-    apart = dataclasses.replace(apart, gpus=224, copies=2, instances=(first, second))
-    only = dataclasses.replace(together.instances[0], count=15)
-    together = dataclasses.replace(together, gpus=240, copies=15, instances=(only,))
-    capped = dataclasses.replace(plan, max_gpus=240, disaggregated=apart, colocated=together)
+    disaggregated, colocated = plan.disaggregated, plan.colocated
+    first, second = (dataclasses.replace(s, count=2 * s.count) for s in disaggregated.instances)
+    disaggregated = dataclasses.replace(
+        disaggregated, gpus=224, copies=2, instances=(first, second)
+    )
+    only = dataclasses.replace(colocated.instances[0], count=15)
+    colocated = dataclasses.replace(colocated, gpus=240, copies=15, instances=(only,))
+    capped = dataclasses.replace(
+        plan, max_gpus=240, disaggregated=disaggregated, colocated=colocated
+    )
     text = render_plan(capped, Page(110))
     assert (
         "Of 240 GPUs: 2 units of 6 prefill + 1 decode instances (112 GPUs each), "

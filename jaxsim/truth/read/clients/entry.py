@@ -137,7 +137,7 @@ def row_of(
         "load": "closed" if cap else "open",
         "decode": layout,
         "prefill": prefill,
-        "mode": "disaggregated" if prefill else "aggregated",
+        "mode": "disaggregated" if prefill else "colocated",
         "isl_max": lengths["isl"],
         "osl_max": lengths["osl"],
         "ttft_s": None,

@@ -56,10 +56,10 @@ def aiperf(entry: Entry, stated: Stated) -> ServingRow:
     latency_s = _mean(entry, "request_latency")
     rate = load.rate("request_rate") or load.rate("rate")
     concurrency = load.number_of("concurrency")
-    apart = ""
+    excluded = ""
     if not (rate or concurrency or stated.rate or stated.concurrency):
         concurrency = in_system(_mean(entry, "request_throughput", seconds=False), latency_s)
-        apart = "concurrency not stated; implied by N = X · T" if concurrency else ""
+        excluded = "concurrency not stated; implied by N = X · T" if concurrency else ""
     return row_of(
         entry,
         stated,
@@ -76,7 +76,7 @@ def aiperf(entry: Entry, stated: Stated) -> ServingRow:
         output_tokens_per_s=_mean(entry, "output_token_throughput", seconds=False),
         ttft_median_s=_median(entry, "time_to_first_token"),
         speculation_known=False,
-        apart=apart,
+        excluded=excluded,
     )
 
 

@@ -75,7 +75,7 @@ def _shared(entry: Entry, prefix: str = "") -> dict:
 
 
 def vllm(entry: Entry, stated: Stated) -> ServingRow:
-    """`vllm bench serve`, also where another server answered; `--metadata` keys say the rest."""
+    """`vllm bench serve`, also run against another server; `--metadata` keys say the rest."""
     number = entry.number_of
     backend = entry.word("backend").lower()
     return row_of(
@@ -109,6 +109,6 @@ def sglang(entry: Entry, stated: Stated) -> ServingRow:
         engine="sglang",
         precision=server.word("quantization"),
         speculation="mtp" if speculated else "none",
-        apart="speculative decoding" if speculated else "",
+        excluded="speculative decoding" if speculated else "",
         **_shared(entry),
     )

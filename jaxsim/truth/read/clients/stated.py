@@ -81,8 +81,8 @@ def restated(row: ServingRow, stated: Stated) -> ServingRow:
             "draft_tokens": 1.0 if stated.draft_tokens is None else stated.draft_tokens,
             "accept_frac": stated.accept_frac,
         }
-        if row.apart.startswith("speculative decoding"):
-            changes["apart"] = ""
+        if row.excluded.startswith("speculative decoding"):
+            changes["excluded"] = ""
     return replace(row, **changes) if changes else row
 
 

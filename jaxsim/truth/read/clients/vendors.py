@@ -33,7 +33,7 @@ CSV_COLUMNS = {
 
 def inferencex_lines(lines: list[Line]) -> list[Entry]:
     """The lines of InferenceX's CSV as its JSON has them."""
-    found = []
+    performance = []
     for line in lines:
         raw: dict[str, str] = {}
         for column, cell in line.cells.items():
@@ -41,8 +41,8 @@ def inferencex_lines(lines: list[Line]) -> list[Entry]:
             if key and value and not (key in ("model", "hw") and key in raw and column == "Model"):
                 milli = key.endswith(("_ttft", "_tpot"))
                 raw[key] = str(1e-3 * float(value)) if milli and _is_number(value) else value
-        found.append(Entry(line.path, line.number, raw))
-    return found
+        performance.append(Entry(line.path, line.number, raw))
+    return performance
 
 
 def _is_number(word: str) -> bool:
@@ -52,7 +52,7 @@ def _is_number(word: str) -> bool:
 def inferencex(entry: Entry, stated: Stated) -> ServingRow:
     """InferenceX's `agg_*.json`: latencies in seconds, rates over the GPUs of one pool."""
     number, raw = entry.number_of, entry.raw
-    apart = str(raw.get("disagg")).lower() in ("true", "1", "yes")
+    disaggregated = str(raw.get("disagg")).lower() in ("true", "1", "yes")
     decoders, prefillers = number("num_decode_gpu"), number("num_prefill_gpu")
     rate = number("output_tput_per_gpu")
 
@@ -64,18 +64,18 @@ def inferencex(entry: Entry, stated: Stated) -> ServingRow:
     prefill = None
     if stated.tp:
         decode = layout_of(entry, stated, None, None)
-    elif apart:
+    elif disaggregated:
         decode, prefill = pool("decode_", decoders), pool("prefill_", prefillers)
     else:
         decode = pool("", None)
-    if apart and rate is not None and decoders and prefillers:
+    if disaggregated and rate is not None and decoders and prefillers:
         rate *= decoders / (decoders + prefillers)
-    if decode is None or (apart and prefill is None and stated.prefill is None):
+    if decode is None or (disaggregated and prefill is None and stated.prefill is None):
         raise entry.error(
             "tp",
             "the layout cannot be read from the file; state both pools with --tp, --instances, "
             "--prefill-tp, --prefill-instances (and their --ep)"
-            if apart
+            if disaggregated
             else "the layout cannot be read from the file; state it with --tp (and --ep)",
         )
     isl, osl = number("isl") or 0.0, number("osl") or 0.0
@@ -101,7 +101,7 @@ def inferencex(entry: Entry, stated: Stated) -> ServingRow:
         output_tokens_per_s_per_gpu=rate,
         ttft_median_s=number("median_ttft"),
         speculation="mtp" if speculated else "none",
-        apart=UNSTATED if speculated else "",
+        excluded=UNSTATED if speculated else "",
         client="inferencex",
     )
 
@@ -109,14 +109,14 @@ def inferencex(entry: Entry, stated: Stated) -> ServingRow:
 def trtllm_bench(entry: Entry, stated: Stated) -> ServingRow:
     """The report of `trtllm-bench throughput` or `latency`."""
     engine, world = entry.part("engine"), entry.part("world_info")
-    asked, found = entry.part("request_info"), entry.part("performance")
+    request, performance = entry.part("request_info"), entry.part("performance")
     streamed = entry.part("streaming_metrics")
     weights = engine.word("quantization").lower()
     weights = engine.word("dtype") if weights in ("", "none", "no_quant") else weights
     cache = engine.word("kv_cache_dtype").lower()
     precision = f"{weights}, fp8 kv" if "fp8" in cache and "fp8" not in weights else weights
-    osl = asked.number_of("avg_output_length")
-    per_user = found.number_of("output_throughput_per_user_tok_s")
+    osl = request.number_of("avg_output_length")
+    per_user = performance.number_of("output_throughput_per_user_tok_s")
     tpot_s = streamed.number_of("avg_tpot_ms", 1e-3)
     number = world.number_of
     return row_of(
@@ -127,13 +127,13 @@ def trtllm_bench(entry: Entry, stated: Stated) -> ServingRow:
         model=engine.word("model", "model_path"),
         engine="trtllm",
         precision=precision,
-        isl=asked.number_of("avg_input_length"),
+        isl=request.number_of("avg_input_length"),
         osl=osl,
-        concurrency=asked.number_of("avg_num_concurrent_requests"),
+        concurrency=request.number_of("avg_num_concurrent_requests"),
         prompts=None,  # its mean in flight is of the whole run, its start and its end included
         ttft_s=streamed.number_of("avg_ttft_ms", 1e-3),
         tpot_s=tpot_s if tpot_s is not None else (1.0 / per_user if per_user else None),
-        output_tokens_per_s=found.number_of("system_output_throughput_tok_s"),
+        output_tokens_per_s=performance.number_of("system_output_throughput_tok_s"),
         version=engine.word("version"),
         speculation_known=False,
     )

@@ -159,7 +159,7 @@ def _check_load(args: argparse.Namespace) -> None:
         raise InputError("--chunk and --max-batched-tokens are the same limit: give one of them.")
     if loads and args.batch is not None:
         raise InputError(
-            f"--batch follows from {loads[0]}: how many requests decode at once is an answer here."
+            f"--batch follows from {loads[0]}: how many requests decode at once is a result here."
         )
 
 

@@ -44,7 +44,7 @@ def add_parser(subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table, and write it where asked."""
+    """Print the table, and write it to a file if one is named."""
     ftl_s = parse.parse_duration(args.ftl, "--ftl", options.BARE_FTL_BELOW_S)
     ladder = parse.parse_durations(args.ttl, "--ttl", options.BARE_TTL_BELOW_S)
     from pathlib import Path

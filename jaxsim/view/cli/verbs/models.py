@@ -95,7 +95,7 @@ def _no_filters(args: argparse.Namespace) -> None:
 
 
 def _holds(args: argparse.Namespace, row: dict[str, Any]) -> bool:
-    """Whether a model is among those asked for."""
+    """Whether a model passes the filters of the command line."""
     from jaxsim.catalog.find import ENGINES, KINDS, size_of
 
     wanted = [word.strip().lower() for word in (args.kind or "").split(",") if word.strip()]

@@ -48,7 +48,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def add_question(parser: argparse.ArgumentParser, mix: bool = False) -> None:
-    """Everything that describes what is asked: case, targets, workload, deployment, space."""
+    """Everything that describes the request: case, targets, workload, deployment, space."""
     options.add_case(parser)
     parser.add_argument(
         "--prefill-hardware", metavar="HW", help="other hardware for prefill (default: the same)"
@@ -116,11 +116,11 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.view.files.atomic import output_folder
 
     options.check_lengths(args)
-    asked = request_of(args)
+    request = request_of(args)
     use_persistent_cache()
-    asked["workload"] = options.workloads_from(args)
+    request["workload"] = options.workloads_from(args)
     folder = None if args.output is None else output_folder(Path(args.output))
-    plan = solve(args, asked)
+    plan = solve(args, request)
     plan = replace(plan, notes=(*said(args), *plan.notes))
     written = [] if folder is None else write(plan, folder, args)
     show(plan, args, written)
@@ -164,7 +164,7 @@ def rules_of(args: argparse.Namespace) -> str:
     return target.rules(engine)
 
 
-def solve(args: argparse.Namespace, asked: dict[str, Any]) -> "Plan":
+def solve(args: argparse.Namespace, request: dict[str, Any]) -> "Plan":
     """The plan, with a spinner while it is found."""
     from jaxsim.view.cli.progress import working
 
@@ -172,7 +172,7 @@ def solve(args: argparse.Namespace, asked: dict[str, Any]) -> "Plan":
         import jaxsim
         from jaxsim.catalog.cards import with_domain
 
-        domain = asked.pop("domain")
+        domain = request.pop("domain")
 
         prices = options.prices_from(args)
 
@@ -180,11 +180,11 @@ def solve(args: argparse.Namespace, asked: dict[str, Any]) -> "Plan":
             card = options.at_prices(jaxsim.load_hardware(name), prices)
             return card if domain is None else with_domain(card, domain)
 
-        axes = asked.pop("axes")
+        axes = request.pop("axes")
         return jaxsim.plan(
             options.model_from(args),
             load(args.hardware),
-            jaxsim.PlanRequest(**asked),
+            jaxsim.PlanRequest(**request),
             prefill_hardware=args.prefill_hardware and load(args.prefill_hardware),
             space=jaxsim.Space(**axes) if axes else None,
             precision=args.precision,
@@ -227,7 +227,7 @@ def write(plan: "Plan", folder: Path, args: argparse.Namespace) -> list[Path]:
 
 
 def said(args: argparse.Namespace) -> list[str]:
-    """What was asked beyond model, hardware, lengths and targets, in words."""
+    """The options beyond model, hardware, lengths and targets, in words."""
     told = []
     if (hit := parse.parse_frac(args.hit_frac)) > 0.0:
         told.append(f"{100.0 * hit:g} % of each prompt is found in a prefix cache.")
@@ -263,7 +263,7 @@ def said(args: argparse.Namespace) -> list[str]:
 
 
 def command(args: argparse.Namespace) -> str:
-    """The command line that asks for the same plan."""
+    """The command line that makes the same plan."""
     words = ["jaxsim", "plan", str(args.model)]
     for name, value in vars(args).items():
         if name in ("verb", "run", "model", "format", "output") or value in (None, False):

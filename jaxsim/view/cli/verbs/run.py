@@ -1,11 +1,11 @@
-"""`jaxsim run FILE`: a verb as a YAML file asks for it."""
+"""`jaxsim run FILE`: a verb with the options of a YAML file."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
 DESCRIPTION = """\
-Run the verb that a YAML file asks for; the keys of the file are its options. Keys are strict:
+Run the verb of a YAML file; the keys of the file are its options. Keys are strict:
 `jaxsim schema run-plan` prints the JSON Schema of one for `jaxsim plan`. Every folder that a verb
 writes holds run.yaml, which reproduces it."""
 
@@ -20,7 +20,7 @@ def add_parser(subparsers: Any) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "run",
-        help="a verb as a YAML file asks for it",
+        help="a verb with the options of a YAML file",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -11,7 +11,7 @@ from jaxsim.view.cli import options, parse
 
 if TYPE_CHECKING:
     from jaxsim.catalog.setup import Setup
-    from jaxsim.space.search import Found
+    from jaxsim.space.search import SearchResult
 
 DESCRIPTION = """\
 Find the best designs of one phase for every input and output length at once, up to 10^9 designs
@@ -76,15 +76,15 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.view.cli.main import OK, UNMET
     from jaxsim.view.files.atomic import output_file
 
-    asked = request_of(args)
+    request = request_of(args)
     path = None if args.output is None else output_file(Path(args.output), [".csv", ".nc"])
     use_persistent_cache()
-    found, setups, elapsed_s = solve(args, asked)
-    notes = [*said(args), *(f"Left out: {text}." for text in found.dropped)]
-    show(args, found, setups, elapsed_s, notes, path)
+    result, setups, elapsed_s = solve(args, request)
+    notes = [*said(args), *(f"Left out: {text}." for text in result.dropped)]
+    show(args, result, setups, elapsed_s, notes, path)
     if path is not None:
-        write(path, found, setups, asked["ftl_s"])
-    return OK if found.answer.found.any() else UNMET  # type: ignore[union-attr]
+        write(path, result, setups, request["ftl_s"])
+    return OK if result.designs.found.any() else UNMET  # type: ignore[union-attr]
 
 
 def request_of(args: argparse.Namespace) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def request_of(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def said(args: argparse.Namespace) -> list[str]:
-    """What was asked besides lengths and targets, in sentences."""
+    """The options besides lengths and targets, in sentences."""
     told = []
     if args.phase == "colocated" and args.ftl is not None:
         told.append(f"FTL of all designs within {args.ftl}.")
@@ -135,7 +135,9 @@ def said(args: argparse.Namespace) -> list[str]:
     return [*told, *options.said_of_axes(args)]
 
 
-def solve(args: argparse.Namespace, asked: dict[str, Any]) -> tuple["Found", list["Setup"], float]:
+def solve(
+    args: argparse.Namespace, request: dict[str, Any]
+) -> tuple["SearchResult", list["Setup"], float]:
     """What was found, for which set-ups, and the seconds it took, with a spinner meanwhile."""
     from jaxsim.view.cli.progress import working
 
@@ -144,7 +146,7 @@ def solve(args: argparse.Namespace, asked: dict[str, Any]) -> tuple["Found", lis
         from jaxsim.space.axes import Space
         from jaxsim.space.search import search
 
-        isl, osl, axes = (asked[name] for name in ("isl", "osl", "axes"))
+        isl, osl, axes = (request[name] for name in ("isl", "osl", "axes"))
         first = {"isl": str(int(isl[0])), "osl": str(int(osl[0]))}
         workload = options.workload_from(argparse.Namespace(**{**vars(args), **first}))
         setups = [
@@ -153,37 +155,37 @@ def solve(args: argparse.Namespace, asked: dict[str, Any]) -> tuple["Found", lis
         ]
         progress(f"searching {len(isl) * len(osl):,} workloads")
         started = time.perf_counter()
-        found = search(
+        result = search(
             args.phase,
             [setup.scenario(workload) for setup in setups],
             Space(**axes) if axes else None,
             isl,
             osl,
-            targets_s=asked["targets_s"],
-            ftl_s=asked["ftl_s"],
-            count=asked["count"],
+            targets_s=request["targets_s"],
+            ftl_s=request["ftl_s"],
+            count=request["count"],
         )
-        return found, setups, time.perf_counter() - started
+        return result, setups, time.perf_counter() - started
 
 
-def write(path: Path, found: "Found", setups: list["Setup"], ftl_s: float) -> None:
+def write(path: Path, result: "SearchResult", setups: list["Setup"], ftl_s: float) -> None:
     """All of it, as a table or as a dataset."""
     from jaxsim.view.files.atomic import replace_file, replace_text
 
     if path.suffix == ".csv":
         from jaxsim.view.text.search_table import csv_text
 
-        replace_text(path, csv_text(found, setups))
+        replace_text(path, csv_text(result, setups))
         return
     from jaxsim.api.search import labelled
 
-    dataset = labelled(found, setups, ftl_s)
+    dataset = labelled(result, setups, ftl_s)
     replace_file(path, lambda draft: dataset.to_netcdf(draft, engine="h5netcdf"))
 
 
 def show(
     args: argparse.Namespace,
-    found: "Found",
+    result: "SearchResult",
     setups: list["Setup"],
     elapsed_s: float,
     notes: list[str],
@@ -196,12 +198,12 @@ def show(
         from jaxsim.view.text.search_table import json_dict
 
         more = {"notes": notes} | ({} if path is None else {"file": str(path)})
-        print(json.dumps(json_dict(found, setups, elapsed_s) | more, allow_nan=False))
+        print(json.dumps(json_dict(result, setups, elapsed_s) | more, allow_nan=False))
         return
     from jaxsim.view.text.layout import page_for
     from jaxsim.view.text.search import render
 
     page = page_for(sys.stdout)
-    print(render(found, setups, elapsed_s, notes, page))
+    print(render(result, setups, elapsed_s, notes, page))
     if path is not None:
         print(page.finish(["", f"All of it is in {path}"]))

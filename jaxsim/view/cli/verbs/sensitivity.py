@@ -1,4 +1,4 @@
-"""`jaxsim sensitivity`: what limits the answer of a plan, and what would change it."""
+"""`jaxsim sensitivity`: what limits a deployment, and what would change it."""
 
 import argparse
 import sys
@@ -54,39 +54,39 @@ def add_parser(subparsers: Any) -> None:
         allow_abbrev=False,
     )
     cli_plan.add_question(parser)
-    asked = parser.add_argument_group("what to look at")
-    asked.add_argument(
+    request = parser.add_argument_group("what to look at")
+    request.add_argument(
         "--kind",
         choices=("disaggregated", "colocated"),
         help="which deployment (default: the better one)",
     )
-    asked.add_argument(
+    request.add_argument(
         "--levers", metavar="N", default="6", help="levers whose exact effects are solved for"
     )
-    asked.add_argument(
+    request.add_argument(
         "--what-if", metavar="CHANGE", action="append", default=[], help="solve for such a change"
     )
-    asked.add_argument(
+    request.add_argument(
         "--reach",
         metavar="X",
         help="find what each lever must become for throughput X (tokens/s/GPU, or +20%%), and the "
         "cheapest change of HBM bandwidth, peak and scale-up link together",
     )
-    asked.add_argument(
+    request.add_argument(
         "--crossover",
         metavar="AXIS=LOW..HIGH",
         action="append",
         default=[],
         help="find the isl or osl in that range at which disaggregation starts to pay",
     )
-    asked.add_argument(
+    request.add_argument(
         "--range",
         metavar="NAME=LOW..HIGH",
         action="append",
         default=[],
         help="an input known only to lie in a range, for the uncertainty",
     )
-    asked.add_argument(
+    request.add_argument(
         "--prior",
         metavar="[NAME=]SIGMA",
         action="append",
@@ -128,13 +128,13 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.view.cli.progress import working
     from jaxsim.view.files.atomic import output_folder
 
-    asked = cli_plan.request_of(args)
-    detail = detail_of(args)
+    request = cli_plan.request_of(args)
+    details = detail_of(args)
     use_persistent_cache()
-    asked["workload"] = options.workload_from(args)
+    request["workload"] = options.workload_from(args)
     folder = None if args.output is None else output_folder(Path(args.output))
     with working("starting") as progress:
-        found = solve(args, asked, detail, progress)
+        found = solve(args, request, details, progress)
     from jaxsim.space.deploy.result import Unmet
 
     if isinstance(found, Unmet):
@@ -179,9 +179,9 @@ def unmet_message(found: Any, args: argparse.Namespace) -> str:
 
     near = []
     if found.ttl_s is not None:
-        near.append(f"TTL {units.seconds(found.ttl_s)} at the FTL asked for")
+        near.append(f"TTL {units.seconds(found.ttl_s)} at the FTL target")
     if found.ftl_s is not None:
-        near.append(f"FTL {units.seconds(found.ftl_s)} at the TTL asked for")
+        near.append(f"FTL {units.seconds(found.ftl_s)} at the TTL target")
     text = f"{args.model} on {args.hardware}: {found.reason}"
     if near and "nearest" not in text:
         text += f" The nearest attainable is {', or '.join(near)}."
@@ -190,8 +190,8 @@ def unmet_message(found: Any, args: argparse.Namespace) -> str:
 
 def solve(
     args: argparse.Namespace,
-    asked: dict[str, Any],
-    detail: "SensitivityRequest",
+    request: dict[str, Any],
+    details: "SensitivityRequest",
     progress: Callable[[str], None],
 ) -> "Sensitivity | Unmet":
     """The sensitivity, or what cannot be met."""
@@ -201,7 +201,7 @@ def solve(
     from jaxsim.space.axes import Space
     from jaxsim.space.deploy.request import PlanRequest
 
-    domain, axes = asked.pop("domain"), asked.pop("axes")
+    domain, axes = request.pop("domain"), request.pop("axes")
 
     def load(name: str):
         card = load_hardware(name)
@@ -210,8 +210,8 @@ def solve(
     return sensitivity(
         args.model,
         load(args.hardware),
-        PlanRequest(**asked),
-        detail,
+        PlanRequest(**request),
+        details,
         prefill_hardware=args.prefill_hardware and load(args.prefill_hardware),
         space=Space(**axes) if axes else None,
         precision=args.precision,

@@ -94,7 +94,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Request:
     """Options that are checked before any work."""
 
     trace: str | None
@@ -103,7 +103,7 @@ class _Asked:
     ttl_s: float
 
 
-def _asked(args: argparse.Namespace) -> _Asked:
+def _request_of(args: argparse.Namespace) -> _Request:
     if len(args.what) > 2:
         raise InputError(f"{' '.join(args.what)}: give a trace and a model, or a model alone.")
     *trace, model = args.what
@@ -112,7 +112,7 @@ def _asked(args: argparse.Namespace) -> _Asked:
         raise InputError("give one load: a trace before the model, --poisson R, or --users N.")
     if drawn and (args.isl is None or args.osl is None):
         raise InputError(f"--{drawn[0]} needs the lengths of requests: --isl LAW and --osl LAW.")
-    return _Asked(
+    return _Request(
         trace[0] if trace else None,
         model,
         parse.parse_duration(args.ftl, "--ftl", options.BARE_FTL_BELOW_S),
@@ -120,14 +120,14 @@ def _asked(args: argparse.Namespace) -> _Asked:
     )
 
 
-def _requests(args: argparse.Namespace, asked: _Asked) -> "Requests":
+def _requests(args: argparse.Namespace, request: _Request) -> "Requests":
     from jaxsim.traffic.read.files import read_trace
     from jaxsim.traffic.synthetic.load import load_of
 
     seed = parse.parse_whole(args.seed, "--seed", at_least=0)
-    if asked.trace is not None:
+    if request.trace is not None:
         found = read_trace(
-            asked.trace, seed=seed, allow_truncated=args.allow_truncated, sort=args.sort,
+            request.trace, seed=seed, allow_truncated=args.allow_truncated, sort=args.sort,
             time_unit=args.time_unit,
         )  # fmt: skip
     else:
@@ -173,12 +173,12 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.view.cli.progress import working
     from jaxsim.view.files.atomic import output_file, output_folder
 
-    asked = _asked(args)
+    request = _request_of(args)
     folder = output_folder(Path(args.output)) if args.output else None
     events = output_file(Path(args.trace_events), (".json",)) if args.trace_events else None
     use_persistent_cache()
     with working("reading") as show:
-        requests = _requests(args, asked)
+        requests = _requests(args, request)
         show("starting")
         from jaxsim.api.simulate import simulate
         from jaxsim.traffic.simulate.run import Service
@@ -188,11 +188,11 @@ def run(args: argparse.Namespace) -> int:
             else parse.parse_duration(args.patience, "--patience")
         )  # fmt: skip
         found = simulate(
-            asked.model,
+            request.model,
             args.hardware,
             requests,
-            ftl_s=asked.ftl_s,
-            ttl_s=asked.ttl_s,
+            ftl_s=request.ftl_s,
+            ttl_s=request.ttl_s,
             pools=_pools(args),
             policies=args.policy.split(","),
             interval_s=args.interval and parse.parse_duration(args.interval, "--interval"),

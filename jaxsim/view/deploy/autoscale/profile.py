@@ -46,7 +46,7 @@ def profile_of(order: Order, setups: dict[str, Setup]) -> Profile:
     """
     import jax
 
-    first, second = order.pool("prefill"), order.pool("decode")
+    prefill_pool, decode_pool = order.pool("prefill"), order.pool("decode")
     lengths = np.unique(np.geomspace(min(256, order.isl), 2 * order.isl, POINTS).round())
 
     @jax.jit
@@ -56,22 +56,22 @@ def profile_of(order: Order, setups: dict[str, Setup]) -> Profile:
 
     rows = []
     for isl in lengths:
-        design = _design(first, first.attention_dp, first.chunk or isl)
+        design = _design(prefill_pool, prefill_pool.attention_dp, prefill_pool.chunk or isl)
         workload = Workload(float(isl), float(max(2, order.osl)))
         ftl_s, rate = at_prompt(setups["prefill"].scenario(workload, design))
-        rows.append((isl, 1e3 * float(ftl_s), float(rate) * isl / first.gpus))
+        rows.append((isl, 1e3 * float(ftl_s), float(rate) * isl / prefill_pool.gpus))
     at_step = jax.jit(lambda scenario: decode(scenario).ttl_s)
     middle = order.isl + order.osl / 2
     room = _kv_tokens(order)
     steps = []
     for context in (0.5 * middle, middle, 2.0 * middle):
-        for batch in np.unique(np.geomspace(1, second.batch, POINTS).round()):
+        for batch in np.unique(np.geomspace(1, decode_pool.batch, POINTS).round()):
             usage = batch * context / room
             if usage > 1.0:
                 continue
-            design = _design(second, batch, context)
+            design = _design(decode_pool, batch, context)
             ttl_s = float(at_step(setups["decode"].scenario(Workload(context, 2.0), design)))
-            steps.append((usage, context, 1e3 * ttl_s, batch / ttl_s / second.gpus))
+            steps.append((usage, context, 1e3 * ttl_s, batch / ttl_s / decode_pool.gpus))
     return Profile(
         prefill=dict(zip(PREFILL, np.array(rows, dtype=float).T, strict=True)),
         decode=dict(zip(DECODE, np.array(steps, dtype=float).T, strict=True)),
@@ -86,9 +86,9 @@ def _design(pool: Pool, batch: float, chunk: float) -> Deployment:
 
 def _kv_tokens(order: Order) -> float:
     """Tokens whose cache one decode instance can hold: the plan's, over the part they fill."""
-    second = order.pool("decode")
-    held = second.batch * (order.isl + order.osl / 2)
-    return held / max(kv_frac(second), 1e-9)
+    pool = order.pool("decode")
+    held = pool.batch * (order.isl + order.osl / 2)
+    return held / max(kv_frac(pool), 1e-9)
 
 
 def profile_files(profile: Profile) -> dict[str, bytes]:

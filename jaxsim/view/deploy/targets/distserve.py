@@ -30,47 +30,47 @@ def _check(order: Order) -> None:
     for pool in order.pools:
         if reason := why_not("distserve", pool.tp, pool.ep, pool.pp, order.model.is_moe):
             raise InputError(f"{pool.named()}: {reason}. Plan a dense model, with EP 1.")
-    first, second = (order.pool(role) for role in ("prefill", "decode"))
-    if first.count != second.count:
-        ratio = Fraction(first.gpus, second.gpus)
+    prefill, decode = (order.pool(role) for role in ("prefill", "decode"))
+    if prefill.count != decode.count:
+        ratio = Fraction(prefill.gpus, decode.gpus)
         raise InputError(
             f"A DistServe server has one context and one decoding instance; the plan has "
-            f"{first.count} and {second.count}. Plan with --fixed-ratio "
+            f"{prefill.count} and {decode.count}. Plan with --fixed-ratio "
             f"{float(ratio):g}, which is one of each of these."
         )
 
 
 def placement(order: Order) -> dict:
     """The sizes of both instances, and how many pairs there are."""
-    first, second = (order.pool(role) for role in ("prefill", "decode"))
+    prefill, decode = (order.pool(role) for role in ("prefill", "decode"))
     return {
         "source": platforms()["distserve"]["version"],
-        "pairs": first.count,
-        "context": {"tensor_parallel_size": first.tp, "pipeline_parallel_size": first.pp},
-        "decoding": {"tensor_parallel_size": second.tp, "pipeline_parallel_size": second.pp},
-        "gpus_per_pair": first.gpus + second.gpus,
+        "pairs": prefill.count,
+        "context": {"tensor_parallel_size": prefill.tp, "pipeline_parallel_size": prefill.pp},
+        "decoding": {"tensor_parallel_size": decode.tp, "pipeline_parallel_size": decode.pp},
+        "gpus_per_pair": prefill.gpus + decode.gpus,
     }
 
 
 def _serve(order: Order, settings: Settings) -> str:
-    first, second = (order.pool(role) for role in ("prefill", "decode"))
+    prefill, decode = (order.pool(role) for role in ("prefill", "decode"))
     fraction = min(memory_fraction("all", pool.memory_bytes) for pool in order.pools)
     words = ["python3", "-m", "distserve.api_server.distserve_api_server"]
     values = {
         "--model": settings.checkpoint,
-        "--context-tensor-parallel-size": first.tp,
-        "--context-pipeline-parallel-size": first.pp,
-        "--decoding-tensor-parallel-size": second.tp,
-        "--decoding-pipeline-parallel-size": second.pp,
+        "--context-tensor-parallel-size": prefill.tp,
+        "--context-pipeline-parallel-size": prefill.pp,
+        "--decoding-tensor-parallel-size": decode.tp,
+        "--decoding-pipeline-parallel-size": decode.pp,
         "--block-size": BLOCK,
         "--max-num-blocks-per-req": math.ceil(order.context / BLOCK),
         "--gpu-memory-utilization": f"{fraction:.3f}",
         "--context-sched-policy": "fcfs",
-        "--context-max-batch-size": step_requests(first),
-        "--context-max-tokens-per-batch": step_tokens(order, first),
+        "--context-max-batch-size": step_requests(prefill),
+        "--context-max-tokens-per-batch": step_tokens(order, prefill),
         "--decoding-sched-policy": "fcfs",
-        "--decoding-max-batch-size": step_requests(second),
-        "--decoding-max-tokens-per-batch": step_requests(second) * order.context,
+        "--decoding-max-batch-size": step_requests(decode),
+        "--decoding-max-tokens-per-batch": step_requests(decode) * order.context,
     }
     for name, value in values.items():
         words += [name, str(value)]

@@ -27,8 +27,8 @@ def gpu_resource(pool: Pool) -> str:
 
 def gpus_of(pool: Pool) -> dict[str, Any]:
     """The accelerators of one pod."""
-    asked = {gpu_resource(pool): str(pool.node_gpus)}
-    return {"limits": asked, "requests": dict(asked)}
+    given = {gpu_resource(pool): str(pool.node_gpus)}
+    return {"limits": given, "requests": dict(given)}
 
 
 def selector(order: Order, pool: Pool) -> dict[str, str]:

@@ -44,8 +44,8 @@ def _side(settings: Settings, pool: Pool) -> list[str]:
     """Where the other pool finds this server's cache."""
     if pool.role == "colocated":
         return []
-    first = SIDE_PORT[settings.connector]
-    port = f"$(({first} + (port - {FIRST_PORT}) * {SIDE_PORTS}))"
+    side_port = SIDE_PORT[settings.connector]
+    port = f"$(({side_port} + (port - {FIRST_PORT}) * {SIDE_PORTS}))"
     if settings.connector == "mooncake":
         return [f"export VLLM_MOONCAKE_BOOTSTRAP_PORT={port}"]
     return [
@@ -89,12 +89,12 @@ def nodes_of(pool: Pool, settings: Settings) -> list[str]:
 def _proxy(order: Order, settings: Settings) -> str:
     """The proxy that sends a request to prefill and then to decode."""
     placed = place(order, settings)
-    first, second = leaders(placed, "prefill"), leaders(placed, "decode")
+    prefill, decode = leaders(placed, "prefill"), leaders(placed, "decode")
     words = ["--port", str(settings.port)]
-    words += ["--prefiller-hosts", *(p.host for p in first)]
-    words += ["--prefiller-ports", *(str(p.port) for p in first)]
-    words += ["--decoder-hosts", *(p.host for p in second)]
-    words += ["--decoder-ports", *(str(p.port) for p in second)]
+    words += ["--prefiller-hosts", *(p.host for p in prefill)]
+    words += ["--prefiller-ports", *(str(p.port) for p in prefill)]
+    words += ["--decoder-hosts", *(p.host for p in decode)]
+    words += ["--decoder-ports", *(str(p.port) for p in decode)]
     return script(
         "Sends each request to a prefill server, then to a decode server.",
         [
