@@ -88,7 +88,8 @@ def test_text(found, width):
     text = render_sensitivity(found, Page(width=width))
     for heading in (
         "What if", "What a little more is worth", "Whole steps", "What the time waits for",
-        "Inputs by their elasticity", "How sure", "is limited by", "What would change the throughput",
+        "Inputs by their elasticity", "How sure", "is limited by",
+        "What would change the throughput",
         "Cheapest of", "The best chips within cost +5 %", "Where disaggregation pays, by ISL",
         "prefill chip", "decode chip", "--prior", "by the elasticity", "│",
     ):  # fmt: skip
