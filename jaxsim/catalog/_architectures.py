@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from jaxsim.catalog._attentions import (
     chunked_layers,
@@ -28,15 +27,15 @@ from jaxsim.catalog._recurrents import (
     lightning_layers,
     mamba_layers,
 )
-from jaxsim.catalog.model import DenseFFN, NoAttention, NoFFN
+from jaxsim.catalog.model import AbstractAttention, AbstractFFN, DenseFFN, NoAttention, NoFFN
 
 
 @dataclass(frozen=True)
 class Layer:
     """A mixer and the network after it, with their places in the checkpoint."""
 
-    attention: Any
-    ffn: Any
+    attention: AbstractAttention
+    ffn: AbstractFFN
     attention_index: int
     ffn_index: int
 
@@ -45,7 +44,8 @@ Reader = Callable[[Config], list[Layer]]
 
 
 def _both(
-    attentions: Callable[[Config], list[Any]], ffns: Callable[[Config], list[Any]] = networks
+    attentions: Callable[[Config], list[AbstractAttention]],
+    ffns: Callable[[Config], list[AbstractFFN]] = networks,
 ) -> Reader:
     def read(config: Config) -> list[Layer]:
         pairs = zip(attentions(config), ffns(config), strict=True)
@@ -88,8 +88,9 @@ def _searched(config: Config) -> list[Layer]:
     listed = config.entries("block_configs") or []
     hidden, heads = config.positive("hidden_size"), config.positive("num_attention_heads")
     config.get("activation")
-    kept: dict[Any, Any] = {}
-    found = []
+    mixers: dict[float | None, AbstractAttention] = {None: NoAttention()}
+    widths: dict[float | None, AbstractFFN] = {None: NoFFN()}
+    found: list[Layer] = []
     for i, block in enumerate(listed):
         parts = Config(config.path, block if isinstance(block, dict) else {})
         attention, ffn = parts.table("attention"), parts.table("ffn")
@@ -98,20 +99,17 @@ def _searched(config: Config) -> list[Layer]:
                 raise config.error(f"block_configs[{i}].{name} is linear or sparse: not supported.")
         if attention.get("window_length") is not None:
             raise config.error(f"block_configs[{i}].attention has a window: not supported.")
-        mixer_key: Any = None
+        kv_heads = width = None
         if not attention.flag("no_op"):
-            mixer_key = heads / attention.positive("n_heads_in_group")
-        network_key: Any = None
+            kv_heads = heads / attention.positive("n_heads_in_group")
+            if kv_heads not in mixers:
+                mixers[kv_heads] = grouped(config, kv_heads=kv_heads)
         if not ffn.flag("no_op"):
-            width = 2.0 * float(ffn.get("ffn_mult", 1.0)) * hidden / 3.0
-            network_key = float(-(-int(width) // SEARCHED_MULTIPLE) * SEARCHED_MULTIPLE)
-        if ("a", mixer_key) not in kept:
-            kept["a", mixer_key] = (
-                NoAttention() if mixer_key is None else grouped(config, kv_heads=mixer_key)
-            )
-        if ("f", network_key) not in kept:
-            kept["f", network_key] = NoFFN() if network_key is None else DenseFFN(network_key, 3.0)
-        found.append(Layer(kept["a", mixer_key], kept["f", network_key], i, i))
+            stated = 2.0 * ffn.number("ffn_mult", 1.0) * hidden / 3.0
+            width = float(-(-int(stated) // SEARCHED_MULTIPLE) * SEARCHED_MULTIPLE)
+            if width not in widths:
+                widths[width] = DenseFFN(width, 3.0)
+        found.append(Layer(mixers[kv_heads], widths[width], i, i))
     return found
 
 

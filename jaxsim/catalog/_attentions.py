@@ -5,10 +5,10 @@ one record.
 """
 
 import math
-from typing import Any
+from collections.abc import Hashable
 
 from jaxsim.catalog._config import Config
-from jaxsim.catalog.model import GQA, VariedGQA
+from jaxsim.catalog.model import GQA, AbstractAttention, VariedGQA
 
 FULL = ("full_attention", "attention", "global_attention", "full", "global")
 SLIDING = ("sliding_attention", "chunked_attention", "sliding", "local", "hybrid_sliding")
@@ -137,7 +137,7 @@ def _other_heads(config: Config) -> dict[str, float]:
     return other
 
 
-def grouped_layers(config: Config) -> list[Any]:
+def grouped_layers(config: Config) -> list[AbstractAttention]:
     """One attention a layer, windowed where `layer_types` or `sliding_window` says so."""
     kinds = layer_kinds(config)
     window = window_of(config)
@@ -147,24 +147,24 @@ def grouped_layers(config: Config) -> list[Any]:
         gate = 1.0
     if config.flag("use_attention_gate"):
         gate = _heads(config)[2]
-    each = config.entries("num_attention_heads_per_layer")
+    each = config.numbers("num_attention_heads_per_layer")
     config.entries("attn_type_list", ("1",))
-    kept: dict[tuple, Any] = {}
-    found = []
+    kept: dict[Hashable, AbstractAttention] = {}
+    found: list[AbstractAttention] = []
     for layer, kind in enumerate(kinds):
         sliding = kind == SLIDING[0]
         other = dict(apart) if sliding else {}
         if each is not None:
-            other["heads"] = float(each[layer])
+            other["heads"] = each[layer]
         key = (sliding, *sorted(other.items()))
         if key not in kept:
-            made: Any = grouped(config, float(window) if sliding and window else math.inf, **other)
+            made = grouped(config, float(window) if sliding and window else math.inf, **other)
             kept[key] = varied(made, gate_dim=gate) if gate else made
         found.append(kept[key])
     return found
 
 
-def chunked_layers(config: Config) -> list[Any]:
+def chunked_layers(config: Config) -> list[AbstractAttention]:
     """Llama 4: all but every fourth layer attend within chunks, taken as a window that wide."""
     chunk = config.positive("attention_chunk_size")
     step = int(config.positive("no_rope_layer_interval", 4.0))
@@ -176,7 +176,7 @@ def chunked_layers(config: Config) -> list[Any]:
     return [local if uses_rope else full for uses_rope in no_rope]
 
 
-def gemma_layers(config: Config) -> list[Any]:
+def gemma_layers(config: Config) -> list[AbstractAttention]:
     """Gemma 4: full layers have their own head size and heads, and keys that are values too.
 
     The last `num_kv_shared_layers` use the keys and values of the last layer of their kind before.
@@ -189,34 +189,36 @@ def gemma_layers(config: Config) -> list[Any]:
         "kv_heads": config.positive("num_global_key_value_heads", kv_heads),
     }
     own_values = 0.0 if config.flag("attention_k_eq_v") else 1.0
-    each = config.table("per_layer_config").raw
-    for layer, entry in each.items():
+    each = config.table("per_layer_config")
+    for layer, entry in each.raw.items():
+        if not isinstance(entry, dict):
+            raise config.error(f"per_layer_config.{layer} is {entry!r}; an object is needed.")
         extra = sorted(set(entry) - {"head_dim", "num_key_value_heads"})
         if extra or not str(layer).isdigit():
             raise config.error(f"per_layer_config.{layer} has {extra}, which is not supported.")
     shared = int(config.whole("num_kv_shared_layers", 0.0))
-    kept: dict[tuple, Any] = {}
-    found = []
+    kept: dict[Hashable, AbstractAttention] = {}
+    found: list[AbstractAttention] = []
     for layer, kind in enumerate(kinds):
         sliding = kind == SLIDING[0]
-        own = each.get(str(layer), each.get(f"{layer:02d}", {}))
+        own = each.table(str(layer) if str(layer) in each.raw else f"{layer:02d}")
         other = {} if sliding else dict(wide)
-        if "head_dim" in own:
-            other["head_dim"] = Config(config.path, own).positive("head_dim")
-        if "num_key_value_heads" in own:
-            other["kv_heads"] = Config(config.path, own).positive("num_key_value_heads")
+        if "head_dim" in own.raw:
+            other["head_dim"] = own.positive("head_dim")
+        if "num_key_value_heads" in own.raw:
+            other["kv_heads"] = own.positive("num_key_value_heads")
         caches = 0.0 if layer >= len(kinds) - shared else 1.0
         values = 1.0 if sliding else own_values
         key = (sliding, caches, *sorted(other.items()))
         if key not in kept:
-            made: Any = grouped(config, float(window) if sliding and window else math.inf, **other)
+            made = grouped(config, float(window) if sliding and window else math.inf, **other)
             plain = caches == 1.0 and values == 1.0
             kept[key] = made if plain else varied(made, own_values=values, own_cache=caches)
         found.append(kept[key])
     return found
 
 
-def unequal_layers(config: Config) -> list[Any]:
+def unequal_layers(config: Config) -> list[AbstractAttention]:
     """MiMo-V2: keys wider than values, and sliding layers with heads of their own."""
     pattern = config.entries("hybrid_layer_pattern")
     config.get("attention_chunk_size")  # as wide as the window

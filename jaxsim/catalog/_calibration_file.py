@@ -6,9 +6,9 @@ Reads TOML, refusing whatever is missing, unknown or impossible, with the file a
 import datetime
 import math
 import tomllib
+from collections.abc import Collection, Iterable
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
 
 from jaxsim.catalog._calibration_kinds import (
     ANY,
@@ -65,7 +65,7 @@ def read_calibration(path: Path) -> Calibration:
     )
 
 
-def state_families(name: str) -> tuple[dict[str, dict[str, Family]], dict[str, dict[str, Any]]]:
+def state_families(name: str) -> tuple[dict[str, dict[str, Family]], dict[str, dict[str, object]]]:
     """The fits of recurrent layers for a calibration, with their sources."""
     path = STATES / f"{name}.toml"
     own = path.is_file()
@@ -88,6 +88,7 @@ def state_families(name: str) -> tuple[dict[str, dict[str, Family]], dict[str, d
     }, {"borrowed_state": {**BORROWED_SOURCE}}
 
 
+Table = dict[str, object]
 _SOURCE_KEYS = {"kind", "source", "date", "note"}
 _TOP_KEYS = {"title", "multiprocessors", "sources", "transferred_from", "sigma", "source"}
 # Fields that a calibration does not hold: of the chip, and of networks beyond a domain.
@@ -98,13 +99,13 @@ _FAMILY_KEYS = {f.name for f in fields(Family)} | {"same_as"}
 class _Reader:
     """One file, and complaints that name it and the key."""
 
-    def __init__(self, path: Path, raw: dict[str, Any], kinds: dict[str, type]):
+    def __init__(self, path: Path, raw: dict[str, object], kinds: dict[str, type]):
         self.path, self.raw, self.kinds = path, raw, kinds
 
     def error(self, key: str, problem: str) -> InputError:
         return InputError(f"{self.path}: {key}: {problem}.")
 
-    def known(self, key: str, names: Any, allowed: Any) -> None:
+    def known(self, key: str, names: Iterable[str], allowed: Collection[str]) -> None:
         for name in names:
             if name not in allowed:
                 near = nearest(name, allowed)
@@ -113,13 +114,27 @@ class _Reader:
                 )
                 raise self.error(f"{key}{name}", f"is not a known key; {meant}")
 
-    def number(self, key: str, value: Any, zero: bool = True) -> float:
+    def table(self, key: str, value: object, problem: str = "must be a table") -> Table:
+        if not isinstance(value, dict):
+            raise self.error(key, problem)
+        return value
+
+    def listed(self, key: str, value: object) -> list[object]:
+        if not isinstance(value, list):
+            raise self.error(key, "must be a list")
+        return value
+
+    def real(self, key: str, value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise self.error(key, f"is {value!r}; a number is needed")
+        return float(value)
+
+    def number(self, key: str, given: object, zero: bool = True) -> float:
+        value = self.real(key, given)
         if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
             need = "a finite number of 0 or more" if zero else "a finite number above 0"
-            raise self.error(key, f"is {value}; {need} is needed")
-        return float(value)
+            raise self.error(key, f"is {given}; {need} is needed")
+        return value
 
     def calibration(self) -> Calibration:
         raw = self.raw
@@ -127,30 +142,31 @@ class _Reader:
         for name in ("title", "multiprocessors", "sources"):
             if name not in raw:
                 raise self.error(name, "is missing")
-        sources = raw["sources"]
-        for name, entry in sources.items():
-            self.source(name, entry)
+        sources = {
+            name: self.source(name, entry)
+            for name, entry in self.table("sources", raw["sources"]).items()
+        }
         cores = self.number("multiprocessors", raw["multiprocessors"], zero=False)
         families: dict[str, dict[str, Family]] = {}
         if "transferred_from" in raw:
             families = self.transferred(sources)
         for kind in self.kinds:
             found = families.setdefault(kind, {})
-            entries = raw.get(kind, {})
+            entries = self.table(kind, raw.get(kind, {}))
             self.known(f"{kind}.", entries, FORMATS.get(kind, (ANY,)))
             # Those that stand alone first, so that others can refer to them.
-            for number_format in sorted(entries, key=lambda name: "same_as" in entries[name]):
+            tables = {name: self.table(f"{kind}.{name}", entry) for name, entry in entries.items()}
+            for number_format in sorted(tables, key=lambda name: "same_as" in tables[name]):
                 key = f"{kind}.{number_format}"
-                found[number_format] = self.family(kind, key, entries[number_format], found)
+                found[number_format] = self.family(kind, key, tables[number_format], found, sources)
             for number_format in FORMATS.get(kind, (ANY,)):
                 if number_format not in found:
                     raise self.error(f"{kind}.{number_format}", "is missing")
         return Calibration(self.path.stem, str(raw["title"]), cores, families, sources)
 
-    def source(self, name: str, entry: Any) -> None:
+    def source(self, name: str, given: object) -> Table:
         key = f"sources.{name}"
-        if not isinstance(entry, dict):
-            raise self.error(key, "must be a table with kind, source and date")
+        entry = self.table(key, given, "must be a table with kind, source and date")
         self.known(f"{key}.", entry, _SOURCE_KEYS)
         for needed in ("kind", "source", "date"):
             if needed not in entry:
@@ -159,8 +175,9 @@ class _Reader:
             raise self.error(f"{key}.kind", "must be measured, fitted or assumed")
         if not isinstance(entry["date"], datetime.date):
             raise self.error(f"{key}.date", "must be a date, such as 2025-01-31")
+        return entry
 
-    def transferred(self, sources: dict[str, Any]) -> dict[str, dict[str, Family]]:
+    def transferred(self, sources: dict[str, Table]) -> dict[str, dict[str, Family]]:
         raw = self.raw
         for needed in ("sigma", "source"):
             if needed not in raw:
@@ -183,7 +200,7 @@ class _Reader:
                         for constant, value in family.constants.items()
                     },
                     sigma=math.hypot(family.sigma, sigma),
-                    source=raw["source"],
+                    source=str(raw["source"]),
                     note=f"transferred from {origin.name}",
                 )
                 for name, family in by_format.items()
@@ -192,49 +209,63 @@ class _Reader:
             if kind in self.kinds
         }
 
-    def family(self, kind: str, key: str, entry: Any, found: dict[str, Family]) -> Family:
-        if not isinstance(entry, dict):
-            raise self.error(key, "must be a table")
+    def family(
+        self,
+        kind: str,
+        key: str,
+        entry: Table,
+        found: dict[str, Family],
+        sources: Collection[str],
+    ) -> Family:
         self.known(f"{key}.", entry, _FAMILY_KEYS)
         for needed in ("sigma", "source"):
             if needed not in entry:
                 raise self.error(f"{key}.{needed}", "is missing")
-        if entry["source"] not in self.raw["sources"]:
-            raise self.error(f"{key}.source", f"{entry['source']!r} is not in [sources]")
+        source = str(entry["source"])
+        if source not in sources:
+            raise self.error(f"{key}.source", f"{source!r} is not in [sources]")
         sigma = self.number(f"{key}.sigma", entry["sigma"], zero=False)
         names = constant_names(kind)
-        given = entry.get("constants", {})
+        given = self.table(f"{key}.constants", entry.get("constants", {}))
         self.known(f"{key}.constants.", given, names)
         constants = {
             name: self.number(f"{key}.constants.{name}", value) for name, value in given.items()
         }
-        base = Family({}, sigma, entry["source"])
+        base = Family({}, sigma, source)
         if "same_as" in entry:
-            if entry["same_as"] not in found:
-                raise self.error(f"{key}.same_as", f"{entry['same_as']!r} is not in this family")
-            base = found[entry["same_as"]]
+            same_as = str(entry["same_as"])
+            if same_as not in found:
+                raise self.error(f"{key}.same_as", f"{same_as!r} is not in this family")
+            base = found[same_as]
         constants = {**base.constants, **constants}
         for name in names:
             if name not in constants:
                 raise self.error(f"{key}.constants.{name}", "is missing")
-        arithmetic = entry.get("arithmetic", base.arithmetic)
+        arithmetic = str(entry.get("arithmetic", base.arithmetic))
         if KINDS[kind] not in SCALELESS and arithmetic not in ARITHMETIC:
             raise self.error(f"{key}.arithmetic", f"must be one of {', '.join(ARITHMETIC)}")
-        free = tuple(entry.get("free", ()))
+        free = tuple(map(str, self.listed(f"{key}.free", entry.get("free", []))))
         self.known(f"{key}.free.", free, names)
-        covariance = tuple(tuple(float(x) for x in row) for row in entry.get("covariance", ()))
+        place = f"{key}.covariance"
+        covariance = tuple(
+            tuple(self.real(place, x) for x in self.listed(place, row))
+            for row in self.listed(place, entry.get("covariance", []))
+        )
         if [len(row) for row in covariance] != list(range(1, len(covariance) + 1)) or (
             len(covariance) not in (0, len(free))
         ):
-            raise self.error(f"{key}.covariance", "must be a lower triangle with a row per `free`")
+            raise self.error(place, "must be a lower triangle with a row per `free`")
         return Family(
             constants=constants,
             sigma=sigma,
-            source=entry["source"],
+            source=source,
             rows=int(self.number(f"{key}.rows", entry.get("rows", base.rows))),
             free=free,
             covariance=covariance,
-            errors={name: float(x) for name, x in entry.get("errors", {}).items()},
+            errors={
+                name: self.real(f"{key}.errors.{name}", x)
+                for name, x in self.table(f"{key}.errors", entry.get("errors", {})).items()
+            },
             arithmetic=arithmetic,
             note=str(entry.get("note", "")),
         )

@@ -3,8 +3,8 @@
 import datetime
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from jaxsim._record import Record
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.fits import (
     BatchedGemmFit,
@@ -23,7 +23,7 @@ STATES = Path(__file__).parent / "data" / "states"
 
 # Kernels of recurrent layers, in files of their own: other engines were measured, and not on all
 # chips. A chip without a file has the fits of `BORROWED`, much less sure.
-STATE_KINDS: dict[str, type] = {
+STATE_KINDS: dict[str, type[Record]] = {
     "delta_step": StateFit,
     "delta_scan": StateFit,
     "kda_step": StateFit,
@@ -36,7 +36,7 @@ BORROWED_SOURCE = {
     "source": f"No measurements of recurrent layers on this chip: the constants of {BORROWED}",
     "date": datetime.date(2026, 11, 26),
 }
-OWN_KINDS: dict[str, type] = {
+OWN_KINDS: dict[str, type[Record]] = {
     "gemm": GemmFit,
     "absorb": BatchedGemmFit,
     "experts": GroupedGemmFit,
@@ -60,7 +60,7 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "decode": ("fp8", "bf16"),
     "decode_latent": ("fp8", "bf16"),
 }
-KINDS: dict[str, type] = {**OWN_KINDS, **STATE_KINDS}
+KINDS: dict[str, type[Record]] = {**OWN_KINDS, **STATE_KINDS}
 SCALELESS = (StreamFit, CollectiveFit, ConvolutionFit)  # without arithmetic
 ANY = "any"
 ARITHMETIC = ("fp4", "fp8", "bf16")
@@ -89,7 +89,7 @@ class Calibration:
     title: str
     multiprocessors: float
     families: dict[str, dict[str, Family]]
-    sources: dict[str, dict[str, Any]]
+    sources: dict[str, dict[str, object]]
 
     def family(self, kind: str, number_format: str = ANY) -> Family:
         """One fit."""

@@ -7,7 +7,6 @@ say that the model is another one than it seems.
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from jaxsim.catalog._harmless import HARMLESS
 from jaxsim.catalog.errors import InputError
@@ -47,7 +46,7 @@ MOST = 1e9
 class Config:
     """The keys of a config.json, with errors that name the file and a record of what was read."""
 
-    def __init__(self, path: Path, raw: dict[str, Any], read: set[str] | None = None):
+    def __init__(self, path: Path, raw: dict[str, object], read: set[str] | None = None):
         self.path, self.raw = path, raw
         self.read: set[str] = set() if read is None else read
         self.notes: list[str] = []
@@ -56,7 +55,7 @@ class Config:
         """An error about this file."""
         return InputError(f"{self.path}: {problem}")
 
-    def get(self, key: str, default: Any = None) -> Any:
+    def get(self, key: str, default: object = None) -> object:
         """The value of a key, or of the first of its aliases that is there and not null."""
         names = ALIASES.get(key, (key,))
         self.read.update(names)
@@ -114,7 +113,7 @@ class Config:
             raise self.error(f"{key} is {value!r}; an object is needed.")
         return Config(self.path, value)
 
-    def entries(self, key: str, allowed: Iterable[str] = ()) -> list[Any] | None:
+    def entries(self, key: str, allowed: Iterable[str] = ()) -> list[object] | None:
         """A list with an entry for each layer (or a few more), None where there is none."""
         value = self.get(key)
         if value is None:
@@ -130,6 +129,14 @@ class Config:
                 f"{', '.join(sorted(set(allowed)))}."
             )
         return value[:count]
+
+    def numbers(self, key: str) -> list[float] | None:
+        """A number for each layer, None where there is no list."""
+        listed = self.entries(key)
+        if listed is None:
+            return None
+        each = [Config(self.path, {f"{key}[{i}]": entry}) for i, entry in enumerate(listed)]
+        return [one.number(f"{key}[{i}]") for i, one in enumerate(each)]
 
     def indices(self, key: str) -> set[int]:
         """A list of indices of layers, as a set."""
@@ -154,5 +161,5 @@ class Config:
         )
 
 
-def _is_set(value: Any) -> bool:
+def _is_set(value: object) -> bool:
     return not (value is None or value is False or value in (0, "") or value == [] or value == {})

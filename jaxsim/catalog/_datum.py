@@ -20,7 +20,7 @@ import math
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import SupportsFloat
 
 from jaxsim.catalog.errors import InputError, nearest
 
@@ -32,11 +32,18 @@ _DATUM_KEYS = {"value", "from", "kind", "source", "date", "note"}
 class Datum:
     """A value and where it came from."""
 
-    value: Any
+    value: object
     kind: str
     source: str
     date: datetime.date
     note: str = ""
+
+    @property
+    def number(self) -> float:
+        """The value, where it is a number; a TypeError where it is none."""
+        if not isinstance(self.value, SupportsFloat):
+            raise TypeError(f"{self.value!r} is not a number")
+        return float(self.value)
 
 
 class DataFile:
@@ -63,7 +70,7 @@ class DataFile:
         """An error about one key of this file."""
         return InputError(f"{self.path}: {key}: {problem}.")
 
-    def _check_source(self, key: str, entry: Any) -> None:
+    def _check_source(self, key: str, entry: object) -> None:
         if not isinstance(entry, dict):
             raise self.error(key, "must be a table with kind, source and date")
         missing = {"kind", "source", "date"} - set(entry)
@@ -76,7 +83,7 @@ class DataFile:
         if not str(entry["source"]).strip():
             raise self.error(f"{key}.source", "is empty")
 
-    def datum(self, key: str, raw: Any) -> Datum:
+    def datum(self, key: str, raw: object) -> Datum:
         """One value with its provenance, which is recorded under `key`."""
         entry = raw if isinstance(raw, dict) else {"value": raw}
         unknown = set(entry) - _DATUM_KEYS
@@ -92,7 +99,7 @@ class DataFile:
         if "source" not in origin:
             raise self.error(key, "has no source, and the file names none for all its values")
         self._check_source(key, origin)
-        note = entry.get("note", "")
+        note = str(entry.get("note", ""))
         datum = Datum(entry["value"], origin["kind"], origin["source"], origin["date"], note)
         self.provenance[key] = datum
         return datum
@@ -105,7 +112,7 @@ class DataFile:
 class Table:
     """One table of a data file."""
 
-    def __init__(self, file: DataFile, prefix: str, raw: Any):
+    def __init__(self, file: DataFile, prefix: str, raw: object):
         if not isinstance(raw, dict):
             raise file.error(prefix, "must be a table")
         self.file, self.prefix, self.raw = file, prefix, raw
@@ -123,14 +130,34 @@ class Table:
     def __contains__(self, name: str) -> bool:
         return name in self.raw
 
-    def plain(self, name: str, default: Any = None) -> Any:
-        """A label, which needs no source."""
+    def plain(self, name: str, default: object = None) -> object:
+        """What needs no source, of any type."""
         self.read.add(name)
         if name not in self.raw and default is None:
             raise self.error(name, "is missing")
         return self.raw.get(name, default)
 
-    def value(self, name: str) -> Any:
+    def label(self, name: str, default: str | None = None) -> str:
+        """A word or a sentence, which needs no source."""
+        return self._word(name, self.plain(name, default))
+
+    def text(self, name: str) -> str:
+        """A sourced word."""
+        return self._word(name, self.value(name))
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A sourced list of words."""
+        value = self.value(name)
+        if not isinstance(value, list):
+            raise self.error(name, f"is {value!r}; a list of words is needed")
+        return tuple(self._word(name, word) for word in value)
+
+    def _word(self, name: str, value: object) -> str:
+        if not isinstance(value, str):
+            raise self.error(name, f"is {value!r}; a word is needed")
+        return value
+
+    def value(self, name: str) -> object:
         """A sourced value of any type."""
         self.read.add(name)
         if name not in self.raw:
@@ -152,7 +179,7 @@ class Table:
     def choice(self, name: str, allowed: tuple[str, ...]) -> str:
         """A sourced value that is one of a few."""
         value = self.value(name)
-        if value not in allowed:
+        if not isinstance(value, str) or value not in allowed:
             raise self.error(name, f"is {value!r}; allowed are {', '.join(allowed)}")
         return value
 

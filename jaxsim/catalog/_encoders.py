@@ -2,7 +2,6 @@
 
 import math
 from pathlib import Path
-from typing import Any
 
 from jaxsim.catalog._config import Config
 from jaxsim.catalog.errors import InputError
@@ -18,7 +17,7 @@ _KEYS = {
 }
 
 
-def encoder_of(outer: dict[str, Any], path: Path) -> Encoder | None:
+def encoder_of(outer: dict[str, object], path: Path) -> Encoder | None:
     """The encoder of `vision_config`; None without one that is understood.
 
     Tokens of an image: as many as the config says, or one for each square of patches that merges.
@@ -48,7 +47,8 @@ def encoder_of(outer: dict[str, Any], path: Path) -> Encoder | None:
     pooled = raw.get("pooling_kernel_size")
     if isinstance(stated, int) and isinstance(pooled, int):
         patches = stated * pooled**2
-    merge = raw.get("spatial_merge_size") or outer.get("spatial_merge_size") or 2
+    merge = raw.get("spatial_merge_size") or outer.get("spatial_merge_size")
+    merge = merge if isinstance(merge, (int, float)) else 2
     tokens = stated if isinstance(stated, int) and stated > 0 else patches / float(merge) ** 2
     if patches < 1 or not 1 <= tokens <= patches:
         return None

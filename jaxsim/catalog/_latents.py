@@ -1,12 +1,12 @@
 """Which latent, selected or compressed attention does a config.json give each layer?"""
 
 import math
-from typing import Any
 
 from jaxsim.catalog._attentions import FULL, grouped
 from jaxsim.catalog._config import Config
 from jaxsim.catalog.model import (
     MLA,
+    AbstractAttention,
     BlockSparseGQA,
     CompressedMQA,
     DirectMLA,
@@ -32,7 +32,7 @@ def latent(config: Config) -> MLA | DirectMLA:
     return MLA(q_rank=config.positive("q_lora_rank"), **parts)
 
 
-def latent_layers(config: Config) -> list[Any]:
+def latent_layers(config: Config) -> list[AbstractAttention]:
     """Latent attention on every layer; over selected tokens where the config has an indexer."""
     own = latent(config)
     count = len(config.layers())
@@ -55,7 +55,7 @@ def latent_layers(config: Config) -> list[Any]:
     return [sparse if kind == "full" else reused for kind in kinds]
 
 
-def block_sparse_layers(config: Config) -> list[Any]:
+def block_sparse_layers(config: Config) -> list[AbstractAttention]:
     """MiniMax-M3: blocks of keys selected by an indexer, but for the layers that see everything."""
     full = grouped(config)
     stated = config.table("sparse_attention_config")
@@ -81,7 +81,7 @@ def block_sparse_layers(config: Config) -> list[Any]:
     return [sparse if often[layer] else full for layer in config.layers()]
 
 
-def compressed_layers(config: Config) -> list[Any]:
+def compressed_layers(config: Config) -> list[AbstractAttention]:
     """DeepSeek-V4: windows, and beside them every so many tokens in one entry."""
     ratios = config.entries("compress_ratios")
     if ratios is None:

@@ -7,11 +7,14 @@ spellings, without the wrapper of a multimodal model before them, and the weight
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from jaxsim._scalar import Scalar
+from jaxsim.catalog._architectures import Layer
 from jaxsim.catalog.model import (
+    GQA,
     MLA,
+    AbstractAttention,
+    AbstractFFN,
     AbstractRecurrent,
     BlockSparseGQA,
     CompressedMQA,
@@ -23,6 +26,7 @@ from jaxsim.catalog.model import (
     NoAttention,
     ReusedSparseMLA,
     SparseMLA,
+    VariedGQA,
 )
 
 _ATTENTION = ("self_attn", "attn", "attention", "linear_attn", "mixer", "mamba")
@@ -53,7 +57,7 @@ def _named(layer: int, parents: tuple[str, ...], names: tuple[str, ...]) -> tupl
     )
 
 
-def _attention_parts(attention: Any, hidden: float) -> list[Part]:
+def _attention_parts(attention: AbstractAttention, hidden: float) -> list[Part]:
     """Matrices of one layer's attention: their names, class and elements."""
     if isinstance(attention, NoAttention):
         return []
@@ -100,9 +104,13 @@ def _attention_parts(attention: Any, hidden: float) -> list[Part]:
             (("wo_a", "wo_b", "o_a_proj", "o_b_proj"), "attention_out",
              a.out_rank * (a.heads * a.head_dim + a.out_groups * hidden)),
         ]  # fmt: skip
-    grouped: Any = attention.grouped if isinstance(attention, BlockSparseGQA) else attention
-    keys = getattr(grouped, "head_dim", None) or grouped.qk_dim
-    values = getattr(grouped, "head_dim", None) or grouped.v_dim
+    grouped = attention.grouped if isinstance(attention, BlockSparseGQA) else attention
+    if isinstance(grouped, GQA):
+        keys = values = grouped.head_dim
+    elif isinstance(grouped, VariedGQA):
+        keys, values = grouped.qk_dim, grouped.v_dim
+    else:
+        raise TypeError(f"{type(attention).__name__} has no names of matrices")
     return [
         (("q_proj", "qkv_proj"), "attention", hidden * grouped.heads * keys),
         (("k_proj", "qkv_proj"), "attention", hidden * grouped.kv_heads * keys),
@@ -111,7 +119,7 @@ def _attention_parts(attention: Any, hidden: float) -> list[Part]:
     ]
 
 
-def _ffn_modules(layer: int, ffn: Any, hidden: float, beside: bool) -> list[Module]:
+def _ffn_modules(layer: int, ffn: AbstractFFN, hidden: float, beside: bool) -> list[Module]:
     """Matrices of one layer's feed-forward network.
 
     With a dense network `beside` the experts (Gemma 4), experts are no part of what is called
@@ -141,7 +149,7 @@ def _ffn_modules(layer: int, ffn: Any, hidden: float, beside: bool) -> list[Modu
     return found
 
 
-def modules_of(layers: list[Any], hidden: float, vocab: float, family: str) -> list[Module]:
+def modules_of(layers: list[Layer], hidden: float, vocab: float, family: str) -> list[Module]:
     """Every matrix of a model, from its layers as an architecture's reader gives them."""
     found = []
     for layer in layers:

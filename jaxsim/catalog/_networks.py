@@ -1,9 +1,7 @@
 """Which feed-forward network does a config.json give each layer?"""
 
-from typing import Any
-
 from jaxsim.catalog._config import Config
-from jaxsim.catalog.model import DenseFFN, LatentMoEFFN, MoEFFN, NoFFN
+from jaxsim.catalog.model import AbstractFFN, DenseFFN, LatentMoEFFN, MoEFFN, NoFFN
 
 GATED = ("silu", "swiglu", "swigluoai", "situ")
 # Families whose network is gated by something else than a SiLU, and those without a gate.
@@ -96,7 +94,7 @@ def _sparse_layers(config: Config) -> list[bool]:
     ]
 
 
-def networks(config: Config) -> list[Any]:
+def networks(config: Config) -> list[AbstractFFN]:
     """The network of every layer: experts where the config has any and the layer is sparse."""
     count = len(config.layers())
     if not config.whole("experts", 0.0):
@@ -104,19 +102,19 @@ def networks(config: Config) -> list[Any]:
             config.get(key)
         return [dense_of(config)] * count
     sparse = _sparse_layers(config)
-    moe = experts_of(config) if any(sparse) else None
-    dense = None if all(sparse) else dense_of(config)
+    moe = experts_of(config) if any(sparse) else NoFFN()
+    dense = NoFFN() if all(sparse) else dense_of(config)
     for key in ("intermediate_size", "dense_intermediate_size", "activation"):
         config.get(key)
     return [moe if here else dense for here in sparse]
 
 
-def dense_networks(config: Config) -> list[Any]:
+def dense_networks(config: Config) -> list[AbstractFFN]:
     """The network of every layer of a family that has no experts."""
     return [dense_of(config)] * len(config.layers())
 
 
-def gemma_networks(config: Config) -> list[Any]:
+def gemma_networks(config: Config) -> list[AbstractFFN]:
     """Gemma 4: a dense network on every layer, with experts beside it where there are any."""
     count = len(config.layers())
     if not config.flag("enable_moe_block"):
@@ -124,20 +122,21 @@ def gemma_networks(config: Config) -> list[Any]:
     return [experts_of(config, shared=config.positive("intermediate_size"))] * count
 
 
-def interleaved_networks(config: Config) -> list[Any]:
+def interleaved_networks(config: Config) -> list[AbstractFFN]:
     """Llama 4: experts every `interleave_moe_layer_step` layers, always one shared expert."""
     step = int(config.positive("interleave_moe_layer_step", 1.0))
     moe = experts_of(config, shared=config.positive("intermediate_size"))
-    dense = dense_of(config) if step > 1 else None
     config.get("intermediate_size_mlp")
     chosen = config.indices("moe_layers")
     chosen = chosen or {i for i in config.layers() if (i + 1) % step == 0}
+    some_dense = step > 1 or not chosen.issuperset(config.layers())
+    dense = dense_of(config) if some_dense else NoFFN()
     return [moe if i in chosen else dense for i in config.layers()]
 
 
-def block_networks(config: Config, blocks: list[str]) -> list[Any]:
+def block_networks(config: Config, blocks: list[str]) -> list[AbstractFFN]:
     """The network of every layer of Nemotron-H, NoFFN where it is a mixer."""
-    kinds = {
+    kinds: dict[str, AbstractFFN | None] = {
         "moe": experts_of(config) if "moe" in blocks else None,
         "mlp": dense_of(config) if "mlp" in blocks else None,
     }

@@ -6,7 +6,6 @@ that of most of its weights; where its layers differ, with the bytes they take o
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from jaxsim.catalog._modules import Module
 from jaxsim.catalog._patterns import Patterns
@@ -51,21 +50,21 @@ LISTS = (
 NARROW_GROUP = 32  # weights of four bits in groups up to this many count as such
 
 
-def _refused(path: str, key: str, value: Any, why: str) -> InputError:
+def _refused(path: str, key: str, value: object, why: str) -> InputError:
     return InputError(f"{path}: {key} of the quantisation config is {value!r}: {why}. {ADVICE}")
 
 
-def _algorithm(path: str, key: str, name: Any) -> Format:
+def _algorithm(path: str, key: str, name: object) -> Format:
     if str(name).upper() not in _ALGORITHMS:
         known = ", ".join(_ALGORITHMS)
         raise _refused(path, key, name, f"not supported; supported are {known}")
     return _ALGORITHMS[str(name).upper()]
 
 
-def _scheme(path: str, key: str, group: Any) -> Format:
+def _scheme(path: str, key: str, group: object) -> Format:
     """The format of a compressed-tensors scheme: its weights and its input activations."""
     weights = group.get("weights") if isinstance(group, dict) else None
-    if not isinstance(weights, dict):
+    if not isinstance(group, dict) or not isinstance(weights, dict):
         raise _refused(path, key, group, "a scheme with weights is needed")
     inputs = group.get("input_activations")
     bits, kind = weights.get("num_bits"), weights.get("type", "int")
@@ -91,7 +90,7 @@ def _scheme(path: str, key: str, group: Any) -> Format:
     return found
 
 
-def _listed(quantization: dict[str, Any], path: str) -> list[str]:
+def _listed(quantization: dict[str, object], path: str) -> list[str]:
     """Modules that are left unquantised."""
     spared: list[str] = []
     for key in LISTS:
@@ -123,7 +122,7 @@ def _one(own: Format, spared: list[str], path: str) -> FormatOf:
     return lambda module: "bf16" if exceptions.match(module.spellings) else own
 
 
-def _groups(quantization: dict[str, Any], path: str) -> FormatOf | None:
+def _groups(quantization: dict[str, object], path: str) -> FormatOf | None:
     """Schemes with targets, of compressed-tensors and of ModelOpt."""
     groups = quantization.get("config_groups")
     if not isinstance(groups, dict) or not groups:
@@ -152,7 +151,7 @@ def _groups(quantization: dict[str, Any], path: str) -> FormatOf | None:
     return found
 
 
-def _mixed(quantization: dict[str, Any], path: str, base: Format) -> FormatOf:
+def _mixed(quantization: dict[str, object], path: str, base: Format) -> FormatOf:
     """ModelOpt's mixed precision: an algorithm for each module; `base` for the rest."""
     listed = quantization.get("quantized_layers")
     if not isinstance(listed, dict) or not listed:
@@ -168,14 +167,15 @@ def _mixed(quantization: dict[str, Any], path: str, base: Format) -> FormatOf:
     return _by_module(rules, base, Patterns(_listed(quantization, path), path))
 
 
-def _gptq(quantization: dict[str, Any], path: str, method: str) -> FormatOf:
+def _gptq(quantization: dict[str, object], path: str, method: str) -> FormatOf:
     """Weight-only integers, with exceptions by pattern."""
     bits = quantization.get("bits", 4)
     size = quantization.get("group_size", 128)
     if bits not in (4, 8):
         raise _refused(path, "bits", bits, f"{method} is read with 4 or 8")
     spared = _listed(quantization, path)
-    for pattern in quantization.get("dynamic") or {}:
+    exceptions = quantization.get("dynamic")
+    for pattern in exceptions if isinstance(exceptions, dict | list) else ():
         if not str(pattern).startswith("-:"):
             raise _refused(path, "dynamic", pattern, "only patterns that spare (-:) are supported")
         spared.append(f"re:{str(pattern)[2:]}")
@@ -186,13 +186,13 @@ def _gptq(quantization: dict[str, Any], path: str, method: str) -> FormatOf:
     return _one(four if bits == 4 else "int8_weights", spared, path)
 
 
-def _quark(quantization: dict[str, Any], path: str) -> FormatOf:
+def _quark(quantization: dict[str, object], path: str) -> FormatOf:
     """AMD's Quark: one scheme for all, exceptions by name."""
     whole = quantization.get("global_quant_config")
     weight = whole.get("weight") if isinstance(whole, dict) else None
     weight = weight[-1] if isinstance(weight, list) and weight else weight
     dtype = weight.get("dtype") if isinstance(weight, dict) else None
-    known: dict[Any, Format] = {"fp8_e4m3": "fp8", "fp4": "mxfp4", "mxfp4": "mxfp4"}
+    known: dict[object, Format] = {"fp8_e4m3": "fp8", "fp4": "mxfp4", "mxfp4": "mxfp4"}
     if dtype not in known:
         raise _refused(path, "global_quant_config.weight", weight, "fp8_e4m3 and fp4 are supported")
     if quantization.get("layer_quant_config"):
@@ -200,7 +200,7 @@ def _quark(quantization: dict[str, Any], path: str) -> FormatOf:
     return _one(known[dtype], _listed(quantization, path), path)
 
 
-def format_reader(quantization: dict[str, Any], path: str) -> FormatOf:
+def format_reader(quantization: dict[str, object], path: str) -> FormatOf:
     """The format of every module, by whichever method the config names."""
     method = str(quantization.get("quant_method", "")).lower()
     algorithm = str(quantization.get("quant_algo", "")).upper()
@@ -234,7 +234,7 @@ def format_reader(quantization: dict[str, Any], path: str) -> FormatOf:
     )
 
 
-def cache_format(quantization: dict[str, Any]) -> Format:
+def cache_format(quantization: dict[str, object]) -> Format:
     """How the cache is stored, where the checkpoint says: FP8, NVFP4, or else 16 bit."""
     stated = quantization.get("kv_cache_quant_algo")
     scheme = quantization.get("kv_cache_scheme")
@@ -247,7 +247,7 @@ def cache_format(quantization: dict[str, Any]) -> Format:
 
 
 def precision_of(
-    quantization: Any, modules: list[Module], path: str, expert_dtype: str = ""
+    quantization: object, modules: list[Module], path: str, expert_dtype: str = ""
 ) -> Precision:
     """The formats in which a checkpoint ships: bf16 without a quantisation config.
 

@@ -1,12 +1,11 @@
 """Which layers of a config.json have a state instead of a cache, and how large is it?"""
 
-from typing import Any
-
 from jaxsim.catalog._attentions import FULL, grouped, varied, window_of
 from jaxsim.catalog._config import Config
 from jaxsim.catalog._latents import latent
 from jaxsim.catalog.model import (
     MLA,
+    AbstractAttention,
     GatedDelta,
     GatedMLA,
     KimiDelta,
@@ -30,7 +29,7 @@ def _is_linear(config: Config) -> list[bool]:
     return [(i + 1) % step != 0 for i in config.layers()]
 
 
-def delta_layers(config: Config) -> list[Any]:
+def delta_layers(config: Config) -> list[AbstractAttention]:
     """Qwen3-Next, Qwen3.5 and hybrids like them: gated delta nets, and gated full attention."""
     delta = GatedDelta(
         heads=config.positive("linear_num_value_heads"),
@@ -39,7 +38,7 @@ def delta_layers(config: Config) -> list[Any]:
         value_dim=config.positive("linear_value_head_dim"),
         conv_width=config.positive("linear_conv_kernel_dim", 4.0),
     )
-    full: Any = grouped(config)
+    full: AbstractAttention = grouped(config)
     if window_of(config) is not None:
         raise config.error("sliding_window beside recurrent layers is not supported.")
     if config.flag("attn_output_gate", config.text("model_type").startswith("qwen3")):
@@ -47,10 +46,10 @@ def delta_layers(config: Config) -> list[Any]:
     return [delta if linear else full for linear in _is_linear(config)]
 
 
-def kimi_layers(config: Config) -> list[Any]:
+def kimi_layers(config: Config) -> list[AbstractAttention]:
     """Kimi-Linear and Kimi-K3 (layers counted from 1), and Ling-3.0: delta nets and latents."""
     stated = config.table("linear_attn_config")
-    full: Any = latent(config)
+    full: AbstractAttention = latent(config)
     if config.flag("mla_use_output_gate"):
         if not isinstance(full, MLA):
             raise config.error("q_lora_rank is null: an output gate without it is not supported.")
@@ -91,7 +90,7 @@ def mamba_of(config: Config) -> Mamba2:
     return Mamba2(*(config.positive(name) for name in names))
 
 
-def mamba_layers(config: Config) -> list[Any]:
+def mamba_layers(config: Config) -> list[AbstractAttention]:
     """Bamba and Granite hybrids: Mamba-2, with attention where listed."""
     mamba, full = mamba_of(config), grouped(config)
     if config.get("attn_layer_indices") is not None or config.get("layer_types") is None:
@@ -100,7 +99,7 @@ def mamba_layers(config: Config) -> list[Any]:
     return [mamba if linear else full for linear in _is_linear(config)]
 
 
-def lightning_layers(config: Config) -> list[Any]:
+def lightning_layers(config: Config) -> list[AbstractAttention]:
     """MiniMax-01: lightning attention, and full attention where the list says so."""
     full = grouped(config)
     lightning = Lightning(full.heads, full.heads, full.head_dim, full.head_dim, 1.0)
@@ -131,10 +130,10 @@ def blocks_of(config: Config) -> list[str]:
     return listed
 
 
-def block_mixers(config: Config, blocks: list[str]) -> list[Any]:
+def block_mixers(config: Config, blocks: list[str]) -> list[AbstractAttention]:
     """The mixer of every layer of Nemotron-H, NoAttention where it is a network."""
-    mamba = mamba_of(config) if "mamba" in blocks else None
-    full = grouped(config)
-    kinds = {"mamba": mamba, "attention": full}
+    kinds: dict[str, AbstractAttention] = {"attention": grouped(config)}
+    if "mamba" in blocks:
+        kinds["mamba"] = mamba_of(config)
     none = NoAttention()
     return [kinds.get(block, none) for block in blocks]

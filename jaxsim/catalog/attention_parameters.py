@@ -9,6 +9,7 @@ from jaxsim._scalar import Scalar
 from jaxsim.catalog.model import (
     GQA,
     MLA,
+    AbstractAttention,
     AbstractRecurrent,
     BlockSparseGQA,
     CompressedMQA,
@@ -42,13 +43,13 @@ class AttentionParams(Record):
 
 
 @singledispatch
-def attention_params(attention, hidden: Scalar) -> AttentionParams:
+def attention_params(attention: AbstractAttention, hidden: Scalar) -> AttentionParams:
     """Parameters of one layer's attention."""
     raise NotImplementedError(type(attention).__name__)
 
 
 @attention_params.register
-def _(attention: GQA, hidden) -> AttentionParams:
+def _(attention: GQA, hidden: Scalar) -> AttentionParams:
     """Query and output: 2·h·d·hidden. Key and value: 2·h_kv·d·hidden."""
     return AttentionParams(
         by_head=2.0 * attention.heads * attention.head_dim * hidden,
@@ -59,7 +60,7 @@ def _(attention: GQA, hidden) -> AttentionParams:
 
 
 @attention_params.register
-def _(attention: MLA, hidden) -> AttentionParams:
+def _(attention: MLA, hidden: Scalar) -> AttentionParams:
     """q_b: r_q·h·(n + p); kv_b: r_kv·h·(n + v); o: h·v·hidden; down: hidden·(r_q + r_kv + p)."""
     query = attention.heads * (attention.nope_dim + attention.rope_dim)
     kv_up = attention.kv_rank * attention.heads * (attention.nope_dim + attention.v_dim)
@@ -73,7 +74,7 @@ def _(attention: MLA, hidden) -> AttentionParams:
 
 
 @attention_params.register
-def _(attention: SparseMLA, hidden) -> AttentionParams:
+def _(attention: SparseMLA, hidden: Scalar) -> AttentionParams:
     """The latent attention's, and the indexer's, which every rank holds whole.
 
     Indexer: query r_q·h_i·d_i, key hidden·d_i with its norm (weight and bias), and a weight per
@@ -91,7 +92,7 @@ def _(attention: SparseMLA, hidden) -> AttentionParams:
 
 
 @attention_params.register
-def _(attention: VariedGQA, hidden) -> AttentionParams:
+def _(attention: VariedGQA, hidden: Scalar) -> AttentionParams:
     """As grouped queries, with a gate beside the query, and only what the layer has of its own."""
     into = attention.qk_dim + attention.gate_dim
     columns = attention.qk_dim + attention.own_values * attention.v_dim
@@ -104,7 +105,7 @@ def _(attention: VariedGQA, hidden) -> AttentionParams:
 
 
 @attention_params.register
-def _(attention: DirectMLA, hidden) -> AttentionParams:
+def _(attention: DirectMLA, hidden: Scalar) -> AttentionParams:
     """As a latent with a rank for queries, which here are projected at once."""
     query = attention.heads * (attention.nope_dim + attention.rope_dim)
     kv_up = attention.kv_rank * attention.heads * (attention.nope_dim + attention.v_dim)
@@ -117,12 +118,12 @@ def _(attention: DirectMLA, hidden) -> AttentionParams:
 
 
 @attention_params.register
-def _(attention: ReusedSparseMLA, hidden) -> AttentionParams:
+def _(attention: ReusedSparseMLA, hidden: Scalar) -> AttentionParams:
     return attention_params(attention.latent, hidden)
 
 
 @attention_params.register
-def _(attention: GatedMLA, hidden) -> AttentionParams:
+def _(attention: GatedMLA, hidden: Scalar) -> AttentionParams:
     """As without the gate, and hidden·h·v for it."""
     own = attention_params(attention.latent, hidden)
     gate = hidden * attention.latent.heads * attention.latent.v_dim
@@ -130,7 +131,7 @@ def _(attention: GatedMLA, hidden) -> AttentionParams:
 
 
 @attention_params.register
-def _(attention: BlockSparseGQA, hidden) -> AttentionParams:
+def _(attention: BlockSparseGQA, hidden: Scalar) -> AttentionParams:
     """The grouped attention's, and the indexer's queries and one key, which every rank holds."""
     own = attention_params(attention.grouped, hidden)
     index = hidden * attention.index_dim * (attention.index_heads + 1.0)
@@ -138,7 +139,7 @@ def _(attention: BlockSparseGQA, hidden) -> AttentionParams:
 
 
 @attention_params.register
-def _(attention: CompressedMQA, hidden) -> AttentionParams:
+def _(attention: CompressedMQA, hidden: Scalar) -> AttentionParams:
     """Query r·(hidden + h·d); key d·hidden, a compressor twice that; output in g groups of rank o.
 
     Each group's part of the heads goes to rank o, and all g·o on to the residual stream. The
@@ -169,7 +170,7 @@ def _(attention: CompressedMQA, hidden) -> AttentionParams:
 
 
 @attention_params.register
-def _(attention: AbstractRecurrent, hidden) -> AttentionParams:
+def _(attention: AbstractRecurrent, hidden: Scalar) -> AttentionParams:
     """Projections into the state and its gates, the convolution, and the projection out of it."""
     columns = columns_of(attention)
     out = attention.heads * attention.value_dim
@@ -183,6 +184,6 @@ def _(attention: AbstractRecurrent, hidden) -> AttentionParams:
 
 
 @attention_params.register
-def _(attention: NoAttention, hidden) -> AttentionParams:
+def _(attention: NoAttention, hidden: Scalar) -> AttentionParams:
     zero = 0.0 * hidden
     return AttentionParams(zero, zero, zero, zero)

@@ -6,11 +6,13 @@ that it never saw, the covariance of what was fitted, and where the measurements
 may instead name another that it is transferred from, with a wider deviation.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import cast
 
 import numpy as np
 
+from jaxsim._record import Record
 from jaxsim.catalog._calibration_file import (
     list_calibrations,
     load_calibration,
@@ -70,15 +72,16 @@ __all__ = [
 ]
 
 
-def fit_of(calibration: Calibration, kind: str, number_format: str = ANY) -> Any:
+def fit_of(calibration: Calibration, kind: str, number_format: str = ANY) -> Record:
     """The record of one fit, its numbers as they are in the file."""
     family = calibration.family(kind, number_format)
-    numbers: dict[str, Any] = dict(family.constants)
+    numbers: dict[str, PeakShare | float] = dict(family.constants)
+    build: Callable[..., Record] = KINDS[kind]
     if KINDS[kind] not in SCALELESS:
         peak = family.arithmetic
         numbers["peak"] = PeakShare(*(1.0 if peak == own else 0.0 for own in ARITHMETIC))
         numbers["multiprocessors"] = calibration.multiprocessors
-    return KINDS[kind](**numbers)
+    return build(**numbers)
 
 
 def borrowed(
@@ -166,4 +169,5 @@ def resolve_kernels(
     beyond = scaleout_constants()
     others = {name: fit_of(calibration, name) for name in plain}
     others = {name: replace(fit, **beyond.get(name, {})) for name, fit in others.items()}
-    return Kernels(**fits, **others)
+    build = cast(Callable[..., Kernels], Kernels)  # `KINDS` says of which kind each fit is
+    return build(**fits, **others)

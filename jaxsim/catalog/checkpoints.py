@@ -2,7 +2,6 @@
 
 import tomllib
 from functools import cache
-from typing import Any
 
 from jaxsim.catalog.cards import ModelCard
 from jaxsim.catalog.errors import InputError
@@ -14,7 +13,7 @@ ON_LOADING = ("fp8",)
 
 
 @cache
-def _table() -> dict[str, Any]:
+def _table() -> dict[str, dict[str, dict[str, str]]]:
     return tomllib.loads((DATA / "deploy" / "checkpoints.toml").read_text(encoding="utf-8"))
 
 

@@ -10,7 +10,6 @@ import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import jax
 
@@ -23,6 +22,7 @@ from jaxsim.catalog._quantization import precision_of
 from jaxsim.catalog.cards import ModelCard
 from jaxsim.catalog.errors import InputError, nearest
 from jaxsim.catalog.model import LayerGroup, Model
+from jaxsim.catalog.precision import Precision
 
 # Where a multimodal config keeps its language model.
 _TEXT = ("text_config", "llm_config", "language_config")
@@ -36,7 +36,7 @@ _ORDINARY = (
 MOST_BYTES = 32 * 2**20
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, object]:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise InputError(f"{path}: larger than {MOST_BYTES >> 20} MiB, which no config is.")
@@ -54,14 +54,15 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _grouped(layers: list[Layer]) -> tuple[LayerGroup, ...]:
     """Layers of one kind together, in the order in which the kinds first appear."""
-    counts: dict[tuple[int, int], list[Any]] = {}
+    alike: dict[tuple[int, int], list[Layer]] = {}
     for layer in layers:
-        key = (id(layer.attention), id(layer.ffn))
-        counts.setdefault(key, [layer.attention, layer.ffn, 0.0])[2] += 1.0
-    return tuple(LayerGroup(*parts) for parts in counts.values())
+        alike.setdefault((id(layer.attention), id(layer.ffn)), []).append(layer)
+    return tuple(LayerGroup(a[0].attention, a[0].ffn, float(len(a))) for a in alike.values())
 
 
-def _architecture(config: Config, outer: dict[str, Any], ignored: set[str]) -> tuple[str, Reader]:
+def _architecture(
+    config: Config, outer: dict[str, object], ignored: set[str]
+) -> tuple[str, Reader]:
     """The architecture's name and how to read it; without a name, what its structure suggests."""
     stated = outer.get("architectures") or config.raw.get("architectures") or ["unknown"]
     name = str(stated[0] if isinstance(stated, list) and stated else stated)
@@ -143,7 +144,7 @@ def read_config(path: Path, ignore_keys: Iterable[str] = ()) -> ModelCard:
     )
 
 
-def _model(config: Config, outer: dict[str, Any], layers: list[Layer], family: str) -> Model:
+def _model(config: Config, outer: dict[str, object], layers: list[Layer], family: str) -> Model:
     untold = family.startswith(_TIED)
     tied = outer.get("tie_word_embeddings", config.get("tie_word_embeddings", untold))
     return Model(
@@ -154,7 +155,14 @@ def _model(config: Config, outer: dict[str, Any], layers: list[Layer], family: s
     )
 
 
-def _precision(path: Path, outer: dict, config: Config, layers: list[Layer], model, family: str):
+def _precision(
+    path: Path,
+    outer: dict[str, object],
+    config: Config,
+    layers: list[Layer],
+    model: Model,
+    family: str,
+) -> Precision:
     quantization = outer.get("quantization_config") or config.raw.get("quantization_config")
     beside = path.parent / "hf_quant_config.json"
     if not quantization and path.name == "config.json" and beside.exists():

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from jaxsim.catalog._datum import DataFile, Datum, Table
 from jaxsim.catalog.engine import Engine, Serving
@@ -46,7 +46,7 @@ def list_engines() -> list[str]:
 @cache
 def _families() -> dict[str, str]:
     table = DataFile(DATA / "generations.toml").root.table("generations")
-    return {name: table.value(name) for name in table.raw}
+    return {name: table.text(name) for name in table.raw}
 
 
 def generations() -> list[str]:
@@ -86,7 +86,7 @@ def load_engine(
 
 def _read(path: Path, generation: str, number_format: str) -> EngineCard:
     file = DataFile(path)
-    title = file.root.plain("title")
+    title = file.root.label("title")
     cards = {"": _numbers(file.root)}
     if "variants" in file.root:
         variants = file.root.table("variants")
@@ -109,11 +109,20 @@ def _read(path: Path, generation: str, number_format: str) -> EngineCard:
     )
 
 
-def _numbers(table: Table) -> dict[str, Any]:
+class _Fit(TypedDict):
+    """The records of one fit, as an `EngineCard` has them."""
+
+    engine: Engine
+    log_sigma: float
+    serving: NotRequired[Serving]
+    sigmas: NotRequired[dict[str, float]]
+
+
+def _numbers(table: Table) -> _Fit:
     """The records of one fit."""
     values = table.table("values")
     engine = Engine(**{key.name: values.number(key.name, zero=True) for key in fields(Engine)})
-    found: dict[str, Any] = {"engine": engine, "log_sigma": values.number("log_sigma", zero=True)}
+    found: _Fit = {"engine": engine, "log_sigma": values.number("log_sigma", zero=True)}
     if "serving" in table:
         serving = table.table("serving")
         names = [key.name for key in fields(Serving)]

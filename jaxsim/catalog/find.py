@@ -36,7 +36,7 @@ def kinds_of(card: ModelCard) -> tuple[str, ...]:
 def _served() -> dict[str, tuple[str, ...]]:
     file = DataFile(DATA / "served.toml")
     table = file.root.table("engines")
-    found = {kind: tuple(table.value(kind)) for kind in table.raw}
+    found = {kind: table.texts(kind) for kind in table.raw}
     file.finish()
     return found
 

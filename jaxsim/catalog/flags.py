@@ -9,7 +9,7 @@ import json
 import tomllib
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import NotRequired, TypedDict, cast
 
 from jaxsim.catalog.errors import InputError, nearest, unknown_name
 from jaxsim.catalog.names import DATA
@@ -35,6 +35,23 @@ class Flag:
     means: str = ""
     memory_of: str = ""
     also: str = ""
+
+
+class _Version(TypedDict):
+    """What a file says of one version."""
+
+    date: object
+    source: str
+    flags: NotRequired[dict[str, dict[str, str]]]
+    assumed: NotRequired[str]
+
+
+class _Names(TypedDict):
+    """What a file says of one engine."""
+
+    engine: str
+    versions: dict[str, _Version]
+    flags: dict[str, dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -68,10 +85,11 @@ def versions_of(engine: str) -> tuple[str, ...]:
 
 
 @cache
-def _table(engine: str) -> dict[str, Any]:
+def _table(engine: str) -> _Names:
     if engine not in ENGINES:
         raise unknown_name("engine", engine, ENGINES, "Deployable engines are those named.")
-    return tomllib.loads((FOLDER / f"{engine}.toml").read_text(encoding="utf-8"))
+    raw = tomllib.loads((FOLDER / f"{engine}.toml").read_text(encoding="utf-8"))
+    return cast(_Names, raw)
 
 
 def _nearest(version: str, known: tuple[str, ...]) -> str:
@@ -108,7 +126,7 @@ def load_flags(engine: str, version: str | None = None) -> EngineFlags:
     )
 
 
-def _strict(engine: str, flags: dict[str, dict], own: dict) -> None:
+def _strict(engine: str, flags: dict[str, dict[str, str]], own: _Version) -> None:
     for key, value in flags.items():
         unknown = set(value) - _FLAG_KEYS
         if unknown or value.get("over", "") not in _OVER:

@@ -42,7 +42,7 @@ def engine_defaults(engine: str) -> Mapping[str, float | str]:
         return {}
     table = file.root.table(engine)
     numbers = {name: table.number(name) for name in NUMBERS}
-    return {"from_version": table.plain("from_version"), **numbers}
+    return {"from_version": table.label("from_version"), **numbers}
 
 
 def within_context(model: ModelCard, isl: float, osl: float) -> bool:

@@ -4,10 +4,11 @@ Only the requested file is read. A file is data: nothing in it is executed.
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import TypeVar, cast, get_args
 
+from jaxsim._record import Record
 from jaxsim.catalog import names
 from jaxsim.catalog._calibration_file import list_calibrations
 from jaxsim.catalog._calibration_kinds import BORROWED, BORROWED_SIGMA
@@ -19,6 +20,8 @@ from jaxsim.catalog.hardware import Chip, Fabric, Hardware, PeakFlop
 from jaxsim.catalog.model import (
     GQA,
     MLA,
+    AbstractAttention,
+    AbstractFFN,
     BlockSparseGQA,
     CompressedMQA,
     DenseFFN,
@@ -59,10 +62,12 @@ _ATTENTION = (
     *(GQA, VariedGQA, BlockSparseGQA, MLA, DirectMLA, GatedMLA, SparseMLA, ReusedSparseMLA),
     *(CompressedMQA, GatedDelta, KimiDelta, Mamba2, Lightning, NoAttention),
 )
-ATTENTION = {kind.__name__: kind for kind in _ATTENTION}
-FFN = {kind.__name__: kind for kind in (DenseFFN, MoEFFN, LatentMoEFFN, NoFFN)}
+ATTENTION: dict[str, type[AbstractAttention]] = {kind.__name__: kind for kind in _ATTENTION}
+FFN: dict[str, type[AbstractFFN]] = {
+    kind.__name__: kind for kind in (DenseFFN, MoEFFN, LatentMoEFFN, NoFFN)
+}
 # Fields that are records; `latent` is also the name of a number, of experts that work on one.
-_NESTED = {
+_NESTED: dict[str, type[Record]] = {
     "moe": MoEFFN,
     "grouped": GQA,
     "chip": Chip,
@@ -78,18 +83,24 @@ _MAY_BE_INFINITE = {"window_tokens", "ratio", "index_topk"}
 _WIDER = (("fp8_flop_per_s", "bf16_flop_per_s"), ("fp4_flop_per_s", "fp8_flop_per_s"))
 
 
-def _record(kind: type, table: Table) -> Any:
+R = TypeVar("R", bound=Record)
+
+
+def _record(kind: type[R], table: Table) -> R:
     """A record, every number of it read from the key of its name."""
-    values = {}
+    values: dict[str, Record | float] = {}
+    build: Callable[..., R] = kind
     for item in dataclasses.fields(kind):
-        nested = MLA if item.name == "latent" and kind is not LatentMoEFFN else None
+        nested: type[Record] | None = (
+            MLA if item.name == "latent" and kind is not LatentMoEFFN else None
+        )
         nested = nested or _NESTED.get(item.name)
         if nested is not None:
             values[item.name] = _record(nested, table.table(item.name))
         else:
             zero, infinite = item.name in _MAY_BE_ZERO, item.name in _MAY_BE_INFINITE
             values[item.name] = table.number(item.name, zero, infinite)
-    return kind(**values)
+    return build(**values)
 
 
 # ---- models --------------------------------------------------------------------------------------
@@ -150,10 +161,10 @@ def read_model_file(path: Path) -> ModelCard:
         precision=read_precision(root.table("precision"), Precision()),
         max_context_tokens=head.number("max_context_tokens"),
         mtp_layers=head.number("mtp_layers", zero=True),
-        hf_id=root.plain("hf_id", ""),
+        hf_id=root.label("hf_id", ""),
         fp8_format=cast(Format, fp8_format),
         aliases=names.aliases("models", path.stem),
-        note=root.plain("note", ""),
+        note=root.label("note", ""),
         encoder=encoder,
         provenance=file.provenance,
     )
@@ -161,13 +172,13 @@ def read_model_file(path: Path) -> ModelCard:
     return card
 
 
-def _layers_of(root: Table, section: str, kinds: dict[str, type]) -> dict[str, Any]:
+def _layers_of(root: Table, section: str, kinds: dict[str, type[R]]) -> dict[str, R]:
     """The named attention or feed-forward networks of a model."""
-    found = {}
+    found: dict[str, R] = {}
     tables = root.table(section)
     for name in tables.raw:
         table = tables.table(name)
-        kind = table.plain("kind")
+        kind = table.label("kind")
         if kind not in kinds:
             raise table.error("kind", f"is {kind!r}; allowed are {', '.join(kinds)}")
         found[name] = _record(kinds[kind], table)
@@ -177,8 +188,8 @@ def _layers_of(root: Table, section: str, kinds: dict[str, type]) -> dict[str, A
     return found
 
 
-def _named(row: Table, key: str, found: dict[str, Any]) -> Any:
-    name = row.plain(key)
+def _named(row: Table, key: str, found: dict[str, R]) -> R:
+    name = row.label(key)
     if name not in found:
         raise row.error(key, f"is {name!r}; the file has {', '.join(found)}")
     return found[name]
@@ -211,11 +222,11 @@ def read_hardware_file(path: Path) -> HardwareCard:
         for key in table.raw:
             table.number(key)
             alternatives[key] = file.provenance[table.key(key)]
-    calibration = root.plain("calibration", path.stem)
+    calibration = root.label("calibration", path.stem)
     sigma = 0.0
     if "calibration_sigma" in root:
         sigma = root.number("calibration_sigma", zero=True)
-    note = root.plain("note", "")
+    note = root.label("note", "")
     if "calibration" not in root and calibration not in list_calibrations():
         calibration, sigma = BORROWED, BORROWED_SIGMA
         said = f"kernels are taken to come as near to its peaks as to those of {BORROWED}"
@@ -223,8 +234,8 @@ def read_hardware_file(path: Path) -> HardwareCard:
     card = HardwareCard(
         name=path.stem,
         hardware=_record(Hardware, root),
-        vendor=root.plain("vendor"),
-        full_name=root.plain("full_name"),
+        vendor=root.label("vendor"),
+        full_name=root.label("full_name"),
         calibration=calibration,
         calibration_sigma=sigma,
         gpus_per_node=root.number("gpus_per_node"),

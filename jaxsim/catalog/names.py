@@ -8,6 +8,7 @@ import re
 import tomllib
 from functools import cache
 from pathlib import Path
+from typing import Literal, TypedDict, cast
 
 from jaxsim.catalog.errors import InputError, unknown_name
 
@@ -38,12 +39,20 @@ def list_precisions() -> list[str]:
     return sorted(["checkpoint", *presets])
 
 
+class _Names(TypedDict):
+    """Aliases of models and of hardware, and the models that are known and refused."""
+
+    models: dict[str, str]
+    hardware: dict[str, str]
+    unsupported: dict[str, dict[str, str]]
+
+
 @cache
-def _names() -> dict:
-    return tomllib.loads((DATA / "names.toml").read_text(encoding="utf-8"))
+def _names() -> _Names:
+    return cast(_Names, tomllib.loads((DATA / "names.toml").read_text(encoding="utf-8")))
 
 
-def aliases(kind: str, name: str) -> tuple[str, ...]:
+def aliases(kind: Literal["models", "hardware"], name: str) -> tuple[str, ...]:
     """Other names of an entry; `kind` is `models` or `hardware`."""
     return tuple(sorted(alias for alias, own in _names()[kind].items() if own == name))
 

@@ -9,7 +9,7 @@ from functools import singledispatch
 from jaxsim._record import Record
 from jaxsim._scalar import Scalar
 from jaxsim.catalog.attention_parameters import AttentionParams, attention_params
-from jaxsim.catalog.model import DenseFFN, LatentMoEFFN, Model, MoEFFN, NoFFN
+from jaxsim.catalog.model import AbstractFFN, DenseFFN, LatentMoEFFN, Model, MoEFFN, NoFFN
 
 __all__ = [
     "AttentionParams",
@@ -67,13 +67,13 @@ class Parameters(Record):
 
 
 @singledispatch
-def ffn_params(ffn, hidden: Scalar) -> FFNParams:
+def ffn_params(ffn: AbstractFFN, hidden: Scalar) -> FFNParams:
     """Parameters of one layer's feed-forward network."""
     raise NotImplementedError(type(ffn).__name__)
 
 
 @ffn_params.register
-def _(ffn: DenseFFN, hidden) -> FFNParams:
+def _(ffn: DenseFFN, hidden: Scalar) -> FFNParams:
     """matrices·hidden·intermediate."""
     zero = 0.0 * hidden
     return FFNParams(
@@ -86,7 +86,7 @@ def _(ffn: DenseFFN, hidden) -> FFNParams:
 
 
 @ffn_params.register
-def _(ffn: MoEFFN, hidden) -> FFNParams:
+def _(ffn: MoEFFN, hidden: Scalar) -> FFNParams:
     """matrices·hidden·intermediate for an expert, and hidden for its row of the router."""
     return FFNParams(
         dense=ffn.matrices * hidden * ffn.shared_intermediate,
@@ -98,7 +98,7 @@ def _(ffn: MoEFFN, hidden) -> FFNParams:
 
 
 @ffn_params.register
-def _(ffn: LatentMoEFFN, hidden) -> FFNParams:
+def _(ffn: LatentMoEFFN, hidden: Scalar) -> FFNParams:
     """Experts of the latent, and the projections into and out of it; the rest as without."""
     outer, inner = ffn_params(ffn.moe, hidden), ffn_params(ffn.moe, ffn.latent + 0.0 * hidden)
     return FFNParams(
@@ -111,7 +111,7 @@ def _(ffn: LatentMoEFFN, hidden) -> FFNParams:
 
 
 @ffn_params.register
-def _(ffn: NoFFN, hidden) -> FFNParams:
+def _(ffn: NoFFN, hidden: Scalar) -> FFNParams:
     zero = 0.0 * hidden
     return FFNParams(zero, zero, zero, zero, zero)
 

@@ -5,7 +5,7 @@ attention, for mixture-of-experts models and for models whose FP8 release is blo
 """
 
 import dataclasses
-from typing import Any, get_args
+from typing import get_args
 
 from jaxsim.catalog import names
 from jaxsim.catalog._datum import DataFile, Table
@@ -34,7 +34,7 @@ def read_precision(table: Table, base: Precision) -> Precision:
     return dataclasses.replace(base, mean_bytes=means, **_with_output(found))
 
 
-def _with_output(classes: dict[str, str]) -> dict[str, Any]:
+def _with_output(classes: dict[str, str]) -> dict[str, object]:
     follows = {"attention_out": classes["attention"]} if "attention" in classes else {}
     return {**follows, **classes}
 

@@ -29,7 +29,7 @@ KEY = "price_usd_per_hour"
 
 def priced(card: HardwareCard, price: Datum) -> HardwareCard:
     """The same hardware at another price an hour of one GPU, with where that price came from."""
-    hardware = dataclasses.replace(card.hardware, price_usd_per_hour=float(price.value))
+    hardware = dataclasses.replace(card.hardware, price_usd_per_hour=price.number)
     provenance = {**card.provenance, KEY: price}
     return dataclasses.replace(card, hardware=hardware, provenance=provenance)
 

@@ -26,7 +26,7 @@ class Columns(Record):
 
 
 @singledispatch
-def columns_of(attention) -> Columns:
+def columns_of(attention: AbstractRecurrent) -> Columns:
     """The columns of a kind of recurrent layer."""
     raise NotImplementedError(type(attention).__name__)
 

@@ -3,7 +3,7 @@
 import dataclasses
 import datetime
 import math
-from typing import Any
+from typing import SupportsFloat
 
 from jaxsim._record import Record
 from jaxsim.catalog.cards import ModelCard
@@ -35,7 +35,7 @@ _DERIVED = {"bias_params": "biases and norms", "matrices": "with a gate 3, else 
 _ASSUMED = ("kv", "attention_math", "dispatch")
 
 
-def _number(value: Any) -> str:
+def _number(value: SupportsFloat) -> str:
     number = float(value)
     if math.isinf(number):
         return "inf"
