@@ -21,6 +21,7 @@ from jaxsim.point.ranks import busiest_share, rank_requests, ranks_of
 from jaxsim.point.transfer import transfer_of
 from jaxsim.point.whole import floor_div
 from jaxsim.quantities import KERNEL_PARTS
+from jaxsim.space.program.interpret import at_many
 
 KNOTS = 14
 # Memory that no engine gives to the cache beyond what it reserves by itself; see the engines.
@@ -60,15 +61,43 @@ class Steps(Record):
     transfer_s: Scalar
 
 
-def _parts(parts: Parts) -> jax.Array:
-    return jnp.stack([jnp.asarray(getattr(parts, f"{part}_s")) for part in KERNEL_PARTS])
-
-
 # A memory and links so fast that only arithmetic takes time.
 _ENDLESS = 1e30
 # What to time: kernels; kernels without launch floors; and these without memory and links.
-_LAUNCHES = (1.0, 0.0, 0.0)
-_FASTER = (1.0, 1.0, _ENDLESS)
+_LAUNCHES = np.asarray([1.0, 0.0, 0.0], np.float32)
+_FASTER = np.asarray([1.0, 1.0, _ENDLESS], np.float32)
+
+
+class _Decode(Record):
+    """A decode step to time: `batch` requests an instance, on hardware varied by two factors."""
+
+    scenario: Scenario
+    batch: Scalar
+    launches: Scalar
+    faster: Scalar
+
+
+class _Prompt(Record):
+    """Passes to time: `sequences` of a rank, `prompts` of all ranks, on varied hardware."""
+
+    scenario: Scenario
+    sequences: Scalar
+    prompts: Scalar
+    launches: Scalar
+    faster: Scalar
+
+
+class _Pools(Record):
+    """Both pools, the largest decode batch, and the seconds of one prompt alone."""
+
+    decode: Scenario
+    prefill: Scenario
+    most: Scalar
+    prompt_s: Scalar
+
+
+def _parts(parts: Parts, times: Scalar = 1.0) -> tuple[Scalar, ...]:
+    return tuple(times * getattr(parts, f"{part}_s") for part in KERNEL_PARTS)
 
 
 def _varied(scenario: Scenario, launches: Scalar, faster: Scalar) -> Scenario:
@@ -83,42 +112,32 @@ def _varied(scenario: Scenario, launches: Scalar, faster: Scalar) -> Scenario:
     return replace_leaf(places, scenario, tuple(map(jnp.asarray, values)))
 
 
-def _steps(decode: Scenario, prefill: Scenario, most: Scalar) -> Steps:
-    """The timed steps of one row: `most` is the largest decode batch of an instance to time."""
+def decode_parts(given: _Decode) -> tuple[Scalar, ...]:
+    """Kernel seconds of a decode step, by part."""
+    scenario = replace_leaf(lambda s: s.design.batch, given.scenario, given.batch)
+    scenario = _varied(scenario, given.launches, given.faster)
+    return _parts(step_time(scenario, ranks_of(scenario.design)).parts)
+
+
+def prompt_parts(given: _Prompt) -> tuple[Scalar, ...]:
+    """Kernel seconds of all passes of the prompts, by part."""
+    chunks = chunks_of(given.scenario)
+    scenario = _varied(given.scenario, given.launches, given.faster)
+    ranks = ranks_of(scenario.design)
+    time = prompt_time(scenario, ranks, given.sequences, given.prompts, chunks)
+    return _parts(time.mean, chunks.count)
+
+
+def _prompts_per_pass(prefill: Scenario) -> Scalar:
+    """Whole prompts that a pass of one rank holds, at least one."""
+    return jnp.maximum(floor_div(prefill.design.chunk, prefill.workload.isl), 1.0)
+
+
+def sizes(given: _Pools) -> dict[str, Scalar]:
+    """What the pools hold and how their passes add up; seconds of one prompt are not read."""
+    decode, prefill = given.decode, given.prefill
     ranks, prefill_ranks = ranks_of(decode.design), ranks_of(prefill.design)
     layers = layers_of(decode)
-    share = ranks.attention_dp * ranks.pp
-    gained = tokens_per_step(decode.workload.draft_tokens, decode.workload.accept_frac)
-    largest = jnp.maximum(rank_requests(most, ranks, ranks.pp), 2.0)
-    ladder = jnp.ceil(largest ** jnp.linspace(0.0, 1.0, KNOTS))
-    batch = share * ladder
-
-    def decoded(size, *varied):
-        scenario = replace_leaf(lambda s: s.design.batch, decode, size)
-        return _parts(step_time(_varied(scenario, *varied), ranks).parts)
-
-    chunks = chunks_of(prefill)
-    prompts_per_pass = jnp.maximum(floor_div(prefill.design.chunk, prefill.workload.isl), 1.0)
-
-    def prompted(sequences, prompts, *varied):
-        scenario = _varied(prefill, *varied)
-        time = prompt_time(scenario, prefill_ranks, sequences, prompts, chunks)
-        return chunks.count * _parts(time.mean)
-
-    # What is timed is one mapped axis with the batches: each phase is traced once.
-    varied = [jnp.asarray(values) for values in (_LAUNCHES, _FASTER)]
-    ways = len(_LAUNCHES)
-    few = [jnp.repeat(values[:-1], KNOTS) for values in varied]
-    decode_s = jax.vmap(decoded)(jnp.tile(batch, ways - 1), *few)
-    decode_s = decode_s.reshape(ways - 1, KNOTS, len(KERNEL_PARTS)) / gained
-    # One prompt alone, on one attention rank; and as many as a pass holds, on all of them.
-    pair = jnp.stack([jnp.ones_like(prompts_per_pass), prompts_per_pass])
-    prompts = jnp.stack(
-        [jnp.ones_like(prompts_per_pass), prompts_per_pass * prefill_ranks.attention_dp]
-    )
-    both = [jnp.repeat(values, 2) for values in varied]
-    prompt_s = jax.vmap(prompted)(jnp.tile(pair, ways), jnp.tile(prompts, ways), *both)
-    prompt_s = prompt_s.reshape(ways, 2, len(KERNEL_PARTS))
     context = decode.workload.isl + 0.5 * decode.workload.osl
 
     def held(sequences):
@@ -135,33 +154,80 @@ def _steps(decode: Scenario, prefill: Scenario, most: Scalar) -> Steps:
     empty, one = held(jnp.asarray(0.0)), held(jnp.asarray(1.0))
     each = jnp.maximum(one.kv_bytes - empty.kv_bytes, 1.0)
     room = empty.capacity_bytes - empty.total_bytes
-    slots = jnp.clip(room / each, 0.0, MOST_SLOTS) * ranks.attention_dp
-    transfer = transfer_of(prefill, prefill_ranks, 1.0, 1.0, jnp.sum(prompt_s[0, 0]))
-    return Steps(
-        batch=batch + 1e-3 * jnp.arange(KNOTS),
-        decode_s=decode_s[0],
-        decode_floor_s=decode_s[0] - decode_s[1],
-        prompt_s=prompt_s[0, 0],
-        prompt_floor_s=prompt_s[0, 0] - prompt_s[1, 0],
-        joint_s=prompt_s[0, 1],
-        joint_floor_s=prompt_s[0, 1] - prompt_s[1, 1],
-        joint_alone_s=prompt_s[2, 1],
-        prompts_per_pass=prompts_per_pass * prefill_ranks.attention_dp,
-        passes=chunks.count,
-        layers=layers,
-        ranks=ranks.attention_dp,
-        decode_stretch=pipelined_s(jnp.asarray(1.0), ranks, layers),
-        prompt_stretch=busiest_share(layers, prefill_ranks.pp),
-        slots=slots,
-        weights_over_bytes=empty.total_bytes - empty.capacity_bytes,
-        transfer_s=transfer.kv_exposed_s,
+    work = decode.workload
+    return {
+        "largest": jnp.maximum(rank_requests(given.most, ranks, ranks.pp), 2.0),
+        "share": ranks.attention_dp * ranks.pp,
+        "gained": tokens_per_step(work.draft_tokens, work.accept_frac) * jnp.asarray(1.0),
+        "prompts_per_pass": _prompts_per_pass(prefill),
+        "groups": prefill_ranks.attention_dp,
+        "passes": chunks_of(prefill).count,
+        "layers": layers,
+        "ranks": ranks.attention_dp,
+        "decode_stretch": pipelined_s(jnp.asarray(1.0), ranks, layers),
+        "prompt_stretch": busiest_share(layers, prefill_ranks.pp),
+        "slots": jnp.clip(room / each, 0.0, MOST_SLOTS) * ranks.attention_dp,
+        "weights_over_bytes": empty.total_bytes - empty.capacity_bytes,
+    }
+
+
+def exposed_transfer_s(given: _Pools) -> Scalar:
+    """Seconds of sending a prompt's cache that its passes do not hide."""
+    ranks = ranks_of(given.prefill.design)
+    return transfer_of(given.prefill, ranks, 1.0, 1.0, given.prompt_s).kv_exposed_s
+
+
+def _columns(tree: Any, axes: int) -> Any:
+    """Every leaf with as many axes of length 1 behind its own."""
+    return jax.tree.map(lambda leaf: np.reshape(leaf, np.shape(leaf) + (1,) * axes), tree)
+
+
+def timed(decode: Scenario, prefill: Scenario, most: np.ndarray) -> Steps:
+    """The timed steps of many rows of one structure: every argument has a leading axis.
+
+    `most` is the largest decode batch of an instance to time. Evaluated operation by operation in
+    NumPy: compiling takes longer than a file of rows does.
+    """
+    rows = len(most)
+    limit: Any = np.asarray(most, np.float32)
+    pools = _Pools(decode, prefill, limit, np.zeros_like(limit))
+    size: dict[str, Any] = at_many(sizes, pools)
+    # Axes of what is timed: row, way of `_LAUNCHES` and `_FASTER`, batch or joint prompts.
+    # A power that is a whole number may come out a hair above it.
+    power = size["largest"][:, None] ** np.linspace(0.0, 1.0, KNOTS, dtype=np.float32)
+    ladder = np.ceil(power * np.float32(1.0 - 1e-6))
+    batch = size["share"][:, None] * ladder
+    few: list[Any] = [values[None, :, None] for values in (_LAUNCHES, _FASTER)]
+    ways = [values[:, :-1] for values in few]
+    decode_s: Any = np.stack(
+        at_many(decode_parts, _Decode(_columns(decode, 2), batch[:, None, :], *ways)), axis=-1
     )
-
-
-@jax.jit
-def timed(decode: Scenario, prefill: Scenario, most: Scalar) -> Steps:
-    """The timed steps of many rows of one structure: every argument has a leading axis."""
-    return jax.vmap(_steps)(decode, prefill, most)
+    decode_s = decode_s / size["gained"][:, None, None, None]
+    # One prompt alone, on one attention rank; and as many as a pass holds, on all of them.
+    one = np.ones(rows, np.float32)
+    prompts_per_pass: Any = size["prompts_per_pass"] * size["groups"]
+    each: list[Any] = [
+        np.stack([one, many], -1)[:, None] for many in (size["prompts_per_pass"], prompts_per_pass)
+    ]
+    prompt_s: Any = np.stack(
+        at_many(prompt_parts, _Prompt(_columns(prefill, 2), *each, *few)), axis=-1
+    )
+    pools = replace_leaf(lambda p: p.prompt_s, pools, prompt_s[:, 0, 0].sum(axis=-1))
+    own = ("passes", "layers", "ranks", "decode_stretch", "prompt_stretch", "slots")
+    return Steps(
+        batch=batch + 1e-3 * np.arange(KNOTS, dtype=np.float32),
+        decode_s=decode_s[:, 0],
+        decode_floor_s=decode_s[:, 0] - decode_s[:, 1],
+        prompt_s=prompt_s[:, 0, 0],
+        prompt_floor_s=prompt_s[:, 0, 0] - prompt_s[:, 1, 0],
+        joint_s=prompt_s[:, 0, 1],
+        joint_floor_s=prompt_s[:, 0, 1] - prompt_s[:, 1, 1],
+        joint_alone_s=prompt_s[:, 2, 1],
+        prompts_per_pass=prompts_per_pass,
+        weights_over_bytes=size["weights_over_bytes"],
+        transfer_s=at_many(exposed_transfer_s, pools),
+        **{name: size[name] for name in own},
+    )
 
 
 def steps_of(decode: Scenario, prefill: Scenario, most: float) -> Steps:

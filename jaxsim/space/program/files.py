@@ -26,8 +26,9 @@ PACKAGE = Path(__file__).parents[2]
 # What the operations of a traced function depend on.
 _SOURCES = (
     "_*.py", "catalog/*.py", "point/**/*.py", "space/*.py", "space/program/*.py", "space/grid/*.py",
+    "traffic/*.py",
 )  # fmt: skip
-_OWN = ("jaxsim.catalog.", "jaxsim.point.", "jaxsim.space.")
+_OWN = ("jaxsim.catalog.", "jaxsim.point.", "jaxsim.space.", "jaxsim.traffic.")
 # The folder where programs are kept; nowhere unless the environment names one. A command line does.
 FOLDER = "JAXSIM_PROGRAMS"
 _MOST_FILES = 64

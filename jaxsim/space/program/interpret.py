@@ -72,6 +72,28 @@ class Prepared:
         return jax.tree.unflatten(self.program.tree, full)
 
 
+def at_many(fn: Callable[[Any], Any], points: Any) -> Any:
+    """`fn` at many points, without compilation: every output is an array of the points' shape.
+
+    Every leaf of `points` is an array, and all broadcast with one another: an operation is as large
+    as what it reads. The function is traced at the first point.
+
+    >>> at_many(lambda p: p["x"] + p["y"], {"x": np.ones((2, 1)), "y": np.ones((1, 3))}).shape
+    (2, 3)
+    """
+    first = jax.tree.map(lambda leaf: float(np.ravel(leaf)[0]), points)
+    program = trace(fn, first, ())
+    leaves = jax.tree.leaves(numbers_of(points)[0])
+    known: dict[int, Any] = {n: np.asarray(value) for n, value in program.constants.items()}
+    known.update(enumerate(leaves))
+    with np.errstate(all="ignore"):
+        evaluate(_steps(program), known)
+    shape = np.broadcast_shapes(*(np.shape(leaf) for leaf in leaves))
+    outputs = (x.value if isinstance(x, Literal) else known[x] for x in program.outputs)
+    full = [np.broadcast_to(np.asarray(x), shape) for x in outputs]
+    return jax.tree.unflatten(program.tree, full)
+
+
 def interpreted(fn: Callable[[Any], Any], point: Any, axes: Sequence[Axis]) -> tuple[Any, Any]:
     """`fn` on natural dims, like `sweep.natural`, as NumPy arrays and without compilation.
 
