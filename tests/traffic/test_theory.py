@@ -13,6 +13,7 @@ from jaxsim.traffic.policy.matching import Elastic, Matched, divided
 from jaxsim.traffic.policy.regret import cheapest, least_counts
 from jaxsim.traffic.policy.view import Static
 from jaxsim.traffic.read.requests import requests_of
+from jaxsim.traffic.simulate.capacity import Lengths, lengths_of
 from jaxsim.traffic.simulate.fleet import Fleet
 from jaxsim.traffic.simulate.run import Service, simulate_run
 from jaxsim.traffic.synthetic.load import load_of
@@ -89,6 +90,47 @@ def test_tokens_and_gpu_time_are_conserved():
     )
 
 
+def quadratic(w):
+    """The same with passes whose time is mostly that of pairs that attend."""
+    return replace(w, pass_slope=30.0 * w.pass_slope)
+
+
+RANKS = law(SLOTS, ranks=8.0, budget=16384.0, chunk=2048.0)
+
+
+@pytest.mark.parametrize(
+    ("w", "isl", "within"),
+    [
+        (RANKS, "lognormal:700:0.8", 0.03),
+        (RANKS, "lognormal:6000:0.9", 0.03),
+        (quadratic(RANKS), "lognormal:6000:0.9", 0.05),
+        (quadratic(law(SLOTS)), "lognormal:3000:0.9", 0.001),
+    ],
+)
+def test_a_prefill_instance_serves_what_its_capacity_says(w, isl, within):
+    """Also where a pass lasts as long as the longest piece of any data-parallel rank."""
+    requests = load_of(requests_per_s=1e4, duration_s=0.2, isl=isl, osl=2).drawn(3)
+    pools = fleet(w, {1: 1.0, 2: 1.0})
+    run = simulate_run(requests, pools, {1: 1, 2: 1}, Static())
+    found = len(requests) / run.state.attempts.passed_s[: len(requests)].max()
+    said = pools.capacity(1, lengths_of(requests.isl, requests.osl))
+    assert said == pytest.approx(found, rel=within)
+
+
+@pytest.mark.parametrize(("role", "most"), [(0, None), (2, None), (2, 20)])
+def test_an_instance_that_decodes_serves_what_its_capacity_says(role, most):
+    """Where places limit the batch, and where blocks do; the last few sequences left out."""
+    isl, osl = "lognormal:600:0.6", "lognormal:150:0.7"
+    requests = load_of(requests_per_s=1e4, duration_s=0.2, isl=isl, osl=osl).drawn(3)
+    gpus, counts = ({0: 1.0}, {0: 1}) if role == 0 else ({1: 1.0, 2: 1.0}, {1: 4, 2: 1})
+    pools = fleet(law(SLOTS, 3000, most=most), gpus)
+    run = simulate_run(requests, pools, counts, Static())
+    ended_s = run.state.attempts.finished_s[: len(requests)]
+    found = 0.97 * len(requests) / np.quantile(ended_s, 0.97)
+    said = pools.capacity(role, lengths_of(requests.isl, requests.osl))
+    assert said == pytest.approx(found, rel=0.03)
+
+
 # ---- policies ----
 
 
@@ -109,8 +151,9 @@ POOLS = fleet(law(SLOTS, most=24), {1: 1.0, 2: 1.0}, startup_s=10.0, convert_s=2
 
 def test_a_division_is_the_best_of_all():
     for isl, osl in ((3000.0, 20.0), (200.0, 300.0), (900.0, 90.0)):
-        rates = [POOLS.capacity(role, isl, osl, 0.05) for role in (1, 2)]
-        found = divided(POOLS, 6.0, isl, osl, 0.05)
+        lengths = Lengths(np.array([isl]), np.array([osl]))
+        rates = [POOLS.capacity(role, lengths, 0.05) for role in (1, 2)]
+        found = divided(POOLS, 6.0, lengths, 0.05)
         assert found is not None
         served = min(found[1] * rates[0], found[2] * rates[1])
         best = max(min(n * rates[0], (6 - n) * rates[1]) for n in range(1, 6))
@@ -119,7 +162,7 @@ def test_a_division_is_the_best_of_all():
 
 def test_matched_pools_follow_the_mix_and_elastic_ones_the_load():
     requests, start = shifting(), {1: 2, 2: 2}
-    limits = {1: (1, 6), 2: (1, 6)}
+    limits = {1: (1, 4), 2: (1, 4)}
     targets = {"ftl_s": 1.0, "ttl_s": 0.05}
     runs = {
         policy.name: simulate_run(requests, POOLS, start, policy, limits=limits, **targets)

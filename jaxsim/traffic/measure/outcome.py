@@ -1,10 +1,12 @@
 """What did users see of a run, and what did it cost?"""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 
 from jaxsim.traffic.policy.regret import least_counts
+from jaxsim.traffic.simulate.capacity import lengths_of
 from jaxsim.traffic.simulate.records import (
     DECODE,
     GAP_BINS,
@@ -128,20 +130,14 @@ def worst_minute(users: Users, good: np.ndarray) -> float:
 def least_gpu_seconds(run: Run, ttl_s: float, window_s: float = MINUTE_S) -> float:
     """GPU-seconds of ⌈λ(t)/μ(t)⌉ instances of each role, minute by minute: what none undercuts."""
     requests = run.requests
-    bins = np.arange(0.0, requests.duration_s + window_s, window_s)
-    place = np.minimum((requests.arrival_s // window_s).astype(int), len(bins) - 1)
-    count = np.bincount(place, minlength=len(bins)).astype(float)
-    lengths = [
-        np.bincount(place, weights=values, minlength=len(bins)) / np.maximum(count, 1.0)
-        for values in (requests.isl, requests.osl)
-    ]
+    edges = np.arange(0.0, requests.duration_s + 2.0 * window_s, window_s)
+    places = np.searchsorted(requests.arrival_s, edges)
+    spans = list(itertools.pairwise(places.tolist()))
+    load = np.diff(places) / window_s
+    own = [slice(first, last) if last > first else slice(None) for first, last in spans]
+    lengths = [lengths_of(requests.isl[one], requests.osl[one]) for one in own]
     total = 0.0
-    for role in run.fleet.roles:
-        rate = np.array(
-            [
-                run.fleet.capacity(role, max(isl, 1.0), max(osl, 1.0), ttl_s)
-                for isl, osl in zip(*lengths, strict=True)
-            ]
-        )
-        total += run.fleet.gpus[role] * window_s * least_counts(count / window_s, rate).sum()
-    return float(total)
+    for role, gpus in run.fleet.gpus.items():
+        rate = np.array([run.fleet.capacity(role, one, ttl_s) for one in lengths])
+        total += gpus * window_s * float(least_counts(load, rate).sum())
+    return total

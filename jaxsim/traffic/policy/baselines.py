@@ -126,7 +126,7 @@ class TokenVelocity:
         now = forecast(view, "last")
         counts = {}
         for role in view.counts:
-            rate = view.fleet.capacity(role, now.isl, now.osl, view.ttl_s)
+            rate = view.fleet.capacity(role, now.lengths, view.ttl_s)
             length = now.osl if role == DECODE else now.isl
             velocity = now.requests_per_s * length
             counts[role] = within(view, role, np.ceil(velocity / (self.busy_frac * rate * length)))

@@ -12,29 +12,31 @@ from jaxsim.space.match.records import Match, Pool
 from jaxsim.space.match.solve import match
 from jaxsim.traffic.policy.forecast import forecast
 from jaxsim.traffic.policy.view import Decision, View, Window, within
+from jaxsim.traffic.simulate.capacity import Lengths
+from jaxsim.traffic.simulate.fleet import Fleet
 from jaxsim.traffic.simulate.records import DECODE, PREFILL
 
 
-def divided(view_fleet, gpus: float, isl: float, osl: float, ttl_s: float) -> dict[int, int] | None:
+def divided(fleet: Fleet, gpus: float, lengths: Lengths, ttl_s: float) -> dict[int, int] | None:
     """Counts by role that serve most requests/s with so many GPUs; None where none fit."""
-    rates = {r: view_fleet.capacity(r, isl, osl, ttl_s) for r in (PREFILL, DECODE)}
+    rates = {r: fleet.capacity(r, lengths, ttl_s) for r in (PREFILL, DECODE)}
     prefill, decode = (
-        Pool(np.array([rates[role]]), np.array([view_fleet.gpus[role]]), np.array([0.0]))
+        Pool(np.array([rates[role]]), np.array([fleet.gpus[role]]), np.array([0.0]))
         for role in (PREFILL, DECODE)
     )
-    found = match(prefill, decode, max(osl, 2.0), exact_gpus=float(gpus))
+    found = match(prefill, decode, max(float(lengths.osl.mean()), 2.0), exact_gpus=float(gpus))
     if not isinstance(found, Match):
         return None
     counts = {PREFILL: found.prefill_instances, DECODE: found.decode_instances}
     # A plan that fits several times is repeated; what is left goes to the shorter pool.
     counts = {role: count * max(found.copies, 1) for role, count in counts.items()}
-    left = gpus - sum(view_fleet.gpus[role] * count for role, count in counts.items())
+    left = gpus - sum(fleet.gpus[role] * count for role, count in counts.items())
     while True:
         short = min(counts, key=lambda role: counts[role] * rates[role])
-        if view_fleet.gpus[short] > left:
+        if fleet.gpus[short] > left:
             return counts
         counts[short] += 1
-        left -= view_fleet.gpus[short]
+        left -= fleet.gpus[short]
 
 
 @dataclass
@@ -51,7 +53,7 @@ class Matched:
         gpus = sum(view.fleet.gpus[r] * view.counts[r] for r in view.counts)
         if len(view.counts) < 2:
             return Decision(dict(view.counts), "one pool: nothing to divide")
-        found = divided(view.fleet, gpus, expected.isl, expected.osl, view.ttl_s)
+        found = divided(view.fleet, gpus, expected.lengths, view.ttl_s)
         if found is None:
             return Decision(dict(view.counts), "no division fits these GPUs")
         counts = {role: within(view, role, count) for role, count in found.items()}
@@ -60,18 +62,12 @@ class Matched:
 
 def needed(view: View, expected: Window, busy_frac: float) -> dict[int, int]:
     """Instances by role that serve a load at this part of their capacity."""
-    return {
-        role: within(
-            view,
-            role,
-            np.ceil(
-                expected.requests_per_s
-                / (busy_frac * view.fleet.capacity(role, expected.isl, expected.osl, view.ttl_s))
-                - 1e-9
-            ),
-        )
-        for role in view.counts
+    lengths = expected.lengths
+    busy = {
+        r: expected.requests_per_s / view.fleet.capacity(r, lengths, view.ttl_s)
+        for r in view.counts
     }
+    return {role: within(view, role, np.ceil(n / busy_frac - 1e-9)) for role, n in busy.items()}
 
 
 @dataclass

@@ -5,16 +5,26 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from jaxsim.traffic.simulate.capacity import Lengths
 from jaxsim.traffic.simulate.fleet import Fleet
 
 
 @dataclass(frozen=True)
 class Window:
-    """Arrivals of one interval: requests/s and mean lengths (of the last ones seen, if none)."""
+    """Arrivals of one interval: requests/s and mean lengths (of the last ones seen, if none).
+
+    `spread` are the lengths of the latest requests: how they spread about the means.
+    """
 
     requests_per_s: float
     isl: float
     osl: float
+    spread: Lengths
+
+    @property
+    def lengths(self) -> Lengths:
+        """Lengths that spread as the latest ones did, with the means of this interval."""
+        return self.spread.at_means(max(self.isl, 1.0), max(self.osl, 1.0))
 
 
 @dataclass(frozen=True)

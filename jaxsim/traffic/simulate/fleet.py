@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jaxsim.traffic.simulate.capacity import Lengths, requests_per_s
 from jaxsim.traffic.simulate.law import RoleLaw, joined, links_of
 from jaxsim.traffic.simulate.records import DECODE, MIXED, PREFILL, Law, Links
 
@@ -31,49 +32,9 @@ class Fleet:
         """The roles that have instances."""
         return tuple(self.gpus)
 
-    def capacity(self, role: int, isl: float, osl: float, ttl_s: float = np.inf) -> float:
-        """Requests/s of one busy instance at these mean lengths, its steps within a target."""
-        law = self.law
-        if role == PREFILL:
-            return 1.0 / self._prompt_s(role, isl)
-        size, step_s = self._batch(role, isl, osl, ttl_s)
-        steps = np.maximum(osl - 1.0, 1.0) / float(law.gain[role])
-        each_s = steps * step_s / size
-        if role == MIXED:
-            each_s = each_s + float(law.stall[role]) * self._prompt_s(role, isl)
-        return float(1.0 / each_s)
-
-    def _prompt_s(self, role: int, isl: float) -> float:
-        """Seconds of an instance that one prompt takes, in full passes."""
-        law = self.law
-        chunk, ranks = float(law.chunk[role]), float(law.ranks[role])
-        tokens = law.pass_tokens[role]
-        base = np.interp(chunk, tokens, law.pass_s[role])
-        slope = np.interp(chunk, tokens, law.pass_slope[role])
-        pass_s = (base + slope * 0.5 * chunk * isl) * float(law.stretch[role])
-        return float(pass_s * isl / (chunk * ranks))
-
-    def _batch(self, role: int, isl: float, osl: float, ttl_s: float) -> tuple[float, float]:
-        """The most sequences whose steps meet a target and whose caches fit, and their step."""
-        law = self.law
-        context = isl + 0.5 * osl
-        piece = max(int((law.knots[role] <= context).sum()) - 1, 0)
-        most = min(
-            float(law.sequences[role]),
-            float(law.blocks[role] * law.block_tokens[role]) / (isl + osl),
-        )
-        count = np.arange(1, max(int(most), 1) + 1)
-        step = law.decode_s[role][count, piece] + law.decode_slope[role][count, piece] * (
-            count * context
-        )
-        if role == MIXED:  # prompts of those that follow come between
-            passes = float(law.stall[role]) * self._prompt_s(role, isl)
-            within = step + count * passes / np.maximum(osl - 1.0, 1.0) * float(law.gain[role])
-        else:
-            within = step
-        fits = np.flatnonzero(within <= ttl_s * float(law.gain[role]))
-        last = int(fits[-1]) if len(fits) else 0
-        return float(count[last]), float(step[last])
+    def capacity(self, role: int, lengths: Lengths, ttl_s: float = np.inf) -> float:
+        """Requests/s of one busy instance at these lengths, its steps within a target."""
+        return requests_per_s(self.law, role, lengths, ttl_s)
 
 
 def fleet_of(

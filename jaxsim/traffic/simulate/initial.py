@@ -37,6 +37,14 @@ def bucket(count: int, least: int = 64) -> int:
     return size
 
 
+def wide_bucket(count: int, least: int, factor: int) -> int:
+    """The next of few sizes: few programs are compiled, and places not used cost little."""
+    size = least
+    while size < count:
+        size *= factor
+    return size
+
+
 def steps_after_first(osl: np.ndarray, gain: float) -> np.ndarray:
     """Decode steps that a request takes after its first token."""
     return np.ceil((osl - 1) / gain).astype(np.int32)

@@ -117,9 +117,10 @@ def _until(s: State, law: Law, links: Links, client: Client, shape: Shape) -> St
     return lax.while_loop(going, lambda s: event(s, law, links, client, shape), s)
 
 
+# XLA's rewriter for libraries makes fusions of long rows too, which this form does not know.
 # Without fusion every read of an array is done once, before the write that follows it; a fused read
 # is repeated, and XLA then copies the array.
-OPTIONS = {"xla_disable_hlo_passes": "fusion"}
+OPTIONS = {"xla_disable_hlo_passes": "fusion,dot-library-rewriter"}
 
 
 @partial(jax.jit, static_argnames="shape", donate_argnums=0, compiler_options=OPTIONS)

@@ -16,12 +16,13 @@ from jaxsim.space.program.bits import in_precision
 from jaxsim.traffic.policy.view import Policy
 from jaxsim.traffic.read.requests import Requests
 from jaxsim.traffic.simulate.fleet import Fleet
-from jaxsim.traffic.simulate.initial import Start, bucket, initial
+from jaxsim.traffic.simulate.initial import Start, bucket, initial, wide_bucket
 from jaxsim.traffic.simulate.loop import run_until
 from jaxsim.traffic.simulate.records import NEVER, ROUTES, Client, Shape, State
 from jaxsim.traffic.simulate.watch import Watch
 
 MOST_INSTANCES = 256
+MANY_REQUESTS = 262144  # beyond, arrays are no longer than they need be
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,8 @@ def _ended(state: State, count: int) -> bool:
 
 
 def _shape(requests: Requests, instances: int, fleet: Fleet, service: Service) -> Shape:
-    count = bucket(len(requests), 1024)
+    size = len(requests)
+    count = wide_bucket(size, 16384, 4) if size <= MANY_REQUESTS else bucket(size)
     patient = not np.isfinite(service.patience_s)
     blocks = requests.blocks
     cached = service.cached and blocks is not None
@@ -138,7 +140,7 @@ def _shape(requests: Requests, instances: int, fleet: Fleet, service: Service) -
     return Shape(
         attempts=count * (1 if patient or not service.retries else 1 + service.retries),
         requests=count,
-        instances=bucket(instances, 4),
+        instances=wide_bucket(instances, 8, 2),
         slots=bucket(slots, 64),
         unique_blocks=bucket(int(blocks.ids.max()) + 1, 1024) if cached and blocks else 0,
         touches=bucket(len(blocks.ids), 1024) if cached and blocks else 0,

@@ -6,6 +6,7 @@ import numpy as np
 
 from jaxsim.traffic.policy.view import Decision, Policy, View, Window
 from jaxsim.traffic.read.requests import Requests
+from jaxsim.traffic.simulate.capacity import SAMPLE, lengths_of
 from jaxsim.traffic.simulate.fleet import Fleet
 from jaxsim.traffic.simulate.records import State
 
@@ -35,7 +36,8 @@ class Watch:
         self.rows: list[dict[str, float]] = []
         self.windows: list[Window] = []
         self.converting: list[tuple[int, int]] = []  # a closed instance, and the role awaited
-        self.means = Window(1.0, float(requests.isl.mean()), float(requests.osl.mean()))
+        all_of = lengths_of(requests.isl, requests.osl)
+        self.means = Window(1.0, float(requests.isl.mean()), float(requests.osl.mean()), all_of)
 
     def decide(self, state: State, now: float) -> State:
         """The state with the pools as the policy wants them from now on."""
@@ -67,11 +69,13 @@ class Watch:
         count = int(last - first)
         if not count:
             before = self.windows[-1] if self.windows else self.means
-            return Window(0.0, before.isl, before.osl)
+            return Window(0.0, before.isl, before.osl, before.spread)
+        seen = slice(max(min(int(first), int(last) - SAMPLE), 0), int(last))
         return Window(
             count / (stop - start),
             float(self.requests.isl[own].mean()),
             float(self.requests.osl[own].mean()),
+            lengths_of(self.requests.isl[seen], self.requests.osl[seen]),
         )
 
     def _view(self, state: State, now: float, open_now, ready_s) -> View:

@@ -1,0 +1,122 @@
+"""How many requests a second can one busy instance serve, at these lengths?
+
+Means of lengths do not tell: pairs that attend grow with the square of a prompt, a pass of several
+data-parallel ranks lasts as long as that of its longest piece, and long outputs stay longer.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxsim.traffic.simulate.records import MIXED, PREFILL, Law
+
+SAMPLE = 4096  # requests that stand for all
+LEVELS = 8  # sizes of a co-located pass of which its time is worked out
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Input and output tokens of some requests that stand for all."""
+
+    isl: np.ndarray
+    osl: np.ndarray
+
+    def at_means(self, isl: float, osl: float) -> "Lengths":
+        """The same spread about other means."""
+        return Lengths(
+            np.maximum(self.isl * (isl / self.isl.mean()), 1.0),
+            np.maximum(self.osl * (osl / self.osl.mean()), 1.0),
+        )
+
+
+def lengths_of(isl: np.ndarray, osl: np.ndarray) -> Lengths:
+    """At most `SAMPLE` of the requests, evenly picked."""
+    step = max(len(isl) // SAMPLE, 1)
+    return Lengths(np.asarray(isl[::step], float), np.asarray(osl[::step], float))
+
+
+def requests_per_s(law: Law, role: int, lengths: Lengths, ttl_s: float = np.inf) -> float:
+    r"""Requests/s of one instance with a queue that never empties, its steps within a target.
+
+    A prefill instance takes $\overline{ISL}/(c\,r)$ passes of chunk c and r ranks for a prompt; a
+    decode instance $(\overline{OSL} - 1)\,t(n)/(g\,n)$ s with n sequences; a co-located one both.
+    """
+    if role == PREFILL:
+        full = float(law.chunk[role]) * float(law.ranks[role])
+        return 1.0 / prompt_s(law, role, lengths, full)
+    size, step_s, passes_s = batch_of(law, role, lengths, ttl_s)
+    return float(1.0 / (steps_of(law, role, lengths) * step_s / size + passes_s))
+
+
+def steps_of(law: Law, role: int, lengths: Lengths) -> float:
+    """Decode steps of a mean request, at least one."""
+    return max(float((lengths.osl - 1.0).mean()) / float(law.gain[role]), 1.0)
+
+
+def pieces_of(lengths: Lengths, chunk: float) -> tuple[np.ndarray, np.ndarray]:
+    """What one pass holds of one prompt, for every pass of every prompt: tokens, and pairs."""
+    count = np.ceil(lengths.isl / chunk).astype(int)
+    first = np.repeat(np.cumsum(count) - count, count)
+    past = (np.arange(count.sum()) - first) * chunk
+    tokens = np.minimum(np.repeat(lengths.isl, count) - past, chunk)
+    return tokens, tokens * (past + 0.5 * tokens)
+
+
+def prompt_s(law: Law, role: int, lengths: Lengths, tokens_per_pass: float) -> float:
+    r"""Seconds of an instance that one prompt takes, in passes over so many tokens.
+
+    A pass holds m pieces of prompts, each any of them: the longest of m has, with $F$ the share of
+    pieces with at most so many pairs, $\sum_i a_i\,(F_i^m - F_{i-1}^m)$ pairs. A rank has that many
+    or the mean, whichever is more.
+    """
+    ranks = float(law.ranks[role])
+    tokens, pairs = pieces_of(lengths, float(law.chunk[role]))
+    mean = float(tokens.mean())
+    together = max(tokens_per_pass / mean, 1.0)
+    order = np.sort(pairs)
+    below = np.arange(len(order) + 1) / len(order)
+    longest = float(order @ np.diff(below**together))
+    own = max(longest, together * float(pairs.mean()) / ranks)
+    size = max(together * mean / ranks, mean)
+    ladder = law.pass_tokens[role]
+    base, slope = (np.interp(size, ladder, table[role]) for table in (law.pass_s, law.pass_slope))
+    pass_s = float(law.stretch[role]) * (base + slope * own)
+    return float(pass_s * lengths.isl.mean() / (together * mean))
+
+
+def batch_of(law: Law, role: int, lengths: Lengths, ttl_s: float) -> tuple[float, float, float]:
+    """The most sequences that meet a target and whose caches fit, their step, passes a request.
+
+    Those that decode are as many by length as they stay, so their mean context weighs each request
+    with its output. The last is 0 unless prompts share the instance.
+    """
+    stay = lengths.osl / lengths.osl.sum()
+    context = float(stay @ (lengths.isl + 0.5 * lengths.osl))
+    room = float(law.blocks[role] * law.block_tokens[role])
+    held = float(stay @ (lengths.isl + lengths.osl)) if law.reserves[role] > 0.5 else context
+    most = max(int(min(float(law.sequences[role]), room / held)), 1)
+    count = np.arange(1, most + 1)
+    piece = max(int((law.knots[role] <= context).sum()) - 1, 0)
+    step_s = law.decode_s[role][count, piece] + law.decode_slope[role][count, piece] * (
+        count * context
+    )
+    steps, gain = steps_of(law, role, lengths), float(law.gain[role])
+    if role != MIXED:
+        last = _last(step_s <= ttl_s * gain)
+        return float(count[last]), float(step_s[last]), 0.0
+    # As many join in a step as leave, so a pass holds as many prompts, but never a part of one.
+    joining = np.maximum(count / steps, 1.0)
+    mean = float(lengths.isl.mean())
+    full = float(law.chunk[role]) * float(law.ranks[role])
+    sizes = np.minimum(joining * mean, full)
+    levels = np.geomspace(sizes[0], max(sizes[-1], sizes[0] * 1.001), LEVELS)
+    ladder = [prompt_s(law, role, lengths, level) for level in levels]
+    passes_s = float(law.stall[role]) * np.interp(sizes, levels, ladder)
+    last = _last(step_s + count * passes_s / steps <= ttl_s * gain)
+    return float(count[last]), float(step_s[last]), float(passes_s[last])
+
+
+def _last(fits: np.ndarray) -> int:
+    """The last place that fits; the first where none does."""
+    found = np.flatnonzero(fits)
+    return int(found[-1]) if len(found) else 0
