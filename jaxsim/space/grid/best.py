@@ -88,14 +88,17 @@ def stream_best(
     value = np.full((groups, count), -math.inf)
     where = np.zeros((groups, count), dtype=np.int64)
     keep = _Best(min(count, grid.inner_points), grid.step, grid.in_turn)
-    alone = grid.whole_groups and math.prod(grid.repeats) == 1
+    # Of designs that differ only on axes that nothing depends on, one best is the first.
+    repeated = count > 1 and math.prod(grid.repeats) > 1
+    alone = grid.whole_groups and not repeated
     for here, block_value, block_where in grid.gather(keep, _collect):
         if alone:  # no other block has designs of these groups
             some = block_value.shape[1]
             value[here, :some], where[here, :some] = block_value, block_where
             continue
-        block_where = grid.repeated(block_where)
-        block_value = np.repeat(block_value, block_where.shape[-1], axis=-1)
+        if repeated:
+            block_where = grid.repeated(block_where)
+            block_value = np.repeat(block_value, block_where.shape[-1], axis=-1)
         value[here], where[here] = _merge(
             np.concatenate([value[here], block_value], axis=1),
             np.concatenate([where[here], block_where.reshape(block_value.shape)], axis=1),
@@ -105,7 +108,7 @@ def stream_best(
     value, where = value.reshape(shape), where.reshape(shape)
     found = value > -math.inf
     value = np.where(found, wanted.sign * value, np.nan).astype(jnp.result_type(float))
-    return Best(value, found, grid.index_of(where, repeated=True), grid.points)
+    return Best(value, found, grid.index_of(where, repeated=repeated), grid.points)
 
 
 def stream_topk(fn, point, axes, group_axes=(), *, count: int, **options) -> Best:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -245,14 +246,41 @@ class Grid:
         where = [place[..., None] + copy for place, copy in zip(places, copies, strict=True)]
         return np.asarray(np.ravel_multi_index(where, list(full.values())))
 
+    @cached_property
+    def weights(self) -> dict[int, int]:
+        """What a step along each reduced axis adds to the flat position over all of them."""
+        lengths = [self.real_lengths[d] for d in self.reduced]
+        after = [math.prod(lengths[i + 1 :]) for i in range(len(lengths))]
+        return dict(zip(self.reduced, after, strict=True))
+
+    def inner_flat(self, where) -> np.ndarray:
+        """What positions in a step add to the flat position over the reduced axes.
+
+        A position in padding counts as the last that is real.
+        """
+        inner = [d for d in range(len(self.lengths)) if d not in self.loops]
+        if inner == list(range(len(self.lengths) - len(inner), len(self.lengths))):
+            if not self.padded:
+                return np.asarray(where, np.int64)
+        places = np.unravel_index(where, [self.lengths[d] for d in inner])
+        flat = np.zeros(np.shape(where), np.int64)
+        for d, place in zip(inner, places, strict=True):
+            flat += self.weights.get(d, 0) * np.minimum(place, self.real_lengths[d] - 1)
+        return flat
+
     def index_of(self, flat, repeated: bool = False) -> dict[str, np.ndarray]:
         """Positions on each reduced axis, by name, from flat ones, or those of `repeated`.
 
         Of designs that differ only on axes that no output depends on, the first.
         """
         full = [self.real_lengths[d] * (self.repeats[d] if repeated else 1) for d in self.reduced]
-        named = zip(self.reduced, np.unravel_index(flat, full), strict=True)
-        return {self.names[d]: np.asarray(place, np.int32) for d, place in named}
+        # Division of 32-bit numbers takes a fraction of the time.
+        rest, found = np.asarray(flat, np.uint32 if math.prod(full) < 1 << 32 else np.int64), {}
+        for d, length in zip(self.reduced[::-1], full[::-1], strict=True):
+            left = rest // rest.dtype.type(length)
+            found[d] = np.asarray(rest - left * rest.dtype.type(length), np.int32)
+            rest = left
+        return {self.names[d]: found[d] for d in self.reduced}
 
 
 @dataclass(frozen=True)
@@ -271,21 +299,22 @@ class Block:
             flat = (flat[:, None] * self.grid.real_lengths[axis] + np.asarray(places)).reshape(-1)
         return flat
 
-    def flat_positions(self, where) -> np.ndarray:
+    def flat_positions(self, where, chosen=None) -> np.ndarray:
         """Positions over the reduced axes, unpadded, from those over a step's inner axes.
 
-        `where` leads with the looped axes, as the results of a block do.
+        `where` leads with the looped axes, as the results of a block do. With `chosen`, flat
+        positions in `where`, those alone.
         """
         grid = self.grid
-        inner = [d for d in range(len(grid.lengths)) if d not in grid.loops]
-        local = np.unravel_index(where, [grid.lengths[d] for d in inner])
-        place = dict(zip(inner, local, strict=True))
-        for i, axis in enumerate(grid.looped):
-            place[axis] = np.asarray(self.fresh[i]).reshape(-1, *(1,) * (where.ndim - i - 1))
-        flat = np.zeros(where.shape, dtype=np.int64)
-        for d in grid.reduced:
-            flat = flat * grid.real_lengths[d] + np.minimum(place[d], grid.real_lengths[d] - 1)
-        return flat
+        lanes = np.zeros(1, dtype=np.int64)
+        for axis, places in zip(grid.looped, self.fresh, strict=True):
+            weight = grid.weights.get(axis, 0)
+            lanes = (lanes[:, None] + weight * np.asarray(places)).reshape(-1)
+        if chosen is None:
+            own = grid.inner_flat(where.reshape(lanes.size, -1)) + lanes[:, None]
+            return own.reshape(where.shape)
+        own = where.size // lanes.size
+        return grid.inner_flat(where.reshape(-1)[chosen]) + lanes[chosen // own]
 
 
 def _in_flight(workers) -> int:

@@ -121,7 +121,7 @@ def _joined(grid: Grid, parts: "list[_Part]", duplicates: bool) -> Frontiers:
     else:
         index = grid.index_of(flat)
     shape = tuple(grid.real_lengths[d] for d in grid.groups)
-    starts = np.searchsorted(group, np.arange(math.prod(shape) + 1))
+    starts = np.append(0, np.cumsum(np.bincount(group, minlength=math.prod(shape))))
     return Frontiers(x, y, index, starts, shape, grid.points)
 
 
@@ -152,11 +152,11 @@ _COUNTS = ("rows", "points")
 def _collect(keep: Undominated, block: Block, results: Kept) -> _Part:
     """The frontier of each of a block's groups."""
     rows, points, count, x, y, where = results
-    kept = np.arange(x.shape[-1]) < count
+    kept = np.flatnonzero(np.arange(x.shape[-1]) < count)
     groups = block.groups()
-    group = groups.repeat(kept.size // groups.size).reshape(kept.shape)[kept]
-    where, x, y = block.flat_positions(where)[kept], x[kept], y[kept]
-    if not keep.exact or kept[..., 0].size > groups.size:
+    group = groups[kept // (x.size // groups.size)]
+    where, x, y = block.flat_positions(where, kept), x.reshape(-1)[kept], y.reshape(-1)[kept]
+    if not keep.exact or count.size > groups.size:
         order = fronts_of_groups(group, x, y, where, duplicates=keep.duplicates)
         group, x, y, where = group[order], x[order], y[order], where[order]
     return _Part(group, x, y, where, int(rows.max(initial=0)), int(points.max(initial=0)))

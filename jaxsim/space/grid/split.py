@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxsim.space.grid.nest import by_axis
@@ -141,6 +142,11 @@ def split(
     left = on_host(program, known, lengths, host_points)
     program, left, classes, known = shared(program, known, left, lengths)
     stages = stages_of(program, left, lengths, classes, tuple(shares))
+    # On the device once, not at every call.
+    read = {x for stage in stages for x in stage.reads} & known.keys()
+    numbers_read = sorted(x for x in read if isinstance(known[x], np.ndarray))
+    moved = jax.device_put([known[x] for x in numbers_read])
+    known |= dict(zip(numbers_read, moved, strict=True))
     return Staged(program, tuple(name for name, _, _ in axes), lengths, stages, known)
 
 

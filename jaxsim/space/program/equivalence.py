@@ -18,6 +18,8 @@ from jaxsim.space.program.trace import Op, numbers, size
 # Classes get an axis of their own if they are at most this share of the positions.
 _MOST_CLASSES = 1 / 2
 FEWEST_POSITIONS = 256
+# Codes up to this are numbered through a table of all codes, larger ones by sorting.
+_LONGEST_TABLE = 1 << 26
 
 
 def _none() -> np.ndarray:
@@ -122,16 +124,11 @@ class Partitions:
         return self._joins[parts]
 
     def _of_codes(self, dims, code) -> Classes:
+        # Numbered in order of their first position, so that the same classes are the same array.
         first, own = classes_of(code)
         if first.size > _MOST_CLASSES * code.size:
             return self.full(dims)
-        # Numbered in order of their first position, so that the same classes are the same array.
-        order = np.argsort(first)
-        rank = np.empty_like(order)
-        rank[order] = np.arange(order.size)
-        own = rank[own].astype(np.int32)
-        classes = Classes(dims, first.size, own, first[order])
-        return self._same.setdefault((dims, own.tobytes()), classes)
+        return self._same.setdefault((dims, own.tobytes()), Classes(dims, first.size, own, first))
 
 
 def codes_of(values: np.ndarray) -> np.ndarray:
@@ -148,24 +145,30 @@ def combined(codes: Sequence[np.ndarray], counts: Sequence[int], size: int) -> n
     """
     found = np.zeros(size, np.int64)
     for code, count in zip(codes, counts, strict=True):
-        found = _dense(found * count + code)
+        found = classes_of(found * count + code)[1].astype(np.int64)
     return found
 
 
 def classes_of(code: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The first position of each class, in order of code; the class of each position."""
-    _, first, own = np.unique(code, return_index=True, return_inverse=True)
-    return first, own
+    """The first position of each class, in order of it, and the class of each position.
 
+    Codes are whole numbers from 0 on. A table of codes holds the first position of each, which
+    costs a few reads a position where sorting them costs tens.
 
-def _dense(code: np.ndarray) -> np.ndarray:
-    """The same codes, numbered without gaps."""
-    most = int(code.max(initial=0)) + 1
-    if most > 1 << 22:
-        return np.unique(code, return_inverse=True)[1]
-    used = np.zeros(most, bool)
-    used[code] = True
-    return (np.cumsum(used) - 1)[code]
+    >>> classes_of(np.array([7, 2, 7, 0]))
+    (array([0, 1, 3]), array([0, 1, 0, 2], dtype=int32))
+    """
+    place = np.arange(code.size, dtype=np.int32)
+    if int(code.max(initial=0)) < _LONGEST_TABLE:
+        table = np.empty(int(code.max(initial=0)) + 1, np.int32)
+        # Of positions of one code the last written stays: the first, in reverse order.
+        table[code[::-1]] = place[::-1]
+        leader = table[code]
+    else:
+        _, first, own = np.unique(code, return_index=True, return_inverse=True)
+        leader = first[own]
+    leads = leader == place
+    return np.flatnonzero(leads), (np.cumsum(leads, dtype=np.int32) - 1)[leader]
 
 
 def _spread(part: Classes, dims, lengths) -> np.ndarray:
