@@ -14,7 +14,7 @@ import jaxsim.api.accessors  # noqa: F401  registers `tree.jaxsim`
 from jaxsim._version import __version__
 from jaxsim.quantities import quantity
 from jaxsim.space.deploy.result import Plan
-from jaxsim.space.designs import Designs
+from jaxsim.space.designs import Designs, OnDevice
 
 
 def attributes(name: str) -> dict[str, str]:
@@ -33,7 +33,7 @@ def end_attributes(end: str, name: str = "output_tokens_per_s_per_gpu") -> dict[
     return attributes(name) | {"description": f"{which} end of the 80 % interval."}
 
 
-def phase_dataset(designs: Designs, inputs: Mapping[str, Any]) -> xr.Dataset:
+def phase_dataset(designs: Designs | OnDevice, inputs: Mapping[str, Any]) -> xr.Dataset:
     """One phase as a Dataset: every variable on the axes it depends on.
 
     Designs that break a rule keep their numbers; `valid` and the rules say which they are.
@@ -49,7 +49,7 @@ def phase_dataset(designs: Designs, inputs: Mapping[str, Any]) -> xr.Dataset:
     return xr.Dataset(variables, coordinates, {"phase": designs.phase, **dict(inputs)})
 
 
-def tree_of(phases: Mapping[str, Designs], inputs: Mapping[str, Any]) -> xr.DataTree:
+def tree_of(phases: Mapping[str, Designs | OnDevice], inputs: Mapping[str, Any]) -> xr.DataTree:
     """All phases as a DataTree, with what made them in its attributes."""
     attrs = {"jaxsim_version": __version__, **dict(inputs)}
     children = {name: phase_dataset(designs, attrs) for name, designs in phases.items()}

@@ -32,7 +32,7 @@ from jaxsim.space.deploy.candidates import (
 from jaxsim.space.deploy.request import PlanRequest
 from jaxsim.space.deploy.result import Plan
 from jaxsim.space.deploy.uncertainty import interval, spread_of
-from jaxsim.space.designs import PHASES, evaluate_phase
+from jaxsim.space.designs import PHASES, evaluate_on_device, evaluate_phase
 from jaxsim.space.plan import plan as plan_of
 
 
@@ -96,19 +96,22 @@ def evaluate(
     engine: str | EngineCard | None = None,
     options: Options | None = None,
     phases: tuple[str, ...] = ("prefill", "decode", "colocated"),
+    device: bool = False,
 ) -> xr.DataTree:
     """Every design of a space, in every phase: a DataTree with /prefill, /decode and /colocated.
 
     Dimensions are the axes (isl, osl, tp, ep, pp, chunk, batch); a variable has those it depends
     on, and broadcasts when combined. `workload.isl` and `workload.osl` may be sequences. Designs
     that break a rule keep their numbers and have `valid` false. SI units, in each variable's
-    attributes.
+    attributes. With `device` the variables hold JAX arrays where JAX evaluated them, on a GPU if
+    there is one: nothing is copied to the host until `.values` is asked for.
     """
     setup = setup_of(model, hardware, precision, engine, options)
     one, isl, osl = lengths_in(workload)
     scenario = setup.scenario(one)
     filled = complete(space, scenario.model, scenario.hardware, max(isl))
-    swept = {name: evaluate_phase(name, scenario, filled, isl, osl) for name in phases}
+    of_phase = evaluate_on_device if device else evaluate_phase
+    swept = {name: of_phase(name, scenario, filled, isl, osl) for name in phases}
     notes = {"dropped": "; ".join(filled.dropped)} if filled.dropped else {}
     return tree_of(swept, {**inputs_of(setup), **notes})
 

@@ -116,7 +116,7 @@ def name_of(path) -> str:
 
 def lister(phase: str, scenario: Scenario) -> Callable[[Mapping[str, np.ndarray]], Listed]:
     """A function that evaluates designs given one by one, by their widths, batch and chunk."""
-    point = jax.tree.map(lambda leaf: np.asarray(leaf, dtype=np.float32), scenario)
+    point = _numbers(scenario)
     any_two = (1.0, 2.0)
     space = Space(tp=any_two, ep=any_two, pp=any_two, batch=any_two, chunk=any_two,
                   prefill_batch=any_two)  # fmt: skip
@@ -135,18 +135,40 @@ def evaluate_phase(
     phase: str, scenario: Scenario, space: Space, isl: Values, osl: Values
 ) -> Designs:
     """Every design of one phase, on natural dims; compiled where the grid is worth it."""
+    if designs_in(space, phase) * len(isl) * len(osl) > INTERPRETED_POINTS:
+        held = evaluate_on_device(phase, scenario, space, isl, osl)
+        outputs = {name: (np.asarray(array), dims) for name, (array, dims) in held.outputs.items()}
+        return Designs(phase, held.axes, outputs)
     axes = axes_of(space, phase, isl, osl)
-    names = tuple(name for name, _, _ in axes)
-    values = tuple(v for _, _, v in axes)
-    point = jax.tree.map(lambda leaf: np.asarray(leaf, dtype=np.float32), scenario)
-    if designs_in(space, phase) * len(isl) * len(osl) <= INTERPRETED_POINTS:
-        outputs, dims = interpreted(PHASES[phase], point, axes)
-    else:
-        staged = split(PHASES[phase], point, axes, host_points=HOST_POINTS)
-        outputs, dims = jax.tree.map(np.asarray, staged.materialise()), staged.dims
+    outputs, dims = interpreted(PHASES[phase], _numbers(scenario), axes)
+    return Designs(phase, {name: values for name, _, values in axes}, _named(outputs, dims))
+
+
+@dataclass(frozen=True)
+class OnDevice:
+    """One phase over a space as `Designs` is, its outputs left where JAX evaluated them."""
+
+    phase: str
+    axes: Mapping[str, np.ndarray]
+    outputs: Mapping[str, tuple[jax.Array, tuple[str, ...]]]
+
+
+def evaluate_on_device(
+    phase: str, scenario: Scenario, space: Space, isl: Values, osl: Values
+) -> OnDevice:
+    """Every design of one phase, on natural dims, compiled; nothing is copied to the host."""
+    axes = axes_of(space, phase, isl, osl)
+    staged = split(PHASES[phase], _numbers(scenario), axes, host_points=HOST_POINTS)
+    outputs = _named(staged.materialise(), staged.dims)
+    return OnDevice(phase, {name: values for name, _, values in axes}, outputs)
+
+
+def _numbers(scenario: Scenario) -> Scenario:
+    return jax.tree.map(lambda leaf: np.asarray(leaf, dtype=np.float32), scenario)
+
+
+def _named(outputs, dims) -> dict[str, tuple[Any, tuple[str, ...]]]:
+    """Every output by its name, with the names of its dimensions."""
     flat, _ = jax.tree_util.tree_flatten_with_path(outputs)
-    flat_dims = jax.tree.leaves(dims, is_leaf=lambda x: isinstance(x, tuple))
-    named = {
-        name_of(path): (array, own) for (path, array), own in zip(flat, flat_dims, strict=True)
-    }
-    return Designs(phase, dict(zip(names, values, strict=True)), named)
+    own = jax.tree.leaves(dims, is_leaf=lambda x: isinstance(x, tuple))
+    return {name_of(path): (array, d) for (path, array), d in zip(flat, own, strict=True)}

@@ -107,3 +107,11 @@ def test_results_are_tables(tree):
     told = jaxsim.estimate(*CASE, phase="decode", engine="ideal", tp=2, batch=16)
     assert float(told.to_dataframe()["seconds"].sum()) == pytest.approx(told.total_s)
     assert "<table" in told._repr_html_()
+
+
+def test_outputs_may_stay_on_the_device(tree):
+    space = jaxsim.Space(tp=(1, 2), pp=(1,), batch=(1.0, 8.0, 64.0), chunk=(1024.0, 2048.0))
+    kept = jaxsim.evaluate(*CASE, space, engine="ideal", phases=("decode",), device=True)
+    kept = kept.sel(isl=2048, osl=256)["decode"].to_dataset()
+    assert all(isinstance(variable.data, jax.Array) for variable in kept.data_vars.values())
+    xr.testing.assert_allclose(kept, tree["decode"].to_dataset(), rtol=1e-5)

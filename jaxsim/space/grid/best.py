@@ -97,7 +97,7 @@ def stream_best(
             value[here, :some], where[here, :some] = block_value, block_where
             continue
         if repeated:
-            block_where = grid.repeated(block_where)
+            block_where = grid.positions.repeated(block_where)
             block_value = np.repeat(block_value, block_where.shape[-1], axis=-1)
         value[here], where[here] = _merge(
             np.concatenate([value[here], block_value], axis=1),
@@ -108,7 +108,7 @@ def stream_best(
     value, where = value.reshape(shape), where.reshape(shape)
     found = value > -math.inf
     value = np.where(found, wanted.sign * value, np.nan).astype(jnp.result_type(float))
-    return Best(value, found, grid.index_of(where, repeated=repeated), grid.points)
+    return Best(value, found, grid.positions.index_of(where, repeated=repeated), grid.points)
 
 
 def stream_topk(fn, point, axes, group_axes=(), *, count: int, **options) -> Best:

@@ -26,6 +26,7 @@ from jaxsim.space.grid.block_size import (
     workers_of,
 )
 from jaxsim.space.grid.nest import BLOCK_POINTS, STEP_POINTS, Nest, loop_order, nest_of
+from jaxsim.space.grid.positions import Positions
 from jaxsim.space.grid.processes import from_all, own_share
 from jaxsim.space.grid.step import Step
 from jaxsim.space.program.bits import wide
@@ -112,6 +113,12 @@ class Grid:
     @property
     def reduced(self) -> tuple[int, ...]:
         return tuple(range(len(self.groups), len(self.lengths)))
+
+    @cached_property
+    def positions(self) -> Positions:
+        """Where flat positions are on the reduced axes."""
+        own = (self.names, self.lengths, self.real_lengths, self.repeats)
+        return Positions(*own, self.reduced, self.loops)
 
     @property
     def step(self) -> Step:
@@ -234,54 +241,6 @@ class Grid:
                 value = value[tuple(here)]
         return value
 
-    def repeated(self, flat) -> np.ndarray:
-        """Flat positions of all designs that differ only on axes that no output depends on.
-
-        One more dimension, the last, in order of position. The results count positions over all
-        values of the reduced axes; elsewhere axes on which nothing depends have one value.
-        """
-        full = {d: self.real_lengths[d] * self.repeats[d] for d in self.reduced}
-        places = np.unravel_index(flat, [self.real_lengths[d] for d in self.reduced])
-        copies = np.indices([self.repeats[d] for d in self.reduced]).reshape(len(full), -1)
-        where = [place[..., None] + copy for place, copy in zip(places, copies, strict=True)]
-        return np.asarray(np.ravel_multi_index(where, list(full.values())))
-
-    @cached_property
-    def weights(self) -> dict[int, int]:
-        """What a step along each reduced axis adds to the flat position over all of them."""
-        lengths = [self.real_lengths[d] for d in self.reduced]
-        after = [math.prod(lengths[i + 1 :]) for i in range(len(lengths))]
-        return dict(zip(self.reduced, after, strict=True))
-
-    def inner_flat(self, where) -> np.ndarray:
-        """What positions in a step add to the flat position over the reduced axes.
-
-        A position in padding counts as the last that is real.
-        """
-        inner = [d for d in range(len(self.lengths)) if d not in self.loops]
-        if inner == list(range(len(self.lengths) - len(inner), len(self.lengths))):
-            if not self.padded:
-                return np.asarray(where, np.int64)
-        places = np.unravel_index(where, [self.lengths[d] for d in inner])
-        flat = np.zeros(np.shape(where), np.int64)
-        for d, place in zip(inner, places, strict=True):
-            flat += self.weights.get(d, 0) * np.minimum(place, self.real_lengths[d] - 1)
-        return flat
-
-    def index_of(self, flat, repeated: bool = False) -> dict[str, np.ndarray]:
-        """Positions on each reduced axis, by name, from flat ones, or those of `repeated`.
-
-        Of designs that differ only on axes that no output depends on, the first.
-        """
-        full = [self.real_lengths[d] * (self.repeats[d] if repeated else 1) for d in self.reduced]
-        # Division of 32-bit numbers takes a fraction of the time.
-        rest, found = np.asarray(flat, np.uint32 if math.prod(full) < 1 << 32 else np.int64), {}
-        for d, length in zip(self.reduced[::-1], full[::-1], strict=True):
-            left = rest // rest.dtype.type(length)
-            found[d] = np.asarray(rest - left * rest.dtype.type(length), np.int32)
-            rest = left
-        return {self.names[d]: found[d] for d in self.reduced}
-
 
 @dataclass(frozen=True)
 class Block:
@@ -305,16 +264,16 @@ class Block:
         `where` leads with the looped axes, as the results of a block do. With `chosen`, flat
         positions in `where`, those alone.
         """
-        grid = self.grid
+        positions = self.grid.positions
         lanes = np.zeros(1, dtype=np.int64)
-        for axis, places in zip(grid.looped, self.fresh, strict=True):
-            weight = grid.weights.get(axis, 0)
+        for axis, places in zip(self.grid.looped, self.fresh, strict=True):
+            weight = positions.weights.get(axis, 0)
             lanes = (lanes[:, None] + weight * np.asarray(places)).reshape(-1)
         if chosen is None:
-            own = grid.inner_flat(where.reshape(lanes.size, -1)) + lanes[:, None]
+            own = positions.of_inner(where.reshape(lanes.size, -1)) + lanes[:, None]
             return own.reshape(where.shape)
         own = where.size // lanes.size
-        return grid.inner_flat(where.reshape(-1)[chosen]) + lanes[chosen // own]
+        return positions.of_inner(where.reshape(-1)[chosen]) + lanes[chosen // own]
 
 
 def _in_flight(workers) -> int:

@@ -112,14 +112,14 @@ def _joined(grid: Grid, parts: "list[_Part]", duplicates: bool) -> Frontiers:
         order = fronts_of_groups(group, x, y, flat, duplicates=duplicates)
     group, x, y, flat = group[order], x[order], y[order], flat[order]
     if duplicates and math.prod(grid.repeats) > 1:
-        flat = grid.repeated(flat)
+        flat = grid.positions.repeated(flat)
         copies = np.repeat(np.arange(group.size), flat.shape[-1])
         group, x, y, flat = group[copies], x[copies], y[copies], flat.reshape(-1)
         order = np.lexsort((flat, x, group))
         group, x, y = group[order], x[order], y[order]
-        index = grid.index_of(flat[order], repeated=True)
+        index = grid.positions.index_of(flat[order], repeated=True)
     else:
-        index = grid.index_of(flat)
+        index = grid.positions.index_of(flat)
     shape = tuple(grid.real_lengths[d] for d in grid.groups)
     starts = np.append(0, np.cumsum(np.bincount(group, minlength=math.prod(shape))))
     return Frontiers(x, y, index, starts, shape, grid.points)

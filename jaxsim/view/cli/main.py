@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from jaxsim._version import __version__
 from jaxsim.catalog.errors import InputError
-from jaxsim.view.cli import options
+from jaxsim.view.cli import device, options
 
 OK, FAILED, BAD_INPUT, UNMET, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 130, 141
 
@@ -114,6 +114,7 @@ def execute(parsers: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
 
         run_options = resolved(args, parser_of(parsers, args.verb))
     options.prepare(args)
+    device.prepare(args.verb)
     status = args.run(args)
     if run_options is not None and os.path.isdir(folder):
         from pathlib import Path

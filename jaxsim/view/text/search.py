@@ -25,6 +25,7 @@ def render(
     result: SearchResult,
     setups: Sequence[Setup],
     elapsed_s: float,
+    machine: str,
     notes: Sequence[str],
     page: Page,
 ) -> str:
@@ -39,7 +40,7 @@ def render(
     notes = (*dict.fromkeys(note for setup in setups for note in setup.notes), *notes)
     rate = best.points / max(elapsed_s, 1e-9)
     designs = f"{count(best.points)} designs in {seconds(elapsed_s)} ({prefixed(rate, '/s')})"
-    lines += wrap(f"{designs}, imports apart", page)
+    lines += wrap(f"{designs} on {machine}, imports apart", page)
     lines += [line for note in notes for line in wrap(note, page)]
     apart = [dim for dim in best.dims if dim == "setup" or dim in _TARGETS]
     for place in itertools.product(*(range(best.rate.shape[best.dims.index(d)]) for d in apart)):

@@ -2,12 +2,16 @@
 
 import csv
 import json
+import os
+import sys
 
+import jax
 import numpy as np
 import pytest
 import xarray as xr
 
 import jaxsim
+from jaxsim.view.cli import device
 from jaxsim.view.cli import main as cli
 
 MODEL = ["search", "llama-3.1-8b", "--hardware", "h100"]
@@ -87,6 +91,7 @@ def test_json_holds_what_the_search_found(capsys, phase, more, options):
     ]
     assert told["points_evaluated"] == expected.attrs["points_evaluated"]
     assert told["coordinates"]["isl"] == [1000.0, 4000.0]
+    assert told["device"] == device.name()
 
 
 def test_files_hold_what_the_search_found(tmp_path, capsys):
@@ -128,6 +133,23 @@ def test_several_chips_are_one_search(capsys):
         assert shown == pytest.approx(rate, rel=5e-3)
 
 
+def test_a_gpu_is_for_more_designs_than_its_start_is_worth(monkeypatch):
+    monkeypatch.setattr(device, "cores", lambda: 2)
+    assert [device.pays(designs) for designs in (1e6, 5e8, 1e9)] == [False, False, True]
+
+
+@pytest.mark.parametrize(("verb", "platforms"), [("plan", "cpu"), ("search", "")])
+def test_verbs_of_small_work_never_start_a_gpu(verb, platforms, monkeypatch):
+    monkeypatch.delitem(sys.modules, "jax")
+    monkeypatch.setenv("JAX_PLATFORMS", "")
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "")
+    for name in ("JAX_PLATFORMS", "XLA_PYTHON_CLIENT_PREALLOCATE"):
+        monkeypatch.delenv(name)
+    device.prepare(verb)
+    assert os.environ.get("JAX_PLATFORMS", "") == platforms
+    assert os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
+
+
 def test_nothing_within_the_target_has_a_status_of_its_own(capsys):
     assert cli.main(asked("--ttl", "1us")) == 3
     assert "no design is valid within the target" in capsys.readouterr().out
@@ -157,6 +179,11 @@ def test_what_was_asked_is_told(capsys):
         (["-o", "best.txt"], "best.txt: give a name that ends in .csv or .nc"),
         (["-o", "nowhere/best.csv"], "there is no folder nowhere"),
         (["--tp", "0"], "--tp '0' must be at least 1"),
+        pytest.param(
+            ["--device", "gpu"],
+            "--device gpu: JAX finds none",
+            marks=pytest.mark.skipif(jax.default_backend() != "cpu", reason="there is a GPU"),
+        ),
     ],
 )
 def test_bad_input_is_refused(capsys, words, said):

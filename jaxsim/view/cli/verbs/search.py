@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxsim.catalog.errors import InputError
-from jaxsim.view.cli import options, parse
+from jaxsim.view.cli import device, options, parse
 
 if TYPE_CHECKING:
     from jaxsim.catalog.setup import Setup
@@ -64,6 +64,7 @@ def add_parser(subparsers: Any) -> None:
     )
     options.add_workload(parser, many=True)
     options.add_axes(parser)
+    device.add_option(parser.add_argument_group("machine"))
     output = parser.add_argument_group("output")
     output.add_argument("-o", "--output", metavar="FILE", help="also write FILE.csv or FILE.nc")
     options.add_format(output)
@@ -79,9 +80,9 @@ def run(args: argparse.Namespace) -> int:
     request = request_of(args)
     path = None if args.output is None else output_file(Path(args.output), [".csv", ".nc"])
     use_persistent_cache()
-    result, setups, elapsed_s = solve(args, request)
+    result, setups, elapsed_s, machine = solve(args, request)
     notes = [*said(args), *(f"Left out: {text}." for text in result.dropped)]
-    show(args, result, setups, elapsed_s, notes, path)
+    show(args, result, setups, elapsed_s, machine, notes, path)
     if path is not None:
         write(path, result, setups, request["ftl_s"])
     return OK if result.designs.found.any() else UNMET  # type: ignore[union-attr]
@@ -137,14 +138,17 @@ def said(args: argparse.Namespace) -> list[str]:
 
 def solve(
     args: argparse.Namespace, request: dict[str, Any]
-) -> tuple["SearchResult", list["Setup"], float]:
-    """What was found, for which set-ups, and the seconds it took, with a spinner meanwhile."""
+) -> tuple["SearchResult", list["Setup"], float, str]:
+    """What was found, for which set-ups, the seconds it took, and on which device.
+
+    A spinner turns meanwhile.
+    """
     from jaxsim.view.cli.progress import working
 
     with working("starting") as progress:
         from jaxsim.catalog.setup import setup_of
-        from jaxsim.space.axes import Space
-        from jaxsim.space.search import search
+        from jaxsim.space.axes import Space, designs_in
+        from jaxsim.space.search import common_space, search
 
         isl, osl, axes = (request[name] for name in ("isl", "osl", "axes"))
         first = {"isl": str(int(isl[0])), "osl": str(int(osl[0]))}
@@ -153,19 +157,24 @@ def solve(
             setup_of(args.model, name.strip(), args.precision, args.engine)
             for name in args.hardware.split(",")
         ]
-        progress(f"searching {len(isl) * len(osl):,} workloads")
+        scenarios = [setup.scenario(workload) for setup in setups]
+        space = Space(**axes) if axes else None
+        cases = len(setups) * len(isl) * len(osl) * len(request["targets_s"])
+        each = designs_in(common_space(space, scenarios, float(max(isl))), args.phase)
+        machine = device.use(args.device, float(cases) * each)
+        progress(f"searching {len(isl) * len(osl):,} workloads on {machine}")
         started = time.perf_counter()
         result = search(
             args.phase,
-            [setup.scenario(workload) for setup in setups],
-            Space(**axes) if axes else None,
+            scenarios,
+            space,
             isl,
             osl,
             targets_s=request["targets_s"],
             ftl_s=request["ftl_s"],
             count=request["count"],
         )
-        return result, setups, time.perf_counter() - started
+        return result, setups, time.perf_counter() - started, machine
 
 
 def write(path: Path, result: "SearchResult", setups: list["Setup"], ftl_s: float) -> None:
@@ -188,6 +197,7 @@ def show(
     result: "SearchResult",
     setups: list["Setup"],
     elapsed_s: float,
+    machine: str,
     notes: list[str],
     path: Path | None,
 ) -> None:
@@ -197,13 +207,13 @@ def show(
 
         from jaxsim.view.text.search_table import json_dict
 
-        more = {"notes": notes} | ({} if path is None else {"file": str(path)})
+        more = {"device": machine, "notes": notes} | ({} if path is None else {"file": str(path)})
         print(json.dumps(json_dict(result, setups, elapsed_s) | more, allow_nan=False))
         return
     from jaxsim.view.text.layout import page_for
     from jaxsim.view.text.search import render
 
     page = page_for(sys.stdout)
-    print(render(result, setups, elapsed_s, notes, page))
+    print(render(result, setups, elapsed_s, machine, notes, page))
     if path is not None:
         print(page.finish(["", f"All of it is in {path}"]))

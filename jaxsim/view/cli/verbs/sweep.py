@@ -6,7 +6,7 @@ import sys
 import time
 
 from jaxsim.catalog.errors import InputError
-from jaxsim.view.cli import options, parse
+from jaxsim.view.cli import device, options, parse
 
 DESCRIPTION = """\
 Evaluate every design of a space for every workload, and write one Zarr store that xarray opens.
@@ -60,6 +60,7 @@ def add_parser(subparsers) -> None:
     parser.add_argument(
         "--ftl", "--ttft", metavar="T,…", help="with --best: FTL targets; co-located, the first"
     )
+    device.add_option(parser)
     options.add_format(parser)
     parser.set_defaults(run=run)
 
@@ -88,6 +89,8 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.view.files.sweep_config import read_sweep
 
     config = read_sweep(Path(args.config))
+    # Writing takes longer than evaluating: a GPU pays only for those who ask for it.
+    device.use(args.device, 0.0)
     path = Path(args.output)
     root = open_store(config, path, args.resume or shard[1] > 1)
     blocks = pending(root, config, shard)
@@ -144,10 +147,14 @@ def run_best(args: argparse.Namespace, shard: tuple[int, int]) -> int:
     import xarray as xr
 
     from jaxsim.api.search import searched
+    from jaxsim.space.axes import designs_in
     from jaxsim.view.cli.progress import working
     from jaxsim.view.files.sweep_config import read_sweep
 
     config = read_sweep(Path(args.config))
+    cases = len(config.isl) * len(config.osl)
+    designs = sum(designs_in(config.space, phase) for phase in config.phases)
+    machine = device.use(args.device, float(cases) * designs * max(len(ttl), len(ftl)))
     started, found = time.perf_counter(), {}
     with working("Searching") as progress:
         for phase in config.phases:
@@ -163,7 +170,16 @@ def run_best(args: argparse.Namespace, shard: tuple[int, int]) -> int:
     if args.format == "json":
         import json
 
-        print(json.dumps({"file": str(path), "points_evaluated": points, "elapsed_s": elapsed}))
+        print(
+            json.dumps(
+                {
+                    "file": str(path),
+                    "points_evaluated": points,
+                    "elapsed_s": elapsed,
+                    "device": machine,
+                }
+            )
+        )
     else:
-        print(f"{path}: the best of {points:,} designs, {elapsed:.1f} s.")
+        print(f"{path}: the best of {points:,} designs, {elapsed:.1f} s on {machine}.")
     return 0

@@ -1,0 +1,28 @@
+"""Are flat positions those that NumPy counts, also where there are more designs than 32 bits?"""
+
+import numpy as np
+import pytest
+
+from jaxsim.space.grid.positions import Positions
+
+
+@pytest.mark.parametrize("long", [7, 1 << 30])
+def test_positions_are_counted_in_order(long):
+    """Axes: a group, two reduced and looped, two inner; the last is padded from 5 to 8."""
+    real, lengths = (3, long, 4, 6, 5), (3, long, 4, 6, 8)
+    own = Positions(tuple("gabcd"), lengths, real, (1, 1, 2, 1, 1), (1, 2, 3, 4), (0, 1, 2))
+    rng = np.random.default_rng(1)
+    places = [rng.integers(0, n, 50) for n in real[1:]]
+    flat = np.ravel_multi_index(places, real[1:])
+    found = own.index_of(flat)
+    for name, place in zip("abcd", places, strict=True):
+        np.testing.assert_array_equal(found[name], place)
+    # A position in a step, its padding included, and the rest of it from the looped axes.
+    inner = own.of_inner(places[2] * 8 + places[3])
+    looped = places[0] * own.weights[1] + places[1] * own.weights[2]
+    np.testing.assert_array_equal(inner + looped, flat)
+    assert own.of_inner(np.array([7])) == own.of_inner(np.array([4]))
+    if long == 7:
+        twice = own.index_of(own.repeated(flat), repeated=True)
+        np.testing.assert_array_equal(twice["b"] // 2, np.repeat(places[1][:, None], 2, axis=1))
+        np.testing.assert_array_equal(twice["d"], np.repeat(places[3][:, None], 2, axis=1))
