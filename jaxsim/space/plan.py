@@ -16,7 +16,7 @@ from jaxsim.space.deploy.mixture import mixed_phases
 from jaxsim.space.deploy.request import PlanRequest
 from jaxsim.space.deploy.result import Deployed, Lever, Plan, Unmet
 from jaxsim.space.deploy.select import best_colocated, best_disaggregated
-from jaxsim.space.deploy.sweep import Swept, sweep_phases
+from jaxsim.space.deploy.sweep import Swept, colocated_on_prefill, sweep_phases
 from jaxsim.space.sensitivity.plan_levers import levers
 
 
@@ -31,7 +31,8 @@ def plan(
 
     All designs of the space are evaluated for every workload of the request, and for one workload
     whole batches and chunks between those of the space (`with_integers`); pools are matched
-    exactly (`match`), and the better of both modes of co-location is the baseline. Where no design
+    exactly (`match`), and the better of both modes of co-location is the baseline, on the hardware
+    of either pool. Where no design
     meets the targets, the result says which are nearest.
     """
     started = time.perf_counter()
@@ -42,6 +43,14 @@ def plan(
     candidates = gather(swept)
     disaggregated, disaggregated_spread = best_disaggregated(swept, candidates)
     colocated, colocated_spread = best_colocated(swept, candidates)
+    together = colocated_on_prefill(swept, space)
+    if together is not None:
+        together = with_integers(together, space, ("colocated",))
+        there = best_colocated(together, gather(together))
+        if _worth(there[0], request) > _worth(colocated, request):
+            colocated, colocated_spread = there
+        else:
+            together = None
     doubt = None
     if disaggregated_spread is not None and colocated_spread is not None:
         lengths = [one.workload for one in request.mix]
@@ -50,9 +59,9 @@ def plan(
             {name: max(float(getattr(one, name)) for one in lengths) for name in ("isl", "osl")},
             (setup.hardware.name, swept.prefill_setup.hardware.name),
         )
-    at_mean = gain_at_mean_ttl(swept)
+    at_mean = gain_at_mean_ttl(swept, together)
     progress("drawing frontiers")
-    curves = curves_of(swept, candidates)
+    curves = curves_of(swept, candidates, together)
     found = Plan(
         model=setup.model.name,
         hardware=setup.hardware.name,
@@ -76,7 +85,7 @@ def plan(
         probability=None,
         curves=curves,
         objective=request.objective,
-        levers=_levers(swept, disaggregated, colocated),
+        levers=_levers(swept, together or swept, disaggregated, colocated),
         notes=_notes(setup, swept.prefill_setup),
         formats={"prefill": swept.prefill_setup.formats, "decode": setup.formats},
         gain_at_mean_ttl=at_mean,
@@ -97,7 +106,12 @@ def _notes(setup: Setup, prefill: Setup) -> tuple[str, ...]:
     return (*(f"Prefill, {note[0].lower()}{note[1:]}" for note in other), *setup.notes)
 
 
-def gain_at_mean_ttl(swept: Swept) -> float | None:
+def _worth(found: Deployed | Unmet, request: PlanRequest) -> float:
+    """By the objective; -1 where the targets are not met."""
+    return found.worth(request.objective) if isinstance(found, Deployed) else -1.0
+
+
+def gain_at_mean_ttl(swept: Swept, together: Swept | None = None) -> float | None:
     """Disaggregated over co-located where both hold TTL on the mean of the mix alone.
 
     A plan holds instances to the targets even while they serve one workload alone. That is hard on
@@ -112,20 +126,27 @@ def gain_at_mean_ttl(swept: Swept) -> float | None:
     weaker = replace(swept, mean=mixed_phases(swept.each, request, mean_ttl=True))
     candidates = gather(weaker)
     disaggregated, _ = best_disaggregated(weaker, candidates)
+    if together is not None:
+        weaker = replace(together, mean=mixed_phases(together.each, request, mean_ttl=True))
+        candidates = gather(weaker)
     colocated, _ = best_colocated(weaker, candidates)
     if isinstance(disaggregated, Unmet) or isinstance(colocated, Unmet):
         return None
     return disaggregated.worth(request.objective) / colocated.worth(request.objective)
 
 
-def _levers(swept: Swept, *found: Deployed | Unmet) -> tuple[Lever, ...]:
+def _levers(
+    swept: Swept, together: Swept, disaggregated: Deployed | Unmet, colocated: Deployed | Unmet
+) -> tuple[Lever, ...]:
     """Elasticities of the better deployment; of one workload only.
+
+    `together` has the co-located designs.
 
     Of a mix, which workload a target binds changes with the inputs, and no derivative says how.
     """
     if len(swept.each) > 1:
         return ()
-    met = [one for one in found if isinstance(one, Deployed)]
-    objective = swept.request.objective
-    best = max(met, key=lambda one: one.worth(objective), default=None)
-    return levers(swept, best)
+    request = swept.request
+    if _worth(colocated, request) > _worth(disaggregated, request):
+        return levers(together, colocated if isinstance(colocated, Deployed) else None)
+    return levers(swept, disaggregated if isinstance(disaggregated, Deployed) else None)

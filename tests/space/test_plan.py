@@ -87,6 +87,46 @@ def test_nothing_evaluated_beats_the_answer(answer, swept):
     )
 
 
+def test_no_smaller_deployment_is_within_the_tolerance(answer, swept):
+    """Fewest GPUs within 1 % of real counts: all counts of all pairs below are worse."""
+    found = answer.disaggregated
+    least = found.certificate.upper_bound * 0.99
+    assert found.output_tokens_per_s_per_gpu >= least * (1 - 1e-9)
+    first = prefill_candidates(swept.prefill).pool
+    second = decode_candidates(swept.decode, 5e10).pool
+    met = np.flatnonzero(first.latency_s <= 5.0), np.flatnonzero(second.latency_s <= 0.05)
+    fastest = [
+        {
+            size: pool.requests_per_s[own[pool.gpus[own] == size]].max()
+            for size in set(pool.gpus[own])
+        }
+        for pool, own in zip((first, second), met, strict=True)
+    ]
+    for g, r in fastest[0].items():
+        for h, s in fastest[1].items():
+            for n in range(1, int((found.gpus - 1 - h) // g) + 1):
+                m = np.arange(1, int((found.gpus - 1 - n * g) // h) + 1)
+                assert np.all(2047 * np.minimum(n * r, m * s) / (n * g + m * h) < least)
+    assert found.certificate.near_frac == pytest.approx(
+        0.01 + found.certificate.upper_bound / found.output_tokens_per_s_per_gpu - 1, rel=1e-5
+    )
+
+
+def test_co_location_is_tried_on_the_hardware_of_either_pool(asked):
+    """With decode on the slower chip, the baseline runs on the faster one."""
+    few = jaxsim.Space(tp=(8,), ep=(1, 8), pp=(1,), batch=(8, 32, 64), chunk=(2048,))
+    slow, fast = (setup_of("deepseek-r1", name) for name in ("h200", "b300"))
+    request = replace(asked, ftl_s=20.0, ttl_s=0.2)
+    both = plan(slow, request, few, prefill_setup=fast)
+    assert [one.hardware for one in both.colocated.instances] == ["b300"]
+    alone = plan(fast, request, few)
+    assert both.colocated.output_tokens_per_s_per_gpu == pytest.approx(
+        alone.colocated.output_tokens_per_s_per_gpu
+    )
+    back = plan(fast, request, few, prefill_setup=slow)
+    assert [one.hardware for one in back.colocated.instances] == ["b300"]
+
+
 def test_kv_flows_obey_the_studys_identity(answer):
     """Egress times senders is ingress times receivers."""
     deployed = answer.disaggregated

@@ -11,6 +11,7 @@ from jaxsim.space.deploy.candidates import (
     colocated_candidates,
     colocated_frontier,
     disaggregated_frontier,
+    gather,
 )
 from jaxsim.space.deploy.request import gpu_weight
 from jaxsim.space.deploy.result import FrontierCurve
@@ -20,10 +21,17 @@ from jaxsim.space.deploy.uncertainty import interval
 from jaxsim.space.designs import Designs
 
 
-def curves_of(swept: Swept, candidates: AllCandidates) -> tuple[FrontierCurve, ...]:
-    """The disaggregated frontier, and the co-located ones: over both modes, and piggybacked."""
+def curves_of(
+    swept: Swept, candidates: AllCandidates, together: Swept | None = None
+) -> tuple[FrontierCurve, ...]:
+    """The disaggregated frontier, and the co-located ones: over both modes, and piggybacked.
+
+    `together` has the co-located designs where they run on other hardware than decode does.
+    """
     request = swept.request
     curves = [_disaggregated_curve(swept, candidates)]
+    if together is not None:
+        swept, candidates = together, gather(together)
     alone = colocated_candidates(swept.colocated, request.ttl_metric, ("piggybacked",))
     for name, own in (("co-located", candidates.colocated), ("co-located, piggybacked", alone)):
         count, paid = instances_within(own, swept)

@@ -13,16 +13,15 @@ from jaxsim.space.refine.along import beside_frontier
 from jaxsim.space.refine.optimum import refine
 from jaxsim.space.refine.problem import Problem
 
-# Without a cap on GPUs, instances below the best per GPU are of no use to a match.
-_USELESS_FRAC = 0.0
+PHASES = ("prefill", "decode", "colocated")
 
 
-def with_integers(swept: Swept, space: Space | None) -> Swept:
+def with_integers(swept: Swept, space: Space | None, phases: tuple[str, ...] = PHASES) -> Swept:
     """The phases with more designs listed: the best whole batches and chunks, for one workload.
 
     Those under the targets are the best of all (`refine`), those of the frontiers lie beside the
     points of the grid (`beside_frontier`). An axis that `space` gives is taken at its values. A mix
-    of workloads stays on the grid.
+    of workloads stays on the grid, and so do phases that are not named.
     """
     if len(swept.each) > 1:
         return swept
@@ -53,9 +52,10 @@ def with_integers(swept: Swept, space: Space | None) -> Swept:
             chunk_free=free[phase][1],
         )
         designs: Designs = getattr(swept, phase)
-        if not any(free[phase]):
+        if not any(free[phase]) or phase not in phases:
             return designs
-        found = refine(problem, designs, None if capped else _USELESS_FRAC)
+        # Without a cap on GPUs, smaller instances within the tolerance may be chosen, no others.
+        found = refine(problem, designs, None if capped else request.tolerance)
         several = [found.columns]
         if phase != "prefill":
             several.append(beside_frontier(problem, designs))
@@ -65,9 +65,9 @@ def with_integers(swept: Swept, space: Space | None) -> Swept:
         more = found.evaluate(columns)
         return replace(designs, listed=replace(more, gap=found.gap))
 
-    phases = Phases(
+    found = Phases(
         listed("prefill", swept.prefill_setup),
         listed("decode", swept.setup),
         listed("colocated", swept.setup),
     )
-    return replace(swept, each=(phases,), mean=phases)
+    return replace(swept, each=(found,), mean=found)

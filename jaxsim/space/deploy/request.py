@@ -24,7 +24,7 @@ class PlanRequest:
     stage does not straddle scale-up domains, and domains are paid whole. `objective` is what
     throughput is divided by: `gpu`, `cost` or `power`. `ttl_metric` says whether the co-located
     token latency is the `mean` gap or the `median` one. Without a cap, at most the fraction
-    `tolerance` of throughput is given up for fewer instances. `deployable` names the rules that
+    `tolerance` of throughput is given up for fewer GPUs. `deployable` names the rules that
     shapes must obey (`catalog/shapes.py`); none where it is empty.
     """
 
@@ -37,7 +37,7 @@ class PlanRequest:
     pack: bool = False
     objective: str = "gpu"
     ttl_metric: str = "mean"
-    tolerance: float = 0.03
+    tolerance: float = 0.01
     deployable: str = ""
 
     def __post_init__(self):

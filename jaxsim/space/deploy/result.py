@@ -45,7 +45,8 @@ class Certificate:
     `gap` is 1 - value / upper_bound, 0 where proved. `runner_up` is the best value of any other
     pair of designs, with real-valued counts, as the bound is, where no cap makes counts whole.
     While all prefill rates or all decode rates, times one factor, stay in `stable_range`, no other
-    result is better by more than 1 %.
+    result is better by more than `near_frac`: 1 %, and without a cap what whole counts lose
+    besides.
     """
 
     gap: float
@@ -53,6 +54,7 @@ class Certificate:
     runner_up: float | None
     stable_range: dict[str, tuple[float, float]]
     method: str
+    near_frac: float = 0.01
 
 
 @dataclass(frozen=True)

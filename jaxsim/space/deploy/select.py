@@ -11,6 +11,7 @@ from jaxsim.space.deploy.result import Certificate, Deployed, InstanceShape, Lat
 from jaxsim.space.deploy.sweep import Swept, match_limits
 from jaxsim.space.deploy.uncertainty import Spread, interval, spread_of
 from jaxsim.space.designs import Designs
+from jaxsim.space.match.fewest import TIE
 from jaxsim.space.match.records import Match, NoMatch
 from jaxsim.space.match.solve import match
 
@@ -82,6 +83,7 @@ def best_disaggregated(
         request.mean_osl,
         ftl_s=request.ftl_s,
         ttl_s=request.ttl_s,
+        quickest=True,
         **match_limits(swept),
     )
     if isinstance(found, NoMatch):
@@ -142,6 +144,7 @@ def best_disaggregated(
                 "decode_rate": proof.near_decode_rate_range,
             },
             method=proof.method,
+            near_frac=proof.near_frac,
         ),
         by_workload=_latencies(ftl_s, ttl_s),
         mixed_ttl_s=float(request.slot_shares @ np.array(ttl_s)),
@@ -196,7 +199,7 @@ def best_colocated(
     if not (ftl & ttl & fits).any():
         return unmet_colocated(colocated, ftl, ttl, fits, request.cap or np.inf), None
     worth = colocated.output_tokens_per_s_per_gpu * count * colocated.gpus / paid
-    best = int(np.argmax(np.where(ftl & ttl & fits, worth, -np.inf)))
+    best = _first_of_equals(colocated, worth, count, ftl & ttl & fits)
     index, mode = int(colocated.index[best]), MODES[int(colocated.mode[best])]
     instances = int(count[best])
     per_gpu = float(worth[best])
@@ -226,6 +229,17 @@ def best_colocated(
         copies=instances,
     )
     return deployed, spread
+
+
+def _first_of_equals(
+    colocated: ColocatedCandidates, worth: np.ndarray, count: np.ndarray, met: np.ndarray
+) -> int:
+    """The best design under the targets; of those as good, fewest GPUs, then low latencies."""
+    good = np.flatnonzero(met)
+    equal = good[worth[good] >= worth[good].max() * (1.0 - TIE)]
+    gpus = count[equal] * colocated.gpus[equal]
+    order = np.lexsort((-worth[equal], colocated.ftl_s[equal], colocated.ttl_s[equal], gpus))
+    return int(equal[order[0]])
 
 
 def unmet_colocated(

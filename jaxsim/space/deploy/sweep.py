@@ -61,12 +61,7 @@ def sweep_phases(
     """
     prompts = prefill_setup or setup
     mix = request.mix
-    if len(mix) > 1:
-        longest = max(float(one.workload.isl) for one in mix)
-        usual = default_space(setup.model.model, setup.hardware.hardware, longest)
-        space = space or Space()
-        if not space.chunk:
-            space = replace(space, chunk=usual.chunk, prefill_chunk=usual.prefill_chunk)
+    space = _for_all(setup, request, space)
     each = []
     for k, one in enumerate(mix):
         work = one.workload
@@ -83,6 +78,41 @@ def sweep_phases(
             lengths = f"ISL {float(work.isl):,.0f}, OSL {float(work.osl):,.0f}"
             raise InputError(f"{lengths}: {error}") from None
     return Swept(setup, prompts, request, tuple(each), mixed_phases(each, request))
+
+
+def _for_all(setup: Setup, request: PlanRequest, space: Space | None) -> Space | None:
+    """The space with chunks up to the longest prompt of a mix."""
+    mix = request.mix
+    if len(mix) == 1 or (space and space.chunk):
+        return space
+    longest = max(float(one.workload.isl) for one in mix)
+    usual = default_space(setup.model.model, setup.hardware.hardware, longest)
+    return replace(space or Space(), chunk=usual.chunk, prefill_chunk=usual.prefill_chunk)
+
+
+def colocated_on_prefill(swept: Swept, space: Space | None) -> Swept | None:
+    """The same with co-located instances on the prefill pool's hardware.
+
+    None where that is the decode pool's, or where no co-located design there obeys every rule.
+    """
+    own, request = swept.prefill_setup, swept.request
+    if own.hardware.name == swept.setup.hardware.name:
+        return None
+    space = _for_all(own, request, space)
+    each = []
+    for one, phases in zip(request.mix, swept.each, strict=True):
+        work = one.workload
+        scenario = own.scenario(work)
+        filled = complete(space, scenario.model, scenario.hardware, float(work.isl))
+        found = evaluate_phase(
+            "colocated", scenario, filled, (float(work.isl),), (float(work.osl),)
+        )
+        if request.deployable:
+            found = expressible(found, request.deployable, own)
+        if not found.full("valid").any():
+            return None
+        each.append(replace(phases, colocated=found))
+    return replace(swept, setup=own, each=tuple(each), mean=mixed_phases(each, request))
 
 
 def allowed(found: Designs, rules: str, setup: Setup) -> Designs:

@@ -83,7 +83,8 @@ class Certificate:
     which the rates of all prefill candidates may be multiplied together, decode unchanged, before
     another plan (other designs or other counts) is better; `decode_rate_range` the same of decode.
     Many counts are nearly as good under a large cap, so the `near_` ranges say when another plan
-    first is better by more than 1 %.
+    first is better by more than `near_frac`: 1 %, and without a cap what whole counts lose besides.
+    Without a cap both ranges are this one.
     """
 
     upper_bound: float
@@ -97,6 +98,7 @@ class Certificate:
     pairs_considered: int
     pairs_solved: int
     method: str
+    near_frac: float
 
 
 @dataclass(frozen=True)

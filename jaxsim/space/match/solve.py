@@ -6,8 +6,7 @@ their relaxed bounds until no bound left is above the best *other* pair found, s
 and the runner-up are proved.
 """
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,10 +21,12 @@ from jaxsim.space.match.budget import (
     check_numbers,
     terms_of,
 )
-from jaxsim.space.match.exact import ROUNDING, small_counts, value_of
+from jaxsim.space.match.exact import ROUNDING, upper_bound
+from jaxsim.space.match.fewest import fewest, near_range, quickest_equal
 from jaxsim.space.match.nearest import nothing, quickest
 from jaxsim.space.match.prune import Pairs, collapse, usable
 from jaxsim.space.match.records import Certificate, Match, NoMatch, Option, Pool
+from jaxsim.space.match.stability import Shares
 
 NEAR_FRAC = 0.01  # the certificate says how far rates may move before another plan wins by this
 
@@ -49,16 +50,19 @@ def match(
     decode_instances: tuple[int, int | None] = (1, None),
     domain_gpus: int | tuple[int, int] | None = None,
     tolerance: float = STUDY_TOLERANCE,
+    quickest: bool = False,
 ) -> Match | NoMatch:
     """The plan of most output tokens/s per GPU × weight under both targets, with its certificate.
 
     With a cap (`max_gpus`, or `max_cost` on GPUs × weight) only what runs is paid; with
     `exact_gpus` or `exact_cost` all of it is paid and what is left over idles (GPUs of two prices
-    idle at the lower one). Without either, integers only approach the optimum of real counts: the
-    smallest within `tolerance` are returned, and the gap says what they lose. `ratio` fixes
+    idle at the lower one). Without either, integers only approach the optimum of real counts: of
+    all plans within `tolerance` of it, that of the fewest GPUs is returned, then of the most
+    throughput, then of the lowest latency, and the gap says what it loses. `ratio` fixes
     prefill GPUs / decode GPUs within `ratio_tolerance` (0: exactly). With `domain_gpus`, confined
     parts of instances do not straddle domains, and domains are paid whole; both pools may use one
-    domain unless each has its own size: (prefill, decode).
+    domain unless each has its own size: (prefill, decode). `quickest` takes, of designs of one size
+    that serve as much in the match, those of the least latency (not where domains are packed).
 
     Where nothing meets the targets, the nearest that can be met.
     """
@@ -73,7 +77,8 @@ def match(
         prefill, decode, caps, ratio, ratio_tolerance, prefill_instances, decode_instances
     )
     budget = budget_of(prefill, decode, terms, domain_gpus)
-    return _Problem(prefill, decode, osl - 1, budget, terms, tolerance).solve(ftl_s, ttl_s)
+    problem = _Problem(prefill, decode, osl - 1, budget, terms, tolerance, quickest)
+    return problem.solve(ftl_s, ttl_s)
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,7 @@ class _Problem:
     budget: Flat | Packed
     terms: Terms
     tolerance: float
+    quickest: bool
 
     def solve(self, ftl_s: float, ttl_s: float) -> Match | NoMatch:
         """The best match, or why there is none."""
@@ -109,7 +115,7 @@ class _Problem:
             return self.nothing(ftl_s, ttl_s)
         bound = self.budget.bound(pairs)
         if not self.terms.capped and isinstance(self.budget, Flat):
-            return self.rounded(pairs, bound, considered)
+            return self.rounded(pairs, bound, considered, (ftl_s, ttl_s))
         budget, supremum = self.budget, None
         if not self.terms.capped:
             assert isinstance(budget, Packed)
@@ -119,6 +125,7 @@ class _Problem:
         if solved is None:
             return self.nothing(ftl_s, ttl_s)
         fastest = budget.pairs(i[first_p], j[first_d])
+        solved = self.quick(solved, (ftl_s, ttl_s))
         pair = solved.pairs.take(solved.best)
         n, m = solved.n[solved.best], solved.m[solved.best]
         cost = budget.bill(pair, n, m).cost
@@ -128,10 +135,17 @@ class _Problem:
         ranges = [stability.rate_ranges(*pair) for pair in zip(shares, rivals, strict=True)]
         counted = (considered, count)
         if supremum is None:
-            return self.matched(budget, solved, None, ranges, counted, "exact")
-        return self.matched(
-            budget, solved, supremum, ranges, (considered, count), "rounded, packed"
-        )
+            return self.matched(budget, solved, None, ranges, counted, "exact", NEAR_FRAC)
+        # Larger deployments are no rivals of this one within its cap: the bound of all is.
+        near = NEAR_FRAC + max(float(self.flat_bound(fastest).max()) / min(ours), 1.0) - 1.0
+        low, high = near_range(fastest, ours, near)
+        inverse = (0.0 if high == np.inf else 1.0 / high, 1.0 / low if low > 0 else np.inf)
+        ranges = [((low, high), inverse)] * 2
+        return self.matched(budget, solved, supremum, ranges, counted, "rounded, packed", near)
+
+    def flat_bound(self, pairs: Pairs) -> np.ndarray:
+        """What no plan of a pair is worth more than, wherever its instances lie."""
+        return upper_bound(pairs, self.terms.limits)
 
     def search(self, budget, pairs: Pairs, bound: np.ndarray) -> tuple[_Solved | None, int]:
         """Branch and bound over pairs; how many were solved."""
@@ -151,25 +165,43 @@ class _Problem:
         ranked = self.ranked(pairs.take(found), n[found], m[found], value[found])
         return _Solved(pairs, n, m, value, int(found[ranked[0]]), _second(found[ranked])), solved
 
-    def rounded(self, pairs: Pairs, bound: np.ndarray, considered: int) -> Match:
-        """No cap: real counts name the designs, and the smallest integers near them serve."""
+    def rounded(self, pairs: Pairs, bound: np.ndarray, considered: int, latest: Shares) -> Match:
+        """No cap: the fewest GPUs that come within the tolerance of real counts."""
+        supremum = float(bound.max())
+        latency = self.prefill.latency_s[pairs.i], self.decode.latency_s[pairs.j]
+        least = supremum * (1.0 - self.tolerance)
+        best, count_p, count_d = fewest(pairs, self.terms.limits, least, latency)
+        others = np.where(np.arange(len(pairs)) == best, -np.inf, bound)
+        runner = int(np.argmax(others)) if len(pairs) > 1 else None
         ones = np.ones(len(pairs))
-        ranked = self.ranked(pairs, ones, ones, bound)
-        best = int(ranked[0])
-        n, m = small_counts(pairs, self.terms.limits, self.tolerance)
-        value = bound.copy()
-        value[best] = value_of(pairs, n, m)[best]
-        solved = _Solved(pairs, n, m, value, best, _second(ranked))
-        ratio = float(pairs.s[best] / pairs.r[best])
-        low, high = 0.0, np.inf
-        if self.terms.limits.ratio == (0.0, np.inf):
-            common = math.gcd(int(n[best]), int(m[best]))
-            counts = int(n[best]) // common, int(m[best]) // common
-            low, high = stability.counts_range(ratio, *counts, self.tolerance)
-        inverse = (1 / high if high < np.inf else 0.0, 1 / low if low > 0 else np.inf)
-        ranges = [(inverse, (low, high))] * 2
+        n, m = ones * count_p, ones * count_d
+        solved = self.quick(_Solved(pairs, n, m, bound, best, runner), latest)
+        pair = solved.pairs.take(best)
+        cost = count_p * pair.a + count_d * pair.b
+        ours = float(count_p * pair.r / cost), float(count_d * pair.s / cost)
+        near = NEAR_FRAC + supremum / min(ours) - 1.0
+        low, high = near_range(pairs, ours, near)
+        inverse = (0.0 if high == np.inf else 1.0 / high, 1.0 / low if low > 0 else np.inf)
+        ranges = [((low, high), inverse)] * 2
         counted = (considered, len(pairs))
-        return self.matched(self.budget, solved, float(bound[best]), ranges, counted, "rounded")
+        return self.matched(self.budget, solved, supremum, ranges, counted, "rounded", near)
+
+    def quick(self, solved: "_Solved", latest: Shares) -> "_Solved":
+        """The same with designs that serve as much in less time, where these are asked for."""
+        if not self.quickest or isinstance(self.budget, Packed):
+            return solved
+        k, pairs = solved.best, solved.pairs
+        n, m = solved.n[k], solved.m[k]
+        served = min(n * pairs.r[k], m * pairs.s[k])
+        i = quickest_equal(self.prefill, latest[0], int(pairs.i[k]), served / n)
+        j = quickest_equal(self.decode, latest[1], int(pairs.j[k]), served / m)
+        if (i, j) == (int(pairs.i[k]), int(pairs.j[k])):
+            return solved
+        columns = {name: getattr(pairs, name).copy() for name in ("i", "j", "r", "s")}
+        columns["i"][k], columns["j"][k] = i, j
+        columns["r"][k] = self.prefill.requests_per_s[i]
+        columns["s"][k] = self.decode.requests_per_s[j]
+        return replace(solved, pairs=replace(pairs, **columns))
 
     def ranked(self, pairs: Pairs, n, m, value) -> np.ndarray:
         """Best two pairs first: by value; among equals fewest GPUs, then latency, then order."""
@@ -184,7 +216,7 @@ class _Problem:
             left = left[left != first]
         return np.array(ranked)
 
-    def matched(self, budget, solved: _Solved, supremum, ranges, counted, method) -> Match:
+    def matched(self, budget, solved: _Solved, supremum, ranges, counted, method, near) -> Match:
         """The plan and its certificate; `supremum` bounds it where it is not the optimum."""
         pair = solved.pairs.take(solved.best)
         n, m = int(solved.n[solved.best]), int(solved.m[solved.best])
@@ -203,6 +235,7 @@ class _Problem:
             decode_rate_range=ranges[0][1],
             near_prefill_rate_range=ranges[1][0],
             near_decode_rate_range=ranges[1][1],
+            near_frac=near,
             pairs_considered=counted[0],
             pairs_solved=counted[1],
             method=method,
@@ -242,7 +275,7 @@ class _Problem:
             return 1.0
         flat = supremum is not None and isinstance(self.budget, Flat)
         ours = supremum if flat else solved.value[solved.best]
-        return float(1.0 - solved.value[solved.runner] / ours)
+        return float(max(1.0 - solved.value[solved.runner] / ours, 0.0))
 
     def nothing(self, ftl_s: float, ttl_s: float) -> NoMatch:
         """Why nothing fits, and the nearest targets that something does."""

@@ -78,30 +78,3 @@ def rate_ranges(ours: Shares, rivals: Shares) -> tuple[Shares, Shares]:
     low = min(most_beta / alpha, 1.0)
     high = max(beta / most_alpha, 1.0) if most_alpha > 0 else np.inf
     return (low, high), (0.0 if high == np.inf else 1.0 / high, 1.0 / low if low > 0 else np.inf)
-
-
-def counts_range(ratio: float, n: int, m: int, tolerance: float) -> tuple[float, float]:
-    """Factors on the real ratio n_p/n_d within which the rounded counts stay n : m.
-
-    n/m must stay within the tolerance, and no fraction of smaller denominator may enter it. The
-    nearest of these are n/m's parents in the Stern–Brocot tree, by the extended Euclid.
-    """
-    y_low, y_high = n / m / (1 + tolerance), n / m / (1 - tolerance)
-    for p, q in _parents(n, m):
-        if p * m < n * q and q:
-            y_low = max(y_low, p / q / (1 - tolerance))
-        elif p * m > n * q and q:
-            y_high = min(y_high, p / q / (1 + tolerance))
-    return min(y_low / ratio, 1.0), max(y_high / ratio, 1.0)
-
-
-def _parents(n: int, m: int) -> list[tuple[int, int]]:
-    """The two fractions that n/m is the mediant of (0/1 and 1/0 included)."""
-    if m == 1:
-        return [(n - 1, 1), (1, 0)]
-    if n == 1:
-        return [(0, 1), (1, m - 1)]
-    # n·q − m·p = 1 with 0 < q < m is the lower parent p/q; the upper is the rest.
-    q = pow(n, -1, m)
-    p = (n * q - 1) // m
-    return [(p, q), (n - p, m - q)]

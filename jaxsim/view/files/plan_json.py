@@ -60,6 +60,7 @@ def deployed_dict(found: Deployed, pooled: bool) -> dict[str, Any]:
         "runner_up": proof.runner_up,
         "stable_range": proof.stable_range,
         "method": proof.method,
+        "near_frac": proof.near_frac,
     }
     return described
 

@@ -85,6 +85,7 @@ class Certificate(File, kw_only=True):
     runner_up: float | None
     stable_range: dict[str, Ends]
     method: str
+    near_frac: NotNegative = 0.01
 
 
 class Colocated(File, kw_only=True):

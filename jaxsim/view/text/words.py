@@ -215,7 +215,7 @@ def certificate(proof: Certificate) -> str:
             f"{units.percent(proof.gap)} of any number of instances."
         )
     if proof.runner_up is not None and proof.upper_bound > 0.0:
-        more = proof.runner_up / proof.upper_bound - 1.0
+        more = proof.runner_up / (proof.upper_bound * (1.0 - proof.gap)) - 1.0
         if abs(more) < EQUAL_FRAC:
             text += " Another pair of designs gives as much."
         else:
@@ -225,7 +225,8 @@ def certificate(proof: Certificate) -> str:
         f"{units.percent(high - 1.0, signed=True)}"
         for name, (low, high) in proof.stable_range.items()
     )
-    return f"{text} No other is 1 % better while {ranges}." if ranges else text
+    near = units.percent(proof.near_frac)
+    return f"{text} No other is {near} better while {ranges}." if ranges else text
 
 
 def _rates(name: str) -> str:

@@ -101,9 +101,9 @@ def add_question(parser: argparse.ArgumentParser, mix: bool = False) -> None:
     )
     deployment.add_argument(
         "--tolerance",
-        default="3%",
+        default="1%",
         metavar="X",
-        help="without --gpus: throughput to give up for fewer instances (default: 3%%)",
+        help="without --gpus: throughput to give up for fewer GPUs (default: 1%%)",
     )
     options.add_prices(parser)
     options.add_axes(parser)
