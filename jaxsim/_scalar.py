@@ -2,11 +2,15 @@
 
 from typing import TypeAlias
 
+import numpy as np
 from jax import Array
 
 # One number: a Python number, a traced scalar, or, in a stacked record, one number per entry.
 # Tests check both at run time, and there arrays may be NumPy's (`tests/typecheck.py`).
 Scalar: TypeAlias = Array | float
 
-# One yes or no, likewise.
+# Outside JAX: one number, or an array of them.
+Numbers: TypeAlias = np.ndarray | float
+
+# One yes or no, as a scalar is one number.
 Flag: TypeAlias = Array | bool

@@ -54,7 +54,7 @@ def wire(message: AbstractMessage, domain_gpus: Scalar) -> Wire:
 
 
 @wire.register
-def _(message: AllReduce, domain_gpus):
+def _(message: AllReduce, domain_gpus: Scalar):
     """Reduce-scatter inside, all-reduce of one part across, all-gather inside.
 
     A small message goes whole to every other rank instead: one step, more bytes.
@@ -72,7 +72,7 @@ def _(message: AllReduce, domain_gpus):
 
 @wire.register(AllGather)
 @wire.register(ReduceScatter)
-def _(message, domain_gpus):
+def _(message: AllGather | ReduceScatter, domain_gpus: Scalar):
     """One part passes between domains for each GPU; inside, every part passes once."""
     inside, across = _peers(message.ranks, domain_gpus)
     part = message.data_bytes / inside
@@ -83,7 +83,7 @@ def _(message, domain_gpus):
 
 
 @wire.register
-def _(message: AllToAll, domain_gpus):
+def _(message: AllToAll, domain_gpus: Scalar):
     """Straight to the receiver: an equal part to each rank, none to itself.
 
     Beyond a domain, either each of k picks of a token travels by itself, B k (1 - n/R) of them
@@ -106,7 +106,7 @@ def _(message: AllToAll, domain_gpus):
 
 
 @wire.register
-def _(message: SendRecv, domain_gpus):
+def _(message: SendRecv, domain_gpus: Scalar):
     """To a neighbour: inside a domain where all `ranks` of the instance fit into one."""
     outside = jnp.where(jnp.asarray(message.ranks) > domain_gpus, 1.0, 0.0)
     inside_bytes = message.data_bytes * (1.0 - outside)

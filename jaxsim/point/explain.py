@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import jax
 import numpy as np
 
+from jaxsim._record import Record
+from jaxsim._scalar import Scalar
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.encoder import encoder_items
 from jaxsim.point.forward import (
@@ -17,12 +19,12 @@ from jaxsim.point.forward import (
     item_s,
 )
 from jaxsim.point.items import ContextTokens, DecodeTokens, Item
-from jaxsim.point.phases.colocated import colocated, mixed_parts, mixed_s
+from jaxsim.point.phases.colocated import Colocated, colocated, mixed_parts, mixed_s
 from jaxsim.point.phases.decode import decode, rank_sequences, stage_sequences, step_time
 from jaxsim.point.phases.prefill import chunks_of, prefill, rank_prompts, two_places
 from jaxsim.point.ranks import ranks_of
 from jaxsim.point.roofline import kernel_parts
-from jaxsim.point.work import AbstractMessage
+from jaxsim.point.work import AbstractMessage, AbstractWork
 from jaxsim.quantities import MODES
 
 # Whether chunks that ride in decode steps keep up with the requests that leave.
@@ -134,10 +136,23 @@ def _bound(item: Item, scenario: Scenario) -> str:
     return max(alone, key=lambda name: alone[name])
 
 
-def _moved(work: Any) -> tuple[float, float]:
+@runtime_checkable
+class _Launch(Protocol):
+    """What every kind of work says of one launch."""
+
+    @property
+    def flop(self) -> Scalar: ...
+
+    @property
+    def hbm_bytes(self) -> Scalar: ...
+
+
+def _moved(work: AbstractWork | AbstractMessage) -> tuple[float, float]:
     """Flop and bytes of one launch."""
     if isinstance(work, AbstractMessage):
-        return 0.0, float(np.asarray(work.data_bytes))  # type: ignore[attr-defined]
+        return 0.0, float(np.asarray(work.data_bytes))
+    if not isinstance(work, _Launch):
+        raise TypeError(f"{type(work).__name__} says nothing of its flop and bytes")
     return float(np.asarray(work.flop)), float(np.asarray(work.hbm_bytes))
 
 
@@ -163,7 +178,7 @@ def _seconds(scenario: Scenario, phase: str, items: list[Item]) -> list[float]:
     return own
 
 
-def _fields(record) -> dict[str, float]:
+def _fields(record: Record) -> dict[str, float]:
     return {name: float(np.asarray(getattr(record, name))) for name in record.__dataclass_fields__}
 
 
@@ -182,7 +197,8 @@ def explain(scenario: Scenario, phase: str) -> Explanation:
         count = float(np.asarray(item.count)) * passes
         bound = _bound(item, scenario)
         parts.append(Part(item.name, item.part, seconds, flop * count, moved * count, bound))
-    whole = _one_mixed_step(scenario) if phase == "colocated" else result.parts
+    mixed = isinstance(result, Colocated)
+    whole = _one_mixed_step(scenario) if mixed else result.parts
     total_s = float(whole.total_s)
     overhead_s = total_s - sum(part.seconds for part in parts)
     name = "engine, drafts" if float(np.asarray(scenario.workload.draft_tokens)) else "engine"

@@ -11,7 +11,7 @@ from functools import singledispatch
 import jax.numpy as jnp
 
 from jaxsim._scalar import Scalar
-from jaxsim.catalog.model import DenseFFN, LatentMoEFFN, MoEFFN, NoFFN
+from jaxsim.catalog.model import AbstractFFN, DenseFFN, LatentMoEFFN, MoEFFN, NoFFN
 from jaxsim.catalog.precision import ElementBytes
 from jaxsim.point.items import Item, all_reduce_item, gemm_item
 from jaxsim.point.ranks import Ranks, expert_slots
@@ -25,7 +25,7 @@ NORM_LAUNCHES = 2.0
 
 @singledispatch
 def ffn_items(
-    ffn,
+    ffn: AbstractFFN,
     hidden: Scalar,
     rows: Scalar,
     stage_rows: Scalar,
@@ -40,7 +40,15 @@ def ffn_items(
     raise NotImplementedError(type(ffn).__name__)
 
 
-def _dense(name, intermediate, matrices, hidden, rows, ranks, element) -> list[Item]:
+def _dense(
+    name: str,
+    intermediate: Scalar,
+    matrices: Scalar,
+    hidden: Scalar,
+    rows: Scalar,
+    ranks: Ranks,
+    element: ElementBytes,
+) -> list[Item]:
     width = intermediate / ranks.tp
     common = ("ffn", "ffn_gemm", rows)
     stored = (element.ffn, element.ffn_input)
@@ -51,7 +59,15 @@ def _dense(name, intermediate, matrices, hidden, rows, ranks, element) -> list[I
 
 
 @ffn_items.register
-def _(ffn: DenseFFN, hidden, rows, stage_rows, imbalance, ranks, element):
+def _(
+    ffn: DenseFFN,
+    hidden: Scalar,
+    rows: Scalar,
+    stage_rows: Scalar,
+    imbalance: Scalar,
+    ranks: Ranks,
+    element: ElementBytes,
+):
     return [
         *_dense("ffn", ffn.intermediate, ffn.matrices, hidden, rows, ranks, element),
         all_reduce_item("ffn_all_reduce", rows, hidden, ranks.tp, element),
@@ -119,12 +135,28 @@ def busiest_load(
 
 
 @ffn_items.register
-def _(ffn: NoFFN, hidden, rows, stage_rows, imbalance, ranks, element):
+def _(
+    ffn: NoFFN,
+    hidden: Scalar,
+    rows: Scalar,
+    stage_rows: Scalar,
+    imbalance: Scalar,
+    ranks: Ranks,
+    element: ElementBytes,
+) -> list[Item]:
     return []
 
 
 @ffn_items.register
-def _(ffn: LatentMoEFFN, hidden, rows, stage_rows, imbalance, ranks, element):
+def _(
+    ffn: LatentMoEFFN,
+    hidden: Scalar,
+    rows: Scalar,
+    stage_rows: Scalar,
+    imbalance: Scalar,
+    ranks: Ranks,
+    element: ElementBytes,
+):
     """As experts of the residual stream, but for what they and the wire see: a latent of it.
 
     Every GPU projects the tokens it has down, and their summed results up again.
@@ -140,11 +172,28 @@ def _(ffn: LatentMoEFFN, hidden, rows, stage_rows, imbalance, ranks, element):
 
 
 @ffn_items.register
-def _(ffn: MoEFFN, hidden, rows, stage_rows, imbalance, ranks, element):
+def _(
+    ffn: MoEFFN,
+    hidden: Scalar,
+    rows: Scalar,
+    stage_rows: Scalar,
+    imbalance: Scalar,
+    ranks: Ranks,
+    element: ElementBytes,
+):
     return _routed(ffn, hidden, hidden, rows, stage_rows, imbalance, ranks, element)
 
 
-def _routed(ffn, hidden, expert_hidden, rows, stage_rows, imbalance, ranks, element) -> list[Item]:
+def _routed(
+    ffn: MoEFFN,
+    hidden: Scalar,
+    expert_hidden: Scalar,
+    rows: Scalar,
+    stage_rows: Scalar,
+    imbalance: Scalar,
+    ranks: Ranks,
+    element: ElementBytes,
+) -> list[Item]:
     """Router, shared and routed experts of the busiest rank, and how tokens reach them.
 
     With data-parallel attention (`attention_dp` > 1, so `ep` = `width`), tokens are dispatched to
@@ -217,12 +266,16 @@ def _routed(ffn, hidden, expert_hidden, rows, stage_rows, imbalance, ranks, elem
     ]
 
 
-def _to_experts(sent, tokens, each_bytes, ranks, picks) -> AllToAll:
+def _to_experts(
+    sent: Scalar, tokens: Scalar, each_bytes: Scalar, ranks: Scalar, picks: Scalar
+) -> AllToAll:
     """`tokens` of `each_bytes` to the ranks of their experts, or back: `sent` copies in all."""
     return AllToAll(sent * each_bytes, ranks, sent, tokens * each_bytes, picks)
 
 
-def attention_reduce_items(hidden: Scalar, rows: Scalar, ranks: Ranks, element, ffn) -> list[Item]:
+def attention_reduce_items(
+    hidden: Scalar, rows: Scalar, ranks: Ranks, element: ElementBytes, ffn: AbstractFFN
+) -> list[Item]:
     """The sum of attention over `tp`, left scattered where tokens are dispatched next."""
     summed = all_reduce_item("attention_all_reduce", rows, hidden, ranks.tp, element)
     if not isinstance(ffn, MoEFFN | LatentMoEFFN):

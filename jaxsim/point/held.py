@@ -27,13 +27,15 @@ from jaxsim.point.attention.recurrent import on_rank
 
 
 @singledispatch
-def attention_weight_bytes(attention, hidden: Scalar, tp: Scalar, element: ElementBytes) -> Scalar:
+def attention_weight_bytes(
+    attention: AbstractAttention, hidden: Scalar, tp: Scalar, element: ElementBytes
+) -> Scalar:
     """Bytes of one layer's attention weights on one GPU, its share of heads and what is copied."""
     raise NotImplementedError(type(attention).__name__)
 
 
 @attention_weight_bytes.register
-def _(attention: GQA, hidden, tp, element):
+def _(attention: GQA, hidden: Scalar, tp: Scalar, element: ElementBytes):
     heads = attention.heads / tp
     into = heads + 2.0 * kv_heads_per_rank(attention, tp)
     columns = into * element.attention + heads * element.attention_out
@@ -41,7 +43,7 @@ def _(attention: GQA, hidden, tp, element):
 
 
 @attention_weight_bytes.register
-def _(attention: MLA, hidden, tp, element):
+def _(attention: MLA, hidden: Scalar, tp: Scalar, element: ElementBytes):
     heads = attention.heads / tp
     down = hidden * (attention.q_rank + attention.kv_rank + attention.rope_dim)
     up = heads * (
@@ -53,7 +55,7 @@ def _(attention: MLA, hidden, tp, element):
 
 
 @attention_weight_bytes.register
-def _(attention: SparseMLA, hidden, tp, element):
+def _(attention: SparseMLA, hidden: Scalar, tp: Scalar, element: ElementBytes):
     query = attention.latent.q_rank * attention.index_heads * attention.index_dim
     key = hidden * (attention.index_dim + attention.index_heads)
     return (
@@ -63,7 +65,7 @@ def _(attention: SparseMLA, hidden, tp, element):
 
 
 @attention_weight_bytes.register
-def _(attention: VariedGQA, hidden, tp, element):
+def _(attention: VariedGQA, hidden: Scalar, tp: Scalar, element: ElementBytes):
     heads = attention.heads / tp
     columns = attention.qk_dim + attention.own_values * attention.v_dim
     into = heads * (attention.qk_dim + attention.gate_dim)
@@ -73,7 +75,7 @@ def _(attention: VariedGQA, hidden, tp, element):
 
 
 @attention_weight_bytes.register
-def _(attention: DirectMLA, hidden, tp, element):
+def _(attention: DirectMLA, hidden: Scalar, tp: Scalar, element: ElementBytes):
     heads = attention.heads / tp
     into = hidden * (
         attention.kv_rank + attention.rope_dim + heads * (attention.nope_dim + attention.rope_dim)
@@ -84,26 +86,26 @@ def _(attention: DirectMLA, hidden, tp, element):
 
 
 @attention_weight_bytes.register
-def _(attention: GatedMLA, hidden, tp, element):
+def _(attention: GatedMLA, hidden: Scalar, tp: Scalar, element: ElementBytes):
     own = attention.latent
     gate = hidden * own.heads / tp * own.v_dim * element.attention
     return attention_weight_bytes(own, hidden, tp, element) + gate
 
 
 @attention_weight_bytes.register
-def _(attention: ReusedSparseMLA, hidden, tp, element):
+def _(attention: ReusedSparseMLA, hidden: Scalar, tp: Scalar, element: ElementBytes):
     return attention_weight_bytes(attention.latent, hidden, tp, element)
 
 
 @attention_weight_bytes.register
-def _(attention: BlockSparseGQA, hidden, tp, element):
+def _(attention: BlockSparseGQA, hidden: Scalar, tp: Scalar, element: ElementBytes):
     index = hidden * attention.index_dim * (attention.index_heads + 1.0)
     grouped = attention_weight_bytes(attention.grouped, hidden, tp, element)
     return grouped + index * element.attention
 
 
 @attention_weight_bytes.register
-def _(attention: CompressedMQA, hidden, tp, element):
+def _(attention: CompressedMQA, hidden: Scalar, tp: Scalar, element: ElementBytes):
     count = attention_params(attention, hidden)
     wide = attention.heads * attention.head_dim + attention.out_groups * hidden
     out = attention.out_rank * wide
@@ -112,7 +114,7 @@ def _(attention: CompressedMQA, hidden, tp, element):
 
 
 @attention_weight_bytes.register
-def _(attention: AbstractRecurrent, hidden, tp, element):
+def _(attention: AbstractRecurrent, hidden: Scalar, tp: Scalar, element: ElementBytes):
     own = on_rank(attention, tp)
     into = hidden * (own.by_head + own.by_key_head + own.replicated) + own.second
     out = hidden * attention.heads / tp * attention.value_dim
@@ -121,58 +123,62 @@ def _(attention: AbstractRecurrent, hidden, tp, element):
 
 
 @attention_weight_bytes.register
-def _(attention: NoAttention, hidden, tp, element):
+def _(attention: NoAttention, hidden: Scalar, tp: Scalar, element: ElementBytes):
     return 0.0 * hidden
 
 
 @singledispatch
-def kv_bytes_per_gpu(attention, context: Scalar, tp: Scalar, element: ElementBytes) -> Scalar:
+def kv_bytes_per_gpu(
+    attention: AbstractAttention, context: Scalar, tp: Scalar, element: ElementBytes
+) -> Scalar:
     """Bytes of one layer's cache on one GPU, for one sequence of `context` tokens."""
     raise NotImplementedError(type(attention).__name__)
 
 
 @kv_bytes_per_gpu.register
-def _(attention: GQA, context, tp, element):
+def _(attention: GQA, context: Scalar, tp: Scalar, element: ElementBytes):
     held = jnp.minimum(context, attention.window_tokens)
     return 2.0 * kv_heads_per_rank(attention, tp) * attention.head_dim * element.kv * held
 
 
 @kv_bytes_per_gpu.register
-def _(attention: MLA | DirectMLA, context, tp, element):
+def _(attention: MLA | DirectMLA, context: Scalar, tp: Scalar, element: ElementBytes):
     return (attention.kv_rank + attention.rope_dim) * element.kv * context
 
 
 @kv_bytes_per_gpu.register
-def _(attention: SparseMLA, context, tp, element):
+def _(attention: SparseMLA, context: Scalar, tp: Scalar, element: ElementBytes):
     latent = kv_bytes_per_gpu(attention.latent, context, tp, element)
     return latent + attention.index_dim * element.kv * context
 
 
 @singledispatch
-def projected_bytes(attention, tokens: Scalar, tp: Scalar, element: ElementBytes) -> Scalar:
+def projected_bytes(
+    attention: AbstractAttention, tokens: Scalar, tp: Scalar, element: ElementBytes
+) -> Scalar:
     """Bytes of the up-projected keys and values of one layer for `tokens`; 0 without a latent."""
     raise NotImplementedError(type(attention).__name__)
 
 
 @projected_bytes.register
-def _(attention: MLA | DirectMLA, tokens, tp, element):
+def _(attention: MLA | DirectMLA, tokens: Scalar, tp: Scalar, element: ElementBytes):
     heads = attention.heads / tp
     wide = attention.nope_dim + attention.rope_dim + attention.v_dim
     return tokens * heads * wide * element.wide
 
 
 @projected_bytes.register
-def _(attention: GatedMLA, tokens, tp, element):
+def _(attention: GatedMLA, tokens: Scalar, tp: Scalar, element: ElementBytes):
     return projected_bytes(attention.latent, tokens, tp, element)
 
 
 @projected_bytes.register(AbstractAttention)
-def _(attention, tokens, tp, element):
+def _(attention: AbstractAttention, tokens: Scalar, tp: Scalar, element: ElementBytes):
     return jnp.zeros_like(jnp.asarray(tokens))
 
 
 @kv_bytes_per_gpu.register
-def _(attention: VariedGQA, context, tp, element):
+def _(attention: VariedGQA, context: Scalar, tp: Scalar, element: ElementBytes):
     held = jnp.minimum(context, attention.window_tokens)
     wide = attention.qk_dim + attention.v_dim
     own = attention.own_cache * kv_heads_per_rank(attention, tp) * wide
@@ -180,23 +186,23 @@ def _(attention: VariedGQA, context, tp, element):
 
 
 @kv_bytes_per_gpu.register
-def _(attention: GatedMLA, context, tp, element):
+def _(attention: GatedMLA, context: Scalar, tp: Scalar, element: ElementBytes):
     return kv_bytes_per_gpu(attention.latent, context, tp, element)
 
 
 @kv_bytes_per_gpu.register
-def _(attention: ReusedSparseMLA, context, tp, element):
+def _(attention: ReusedSparseMLA, context: Scalar, tp: Scalar, element: ElementBytes):
     return kv_bytes_per_gpu(attention.latent, context, tp, element)
 
 
 @kv_bytes_per_gpu.register
-def _(attention: BlockSparseGQA, context, tp, element):
+def _(attention: BlockSparseGQA, context: Scalar, tp: Scalar, element: ElementBytes):
     grouped = kv_bytes_per_gpu(attention.grouped, context, tp, element)
     return grouped + attention.index_dim * element.kv * context
 
 
 @kv_bytes_per_gpu.register
-def _(attention: CompressedMQA, context, tp, element):
+def _(attention: CompressedMQA, context: Scalar, tp: Scalar, element: ElementBytes):
     """Entries and their index keys, of which every GPU has all, and the window."""
     entries = context / attention.ratio
     window = jnp.minimum(context, attention.window_tokens)
@@ -205,12 +211,12 @@ def _(attention: CompressedMQA, context, tp, element):
 
 
 @kv_bytes_per_gpu.register
-def _(attention: AbstractRecurrent, context, tp, element):
+def _(attention: AbstractRecurrent, context: Scalar, tp: Scalar, element: ElementBytes):
     """The state and what the convolution keeps, whatever the context."""
     kept = on_rank(attention, tp).channels * (attention.conv_width - 1.0) * element.wide
     return state_elements(attention) / tp * STATE_BYTES + kept + 0.0 * context
 
 
 @kv_bytes_per_gpu.register
-def _(attention: NoAttention, context, tp, element):
+def _(attention: NoAttention, context: Scalar, tp: Scalar, element: ElementBytes):
     return 0.0 * context

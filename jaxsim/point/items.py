@@ -2,6 +2,7 @@
 
 from jaxsim._record import Record, static
 from jaxsim._scalar import Scalar
+from jaxsim.catalog.precision import ElementBytes
 from jaxsim.point.work import AbstractMessage, AbstractWork, AllReduce, Gemm
 
 
@@ -50,12 +51,22 @@ class ContextTokens(Record):
 
 
 def gemm_item(
-    name, part, role, rows, outputs, inputs, weight_bytes, input_bytes, count=1.0
+    name: str,
+    part: str,
+    role: str,
+    rows: Scalar,
+    outputs: Scalar,
+    inputs: Scalar,
+    weight_bytes: Scalar,
+    input_bytes: Scalar,
+    count: Scalar = 1.0,
 ) -> Item:
     """A matrix product, with the part of a breakdown and the fit that it belongs to."""
     return Item(Gemm(rows, outputs, inputs, weight_bytes, input_bytes), count, name, part, role)
 
 
-def all_reduce_item(name: str, rows: Scalar, hidden: Scalar, ranks: Scalar, element) -> Item:
+def all_reduce_item(
+    name: str, rows: Scalar, hidden: Scalar, ranks: Scalar, element: ElementBytes
+) -> Item:
     """The sum of one layer's partial results over a tensor-parallel group."""
     return Item(AllReduce(rows * hidden * element.wide, ranks), 1.0, name, "network", "all_reduce")

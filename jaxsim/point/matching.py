@@ -5,10 +5,10 @@ point obeys. Arrays in, arrays out; nothing here knows a model or a chip.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from jaxsim._scalar import Numbers
 from jaxsim.catalog.errors import InputError
 
 STUDY_TOLERANCE = 0.03  # Algorithm 2 of the study lets the two rates differ by 3 %
@@ -16,12 +16,12 @@ STUDY_TOLERANCE = 0.03  # Algorithm 2 of the study lets the two rates differ by 
 _ROUNDING = 1e-12  # two rates nearer than this are equal: double precision, a few operations
 
 
-def prefill_requests_per_s(batch: Any, ftl_s: Any) -> Any:
+def prefill_requests_per_s(batch: Numbers, ftl_s: Numbers) -> Numbers:
     """Prompts/s of one prefill instance: B / FTL, `batch` prompts in flight together."""
     return batch / ftl_s
 
 
-def decode_requests_per_s(batch: Any, ttl_s: Any, osl: Any) -> Any:
+def decode_requests_per_s(batch: Numbers, ttl_s: Numbers, osl: Numbers) -> Numbers:
     """Requests/s that one decode instance completes: B / (TTL · (OSL − 1)).
 
     The first token comes from prefill, so decode owes OSL − 1.
@@ -29,7 +29,9 @@ def decode_requests_per_s(batch: Any, ttl_s: Any, osl: Any) -> Any:
     return batch / (ttl_s * (osl - 1))
 
 
-def matched_tokens_per_s_per_gpu(prefill_per_gpu: Any, decode_per_gpu: Any, osl: Any) -> Any:
+def matched_tokens_per_s_per_gpu(
+    prefill_per_gpu: Numbers, decode_per_gpu: Numbers, osl: Numbers
+) -> Numbers:
     """Output tokens/s/GPU at perfect balance: (OSL − 1) · P · D / (P + D).
 
     P and D are requests/s/GPU of each pool; the ratio of GPUs is then D / P.
@@ -37,14 +39,14 @@ def matched_tokens_per_s_per_gpu(prefill_per_gpu: Any, decode_per_gpu: Any, osl:
     return (osl - 1) * prefill_per_gpu * decode_per_gpu / (prefill_per_gpu + decode_per_gpu)
 
 
-def matched_ctx_gen_ratio(prefill_per_gpu: Any, decode_per_gpu: Any) -> Any:
+def matched_ctx_gen_ratio(prefill_per_gpu: Numbers, decode_per_gpu: Numbers) -> Numbers:
     """Prefill GPUs / decode GPUs at perfect balance: D / P."""
     return decode_per_gpu / prefill_per_gpu
 
 
 def fixed_ratio_tokens_per_s_per_gpu(
-    prefill_per_gpu: Any, decode_per_gpu: Any, osl: Any, ratio: Any
-) -> Any:
+    prefill_per_gpu: Numbers, decode_per_gpu: Numbers, osl: Numbers, ratio: Numbers
+) -> Numbers:
     """Output tokens/s/GPU with `ratio` prefill GPUs per decode GPU.
 
     (OSL − 1) · min(P · ρ, D) / (1 + ρ): the slower pool decides, both are paid.
@@ -53,7 +55,7 @@ def fixed_ratio_tokens_per_s_per_gpu(
     return (osl - 1) * supply / (1.0 + ratio)
 
 
-def simplest_fraction(low: Any, high: Any) -> tuple[np.ndarray, np.ndarray]:
+def simplest_fraction(low: Numbers, high: Numbers) -> tuple[np.ndarray, np.ndarray]:
     """Numerator and denominator of the simplest fraction in each closed interval [low, high].
 
     Simplest is smallest in the Stern–Brocot tree: no other fraction of the interval has a smaller
@@ -87,7 +89,7 @@ def simplest_fraction(low: Any, high: Any) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def counts_within(ratio: Any, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
+def counts_within(ratio: Numbers, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
     """Smallest integers n_p, n_d with |n_p / n_d − ratio| / ratio <= tolerance, element by element.
 
     Ends of the interval count as inside, to rounding.
@@ -102,7 +104,7 @@ def counts_within(ratio: Any, tolerance: float) -> tuple[np.ndarray, np.ndarray]
     return simplest_fraction(ratio * (1.0 - slack), ratio * (1.0 + slack))
 
 
-def algorithm1(batch: Any, gpus: Any, ftl_s: Any, ftl_cutoff_s: float) -> int | None:
+def algorithm1(batch: Numbers, gpus: Numbers, ftl_s: Numbers, ftl_cutoff_s: float) -> int | None:
     """Index of the prefill configuration of the study's Algorithm 1, or None if none is in time.
 
     Among those with FTL below the cutoff, the largest B / (FTL · G), requests/s/GPU. Ties go to
@@ -133,9 +135,9 @@ class RateMatch:
 def algorithm2(
     prefill_requests: float,
     prefill_gpus: float,
-    batch: Any,
-    gpus: Any,
-    ttl_s: Any,
+    batch: Numbers,
+    gpus: Numbers,
+    ttl_s: Numbers,
     osl: float,
     ttl_target_s: float = np.inf,
     tolerance: float = STUDY_TOLERANCE,

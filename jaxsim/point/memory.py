@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from jaxsim._record import Record
 from jaxsim._scalar import Scalar
-from jaxsim.catalog.model import DenseFFN, LatentMoEFFN, MoEFFN, NoFFN
+from jaxsim.catalog.model import AbstractFFN, DenseFFN, LatentMoEFFN, MoEFFN, NoFFN
 from jaxsim.catalog.precision import ElementBytes
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.encoder import encoder_weights
@@ -32,18 +32,20 @@ class Memory(Record):
 
 
 @singledispatch
-def ffn_weight_bytes(ffn, hidden: Scalar, ranks: Ranks, element: ElementBytes) -> Scalar:
+def ffn_weight_bytes(
+    ffn: AbstractFFN, hidden: Scalar, ranks: Ranks, element: ElementBytes
+) -> Scalar:
     """Bytes of one layer's feed-forward weights on one GPU."""
     raise NotImplementedError(type(ffn).__name__)
 
 
 @ffn_weight_bytes.register
-def _(ffn: DenseFFN, hidden, ranks, element):
+def _(ffn: DenseFFN, hidden: Scalar, ranks: Ranks, element: ElementBytes):
     return ffn.matrices * hidden * ffn.intermediate / ranks.tp * element.ffn
 
 
 @ffn_weight_bytes.register
-def _(ffn: MoEFFN, hidden, ranks, element):
+def _(ffn: MoEFFN, hidden: Scalar, ranks: Ranks, element: ElementBytes):
     """Routed experts over all of the stage; shared ones over `tp`; the router on every GPU."""
     slots = expert_slots(ffn, ranks)
     routed = slots * ffn.matrices * hidden * ffn.intermediate / ranks.width
@@ -52,7 +54,7 @@ def _(ffn: MoEFFN, hidden, ranks, element):
 
 
 @ffn_weight_bytes.register
-def _(ffn: LatentMoEFFN, hidden, ranks, element):
+def _(ffn: LatentMoEFFN, hidden: Scalar, ranks: Ranks, element: ElementBytes):
     """Experts of the latent; every GPU holds the projections into and out of it."""
     outer = ffn.moe
     inner = ffn_weight_bytes(outer, ffn.latent, ranks, element)
@@ -62,12 +64,12 @@ def _(ffn: LatentMoEFFN, hidden, ranks, element):
 
 
 @ffn_weight_bytes.register
-def _(ffn: NoFFN, hidden, ranks, element):
+def _(ffn: NoFFN, hidden: Scalar, ranks: Ranks, element: ElementBytes):
     return 0.0 * hidden
 
 
 @singledispatch
-def inner_bytes(ffn, rows: Scalar, tp: Scalar, element: ElementBytes) -> Scalar:
+def inner_bytes(ffn: AbstractFFN, rows: Scalar, tp: Scalar, element: ElementBytes) -> Scalar:
     """Bytes between the two products of a dense or shared network, for `rows` of a rank.
 
     The outputs of the first (gate and up) and their product, the input of the second.
@@ -76,43 +78,47 @@ def inner_bytes(ffn, rows: Scalar, tp: Scalar, element: ElementBytes) -> Scalar:
 
 
 @inner_bytes.register
-def _(ffn: DenseFFN, rows, tp, element):
+def _(ffn: DenseFFN, rows: Scalar, tp: Scalar, element: ElementBytes):
     return rows * ffn.matrices * ffn.intermediate / tp * element.wide
 
 
 @inner_bytes.register
-def _(ffn: MoEFFN, rows, tp, element):
+def _(ffn: MoEFFN, rows: Scalar, tp: Scalar, element: ElementBytes):
     return rows * ffn.matrices * ffn.shared_intermediate / tp * element.wide
 
 
 @inner_bytes.register
-def _(ffn: LatentMoEFFN, rows, tp, element):
+def _(ffn: LatentMoEFFN, rows: Scalar, tp: Scalar, element: ElementBytes):
     return inner_bytes(ffn.moe, rows, tp, element)
 
 
 @inner_bytes.register
-def _(ffn: NoFFN, rows, tp, element):
+def _(ffn: NoFFN, rows: Scalar, tp: Scalar, element: ElementBytes):
     return 0.0 * rows
 
 
 @singledispatch
-def expert_rows_bytes(ffn, hidden: Scalar, stage_rows: Scalar, ranks: Ranks, element) -> Scalar:
+def expert_rows_bytes(
+    ffn: AbstractFFN, hidden: Scalar, stage_rows: Scalar, ranks: Ranks, element: ElementBytes
+) -> Scalar:
     """Bytes of the token copies that one GPU holds for its experts."""
     raise NotImplementedError(type(ffn).__name__)
 
 
 @expert_rows_bytes.register
-def _(ffn: LatentMoEFFN, hidden, stage_rows, ranks, element):
+def _(ffn: LatentMoEFFN, hidden: Scalar, stage_rows: Scalar, ranks: Ranks, element: ElementBytes):
     return expert_rows_bytes(ffn.moe, ffn.latent, stage_rows, ranks, element)
 
 
 @expert_rows_bytes.register
-def _(ffn: DenseFFN | NoFFN, hidden, stage_rows, ranks, element):
+def _(
+    ffn: DenseFFN | NoFFN, hidden: Scalar, stage_rows: Scalar, ranks: Ranks, element: ElementBytes
+):
     return jnp.asarray(0.0)
 
 
 @expert_rows_bytes.register
-def _(ffn: MoEFFN, hidden, stage_rows, ranks, element):
+def _(ffn: MoEFFN, hidden: Scalar, stage_rows: Scalar, ranks: Ranks, element: ElementBytes):
     rows = stage_rows * ffn.topk / ranks.ep
     wide = hidden + ffn.matrices * ffn.intermediate / ranks.expert_tp
     return rows * wide * element.wide

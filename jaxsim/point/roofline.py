@@ -60,12 +60,12 @@ def one_peak_flop_per_s(share: PeakShare, multiprocessors: Scalar, chip: Chip) -
 
 
 @singledispatch
-def kernel_parts(work: AbstractWork, fit, chip: Chip) -> KernelParts:
+def kernel_parts(work: AbstractWork, fit: Record, chip: Chip) -> KernelParts:
     """Seconds of one kernel on one chip, with what each resource alone would need."""
     raise NotImplementedError(type(work).__name__)
 
 
-def kernel_s(work: AbstractWork, fit, chip: Chip) -> Scalar:
+def kernel_s(work: AbstractWork, fit: Record, chip: Chip) -> Scalar:
     """Seconds of one kernel on one chip; `fit` is of the kind that the work asks for."""
     return kernel_parts(work, fit, chip).seconds
 

@@ -9,6 +9,8 @@ from jaxsim._scalar import Flag, Scalar
 from jaxsim.catalog.model import (
     GQA,
     MLA,
+    AbstractAttention,
+    AbstractFFN,
     AbstractRecurrent,
     BlockSparseGQA,
     CompressedMQA,
@@ -55,77 +57,77 @@ class Rules(Record):
 
 
 @singledispatch
-def heads_divide(attention, tp: Scalar) -> Flag:
+def heads_divide(attention: AbstractAttention, tp: Scalar) -> Flag:
     """Whether `tp` divides the query heads, and divides or is a multiple of the key/value heads."""
     raise NotImplementedError(type(attention).__name__)
 
 
 @heads_divide.register
-def _(attention: GQA | VariedGQA, tp):
+def _(attention: GQA | VariedGQA, tp: Scalar):
     shared = divides(tp, attention.kv_heads) | divides(attention.kv_heads, tp)
     return divides(tp, attention.heads) & shared
 
 
 @heads_divide.register
-def _(attention: MLA | DirectMLA, tp):
+def _(attention: MLA | DirectMLA, tp: Scalar):
     return divides(tp, attention.heads)
 
 
 @heads_divide.register
-def _(attention: SparseMLA | ReusedSparseMLA | GatedMLA, tp):
+def _(attention: SparseMLA | ReusedSparseMLA | GatedMLA, tp: Scalar):
     return divides(tp, attention.latent.heads)
 
 
 @heads_divide.register
-def _(attention: BlockSparseGQA, tp):
+def _(attention: BlockSparseGQA, tp: Scalar):
     return heads_divide(attention.grouped, tp)
 
 
 @heads_divide.register
-def _(attention: CompressedMQA, tp):
+def _(attention: CompressedMQA, tp: Scalar):
     return divides(tp, attention.heads) & divides(tp, attention.out_groups)
 
 
 @heads_divide.register
-def _(attention: AbstractRecurrent, tp):
+def _(attention: AbstractRecurrent, tp: Scalar):
     shared = divides(tp, attention.key_heads) | divides(attention.key_heads, tp)
     return divides(tp, attention.heads) & shared
 
 
 @heads_divide.register
-def _(attention: NoAttention, tp):
+def _(attention: NoAttention, tp: Scalar):
     return jnp.ones_like(jnp.asarray(tp), dtype=bool)
 
 
 @singledispatch
-def ffn_divides(ffn, ranks: Ranks) -> Flag:
+def ffn_divides(ffn: AbstractFFN, ranks: Ranks) -> Flag:
     """Whether the widths of a feed-forward network can be cut as the ranks ask."""
     raise NotImplementedError(type(ffn).__name__)
 
 
 @ffn_divides.register
-def _(ffn: DenseFFN, ranks):
+def _(ffn: DenseFFN, ranks: Ranks):
     return divides(ranks.tp, ffn.intermediate)
 
 
 @ffn_divides.register
-def _(ffn: LatentMoEFFN, ranks):
+def _(ffn: LatentMoEFFN, ranks: Ranks):
     return ffn_divides(ffn.moe, ranks)
 
 
 @ffn_divides.register
-def _(ffn: NoFFN, ranks):
+def _(ffn: NoFFN, ranks: Ranks):
     return jnp.ones_like(ranks.tp, dtype=bool)
 
 
 @ffn_divides.register
-def _(ffn: MoEFFN, ranks):
+def _(ffn: MoEFFN, ranks: Ranks):
     experts = divides(ranks.width, ffn.intermediate * ranks.ep)  # expert_tp is width / ep
     return experts & divides(ranks.tp, jnp.maximum(ffn.shared_intermediate, ranks.tp))
 
 
 @singledispatch
-def experts_divide(ffn, ranks: Ranks, domain_gpus: Scalar) -> Flag:
+def experts_divide(ffn: AbstractFFN, ranks: Ranks, domain_gpus: Scalar) -> Flag:
     """Whether every expert-parallel rank has equally many experts.
 
     Where tokens are dispatched over whole domains, copies of experts may fill the ranks, up to one
@@ -135,17 +137,17 @@ def experts_divide(ffn, ranks: Ranks, domain_gpus: Scalar) -> Flag:
 
 
 @experts_divide.register
-def _(ffn: LatentMoEFFN, ranks, domain_gpus):
+def _(ffn: LatentMoEFFN, ranks: Ranks, domain_gpus: Scalar):
     return experts_divide(ffn.moe, ranks, domain_gpus)
 
 
 @experts_divide.register
-def _(ffn: DenseFFN | NoFFN, ranks, domain_gpus):
+def _(ffn: DenseFFN | NoFFN, ranks: Ranks, domain_gpus: Scalar):
     return jnp.ones_like(ranks.ep, dtype=bool)
 
 
 @experts_divide.register
-def _(ffn: MoEFFN, ranks, domain_gpus):
+def _(ffn: MoEFFN, ranks: Ranks, domain_gpus: Scalar):
     copied = (ranks.attention_dp > 1.0) & (ranks.width >= domain_gpus)
     few = expert_slots(ffn, ranks) <= 2.0 * jnp.asarray(ffn.experts)
     return divides(ranks.ep, ffn.experts) | (copied & few)

@@ -9,6 +9,7 @@ from jaxsim._scalar import Scalar
 from jaxsim.catalog.model import (
     GQA,
     MLA,
+    AbstractAttention,
     AbstractRecurrent,
     BlockSparseGQA,
     CompressedMQA,
@@ -40,29 +41,29 @@ class Transfer(Record):
     kv_link_frac: Scalar
 
 
-def cached_bytes(attention, tokens: Scalar, element: ElementBytes) -> Scalar:
+def cached_bytes(attention: AbstractAttention, tokens: Scalar, element: ElementBytes) -> Scalar:
     """Bytes that one layer's cache holds for a sequence of `tokens`, every head once."""
     return kv_bytes_per_gpu(attention, tokens, jnp.asarray(1.0), element)
 
 
 @singledispatch
-def distinct_shards(attention, tp: Scalar) -> Scalar:
+def distinct_shards(attention: AbstractAttention, tp: Scalar) -> Scalar:
     """GPUs of a tensor-parallel group with distinct cache: min(tp, kv heads); 1 for latents."""
     raise NotImplementedError(type(attention).__name__)
 
 
 @distinct_shards.register
-def _(attention: GQA | VariedGQA, tp):
+def _(attention: GQA | VariedGQA, tp: Scalar):
     return jnp.minimum(attention.kv_heads, tp)
 
 
 @distinct_shards.register
-def _(attention: BlockSparseGQA, tp):
+def _(attention: BlockSparseGQA, tp: Scalar):
     return distinct_shards(attention.grouped, tp)
 
 
 @distinct_shards.register
-def _(attention: AbstractRecurrent, tp):
+def _(attention: AbstractRecurrent, tp: Scalar):
     return jnp.minimum(attention.heads, tp)
 
 
@@ -73,7 +74,7 @@ def _(attention: AbstractRecurrent, tp):
 @distinct_shards.register(ReusedSparseMLA)
 @distinct_shards.register(CompressedMQA)
 @distinct_shards.register(NoAttention)
-def _(attention, tp):
+def _(attention: AbstractAttention, tp: Scalar):
     return jnp.ones_like(jnp.asarray(tp))
 
 

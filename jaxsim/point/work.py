@@ -254,26 +254,20 @@ class Stream(AbstractWork):
 class AbstractMessage(Record):
     """Something GPUs say to one another, per GPU."""
 
+    data_bytes: Scalar
+    ranks: Scalar
+
 
 class AllReduce(AbstractMessage):
     """Sum `data_bytes` over `ranks`, the result on every rank."""
-
-    data_bytes: Scalar
-    ranks: Scalar
 
 
 class AllGather(AbstractMessage):
     """Every rank ends with all `data_bytes`, having begun with one part in `ranks`."""
 
-    data_bytes: Scalar
-    ranks: Scalar
-
 
 class ReduceScatter(AbstractMessage):
     """Sum `data_bytes` over `ranks`, each rank ending with one part in `ranks`."""
-
-    data_bytes: Scalar
-    ranks: Scalar
 
 
 class AllToAll(AbstractMessage):
@@ -283,8 +277,6 @@ class AllToAll(AbstractMessage):
     of each token once, sent to the ranks of its `picks`; 0 where nothing is known of them.
     """
 
-    data_bytes: Scalar
-    ranks: Scalar
     pieces: Scalar = 0.0
     token_bytes: Scalar = 0.0
     picks: Scalar = 1.0
@@ -293,5 +285,4 @@ class AllToAll(AbstractMessage):
 class SendRecv(AbstractMessage):
     """Send `data_bytes` to one neighbour, among `ranks` GPUs that one instance spans."""
 
-    data_bytes: Scalar
     ranks: Scalar = 2.0

@@ -8,7 +8,7 @@ from functools import singledispatch
 import jax.numpy as jnp
 
 from jaxsim._scalar import Scalar
-from jaxsim.catalog.model import GQA, NoAttention, VariedGQA
+from jaxsim.catalog.model import GQA, AbstractAttention, NoAttention, VariedGQA
 from jaxsim.catalog.precision import ElementBytes
 from jaxsim.point.items import ContextTokens, DecodeTokens, Item, gemm_item
 from jaxsim.point.ranks import Ranks
@@ -31,7 +31,7 @@ def kv_heads_per_rank(attention: GQA | VariedGQA, tp: Scalar) -> Scalar:
 
 @singledispatch
 def projection_items(
-    attention, hidden: Scalar, rows: Scalar, ranks: Ranks, element: ElementBytes
+    attention: AbstractAttention, hidden: Scalar, rows: Scalar, ranks: Ranks, element: ElementBytes
 ) -> list[Item]:
     """The projections of one layer that every token passes through, new or decoded."""
     raise NotImplementedError(type(attention).__name__)
@@ -39,7 +39,7 @@ def projection_items(
 
 @singledispatch
 def decode_items(
-    attention, tokens: DecodeTokens, ranks: Ranks, element: ElementBytes
+    attention: AbstractAttention, tokens: DecodeTokens, ranks: Ranks, element: ElementBytes
 ) -> list[Item]:
     """What one layer's attention adds for decoded tokens."""
     raise NotImplementedError(type(attention).__name__)
@@ -47,7 +47,7 @@ def decode_items(
 
 @singledispatch
 def context_items(
-    attention, tokens: ContextTokens, ranks: Ranks, element: ElementBytes
+    attention: AbstractAttention, tokens: ContextTokens, ranks: Ranks, element: ElementBytes
 ) -> list[Item]:
     """What one layer's attention adds for a chunk of a prompt."""
     raise NotImplementedError(type(attention).__name__)
@@ -64,5 +64,5 @@ def output_item(hidden: Scalar, rows: Scalar, inputs: Scalar, element: ElementBy
 @projection_items.register
 @decode_items.register
 @context_items.register
-def _(attention: NoAttention, *rest):
+def _(attention: NoAttention, *rest: object) -> list[Item]:
     return []

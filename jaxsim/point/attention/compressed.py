@@ -4,13 +4,15 @@ import jax.numpy as jnp
 
 from jaxsim._scalar import Scalar
 from jaxsim.catalog.model import CompressedMQA
+from jaxsim.catalog.precision import ElementBytes
 from jaxsim.point.attention.base import (
     causal_pairs,
     context_items,
     decode_items,
     projection_items,
 )
-from jaxsim.point.items import Item, gemm_item
+from jaxsim.point.items import ContextTokens, DecodeTokens, Item, gemm_item
+from jaxsim.point.ranks import Ranks
 from jaxsim.point.work import BatchedGemm, ContextAttention, DecodeAttention, Stream
 
 # Instead of infinity, whose product with a gradient of 0 is no number.
@@ -41,7 +43,7 @@ def entry_columns(attention: CompressedMQA) -> Scalar:
 
 
 @projection_items.register
-def _(attention: CompressedMQA, hidden, rows, ranks, element):
+def _(attention: CompressedMQA, hidden: Scalar, rows: Scalar, ranks: Ranks, element: ElementBytes):
     common = ("projections", "attention_gemm", rows)
     stored = (element.attention, element.attention_input)
     out = (element.attention_out, element.attention_out_input)
@@ -85,7 +87,7 @@ def _(attention: CompressedMQA, hidden, rows, ranks, element):
 
 
 @decode_items.register
-def _(attention: CompressedMQA, tokens, ranks, element):
+def _(attention: CompressedMQA, tokens: DecodeTokens, ranks: Ranks, element: ElementBytes):
     entries = tokens.context / _ratio(attention)
     selected = jnp.minimum(entries, attention.index_topk)
     index = DecodeAttention(
@@ -117,7 +119,7 @@ def _(attention: CompressedMQA, tokens, ranks, element):
 
 
 @context_items.register
-def _(attention: CompressedMQA, tokens, ranks, element):
+def _(attention: CompressedMQA, tokens: ContextTokens, ranks: Ranks, element: ElementBytes):
     """Entries before a token are a `ratio`-th of the tokens before it."""
     ratio = _ratio(attention)
     whole = tokens.past + tokens.queries

@@ -2,7 +2,9 @@
 
 import jax.numpy as jnp
 
+from jaxsim._scalar import Scalar
 from jaxsim.catalog.model import GQA, BlockSparseGQA, VariedGQA
+from jaxsim.catalog.precision import ElementBytes
 from jaxsim.point.attention.base import (
     causal_pairs,
     context_items,
@@ -11,12 +13,13 @@ from jaxsim.point.attention.base import (
     output_item,
     projection_items,
 )
-from jaxsim.point.items import Item, gemm_item
+from jaxsim.point.items import ContextTokens, DecodeTokens, Item, gemm_item
+from jaxsim.point.ranks import Ranks
 from jaxsim.point.work import ContextAttention, DecodeAttention
 
 
 @projection_items.register
-def _(attention: GQA, hidden, rows, ranks, element):
+def _(attention: GQA, hidden: Scalar, rows: Scalar, ranks: Ranks, element: ElementBytes):
     kv_heads = kv_heads_per_rank(attention, ranks.tp)
     heads = attention.heads / ranks.tp
     common = ("projections", "attention_gemm", rows)
@@ -28,7 +31,7 @@ def _(attention: GQA, hidden, rows, ranks, element):
 
 
 @decode_items.register
-def _(attention: GQA, tokens, ranks, element):
+def _(attention: GQA, tokens: DecodeTokens, ranks: Ranks, element: ElementBytes):
     seen = jnp.minimum(tokens.context, attention.window_tokens)
     work = DecodeAttention(
         sequences=tokens.sequences,
@@ -46,7 +49,7 @@ def _(attention: GQA, tokens, ranks, element):
 
 
 @context_items.register
-def _(attention: GQA, tokens, ranks, element):
+def _(attention: GQA, tokens: ContextTokens, ranks: Ranks, element: ElementBytes):
     work = ContextAttention(
         sequences=tokens.sequences,
         queries=tokens.queries,
@@ -63,7 +66,7 @@ def _(attention: GQA, tokens, ranks, element):
 
 
 @projection_items.register
-def _(attention: VariedGQA, hidden, rows, ranks, element):
+def _(attention: VariedGQA, hidden: Scalar, rows: Scalar, ranks: Ranks, element: ElementBytes):
     """A gate is projected with the queries; another layer's keys and values are not at all."""
     heads = attention.heads / ranks.tp
     columns = attention.qk_dim + attention.own_values * attention.v_dim
@@ -77,7 +80,7 @@ def _(attention: VariedGQA, hidden, rows, ranks, element):
 
 
 @decode_items.register
-def _(attention: VariedGQA, tokens, ranks, element):
+def _(attention: VariedGQA, tokens: DecodeTokens, ranks: Ranks, element: ElementBytes):
     seen = jnp.minimum(tokens.context, attention.window_tokens)
     work = DecodeAttention(
         sequences=tokens.sequences,
@@ -95,7 +98,7 @@ def _(attention: VariedGQA, tokens, ranks, element):
 
 
 @context_items.register
-def _(attention: VariedGQA, tokens, ranks, element):
+def _(attention: VariedGQA, tokens: ContextTokens, ranks: Ranks, element: ElementBytes):
     work = ContextAttention(
         sequences=tokens.sequences,
         queries=tokens.queries,
@@ -114,13 +117,13 @@ def _(attention: VariedGQA, tokens, ranks, element):
 # ---- blocks that an indexer selects --------------------------------------------------------------
 
 
-def index_heads_per_rank(attention: BlockSparseGQA, tp):
+def index_heads_per_rank(attention: BlockSparseGQA, tp: Scalar):
     """Heads of the indexer on one GPU: at least one, since each key/value head has its own."""
     return jnp.maximum(attention.index_heads / tp, 1.0)
 
 
 @projection_items.register
-def _(attention: BlockSparseGQA, hidden, rows, ranks, element):
+def _(attention: BlockSparseGQA, hidden: Scalar, rows: Scalar, ranks: Ranks, element: ElementBytes):
     columns = (index_heads_per_rank(attention, ranks.tp) + 1.0) * attention.index_dim
     stored = (element.attention, element.attention_input)
     return [
@@ -130,7 +133,7 @@ def _(attention: BlockSparseGQA, hidden, rows, ranks, element):
 
 
 @decode_items.register
-def _(attention: BlockSparseGQA, tokens, ranks, element):
+def _(attention: BlockSparseGQA, tokens: DecodeTokens, ranks: Ranks, element: ElementBytes):
     """Scores for every earlier token, then attention over the selected blocks."""
     own = attention.grouped
     selected = jnp.minimum(tokens.context, attention.block_tokens * attention.topk_blocks)
@@ -163,7 +166,7 @@ def _(attention: BlockSparseGQA, tokens, ranks, element):
 
 
 @context_items.register
-def _(attention: BlockSparseGQA, tokens, ranks, element):
+def _(attention: BlockSparseGQA, tokens: ContextTokens, ranks: Ranks, element: ElementBytes):
     own = attention.grouped
     most = attention.block_tokens * attention.topk_blocks
     index = ContextAttention(

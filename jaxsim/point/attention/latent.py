@@ -2,7 +2,9 @@
 
 import jax.numpy as jnp
 
+from jaxsim._scalar import Scalar
 from jaxsim.catalog.model import MLA, DirectMLA, GatedMLA, ReusedSparseMLA, SparseMLA
+from jaxsim.catalog.precision import ElementBytes
 from jaxsim.point.attention.base import (
     causal_pairs,
     context_items,
@@ -10,12 +12,15 @@ from jaxsim.point.attention.base import (
     output_item,
     projection_items,
 )
-from jaxsim.point.items import Item, gemm_item
+from jaxsim.point.items import ContextTokens, DecodeTokens, Item, gemm_item
+from jaxsim.point.ranks import Ranks
 from jaxsim.point.work import BatchedGemm, ContextAttention, DecodeAttention
 
 
 @projection_items.register
-def _(attention: MLA | DirectMLA, hidden, rows, ranks, element):
+def _(
+    attention: MLA | DirectMLA, hidden: Scalar, rows: Scalar, ranks: Ranks, element: ElementBytes
+):
     heads = attention.heads / ranks.tp
     common = ("projections", "attention_gemm", rows)
     stored = (element.attention, element.attention_input)
@@ -35,7 +40,7 @@ def _(attention: MLA | DirectMLA, hidden, rows, ranks, element):
 
 
 @projection_items.register
-def _(attention: SparseMLA, hidden, rows, ranks, element):
+def _(attention: SparseMLA, hidden: Scalar, rows: Scalar, ranks: Ranks, element: ElementBytes):
     common = ("projections", "attention_gemm", rows)
     stored = (element.attention, element.attention_input)
     query = attention.index_heads * attention.index_dim
@@ -48,12 +53,14 @@ def _(attention: SparseMLA, hidden, rows, ranks, element):
 
 
 @projection_items.register
-def _(attention: ReusedSparseMLA, hidden, rows, ranks, element):
+def _(
+    attention: ReusedSparseMLA, hidden: Scalar, rows: Scalar, ranks: Ranks, element: ElementBytes
+):
     return projection_items(attention.latent, hidden, rows, ranks, element)
 
 
 @projection_items.register
-def _(attention: GatedMLA, hidden, rows, ranks, element):
+def _(attention: GatedMLA, hidden: Scalar, rows: Scalar, ranks: Ranks, element: ElementBytes):
     """A gate as wide as what attention returns, from the residual stream."""
     own = attention.latent
     columns = own.heads / ranks.tp * own.v_dim
@@ -64,7 +71,13 @@ def _(attention: GatedMLA, hidden, rows, ranks, element):
     ]
 
 
-def _absorbed(attention: MLA | DirectMLA, tokens, context, ranks, element) -> list[Item]:
+def _absorbed(
+    attention: MLA | DirectMLA,
+    tokens: DecodeTokens,
+    context: Scalar,
+    ranks: Ranks,
+    element: ElementBytes,
+) -> list[Item]:
     heads = attention.heads / ranks.tp
     work = DecodeAttention(
         sequences=tokens.sequences,
@@ -81,7 +94,9 @@ def _absorbed(attention: MLA | DirectMLA, tokens, context, ranks, element) -> li
     return [into, Item(work, 1.0, "decode_attention", "attention", "decode_latent"), out]
 
 
-def _absorptions(attention: MLA | DirectMLA, rows, ranks, element) -> list[Item]:
+def _absorptions(
+    attention: MLA | DirectMLA, rows: Scalar, ranks: Ranks, element: ElementBytes
+) -> list[Item]:
     """Queries into the latent space, and results out of it: one product a head."""
     heads = attention.heads / ranks.tp
     return [
@@ -100,17 +115,17 @@ def _absorptions(attention: MLA | DirectMLA, rows, ranks, element) -> list[Item]
 
 
 @decode_items.register
-def _(attention: MLA | DirectMLA, tokens, ranks, element):
+def _(attention: MLA | DirectMLA, tokens: DecodeTokens, ranks: Ranks, element: ElementBytes):
     return _absorbed(attention, tokens, tokens.context, ranks, element)
 
 
 @decode_items.register
-def _(attention: GatedMLA, tokens, ranks, element):
+def _(attention: GatedMLA, tokens: DecodeTokens, ranks: Ranks, element: ElementBytes):
     return decode_items(attention.latent, tokens, ranks, element)
 
 
 @decode_items.register
-def _(attention: SparseMLA, tokens, ranks, element):
+def _(attention: SparseMLA, tokens: DecodeTokens, ranks: Ranks, element: ElementBytes):
     selected = jnp.minimum(tokens.context, attention.index_topk)
     index = DecodeAttention(
         sequences=tokens.sequences,
@@ -130,13 +145,13 @@ def _(attention: SparseMLA, tokens, ranks, element):
 
 
 @decode_items.register
-def _(attention: ReusedSparseMLA, tokens, ranks, element):
+def _(attention: ReusedSparseMLA, tokens: DecodeTokens, ranks: Ranks, element: ElementBytes):
     selected = jnp.minimum(tokens.context, attention.index_topk)
     return _absorbed(attention.latent, tokens, selected, ranks, element)
 
 
 @context_items.register
-def _(attention: MLA | DirectMLA, tokens, ranks, element):
+def _(attention: MLA | DirectMLA, tokens: ContextTokens, ranks: Ranks, element: ElementBytes):
     """Decompressed: latents of this chunk, and of earlier ones unless kept, are up-projected."""
     heads = attention.heads / ranks.tp
     work = ContextAttention(
@@ -161,12 +176,12 @@ def _(attention: MLA | DirectMLA, tokens, ranks, element):
 
 
 @context_items.register
-def _(attention: GatedMLA, tokens, ranks, element):
+def _(attention: GatedMLA, tokens: ContextTokens, ranks: Ranks, element: ElementBytes):
     return context_items(attention.latent, tokens, ranks, element)
 
 
 @context_items.register
-def _(attention: SparseMLA, tokens, ranks, element):
+def _(attention: SparseMLA, tokens: ContextTokens, ranks: Ranks, element: ElementBytes):
     """Absorbed over the selected latents; the indexer scores every earlier token."""
     index = ContextAttention(
         sequences=tokens.sequences,
@@ -187,11 +202,16 @@ def _(attention: SparseMLA, tokens, ranks, element):
 
 
 @context_items.register
-def _(attention: ReusedSparseMLA, tokens, ranks, element):
+def _(attention: ReusedSparseMLA, tokens: ContextTokens, ranks: Ranks, element: ElementBytes):
     return _selected(attention, tokens, ranks, element)
 
 
-def _selected(attention: SparseMLA | ReusedSparseMLA, tokens, ranks, element) -> list[Item]:
+def _selected(
+    attention: SparseMLA | ReusedSparseMLA,
+    tokens: ContextTokens,
+    ranks: Ranks,
+    element: ElementBytes,
+) -> list[Item]:
     """Absorbed attention of a chunk over the latents that were selected for it."""
     latent = attention.latent
     work = ContextAttention(

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 
 from jaxsim._scalar import Scalar
 from jaxsim.catalog.model import AbstractRecurrent, GatedDelta, KimiDelta, Lightning, Mamba2
+from jaxsim.catalog.precision import ElementBytes
 from jaxsim.catalog.recurrent import STATE_BYTES, STATE_FLOP, Columns, columns_of
 from jaxsim.point.attention.base import (
     context_items,
@@ -11,7 +12,8 @@ from jaxsim.point.attention.base import (
     output_item,
     projection_items,
 )
-from jaxsim.point.items import Item, gemm_item
+from jaxsim.point.items import ContextTokens, DecodeTokens, Item, gemm_item
+from jaxsim.point.ranks import Ranks
 from jaxsim.point.work import Convolution, StateScan, StateStep
 
 # Which fit times a kind. Mamba-2 and lightning attention were not measured by themselves.
@@ -48,7 +50,9 @@ def on_rank(attention: AbstractRecurrent, tp: Scalar) -> Columns:
 
 
 @projection_items.register
-def _(attention: AbstractRecurrent, hidden, rows, ranks, element):
+def _(
+    attention: AbstractRecurrent, hidden: Scalar, rows: Scalar, ranks: Ranks, element: ElementBytes
+):
     """Everything that goes into the state and its gates in one product, and the product out."""
     own = on_rank(attention, ranks.tp)
     common = ("projections", "attention_gemm", rows)
@@ -62,7 +66,12 @@ def _(attention: AbstractRecurrent, hidden, rows, ranks, element):
     return [*items, output_item(hidden, rows, inputs, element)]
 
 
-def _convolution(attention: AbstractRecurrent, tokens, ranks, element) -> list[Item]:
+def _convolution(
+    attention: AbstractRecurrent,
+    tokens: DecodeTokens | ContextTokens,
+    ranks: Ranks,
+    element: ElementBytes,
+) -> list[Item]:
     if isinstance(attention, Lightning):
         return []
     work = Convolution(
@@ -75,7 +84,12 @@ def _convolution(attention: AbstractRecurrent, tokens, ranks, element) -> list[I
     return [Item(work, 1.0, "convolution", "attention", "convolution")]
 
 
-def _shape(attention: AbstractRecurrent, tokens, ranks, element) -> dict:
+def _shape(
+    attention: AbstractRecurrent,
+    tokens: DecodeTokens | ContextTokens,
+    ranks: Ranks,
+    element: ElementBytes,
+) -> dict[str, Scalar]:
     return {
         "sequences": tokens.sequences,
         "queries": tokens.queries,
@@ -89,7 +103,7 @@ def _shape(attention: AbstractRecurrent, tokens, ranks, element) -> dict:
 
 
 @decode_items.register
-def _(attention: AbstractRecurrent, tokens, ranks, element):
+def _(attention: AbstractRecurrent, tokens: DecodeTokens, ranks: Ranks, element: ElementBytes):
     """The state is read and written once a step, and once more for each draft."""
     work = StateStep(**_shape(attention, tokens, ranks, element))
     role = f"{FAMILY[type(attention)]}_step"
@@ -100,7 +114,7 @@ def _(attention: AbstractRecurrent, tokens, ranks, element):
 
 
 @context_items.register
-def _(attention: AbstractRecurrent, tokens, ranks, element):
+def _(attention: AbstractRecurrent, tokens: ContextTokens, ranks: Ranks, element: ElementBytes):
     """Chunks of a prompt one after another, the products within one side by side."""
     kind = type(attention)
     work = StateScan(

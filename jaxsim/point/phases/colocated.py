@@ -90,7 +90,7 @@ def prompts_per_step(scenario: Scenario, ranks: Ranks, gained: Scalar) -> Scalar
     return sequences * gained / jnp.maximum(scenario.workload.osl - 1.0, 1.0)
 
 
-def in_flight_batching(scenario: Scenario, ranks: Ranks, steps, gained: Scalar) -> Mode:
+def in_flight_batching(scenario: Scenario, ranks: Ranks, steps: StepTime, gained: Scalar) -> Mode:
     r"""Prefill iterations and decode iterations in turn, on one instance with one mapping.
 
     Every attention rank prefills one prompt, or as many as fill `chunk` tokens, in an iteration of
@@ -185,7 +185,7 @@ def mixed_parts(scenario: Scenario, ranks: Ranks, past: Scalar, steps: StepTime)
     )
 
 
-def piggybacking(scenario: Scenario, ranks: Ranks, steps, gained: Scalar) -> Mode:
+def piggybacking(scenario: Scenario, ranks: Ranks, steps: StepTime, gained: Scalar) -> Mode:
     r"""Chunks of prompts ride in decode steps (chunked prefill).
 
     Each micro-batch of each attention rank carries a chunk of one prompt, or k whole prompts where

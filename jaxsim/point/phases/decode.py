@@ -103,7 +103,7 @@ def step_time(scenario: Scenario, ranks: Ranks) -> StepTime:
     common = common_items(scenario, ranks, rows, rows, stage_rows)
     common_spent = [item_spent(item, scenario) for item in common]
 
-    def at(context):
+    def at(context: Scalar):
         tokens = DecodeTokens(sequences, queries, context)
         own = decode_only_items(scenario, ranks, tokens)
         items = [*common, *own]

@@ -117,12 +117,12 @@ def prompt_time(
     common += [item.times(1.0 / chunks.count) for item in encoder_items(scenario, ranks, sequences)]
     common_parts = sum_parts(common, scenario, prompts=True)
 
-    def own_at(past):
+    def own_at(past: Scalar):
         projected = past * (1.0 - scenario.options.keep_up_projected)
         tokens = ContextTokens(sequences, chunks.tokens, past, projected)
         return context_only_items(scenario, ranks, tokens)
 
-    def finish(own_parts):
+    def finish(own_parts: dict[str, Scalar]):
         return with_overhead(
             add_parts(common_parts, own_parts),
             issued,
@@ -137,7 +137,7 @@ def prompt_time(
     last = own_at(chunks.last_past)
     issued = launches(common) + launches(last)
 
-    def at(index):
+    def at(index: Scalar):
         own = own_at(chunks.cached + index * chunks.tokens)
         return sum_parts(own, scenario, prompts=True)
 
