@@ -5,6 +5,7 @@ instances follow from them; the points of a frontier are designs, and each can b
 """
 
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from jaxsim.quantities import MODES, TTL_OUTPUTS
 from jaxsim.space.deploy.request import gpu_weight
 from jaxsim.space.deploy.sweep import Swept
 from jaxsim.space.designs import Designs
-from jaxsim.space.match.frontier import MatchFrontier, match_frontier
+from jaxsim.space.match.frontier import FrontierOptions, MatchFrontier, match_frontier
 from jaxsim.space.match.records import Pool
 
 
@@ -158,7 +159,11 @@ def colocated_frontier(
 
 
 def disaggregated_frontier(
-    prefill: Candidates, decode: Candidates, osl: float, ftl_s: float, **options
+    prefill: Candidates,
+    decode: Candidates,
+    osl: float,
+    ftl_s: float,
+    **options: Unpack[FrontierOptions],
 ) -> MatchFrontier:
     """The rate-matched frontier of two pools among designs that meet the FTL target."""
     return match_frontier(prefill.pool, decode.pool, osl, ftl_s=ftl_s, **options)

@@ -1,7 +1,7 @@
 """How much matched throughput can be had at each token latency?"""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -42,6 +42,21 @@ class MatchFrontier:
     def at(self, ttl_s: Any) -> np.ndarray:
         """Index of the point that serves each TTL target best; −1 where nothing is that fast."""
         return np.asarray(np.searchsorted(self.ttl_s, ttl_s, side="right") - 1)
+
+
+class FrontierOptions(TypedDict, total=False):
+    """What `match_frontier` may be told beside the pools and the FTL target."""
+
+    max_gpus: float | None
+    exact_gpus: float | None
+    max_cost: float | None
+    exact_cost: float | None
+    ratio: float | None
+    ratio_tolerance: float
+    prefill_instances: tuple[int, int | None]
+    decode_instances: tuple[int, int | None]
+    domain_gpus: int | tuple[int, int] | None
+    tolerance: float
 
 
 def match_frontier(

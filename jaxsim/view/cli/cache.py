@@ -8,7 +8,7 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def _without(name: str) -> Iterator[None]:
+def _without(name: str) -> Generator[None, None, None]:
     """Leave a variable out of the environment for a while."""
     held = os.environ.pop(name, None)
     try:

@@ -17,7 +17,6 @@ Schema. Every folder that a verb writes holds `run.yaml`, from which the run can
 import argparse
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from jaxsim._version import __version__
 from jaxsim.catalog.errors import InputError, nearest
@@ -44,12 +43,27 @@ def synonyms_of(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
     return found
 
 
+def verbs_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parsers of the verbs that a parser has, by name."""
+    found: dict[str, argparse.ArgumentParser] = {}
+    for action in parser._actions:
+        if action.nargs == argparse.PARSER and isinstance(action.choices, dict):
+            found |= action.choices
+    return found
+
+
+def _repeats(action: argparse.Action) -> bool:
+    """Whether an option may be given several times, each adding to a list."""
+    return isinstance(action, _REPEATED)
+
+
+# The class that argparse keeps for such options.
+_REPEATED = type(argparse.ArgumentParser().add_argument("--any", action="append"))
+
+
 def parser_of(parsers: argparse.ArgumentParser, verb: str) -> argparse.ArgumentParser:
     """The parser of one verb."""
-    choices = {}
-    for action in parsers._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            choices = action.choices
+    choices = verbs_of(parsers)
     if verb not in choices:
         close = nearest(str(verb), choices)
         hint = f" Did you mean {close[0]!r}?" if close else ""
@@ -57,16 +71,16 @@ def parser_of(parsers: argparse.ArgumentParser, verb: str) -> argparse.ArgumentP
     return choices[verb]
 
 
-def config_schema(verb: str, parser: argparse.ArgumentParser) -> dict[str, Any]:
+def config_schema(verb: str, parser: argparse.ArgumentParser) -> dict[str, object]:
     """The JSON Schema of a verb's run file."""
     scalar = {"type": ["string", "number"]}
-    properties: dict[str, Any] = {"verb": {"const": verb}}
+    properties: dict[str, object] = {"verb": {"const": verb}}
     required = ["verb"]
     for key, action in actions_of(parser).items():
         said = {"description": (action.help or "").replace("%%", "%")}
         if action.nargs == 0:
-            kind: dict[str, Any] = {"type": "boolean"}
-        elif isinstance(action, argparse._AppendAction):
+            kind: dict[str, object] = {"type": "boolean"}
+        elif _repeats(action):
             items = {"type": "array", "items": scalar}
             kind = {"anyOf": [items, {"type": "object", "additionalProperties": scalar}]}
         elif action.choices:
@@ -88,7 +102,7 @@ def config_schema(verb: str, parser: argparse.ArgumentParser) -> dict[str, Any]:
     }
 
 
-def read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, object]:
     """The table of a YAML file; data only."""
     import yaml
 
@@ -106,7 +120,7 @@ def read_config(path: Path) -> dict[str, Any]:
     return raw
 
 
-def changed(raw: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+def changed(raw: dict[str, object], settings: Iterable[str]) -> dict[str, object]:
     """The table with `a.b=c` of each setting; values are read as YAML."""
     import yaml
 
@@ -122,14 +136,14 @@ def changed(raw: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
         *parents, last = where.split(".")
         table = made
         for parent in parents:
-            inner = table.get(parent)
-            table[parent] = dict(inner) if isinstance(inner, dict) else {}
-            table = table[parent]
+            held = table.get(parent)
+            inner: dict[str, object] = dict(held) if isinstance(held, dict) else {}
+            table[parent] = table = inner
         table[last] = read
     return made
 
 
-def words_of(raw: dict[str, Any], parser: argparse.ArgumentParser, where: str) -> list[str]:
+def words_of(raw: dict[str, object], parser: argparse.ArgumentParser, where: str) -> list[str]:
     """The command line of a table of options; unknown keys are refused by path."""
     actions = synonyms_of(parser)
     flags: list[str] = []
@@ -149,10 +163,10 @@ def words_of(raw: dict[str, Any], parser: argparse.ArgumentParser, where: str) -
                 raise InputError(f"{where}: {raw['verb']}.{key}: {value!r} is not true or false.")
             flags.append(action.option_strings[-1])
             continue
-        texts = _texts(value, isinstance(action, argparse._AppendAction) or action.nargs == "+")
+        texts = _texts(value, _repeats(action) or action.nargs == "+")
         if not action.option_strings:
             positional += texts
-        elif isinstance(action, argparse._AppendAction):
+        elif _repeats(action):
             flags += [f"{action.option_strings[-1]}={text}" for text in texts]
         elif action.nargs == "+":
             flags += [action.option_strings[-1], *texts]
@@ -161,7 +175,7 @@ def words_of(raw: dict[str, Any], parser: argparse.ArgumentParser, where: str) -
     return [*positional, *flags]
 
 
-def _texts(value: Any, several: bool) -> list[str]:
+def _texts(value: object, several: bool) -> list[str]:
     """A value as the command line has it: a list joined by commas, or one word each."""
     if isinstance(value, dict):
         return [f"{name}={_text(own)}" for name, own in value.items()]
@@ -171,15 +185,15 @@ def _texts(value: Any, several: bool) -> list[str]:
     return [_text(value)]
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, float) and value == int(value):
+def _text(value: object) -> str:
+    if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
 
 
-def resolved(args: argparse.Namespace, parser: argparse.ArgumentParser) -> dict[str, Any]:
+def resolved(args: argparse.Namespace, parser: argparse.ArgumentParser) -> dict[str, object]:
     """The request, defaults included, as a table from which `jaxsim run` repeats it."""
-    made: dict[str, Any] = {"jaxsim": __version__, "verb": args.verb}
+    made: dict[str, object] = {"jaxsim": __version__, "verb": args.verb}
     for key, action in actions_of(parser).items():
         value = getattr(args, action.dest, None)
         if value not in (None, False, []):
@@ -187,7 +201,7 @@ def resolved(args: argparse.Namespace, parser: argparse.ArgumentParser) -> dict[
     return made
 
 
-def keep(folder: Path, table: dict[str, Any]) -> None:
+def keep(folder: Path, table: dict[str, object]) -> None:
     """Leave the resolved configuration in the folder that a verb wrote."""
     from jaxsim.view.deploy.yaml_text import yaml_text
     from jaxsim.view.files.atomic import replace_text

@@ -1,8 +1,9 @@
 """Which options do several verbs share?"""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import parse
@@ -17,7 +18,32 @@ BARE_FTL_BELOW_S = 100.0
 BARE_TTL_BELOW_S = 1.0
 
 
-def add_format(parser: Any) -> None:
+@runtime_checkable
+class Verbs(Protocol):
+    """What verbs are added to: `ArgumentParser.add_subparsers` returns one."""
+
+    def add_parser(
+        self,
+        name: str,
+        *,
+        help: str,
+        description: str,
+        epilog: str | None = None,
+        formatter_class: type[argparse.HelpFormatter] = argparse.HelpFormatter,
+        allow_abbrev: bool = True,
+    ) -> argparse.ArgumentParser: ...
+
+
+@runtime_checkable
+class Options(Protocol):
+    """What options are added to: a parser, or a group of one."""
+
+    def add_argument(
+        self, *names: str, choices: Sequence[str], default: str, help: str
+    ) -> argparse.Action: ...
+
+
+def add_format(parser: Options) -> None:
     """`--format`."""
     parser.add_argument(
         "--format",

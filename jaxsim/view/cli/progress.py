@@ -4,7 +4,7 @@ import itertools
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -13,7 +13,7 @@ PATIENCE_S = 0.4
 
 
 @contextmanager
-def working(what: str) -> Iterator[Callable[[str], None]]:
+def working(what: str) -> Generator[Callable[[str], None], None, None]:
     """Show `what` with a spinner while the block runs, if it takes long enough to be seen.
 
     Gives a function that changes what is shown.

@@ -4,7 +4,6 @@ Writes `aic-estimate-request/1.0.0`; `aiconfigurator` 0.12 reads it.
 """
 
 import json
-from typing import Any
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.deploy.order import Order, Pool
@@ -33,9 +32,9 @@ def system_of(pool: Pool) -> str:
 
 def request(
     order: Order, engine: str, checkpoint: str, database: str = "SILICON"
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The request for a plan: its shapes, and the concurrency it runs at."""
-    described: dict[str, Any] = {
+    described: dict[str, object] = {
         "schema_version": SCHEMA,
         "model": {"path": checkpoint},
         "backend": {"name": engine, "database_mode": database},

@@ -5,7 +5,6 @@ memory is split as each engine's fraction splits it.
 """
 
 import math
-from typing import Any
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.deploy.order import Order, Pool
@@ -178,12 +177,12 @@ def _fraction(memory_of: str, pool: Pool) -> str:
     return f"{memory_fraction(memory_of, pool.memory_bytes):.3f}"
 
 
-def trtllm_config(order: Order, pool: Pool, settings: Settings) -> dict[str, Any]:
+def trtllm_config(order: Order, pool: Pool, settings: Settings) -> dict[str, object]:
     """The YAML of one TensorRT-LLM server, as nested tables; only keys of its version."""
     flag = settings.flags
     batch = step_requests(pool)
     tokens = max(step_tokens(order, pool), batch)
-    values: dict[str, Any] = {
+    values: dict[str, object] = {
         "attention_tp": pool.width,
         "pp": pool.pp,
         "attention_dp": pool.tp == 1 and pool.width > 1,
@@ -208,12 +207,15 @@ def trtllm_config(order: Order, pool: Pool, settings: Settings) -> dict[str, Any
     if order.draft_tokens:
         values |= {"speculation": "MTP", "speculation_layers": order.draft_tokens}
     flag.check([flag[key].name for key in values])
-    nested: dict[str, Any] = {}
+    nested: dict[str, object] = {}
     for key, value in values.items():
         *parents, last = flag[key].name.split(".")
         table = nested
         for parent in parents:
-            table = table.setdefault(parent, {})
+            inner = table.setdefault(parent, {})
+            if not isinstance(inner, dict):
+                raise TypeError(f"{flag[key].name}: {parent} is a value and a table")
+            table = inner
         table[last] = value
     return nested
 

@@ -6,7 +6,6 @@ sequence, and keep as many requests in the system as the plan has (rate times ti
 """
 
 import json
-from typing import Any
 
 from jaxsim.view.deploy.order import Order
 from jaxsim.view.deploy.settings import Settings
@@ -46,7 +45,7 @@ def _run(tool: str, settings: Settings, words: list[str], ends: list[str]) -> st
 
 def _aiperf(order: Order, settings: Settings) -> str:
     words = ["aiperf", "profile", "--model", settings.served]
-    values: dict[str, Any] = {
+    values: dict[str, object] = {
         "--tokenizer": settings.checkpoint,
         "--endpoint-type": "chat",
         "--isl": order.isl,
@@ -67,7 +66,7 @@ def _aiperf(order: Order, settings: Settings) -> str:
 
 def _vllm_bench(order: Order, settings: Settings) -> str:
     words = ["vllm", "bench", "serve", "--model", settings.served]
-    values: dict[str, Any] = {
+    values: dict[str, object] = {
         "--tokenizer": settings.checkpoint,
         "--backend": "vllm",
         "--dataset-name": "random",
@@ -100,7 +99,7 @@ def _guidellm(order: Order, settings: Settings) -> str:
     return _run("guidellm", settings, words, ['--backend "kind=openai_http,target=$url"'])
 
 
-def inference_perf(order: Order, settings: Settings) -> dict[str, Any]:
+def inference_perf(order: Order, settings: Settings) -> dict[str, object]:
     """The configuration of inference-perf."""
     stage = {"num_requests": _requests(order), "concurrency_level": order.concurrency}
 

@@ -4,7 +4,6 @@ import hashlib
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 from jaxsim.catalog.cards import HardwareCard, ModelCard
 from jaxsim.catalog.errors import InputError
@@ -17,7 +16,7 @@ KINDS = ("disaggregated", "colocated")
 ROLES = {"disaggregated": ("prefill", "decode"), "colocated": ("colocated",)}
 
 
-def read_plan(path: Path) -> dict[str, Any]:
+def read_plan(path: Path) -> dict[str, object]:
     """The JSON of a plan, if it has the schema that this version writes."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
@@ -41,7 +40,7 @@ def read_plan(path: Path) -> dict[str, Any]:
 class Fields:
     """A table of a plan, whose fields are taken by name and checked."""
 
-    def __init__(self, path: Path, where: str, table: Any):
+    def __init__(self, path: Path, where: str, table: object):
         if not isinstance(table, dict):
             raise InputError(f"{path}: {where or 'the file'} must be a table of keys.")
         self.path, self.where, self.table = path, where, table
@@ -94,14 +93,16 @@ def order_of(
     """
     raw = read_plan(path)
     top = Fields(path, "", raw)
-    chosen = kind or raw.get("recommended")
+    chosen = kind or (top.text("recommended") if top.has("recommended") else None)
     if chosen is None:
         why = raw.get("error") or "no design meets its targets"
         raise InputError(f"{path}: there is nothing to deploy: {why}")
     if chosen not in KINDS:
         raise InputError(f"kind {chosen!r} is not one of {', '.join(KINDS)}.")
     if not top.has(chosen):
-        reason = (raw.get("reason") or {}).get(chosen, "it meets no target")
+        reasons = raw.get("reason")
+        reason = reasons.get(chosen) if isinstance(reasons, dict) else None
+        reason = reason or "it meets no target"
         other = next(name for name in KINDS if name != chosen)
         raise InputError(f"{path}: has no {chosen} deployment: {reason} Deploy it {other}.")
     found = top.child(chosen)

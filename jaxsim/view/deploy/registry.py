@@ -80,16 +80,18 @@ def version_of(
     """The engine's version; a platform that ships its engines has its own."""
     held = None
     if target.name == "dynamo" or (target.name == "gke" and stack == "dynamo"):
-        release, versions = dynamo_release()
-        held = versions[engine]
+        release = dynamo_release()
+        held = release.versions[engine]
         if given not in (None, held) and not image:
             raise InputError(
-                f"--engine-version {given}: Dynamo {release} ships {engine} {held}; give an "
+                f"--engine-version {given}: Dynamo {release.name} ships {engine} {held}; give an "
                 f"--image with {given}, or leave the version out."
             )
-    elif target.name in ("llm-d", "kserve", "neuron"):
-        held = platforms()[target.name.replace("-", "")][engine]
-    elif target.name == "gke":
+    elif target.name == "kserve":
+        held = platforms()["kserve"][engine]
+    elif target.name == "neuron":
+        held = platforms()["neuron"]["vllm"]
+    elif target.name in ("llm-d", "gke"):
         held = platforms()["llmd"][engine]
     return given or held
 

@@ -5,6 +5,7 @@ The rules on widths are in `catalog/shapes.py`; here stand those on the transfer
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 from jaxsim.catalog.errors import InputError
@@ -45,7 +46,9 @@ def _windowed(order: Order) -> bool:
     return any(math.isfinite(float(window)) for window in windows)
 
 
-def nearest_shape(engine: str, pool: Pool, moe: bool, fits=lambda pool: True) -> Pool | None:
+def nearest_shape(
+    engine: str, pool: Pool, moe: bool, fits: Callable[[Pool], bool] = lambda pool: True
+) -> Pool | None:
     """The expressible shape with as many GPUs whose widths differ least, by factors of two."""
     sizes = [n for n in range(1, pool.gpus + 1) if pool.gpus % n == 0]
 

@@ -1,7 +1,6 @@
 """How is a table written as YAML that reads back as the same table?"""
 
 from collections.abc import Sequence
-from typing import Any
 
 import yaml
 
@@ -9,14 +8,14 @@ import yaml
 class _Dumper(yaml.SafeDumper):
     """YAML without anchors: a table that stands twice is written twice."""
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, data: object) -> bool:
         return True
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         return super().increase_indent(flow, False)
 
 
-def yaml_text(documents: Sequence[Any], head: str = "") -> str:
+def yaml_text(documents: Sequence[object], head: str = "") -> str:
     """One or more YAML documents, after a comment; an error if they would not read back."""
     text = yaml.dump_all(
         documents, Dumper=_Dumper, sort_keys=False, width=10_000, allow_unicode=True

@@ -165,11 +165,11 @@ def _draw_choices(axes: "Axes", plan: Plan) -> None:
         colour = COLOURS[name]
         axes.plot([x], [y], "o", ms=8, mfc="white", mec=colour, mew=2.2, zorder=7)
         across = x / axes.get_xlim()[1]
-        place: dict[str, Any] = {"xytext": (0.012, 0.035), "va": "bottom"}
+        at, vertical, across_at = (0.012, 0.035), "bottom", "left"
         if rank == 0 and across < 0.42:  # over the falling curve, left of the legend
-            place = {"xytext": (max(across + 0.06, 0.3), 0.95), "va": "top"}
+            at, vertical = (max(across + 0.06, 0.3), 0.95), "top"
         elif rank == 0:  # a fast target: the curve is low there, under the legend there is room
-            place = {"xytext": (0.98, 0.66), "va": "top", "ha": "right"}
+            at, vertical, across_at = (0.98, 0.66), "top", "right"
         axes.annotate(
             f"{units.count(y)} tokens/s/GPU\n" + "\n".join(map(_label, deployed.instances)),
             (x, y),
@@ -179,7 +179,9 @@ def _draw_choices(axes: "Axes", plan: Plan) -> None:
             arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.8, "shrinkB": 5},
             zorder=6,
             textcoords="axes fraction",
-            **place,
+            xytext=at,
+            va=vertical,
+            ha=across_at,
         )
 
 

@@ -1,5 +1,6 @@
 """How do load, lengths, pools, decisions and latencies go over time?"""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,7 +71,9 @@ def draw_timeline(path: Path, found: "Simulated") -> None:
     plt.close(figure)
 
 
-def _paid(spans, role: int, edges: np.ndarray) -> np.ndarray:
+def _paid(
+    spans: Sequence[tuple[int, int, float, float]], role: int, edges: np.ndarray
+) -> np.ndarray:
     """Mean number of instances of a role that are paid for, by bin."""
     total = np.zeros(len(edges) - 1)
     for _, own, start, stop in spans:

@@ -1,12 +1,10 @@
 """How are inverse solutions (reach, chips, crossovers) written as JSON?"""
 
-from typing import Any
-
 from jaxsim.catalog.chip_parts import load_chip_parts
 from jaxsim.space.sensitivity.result import Sensitivity
 
 
-def inverse_dict(found: Sensitivity) -> dict[str, Any]:
+def inverse_dict(found: Sensitivity) -> dict[str, object]:
     """The cheapest change, chips and crossovers: factors on inputs, fractions, tokens/s per GPU."""
     own, budget = found.cheapest, found.budget
     return {

@@ -10,7 +10,6 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.workload import Share, Workload
@@ -57,7 +56,7 @@ def read_mix(path: Path, others: Mapping[str, float] | None = None) -> tuple[Sha
     )
 
 
-def _csv_rows(text: str, path: Path) -> list[tuple[str, Mapping[str, Any]]]:
+def _csv_rows(text: str, path: Path) -> list[tuple[str, Mapping[str, object]]]:
     """Rows of a CSV table, each with where it is; the first row that is not blank is the header."""
     try:
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -79,7 +78,7 @@ def _csv_rows(text: str, path: Path) -> list[tuple[str, Mapping[str, Any]]]:
     return rows
 
 
-def _json_rows(text: str, path: Path) -> list[tuple[str, Mapping[str, Any]]]:
+def _json_rows(text: str, path: Path) -> list[tuple[str, Mapping[str, object]]]:
     """Objects of a JSON list, each with where it is."""
     try:
         content = json.loads(text)
@@ -115,7 +114,7 @@ def _check_columns(found: list[str], where: str, kind: str) -> None:
         raise InputError(f"{where}: a {kind} is there twice; a mix has {', '.join(COLUMNS)}.")
 
 
-def _number(given: Any, where: str) -> float:
+def _number(given: object, where: str) -> float:
     """A finite number; JSON's must be numbers, not text or true."""
     try:
         if isinstance(given, bool) or not isinstance(given, int | float | str):
@@ -128,13 +127,13 @@ def _number(given: Any, where: str) -> float:
     return number
 
 
-def _shown(given: Any) -> str:
+def _shown(given: object) -> str:
     """What was given, cut if it is long."""
     text = repr(given) if isinstance(given, str) else json.dumps(given, default=str)
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-def _tokens(given: Any, name: str, where: str) -> int:
+def _tokens(given: object, name: str, where: str) -> int:
     """A length in whole tokens."""
     place = f"{where}, column {name}"
     number = _number(given, place)

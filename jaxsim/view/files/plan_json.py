@@ -1,7 +1,5 @@
 """What does a plan look like to a script?  `plan.json`: SI units, one schema, no NaN."""
 
-from typing import Any
-
 from jaxsim._version import __version__
 from jaxsim.catalog.workload import Share
 from jaxsim.space.deploy.result import Deployed, InstanceShape, Plan, Unmet
@@ -13,7 +11,7 @@ SCHEMA = "jaxsim.plan/1"
 KINDS = ("disaggregated", "colocated")
 
 
-def instance_dict(shape: InstanceShape) -> dict[str, Any]:
+def instance_dict(shape: InstanceShape) -> dict[str, object]:
     """One pool's instances."""
     return {
         "pool": shape.phase,
@@ -33,9 +31,9 @@ def instance_dict(shape: InstanceShape) -> dict[str, Any]:
     }
 
 
-def deployed_dict(found: Deployed, pooled: bool) -> dict[str, Any]:
+def deployed_dict(found: Deployed, pooled: bool) -> dict[str, object]:
     """A deployment; with what only separate pools have where `pooled`."""
-    described: dict[str, Any] = {
+    described: dict[str, object] = {
         "output_tokens_per_s_per_gpu": found.output_tokens_per_s_per_gpu,
         "interval": found.interval,
         "ftl_s": found.ftl_s,
@@ -65,20 +63,20 @@ def deployed_dict(found: Deployed, pooled: bool) -> dict[str, Any]:
     return described
 
 
-def workload_dict(plan: Plan) -> dict[str, Any]:
+def workload_dict(plan: Plan) -> dict[str, object]:
     """Lengths of a request; of a mix those of a mean request, and every workload's share."""
-    lengths: dict[str, Any] = {"isl": plan.isl, "osl": plan.osl}
+    lengths: dict[str, object] = {"isl": plan.isl, "osl": plan.osl}
     if len(plan.mix) > 1:
         lengths["mix"] = [share_dict(one) for one in plan.mix]
     return lengths
 
 
-def share_dict(one: Share) -> dict[str, Any]:
+def share_dict(one: Share) -> dict[str, object]:
     """One workload of a mix."""
     return {"isl": one.workload.isl, "osl": one.workload.osl, "share": one.share}
 
 
-def _by_workload(plan: Plan, found: Deployed) -> dict[str, Any]:
+def _by_workload(plan: Plan, found: Deployed) -> dict[str, object]:
     """Latencies of every workload, and the mean gap between tokens in the mix."""
     pairs = zip(plan.mix, found.by_workload, strict=True)
     return {
@@ -89,9 +87,9 @@ def _by_workload(plan: Plan, found: Deployed) -> dict[str, Any]:
     }
 
 
-def plan_dict(plan: Plan) -> dict[str, Any]:
+def plan_dict(plan: Plan) -> dict[str, object]:
     """The whole plan. A kind that meets no target is null, and `reason` and `nearest` say why."""
-    described: dict[str, Any] = {
+    described: dict[str, object] = {
         "schema": SCHEMA,
         "jaxsim_version": __version__,
         "model": plan.model,
@@ -126,11 +124,11 @@ def plan_dict(plan: Plan) -> dict[str, Any]:
             reason[kind] = found.reason
             nearest[kind] = {"ftl_s": found.ftl_s, "ttl_s": found.ttl_s}
         else:
-            described[kind] = deployed_dict(found, pooled=kind == "disaggregated")
+            described[kind] = own = deployed_dict(found, pooled=kind == "disaggregated")
             if all(shape.price_usd_per_hour > 0.0 for shape in found.instances):
-                described[kind]["costs"] = costs_of(found, plan.isl)
+                own["costs"] = costs_of(found, plan.isl)
             if len(plan.mix) > 1:
-                described[kind] |= _by_workload(plan, found)
+                own |= _by_workload(plan, found)
     if reason:
         described["reason"], described["nearest"] = reason, nearest
     if plan.recommended is None:
@@ -149,4 +147,4 @@ def plan_dict(plan: Plan) -> dict[str, Any]:
     described["levers"] = [
         {"name": lever.name, "elasticity": lever.elasticity} for lever in plan.levers
     ]
-    return clean(described)
+    return {key: clean(value) for key, value in described.items()}

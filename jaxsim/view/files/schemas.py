@@ -3,7 +3,7 @@
 `jaxsim schema NAME` prints it. Tests hold what is written, and what is read, to these types.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -102,7 +102,7 @@ class Colocated(File, kw_only=True):
     output_tokens_per_joule: NotNegative | None
     instances: Annotated[list[Instances], Meta(min_length=1)]
     copies: Count | UnsetType = UNSET
-    costs: dict[str, Any] | UnsetType = UNSET
+    costs: dict[str, object] | UnsetType = UNSET
     mixed_ttl_s: Positive | UnsetType = UNSET
     workloads: list[Latencies] | UnsetType = UNSET
 
@@ -170,7 +170,7 @@ class Plan(File, kw_only=True):
     error: str | UnsetType = UNSET
 
 
-FILES: dict[str, tuple[Any, str]] = {
+FILES: dict[str, tuple[object, str]] = {
     "plan": (Plan, "plan.json, as `jaxsim plan -o DIR` writes and `jaxsim deploy` reads it"),
     "mix": (
         Annotated[list[Share], Meta(min_length=1, description="Workloads served together.")],
@@ -179,7 +179,7 @@ FILES: dict[str, tuple[Any, str]] = {
 }
 
 
-def schema_of(name: str) -> dict[str, Any]:
+def schema_of(name: str) -> dict[str, object]:
     """The JSON Schema (2020-12) of a file."""
     kind, title = FILES[name]
     own = msgspec.json.schema(kind)

@@ -1,8 +1,7 @@
 """What does a sensitivity look like to a script, and which files does it leave?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -23,7 +22,7 @@ SCHEMA = "jaxsim.sensitivity/1"
 _LISTS = ("shares", "left_open")
 
 
-def sensitivity_dict(found: Sensitivity) -> dict[str, Any]:
+def sensitivity_dict(found: Sensitivity) -> dict[str, object]:
     """All of it in SI units; elasticities are percent per percent, effects fractions."""
     request, deployed = found.request, found.deployed
     return {
@@ -85,6 +84,11 @@ def sensitivity_dict(found: Sensitivity) -> dict[str, Any]:
     }  # fmt: skip
 
 
+# Dimensions, values and attributes of each variable; what xarray takes for a coordinate.
+Variables = dict[str, tuple[str | tuple[str, ...], np.ndarray, dict[str, str]]]
+Coordinates = dict[str, object]
+
+
 def sensitivity_dataset(found: Sensitivity) -> xr.Dataset:
     """Elasticities of every input at the optimum, and of every lever along the frontier."""
     names = [own.name for own, _ in found.inputs]
@@ -93,10 +97,10 @@ def sensitivity_dataset(found: Sensitivity) -> xr.Dataset:
         "long_name": "elasticity",
         "description": "Percent of throughput per percent of the input, at fixed targets.",
     }
-    variables: dict[str, Any] = {
+    variables: Variables = {
         "elasticity": ("input", np.array([e for _, e in found.inputs]), elasticity),
     }
-    coordinates: dict[str, Any] = {
+    coordinates: Coordinates = {
         "input": names,
         "group": ("input", [own.group for own, _ in found.inputs]),
     }
@@ -124,12 +128,12 @@ def _described(units: str, long_name: str, description: str) -> dict[str, str]:
     return {"units": units, "long_name": long_name, "description": description}
 
 
-def _fractions(values) -> np.ndarray:
+def _fractions(values: Iterable[float | None]) -> np.ndarray:
     """Numbers as an array, NaN where there is none: the one place where it is said so."""
     return np.array([np.nan if value is None else value for value in values], float)
 
 
-def _add_levers(found: Sensitivity, variables, coordinates) -> None:
+def _add_levers(found: Sensitivity, variables: Variables, coordinates: Coordinates) -> None:
     """Exact effects of every lever at every factor, beside those its elasticity predicts."""
     if not found.levers:
         return
@@ -156,7 +160,7 @@ def _add_levers(found: Sensitivity, variables, coordinates) -> None:
     )  # fmt: skip
 
 
-def _add_steps(found: Sensitivity, variables, coordinates) -> None:
+def _add_steps(found: Sensitivity, variables: Variables, coordinates: Coordinates) -> None:
     """Exact effects of the next value of each discrete axis."""
     if not found.steps:
         return
@@ -170,7 +174,7 @@ def _add_steps(found: Sensitivity, variables, coordinates) -> None:
     )  # fmt: skip
 
 
-def _add_prices(found: Sensitivity, variables, coordinates) -> None:
+def _add_prices(found: Sensitivity, variables: Variables, coordinates: Coordinates) -> None:
     """Shadow prices of the limits."""
     coordinates["limit"] = [price.name for price in found.prices]
     coordinates["limit_amount"] = ("limit", [price.amount for price in found.prices])
@@ -191,7 +195,9 @@ def _add_prices(found: Sensitivity, variables, coordinates) -> None:
     )  # fmt: skip
 
 
-def _add_along(along: Along, variables, coordinates, elasticity) -> None:
+def _add_along(
+    along: Along, variables: Variables, coordinates: Coordinates, elasticity: dict[str, str]
+) -> None:
     coordinates["ttl_s"] = ("ttl_s", along.ttl_s, attributes("ttl_s"))
     coordinates["lever"] = list(along.levers)
     variables["lever_elasticity"] = (

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +21,11 @@ from jaxsim.space.designs import Designs, evaluate_phase
 from jaxsim.view.files.sweep_config import SweepConfig
 
 DONE = "blocks_done"
+
+
+if TYPE_CHECKING:
+    import zarr
+    from zarr.core.metadata import ArrayV3Metadata
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ def create(config: SweepConfig, path: Path) -> None:
         shutil.rmtree(aside)  # another process was first; `open_store` checks that it agrees
 
 
-def _create_phase(group: Any, config: SweepConfig, like: Designs) -> None:
+def _create_phase(group: "zarr.Group", config: SweepConfig, like: Designs) -> None:
     lengths = {"isl": len(config.isl), "osl": len(config.osl)}
     group.attrs["phase"] = like.phase
     for name, values in like.axes.items():
@@ -109,7 +114,7 @@ def _create_phase(group: Any, config: SweepConfig, like: Designs) -> None:
         made.attrs.update(attributes(name))
 
 
-def open_store(config: SweepConfig, path: Path, resume: bool) -> Any:
+def open_store(config: SweepConfig, path: Path, resume: bool) -> "zarr.Group":
     """The store of this sweep, made if it is not there; an error if it holds something else."""
     zarr = _zarr()
     if not path.exists():
@@ -126,9 +131,23 @@ def open_store(config: SweepConfig, path: Path, resume: bool) -> Any:
     return root
 
 
-def write_block(root: Any, block: Block, designs: Designs) -> None:
+def _group(root: "zarr.Group", name: str) -> "zarr.Group":
+    found = root[name]
+    if not isinstance(found, _zarr().Group):
+        raise InputError(f"{root.store}: {name} is not a group; choose another store.")
+    return found
+
+
+def _array(root: "zarr.Group", name: str) -> "zarr.Array[ArrayV3Metadata]":
+    found = root[name]
+    if not isinstance(found, _zarr().Array):
+        raise InputError(f"{root.store}: {name} is not an array; choose another store.")
+    return found
+
+
+def write_block(root: "zarr.Group", block: Block, designs: Designs) -> None:
     """Write a block's region, then mark it whole."""
-    group = root[block.phase]
+    group = _group(root, block.phase)
     for name, (array, dims) in designs.outputs.items():
         if "osl" not in dims and block.osl.start > 0:
             continue  # does not depend on the output length: the first block has written it
@@ -142,19 +161,22 @@ def write_block(root: Any, block: Block, designs: Designs) -> None:
             else slice(None)
             for d in dims
         )
-        group[name][region if region else ...] = array
-    root[DONE][block.number] = 1
+        _array(group, name)[region if region else ...] = array
+    _array(root, DONE)[block.number] = 1
 
 
-def pending(root: Any, config: SweepConfig, shard: tuple[int, int]) -> list[Block]:
+def pending(root: "zarr.Group", config: SweepConfig, shard: tuple[int, int]) -> list[Block]:
     """The blocks of shard (i, n) that are not whole yet; shards are counted from 1."""
     i, n = shard
-    done = np.asarray(root[DONE][:])
+    done = np.asarray(_array(root, DONE)[:])
     return [b for b in blocks_of(config) if b.number % n == i - 1 and not done[b.number]]
 
 
 def run_blocks(
-    root: Any, config: SweepConfig, blocks: list[Block], ended: Callable[[Block, int], None]
+    root: "zarr.Group",
+    config: SweepConfig,
+    blocks: list[Block],
+    ended: Callable[[Block, int], None],
 ) -> Iterator[int]:
     """Evaluate and write blocks one by one, yielding the grid points of each."""
     for block in blocks:

@@ -2,9 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from jaxsim.catalog.errors import InputError, nearest
 from jaxsim.catalog.setup import Setup, setup_of
@@ -31,7 +30,7 @@ phases: [prefill, decode, colocated]   # optional
 
 _COUNTS = {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "integer"}}]}
 _FRACS = {"type": "number", "minimum": 0}
-SCHEMA: dict[str, Any] = {
+SCHEMA: dict[str, object] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "The file of jaxsim sweep",
     "type": "object",
@@ -74,7 +73,7 @@ class SweepConfig:
     space: Space
     phases: tuple[str, ...]
     block_workloads: int
-    options: dict[str, Any]
+    options: dict[str, object]
 
     @property
     def digest(self) -> str:
@@ -102,7 +101,7 @@ def read_sweep(path: Path) -> SweepConfig:
     return _config(path, raw)
 
 
-def _known(path: Path, where: str, table: Any, allowed: set[str]) -> dict[str, Any]:
+def _known(path: Path, where: str, table: object, allowed: set[str]) -> dict[str, object]:
     if not isinstance(table, dict):
         raise InputError(f"{path}: {where or 'the file'} must be a table of keys.")
     for key in table:
@@ -113,19 +112,25 @@ def _known(path: Path, where: str, table: Any, allowed: set[str]) -> dict[str, A
     return table
 
 
-def _numbers(path: Path, key: str, value: Any, least: float) -> tuple[float, ...]:
-    values = value if isinstance(value, list) else [value]
+def _numbers(path: Path, key: str, value: object, least: float) -> tuple[float, ...]:
+    values: list[object] = value if isinstance(value, list) else [value]
+    numbers: list[float] = []
     for one in values:
         if isinstance(one, bool) or not isinstance(one, int | float) or not one >= least:
             raise InputError(f"{path}: {key}: {one!r} is not a number of at least {least:g}.")
         if one != int(one):
             raise InputError(f"{path}: {key}: {one!r} is not a whole number.")
+        numbers.append(float(one))
     if not values:
         raise InputError(f"{path}: {key}: the list is empty; give at least one value.")
-    return tuple(sorted({float(one) for one in values}))
+    return tuple(sorted(set(numbers)))
 
 
-def _config(path: Path, raw: dict[str, Any]) -> SweepConfig:
+def _word(raw: dict[str, object], key: str) -> str | None:
+    return None if raw.get(key) is None else str(raw[key])
+
+
+def _config(path: Path, raw: dict[str, object]) -> SweepConfig:
     _known(path, "", raw, _TOP)
     for needed in ("model", "hardware", "workload"):
         if needed not in raw:
@@ -145,14 +150,13 @@ def _config(path: Path, raw: dict[str, Any]) -> SweepConfig:
             rest[key] = float(value)
     workload = Workload(isl[0], osl[0], **rest)
     axes = _known(path, "space", raw.get("space") or {}, _SPACE)
-    values: dict[str, Any] = {
-        name: _numbers(path, f"space.{name}", value, 1) for name, value in axes.items()
-    }
-    space = Space(**values)
+    values = {name: _numbers(path, f"space.{name}", value, 1) for name, value in axes.items()}
+    space = replace(Space(), **values)
     setup = setup_of(
-        str(raw["model"]), str(raw["hardware"]), raw.get("precision"), raw.get("engine")
+        str(raw["model"]), str(raw["hardware"]), _word(raw, "precision"), _word(raw, "engine")
     )
-    phases = tuple(raw.get("phases") or PHASES)
+    listed = raw.get("phases") or list(PHASES)
+    phases = tuple(map(str, listed if isinstance(listed, list) else [listed]))
     for phase in phases:
         if phase not in PHASES:
             raise InputError(f"{path}: phases: {phase!r} is not one of {', '.join(PHASES)}.")

@@ -16,13 +16,13 @@ MOST_EVENTS = 500_000
 NAMES = {0: "co-located", 1: "prefill", 2: "decode"}
 
 
-def trace_events(run: "Run") -> dict:
+def trace_events(run: "Run") -> dict[str, object]:
     """The object that Perfetto and chrome://tracing open; times in microseconds.
 
     A process is an instance, a track a lane of it; of a long run, the first half million spans.
     """
     a, count = run.state.attempts, run.count
-    events: list[dict] = [
+    events: list[dict[str, object]] = [
         {
             "ph": "M", "name": "process_name", "pid": int(i), "tid": 0,
             "args": {"name": f"{NAMES[int(role)]} {i}"},
@@ -32,7 +32,7 @@ def trace_events(run: "Run") -> dict:
     ]  # fmt: skip
     lanes: dict[int, list[float]] = {}
 
-    def add(name, instance, start, stop, request):
+    def add(name: str, instance: int, start: float, stop: float, request: int) -> None:
         if instance < 0 or not (np.isfinite(start) and np.isfinite(stop)) or stop < start:
             return
         ends = lanes.setdefault(int(instance), [])

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jaxsim.view.study.settings import Setting, settings
 from jaxsim.view.study.source import Study
@@ -57,7 +58,7 @@ def judge(*parts: Part, essential: int = 1) -> str:
 
 
 def finding(
-    value: str, parts: Sequence[Part], essential: int = 1, why: str = "", **measures: Any
+    value: str, parts: Sequence[Part], essential: int = 1, why: str = "", **measures: object
 ) -> Finding:
     """A finding, judged by its parts."""
     return Finding(judge(*parts, essential=essential), value, tuple(parts), measures, why)
@@ -68,12 +69,17 @@ def criterion(name: str) -> float:
     return settings().criteria[name]
 
 
-def number(name: str) -> Any:
+def number(name: str) -> float:
     """A number of the study."""
     return settings().numbers[name]
 
 
-def rank_correlation(x: Any, y: Any) -> float:
+def numbers(name: str) -> tuple[float, ...]:
+    """A list of numbers of the study."""
+    return settings().lists[name]
+
+
+def rank_correlation(x: ArrayLike, y: ArrayLike) -> float:
     """Spearman's rank correlation, ties sharing their mean rank; 0 where either is constant."""
     a, b = _ranks(np.asarray(x, dtype=float)), _ranks(np.asarray(y, dtype=float))
     if len(a) < 2 or a.std() == 0.0 or b.std() == 0.0:

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from jaxsim.catalog.errors import InputError, unknown_name
 from jaxsim.view.study import claims_gain, claims_network, claims_pipeline, claims_pools
 from jaxsim.view.study.claim import NOT, PARTLY, REPRODUCED, Claim, Finding, criterion
-from jaxsim.view.study.settings import SELECTED, SWEPT, ClaimText, Setting, settings
+from jaxsim.view.study.settings import SELECTED, SWEPT, ClaimText, Level, Setting, settings
 from jaxsim.view.study.source import Study
 
 CLAIMS: dict[str, Claim] = {
@@ -126,7 +125,7 @@ def robustness_of(claim: Claim, tried: Tried) -> Robustness:
     )
 
 
-def _level(value: Any) -> str:
+def _level(value: Level) -> str:
     return value if isinstance(value, str) else f"{value:g}"
 
 

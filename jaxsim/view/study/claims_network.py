@@ -13,6 +13,7 @@ from jaxsim.view.study.claim import (
     criterion,
     finding,
     number,
+    numbers,
     rank_correlation,
     thirds,
 )
@@ -155,7 +156,7 @@ def c22(study: Study, setting: Setting) -> Finding | None:
     if not proxy.served.any():
         return None
     parts, values, errors = [], [], {}
-    for sigma in number("spread_sigmas"):
+    for sigma in numbers("spread_sigmas"):
         y = spread_frontier(study, SPREAD, setting, LengthSpread(float(sigma)))
         where = range_of(proxy.y, y)
         if not len(where):
@@ -168,7 +169,7 @@ def c22(study: Study, setting: Setting) -> Finding | None:
                  errors[str(sigma)] <= criterion("proxy_error"))
         )  # fmt: skip
         values.append(f"{100 * errors[str(sigma)]:.0f} %")
-    sigmas = ", ".join(f"{sigma:g}" for sigma in number("spread_sigmas"))
+    sigmas = ", ".join(f"{sigma:g}" for sigma in numbers("spread_sigmas"))
     value = f"median difference {', '.join(values)} for log-normal lengths of sigma {sigmas}"
     why = (
         "Prefill pays for the mean prompt and its square, decode for the mean context of the "
@@ -188,7 +189,7 @@ def c23(study: Study, setting: Setting) -> Finding | None:
     where = rungs(free)
     if not len(where):
         return None
-    caps = [float(cap) for cap in number("caps")]
+    caps = [float(cap) for cap in numbers("caps")]
     kept = []
     below = True
     for cap in caps:

@@ -78,7 +78,9 @@ def c11(study: Study, setting: Setting) -> Finding | None:
     return finding(value, parts, essential=2, why=why, ep_frac=spread, batch=[batch[0], batch[-1]])
 
 
-def step_parts(study: Study, case: Case, setting: Setting, place: dict) -> dict[str, float]:
+def step_parts(
+    study: Study, case: Case, setting: Setting, place: dict[str, float]
+) -> dict[str, float]:
     """Seconds of a decode step by part, at the axis values of `place`."""
     _, _, (_, designs) = study.pools(case, setting.mixture)
     axes = designs.axes
@@ -89,7 +91,7 @@ def step_parts(study: Study, case: Case, setting: Setting, place: dict) -> dict[
 def whole(study: Study, setting: Setting, matched: Matched, where: np.ndarray) -> str:
     """By how much steps gain from experts cut over all ranks, against EP 2, where EP is 1."""
     where = where[matched.decode["ep"][where] == 1.0]
-    places = [{n: matched.decode[n][i] for n in ("tp", "pp", "batch")} for i in where]
+    places = [{n: float(matched.decode[n][i]) for n in ("tp", "pp", "batch")} for i in where]
     one, two = (
         np.array([sum(step_parts(study, HEAVY, setting, p | {"ep": ep}).values()) for p in places])
         for ep in (1.0, 2.0)

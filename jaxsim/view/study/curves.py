@@ -4,7 +4,9 @@ Frontiers of one case under one mixture of the unknowns, at every FTL cutoff, on
 interactivities; and what the designs on the disaggregated frontier look like.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from jaxsim.space.deploy.candidates import (
     prefill_candidates,
 )
 from jaxsim.space.designs import Designs
-from jaxsim.space.match.frontier import records
+from jaxsim.space.match.frontier import FrontierOptions, records
 from jaxsim.space.match.records import Pool
 from jaxsim.view.study.settings import Mixture, Setting, settings
 from jaxsim.view.study.sweeps import Case, Sweeper, best_by_targets
@@ -125,7 +127,9 @@ def mixed_step_s(colocated: Designs, decode: Designs) -> np.ndarray:
     return (colocated.full("piggybacked_ftl_s") - 0.5 * plain_s) / chunks.reshape(shape)
 
 
-def colocated_table(designs: Designs, decode: Designs, interactivity, ftl_s) -> np.ndarray:
+def colocated_table(
+    designs: Designs, decode: Designs, interactivity: np.ndarray, ftl_s: Sequence[float]
+) -> np.ndarray:
     """Co-located throughput by way, TTL metric, FTL cutoff and interactivity."""
     ttl_targets, ftl_targets = 1.0 / interactivity[::-1], np.sort(ftl_s)
     order = [int(np.flatnonzero(ftl_targets == cutoff)[0]) for cutoff in ftl_s]
@@ -161,7 +165,7 @@ def on_ladder(ttl_s: np.ndarray, interactivity: np.ndarray) -> np.ndarray:
 
 def matched_on_ladder(
     prefill: Candidates, decode: Candidates, swept: tuple[Designs, Designs], osl: float,
-    ftl_s: float, interactivity: np.ndarray, **options,
+    ftl_s: float, interactivity: np.ndarray, **options: Unpack[FrontierOptions],
 ) -> Matched:  # fmt: skip
     """The matched frontier of two pools on the ladder; `options` as of `match_frontier`."""
     front = disaggregated_frontier(prefill, decode, osl, ftl_s, **options)
@@ -225,11 +229,11 @@ def thinned(candidates: Candidates) -> Candidates:
 def curves_of(pools: Pools, colocated: Designs, case: Case) -> Curves:
     """Every frontier of a case, from its pools and its co-located designs."""
     known = settings()
-    interactivity, cutoffs = known.interactivity, known.unknowns["ftl_s"]
+    interactivity, cutoffs = known.interactivity, known.cutoffs
     prefill, decode, swept = pools
     disaggregated = tuple(
         matched_on_ladder(prefill, decode, swept, case.osl, ftl_s, interactivity)
         for ftl_s in cutoffs
     )
     table = colocated_table(colocated, swept[1], interactivity, cutoffs)
-    return Curves(case, interactivity, tuple(cutoffs), table, disaggregated)
+    return Curves(case, interactivity, cutoffs, table, disaggregated)

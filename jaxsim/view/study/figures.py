@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+
+from matplotlib.figure import Figure
 
 from jaxsim.view.study import pictures, pictures_pools
 from jaxsim.view.study.settings import Setting
@@ -14,7 +15,7 @@ class Picture:
     """A figure: its file name without suffix, how it is drawn, and what to see in it."""
 
     name: str
-    draw: Callable[[Study, Setting], Any]
+    draw: Callable[[Study, Setting], Figure]
     claims: tuple[str, ...]
     title: str
     caption: str

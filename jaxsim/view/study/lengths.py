@@ -47,7 +47,9 @@ def spread_frontier(study: Study, case: Case, setting: Setting, spread: LengthSp
     return study.kept(("lengths", case, setting.mixture, setting.ftl_s, spread), make)
 
 
-def _spread_frontier(study, case, setting, spread) -> np.ndarray:
+def _spread_frontier(
+    study: Study, case: Case, setting: Setting, spread: LengthSpread
+) -> np.ndarray:
     mixture, ladder = setting.mixture, settings().interactivity
     scenario = study.sweeper.scenario(case, mixture)
     space = complete(study.sweeper.space(case), scenario.model, scenario.hardware, case.isl)
@@ -73,6 +75,7 @@ def _spread_frontier(study, case, setting, spread) -> np.ndarray:
         fits = fits & token.full(rule)[0, 0]
     batch = token.axes["batch"].astype(float)
     decode_per_gpu = batch / ttl_s / owed.mean() / token.full("gpus")[0, 0]
-    y = matched_tokens_per_s_per_gpu(prefill_per_gpu, decode_per_gpu[fits], owed.mean() + 1.0)
+    decode_rate, lengths = decode_per_gpu[fits], owed.mean() + 1.0
+    y = np.asarray(matched_tokens_per_s_per_gpu(prefill_per_gpu, decode_rate, lengths))
     best = best_by_targets(y, ttl_s[fits], np.zeros(fits.sum()), 1.0 / ladder[::-1], np.ones(1))
     return best[0, ::-1]

@@ -6,10 +6,12 @@ and how much the gain differs between readings of the study.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import NotRequired, TypedDict, Unpack
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 
 from jaxsim._version import __version__
 from jaxsim.space.axes import Space, complete, geometric, powers_of_two
@@ -176,7 +178,7 @@ def map_figure(chart: GainMap) -> bytes:
         norm = TwoSlopeNorm(1.0, 0.8, 2.0)
         shade = mpl.colormaps["RdBu"].with_extremes(bad="#D5D9DD")
         x, y = np.log2(data.osl.values), np.log2(data.isl.values)
-        drawn: Any = None
+        drawn: QuadMesh | None = None
         for row, model in zip(axes, models, strict=True):
             for panel, ttl in zip(row, ttls, strict=True):
                 one = data.sel(model=model, ttl=ttl)
@@ -194,6 +196,8 @@ def map_figure(chart: GainMap) -> bytes:
                     panel.set_xlabel("OSL")
             row[0].set_yticks(y[::2], [_count(v) for v in data.isl.values[::2]])
             row[0].set_ylabel(f"{model}\nISL")
+        if drawn is None:
+            raise ValueError("a map without a panel")
         bar = figure.colorbar(drawn, ax=axes, shrink=0.6, pad=0.01, extend="max")
         ticks = [0.8, 0.9, 1.0, 1.25, 1.5, 2.0]
         bar.set_ticks(ticks, labels=[f"{t:g}×" for t in ticks])
@@ -201,7 +205,22 @@ def map_figure(chart: GainMap) -> bytes:
         return image(figure, "svg")
 
 
-def _contour(panel, x, y, values, levels, **style) -> None:
+class _Style(TypedDict):
+    """How a line is drawn."""
+
+    colors: str
+    linewidths: float
+    linestyles: NotRequired[str]
+
+
+def _contour(
+    panel: Axes,
+    x: np.ndarray,
+    y: np.ndarray,
+    values: np.ndarray,
+    levels: list[float],
+    **style: Unpack[_Style],
+) -> None:
     inside = [v for v in levels if values.min() < v < values.max()]
     if inside:
         panel.contour(x, y, values, levels=inside, **style)

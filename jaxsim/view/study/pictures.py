@@ -1,8 +1,10 @@
 """What do the study's frontiers look like?  Pictures of claims C1 to C7."""
 
-from typing import Any
+from typing import Literal
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from jaxsim.view.figures.frontier import BLUE, COLOURS, GREEN, GREY, ORANGE
 from jaxsim.view.study.claims_gain import (
@@ -27,17 +29,23 @@ WAYS = (
     ("co-located, piggybacked", "piggybacked only", 1.4, (0, (4, 2))),
 )
 X_LABEL = "interactivity: tokens/s a user (1/TTL)"
-Figure = Any
-Axes = Any
 
 
-def new_figure(width: float, height: float, rows: int, columns: int, **options: Any):
+def new_figure(
+    width: float,
+    height: float,
+    rows: int,
+    columns: int,
+    sharex: bool | Literal["col"] = False,
+    sharey: bool = False,
+    squeeze: bool = True,
+) -> tuple[Figure, np.ndarray]:
     """A figure of panels, as an array of axes."""
-    from matplotlib.figure import Figure as New
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = New(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06))
-    return figure, np.atleast_1d(figure.subplots(rows, columns, **options))
+    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06))
+    panels = figure.subplots(rows, columns, sharex=sharex, sharey=sharey, squeeze=squeeze)
+    return figure, np.atleast_1d(panels)
 
 
 def titled(figure: Figure, title: str) -> Figure:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from jaxsim.view.figures.frontier import BLUE, GREEN, GREY, ORANGE
-from jaxsim.view.study.claim import criterion, number
+from jaxsim.view.study.claim import criterion, number, numbers
 from jaxsim.view.study.claims_gain import DENSE, FOUR, HEAVY, SHORT
 from jaxsim.view.study.claims_network import (
     EGRESS_ISL,
@@ -252,7 +252,7 @@ def lengths_figure(study: Study, setting: Setting) -> Figure:
     figure, (panel,) = new_figure(9.6, 4.2, 1, 1)
     proxy = study.matched(SPREAD, setting).y
     lines = [("constant 4096/512", proxy, "#222222", "-")]
-    for sigma, colour in zip(number("spread_sigmas"), (BLUE, GREEN, ORANGE), strict=False):
+    for sigma, colour in zip(numbers("spread_sigmas"), (BLUE, GREEN, ORANGE), strict=False):
         y = spread_frontier(study, SPREAD, setting, LengthSpread(float(sigma)))
         lines.append((f"log-normal, sigma {sigma:g}", y, colour, "-"))
     if proxy.any():
@@ -267,7 +267,7 @@ def caps_figure(study: Study, setting: Setting) -> Figure:
     free = study.matched(HEAVY, setting).y
     lines = [("unlimited", free, "#222222", "-")]
     for cap, colour in zip(
-        number("caps"), (ORANGE, "#E69F00", GREEN, "#56B4E9", BLUE), strict=False
+        numbers("caps"), (ORANGE, "#E69F00", GREEN, "#56B4E9", BLUE), strict=False
     ):
         lines.append((f"at most {cap} GPUs", capped(study, setting, float(cap)).y, colour, "-"))
     _lines(panel, lines, free.max())

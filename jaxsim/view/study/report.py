@@ -1,12 +1,19 @@
 """Run the study: every selected claim, in the base reading and in all others, with pictures."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from jaxsim.catalog.errors import InputError
-from jaxsim.view.study.claim import Claim
-from jaxsim.view.study.claims import Result, base_finding, chosen, robustness_of, try_readings
+from jaxsim.view.study.claim import Claim, Finding
+from jaxsim.view.study.claims import (
+    Result,
+    Tried,
+    base_finding,
+    chosen,
+    robustness_of,
+    try_readings,
+)
 from jaxsim.view.study.figures import PICTURES, Picture, draw, picture_of
 from jaxsim.view.study.map import GainMap, gain_map, map_figure
 from jaxsim.view.study.settings import settings
@@ -80,7 +87,11 @@ def run_study(
     )
 
 
-def _result(claim: Claim, found, tried) -> Result:
+def _result(
+    claim: Claim,
+    found: Mapping[str, Finding],
+    tried: Mapping[str, Tried],
+) -> Result:
     return Result(
         text=settings().claims[claim.id],
         finding=found[claim.id],
@@ -89,7 +100,7 @@ def _result(claim: Claim, found, tried) -> Result:
     )
 
 
-def claims_json(study: StudyResult) -> list[dict]:
+def claims_json(study: StudyResult) -> list[dict[str, object]]:
     """The list that `claims.json` holds."""
     return [
         {

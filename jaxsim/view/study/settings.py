@@ -3,11 +3,11 @@
 Everything comes from `catalog/data/study.toml`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
-from typing import Any
+from typing import TypeAlias, TypedDict, Unpack, cast
 
 import numpy as np
 
@@ -57,6 +57,18 @@ class Mixture:
     equal_time_chunks: float = 0.0
 
 
+# What an unknown may be: a name or a number.
+Level: TypeAlias = str | float
+
+
+class Choices(TypedDict, total=False):
+    """Fields of a mixture that claims replace."""
+
+    chunk_attention: str
+    keep_up_projected: float
+    equal_time_chunks: float
+
+
 @dataclass(frozen=True)
 class Setting:
     """One reading of the study: a mixture, and what selects among the designs it gives.
@@ -71,13 +83,25 @@ class Setting:
     ttl_metric: str
     piggybacking: str
 
-    def level(self, unknown: str) -> Any:
+    def level(self, unknown: str) -> Level:
         """The choice made for an unknown."""
         return getattr(self if unknown in SELECTED else self.mixture, unknown)
 
-    def mixed(self, **choices: Any) -> "Setting":
+    def mixed(self, **choices: Unpack[Choices]) -> "Setting":
         """The same setting with some choices of its mixture replaced."""
         return replace(self, mixture=replace(self.mixture, **choices))
+
+
+def mixture_of(levels: Sequence[Level]) -> Mixture:
+    """The mixture with a level for each of `SWEPT`."""
+    build = cast(Callable[..., Mixture], Mixture)
+    return build(**dict(zip(SWEPT, levels, strict=True)))
+
+
+def setting_of(mixture: Mixture, levels: Sequence[Level]) -> Setting:
+    """The setting with a level for each of `SELECTED`."""
+    build = cast(Callable[..., Setting], Setting)
+    return build(mixture, **dict(zip(SELECTED, levels, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -107,22 +131,28 @@ class Settings:
     precision: str
     tolerance: float
     base: Setting
-    unknowns: Mapping[str, tuple[Any, ...]]
+    unknowns: Mapping[str, tuple[Level, ...]]
     mixtures: int
     seed: int
     grids: Mapping[str, Grid]
     interactivity: np.ndarray
     criteria: Mapping[str, float]
-    numbers: Mapping[str, Any]
+    numbers: Mapping[str, float]
+    lists: Mapping[str, tuple[float, ...]]
     claims: Mapping[str, ClaimText]
     provenance: Mapping[str, Datum]
+
+    @property
+    def cutoffs(self) -> tuple[float, ...]:
+        """The FTL cutoffs, in seconds."""
+        return tuple(float(level) for level in self.unknowns["ftl_s"])
 
     def readings(self, mixtures: int | None = None) -> list[Setting]:
         """Every FTL cutoff, TTL metric and piggybacking of the base mixture and of random ones."""
         chosen = self.mixed(self.mixtures if mixtures is None else mixtures)
         selected = list(product(*(self.unknowns[name] for name in SELECTED)))
         return [
-            Setting(mixture, *selection)
+            setting_of(mixture, selection)
             for mixture in (self.base.mixture, *chosen)
             for selection in selected
         ]
@@ -130,12 +160,12 @@ class Settings:
     def mixed(self, count: int) -> list[Mixture]:
         """Random mixtures in which every level of every unknown is (nearly) equally frequent."""
         random = np.random.default_rng(self.seed)
-        columns = {}
+        columns: dict[str, list[Level]] = {}
         for name in SWEPT:
             levels = self.unknowns[name]
             order = random.permutation(np.resize(np.arange(len(levels)), max(count, 1)))
             columns[name] = [levels[i] for i in order[:count]]
-        return [Mixture(**{name: columns[name][i] for name in SWEPT}) for i in range(count)]
+        return [mixture_of([columns[name][i] for name in SWEPT]) for i in range(count)]
 
 
 @lru_cache(maxsize=1)
@@ -144,22 +174,24 @@ def settings() -> Settings:
     file = DataFile(DATA / "study.toml")
     root = file.root
     base, open_, sampling = root.table("setting"), root.table("unknowns"), root.table("sampling")
-    unknowns = {name: tuple(open_.value(name)) for name in (*SWEPT, *SELECTED)}
+    unknowns = {name: _levels(open_, name) for name in (*SWEPT, *SELECTED)}
     first = {name: levels[0] for name, levels in unknowns.items()}
-    mixture = Mixture(**{name: first[name] for name in SWEPT})
+    mixture = mixture_of([first[name] for name in SWEPT])
+    numbers, lists = _values(root.table("numbers"))
     grids = root.table("grids")
     found = Settings(
-        hardware=base.value("hardware"),
-        precision=base.value("precision"),
+        hardware=base.text("hardware"),
+        precision=base.text("precision"),
         tolerance=base.number("tolerance"),
-        base=Setting(mixture, *(first[name] for name in SELECTED)),
+        base=setting_of(mixture, [first[name] for name in SELECTED]),
         unknowns=unknowns,
         mixtures=int(sampling.number("mixtures", zero=True)),
         seed=int(sampling.number("seed")),
         grids={name: _grid(grids.table(name)) for name in grids.raw},
         interactivity=_ladder(root.table("ladder")),
         criteria=_numbers(root.table("criteria")),
-        numbers=_values(root.table("numbers")),
+        numbers=numbers,
+        lists=lists,
         claims=_claims(root.table("claims")),
         provenance=file.provenance,
     )
@@ -182,8 +214,25 @@ def _numbers(table: Table) -> dict[str, float]:
     return {name: table.number(name, zero=True) for name in table.raw}
 
 
-def _values(table: Table) -> dict[str, Any]:
-    return {name: table.value(name) for name in table.raw}
+def _values(table: Table) -> tuple[dict[str, float], dict[str, tuple[float, ...]]]:
+    """Numbers, and lists of numbers."""
+    values = {name: table.value(name) for name in table.raw}
+    numbers: dict[str, float] = {}
+    lists: dict[str, tuple[float, ...]] = {}
+    for name, own in values.items():
+        if isinstance(own, int | float):
+            numbers[name] = own
+        elif isinstance(own, list):
+            lists[name] = tuple(own)
+    return numbers, lists
+
+
+def _levels(table: Table, name: str) -> tuple[Level, ...]:
+    """What an unknown may be."""
+    value = table.value(name)
+    if not isinstance(value, list):
+        raise table.error(name, f"is {value!r}; a list is needed")
+    return tuple(value)
 
 
 def _claims(table: Table) -> dict[str, ClaimText]:

@@ -1,9 +1,10 @@
 """Where do claims get their frontiers from?  One grid, every case swept once."""
 
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Hashable
+from typing import TypeVar, Unpack, cast
 
+from jaxsim.space.match.frontier import FrontierOptions
 from jaxsim.view.study.curves import (
     Curves,
     Gain,
@@ -18,6 +19,7 @@ from jaxsim.view.study.settings import Mixture, Setting, settings
 from jaxsim.view.study.sweeps import Case, Count, Sweeper
 
 # Claims share cases within a mixture; the next mixture needs none of the last one's.
+T = TypeVar("T")
 KEPT_POOLS, KEPT_RESULTS = 24, 400
 
 
@@ -27,15 +29,15 @@ class Study:
     def __init__(self, grid: str):
         self.sweeper = Sweeper(settings().grids[grid])
         self.grid = grid
-        self._pools: OrderedDict[Any, Any] = OrderedDict()
-        self._results: OrderedDict[Any, Any] = OrderedDict()
+        self._pools: OrderedDict[Hashable, object] = OrderedDict()
+        self._results: OrderedDict[Hashable, object] = OrderedDict()
 
     @property
     def count(self) -> Count:
         """How many designs have been evaluated."""
         return self.sweeper.count
 
-    def kept(self, key: Any, make: Callable[[], Any], pools: bool = False) -> Any:
+    def kept(self, key: Hashable, make: Callable[[], T], pools: bool = False) -> T:
         """A result by its key, made if it is not at hand."""
         store, limit = (self._pools, KEPT_POOLS) if pools else (self._results, KEPT_RESULTS)
         if key not in store:
@@ -43,7 +45,7 @@ class Study:
             if len(store) > limit:
                 store.popitem(last=False)
         store.move_to_end(key)
-        return store[key]
+        return cast(T, store[key])  # by this key, only `make` has made it
 
     def forget(self) -> None:
         """Drop every result: the next mixture shares none of them."""
@@ -69,7 +71,11 @@ class Study:
         return gain_of(self.curves(case, setting.mixture), setting)
 
     def matched(
-        self, case: Case, setting: Setting, ftl_s: float | None = None, **options: Any
+        self,
+        case: Case,
+        setting: Setting,
+        ftl_s: float | None = None,
+        **options: Unpack[FrontierOptions],
     ) -> Matched:
         """The disaggregated frontier of a case; `options` as of `match_frontier`."""
         cutoff = setting.ftl_s if ftl_s is None else ftl_s

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import TypedDict, Unpack
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from jaxsim.catalog.precisions import override_precision
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.catalog.setup import Setup, setup_of
 from jaxsim.catalog.workload import Workload
-from jaxsim.space.axes import Space, complete, geometric
+from jaxsim.space.axes import Space, Values, complete, geometric
 from jaxsim.space.designs import Designs, evaluate_phase
 from jaxsim.view.study.settings import Grid, Mixture, settings
 
@@ -33,6 +34,17 @@ class Case:
     def __str__(self) -> str:
         domain = f", domain {self.domain_gpus:g}" if self.domain_gpus else ""
         return f"{self.model} {self.isl:g}/{self.osl:g}{domain}"
+
+
+class Axes(TypedDict, total=False):
+    """Axes of a space."""
+
+    tp: Values
+    ep: Values
+    pp: Values
+    batch: Values
+    chunk: Values
+    prefill_batch: Values
 
 
 @dataclass
@@ -55,11 +67,11 @@ class Sweeper:
         workload = Workload(case.isl, case.osl, imbalance=mixture.imbalance)
         return replace(_scenario(case.model, case.domain_gpus, mixture), workload=workload)
 
-    def space(self, case: Case, **axes) -> Space:
+    def space(self, case: Case, **axes: Unpack[Axes]) -> Space:
         """The design space of a case; `axes` replaces some."""
         grid = self.grid
         chunk = geometric(case.isl, grid.chunk_per_octave)
-        own = {
+        own: Axes = {
             "batch": geometric(MOST_SEQUENCES, grid.batch_per_octave),
             "prefill_batch": geometric(MOST_PROMPTS, min(grid.batch_per_octave, 2)),
             "chunk": tuple(c for c in chunk if c >= min(grid.least_chunk, case.isl)),
@@ -123,7 +135,13 @@ def _scenario(model: str, domain_gpus: float | None, mixture: Mixture) -> Scenar
     return scenario
 
 
-def best_by_targets(y, ttl_s, ftl_s, ttl_targets, ftl_targets) -> np.ndarray:
+def best_by_targets(
+    y: np.ndarray,
+    ttl_s: np.ndarray,
+    ftl_s: np.ndarray,
+    ttl_targets: np.ndarray,
+    ftl_targets: np.ndarray,
+) -> np.ndarray:
     """The largest y of designs with TTL and FTL within each pair of targets, 0 where none is.
 
     Targets ascend; the result is on (FTL target, TTL target). Every design is dropped into the

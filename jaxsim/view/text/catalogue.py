@@ -3,7 +3,7 @@
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jaxsim.view.text import units
 from jaxsim.view.text.layout import page_for, table, wrap
@@ -12,15 +12,16 @@ from jaxsim.view.text.plain_json import dumps
 if TYPE_CHECKING:
     from jaxsim.catalog._datum import Datum
 
-Columns = Mapping[str, tuple[str, Callable[[Any], str]]]
+# Of each key of a row: its title, and how its values are written.
+Columns = Mapping[str, tuple[str, Callable[..., str]]]
 
 
 def show_table(
     what: str,
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, object]],
     columns: Columns,
     format: str,
-    more: Mapping[str, Any] | None = None,
+    more: Mapping[str, Sequence[Mapping[str, str]]] | None = None,
     note: str = "",
 ) -> None:
     """Print entries a line each; JSON has every key of them, and `more` besides."""
@@ -44,7 +45,10 @@ def show_table(
 
 
 def show_card(
-    described: Mapping[str, Any], provenance: Mapping[str, "Datum"], format: str, summary: str = ""
+    described: Mapping[str, object],
+    provenance: Mapping[str, "Datum"],
+    format: str,
+    summary: str = "",
 ) -> None:
     """Print one entry: what it is, with a `summary`, and every number with its kind and source."""
     if format == "json":
@@ -54,8 +58,9 @@ def show_card(
     lines = [page.paint(str(described["name"]), "bold")]
     if described.get("full_name"):
         lines.append(str(described["full_name"]))
-    if described.get("aliases"):
-        lines += wrap(f"also called {', '.join(described['aliases'])}", page, 0, 2)
+    aliases = described.get("aliases")
+    if aliases and isinstance(aliases, tuple):
+        lines += wrap(f"also called {', '.join(map(str, aliases))}", page, 0, 2)
     lines += wrap(summary, page)
     if described.get("note"):
         lines += wrap(str(described["note"]), page)
@@ -78,7 +83,7 @@ def show_card(
     print(page.finish(lines))
 
 
-def sourced(provenance: Mapping[str, "Datum"]) -> dict[str, dict[str, Any]]:
+def sourced(provenance: Mapping[str, "Datum"]) -> dict[str, dict[str, object]]:
     """Every datum with its kind, source and date, for a script."""
     return {
         key: {
@@ -92,7 +97,7 @@ def sourced(provenance: Mapping[str, "Datum"]) -> dict[str, dict[str, Any]]:
     }
 
 
-def value_text(key: str, value: Any) -> str:
+def value_text(key: str, value: object) -> str:
     """A value as a person reads it, by the unit at the end of its key."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)

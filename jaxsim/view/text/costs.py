@@ -1,14 +1,12 @@
 """What do tokens of a deployment cost, in dollars, joules and racks?"""
 
-from typing import Any
-
 from jaxsim.space.deploy.result import Deployed
 
 SECONDS_PER_HOUR = 3600.0
 MILLION = 1e6
 
 
-def costs_of(found: Deployed, isl: float) -> dict[str, Any]:
+def costs_of(found: Deployed, isl: float) -> dict[str, object]:
     """Costs of all tokens, and of input and output tokens each bearing all of it.
 
     With the price p of an hour, G GPUs and n tokens/s, a token costs Σ p·G / (3600 · n). Output
@@ -22,7 +20,7 @@ def costs_of(found: Deployed, isl: float) -> dict[str, Any]:
     per_s = {"input": requests * isl, "output": found.output_tokens_per_s_per_gpu * found.gpus}
     per_s["total"] = sum(per_s.values())
     per_hour = {name: n * SECONDS_PER_HOUR for name, n in per_s.items()}
-    described: dict[str, Any] = {
+    described: dict[str, object] = {
         "usd_per_hour": usd,
         "usd_per_million_tokens": {n: MILLION * usd / made for n, made in per_hour.items()},
         "tokens_per_usd": {n: made / usd for n, made in per_hour.items()},

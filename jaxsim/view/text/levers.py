@@ -6,7 +6,7 @@ from jaxsim.space.sensitivity.attribution import RESOURCES
 from jaxsim.space.sensitivity.inputs import TARGETS
 from jaxsim.space.sensitivity.request import Times, Value
 from jaxsim.space.sensitivity.result import Sensitivity
-from jaxsim.space.sensitivity.study import LeverStudy
+from jaxsim.space.sensitivity.study import Effect, LeverStudy
 from jaxsim.view.text import units
 from jaxsim.view.text.layout import Page, bar, table
 from jaxsim.view.text.words import POOLS
@@ -62,7 +62,7 @@ def factor_name(factor: float) -> str:
     return f"{'+' if factor > 1 else '−'}{abs(factor - 1.0) * 100:.3g} %"
 
 
-def _effect(effect) -> str:
+def _effect(effect: Effect) -> str:
     text = "none" if effect.exact is None else f"{effect.exact * 100:+.1f}"
     return text + ("*" if effect.changed else "")
 

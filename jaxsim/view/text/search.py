@@ -95,7 +95,7 @@ def _design(designs: dict[str, np.ndarray], place: tuple[int, ...]) -> list[str]
     return [shape, ", ".join(held), f"{gpus:,.0f} GPUs" if gpus > 1 else "1 GPU"]
 
 
-def _listed(best: BestDesigns, at: tuple) -> list[str]:
+def _listed(best: BestDesigns, at: tuple[int | slice, ...]) -> list[str]:
     """Every design in a row of its own; of many workloads, the best of a few."""
     designs = {name: values[at] for name, values in best.axes.items()}
     value, ok = best.rate[at], best.valid[at]
@@ -123,7 +123,7 @@ def _some(length: int) -> list[int]:
     return sorted({round(x) for x in np.linspace(0, length - 1, min(length, _MOST_LENGTHS))})
 
 
-def _map(best: BestDesigns, at: tuple) -> list[str]:
+def _map(best: BestDesigns, at: tuple[int | slice, ...]) -> list[str]:
     """Throughput at a few input lengths (down) and output lengths (across)."""
     value = best.rate[at][..., 0]
     across = _some(value.shape[1])
@@ -134,7 +134,7 @@ def _map(best: BestDesigns, at: tuple) -> list[str]:
     return indent(table(rows, ()))
 
 
-def _shapes(best: BestDesigns, at: tuple) -> list[str]:
+def _shapes(best: BestDesigns, at: tuple[int | slice, ...]) -> list[str]:
     """The instances that are best for most workloads, and with which batches."""
     ok = best.valid[at][..., 0]
     designs = {name: values[at][..., 0][ok] for name, values in best.axes.items()}

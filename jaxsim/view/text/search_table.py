@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -26,7 +25,7 @@ class BestDesigns:
     rate: np.ndarray
     valid: np.ndarray
     axes: dict[str, np.ndarray]
-    named: dict[str, list[Any]]
+    named: dict[str, Sequence[float | str]]
     points: int
 
 
@@ -49,7 +48,7 @@ def designs_of(result: SearchResult, setups: Sequence[Setup]) -> BestDesigns:
 
 def _named(
     result: SearchResult, setups: Sequence[Setup], dim: str, length: int
-) -> tuple[str, list[Any]]:
+) -> tuple[str, Sequence[float | str]]:
     """The name of a dimension's column, and what its places stand for."""
     if dim == "setup":
         return "hardware", [setup.hardware.name for setup in setups]
@@ -62,7 +61,7 @@ def _named(
     return f"{dim}_s", [float(f"{value:.6g}") for value in values]
 
 
-def rows(result: SearchResult, setups: Sequence[Setup]) -> Iterator[list[Any]]:
+def rows(result: SearchResult, setups: Sequence[Setup]) -> Iterator[list[object]]:
     """A heading, then a row for every design, in the order of the dimensions."""
     best = designs_of(result, setups)
     yield ["model", "precision", "engine", *best.named, OBJECTIVE[result.phase], *best.axes]
@@ -74,7 +73,7 @@ def rows(result: SearchResult, setups: Sequence[Setup]) -> Iterator[list[Any]]:
         yield [*case, *map(_short, own), f"{best.rate[place]:.6g}", *design]
 
 
-def _short(value: Any) -> Any:
+def _short(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -85,7 +84,7 @@ def csv_text(result: SearchResult, setups: Sequence[Setup]) -> str:
     return text.getvalue()
 
 
-def json_dict(result: SearchResult, setups: Sequence[Setup], elapsed_s: float) -> dict[str, Any]:
+def json_dict(result: SearchResult, setups: Sequence[Setup], elapsed_s: float) -> dict[str, object]:
     """Arrays on `dims`, nested in that order; null where there is no valid design."""
     best = designs_of(result, setups)
     named = {
@@ -108,7 +107,7 @@ def json_dict(result: SearchResult, setups: Sequence[Setup], elapsed_s: float) -
     }
 
 
-def _nested(values: np.ndarray) -> list[Any]:
+def _nested(values: np.ndarray) -> list[object]:
     held = values.astype(object)
     held[np.isnan(values)] = None
     return held.tolist()

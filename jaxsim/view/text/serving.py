@@ -1,7 +1,8 @@
 """What does a deployment under load look like on a terminal, and as JSON?"""
 
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jaxsim.view.text import units
 from jaxsim.view.text.layout import Page, indent, table, wrap
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from jaxsim.traffic.service import UnderLoad
 
 
-def under_load_dict(found: "UnderLoad") -> dict[str, Any]:
+def under_load_dict(found: "UnderLoad") -> dict[str, object]:
     """A deployment under load as JSON has it."""
     intervals = {f"{name}_interval": list(ends) for name, ends in found.intervals.items()}
     own = {key: value for key, value in asdict(found).items() if key != "intervals"}
@@ -51,7 +52,7 @@ def _limits(found: "UnderLoad") -> str:
 def render_under_load(found: "UnderLoad", title: str, load: str, page: Page) -> str:
     """Latencies, rates and queues, and what they mean."""
 
-    def row(name, value, measure, show):
+    def row(name: str, value: float, measure: str, show: Callable[[float], str]) -> list[str]:
         low, high = found.intervals[measure]
         return [name, show(value), f"{show(low)} – {show(high)}"]
 

@@ -1,6 +1,7 @@
 """How do policies compare on a trace, on a terminal and as JSON?"""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from jaxsim.view.text import units
 from jaxsim.view.text.layout import Page, indent, table, wrap
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 MOST_DECISIONS = 5
 
 
-def traffic_dict(found: "Simulated", requests: "Requests") -> dict[str, Any]:
+def traffic_dict(found: "Simulated", requests: "Requests") -> dict[str, object]:
     """The comparison as JSON has it, in base units, every decision with its reason."""
     return {
         "schema": "jaxsim.traffic/1",
@@ -53,10 +54,10 @@ def render_traffic(found: "Simulated", requests: "Requests", page: Page) -> str:
         f"{units.seconds(found.ttl_s)}"
     )
 
-    def row(label, name, show):
+    def row(label: str, name: str, show: Callable[..., str]) -> list[str]:
         return [label, *(show(one[name]) for one in outcomes)]
 
-    def hours(value):
+    def hours(value: float) -> str:
         return f"{value / 3600.0:,.1f}"
 
     rows = [

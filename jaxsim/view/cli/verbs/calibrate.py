@@ -3,6 +3,8 @@
 import argparse
 import sys
 
+from jaxsim.view.cli import options
+
 DESCRIPTION = """\
 Fit the kernel constants of a chip to measured kernel times, and write a calibration file with
 where every constant comes from, how far off it is on shapes held out, and its covariance."""
@@ -24,7 +26,7 @@ A fit that does not converge, or has too few rows, is refused. To use the file, 
 """
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: options.Verbs) -> None:
     """The options of `jaxsim calibrate`."""
     parser = subparsers.add_parser(
         "calibrate",

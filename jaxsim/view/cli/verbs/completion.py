@@ -1,7 +1,14 @@
 """`jaxsim completion`: what a shell needs to complete verbs, options and files."""
 
 import argparse
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from jaxsim.view.cli import options
+from jaxsim.view.cli.config import verbs_of
+
+if TYPE_CHECKING:
+    from shtab import CompleteType
 
 SHELLS = ("bash", "zsh")
 
@@ -12,7 +19,7 @@ examples:
 """
 
 
-def add_parser(subparsers: Any) -> None:
+def add_parser(subparsers: options.Verbs) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "completion",
@@ -38,11 +45,10 @@ def run(args: argparse.Namespace) -> int:
     return OK
 
 
-def complete_files(parser: argparse.ArgumentParser, kinds: dict[str, Any]) -> None:
+def complete_files(parser: argparse.ArgumentParser, kinds: "Mapping[str, CompleteType]") -> None:
     """Mark options whose value is a file or a folder, by their metavar, in every verb."""
+    for own in set(verbs_of(parser).values()):
+        complete_files(own, kinds)
     for action in parser._actions:  # argparse has no public way to its options
-        if isinstance(action, argparse._SubParsersAction):
-            for own in set(action.choices.values()):
-                complete_files(own, kinds)
-        elif action.metavar in kinds:
+        if isinstance(action.metavar, str) and action.metavar in kinds:
             setattr(action, "complete", kinds[action.metavar])  # noqa: B010 -- read by shtab

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import options, parse
@@ -25,7 +25,7 @@ examples:
 """
 
 
-def add_parser(subparsers: Any) -> None:
+def add_parser(subparsers: options.Verbs) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "deploy",
@@ -181,7 +181,13 @@ def notes_of(order: "Order", settings: "Settings") -> list[str]:
     return told
 
 
-def _show(args, order: "Order", settings: "Settings", written: list[Path], notes: list[str]):
+def _show(
+    args: argparse.Namespace,
+    order: "Order",
+    settings: "Settings",
+    written: list[Path],
+    notes: list[str],
+):
     from jaxsim.view.text.layout import page_for, wrap
     from jaxsim.view.text.plain_json import dumps
 

@@ -5,7 +5,7 @@ With a load, what its users see: latencies with their queues.
 
 import argparse
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import options, parse
@@ -38,7 +38,7 @@ OK, BROKEN_RULE = 0, 3
 PREFILL_POOL = ("tp", "ep", "pp", "instances")
 
 
-def add_parser(subparsers: Any) -> None:
+def add_parser(subparsers: options.Verbs) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "estimate",
@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.view.cli.cache import use_persistent_cache
     from jaxsim.view.cli.progress import working
 
-    design: dict[str, Any] = {
+    design = {
         name: float(parse.parse_whole(getattr(args, name), f"--{name}"))
         for name in ("tp", "ep", "pp", "batch", "chunk")
         if getattr(args, name) is not None
@@ -117,9 +117,13 @@ def run(args: argparse.Namespace) -> int:
             args.hardware,
             workload,
             phase=args.phase,
+            tp=design["tp"],
+            ep=design["ep"],
+            pp=design["pp"],
+            batch=design["batch"],
+            chunk=design.get("chunk"),
             precision=args.precision,
             engine=args.engine,
-            **design,
         )
     if args.format == "json":
         from jaxsim.view.text.plain_json import dumps
@@ -170,7 +174,6 @@ def _run_load(args: argparse.Namespace) -> int:
     def whole(name: str) -> float:
         return float(parse.parse_whole(getattr(args, name) or "1", _flag(name)))
 
-    sizes: dict[str, Any] = {name: whole(name) for name in ("tp", "ep", "pp", "instances")}
     passes = "chunk" if args.max_batched_tokens is None else "max_batched_tokens"
     chunk = None if getattr(args, passes) is None else whole(passes)
     prompts = None if args.prompts is None else whole("prompts")
@@ -180,13 +183,13 @@ def _run_load(args: argparse.Namespace) -> int:
     if args.phase == "disaggregated":
         prefill = {name: whole(f"prefill_{name}") for name in PREFILL_POOL}
     if args.rate is None:
-        load: dict[str, Any] = {"concurrency": whole("concurrency")}
-        said = f"{load['concurrency']:,.0f} requests at all times"
+        concurrency, rate = whole("concurrency"), None
+        said = f"{concurrency:,.0f} requests at all times"
         if prompts is not None:
-            said = f"{prompts:,.0f} prompts at once, {load['concurrency']:,.0f} in flight"
+            said = f"{prompts:,.0f} prompts at once, {concurrency:,.0f} in flight"
     else:
-        load = {"requests_per_s": parse.parse_positive(args.rate, "--rate")}
-        said = f"{load['requests_per_s']:g} requests/s"
+        concurrency, rate = None, parse.parse_positive(args.rate, "--rate")
+        said = f"{rate:g} requests/s"
     use_persistent_cache()
     workload = options.workload_from(args)
     with working("evaluating"):
@@ -197,8 +200,12 @@ def _run_load(args: argparse.Namespace) -> int:
             options.model_from(args),
             args.hardware,
             workload,
-            **load,
-            **sizes,
+            concurrency=concurrency,
+            requests_per_s=rate,
+            tp=whole("tp"),
+            ep=whole("ep"),
+            pp=whole("pp"),
+            instances=whole("instances"),
             prompts=prompts,
             limits=Limits(most, memory or None),
             prefill=prefill,
@@ -224,7 +231,7 @@ def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def explanation_dict(explanation: "Explanation") -> dict[str, Any]:
+def explanation_dict(explanation: "Explanation") -> dict[str, object]:
     """An explanation as JSON has it."""
     parts = [
         {

@@ -1,9 +1,13 @@
 """`jaxsim frontier`: frontiers of swept stores, one for each workload."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import options, parse
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 DESCRIPTION = """\
 Rate-matched disaggregated and co-located frontiers of stores that `jaxsim sweep` wrote: for every
@@ -17,7 +21,7 @@ examples:
 """
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: options.Verbs) -> None:
     """The options of `jaxsim frontier`."""
     parser = subparsers.add_parser(
         "frontier",
@@ -71,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _rows(table) -> list[dict]:
+def _rows(table: "xr.Dataset") -> list[dict[str, float | None]]:
     frame = table.to_dataframe().reset_index()
     return [
         {name: (None if value != value else value) for name, value in row.items()}
@@ -82,7 +86,7 @@ def _rows(table) -> list[dict]:
 KINDS = ("disaggregated", "colocated")
 
 
-def _between(row: dict, kind: str) -> list[str]:
+def _between(row: dict[str, float | None], kind: str) -> list[str]:
     """A throughput and its 80 % interval; empty where no design meets the targets."""
     from jaxsim.view.text.units import plain
 
@@ -91,7 +95,7 @@ def _between(row: dict, kind: str) -> list[str]:
     return [plain(row[kind]), f"{plain(row[f'{kind}_low'])} – {plain(row[f'{kind}_high'])}"]
 
 
-def _text(store: str, table) -> str:
+def _text(store: str, table: "xr.Dataset") -> str:
     from jaxsim.view.text.layout import table as aligned
     from jaxsim.view.text.units import seconds, times
 

@@ -1,7 +1,8 @@
 """`jaxsim hardware`: which accelerators the catalogue has, and where their numbers come from."""
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import options
@@ -19,7 +20,7 @@ examples:
 """
 
 
-def add_parser(subparsers: Any) -> None:
+def add_parser(subparsers: options.Verbs) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "hardware",
@@ -52,10 +53,10 @@ def run(args: argparse.Namespace) -> int:
         return 0
     rows = [_described(load_hardware(name)) for name in list_hardware()]
 
-    def rate(unit: str):
+    def rate(unit: str) -> Callable[[float | None], str]:
         return lambda value: units.prefixed(value, unit)
 
-    columns = {
+    columns: catalogue.Columns = {
         "name": ("hardware", str),
         "domain_gpus": ("domain", units.count),
         "fp4_flop_per_s": ("FP4", rate("")),
@@ -103,7 +104,7 @@ def _new(args: argparse.Namespace) -> int:
     return 0
 
 
-def _described(card: "HardwareCard") -> dict[str, Any]:
+def _described(card: "HardwareCard") -> dict[str, object]:
     """An accelerator system in a line; a rate it has no units for is None."""
     chip, system = card.hardware.chip, card.hardware
     peaks = {

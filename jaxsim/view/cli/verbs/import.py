@@ -2,7 +2,6 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import options
@@ -15,7 +14,7 @@ examples:
 """
 
 
-def add_parser(subparsers: Any) -> None:
+def add_parser(subparsers: options.Verbs) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "import",
@@ -60,22 +59,18 @@ def run(args: argparse.Namespace) -> int:
     replace_text(output, text)
     read = read_model_file(output)
     counts = parameters(read.model)
-    described = {
-        "file": str(output),
-        "parameters": float(counts.total),
-        "active_parameters": float(counts.active),
-        "formats": read.formats(read.precision),
-        "note": read.note,
-    }
+    total, active = float(counts.total), float(counts.active)
+    formats = read.formats(read.precision)
     if args.format == "json":
         from jaxsim.view.text.plain_json import dumps
 
-        print(dumps(described))
+        described = {"parameters": total, "active_parameters": active, "formats": formats}
+        print(dumps({"file": str(output), **described, "note": read.note}))
     else:
         print(
-            f"Wrote {output}: {said(described['parameters'])} parameters, "
-            f"{said(described['active_parameters'])} active; "
-            f"{spoken_formats(described['formats'])}."
+            f"Wrote {output}: {said(total)} parameters, "
+            f"{said(active)} active; "
+            f"{spoken_formats(formats)}."
         )
         if read.note:
             print(f"Note: {read.note}.")

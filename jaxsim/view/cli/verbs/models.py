@@ -1,7 +1,7 @@
 """`jaxsim models`: which models the catalogue has, and where each of their numbers comes from."""
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import options
@@ -18,7 +18,7 @@ examples:
 """
 
 
-def add_parser(subparsers: Any) -> None:
+def add_parser(subparsers: options.Verbs) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "models",
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     refused = [{"name": name, "reason": why} for name, why in unsupported_models().items()]
     if not rows:
         raise InputError("no model of the catalogue is so; leave out a filter, or see them all.")
-    columns = {
+    columns: catalogue.Columns = {
         "name": ("model", str),
         "attention": ("attention", str),
         "layers": ("layers", units.count),
@@ -94,7 +94,7 @@ def _no_filters(args: argparse.Namespace) -> None:
         raise InputError(f"--{given[0].replace('_', '-')} chooses among all models: give no NAME.")
 
 
-def _holds(args: argparse.Namespace, row: dict[str, Any]) -> bool:
+def _holds(args: argparse.Namespace, row: "_Row") -> bool:
     """Whether a model passes the filters of the command line."""
     from jaxsim.catalog.find import ENGINES, KINDS, size_of
 
@@ -116,7 +116,28 @@ def _holds(args: argparse.Namespace, row: dict[str, Any]) -> bool:
     )
 
 
-def _described(card: "ModelCard") -> dict[str, Any]:
+class _Row(TypedDict):
+    """A model in a line."""
+
+    name: str
+    hf_id: str
+    aliases: tuple[str, ...]
+    attention: str
+    layers: float
+    parameters: float
+    active_parameters: float
+    experts: float | None
+    topk: float | None
+    kv_bytes_per_token: float
+    state_bytes: float
+    kinds: tuple[str, ...]
+    engines: tuple[str, ...]
+    max_context_tokens: float
+    precision: dict[str, str]
+    note: str
+
+
+def _described(card: "ModelCard") -> _Row:
     """A model in a line."""
     from jaxsim.catalog.find import engines_of, kinds_of
     from jaxsim.catalog.model import MoEFFN

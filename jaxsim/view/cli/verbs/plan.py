@@ -3,14 +3,16 @@
 import argparse
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from jaxsim.view.cli import options, parse
 
 if TYPE_CHECKING:
     from jaxsim.catalog.cards import HardwareCard
+    from jaxsim.catalog.workload import Share, Workload
     from jaxsim.space.deploy.result import Plan
 
 DESCRIPTION = """\
@@ -30,7 +32,7 @@ DIR gets plan.json, frontier.nc, frontier.png, breakdown.png and report.html
 """
 
 
-def add_parser(subparsers: Any) -> None:
+def add_parser(subparsers: options.Verbs) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "plan",
@@ -116,11 +118,11 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.view.files.atomic import output_folder
 
     options.check_lengths(args)
-    request = request_of(args)
+    asked, domain, axes = request_of(args), domain_of(args), options.axes_from(args)
     use_persistent_cache()
-    request["workload"] = options.workloads_from(args)
+    workload = options.workloads_from(args)
     folder = None if args.output is None else output_folder(Path(args.output))
-    plan = solve(args, request)
+    plan = solve(args, asked, domain, axes, workload)
     plan = replace(plan, notes=(*said(args), *plan.notes))
     written = [] if folder is None else write(plan, folder, args)
     show(plan, args, written)
@@ -132,8 +134,23 @@ def run(args: argparse.Namespace) -> int:
     return UNMET
 
 
-def request_of(args: argparse.Namespace) -> dict[str, Any]:
-    """Fields of a `PlanRequest` from the options; `domain`, and the space's values in `axes`."""
+class Asked(TypedDict):
+    """Fields of a `PlanRequest` but for the workload."""
+
+    ftl_s: float
+    ttl_s: float
+    max_gpus: int | None
+    exact_gpus: int | None
+    fixed_ratio: float | None
+    tolerance: float
+    pack: bool
+    objective: str
+    ttl_metric: str
+    deployable: str
+
+
+def request_of(args: argparse.Namespace) -> Asked:
+    """The request that the options make, checked before anything is loaded."""
     gpus, exactly = (None, False) if args.gpus is None else parse.parse_gpus(args.gpus)
     return {
         "ftl_s": parse.parse_duration(args.ftl, "--ftl", options.BARE_FTL_BELOW_S),
@@ -146,13 +163,16 @@ def request_of(args: argparse.Namespace) -> dict[str, Any]:
             else parse.parse_positive(args.fixed_ratio, "--fixed-ratio")
         ),
         "tolerance": parse.parse_frac(args.tolerance, "--tolerance"),
-        "domain": None if args.domain is None else parse.parse_whole(args.domain, "--domain"),
         "pack": args.pack,
         "objective": args.objective,
         "ttl_metric": args.ttl_metric,
         "deployable": "" if args.deployable is None else rules_of(args),
-        "axes": options.axes_from(args),
     }
+
+
+def domain_of(args: argparse.Namespace) -> int | None:
+    """GPUs of a scale-up domain, where the options change them."""
+    return None if args.domain is None else parse.parse_whole(args.domain, "--domain")
 
 
 def rules_of(args: argparse.Namespace) -> str:
@@ -160,11 +180,16 @@ def rules_of(args: argparse.Namespace) -> str:
     from jaxsim.view.deploy.registry import target_of
 
     target = target_of(args.deployable)
-    engine = args.engine if args.engine in target.engines else target.engines[0]
-    return target.rules(engine)
+    return target.rules(args.engine if args.engine in target.engines else target.engines[0])
 
 
-def solve(args: argparse.Namespace, request: dict[str, Any]) -> "Plan":
+def solve(
+    args: argparse.Namespace,
+    asked: Asked,
+    domain: int | None,
+    axes: dict[str, tuple[float, ...]],
+    workload: "Workload | Sequence[Share]",
+) -> "Plan":
     """The plan, with a spinner while it is found."""
     from jaxsim.view.cli.progress import working
 
@@ -172,21 +197,18 @@ def solve(args: argparse.Namespace, request: dict[str, Any]) -> "Plan":
         import jaxsim
         from jaxsim.catalog.cards import with_domain
 
-        domain = request.pop("domain")
-
         prices = options.prices_from(args)
 
         def load(name: str) -> "HardwareCard":
             card = options.at_prices(jaxsim.load_hardware(name), prices)
             return card if domain is None else with_domain(card, domain)
 
-        axes = request.pop("axes")
         return jaxsim.plan(
             options.model_from(args),
             load(args.hardware),
-            jaxsim.PlanRequest(**request),
+            jaxsim.PlanRequest(workload=workload, **asked),
             prefill_hardware=args.prefill_hardware and load(args.prefill_hardware),
-            space=jaxsim.Space(**axes) if axes else None,
+            space=replace(jaxsim.Space(), **axes) if axes else None,
             precision=args.precision,
             engine=args.engine,
             progress=progress,

@@ -2,8 +2,9 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jaxsim.view.cli import options, parse
 
@@ -27,7 +28,7 @@ DIR gets index.html, claims.json, figures/*.svg and map.nc
 MARKS = {"reproduced": "reproduced", "partly": "partly", "not": "not"}
 
 
-def add_parser(subparsers: Any) -> None:
+def add_parser(subparsers: options.Verbs) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "reproduce",
@@ -81,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _told(progress):
+def _told(progress: Callable[[str], None]) -> Callable[[str], None]:
     """Progress where there is no terminal: one line for every tenth thing that is told."""
     if sys.stderr.isatty():
         return progress
@@ -133,9 +134,11 @@ def dumps(study: "StudyResult") -> str:
     return json.dumps(entire, ensure_ascii=False, indent=1, default=_plain)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """NumPy numbers and arrays as JSON has them."""
-    if hasattr(value, "tolist"):
+    import numpy as np
+
+    if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 

@@ -2,7 +2,8 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+
+from jaxsim.view.cli import options
 
 DESCRIPTION = """\
 Run the verb of a YAML file; the keys of the file are its options. Keys are strict:
@@ -16,7 +17,7 @@ examples:
 """
 
 
-def add_parser(subparsers: Any) -> None:
+def add_parser(subparsers: options.Verbs) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "run",

@@ -1,9 +1,9 @@
 """`jaxsim schema`: what is in the files that are read and written, as JSON Schemas."""
 
 import argparse
-from typing import Any
 
 from jaxsim.catalog.errors import InputError, nearest
+from jaxsim.view.cli import options
 
 NAMES = ("plan", "mix")
 SWEEP = "sweep"
@@ -11,7 +11,7 @@ SWEEP = "sweep"
 VERBS = ("plan", "search", "sensitivity", "estimate", "deploy", "validate", "traffic")
 
 
-def add_parser(subparsers: Any) -> None:
+def add_parser(subparsers: options.Verbs) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "schema",

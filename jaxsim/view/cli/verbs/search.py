@@ -3,8 +3,9 @@
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import device, options, parse
@@ -40,7 +41,7 @@ _UNUSED = {
 }
 
 
-def add_parser(subparsers: Any) -> None:
+def add_parser(subparsers: options.Verbs) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "search",
@@ -88,7 +89,18 @@ def run(args: argparse.Namespace) -> int:
     return OK if result.designs.found.any() else UNMET  # type: ignore[union-attr]
 
 
-def request_of(args: argparse.Namespace) -> dict[str, Any]:
+class Asked(TypedDict):
+    """Lengths, axes, targets, and how many designs a workload."""
+
+    isl: tuple[float, ...]
+    osl: tuple[float, ...]
+    axes: dict[str, tuple[float, ...]]
+    targets_s: list[float]
+    ftl_s: float
+    count: int
+
+
+def request_of(args: argparse.Namespace) -> Asked:
     """Lengths, axes, targets and how many, from the options."""
     own, other = ("ftl", "ttl") if args.phase == "prefill" else ("ttl", "ftl")
     if getattr(args, other) is not None and args.phase != "colocated":
@@ -137,7 +149,7 @@ def said(args: argparse.Namespace) -> list[str]:
 
 
 def solve(
-    args: argparse.Namespace, request: dict[str, Any]
+    args: argparse.Namespace, request: Asked
 ) -> tuple["SearchResult", list["Setup"], float, str]:
     """What was found, for which set-ups, the seconds it took, and on which device.
 
@@ -150,7 +162,7 @@ def solve(
         from jaxsim.space.axes import Space, designs_in
         from jaxsim.space.search import common_space, search
 
-        isl, osl, axes = (request[name] for name in ("isl", "osl", "axes"))
+        isl, osl, axes = request["isl"], request["osl"], request["axes"]
         first = {"isl": str(int(isl[0])), "osl": str(int(osl[0]))}
         workload = options.workload_from(argparse.Namespace(**{**vars(args), **first}))
         setups = [
@@ -158,7 +170,7 @@ def solve(
             for name in args.hardware.split(",")
         ]
         scenarios = [setup.scenario(workload) for setup in setups]
-        space = Space(**axes) if axes else None
+        space = replace(Space(), **axes) if axes else None
         cases = len(setups) * len(isl) * len(osl) * len(request["targets_s"])
         each = designs_in(common_space(space, scenarios, float(max(isl))), args.phase)
         machine = device.use(args.device, float(cases) * each)

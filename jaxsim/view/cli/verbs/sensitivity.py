@@ -3,14 +3,16 @@
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import options, parse
 from jaxsim.view.cli.verbs import plan as cli_plan
 
 if TYPE_CHECKING:
+    from jaxsim.catalog.workload import Workload
     from jaxsim.space.deploy.result import Unmet
     from jaxsim.space.sensitivity.request import SensitivityRequest
     from jaxsim.space.sensitivity.result import Sensitivity
@@ -43,7 +45,7 @@ DIR gets sensitivity.json, sensitivity.nc, tornado.png and resources.png
 """
 
 
-def add_parser(subparsers: Any) -> None:
+def add_parser(subparsers: options.Verbs) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "sensitivity",
@@ -128,13 +130,13 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.view.cli.progress import working
     from jaxsim.view.files.atomic import output_folder
 
-    request = cli_plan.request_of(args)
-    details = detail_of(args)
+    asked, domain = cli_plan.request_of(args), cli_plan.domain_of(args)
+    axes, details = options.axes_from(args), detail_of(args)
     use_persistent_cache()
-    request["workload"] = options.workload_from(args)
+    workload = options.workload_from(args)
     folder = None if args.output is None else output_folder(Path(args.output))
     with working("starting") as progress:
-        found = solve(args, request, details, progress)
+        found = solve(args, asked, domain, axes, workload, details, progress)
     from jaxsim.space.deploy.result import Unmet
 
     if isinstance(found, Unmet):
@@ -173,7 +175,7 @@ def detail_of(args: argparse.Namespace) -> "SensitivityRequest":
     )
 
 
-def unmet_message(found: Any, args: argparse.Namespace) -> str:
+def unmet_message(found: "Unmet", args: argparse.Namespace) -> str:
     """Which targets nothing meets, and the nearest that something does."""
     from jaxsim.view.text import units
 
@@ -190,7 +192,10 @@ def unmet_message(found: Any, args: argparse.Namespace) -> str:
 
 def solve(
     args: argparse.Namespace,
-    request: dict[str, Any],
+    asked: cli_plan.Asked,
+    domain: int | None,
+    axes: dict[str, tuple[float, ...]],
+    workload: "Workload",
     details: "SensitivityRequest",
     progress: Callable[[str], None],
 ) -> "Sensitivity | Unmet":
@@ -201,8 +206,6 @@ def solve(
     from jaxsim.space.axes import Space
     from jaxsim.space.deploy.request import PlanRequest
 
-    domain, axes = request.pop("domain"), request.pop("axes")
-
     def load(name: str):
         card = load_hardware(name)
         return card if domain is None else with_domain(card, domain)
@@ -210,10 +213,10 @@ def solve(
     return sensitivity(
         args.model,
         load(args.hardware),
-        PlanRequest(**request),
+        PlanRequest(workload=workload, **asked),
         details,
         prefill_hardware=args.prefill_hardware and load(args.prefill_hardware),
-        space=Space(**axes) if axes else None,
+        space=replace(Space(), **axes) if axes else None,
         precision=args.precision,
         engine=args.engine,
         progress=progress,

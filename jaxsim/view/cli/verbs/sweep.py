@@ -30,7 +30,7 @@ space.yaml:
 """
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: options.Verbs) -> None:
     """The options of `jaxsim sweep`."""
     parser = subparsers.add_parser(
         "sweep",

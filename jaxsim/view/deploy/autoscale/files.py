@@ -1,7 +1,5 @@
 """Which files make a target scale with its load?"""
 
-from typing import Any
-
 import yaml
 
 from jaxsim.catalog.errors import InputError
@@ -46,7 +44,7 @@ def _objects(order: Order, settings: Settings, files: dict[str, str]) -> dict[st
     found: dict[str, dict[str, str]] = {}
     prefix = f"{settings.name}-" if "kustomization.yaml" in files else ""
     for pool in order.pools:
-        held: dict[str, Any] = next(iter(yaml.safe_load_all(files[f"{pool.role}.yaml"])))
+        held = next(iter(yaml.safe_load_all(files[f"{pool.role}.yaml"])))
         found[pool.role] = {
             "apiVersion": held["apiVersion"],
             "kind": held["kind"],

@@ -1,7 +1,5 @@
 """When does Kubernetes add a replica?  KEDA's ScaledObject and a HorizontalPodAutoscaler."""
 
-from typing import Any
-
 from jaxsim.view.deploy.autoscale.limits import Limits, limits_of
 from jaxsim.view.deploy.order import Order
 from jaxsim.view.deploy.settings import Settings
@@ -32,7 +30,7 @@ def queries(limits: Limits, settings: Settings, pods: str) -> list[tuple[str, st
 
 def scaled_objects(
     order: Order, settings: Settings, targets: dict[str, dict[str, str]], factor: float
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """A ScaledObject for every pool; `targets` says which object has its replicas."""
     made = []
     for pool in order.pools:
@@ -72,7 +70,7 @@ def scaled_objects(
 
 def autoscalers(
     order: Order, settings: Settings, targets: dict[str, dict[str, str]], factor: float
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """A HorizontalPodAutoscaler for every pool, on metrics of pods from a Prometheus adapter."""
     made = []
     for pool in order.pools:

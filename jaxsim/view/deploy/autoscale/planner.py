@@ -1,7 +1,6 @@
 """What is Dynamo's planner told?  Targets, budget and floors from the plan, and its profile."""
 
 import json
-from typing import Any
 
 from jaxsim.view.deploy.autoscale.limits import limits_of
 from jaxsim.view.deploy.autoscale.profile import Profile, json_text
@@ -14,12 +13,14 @@ MOUNT = "/workspace/profile"
 INTERVAL_S = 180
 
 
-def planner_config(order: Order, settings: Settings, factor: float, profiled: bool) -> dict:
+def planner_config(
+    order: Order, settings: Settings, factor: float, profiled: bool
+) -> dict[str, object]:
     """The planner's configuration; only keys of its `PlannerConfig`."""
     bounds = {pool.role: limits_of(order, pool, factor) for pool in order.pools}
     most = sum(bounds[pool.role].most * pool.gpus for pool in order.pools)
     first, last = order.pools[0], order.pools[-1]
-    described: dict[str, Any] = {
+    described: dict[str, object] = {
         "environment": "kubernetes",
         "backend": settings.engine,
         "mode": "disagg" if order.kind == "disaggregated" else "agg",
@@ -57,23 +58,23 @@ def _ms(target_s: float, planned_s: float) -> float:
 
 def planner_component(
     order: Order, settings: Settings, factor: float, profiled: bool
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The planner as one more component of a graph."""
     config = planner_config(order, settings, factor, profiled)
-    container: dict[str, Any] = {
+    container: dict[str, object] = {
         "name": "main",
-        "image": dynamo_release()[1]["images"]["planner"],
+        "image": dynamo_release().images["planner"],
         "command": ["python3", "-m", "dynamo.planner"],
         "args": ["--config", json.dumps(config)],
     }
-    pod: dict[str, Any] = {"containers": [container]}
+    pod: dict[str, object] = {"containers": [container]}
     if profiled:
         container["volumeMounts"] = [{"name": "profile", "mountPath": MOUNT, "readOnly": True}]
         pod["volumes"] = [{"name": "profile", "configMap": {"name": f"{settings.name}-profile"}}]
     return {"name": "Planner", "type": "planner", "replicas": 1, "podTemplate": {"spec": pod}}
 
 
-def profile_map(settings: Settings, profile: Profile) -> dict[str, Any]:
+def profile_map(settings: Settings, profile: Profile) -> dict[str, object]:
     """The profile as a ConfigMap."""
     held = {f"{name}_raw_data.json": json_text(profile, name) for name in ("prefill", "decode")}
     return {

@@ -16,6 +16,7 @@ import numpy as np
 
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.scenario import Scenario
 from jaxsim.catalog.setup import Setup
 from jaxsim.catalog.workload import Workload
 from jaxsim.point.phases.decode import decode
@@ -50,7 +51,7 @@ def profile_of(order: Order, setups: dict[str, Setup]) -> Profile:
     lengths = np.unique(np.geomspace(min(256, order.isl), 2 * order.isl, POINTS).round())
 
     @jax.jit
-    def at_prompt(scenario):
+    def at_prompt(scenario: Scenario):
         found = prefill(scenario)
         return found.ftl_s, found.requests_per_s
 

@@ -40,7 +40,7 @@ def _check(order: Order) -> None:
         )
 
 
-def placement(order: Order) -> dict:
+def placement(order: Order) -> dict[str, object]:
     """The sizes of both instances, and how many pairs there are."""
     prefill, decode = (order.pool(role) for role in ("prefill", "decode"))
     return {

@@ -1,7 +1,5 @@
 """What does NVIDIA Dynamo's operator need?  A graph of `nvidia.com/v1beta1`, and engine files."""
 
-from typing import Any
-
 from jaxsim.view.deploy.arguments import serve_options, trtllm_config, words_of
 from jaxsim.view.deploy.order import Order, Pool
 from jaxsim.view.deploy.platforms import dynamo_release, node_of
@@ -20,7 +18,7 @@ API = "nvidia.com/v1beta1"
 
 def files(order: Order, settings: Settings) -> dict[str, str]:
     """The graph, with configurations of engines and a rack's compute domain before it."""
-    documents: list[dict[str, Any]] = []
+    documents: list[dict[str, object]] = []
     if settings.engine == "trtllm":
         documents.append(_engine_files(order, settings))
     documents += _domains(order, settings)
@@ -29,7 +27,7 @@ def files(order: Order, settings: Settings) -> dict[str, str]:
     return {"graph.yaml": yaml_text(documents, head)}
 
 
-def graph(order: Order, settings: Settings) -> dict[str, Any]:
+def graph(order: Order, settings: Settings) -> dict[str, object]:
     """The DynamoGraphDeployment."""
     components = [_frontend(settings)]
     components += [_worker(order, pool, settings) for pool in order.pools]
@@ -48,10 +46,10 @@ def component_name(pool: Pool) -> str:
 
 def image(settings: Settings) -> str:
     """The image of workers."""
-    return settings.image or dynamo_release()[1]["images"][settings.engine]
+    return settings.image or dynamo_release().images[settings.engine]
 
 
-def _frontend(settings: Settings) -> dict[str, Any]:
+def _frontend(settings: Settings) -> dict[str, object]:
     container = {
         "name": "main",
         "image": image(settings),
@@ -67,17 +65,18 @@ def _frontend(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _worker(order: Order, pool: Pool, settings: Settings) -> dict[str, Any]:
+def _worker(order: Order, pool: Pool, settings: Settings) -> dict[str, object]:
     command, arguments = _command(order, pool, settings)
-    container: dict[str, Any] = {
+    resources: dict[str, object] = {"limits": {gpu_resource(pool): str(pool.node_gpus)}}
+    container: dict[str, object] = {
         "name": "main",
         "image": image(settings),
         "command": command,
         "args": arguments,
         "envFrom": hub_token(settings),
-        "resources": {"limits": {gpu_resource(pool): str(pool.node_gpus)}},
+        "resources": resources,
     }
-    pod: dict[str, Any] = {"containers": [container]}
+    pod: dict[str, object] = {"containers": [container]}
     if chosen := selector(order, pool):
         pod["nodeSelector"] = chosen
     if settings.engine == "trtllm":
@@ -86,8 +85,8 @@ def _worker(order: Order, pool: Pool, settings: Settings) -> dict[str, Any]:
     if _in_rack(pool):
         claim = f"{settings.name}-{component_name(pool)}"
         pod["resourceClaims"] = [{"name": "domain", "resourceClaimTemplateName": claim}]
-        container["resources"]["claims"] = [{"name": "domain"}]
-    described: dict[str, Any] = {
+        resources["claims"] = [{"name": "domain"}]
+    described: dict[str, object] = {
         "name": component_name(pool),
         "type": {"colocated": "worker"}.get(pool.role, pool.role),
         "replicas": pool.count,
@@ -114,7 +113,7 @@ def _command(order: Order, pool: Pool, settings: Settings) -> tuple[list[str], l
     return command, [*words, *role]
 
 
-def _engine_files(order: Order, settings: Settings) -> dict[str, Any]:
+def _engine_files(order: Order, settings: Settings) -> dict[str, object]:
     held = {
         f"{pool.role}.yaml": yaml_text([trtllm_config(order, pool, settings)])
         for pool in order.pools
@@ -131,7 +130,7 @@ def _in_rack(pool: Pool) -> bool:
     return pool.nodes > 1 and bool(node_of(pool.hardware).get("rack"))
 
 
-def _domains(order: Order, settings: Settings) -> list[dict[str, Any]]:
+def _domains(order: Order, settings: Settings) -> list[dict[str, object]]:
     """A compute domain for every pool whose instances span nodes of one rack."""
     return [
         {

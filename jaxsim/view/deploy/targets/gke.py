@@ -1,7 +1,6 @@
 """What does Google Kubernetes Engine need?  Node pools, and Dynamo's graph or llm-d's servers."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import yaml
 
@@ -81,21 +80,27 @@ def _placed(text: str, order: Order) -> str:
     return yaml_text(documents, "\n".join(comment))
 
 
-def _pods(document: dict[str, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
+def _pods(document: dict[str, object]) -> Iterator[tuple[str, dict[str, object]]]:
     """Every pod of a document with the role that it has."""
-    spec = document.get("spec") or {}
-    for component in spec.get("components", ()):
-        role = {"worker": "colocated"}.get(component["name"], component["name"])
-        yield role, component["podTemplate"]["spec"]
-    name = str(document.get("metadata", {}).get("name", ""))
-    if "template" in spec:
-        yield name, spec["template"]["spec"]
-    group = spec.get("leaderWorkerTemplate") or {}
-    for key in ("leaderTemplate", "workerTemplate"):
-        if key in group:
-            yield name, group[key]["spec"]
+    spec = _table(document, "spec")
+    components = spec.get("components")
+    for component in components if isinstance(components, list) else ():
+        own = str(component["name"])
+        yield {"worker": "colocated"}.get(own, own), component["podTemplate"]["spec"]
+    name = str(_table(document, "metadata").get("name", ""))
+    group = _table(spec, "leaderWorkerTemplate")
+    templates = ((spec, "template"), (group, "leaderTemplate"), (group, "workerTemplate"))
+    for holder, key in templates:
+        if key in holder:
+            yield name, _table(_table(holder, key), "spec")
 
 
-def _choose(pod: dict[str, Any], pool: Pool) -> None:
+def _table(holder: dict[str, object], key: str) -> dict[str, object]:
+    """A table within a table; empty where there is none."""
+    found = holder.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _choose(pod: dict[str, object], pool: Pool) -> None:
     pod["nodeSelector"] = {LABEL: node_label(pool.hardware, "gke", "Google Kubernetes Engine")}
     pod["tolerations"] = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]

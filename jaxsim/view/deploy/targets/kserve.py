@@ -1,7 +1,6 @@
 """What does KServe need?  One LLMInferenceService: decode at its top, prefill within."""
 
 import shlex
-from typing import Any
 
 from jaxsim.view.deploy.arguments import serve_options, words_of
 from jaxsim.view.deploy.order import Order, Pool
@@ -20,9 +19,9 @@ def files(order: Order, settings: Settings) -> dict[str, str]:
     return {"service.yaml": yaml_text([service(order, settings)], head)}
 
 
-def service(order: Order, settings: Settings) -> dict[str, Any]:
+def service(order: Order, settings: Settings) -> dict[str, object]:
     """The LLMInferenceService."""
-    spec: dict[str, Any] = {
+    spec: dict[str, object] = {
         "model": {"uri": f"hf://{settings.checkpoint}", "name": settings.served},
         "router": {"scheduler": {}, "route": {}, "gateway": {}},
     }
@@ -37,8 +36,8 @@ def service(order: Order, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _role(order: Order, pool: Pool, settings: Settings) -> dict[str, Any]:
-    parallelism: dict[str, Any] = {"tensor": pool.tp}
+def _role(order: Order, pool: Pool, settings: Settings) -> dict[str, object]:
+    parallelism: dict[str, object] = {"tensor": pool.tp}
     if pool.pp > 1:
         parallelism["pipeline"] = pool.pp
     if pool.attention_dp > 1:
@@ -46,19 +45,22 @@ def _role(order: Order, pool: Pool, settings: Settings) -> dict[str, Any]:
         parallelism["dataLocal"] = max(1, pool.attention_dp // pool.nodes)
     if pool.ep > 1:
         parallelism["expert"] = True
-    pod = {"containers": [_container(order, pool, settings)]}
+    pod: dict[str, object] = {"containers": [_container(order, pool, settings)]}
     if chosen := selector(order, pool):
-        pod["nodeSelector"] = chosen  # pyright: ignore[reportArgumentType]
-    described = {"replicas": pool.count, "parallelism": parallelism, "template": pod}
-    return {**described, "worker": pod} if pool.nodes > 1 else described
+        pod["nodeSelector"] = chosen
+    described: dict[str, object] = {"replicas": pool.count, "parallelism": parallelism}
+    described["template"] = pod
+    if pool.nodes > 1:
+        described["worker"] = pod
+    return described
 
 
-def _container(order: Order, pool: Pool, settings: Settings) -> dict[str, Any]:
+def _container(order: Order, pool: Pool, settings: Settings) -> dict[str, object]:
     own = {settings.flags[key].name for key in OWN}
     words = words_of([pair for pair in serve_options(order, pool, settings) if pair[0] not in own])
     if pool.role != "colocated":
         words += [settings.flags["kv_transfer"].name, kv_transfer(pool, settings)]
-    environment: list[dict[str, Any]] = [
+    environment: list[dict[str, object]] = [
         {"name": "VLLM_ADDITIONAL_ARGS", "value": shlex.join(words)}
     ]
     if pool.role != "colocated":

@@ -1,7 +1,5 @@
 """What runs plain vLLM on Kubernetes?  A Deployment, or a LeaderWorkerSet over several nodes."""
 
-from typing import Any
-
 from jaxsim.view.deploy.order import Order, Pool
 from jaxsim.view.deploy.platforms import image_of, platforms
 from jaxsim.view.deploy.settings import Settings
@@ -30,9 +28,9 @@ def server_port(pool: Pool) -> int:
     return BEHIND_SIDECAR if pool.role == "decode" else PORT
 
 
-def container(order: Order, pool: Pool, settings: Settings, more: list[str]) -> dict[str, Any]:
+def container(order: Order, pool: Pool, settings: Settings, more: list[str]) -> dict[str, object]:
     """The server, with options that only its place has in `more`."""
-    environment: list[dict[str, Any]] = []
+    environment: list[dict[str, object]] = []
     if pool.role != "colocated":
         address = {"fieldRef": {"fieldPath": "status.podIP"}}
         environment = [
@@ -60,20 +58,28 @@ def container(order: Order, pool: Pool, settings: Settings, more: list[str]) -> 
     }
 
 
-def pod(order: Order, pool: Pool, settings: Settings, more: list[str]) -> dict[str, Any]:
-    """The pod of one node of one instance."""
-    described: dict[str, Any] = {
-        "containers": [container(order, pool, settings, more)],
+PROBES = ("startupProbe", "readinessProbe")
+
+
+def pod(
+    order: Order, pool: Pool, settings: Settings, more: list[str], probed: bool = True
+) -> dict[str, object]:
+    """The pod of one node of an instance; it is `probed` whether the first node serves."""
+    own = container(order, pool, settings, more)
+    if not probed:
+        own = {key: value for key, value in own.items() if key not in PROBES}
+    described: dict[str, object] = {
+        "containers": [own],
         "volumes": [{"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "80Gi"}}],
     }
-    if pool.role == "decode":
+    if pool.role == "decode" and probed:
         described["initContainers"] = [_sidecar()]
     if chosen := selector(order, pool):
         described["nodeSelector"] = chosen
     return described
 
 
-def _sidecar() -> dict[str, Any]:
+def _sidecar() -> dict[str, object]:
     """llm-d's proxy in a decode pod: has the prompt prefilled elsewhere first."""
     return {
         "name": "routing-proxy",
@@ -89,7 +95,7 @@ def _sidecar() -> dict[str, Any]:
     }
 
 
-def workload(order: Order, pool: Pool, settings: Settings) -> dict[str, Any]:
+def workload(order: Order, pool: Pool, settings: Settings) -> dict[str, object]:
     """The object that keeps a pool's instances running."""
     own = labels(settings, pool)
     head = {"name": pool.role, "namespace": settings.namespace, "labels": own}
@@ -106,10 +112,8 @@ def workload(order: Order, pool: Pool, settings: Settings) -> dict[str, Any]:
             },
         }
     leader = pod(order, pool, settings, node_words(pool, settings, leader=True))
-    worker = pod(order, pool, settings, node_words(pool, settings, leader=False))
-    worker.pop("initContainers", None)
-    for probe in ("startupProbe", "readinessProbe"):
-        worker["containers"][0].pop(probe)
+    words = node_words(pool, settings, leader=False)
+    worker = pod(order, pool, settings, words, probed=False)
     return {
         "apiVersion": "leaderworkerset.x-k8s.io/v1",
         "kind": "LeaderWorkerSet",

@@ -1,7 +1,8 @@
 """What does llm-d need?  A Kustomize folder of model servers, and values of its Helm chart."""
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import TypedDict
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.deploy.arguments import serve_options, words_of
@@ -28,7 +29,7 @@ def files(order: Order, settings: Settings) -> dict[str, str]:
     return made
 
 
-def kustomization(order: Order, settings: Settings) -> dict[str, Any]:
+def kustomization(order: Order, settings: Settings) -> dict[str, object]:
     """The list of resources, under one prefix."""
     return {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
@@ -39,9 +40,9 @@ def kustomization(order: Order, settings: Settings) -> dict[str, Any]:
     }
 
 
-def values(order: Order, settings: Settings) -> dict[str, Any]:
+def values(order: Order, settings: Settings) -> dict[str, object]:
     """Values of the chart, checked against what they must say together."""
-    described: dict[str, Any] = {
+    described: dict[str, object] = {
         "modelArtifacts": {
             "uri": f"hf://{settings.checkpoint}",
             "name": settings.served,
@@ -55,13 +56,24 @@ def values(order: Order, settings: Settings) -> dict[str, Any]:
         },
         "prefill": {"create": False},
     }
-    for pool in order.pools:
-        described["prefill" if pool.role == "prefill" else "decode"] = _role(order, pool, settings)
-    check_values(described, order)
-    return described
+    roles = {
+        "prefill" if pool.role == "prefill" else "decode": _role(order, pool, settings)
+        for pool in order.pools
+    }
+    check_values(roles, order)
+    return {**described, **roles}
 
 
-def _role(order: Order, pool: Pool, settings: Settings) -> dict[str, Any]:
+class Role(TypedDict):
+    """What the chart says of one pool."""
+
+    create: bool
+    replicas: int
+    parallelism: dict[str, int]
+    containers: list[dict[str, object]]
+
+
+def _role(order: Order, pool: Pool, settings: Settings) -> Role:
     flag = settings.flags
     own = {flag[key].name for key in OWN}
     words = words_of([pair for pair in serve_options(order, pool, settings) if pair[0] not in own])
@@ -85,11 +97,11 @@ def _role(order: Order, pool: Pool, settings: Settings) -> dict[str, Any]:
     }
 
 
-def check_values(described: dict[str, Any], order: Order) -> None:
+def check_values(roles: Mapping[str, Role], order: Order) -> None:
     """An error where the values contradict themselves or the plan."""
     total = 0
     for pool in order.pools:
-        role = described["prefill" if pool.role == "prefill" else "decode"]
+        role = roles["prefill" if pool.role == "prefill" else "decode"]
         widths = role["parallelism"]
         gpus = widths["tensor"] * widths["data"] * pool.pp
         if gpus != pool.gpus:
@@ -97,7 +109,7 @@ def check_values(described: dict[str, Any], order: Order) -> None:
         total += gpus * role["replicas"]
     if total != order.gpus:
         raise InputError(f"values.yaml: {total} GPUs in all, the plan has {order.gpus}.")
-    json.dumps(described)
+    json.dumps(roles)
 
 
 def _size_gib(order: Order) -> int:

@@ -1,7 +1,6 @@
 """What starts the plan on AWS Trainium?  vLLM with the Neuron plugin, on Kubernetes."""
 
 import json
-from typing import Any
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.deploy.arguments import step_requests, step_tokens
@@ -31,18 +30,18 @@ def files(order: Order, settings: Settings) -> dict[str, str]:
 
 def cores(pool: Pool) -> int:
     """Logical cores over which attention is split: TP of the plan counts chips, vLLM cores."""
-    return pool.tp * node_of(pool.hardware)["logical_cores_per_chip"]
+    return pool.tp * node_of(pool.hardware).get("logical_cores_per_chip", 1)
 
 
 def arguments(order: Order, pool: Pool, settings: Settings) -> list[str]:
     """What follows `vllm serve`."""
     flag = settings.flags
-    neuron = {
+    neuron: dict[str, list[int] | int] = {
         "num_seqs_buckets": [step_requests(pool)],
         "num_batched_tokens_buckets": [step_tokens(order, pool)],
     }
     if order.model.is_moe and pool.ep > 1:
-        neuron["ep_degree"] = pool.ep * node_of(pool.hardware)["logical_cores_per_chip"]
+        neuron["ep_degree"] = pool.ep * node_of(pool.hardware).get("logical_cores_per_chip", 1)
     words = [settings.checkpoint, flag["served_name"].name, settings.served]
     words += [flag["attention_tp"].name, str(cores(pool))]
     words += [flag["context"].name, str(order.context)]
@@ -62,10 +61,10 @@ def arguments(order: Order, pool: Pool, settings: Settings) -> list[str]:
     return [*words, flag["port"].name, str(PORT)]
 
 
-def deployment(order: Order, pool: Pool, settings: Settings) -> dict[str, Any]:
+def deployment(order: Order, pool: Pool, settings: Settings) -> dict[str, object]:
     """The pool as a Deployment."""
     chips = {gpu_resource(pool): str(pool.gpus)}
-    environment: list[dict[str, Any]] = []
+    environment: list[dict[str, object]] = []
     if pool.role != "colocated":
         address = {"fieldRef": {"fieldPath": "status.podIP"}}
         environment = [

@@ -1,7 +1,6 @@
 """What do the pods of all Kubernetes targets have in common?"""
 
 import json
-from typing import Any
 
 from jaxsim.view.deploy.arguments import serve_options, words_of
 from jaxsim.view.deploy.order import Order, Pool
@@ -14,7 +13,7 @@ ROLES = {"prefill": "kv_producer", "decode": "kv_consumer"}
 def kv_transfer(pool: Pool, settings: Settings) -> str:
     """vLLM's connector between pools, as the JSON that `--kv-transfer-config` takes."""
     name = {"nixl": "NixlConnector", "mooncake": "MooncakeConnector"}[settings.connector]
-    described: dict[str, Any] = {"kv_connector": name, "kv_role": ROLES[pool.role]}
+    described: dict[str, object] = {"kv_connector": name, "kv_role": ROLES[pool.role]}
     if settings.connector == "nixl":
         described["kv_load_failure_policy"] = "fail"
     return json.dumps(described, separators=(",", ":"))
@@ -25,7 +24,7 @@ def gpu_resource(pool: Pool) -> str:
     return node_of(pool.hardware)["resource"]
 
 
-def gpus_of(pool: Pool) -> dict[str, Any]:
+def gpus_of(pool: Pool) -> dict[str, object]:
     """The accelerators of one pod."""
     given = {gpu_resource(pool): str(pool.node_gpus)}
     return {"limits": given, "requests": dict(given)}
@@ -38,7 +37,7 @@ def selector(order: Order, pool: Pool) -> dict[str, str]:
     return {"nvidia.com/gpu.product": label} if unlike and label else {}
 
 
-def hub_token(settings: Settings) -> list[dict[str, Any]]:
+def hub_token(settings: Settings) -> list[dict[str, object]]:
     """The hub's token, from a secret of the cluster."""
     return [{"secretRef": {"name": settings.secret}}]
 

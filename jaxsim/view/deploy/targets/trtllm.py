@@ -1,7 +1,5 @@
 """What starts the plan with TensorRT-LLM?  Engine files, `trtllm-serve`, and its orchestrator."""
 
-from typing import Any
-
 from jaxsim.view.deploy.arguments import trtllm_config
 from jaxsim.view.deploy.order import Order, Pool
 from jaxsim.view.deploy.settings import Settings
@@ -55,10 +53,10 @@ def serve(pool: Pool, settings: Settings) -> str:
     )
 
 
-def orchestrator(order: Order, settings: Settings) -> dict[str, Any]:
+def orchestrator(order: Order, settings: Settings) -> dict[str, object]:
     """The file of `trtllm-serve disaggregated`: where servers are, and how each is set up."""
     placed = place(order, settings)
-    described: dict[str, Any] = {
+    described: dict[str, object] = {
         "hostname": "0.0.0.0",
         "port": settings.port,
         "model": settings.checkpoint,
