@@ -1,6 +1,6 @@
 """What is a number, inside the model?"""
 
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 from jax import Array
@@ -14,3 +14,8 @@ Numbers: TypeAlias = np.ndarray | float
 
 # One yes or no, as a scalar is one number.
 Flag: TypeAlias = Array | bool
+
+
+def as_scalar(values: np.ndarray) -> Scalar:
+    """NumPy's array as the numbers of a stacked record, one for each entry."""
+    return cast(Scalar, values)

@@ -67,7 +67,7 @@ def finite_run(
     life = jnp.clip(jnp.floor(CELLS / (waves + start + 2.0)), LEAST_CELLS, MOST_CELLS)
     cell = steps / life
 
-    def advance(carry, index):
+    def advance(carry: tuple[jax.Array, ...], index: Scalar):
         left, now_s, decoding, admitted, ends_s = carry
         past = index - life.astype(int)
         gone = jnp.where(past >= 0, admitted[jnp.maximum(past, 0)], 0.0)

@@ -132,7 +132,7 @@ def _solve(target: Scalar, at: Callable[[Scalar], Scalar], low: Scalar, high: Sc
     Bisection finds it; one Newton step from there gives it the gradient of the implicit function.
     """
 
-    def halve(_, bracket):
+    def halve(_: Scalar, bracket: tuple[jax.Array, jax.Array]):
         low, high = bracket
         middle = 0.5 * (low + high)
         below = at(middle) < target
@@ -161,7 +161,7 @@ def closed_loop(
     fall with the batch, nor rise faster than it.
     """
 
-    def held(batch):
+    def held(batch: Scalar):
         state = at_batch(batch, step_s, prompt, pools, osl)
         return state.requests_per_s * state.ttft_s + pools.decoders * batch
 
@@ -188,7 +188,7 @@ def open_loop(
     sustain has no steady state: the numbers then are those at the limit.
     """
 
-    def rate(batch):
+    def rate(batch: Scalar):
         return at_batch(batch, step_s, prompt, pools, osl).requests_per_s
 
     batch = _solve(jnp.asarray(requests_per_s), rate, 1e-6 * pools.slots, pools.slots)

@@ -52,7 +52,7 @@ def factors(engine: Engine, prompts: bool) -> jax.Array:
     return jnp.stack([jnp.asarray(getattr(engine, name)) for name in names])
 
 
-def _kernels_s(kernels_s, floor_s, engine: Engine, prompts: bool = False):
+def _kernels_s(kernels_s: Scalar, floor_s: Scalar, engine: Engine, prompts: bool = False):
     """Seconds of kernels: what is left of their launch floors, and their work multiplied."""
     floors_s = engine.launch_factor * jnp.sum(floor_s, axis=-1)
     return floors_s + (kernels_s - floor_s) @ factors(engine, prompts)
@@ -112,7 +112,7 @@ def served_by(
         steps_waited=serving.steps_waited,
     )
 
-    def step_s(batch):
+    def step_s(batch: Scalar):
         return decode_step_s(steps, engine, batch)
 
     return step_s, prompt, pools

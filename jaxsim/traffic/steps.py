@@ -4,14 +4,14 @@ Its kernels are timed once, at a ladder of batches, with an engine that adds not
 engine does to them is then arithmetic on a small table, so that it can be fitted.
 """
 
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsim._record import Record, replace_leaf
-from jaxsim._scalar import Scalar
+from jaxsim._record import Record, Tree, replace_leaf
+from jaxsim._scalar import Scalar, as_scalar
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.forward import Parts, layers_of
 from jaxsim.point.memory import memory_of
@@ -103,7 +103,7 @@ def _parts(parts: Parts, times: Scalar = 1.0) -> tuple[Scalar, ...]:
 def _varied(scenario: Scenario, launches: Scalar, faster: Scalar) -> Scenario:
     """The same with launch floors multiplied, and memory and links faster."""
 
-    def places(s):
+    def places(s: Scenario):
         links = (s.hardware.scaleup.bytes_per_s, s.hardware.scaleout.bytes_per_s)
         return (s.engine.launch_factor, s.hardware.chip.hbm_bytes_per_s, *links)
 
@@ -140,7 +140,7 @@ def sizes(given: _Pools) -> dict[str, Scalar]:
     layers = layers_of(decode)
     context = decode.workload.isl + 0.5 * decode.workload.osl
 
-    def held(sequences):
+    def held(sequences: Scalar):
         return memory_of(
             decode,
             ranks,
@@ -177,7 +177,7 @@ def exposed_transfer_s(given: _Pools) -> Scalar:
     return transfer_of(given.prefill, ranks, 1.0, 1.0, given.prompt_s).kv_exposed_s
 
 
-def _columns(tree: Any, axes: int) -> Any:
+def _columns(tree: Tree, axes: int) -> Tree:
     """Every leaf with as many axes of length 1 behind its own."""
     return jax.tree.map(lambda leaf: np.reshape(leaf, np.shape(leaf) + (1,) * axes), tree)
 
@@ -189,45 +189,44 @@ def timed(decode: Scenario, prefill: Scenario, most: np.ndarray) -> Steps:
     NumPy: compiling takes longer than a file of rows does.
     """
     rows = len(most)
-    limit: Any = np.asarray(most, np.float32)
-    pools = _Pools(decode, prefill, limit, np.zeros_like(limit))
-    size: dict[str, Any] = at_many(sizes, pools)
+    limit = np.asarray(most, np.float32)
+    pools = _Pools(decode, prefill, as_scalar(limit), as_scalar(np.zeros_like(limit)))
+    size = {name: np.asarray(values) for name, values in at_many(sizes, pools).items()}
     # Axes of what is timed: row, way of `_LAUNCHES` and `_FASTER`, batch or joint prompts.
     # A power that is a whole number may come out a hair above it.
     power = size["largest"][:, None] ** np.linspace(0.0, 1.0, KNOTS, dtype=np.float32)
     ladder = np.ceil(power * np.float32(1.0 - 1e-6))
     batch = size["share"][:, None] * ladder
-    few: list[Any] = [values[None, :, None] for values in (_LAUNCHES, _FASTER)]
-    ways = [values[:, :-1] for values in few]
-    decode_s: Any = np.stack(
-        at_many(decode_parts, _Decode(_columns(decode, 2), batch[:, None, :], *ways)), axis=-1
-    )
+    few = [values[None, :, None] for values in (_LAUNCHES, _FASTER)]
+    ways = [as_scalar(values[:, :-1]) for values in few]
+    step = _Decode(_columns(decode, 2), as_scalar(batch[:, None, :]), *ways)
+    decode_s = np.stack([np.asarray(part) for part in at_many(decode_parts, step)], axis=-1)
     decode_s = decode_s / size["gained"][:, None, None, None]
     # One prompt alone, on one attention rank; and as many as a pass holds, on all of them.
     one = np.ones(rows, np.float32)
-    prompts_per_pass: Any = size["prompts_per_pass"] * size["groups"]
-    each: list[Any] = [
+    prompts_per_pass = size["prompts_per_pass"] * size["groups"]
+    each = [
         np.stack([one, many], -1)[:, None] for many in (size["prompts_per_pass"], prompts_per_pass)
     ]
-    prompt_s: Any = np.stack(
-        at_many(prompt_parts, _Prompt(_columns(prefill, 2), *each, *few)), axis=-1
-    )
+    prompts = _Prompt(_columns(prefill, 2), *map(as_scalar, (*each, *few)))
+    prompt_s = np.stack([np.asarray(part) for part in at_many(prompt_parts, prompts)], axis=-1)
     pools = replace_leaf(lambda p: p.prompt_s, pools, prompt_s[:, 0, 0].sum(axis=-1))
     own = ("passes", "layers", "ranks", "decode_stretch", "prompt_stretch", "slots")
-    return Steps(
-        batch=batch + 1e-3 * np.arange(KNOTS, dtype=np.float32),
-        decode_s=decode_s[:, 0],
-        decode_floor_s=decode_s[:, 0] - decode_s[:, 1],
-        prompt_s=prompt_s[:, 0, 0],
-        prompt_floor_s=prompt_s[:, 0, 0] - prompt_s[:, 1, 0],
-        joint_s=prompt_s[:, 0, 1],
-        joint_floor_s=prompt_s[:, 0, 1] - prompt_s[:, 1, 1],
-        joint_alone_s=prompt_s[:, 2, 1],
-        prompts_per_pass=prompts_per_pass,
-        weights_over_bytes=size["weights_over_bytes"],
-        transfer_s=at_many(exposed_transfer_s, pools),
+    columns = {
+        "batch": batch + 1e-3 * np.arange(KNOTS, dtype=np.float32),
+        "decode_s": decode_s[:, 0],
+        "decode_floor_s": decode_s[:, 0] - decode_s[:, 1],
+        "prompt_s": prompt_s[:, 0, 0],
+        "prompt_floor_s": prompt_s[:, 0, 0] - prompt_s[:, 1, 0],
+        "joint_s": prompt_s[:, 0, 1],
+        "joint_floor_s": prompt_s[:, 0, 1] - prompt_s[:, 1, 1],
+        "joint_alone_s": prompt_s[:, 2, 1],
+        "prompts_per_pass": prompts_per_pass,
+        "weights_over_bytes": size["weights_over_bytes"],
         **{name: size[name] for name in own},
-    )
+    }
+    numbers = {name: as_scalar(values) for name, values in columns.items()}
+    return Steps(transfer_s=at_many(exposed_transfer_s, pools), **numbers)
 
 
 def steps_of(decode: Scenario, prefill: Scenario, most: float) -> Steps:
@@ -240,6 +239,6 @@ def steps_of(decode: Scenario, prefill: Scenario, most: float) -> Steps:
     return jax.tree.map(lambda leaf: np.asarray(leaf)[0], found)
 
 
-def stack(trees: list) -> Any:
+def stack(trees: Sequence[Tree]) -> Tree:
     """Trees of one structure joined along a new leading axis."""
     return jax.tree.map(lambda *leaves: np.asarray(leaves, np.float32), *trees)

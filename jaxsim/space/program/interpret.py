@@ -6,7 +6,7 @@ those of the traced function: there is no second physics.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -72,7 +72,11 @@ class Prepared:
         return jax.tree.unflatten(self.program.tree, full)
 
 
-def at_many(fn: Callable[[Any], Any], points: Any) -> Any:
+Points = TypeVar("Points")
+Outputs = TypeVar("Outputs")
+
+
+def at_many(fn: Callable[[Points], Outputs], points: Points) -> Outputs:
     """`fn` at many points, without compilation: every output is an array of the points' shape.
 
     Every leaf of `points` is an array, and all broadcast with one another: an operation is as large

@@ -1,6 +1,7 @@
 """What did users see of a run, and what did it cost?"""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,9 +42,9 @@ def users_of(run: Run) -> Users:
     retries = np.arange(run.shape.requests, int(run.state.retries_end))
     if len(retries):  # later attempts come later in the arrays
         last[a.origin[retries]] = retries
-    arrival = a.arrival_s[:count]
+    arrival = np.asarray(a.arrival_s[:count])
     front = run.fleet.fixed_s + run.fleet.token_s * a.isl[:count]
-    served = a.status[last] == SERVED
+    served = np.asarray(a.status[last] == SERVED)
     first = np.where(served, a.first_s[last], np.inf)
     ended = np.where(served, a.finished_s[last], np.inf)
     steps = np.maximum(a.osl[:count] - 1, 1)
@@ -51,7 +52,7 @@ def users_of(run: Run) -> Users:
     return Users(arrival, first - arrival + front, tpot, ended - arrival + front, served)
 
 
-def gap_quantiles(run: Run, shares=QUANTILES) -> list[float]:
+def gap_quantiles(run: Run, shares: Sequence[float] = QUANTILES) -> list[float]:
     """Quantiles of single gaps between tokens, to the width of a bin (4 %)."""
     gaps = run.state.gaps
     edges = np.geomspace(GAP_LOW_S, GAP_HIGH_S, GAP_BINS + 1)
@@ -62,7 +63,7 @@ def gap_quantiles(run: Run, shares=QUANTILES) -> list[float]:
     return np.sqrt(edges[places] * edges[places + 1]).tolist()
 
 
-def outcome(run: Run, ftl_s: float, ttl_s: float) -> dict:
+def outcome(run: Run, ftl_s: float, ttl_s: float) -> dict[str, object]:
     """All measures of a run under targets, in base units."""
     users = users_of(run)
     one = run.state.instances
@@ -71,7 +72,7 @@ def outcome(run: Run, ftl_s: float, ttl_s: float) -> dict:
     gpu_s = sum(run.fleet.gpus[role] * (stop - start) for _, role, start, stop in run.spans)
     tokens = float(run.requests.osl[users.served].sum())
     statuses = run.state.attempts.status
-    found: dict = {
+    found: dict[str, object] = {
         "policy": run.policy,
         "requests": run.count,
         "served": int(users.served.sum()),

@@ -19,14 +19,16 @@ def forecast(view: View, kind: str) -> Window:
         return past[-1]
     table = np.array([[w.requests_per_s, w.isl, w.osl] for w in past])
     if kind == "average":
-        return Window(*table[-AVERAGED:].mean(axis=0), past[-1].spread)
+        rate, isl, osl = table[-AVERAGED:].mean(axis=0)
+        return Window(rate, isl, osl, past[-1].spread)
     level, trend = table[0], np.zeros(3)
     for row in table[1:]:
         before = level
         level = LEVEL * row + (1.0 - LEVEL) * (level + (trend if kind == "holt" else 0.0))
         trend = TREND * (level - before) + (1.0 - TREND) * trend
     ahead = level + (trend if kind == "holt" else 0.0)
-    return Window(*np.maximum(ahead, [0.0, 1.0, 1.0]), past[-1].spread)
+    rate, isl, osl = np.maximum(ahead, [0.0, 1.0, 1.0])
+    return Window(rate, isl, osl, past[-1].spread)
 
 
 def check_forecast(kind: str) -> str:

@@ -79,7 +79,7 @@ class Static:
 
     name: str = "static"
     interval_s: float = np.inf
-    history: list = field(default_factory=list)
+    history: list[Decision] = field(default_factory=list)
 
     def decide(self, view: View) -> Decision:
         """The same counts."""

@@ -1,8 +1,9 @@
 """What is in a trace of JSON lines: Mooncake's, or vLLM's log of requests?"""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -50,12 +51,20 @@ def refuse_many(path: Path, skipped: Skipped, lines: int) -> None:
         )
 
 
+class _Rest(TypedDict):
+    """What `requests_of` is told of every such file."""
+
+    skipped: Skipped
+    where: Callable[[int], str]
+
+
 def read_json_lines(
     path: Path, unit_s: float | None, allow_truncated: bool, sort: bool
 ) -> Requests:
     """The requests of a file with one JSON object a line."""
     lines = lines_of(path, allow_truncated)
-    rows: list[dict[str, Any]] = []
+    rows: list[list[float]] = []
+    raw: list[dict[str, object]] = []
     numbers: list[int] = []
     keys: tuple[str, ...] = ()
     skipped = Skipped()
@@ -79,20 +88,20 @@ def read_json_lines(
         except (ValueError, TypeError) as error:
             skipped = skipped.and_line(f"line {number}", str(error).split(":")[0])
         else:
-            rows.append({"values": values, "row": row})
+            rows.append(values)
+            raw.append(row)
             numbers.append(number)
     refuse_many(path, skipped, len(lines))
     if not rows:
         raise InputError(f"{path}: it holds no request.")
-    table = np.asarray([row["values"] for row in rows], np.float64)
-    raw = [row["row"] for row in rows]
-    rest: dict[str, Any] = {"skipped": skipped, "where": lambda row: f"line {numbers[row]}"}
+    table = np.asarray(rows, np.float64)
+    rest: _Rest = {"skipped": skipped, "where": lambda row: f"line {numbers[row]}"}
     if keys == MOONCAKE:
         return _mooncake(path, table, raw, unit_s, sort, rest)
     return _vllm(path, table, raw, unit_s, rest)
 
 
-def _keys(path: Path, row: dict[str, Any]) -> tuple[str, ...]:
+def _keys(path: Path, row: dict[str, object]) -> tuple[str, ...]:
     for keys in (MOONCAKE, VLLM):
         if all(key in row for key in keys):
             return keys
@@ -102,7 +111,14 @@ def _keys(path: Path, row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _mooncake(path, table, raw, unit_s, sort, rest) -> Requests:
+def _mooncake(
+    path: Path,
+    table: np.ndarray,
+    raw: list[dict[str, object]],
+    unit_s: float | None,
+    sort: bool,
+    rest: _Rest,
+) -> Requests:
     times = table[:, 0]
     if unit_s is None and np.isfinite(times).all() and (times != np.floor(times)).any():
         raise InputError(
@@ -110,9 +126,10 @@ def _mooncake(path, table, raw, unit_s, sort, rest) -> Requests:
             "fractions. Say the unit with --time-unit s, ms, us or ns."
         )
     blocks = None
-    if all(isinstance(row.get("hash_ids"), list) for row in raw):
-        counts = [len(row["hash_ids"]) for row in raw]
-        flat = np.asarray([one for row in raw for one in row["hash_ids"]], np.int64)
+    hashes = [ids for row in raw if isinstance(ids := row.get("hash_ids"), list)]
+    if len(hashes) == len(raw):
+        counts = [len(ids) for ids in hashes]
+        flat = np.asarray([one for ids in hashes for one in ids], np.int64)
         _, ids = np.unique(flat, return_inverse=True)
         start = np.concatenate([[0], np.cumsum(counts)])
         blocks = Blocks(ids.astype(np.int32), start, BLOCK_TOKENS)
@@ -123,16 +140,18 @@ def _mooncake(path, table, raw, unit_s, sort, rest) -> Requests:
     return check_unit(found, "ms" if unit_s is None else "the stated unit")
 
 
-def _vllm(path, table, raw, unit_s, rest) -> Requests:
+def _vllm(
+    path: Path, table: np.ndarray, raw: list[dict[str, object]], unit_s: float | None, rest: _Rest
+) -> Requests:
     """A log with clocks: arrivals of the wall clock, steps of the engine's own clock."""
     arrival = (table[:, 2] - table[:, 2].min()) * (1.0 if unit_s is None else unit_s)
     measured = {}
     if all({"queued_ts", "first_token_ts", "last_token_ts"} <= set(row) for row in raw):
-        queued = np.asarray([float(row["queued_ts"]) for row in raw])
-        measured = {
-            "ttft_s": np.asarray([float(row["first_token_ts"]) for row in raw]) - queued,
-            "e2e_s": np.asarray([float(row["last_token_ts"]) for row in raw]) - queued,
-        }
+        queued, first, last = (
+            np.array([row[name] for row in raw], np.float64)
+            for name in ("queued_ts", "first_token_ts", "last_token_ts")
+        )
+        measured = {"ttft_s": first - queued, "e2e_s": last - queued}
     return requests_of(
         arrival, table[:, 0], table[:, 1], name=path.name, sort=True, measured=measured, **rest
     )

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -30,8 +29,8 @@ def read_json_log(path: Path, sort: bool) -> Requests:
     )
 
 
-def _bench(path: Path, found: dict[str, Any]) -> Requests:
-    columns = {name: np.asarray(found[name], np.float64) for name in BENCH}
+def _bench(path: Path, found: dict[str, object]) -> Requests:
+    columns = {name: np.asarray(_listed(found, name), np.float64) for name in BENCH}
     if len({len(values) for values in columns.values()}) > 1:
         raise InputError(f"{path}: {', '.join(BENCH)} have different lengths.")
     start = columns["start_times"]
@@ -40,12 +39,14 @@ def _bench(path: Path, found: dict[str, Any]) -> Requests:
         int((~kept).sum()), tuple(f"request {i + 1}: failed" for i in np.where(~kept)[0][:5])
     )
     measured = {}
-    if isinstance(found.get("ttfts"), list) and len(found["ttfts"]) == len(start):
-        ttft = np.asarray(found["ttfts"], np.float64)
-        gaps = found.get("itls")
+    ttfts, gaps = _listed(found, "ttfts"), _listed(found, "itls")
+    if len(ttfts) == len(start):
+        ttft = np.asarray(ttfts, np.float64)
         measured["ttft_s"] = ttft[kept]
-        if isinstance(gaps, list) and len(gaps) == len(start):
-            measured["e2e_s"] = (ttft + np.asarray([float(np.sum(one)) for one in gaps]))[kept]
+        if len(gaps) == len(start):
+            measured["e2e_s"] = (
+                ttft + np.asarray([np.sum(np.asarray(one, np.float64)) for one in gaps])
+            )[kept]
     if not kept.any():
         raise InputError(f"{path}: every request failed.")
     return requests_of(
@@ -59,7 +60,13 @@ def _bench(path: Path, found: dict[str, Any]) -> Requests:
     )
 
 
-def _lifecycle(path: Path, found: list[dict[str, Any]]) -> Requests:
+def _listed(found: dict[str, object], name: str) -> list[object]:
+    """A list of the file; empty where it has none of that name."""
+    values = found.get(name)
+    return values if isinstance(values, list) else []
+
+
+def _lifecycle(path: Path, found: list[dict[str, object]]) -> Requests:
     rows, skipped = [], Skipped()
     for number, row in enumerate(found, 1):
         info = row.get("info")
@@ -67,7 +74,7 @@ def _lifecycle(path: Path, found: list[dict[str, Any]]) -> Requests:
             skipped = skipped.and_line(f"request {number}", "failed")
             continue
         try:
-            start, end = float(row["start_time"]), float(row["end_time"])
+            start, end = _seconds(row, "start_time"), _seconds(row, "end_time")
             times = [float(time) for time in info.get("output_token_times") or ()]
             tokens = float(info["output_tokens"])
             rows.append(
@@ -89,3 +96,10 @@ def _lifecycle(path: Path, found: list[dict[str, Any]]) -> Requests:
         skipped=skipped,
         measured={"ttft_s": table[:, 3] - start, "e2e_s": table[:, 4] - start},
     )
+
+
+def _seconds(row: dict[str, object], name: str) -> float:
+    value = row[name]
+    if not isinstance(value, int | float | str):
+        raise TypeError(f"{name} is no number")
+    return float(value)

@@ -1,9 +1,11 @@
 """Which requests arrive, when, and how long are they?"""
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jaxsim.catalog.errors import InputError
 
@@ -126,14 +128,16 @@ def _part(blocks: Blocks, kept: slice) -> Blocks:
 
 
 def requests_of(
-    arrival_s,
-    isl,
-    osl,
+    arrival_s: ArrayLike,
+    isl: ArrayLike,
+    osl: ArrayLike,
     *,
     name: str,
-    where=None,
+    where: Callable[[int], str] | None = None,
     sort: bool = False,
-    **rest,
+    skipped: Skipped = Skipped(),
+    blocks: Blocks | None = None,
+    measured: Mapping[str, np.ndarray] | None = None,
 ) -> Requests:
     """Checked requests; an InputError says which row is impossible and why.
 
@@ -152,9 +156,8 @@ def requests_of(
         _refuse(name, where, what, values, bad, "a whole number of at least 1 token is needed")
     if sort:
         order = np.argsort(times, kind="stable")
-        if "blocks" in rest and rest["blocks"] is not None:
-            rest["blocks"] = _ordered(rest["blocks"], order)
-        rest["measured"] = {k: v[order] for k, v in rest.get("measured", {}).items()}
+        blocks = None if blocks is None else _ordered(blocks, order)
+        measured = {name: values[order] for name, values in (measured or {}).items()}
         times = times[order]
         lengths = {what: values[order] for what, values in lengths.items()}
     else:
@@ -165,7 +168,9 @@ def requests_of(
         isl=lengths["isl"].astype(np.int32),
         osl=lengths["osl"].astype(np.int32),
         name=name,
-        **rest,
+        skipped=skipped,
+        blocks=blocks,
+        measured=dict(measured or {}),
     )
 
 
@@ -186,7 +191,14 @@ def _ordered(blocks: Blocks, order: np.ndarray) -> Blocks:
     return Blocks(np.concatenate(parts), start, blocks.tokens)
 
 
-def _refuse(name: str, where, what: str, values, bad, needed: str) -> None:
+def _refuse(
+    name: str,
+    where: Callable[[int], str],
+    what: str,
+    values: np.ndarray,
+    bad: np.ndarray,
+    needed: str,
+) -> None:
     if bad.any():
         row = int(np.argmax(bad))
         more = f" ({int(bad.sum())} rows in all)" if bad.sum() > 1 else ""

@@ -10,7 +10,6 @@ import json
 import re
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -62,7 +61,9 @@ def _texts(path: Path) -> dict[tuple[str, str], str]:
                     continue
                 if member.size > MOST_FILE_BYTES:
                     raise InputError(f"{path}: {member.name} is larger than 256 MiB.")
-                data: Any = archive.extractfile(member)
+                data = archive.extractfile(member)
+                if data is None:
+                    continue
                 found[match[1], match[2]] = data.read().decode("utf-8", "replace")
     except (tarfile.TarError, EOFError, OSError) as error:
         raise InputError(f"{path}: not a whole archive: {error}.") from None

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -12,13 +13,13 @@ from jaxsim.traffic.simulate.records import GIVEN_UP, Client, Law, Shape, State
 from jaxsim.traffic.simulate.scalars import add_at, at, ceil_div, once, put_at
 
 
-def nothing_given(budget):
+def nothing_given(budget: jax.Array):
     """What a step's prompts get: budget left, tokens, most of one, pairs, most of one, seconds."""
     zero = jnp.asarray(0.0, jnp.float64)
     return (budget, zero, zero, zero, zero, zero)
 
 
-def grant(s: State, law: Law, role, attempt, given):
+def grant(s: State, law: Law, role: jax.Array, attempt: jax.Array, given: tuple[jax.Array, ...]):
     """The attempt's next chunk: no more than is left of it, of a chunk and of the budget."""
     budget, tokens, most, pairs, most_pairs, load_s = given
     rest, past = at(s.attempts.rest, attempt), at(s.attempts.past, attempt)
@@ -35,14 +36,16 @@ def grant(s: State, law: Law, role, attempt, given):
     )
 
 
-def continue_prompts(s: State, law: Law, role, instance, given):
+def continue_prompts(
+    s: State, law: Law, role: jax.Array, instance: jax.Array, given: tuple[jax.Array, ...]
+):
     """Prompts that are partly processed go on, in the order in which they were admitted."""
 
-    def more(carry):
+    def more(carry: tuple[jax.Array, State, tuple[jax.Array, ...]]):
         attempt, _, given = carry
         return (attempt >= 0) & (given[0] > 0)
 
-    def one(carry):
+    def one(carry: tuple[jax.Array, State, tuple[jax.Array, ...]]):
         attempt, s, given = carry
         s, given = grant(s, law, role, attempt, given)
         return at(s.attempts.next, attempt), s, given
@@ -51,19 +54,29 @@ def continue_prompts(s: State, law: Law, role, instance, given):
     return lax.while_loop(more, one, (head, s, given))[1:]
 
 
-def admit(s: State, law: Law, client: Client, shape: Shape, role, instance, given, free, short):
+def admit(
+    s: State,
+    law: Law,
+    client: Client,
+    shape: Shape,
+    role: jax.Array,
+    instance: jax.Array,
+    given: tuple[jax.Array, ...],
+    free: jax.Array,
+    short: jax.Array,
+):
     """Requests from the queue join, first come first served."""
     size, gain = at(law.block_tokens, role), at(law.gain, role)
     reserves = at(law.reserves, role) > 0.5
     places = at(law.sequences, role).astype(jnp.int32)
 
-    def blocks_of(s: State, attempt):
+    def blocks_of(s: State, attempt: jax.Array):
         context = at(s.attempts.size, attempt) * 1.0
         moving = jnp.where(at(s.attempts.need, attempt) == 0, gain, 0.0)
         all_of = context + gain * at(s.attempts.left, attempt)
         return ceil_div(jnp.where(reserves, all_of, context + moving), size)
 
-    def able(carry):
+    def able(carry: tuple[State, tuple[jax.Array, ...], jax.Array]):
         s, given, free = carry
         attempt = at(s.instances.head, instance)
         gone = at(s.attempts.status, attempt) == GIVEN_UP
@@ -72,7 +85,7 @@ def admit(s: State, law: Law, client: Client, shape: Shape, role, instance, give
         fits = room & (given[0] > 0) & (~short) & (blocks_of(s, attempt) <= free)
         return (attempt >= 0) & (gone | fits)
 
-    def join(carry):
+    def join(carry: tuple[State, tuple[jax.Array, ...], jax.Array]):
         s, given, free = carry
         s, attempt = pop(s, instance)
         gone = at(s.attempts.status, attempt) == GIVEN_UP
@@ -81,12 +94,12 @@ def admit(s: State, law: Law, client: Client, shape: Shape, role, instance, give
         blocks = jnp.where(gone, 0, blocks_of(s, attempt))
         s = replace(s, instances=instances)
 
-        def decode(carry):
+        def decode(carry: tuple[State, tuple[jax.Array, ...]]):
             s, given = carry
             s = replace(s, attempts=put_at(s.attempts, attempt, blocks=blocks))
             return take_slot(s, law, attempt, instance), (given[0] - 1, *given[1:])
 
-        def process(carry):
+        def process(carry: tuple[State, tuple[jax.Array, ...]]):
             s, given = carry
             attempts = put_at(
                 s.attempts,
@@ -107,7 +120,16 @@ def admit(s: State, law: Law, client: Client, shape: Shape, role, instance, give
     return lax.while_loop(able, join, (s, given, free))
 
 
-def use_cache(s: State, law: Law, client: Client, role, instance, attempt, given, free):
+def use_cache(
+    s: State,
+    law: Law,
+    client: Client,
+    role: jax.Array,
+    instance: jax.Array,
+    attempt: jax.Array,
+    given: tuple[jax.Array, ...],
+    free: jax.Array,
+):
     """What of a first prompt is held already need not be processed; its blocks are held anew."""
     fresh = at(s.attempts.preempted, attempt) == 0
     hbm, both = hit_tokens(s, client, attempt, instance)
@@ -123,7 +145,7 @@ def use_cache(s: State, law: Law, client: Client, role, instance, attempt, given
     return replace(s, attempts=attempts, cache=cache), (*given[:5], load_s)
 
 
-def append_pass(s: State, instance, attempt, blocks) -> State:
+def append_pass(s: State, instance: jax.Array, attempt: jax.Array, blocks: jax.Array) -> State:
     """The attempt is the last of the prompts in passes."""
     tail = at(s.instances.pass_tail, instance)
     empty = tail < 0

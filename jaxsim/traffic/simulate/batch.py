@@ -7,6 +7,7 @@ that are partly processed, and requests from the queue, as far as tokens, places
 
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -36,7 +37,9 @@ from jaxsim.traffic.simulate.scalars import (
 )
 
 
-def boundary(s: State, law: Law, links: Links, client: Client, shape: Shape, instance) -> State:
+def boundary(
+    s: State, law: Law, links: Links, client: Client, shape: Shape, instance: jax.Array
+) -> State:
     """A step or macro-step of an instance ends, and its next one begins."""
     s = advance(s, law, instance)
     s = end_passes(s, law, links, client, shape, instance)
@@ -44,13 +47,13 @@ def boundary(s: State, law: Law, links: Links, client: Client, shape: Shape, ins
     return form(s, law, client, shape, instance)
 
 
-def gap_bin(gap_s):
+def gap_bin(gap_s: jax.Array):
     """The bin of a gap between tokens: equal steps of its logarithm."""
     share = jnp.log(jnp.maximum(gap_s, GAP_LOW_S) / GAP_LOW_S) / jnp.log(GAP_HIGH_S / GAP_LOW_S)
     return jnp.clip((share * GAP_BINS).astype(jnp.int32), 0, GAP_BINS - 1)
 
 
-def advance(s: State, law: Law, instance) -> State:
+def advance(s: State, law: Law, instance: jax.Array) -> State:
     """What the steps under way have done: sequences are longer, time was spent."""
     one = s.instances
     count, steps = at(one.decoding, instance), at(one.advance, instance)
@@ -88,7 +91,7 @@ def advance(s: State, law: Law, instance) -> State:
     return replace(s, instances=one, gaps=gaps)
 
 
-def blocks_decoding(s: State, law: Law, instance):
+def blocks_decoding(s: State, law: Law, instance: jax.Array):
     """Blocks of the decoding sequences once their next step is done."""
     one = s.instances
     role = at(one.role, instance)
@@ -100,16 +103,16 @@ def blocks_decoding(s: State, law: Law, instance):
     return jnp.sum(jnp.where(taken, jnp.maximum(needed, reserved), 0.0)).astype(jnp.int32)
 
 
-def preempt(s: State, law: Law, instance, free):
+def preempt(s: State, law: Law, instance: jax.Array, free: jax.Array):
     """The latest sequences go back to the queue until the others' next step finds blocks."""
     role = at(s.instances.role, instance)
     gain, size = at(law.gain, role), at(law.block_tokens, role)
 
-    def short(carry):
+    def short(carry: tuple[State, jax.Array, jax.Array]):
         s, free, _ = carry
         return (free < 0) & (at(s.instances.decoding, instance) > 0)
 
-    def drop(carry):
+    def drop(carry: tuple[State, jax.Array, jax.Array]):
         s, free, _ = carry
         one = s.instances
         stamps = row(s.slots.stamp, instance)
@@ -137,7 +140,7 @@ def preempt(s: State, law: Law, instance, free):
     return lax.while_loop(short, drop, (s, free, jnp.asarray(False)))
 
 
-def form(s: State, law: Law, client: Client, shape: Shape, instance) -> State:
+def form(s: State, law: Law, client: Client, shape: Shape, instance: jax.Array) -> State:
     """The next batch, and how long it lasts."""
     role = at(s.instances.role, instance)
     total = at(law.blocks, role).astype(jnp.int32)
@@ -156,7 +159,15 @@ def form(s: State, law: Law, client: Client, shape: Shape, instance) -> State:
     return start(s, law, role, instance, given, free, short)
 
 
-def start(s: State, law: Law, role, instance, given, free, short) -> State:
+def start(
+    s: State,
+    law: Law,
+    role: jax.Array,
+    instance: jax.Array,
+    given: tuple[jax.Array, ...],
+    free: jax.Array,
+    short: jax.Array,
+) -> State:
     """The step or macro-step begins; an instance with nothing to do idles."""
     one = s.instances
     _, tokens, most, pairs, most_pairs, load_s = given

@@ -97,9 +97,8 @@ def batch_of(law: Law, role: int, lengths: Lengths, ttl_s: float) -> tuple[float
     most = max(int(min(float(law.sequences[role]), room / held)), 1)
     count = np.arange(1, most + 1)
     piece = max(int((law.knots[role] <= context).sum()) - 1, 0)
-    step_s = law.decode_s[role][count, piece] + law.decode_slope[role][count, piece] * (
-        count * context
-    )
+    fixed_s, slope = (np.asarray(v[role])[count, piece] for v in (law.decode_s, law.decode_slope))
+    step_s = fixed_s + slope * (count * context)
     steps, gain = steps_of(law, role, lengths), float(law.gain[role])
     if role != MIXED:
         last = _last(step_s <= ttl_s * gain)

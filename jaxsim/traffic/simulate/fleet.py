@@ -1,6 +1,7 @@
 """Which instances may serve, and how many requests can one of them serve?"""
 
 from dataclasses import dataclass
+from typing import TypedDict, Unpack
 
 import numpy as np
 
@@ -37,21 +38,32 @@ class Fleet:
         return requests_per_s(self.law, role, lengths, ttl_s)
 
 
+class FleetOptions(TypedDict, total=False):
+    """What `fleet_of` may be told of a fleet beside its laws."""
+
+    usd_per_gpu_s: float
+    power_w: float
+    startup_s: float
+    convert_s: float
+
+
 def fleet_of(
-    mixed: RoleLaw | None, prefill: RoleLaw | None, decode: RoleLaw | None, **rest
+    mixed: RoleLaw | None,
+    prefill: RoleLaw | None,
+    decode: RoleLaw | None,
+    **rest: Unpack[FleetOptions],
 ) -> Fleet:
     """One fleet: either mixed instances, or prefill and decode ones. `rest` goes to `Fleet`."""
-    links = rest.pop("links", None)
     if mixed is not None:
         one = mixed
         gpus = {MIXED: mixed.gpus}
-        links = links or links_of(mixed, mixed)
+        links = links_of(mixed, mixed)
         law = joined((mixed.law, mixed.law, mixed.law))
     else:
         assert prefill is not None
         assert decode is not None
         one = prefill
         gpus = {PREFILL: prefill.gpus, DECODE: decode.gpus}
-        links = links or links_of(prefill, decode)
+        links = links_of(prefill, decode)
         law = joined((prefill.law, prefill.law, decode.law))
     return Fleet(law, links, gpus, one.fixed_s, one.token_s, **rest)

@@ -17,6 +17,7 @@ from jaxsim.traffic.simulate.records import (
     Shape,
     Slots,
     State,
+    of_numpy,
 )
 
 
@@ -55,7 +56,7 @@ def initial(requests: Requests, start: Start, gain: float, shape: Shape) -> Stat
     count, size = len(requests), shape.attempts + 1
     dtype = np.int32
 
-    def padded(values, empty, kind):
+    def padded(values: np.ndarray, empty: float, kind: type) -> np.ndarray:
         array = np.full(size, empty, kind)
         array[:count] = values
         return array
@@ -67,7 +68,8 @@ def initial(requests: Requests, start: Start, gain: float, shape: Shape) -> Stat
         arrival[min(requests.closed_users, count) :] = NEVER
     never = np.full(size, NEVER)
     zeros = np.zeros(size, dtype)
-    attempts = Attempts(
+    attempts = of_numpy(
+        Attempts,
         arrival_s=arrival,
         isl=isl,
         osl=padded(requests.osl, 1, dtype),
@@ -93,7 +95,8 @@ def initial(requests: Requests, start: Start, gain: float, shape: Shape) -> Stat
         preempted=zeros.copy(),
         hit=zeros.copy(),
     )
-    return State(
+    return of_numpy(
+        State,
         now_s=np.float64(0.0),
         attempts=attempts,
         instances=_instances(start, shape.instances),
@@ -139,7 +142,8 @@ def _instances(start: Start, size: int) -> Instances:
     opened[:count] = start.open
     ready = np.full(size, NEVER)
     ready[:count] = start.ready_s
-    return Instances(
+    return of_numpy(
+        Instances,
         role=role,
         open=opened,
         ready_s=ready,
@@ -153,7 +157,8 @@ def _instances(start: Start, size: int) -> Instances:
 
 def _slots(instances: int, slots: int) -> Slots:
     shape = (instances, slots)
-    return Slots(
+    return of_numpy(
+        Slots,
         attempt=np.full(shape, -1, np.int32),
         end=np.full(shape, FAR, np.int32),
         base=np.zeros(shape),
@@ -171,7 +176,8 @@ def _cache(requests: Requests, shape: Shape) -> Cache:
         ids[: len(blocks.ids)] = blocks.ids
         start[: len(blocks.start)] = blocks.start
         start[len(blocks.start) :] = blocks.start[-1]
-    return Cache(
+    return of_numpy(
+        Cache,
         last=np.zeros((size, unique), np.int32),
         log=np.zeros((size, touches + 2), np.int32),
         stamp=np.ones(size, np.int32),

@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxsim._record import replace_leaf
 from jaxsim.catalog.deployment import Deployment
+from jaxsim.catalog.engine import Engine
 from jaxsim.catalog.engines import load_engine
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.scenario import Scenario
@@ -24,13 +25,17 @@ from jaxsim.point.ranks import Ranks, ranks_of
 from jaxsim.point.transfer import distinct_shards, kv_bytes_of
 from jaxsim.traffic.layout import Layout
 from jaxsim.traffic.serving import decode_step_s, prompt_s
-from jaxsim.traffic.simulate.records import Law, Links
+from jaxsim.traffic.simulate.records import Law, Links, of_numpy
 from jaxsim.traffic.steps import MOST_SLOTS, Steps, stack, timed
 
 ROWS = 16
 PIECES = 8
 BLOCK_TOKENS = 16.0
 MOST_SEQUENCES = 1024  # of an instance, where neither engine nor memory limits them to fewer
+
+
+# Fields of `Law` by name, without their leading axis.
+Tables = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class RoleLaw:
     outside the instance (its front end, tokenisation).
     """
 
-    law: dict[str, np.ndarray]
+    law: Tables
     gpus: float
     fixed_s: float
     token_s: float
@@ -108,7 +113,7 @@ def role_law(
     law = {
         "knots": knots, "decode_s": decode_s, "decode_slope": slope, "pass_tokens": pass_tokens,
         "pass_s": pass_s, "pass_slope": pass_slope,
-        **{name: np.float64(value) for name, value in scalars.items()},
+        **{name: np.asarray(value, np.float64) for name, value in scalars.items()},
     }  # fmt: skip
     fixed = float(engine.request_s) + (float(serving.disaggregated_s) if pooled else 0.0)
     return RoleLaw(
@@ -139,12 +144,12 @@ def _at_chunk(base: Scenario, tokens: float, past: float) -> Scenario:
     )
 
 
-def _decode_table(rows: Steps, engine, contexts, places: int, gain: float):
+def _decode_table(rows: Steps, engine: Engine, contexts: np.ndarray, places: int, gain: float):
     """Steps by sequences and piece: what they take without context, and per token of it."""
     count = np.arange(places + 1, dtype=np.float64)
     sizes = np.maximum(count, 1.0)
 
-    def steps(row):
+    def steps(row: int):
         one = jax.tree.map(lambda leaf: leaf[row], rows)
         return np.asarray(decode_step_s(one, engine, jnp.asarray(sizes, jnp.float32)), np.float64)
 
@@ -159,11 +164,11 @@ def _decode_table(rows: Steps, engine, contexts, places: int, gain: float):
     return knots, base, rise / sizes[:, None]
 
 
-def _pass_table(rows: Steps, engine, tokens, past: float, ranks: float):
+def _pass_table(rows: Steps, engine: Engine, tokens: np.ndarray, past: float, ranks: float):
     """Passes by tokens: what they take without pairs that attend, and per pair."""
     half = ROWS // 2
 
-    def total(row):
+    def total(row: int):
         one = jax.tree.map(lambda leaf: leaf[row], rows)
         alone, busy, _ = prompt_s(one, engine)
         joint = float(busy) * float(one.prompts_per_pass) / float(one.prompt_stretch)
@@ -182,20 +187,21 @@ def _pass_table(rows: Steps, engine, tokens, past: float, ranks: float):
     )
 
 
-def joined(laws: tuple[dict, dict, dict]) -> Law:
+def joined(laws: tuple[Tables, Tables, Tables]) -> Law:
     """The laws of the three roles in one: tables as long as the longest."""
     size = max(len(law["decode_s"]) for law in laws)
 
-    def padded(table):
+    def padded(table: np.ndarray):
         short = size - len(table)
         return np.concatenate([table, np.repeat(table[-1:], short, axis=0)]) if short else table
 
     tables = ("decode_s", "decode_slope")
-    return Law(
+    return of_numpy(
+        Law,
         **{
             name: np.stack([padded(law[name]) if name in tables else law[name] for law in laws])
             for name in laws[0]
-        }
+        },
     )
 
 
@@ -240,4 +246,4 @@ def links_of(
         "layers": layers,
         "setup_s": float(network.latency_s) if setup_s is None else setup_s,
     }
-    return Links(**{name: np.float64(value) for name, value in values.items()})
+    return of_numpy(Links, **{name: np.float64(value) for name, value in values.items()})

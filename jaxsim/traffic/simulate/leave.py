@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 
 from jaxsim.traffic.simulate.records import (
     FAR,
@@ -30,7 +32,14 @@ from jaxsim.traffic.simulate.scalars import (
 from jaxsim.traffic.simulate.send import send
 
 
-def finish(s: State, client: Client, shape: Shape, attempt, instance, time_s) -> State:
+def finish(
+    s: State,
+    client: Client,
+    shape: Shape,
+    attempt: jax.Array,
+    instance: jax.Array,
+    time_s: jax.Array,
+) -> State:
     """A request has its last token; in a closed loop its user sends the next one."""
     dummy = s.attempts.next.shape[0] - 1
     attempts = put_at(s.attempts, attempt, finished_s=time_s, status=SERVED)
@@ -42,7 +51,7 @@ def finish(s: State, client: Client, shape: Shape, attempt, instance, time_s) ->
     return replace(s, attempts=attempts, instances=instances, served=s.served + 1)
 
 
-def take_slot(s: State, law: Law, attempt, instance) -> State:
+def take_slot(s: State, law: Law, attempt: jax.Array, instance: jax.Array) -> State:
     """The attempt decodes from the next step on."""
     one = s.instances
     gain = at(law.gain, at(one.role, instance))
@@ -70,14 +79,14 @@ def take_slot(s: State, law: Law, attempt, instance) -> State:
     )
 
 
-def free_slot(s: State, law: Law, instance, place) -> State:
+def free_slot(s: State, law: Law, instance: jax.Array, place: jax.Array) -> State:
     """The sequence in a slot is gone; the last one takes its place."""
     one = s.instances
     gain = at(law.gain, at(one.role, instance))
     last = at(one.decoding, instance) - 1
     context = cell(s.slots.base, instance, place) + gain * at(one.step, instance)
 
-    def moved(values, empty):
+    def moved(values: jax.Array, empty: ArrayLike):
         kept = cell(values, instance, last)
         return set_cell(set_cell(values, instance, place, kept), instance, last, empty)
 
@@ -94,7 +103,9 @@ def free_slot(s: State, law: Law, instance, place) -> State:
     return replace(s, slots=slots, instances=instances)
 
 
-def end_passes(s: State, law: Law, links: Links, client: Client, shape: Shape, instance) -> State:
+def end_passes(
+    s: State, law: Law, links: Links, client: Client, shape: Shape, instance: jax.Array
+) -> State:
     """Prompts whose last pass has ended have their first token: they decode, are sent or end."""
     one = s.instances
     role = at(one.role, instance)
@@ -102,7 +113,7 @@ def end_passes(s: State, law: Law, links: Links, client: Client, shape: Shape, i
     first = at(one.pass_head, instance)
     s = replace(s, instances=put_at(one, instance, pass_head=-1, pass_tail=-1))
 
-    def keep(s: State, attempt) -> State:
+    def keep(s: State, attempt: jax.Array) -> State:
         tail = at(s.instances.pass_tail, instance)
         dummy = s.attempts.next.shape[0] - 1
         attempts = put_at(s.attempts, jnp.where(tail < 0, dummy, tail), next=attempt)
@@ -114,7 +125,7 @@ def end_passes(s: State, law: Law, links: Links, client: Client, shape: Shape, i
             instances=put_at(s.instances, instance, pass_head=head, pass_tail=attempt),
         )
 
-    def leave(s: State, attempt) -> State:
+    def leave(s: State, attempt: jax.Array) -> State:
         gone = at(s.attempts.status, attempt) == GIVEN_UP
         more = at(s.attempts.left, attempt) > 0
         sent = (~gone) & more & (role == PREFILL)
@@ -144,7 +155,7 @@ def end_passes(s: State, law: Law, links: Links, client: Client, shape: Shape, i
         s = once(decodes, lambda s: take_slot(s, law, attempt, instance), s)
         return once(sent, lambda s: send(s, links, attempt, instance, passed_s), s)
 
-    def each(carry):
+    def each(carry: tuple[jax.Array, State]):
         attempt, s = carry
         behind = at(s.attempts.next, attempt)
         attempt = after(attempt, behind)
@@ -155,14 +166,14 @@ def end_passes(s: State, law: Law, links: Links, client: Client, shape: Shape, i
     return lax.while_loop(lambda c: c[0] >= 0, each, (first, s))[1]
 
 
-def end_sequences(s: State, law: Law, client: Client, shape: Shape, instance) -> State:
+def end_sequences(s: State, law: Law, client: Client, shape: Shape, instance: jax.Array) -> State:
     """Sequences that have their last token leave."""
     step = at(s.instances.step, instance)
 
-    def over(carry):
+    def over(carry: tuple[jax.Array, jax.Array, State]):
         return carry[0] <= step
 
-    def one(carry):
+    def one(carry: tuple[jax.Array, jax.Array, State]):
         _, place, s = carry
         attempt = cell(s.slots.attempt, instance, place)
         s = free_slot(s, law, instance, place)

@@ -7,6 +7,7 @@ stack property of LRU.
 
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -14,12 +15,12 @@ from jaxsim.traffic.simulate.records import Cache, Client, State
 from jaxsim.traffic.simulate.scalars import at, cell, put_at, set_at, set_cell
 
 
-def held(cache: Cache, request, instance):
+def held(cache: Cache, request: jax.Array, instance: jax.Array):
     """How many leading blocks of a request are in HBM, and how many in HBM or host memory."""
     first, end = at(cache.start, request), at(cache.start, request + 1)
 
-    def run(tail):
-        def there(place):
+    def run(tail: jax.Array):
+        def there(place: jax.Array):
             block = at(cache.ids, jnp.minimum(place, cache.ids.shape[0] - 1))
             touched = cell(cache.last, instance, block)
             return (place < end) & (touched > tail)
@@ -29,7 +30,7 @@ def held(cache: Cache, request, instance):
     return run(at(cache.hbm_tail, instance)), run(at(cache.host_tail, instance))
 
 
-def hit_tokens(s: State, client: Client, attempt, instance):
+def hit_tokens(s: State, client: Client, attempt: jax.Array, instance: jax.Array):
     """Prompt tokens found, in HBM and in all; at least one token is always computed."""
     request = at(s.attempts.origin, attempt)
     hbm, both = held(s.cache, request, instance)
@@ -40,11 +41,11 @@ def hit_tokens(s: State, client: Client, attempt, instance):
     )
 
 
-def touch(cache: Cache, request, instance) -> Cache:
+def touch(cache: Cache, request: jax.Array, instance: jax.Array) -> Cache:
     """All blocks of a request are held, its first ones most recently used."""
     first, end = at(cache.start, request), at(cache.start, request + 1)
 
-    def one(carry):
+    def one(carry: tuple[jax.Array, Cache]):
         place, cache = carry
         block = at(cache.ids, place)
         before = cell(cache.last, instance, block)
@@ -69,14 +70,16 @@ def touch(cache: Cache, request, instance) -> Cache:
     return lax.while_loop(lambda c: c[0] >= first, one, (end - 1, cache))[1]
 
 
-def evict(cache: Cache, instance, hbm_blocks, host_blocks) -> Cache:
+def evict(
+    cache: Cache, instance: jax.Array, hbm_blocks: jax.Array, host_blocks: jax.Array
+) -> Cache:
     """The least recently used blocks beyond the room leave."""
 
-    def shrink(cache: Cache, tail: str, count: str, room) -> Cache:
-        def over(cache):
+    def shrink(cache: Cache, tail: str, count: str, room: jax.Array) -> Cache:
+        def over(cache: Cache):
             return at(getattr(cache, count), instance) > room
 
-        def drop(cache):
+        def drop(cache: Cache):
             place = at(getattr(cache, tail), instance) + 1
             block = cell(cache.log, instance, place)
             newest = cell(cache.last, instance, block) == place

@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 
 from jaxsim.traffic.simulate.records import NEVER, NOBODY, Instances, Law, State
 from jaxsim.traffic.simulate.scalars import after, at, inner_cell, once, put_at, row
 
 
-def enqueue(s: State, attempt, instance) -> State:
+def enqueue(s: State, attempt: jax.Array, instance: jax.Array) -> State:
     """The attempt stands at the end of the instance's queue, and wakes it."""
     nobody = s.attempts.next.shape[0] - 1
     tail = at(s.instances.tail, instance)
@@ -25,7 +26,7 @@ def enqueue(s: State, attempt, instance) -> State:
     return replace(s, attempts=attempts, instances=instances)
 
 
-def push_front(s: State, attempt, instance) -> State:
+def push_front(s: State, attempt: jax.Array, instance: jax.Array) -> State:
     """The attempt stands at the front of the queue."""
     head = at(s.instances.head, instance)
     empty = head < 0
@@ -40,7 +41,7 @@ def push_front(s: State, attempt, instance) -> State:
     return replace(s, attempts=attempts, instances=instances)
 
 
-def pop(s: State, instance):
+def pop(s: State, instance: jax.Array):
     """The queue without its first attempt, and that attempt."""
     head = at(s.instances.head, instance)
     behind = at(s.attempts.next, head)
@@ -54,13 +55,13 @@ def pop(s: State, instance):
     return replace(s, instances=instances), after(head, behind)
 
 
-def elapsed_s(steps, first_s, more_s):
+def elapsed_s(steps: jax.Array, first_s: jax.Array, more_s: jax.Array):
     r"""Time of m steps that grow evenly: $m\,a + b\,m(m - 1)/2$."""
     count = steps * 1.0
     return count * first_s + 0.5 * more_s * count * (count - 1.0)
 
 
-def steps_until(span_s, first_s, more_s):
+def steps_until(span_s: jax.Array, first_s: jax.Array, more_s: jax.Array):
     """The fewest steps, at least one, that last as long as a span."""
     linear = first_s - 0.5 * more_s
     root = 2.0 * span_s / (linear + jnp.sqrt(jnp.maximum(linear**2 + 2.0 * more_s * span_s, 0.0)))
@@ -71,7 +72,7 @@ def steps_until(span_s, first_s, more_s):
     return (guess - jnp.where(fewer, 1.0, 0.0)).astype(jnp.int32)
 
 
-def notice(s: State, law: Law, instance) -> State:
+def notice(s: State, law: Law, instance: jax.Array) -> State:
     """The instance looks at its queue: now if it idles, else after the step that is under way."""
     one: Instances = s.instances
     role = at(one.role, instance)
@@ -105,7 +106,7 @@ def notice(s: State, law: Law, instance) -> State:
     return once(cut, shorten, once(idle, start, s))
 
 
-def decode_step_s(law: Law, role, count, context):
+def decode_step_s(law: Law, role: jax.Array, count: jax.Array, context: jax.Array):
     """Time of the next decode step, what each later one has more, and steps to the next knee."""
     knots = row(law.knots, role)
     mean = context / jnp.maximum(count, 1)
@@ -120,7 +121,7 @@ def decode_step_s(law: Law, role, count, context):
     return base + slope * context, more, jnp.where(last, 1e9, jnp.maximum(steps, 1.0))
 
 
-def pass_s(law: Law, role, tokens, pairs):
+def pass_s(law: Law, role: jax.Array, tokens: jax.Array, pairs: jax.Array):
     """Time of a pass over prompt tokens of a rank, by linear interpolation between its knots."""
     knots = row(law.pass_tokens, role)
     size = knots.shape[0]
@@ -128,7 +129,7 @@ def pass_s(law: Law, role, tokens, pairs):
     left, right = at(knots, low), at(knots, low + 1)
     share = (tokens - left) / (right - left)
 
-    def between(values):
+    def between(values: jax.Array):
         ladder = row(values, role)
         return at(ladder, low) + share * (at(ladder, low + 1) - at(ladder, low))
 

@@ -6,14 +6,27 @@ instance is constant, so m decode steps take a closed form of m; it ends where a
 where blocks run out, where the law of step times has a knee, or at the step after an arrival.
 """
 
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
+import jax
 import numpy as np
 
 from jaxsim._record import Record
 
-# NumPy's outside of a run, traced within: neither type alone.
-Array: TypeAlias = Any
+# Traced within a run; outside, NumPy's, which have what is used of JAX's there.
+if TYPE_CHECKING:
+    Array: TypeAlias = jax.Array
+else:
+    Array = jax.Array | np.ndarray | np.generic | float
+
+R = TypeVar("R")
+
+
+def of_numpy(kind: Callable[..., R], **arrays: object) -> R:
+    """A record of NumPy's arrays, and of records of such: what a run starts from."""
+    return kind(**arrays)
+
 
 # Roles of an instance.
 MIXED, PREFILL, DECODE = 0, 1, 2

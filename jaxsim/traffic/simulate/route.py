@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -20,19 +21,19 @@ from jaxsim.traffic.simulate.records import (
 from jaxsim.traffic.simulate.scalars import add_at, at, earliest, once, put_at, set_at
 
 
-def first_least(cost, eligible):
+def first_least(cost: jax.Array, eligible: jax.Array):
     """The first place of the least cost among those eligible."""
     return earliest(jnp.where(eligible, cost, jnp.inf))[1]
 
 
-def next_in_turn(turn, eligible):
+def next_in_turn(turn: jax.Array, eligible: jax.Array):
     """The first eligible place at or after `turn`, going round."""
     size = eligible.shape[0]
     place = lax.iota(jnp.int32, size)
     return first_least(((place - turn) % size).astype(jnp.float64), eligible)
 
 
-def chosen(s: State, law: Law, client: Client, shape: Shape, attempt, takes):
+def chosen(s: State, law: Law, client: Client, shape: Shape, attempt: jax.Array, takes: jax.Array):
     """The instance for an attempt among those whose role `takes` it; -1 where there is none.
 
     Open and ready ones come first; where none is ready, the one that will be first.
@@ -51,7 +52,7 @@ def chosen(s: State, law: Law, client: Client, shape: Shape, attempt, takes):
     return jnp.where(jnp.any(open_ones), found, -1)
 
 
-def _cost(s: State, law: Law, client: Client, shape: Shape, attempt):
+def _cost(s: State, law: Law, client: Client, shape: Shape, attempt: jax.Array) -> jax.Array:
     """Prompt tokens to compute, weighed, and context that decodes, by instance."""
     one = s.instances
     own = at(s.attempts.isl, attempt) * 1.0
@@ -59,7 +60,7 @@ def _cost(s: State, law: Law, client: Client, shape: Shape, attempt):
 
     if shape.unique_blocks:
 
-        def found(i, hits):
+        def found(i: jax.Array, hits: jax.Array):
             return set_at(hits, i, hit_tokens(s, client, attempt, i)[1] * 1.0)
 
         own = own - lax.fori_loop(0, shape.instances, found, jnp.zeros(shape.instances))
@@ -74,7 +75,7 @@ def context_now(s: State, law: Law):
     return one.context + law.gain[one.role] * one.decoding * done
 
 
-def refused(s: State, law: Law, attempt):
+def refused(s: State, law: Law, attempt: jax.Array):
     """Whether no instance could ever hold the request."""
     tokens = at(s.attempts.isl, attempt) + at(s.attempts.osl, attempt) + 1.0
     used = s.instances.role
@@ -82,7 +83,7 @@ def refused(s: State, law: Law, attempt):
     return ~jnp.all(tokens <= room - law.block_tokens[used])
 
 
-def arrive(s: State, law: Law, client: Client, shape: Shape, attempt) -> State:
+def arrive(s: State, law: Law, client: Client, shape: Shape, attempt: jax.Array) -> State:
     """An attempt arrives: it is routed and queues, or is refused, or finds nobody."""
     instance = chosen(s, law, client, shape, attempt, s.instances.role != DECODE)
     large = refused(s, law, attempt)
@@ -107,7 +108,7 @@ def arrive(s: State, law: Law, client: Client, shape: Shape, attempt) -> State:
     return once(~bad, join, s)
 
 
-def assign(s: State, attempt, instance) -> State:
+def assign(s: State, attempt: jax.Array, instance: jax.Array) -> State:
     """The instance has one more to serve; turns go round."""
     instances = add_at(s.instances, instance, assigned=1, work=at(s.attempts.need, attempt))
     turn = (instance + 1) % instances.role.shape[0]

@@ -5,8 +5,7 @@ instances are opened, or closed to drain. Failures are changes of the same kind.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
@@ -18,7 +17,7 @@ from jaxsim.traffic.read.requests import Requests
 from jaxsim.traffic.simulate.fleet import Fleet
 from jaxsim.traffic.simulate.initial import Start, bucket, initial, wide_bucket
 from jaxsim.traffic.simulate.loop import run_until
-from jaxsim.traffic.simulate.records import NEVER, ROUTES, Client, Shape, State
+from jaxsim.traffic.simulate.records import NEVER, ROUTES, Client, Shape, State, of_numpy
 from jaxsim.traffic.simulate.watch import Watch
 
 MOST_INSTANCES = 256
@@ -66,7 +65,6 @@ class Run:
     series: dict[str, np.ndarray]
     count: int = 0
     end_s: float = 0.0
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 def simulate_run(
@@ -153,11 +151,15 @@ def _as_long(fleet: Fleet, shape: Shape):
     """The law with its tables as long as the slots of the compiled program."""
     law, size = fleet.law, shape.slots + 1
 
-    def padded(table):
+    def padded(table: np.ndarray):
         short = size - table.shape[1]
         return np.concatenate([table, np.repeat(table[:, -1:], short, axis=1)], axis=1)
 
-    return replace(law, decode_s=padded(law.decode_s), decode_slope=padded(law.decode_slope))
+    return replace(
+        law,
+        decode_s=padded(np.asarray(law.decode_s)),
+        decode_slope=padded(np.asarray(law.decode_slope)),
+    )
 
 
 def _client(requests: Requests, fleet: Fleet, service: Service) -> Client:
@@ -165,7 +167,8 @@ def _client(requests: Requests, fleet: Fleet, service: Service) -> Client:
     think = requests.think_s
     if requests.closed_users:  # a user waits for the front end too
         think += fleet.fixed_s + fleet.token_s * float(requests.isl.mean())
-    return Client(
+    return of_numpy(
+        Client,
         users=np.int32(requests.closed_users),
         think_s=np.float64(think),
         patience_s=np.float64(service.patience_s),
@@ -178,7 +181,9 @@ def _client(requests: Requests, fleet: Fleet, service: Service) -> Client:
     )
 
 
-def _check(fleet: Fleet, counts, limits, service: Service) -> None:
+def _check(
+    fleet: Fleet, counts: dict[int, int], limits: dict[int, tuple[int, int]], service: Service
+) -> None:
     if set(counts) != set(fleet.roles) or set(limits) != set(fleet.roles):
         raise InputError("the pools and their bounds have other roles than the fleet.")
     for role, (low, high) in limits.items():

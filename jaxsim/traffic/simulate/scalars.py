@@ -11,17 +11,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import ArrayLike
 
 Tree = TypeVar("Tree")
 
 
-def at(values: jax.Array, index) -> jax.Array:
+def at(values: jax.Array, index: jax.Array) -> jax.Array:
     """One entry; the index lies within."""
     found = lax.dynamic_slice(values, (index,), (1,), allow_negative_indices=False)
     return lax.reshape(found, ())
 
 
-def row(values: jax.Array, index) -> jax.Array:
+def row(values: jax.Array, index: jax.Array) -> jax.Array:
     """One row of a table, or one table of several."""
     rest = values.shape[1:]
     start = (index, *(np.int32(0) for _ in rest))
@@ -29,34 +30,36 @@ def row(values: jax.Array, index) -> jax.Array:
     return lax.reshape(found, rest)
 
 
-def cell(values: jax.Array, index, column) -> jax.Array:
+def cell(values: jax.Array, index: jax.Array, column: jax.Array) -> jax.Array:
     """One cell of a table."""
     start = (jnp.asarray(index, jnp.int32), jnp.asarray(column, jnp.int32))
     found = lax.dynamic_slice(values, start, (1, 1), allow_negative_indices=False)
     return lax.reshape(found, ())
 
 
-def inner_cell(values: jax.Array, first, second, third) -> jax.Array:
+def inner_cell(
+    values: jax.Array, first: jax.Array, second: jax.Array, third: jax.Array
+) -> jax.Array:
     """One number of an array of three dimensions."""
     start = (first, second, third)
     found = lax.dynamic_slice(values, start, (1, 1, 1), allow_negative_indices=False)
     return lax.reshape(found, ())
 
 
-def set_at(values: jax.Array, index, value) -> jax.Array:
+def set_at(values: jax.Array, index: jax.Array, value: ArrayLike) -> jax.Array:
     """The same with one entry replaced."""
     new = lax.reshape(lax.convert_element_type(value, values.dtype), (1,))
     return lax.dynamic_update_slice(values, new, (index,), allow_negative_indices=False)
 
 
-def set_cell(values: jax.Array, index, column, value) -> jax.Array:
+def set_cell(values: jax.Array, index: jax.Array, column: jax.Array, value: ArrayLike) -> jax.Array:
     """The same table with one cell replaced."""
     new = lax.reshape(lax.convert_element_type(value, values.dtype), (1, 1))
     start = (jnp.asarray(index, jnp.int32), jnp.asarray(column, jnp.int32))
     return lax.dynamic_update_slice(values, new, start, allow_negative_indices=False)
 
 
-def after(index, value):
+def after(index: jax.Array, value: jax.Array):
     """The index (0 or more, or -1), known only once `value` is: what is written there comes later.
 
     XLA copies an array that is read and written in an order that it cannot tell.
@@ -64,7 +67,7 @@ def after(index, value):
     return jnp.maximum(index, jnp.minimum(value, -1))
 
 
-def put_at(record: Tree, index, **values) -> Tree:
+def put_at(record: Tree, index: jax.Array, **values: ArrayLike) -> Tree:
     """The record with entry `index` of the named arrays replaced."""
     return replace(
         record,  # type: ignore[type-var]
@@ -72,7 +75,7 @@ def put_at(record: Tree, index, **values) -> Tree:
     )
 
 
-def add_at(record: Tree, index, **values) -> Tree:
+def add_at(record: Tree, index: jax.Array, **values: ArrayLike) -> Tree:
     """The record with values added to entry `index` of the named arrays."""
     return put_at(
         record,
@@ -81,7 +84,7 @@ def add_at(record: Tree, index, **values) -> Tree:
     )
 
 
-def once(flag, function: Callable[[Tree], Tree], tree: Tree) -> Tree:
+def once(flag: jax.Array, function: Callable[[Tree], Tree], tree: Tree) -> Tree:
     """`function(tree)` where the flag is true, else the tree."""
     return lax.while_loop(
         lambda c: c[0], lambda c: (jnp.asarray(False), function(c[1])), (flag, tree)
@@ -109,11 +112,11 @@ def earliest(times: jax.Array) -> tuple[jax.Array, jax.Array]:
 ROUNDING = 1e-9
 
 
-def whole_blocks(values, size):
+def whole_blocks(values: jax.Array, size: ArrayLike):
     """How many blocks of `size` hold `values` tokens."""
     return jnp.ceil(values / size - ROUNDING)
 
 
-def ceil_div(values, size):
+def ceil_div(values: jax.Array, size: ArrayLike):
     """The same as a whole number of 32 bits."""
     return whole_blocks(values, size).astype(jnp.int32)

@@ -7,6 +7,7 @@ transfers under way at once share it.
 
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 
 from jaxsim.traffic.simulate.queue import enqueue, notice
@@ -15,13 +16,15 @@ from jaxsim.traffic.simulate.route import first_least
 from jaxsim.traffic.simulate.scalars import add_at, after, at, ceil_div, once, put_at
 
 
-def transfer_s(links: Links, tokens):
+def transfer_s(links: Links, tokens: jax.Array):
     """Time of sending the cache of a prompt over free links."""
     segments = ceil_div(tokens, links.segment_tokens)
     return tokens * links.token_s + segments * links.segment_s
 
 
-def send(s: State, links: Links, attempt, source, passed_s) -> State:
+def send(
+    s: State, links: Links, attempt: jax.Array, source: jax.Array, passed_s: jax.Array
+) -> State:
     """The cache of a prompt whose last pass ends at `passed_s` is booked on both links."""
     one = s.instances
     able = (one.role == DECODE) & one.open
@@ -71,7 +74,7 @@ def send(s: State, links: Links, attempt, source, passed_s) -> State:
     return once(nobody, lose, once(~nobody, book, s))
 
 
-def received(s: State, law: Law, source) -> State:
+def received(s: State, law: Law, source: jax.Array) -> State:
     """The first cache under way from an instance is there: its memory is free, decode may start."""
     attempt = at(s.instances.send_head, source)
     behind = at(s.attempts.next, attempt)

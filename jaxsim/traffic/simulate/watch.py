@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jaxsim.traffic.policy.view import Decision, Policy, View, Window
 from jaxsim.traffic.read.requests import Requests
@@ -78,13 +79,13 @@ class Watch:
             lengths_of(self.requests.isl[seen], self.requests.osl[seen]),
         )
 
-    def _view(self, state: State, now: float, open_now, ready_s) -> View:
+    def _view(self, state: State, now: float, open_now: np.ndarray, ready_s: np.ndarray) -> View:
         gap, one, fleet = self.policy.interval_s, state.instances, self.fleet
         self.windows.append(self._window(now - gap, now))
         size, law = len(self.roles), fleet.law
         opened, ready = open_now[:size], ready_s[:size] <= now
 
-        def sums(values, role, chosen=True):
+        def sums(values: ArrayLike, role: int, chosen: np.ndarray | bool = True):
             return int(np.asarray(values)[:size][(self.roles == role) & chosen].sum())
 
         # Those that change their role count where they will serve: their GPUs are still there.
@@ -138,7 +139,7 @@ class Watch:
                 self.done.append((i, int(self.roles[i]), self.paid.pop(i), last))
                 del self.closed[i]
 
-    def _finish_conversions(self, opened, ready, now: float) -> None:
+    def _finish_conversions(self, opened: np.ndarray, ready: np.ndarray, now: float) -> None:
         """GPUs of instances that have drained become instances of the other role."""
         for i, role in list(self.converting):
             if i in self.closed:
@@ -146,7 +147,9 @@ class Watch:
             self.converting.remove((i, role))
             self._open(role, opened, ready, now, self.fleet.convert_s)
 
-    def _open(self, role: int, opened, ready, now: float, delay_s: float) -> bool:
+    def _open(
+        self, role: int, opened: np.ndarray, ready: np.ndarray, now: float, delay_s: float
+    ) -> bool:
         free = [
             int(i) for i in np.flatnonzero(self.roles == role)
             if not opened[i] and int(i) not in self.paid
@@ -157,7 +160,14 @@ class Watch:
         self.paid[free[0]] = now
         return True
 
-    def _apply(self, decision: Decision, opened, ready, assigned, now: float) -> bool:
+    def _apply(
+        self,
+        decision: Decision,
+        opened: np.ndarray,
+        ready: np.ndarray,
+        assigned: np.ndarray,
+        now: float,
+    ) -> bool:
         changed = False
         awaited = {role: 0 for role in self.limits}
         for _, role in self.converting:
@@ -190,7 +200,7 @@ class Watch:
                     )
         return changed
 
-    def _reopen(self, role: int, opened, now: float) -> bool:
+    def _reopen(self, role: int, opened: np.ndarray, now: float) -> bool:
         """An instance that is draining takes requests again."""
         for i in list(self.closed):
             if self.roles[i] == role:
@@ -199,7 +209,7 @@ class Watch:
                 return True
         return False
 
-    def _note(self, view: View, opened) -> None:
+    def _note(self, view: View, opened: np.ndarray) -> None:
         size = len(self.roles)
         row = {
             "time_s": view.time_s,

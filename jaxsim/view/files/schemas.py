@@ -3,7 +3,7 @@
 `jaxsim schema NAME` prints it. Tests hold what is written, and what is read, to these types.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -102,7 +102,7 @@ class Colocated(File, kw_only=True):
     output_tokens_per_joule: NotNegative | None
     instances: Annotated[list[Instances], Meta(min_length=1)]
     copies: Count | UnsetType = UNSET
-    costs: dict[str, object] | UnsetType = UNSET
+    costs: dict[str, Any] | UnsetType = UNSET
     mixed_ttl_s: Positive | UnsetType = UNSET
     workloads: list[Latencies] | UnsetType = UNSET
 

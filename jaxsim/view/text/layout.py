@@ -5,7 +5,7 @@ import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Protocol, runtime_checkable
 
 NARROWEST, WIDEST = 40, 110
 _CODES = {"bold": "1", "dim": "2", "green": "32", "yellow": "33", "cyan": "36"}
@@ -54,7 +54,16 @@ class Page:
         return text.encode("ascii", "replace").decode()
 
 
-def page_for(stream: TextIO) -> Page:
+@runtime_checkable
+class Stream(Protocol):
+    """Where a page goes."""
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        ...
+
+
+def page_for(stream: Stream) -> Page:
     """The page that suits a stream: colour only on a terminal, and not where NO_COLOR is set."""
     terminal = stream.isatty()
     width = shutil.get_terminal_size((80, 24)).columns if terminal else _columns()
