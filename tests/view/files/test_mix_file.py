@@ -174,7 +174,7 @@ def test_the_command_line_says_and_writes_it(form, mixed, unmet, tmp_path, monke
     asked = [*ASK, "--mix", str(file(tmp_path, HEADER + "1024,512,3\n")), "--format", form]
     seen = []
     monkeypatch.setattr(
-        verb, "solve", lambda args, asked: (seen.append(asked["workload"]), mixed)[1]
+        verb, "solve", lambda *given: (seen.append(given[-1]), mixed)[1]
     )
     assert cli.main([*asked, "--hit-frac", "20%", "-o", str(tmp_path / "out")]) == cli.OK
     assert seen == [(Share(Workload(1024.0, 512.0, hit_frac=0.2), 1.0),)]
@@ -185,7 +185,7 @@ def test_the_command_line_says_and_writes_it(form, mixed, unmet, tmp_path, monke
         assert json.loads(said) == written
     else:
         assert "Wrote plan.json" in said
-    monkeypatch.setattr(verb, "solve", lambda args, asked: unmet)
+    monkeypatch.setattr(verb, "solve", lambda *given: unmet)
     assert cli.main(asked) == cli.UNMET
     assert "no design of deepseek-r1" in capsys.readouterr().err
 
