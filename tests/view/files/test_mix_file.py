@@ -173,9 +173,7 @@ def test_a_deployment_is_sized_for_the_longest_workload(mixed, tmp_path):
 def test_the_command_line_says_and_writes_it(form, mixed, unmet, tmp_path, monkeypatch, capsys):
     asked = [*ASK, "--mix", str(file(tmp_path, HEADER + "1024,512,3\n")), "--format", form]
     seen = []
-    monkeypatch.setattr(
-        verb, "solve", lambda *given: (seen.append(given[-1]), mixed)[1]
-    )
+    monkeypatch.setattr(verb, "solve", lambda *given: (seen.append(given[-1]), mixed)[1])
     assert cli.main([*asked, "--hit-frac", "20%", "-o", str(tmp_path / "out")]) == cli.OK
     assert seen == [(Share(Workload(1024.0, 512.0, hit_frac=0.2), 1.0),)]
     said = capsys.readouterr().out
