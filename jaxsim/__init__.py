@@ -16,10 +16,14 @@ if TYPE_CHECKING:
     from jaxsim.api.plan import frontier as frontier
     from jaxsim.api.plan import plan as plan
     from jaxsim.api.point import design_point as design_point
+    from jaxsim.api.request import EstimateRequest as EstimateRequest
+    from jaxsim.api.search import SearchRequest as SearchRequest
     from jaxsim.api.search import search as search
     from jaxsim.api.sensitivity import sensitivity as sensitivity
+    from jaxsim.api.serve import ServeRequest as ServeRequest
     from jaxsim.api.serve import serve as serve
     from jaxsim.api.simulate import Pools as Pools
+    from jaxsim.api.simulate import SimulateRequest as SimulateRequest
     from jaxsim.api.simulate import simulate as simulate
     from jaxsim.catalog.cards import HardwareCard as HardwareCard
     from jaxsim.catalog.cards import ModelCard as ModelCard
@@ -46,6 +50,10 @@ if TYPE_CHECKING:
     from jaxsim.traffic.synthetic.load import load_of as load_of
 
 _WHERE = {
+    "EstimateRequest": "jaxsim.api.request",
+    "SearchRequest": "jaxsim.api.search",
+    "ServeRequest": "jaxsim.api.serve",
+    "SimulateRequest": "jaxsim.api.simulate",
     "Deployed": "jaxsim.space.deploy.result",
     "Explanation": "jaxsim.point.explain",
     "HardwareCard": "jaxsim.catalog.cards",

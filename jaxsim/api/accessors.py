@@ -4,14 +4,26 @@ Trees of `jaxsim.evaluate` and of `jaxsim sweep` have them; `jaxsim.open_tree` o
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import numpy as np
 import xarray as xr
 
 from jaxsim.catalog.errors import InputError
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
 KINDS = ("disaggregated", "colocated")
+
+
+class FrontierKeywords(TypedDict, total=False):
+    """Further keywords of `jaxsim.frontier`."""
+
+    ttl_metric: str
+    max_gpus: int | None
+    ratio: float | None
 
 
 @xr.register_datatree_accessor("jaxsim")
@@ -21,7 +33,7 @@ class TreeAccessor:
     def __init__(self, tree: xr.DataTree):
         self._tree = tree
 
-    def frontier(self, ftl: float = np.inf, **options: Any) -> xr.DataTree:
+    def frontier(self, ftl: float = np.inf, **options: Unpack[FrontierKeywords]) -> xr.DataTree:
         """The disaggregated and co-located frontiers under a first-token latency, seconds."""
         from jaxsim.api.plan import frontier
 
@@ -29,7 +41,9 @@ class TreeAccessor:
             return self._tree
         return frontier(self._tree, ftl_s=ftl, **options)
 
-    def best(self, *, ftl: float = np.inf, ttl: float, **options: Any) -> xr.Dataset:
+    def best(
+        self, *, ftl: float = np.inf, ttl: float, **options: Unpack[FrontierKeywords]
+    ) -> xr.Dataset:
         """The best point of both frontiers under latencies in seconds, on the dimension `kind`.
 
         Throughput per GPU with its interval, the token latency reached, and the design; NaN where
@@ -49,7 +63,9 @@ class TreeAccessor:
         kinds = xr.DataArray(list(KINDS), dims="kind", name="kind")
         return xr.concat(found, dim=kinds, join="outer", combine_attrs="override", coords="minimal")
 
-    def to_dataframe(self, ftl: float = np.inf, **options: Any):
+    def to_dataframe(
+        self, ftl: float = np.inf, **options: Unpack[FrontierKeywords]
+    ) -> "pd.DataFrame":
         """Both frontiers as one table, with a column `kind`."""
         import pandas as pd
 
@@ -57,7 +73,9 @@ class TreeAccessor:
         frames = [front[kind].to_dataset().to_dataframe().reset_index() for kind in KINDS]
         return pd.concat(frames, keys=KINDS, names=["kind"]).reset_index(level="kind")
 
-    def plot(self, ftl: float = np.inf, ax=None, **options: Any):
+    def plot(
+        self, ftl: float = np.inf, ax: "Axes | None" = None, **options: Unpack[FrontierKeywords]
+    ) -> "Axes":
         """Throughput per GPU against interactivity of both frontiers; the axes drawn on."""
         import matplotlib.pyplot as plt
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import xarray as xr
 
 from jaxsim.api.dataset import attributes, designs_of, end_attributes, tree_of
-from jaxsim.api.request import plan_request
+from jaxsim.api.keywords import EstimateKeywords, PlanKeywords, SetupKeywords, setup_with
+from jaxsim.api.request import EstimateRequest, plan_request, request_of
 from jaxsim.api.spreads import colocated_ends, disaggregated_ends, inputs_of, sources_in
 from jaxsim.catalog.cards import HardwareCard, ModelCard
 from jaxsim.catalog.deployment import Deployment
@@ -17,7 +18,7 @@ from jaxsim.catalog.engines import EngineCard
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.limits import check_context, within_context
 from jaxsim.catalog.precision import Precision
-from jaxsim.catalog.setup import setup_of
+from jaxsim.catalog.setup import Setup, setup_of
 from jaxsim.catalog.workload import Share, Workload
 from jaxsim.point.explain import Explanation, explain
 from jaxsim.quantities import MODES
@@ -32,42 +33,38 @@ from jaxsim.space.deploy.candidates import (
 from jaxsim.space.deploy.request import PlanRequest
 from jaxsim.space.deploy.result import Plan
 from jaxsim.space.deploy.uncertainty import interval, spread_of
-from jaxsim.space.designs import PHASES, evaluate_on_device, evaluate_phase
+from jaxsim.space.designs import evaluate_on_device, evaluate_phase
 from jaxsim.space.plan import plan as plan_of
 
 
 def estimate(
     model: str | ModelCard,
     hardware: str | HardwareCard,
-    workload: Workload,
-    *,
-    phase: str,
-    tp: float,
-    ep: float = 1,
-    pp: float = 1,
-    batch: float = 1,
-    chunk: float | None = None,
-    precision: str | Precision | None = None,
-    engine: str | EngineCard | None = None,
-    options: Options | None = None,
+    workload: Workload | EstimateRequest,
+    **keywords: Unpack[EstimateKeywords],
 ) -> Explanation:
     """One design, explained: the time of every kernel and message, memory, rules, outputs.
 
-    `interval_s` of the result holds its `total_s` with 80 %, by what fits left unexplained.
+    Keywords are the fields of `EstimateRequest` (`phase`, `tp`, `ep`, `pp`, `batch`, `chunk`), and
+    `precision`, `engine`, `options`; or give an `EstimateRequest` in place of the workload. Times
+    are in seconds, sizes in bytes. `interval_s` is the 80 % interval of `total_s`, from what the
+    fits left unexplained.
 
-    `phase` is prefill, decode or colocated; `chunk` defaults to the whole prompt. Times are in
-    seconds, sizes in bytes.
+    Raises InputError for a value that cannot be, TypeError for an unknown keyword.
+
+    >>> work = jaxsim.Workload(isl=1024, osl=128)
+    >>> found = jaxsim.estimate("llama-3.1-8b", "h100", work, phase="decode", tp=1, batch=16)
+    >>> found.feasible, 0.001 < found.total_s < 0.1
+    (True, True)
     """
-    if phase not in PHASES:
-        raise InputError(f"phase {phase!r}: it is one of {', '.join(PHASES)}")
-    sizes = {"tp": tp, "ep": ep, "pp": pp, "batch": batch, "chunk": chunk or float(workload.isl)}
-    for name, value in sizes.items():
-        if not (np.isfinite(value) and value >= 1 and value == int(value)):
-            raise InputError(f"{name} = {value}: a whole number of at least 1 is needed")
-    setup = setup_of(model, hardware, precision, engine, options)
-    if ep > 1 and not setup.model.is_moe:
-        raise InputError(f"ep = {ep}: {setup.model.name} is dense, without experts; leave ep at 1")
-    design = Deployment(**{name: float(value) for name, value in sizes.items()})
+    request = request_of("estimate", EstimateRequest, workload, keywords)
+    phase, workload = request.phase, request.workload
+    setup = setup_with(model, hardware, keywords)
+    if request.ep > 1 and not setup.model.is_moe:
+        raise InputError(
+            f"ep = {request.ep}: {setup.model.name} is dense, without experts; leave ep at 1"
+        )
+    design = Deployment(**{name: float(value) for name, value in request.sizes.items()})
     explanation = explain(setup.scenario(workload, design), phase)
     fits = within_context(setup.model, float(workload.isl), float(workload.osl))
     explanation = replace(explanation, rules={**explanation.rules, "within_context": fits})
@@ -76,6 +73,25 @@ def estimate(
         parts[part.part] = parts.get(part.part, 0.0) + part.seconds
     ends = interval(explanation.total_s, spread_of(parts, phase, setup))
     return replace(explanation, interval_s=ends, formats=setup.formats, notes=setup.notes)
+
+
+def prefill_setup_of(
+    setup: Setup, hardware: str | HardwareCard | None, keywords: SetupKeywords
+) -> Setup | None:
+    """The set-up of a prefill pool on hardware of its own; None where it has none.
+
+    It runs in the formats of the decode pool where none are given, as both are printed.
+    """
+    if hardware is None:
+        return None
+    precision = keywords.get("precision")
+    return setup_of(
+        setup.model,
+        hardware,
+        setup.precision_name if precision is None else precision,
+        keywords.get("engine"),
+        keywords.get("options"),
+    )
 
 
 def lengths_in(workload: Workload) -> tuple[Workload, tuple[float, ...], tuple[float, ...]]:
@@ -120,7 +136,7 @@ def frontier(
     tree: xr.DataTree,
     *,
     ftl_s: float = np.inf,
-    ttl: str = "mean",
+    ttl_metric: str = "mean",
     max_gpus: int | None = None,
     ratio: float | None = None,
 ) -> xr.DataTree:
@@ -142,10 +158,10 @@ def frontier(
     disaggregated = disaggregated_frontier(
         prefill, decode, osl, ftl_s, max_gpus=max_gpus, ratio=ratio
     )
-    colocated = colocated_candidates(phases["colocated"], ttl)
+    colocated = colocated_candidates(phases["colocated"], ttl_metric)
     within = colocated.gpus <= (np.inf if max_gpus is None else max_gpus)
     best_colocated = colocated_frontier(colocated, ftl_s, within.astype(float))
-    attrs = {**tree.attrs, "ftl_target_s": ftl_s, "ttl": ttl}
+    attrs = {**tree.attrs, "ftl_target_s": ftl_s, "ttl_metric": ttl_metric}
     sources = sources_in(tree.attrs)
 
     def dataset(ttl_s, y, ends, **columns) -> xr.Dataset:
@@ -216,35 +232,30 @@ def plan(
     hardware: str | HardwareCard,
     workload: Workload | Sequence[Share] | PlanRequest,
     *,
-    ftl_s: float | None = None,
-    ttl_s: float | None = None,
-    gpus: int | None = None,
     prefill_hardware: str | HardwareCard | None = None,
     space: Space | None = None,
-    precision: str | Precision | None = None,
-    engine: str | EngineCard | None = None,
-    options: Options | None = None,
     progress: Callable[[str], None] = lambda _: None,
+    **keywords: Unpack[PlanKeywords],
 ) -> Plan:
     """What to deploy under the latency targets: pools, counts, against co-located, and why.
 
     `workload` is one workload, or shares of several that the same instances serve: every one of
-    them then meets the targets, in seconds. At most `gpus` GPUs; None is no cap. A `PlanRequest` in
-    place of a workload has every option, targets included: an exact number of GPUs, the
-    objective, whole scale-up domains, shapes that an engine can express. `progress` is called with
-    what is being done.
+    them then meets the targets. Keywords are `ftl_s` and `ttl_s`, the targets in seconds, `gpus`,
+    a cap on GPUs, the other fields of `PlanRequest`, and `precision`, `engine`, `options`; or give
+    a `PlanRequest` in place of the workload. `progress` is called with what is being done.
 
-    Raises InputError for names, values or targets that make no sense, and where no design fits.
+    Raises InputError for names, values or targets that make no sense, and where no design fits;
+    TypeError for an unknown keyword.
+
+    >>> space = jaxsim.Space(tp=(1,), pp=(1,), batch=(1, 16, 64), chunk=(1024,))
+    >>> work = jaxsim.Workload(isl=1024, osl=128)
+    >>> plan = jaxsim.plan("llama-3.1-8b", "h100", work, ftl_s=1, ttl_s=0.02, space=space)
+    >>> plan.recommended, [pool.tp for pool in plan.colocated.instances]
+    ('colocated', [1])
     """
-    setup = setup_of(model, hardware, precision, engine, options)
-    # Both pools run in the formats that are printed: those of the decode pool where none are given.
-    own = setup.precision_name if precision is None else precision
-    prefill_setup = (
-        setup_of(setup.model, prefill_hardware, own, engine, options)
-        if prefill_hardware is not None
-        else None
-    )
-    request = plan_request(workload, ftl_s, ttl_s, gpus)
+    request = plan_request("plan", workload, keywords)
+    setup = setup_with(model, hardware, keywords)
+    prefill_setup = prefill_setup_of(setup, prefill_hardware, keywords)
     for share in request.mix:
         check_context(setup.model, float(share.workload.isl), float(share.workload.osl))
     return plan_of(setup, request, space, prefill_setup, progress)

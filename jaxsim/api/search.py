@@ -2,79 +2,108 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Unpack
 
 import numpy as np
 import xarray as xr
 
 from jaxsim._version import __version__
 from jaxsim.api.dataset import attributes
+from jaxsim.api.keywords import SearchKeywords, setup_with
 from jaxsim.api.plan import lengths_in
+from jaxsim.api.request import check_phase, request_of
 from jaxsim.catalog.cards import HardwareCard, ModelCard
-from jaxsim.catalog.engine import Options
-from jaxsim.catalog.engines import EngineCard
 from jaxsim.catalog.errors import InputError
-from jaxsim.catalog.precision import Precision
-from jaxsim.catalog.setup import Setup, setup_of
+from jaxsim.catalog.setup import Setup
 from jaxsim.catalog.workload import Workload
-from jaxsim.space.axes import Space
+from jaxsim.space.axes import Space, Values
 from jaxsim.space.grid.best import Best
 from jaxsim.space.search import LATENCY, OBJECTIVE, SearchResult
 from jaxsim.space.search import search as search_in
 
 
+@dataclass(frozen=True)
+class SearchRequest:
+    """The best designs of a phase, for every workload and latency target.
+
+    `workload` may hold sequences of `isl` and `osl`. `targets_s` limit TTL (TPOT), in prefill FTL
+    (TTFT), in seconds; `ftl_s` limits FTL of co-located designs besides. The `count` best designs
+    are kept, or with `frontier` all that no other beats in both latency and throughput.
+
+    >>> work = jaxsim.Workload(isl=[1024, 4096], osl=128)
+    >>> jaxsim.SearchRequest(work, phase="decode", targets_s=(0.02, 0.05)).count
+    1
+    """
+
+    workload: Workload
+    phase: str
+    targets_s: float | Sequence[float] = np.inf
+    ftl_s: float = np.inf
+    count: int = 1
+    frontier: bool = False
+
+    def __post_init__(self):
+        check_phase(self.phase)
+        if self.count < 1 or self.count != int(self.count):
+            raise InputError(f"count = {self.count}: a whole number of at least 1 is needed")
+        if not (self.targets and all(target > 0 for target in self.targets)):
+            raise InputError(f"targets_s = {self.targets_s}: seconds of more than 0 are needed")
+        if not self.ftl_s > 0:
+            raise InputError(f"ftl_s = {self.ftl_s}: seconds of more than 0 are needed")
+
+    @property
+    def targets(self) -> tuple[float, ...]:
+        """The latency targets, in seconds."""
+        return tuple(np.atleast_1d(np.asarray(self.targets_s, dtype=float)).tolist())
+
+
 def search(
     model: str | ModelCard | Sequence[str | ModelCard],
     hardware: str | HardwareCard | Sequence[str | HardwareCard],
-    workload: Workload,
+    workload: Workload | SearchRequest,
     space: Space | None = None,
-    *,
-    phase: str,
-    targets_s: float | Sequence[float] = np.inf,
-    ftl_s: float = np.inf,
-    count: int = 1,
-    frontier: bool = False,
-    precision: str | Precision | None = None,
-    engine: str | EngineCard | None = None,
-    options: Options | None = None,
+    **keywords: Unpack[SearchKeywords],
 ) -> xr.Dataset:
     """The best designs of a space too large to keep, for every workload and latency target.
 
+    Keywords are the fields of `SearchRequest` (`phase`, `targets_s`, `ftl_s`, `count`, `frontier`),
+    and `precision`, `engine`, `options`; or give a `SearchRequest` in place of the workload.
+
     Every design is evaluated and only the `count` best are kept (dimension `rank`), or with
-    `frontier` those that no other beats in latency and throughput (dimension `point`). Targets are
-    on TTL (TPOT), in prefill on FTL (TTFT); `ftl_s` limits co-located designs besides. `workload`
-    may hold sequences of `isl` and `osl`; several models or chips, if their layers are of the same
-    kinds, are evaluated as one more axis, `setup`. A co-located design counts with the mode that
-    gives it more throughput. NaN where no design is valid. Deterministic: of equal designs the
-    first in the order of the axes. Seconds; tokens/s.
+    `frontier` those that no other beats in latency and throughput (dimension `point`). Several
+    models or chips, if their layers are of the same kinds, are evaluated as one more axis, `setup`.
+    A co-located design counts with the mode that gives it more throughput. NaN where no design is
+    valid. Deterministic: of equal designs the first in the order of the axes. Seconds; tokens/s.
+
+    >>> space = jaxsim.Space(tp=(1, 2), pp=(1,), batch=(1, 16))
+    >>> work = jaxsim.Workload(isl=(1024, 2048), osl=128)
+    >>> best = jaxsim.search("llama-3.1-8b", "h100", work, space, phase="decode", targets_s=0.05)
+    >>> dict(best.sizes), best.batch.values.ravel().tolist()
+    ({'isl': 2, 'osl': 1, 'ttl_target': 1}, [16.0, 16.0])
     """
-    models: Sequence[Any] = model if isinstance(model, list | tuple) else [model]
-    chips: Sequence[Any] = hardware if isinstance(hardware, list | tuple) else [hardware]
-    if count < 1 or count != int(count):
-        raise InputError(f"count = {count}: a whole number of at least 1 is needed")
-    targets = np.atleast_1d(np.asarray(targets_s, dtype=float))
-    if not (targets.size and np.all(targets > 0)):
-        raise InputError(f"targets_s = {targets_s}: seconds of more than 0 are needed")
-    if not ftl_s > 0:
-        raise InputError(f"ftl_s = {ftl_s}: seconds of more than 0 are needed")
-    setups = [setup_of(m, h, precision, engine, options) for m in models for h in chips]
-    one, isl, osl = lengths_in(workload)
+    request = request_of("search", SearchRequest, workload, keywords)
+    models = [model] if isinstance(model, str | ModelCard) else list(model)
+    chips = [hardware] if isinstance(hardware, str | HardwareCard) else list(hardware)
+    setups = [setup_with(m, h, keywords) for m in models for h in chips]
+    one, isl, osl = lengths_in(request.workload)
     for name, least, lengths in (("isl", 1, isl), ("osl", 2, osl)):
         if not all(x >= least and np.isfinite(x) for x in lengths):
             raise InputError(f"{name} = {lengths}: lengths of at least {least} token(s) are needed")
-    return searched(
-        phase, setups, one, space, isl, osl,
-        targets_s=tuple(targets), ftl_s=ftl_s, count=int(count), frontier=frontier,
-    )  # fmt: skip
+    return searched(replace(request, workload=one), setups, space, isl, osl)
 
 
 def searched(
-    phase: str, setups: Sequence[Setup], workload: Workload, space: Space | None, isl, osl, **limits
+    request: SearchRequest, setups: Sequence[Setup], space: Space | None, isl: Values, osl: Values
 ) -> xr.Dataset:
-    """The Dataset of a search over set-ups of one structure."""
-    scenarios = [setup.scenario(workload) for setup in setups]
-    result = search_in(phase, scenarios, space, isl, osl, **limits)
-    return labelled(result, setups, limits.get("ftl_s", np.inf))
+    """The Dataset of a search over set-ups of one structure, at every input and output length."""
+    scenarios = [setup.scenario(request.workload) for setup in setups]
+    result = search_in(
+        request.phase, scenarios, space, isl, osl,
+        targets_s=request.targets, ftl_s=request.ftl_s, count=int(request.count),
+        frontier=request.frontier,
+    )  # fmt: skip
+    return labelled(result, setups, request.ftl_s)
 
 
 def labelled(result: SearchResult, setups: Sequence[Setup], ftl_s: float = np.inf) -> xr.Dataset:

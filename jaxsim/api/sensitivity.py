@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Unpack
 
+from jaxsim.api.keywords import PlanKeywords, setup_with
+from jaxsim.api.plan import prefill_setup_of
 from jaxsim.api.request import plan_request
 from jaxsim.catalog.cards import HardwareCard, ModelCard
-from jaxsim.catalog.engine import Options
-from jaxsim.catalog.engines import EngineCard
-from jaxsim.catalog.precision import Precision
-from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Workload
 from jaxsim.space.axes import Space
 from jaxsim.space.deploy.request import PlanRequest
@@ -23,15 +22,10 @@ def sensitivity(
     workload: Workload | PlanRequest,
     details: SensitivityRequest = DEFAULT,
     *,
-    ftl_s: float | None = None,
-    ttl_s: float | None = None,
-    gpus: int | None = None,
     prefill_hardware: str | HardwareCard | None = None,
     space: Space | None = None,
-    precision: str | Precision | None = None,
-    engine: str | EngineCard | None = None,
-    options: Options | None = None,
     progress: Callable[[str], None] = lambda _: None,
+    **keywords: Unpack[PlanKeywords],
 ) -> Sensitivity | Unmet:
     """What limits the best deployment under the latency targets, and what would change it.
 
@@ -39,15 +33,19 @@ def sensitivity(
     for, a throughput to reach, chips within budgets (see `SensitivityRequest`). `Unmet` where no
     design meets the targets.
 
-    Raises InputError for names and values that make no sense.
+    Raises InputError for names and values that make no sense; TypeError for an unknown keyword.
+
+    >>> space = jaxsim.Space(tp=(1,), pp=(1,), batch=(16, 64), chunk=(1024,))
+    >>> work = jaxsim.Workload(isl=1024, osl=128)
+    >>> little = jaxsim.SensitivityRequest(kind="colocated", levers=0, domains=False)
+    >>> targets = {"ftl_s": 1.0, "ttl_s": 0.02}
+    >>> found = jaxsim.sensitivity("llama-3.1-8b", "h100", work, little, space=space, **targets)
+    >>> found.kind, found.inputs[0][1] > 0
+    ('colocated', True)
     """
-    setup = setup_of(model, hardware, precision, engine, options)
-    prefill_setup = (
-        setup_of(setup.model, prefill_hardware, precision, engine, options)
-        if prefill_hardware is not None
-        else None
-    )
-    request = plan_request(workload, ftl_s, ttl_s, gpus)
+    request = plan_request("sensitivity", workload, keywords)
+    setup = setup_with(model, hardware, keywords)
+    prefill_setup = prefill_setup_of(setup, prefill_hardware, keywords)
     _ = request.only_workload  # several are refused before any work
     found = sensitivity_of(setup, request, space, prefill_setup, details, progress)
     if isinstance(found, Unmet):

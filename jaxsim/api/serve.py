@@ -1,17 +1,16 @@
 """What do users see of a deployment at a load?  The public verb, on names or records."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Unpack
 
 import numpy as np
 
+from jaxsim.api.keywords import ServeKeywords, setup_with
+from jaxsim.api.request import check_whole, request_of
 from jaxsim.catalog.cards import HardwareCard, ModelCard
-from jaxsim.catalog.engine import Options
-from jaxsim.catalog.engines import EngineCard
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.limits import Limits
-from jaxsim.catalog.precision import Precision
-from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Workload
 from jaxsim.traffic.layout import Layout
 from jaxsim.traffic.service import CHUNK_TOKENS, UnderLoad, under_load
@@ -19,69 +18,104 @@ from jaxsim.traffic.service import CHUNK_TOKENS, UnderLoad, under_load
 POOL = ("tp", "ep", "pp", "instances")
 
 
-def _layout(pool: Mapping[str, float], prefix: str, is_moe: bool, model: str) -> Layout:
-    """A pool of equal instances, or an error about the width that cannot be."""
+@dataclass(frozen=True)
+class ServeRequest:
+    """A load and the instances that serve it, in a steady state or in one finite run.
+
+    The load is `concurrency` requests in the system at all times, or `requests_per_s` that arrive
+    at random (Poisson). `instances` decode with (tp, ep, pp); `prefill` gives the same four numbers
+    of a prefill pool, and where it is None the same instances process prompts too. A pass over
+    prompts holds at most `chunk` tokens (default: 8,192, as engines do). With `prompts`, a run of
+    so many requests that are all sent at once, `concurrency` of them in flight. `limits` are of the
+    engine.
+
+    >>> jaxsim.ServeRequest(jaxsim.Workload(1024, 128), tp=1, concurrency=16).instances
+    1
+    """
+
+    workload: Workload
+    tp: float
+    ep: float = 1
+    pp: float = 1
+    instances: float = 1
+    prefill: Mapping[str, float] | None = None
+    concurrency: float | None = None
+    requests_per_s: float | None = None
+    prompts: float | None = None
+    chunk: float | None = None
+    limits: Limits | None = None
+
+    def __post_init__(self):
+        for name in ("concurrency", "requests_per_s", "prompts"):
+            value = getattr(self, name)
+            if value is not None and not (np.isfinite(value) and value > 0):
+                raise InputError(f"{name} = {value}: a number of more than 0 is needed")
+        if not (np.isfinite(self.chunk_tokens) and self.chunk_tokens >= 1):
+            raise InputError(f"chunk = {self.chunk}: at least 1 token is needed")
+        _ = self.decode_layout, self.prefill_layout  # raise for a pool that cannot be
+
+    @property
+    def chunk_tokens(self) -> float:
+        """Prompt tokens of a pass, at most."""
+        return float(CHUNK_TOKENS if self.chunk is None else self.chunk)
+
+    @property
+    def decode_layout(self) -> Layout:
+        """The instances that decode."""
+        return pool_layout({name: getattr(self, name) for name in POOL})
+
+    @property
+    def prefill_layout(self) -> Layout | None:
+        """The prefill pool; None where the decode instances process prompts."""
+        return None if self.prefill is None else pool_layout(self.prefill, "prefill ")
+
+
+def pool_layout(pool: Mapping[str, float], prefix: str = "") -> Layout:
+    """A pool of equal instances from (tp, ep, pp, instances); what is not given is 1."""
     if unknown := sorted(set(pool) - set(POOL)):
         raise InputError(f"{prefix}{unknown[0]}: unknown; a pool has {', '.join(POOL)}")
-    sizes = {name: float(pool.get(name, 1)) for name in POOL}
-    for name, value in sizes.items():
-        if not (np.isfinite(value) and value >= 1 and value == int(value)):
-            raise InputError(f"{prefix}{name} = {value}: a whole number of at least 1 is needed")
-    if sizes["ep"] > 1 and not is_moe:
-        raise InputError(f"{prefix}ep = {sizes['ep']:g}: {model} is dense; leave ep at 1")
-    return Layout(sizes["tp"], sizes["ep"], sizes["pp"], sizes["instances"])
+    sizes = tp, ep, pp, instances = [float(pool.get(name, 1)) for name in POOL]
+    for name, value in zip(POOL, sizes, strict=True):
+        check_whole(prefix + name, value)
+    return Layout(tp, ep, pp, instances)
 
 
 def serve(
     model: str | ModelCard,
     hardware: str | HardwareCard,
-    workload: Workload,
-    *,
-    concurrency: float | None = None,
-    requests_per_s: float | None = None,
-    tp: float,
-    ep: float = 1,
-    pp: float = 1,
-    instances: float = 1,
-    prefill: Mapping[str, float] | None = None,
-    chunk: float | None = None,
-    precision: str | Precision | None = None,
-    engine: str | EngineCard | None = None,
-    options: Options | None = None,
-    prompts: float | None = None,
-    limits: Limits | None = None,
+    workload: Workload | ServeRequest,
+    **keywords: Unpack[ServeKeywords],
 ) -> UnderLoad:
     """Latencies and rate under load, queues included, in a steady state.
 
-    Either `concurrency` requests are in the system at all times, or `requests_per_s` arrive at
-    random. `instances` decode with (tp, ep, pp); `prefill` gives the same four numbers of a pool of
-    its own, and where it is None the same instances process prompts too. A pass over prompts holds
-    at most `chunk` tokens (default: 8,192, as engines do). With `prompts`, a run of so many
-    requests that are all sent at once, `concurrency` of them in flight. `limits` are of the engine.
+    Keywords are the fields of `ServeRequest` (`tp`, `ep`, `pp`, `instances`, `prefill`,
+    `concurrency` or `requests_per_s`, `prompts`, `chunk`, `limits`), and `precision`, `engine`,
+    `options`; or give a `ServeRequest` in place of the workload. Seconds; tokens/s per GPU.
+
+    Raises InputError for a load or a pool that cannot be, TypeError for an unknown keyword.
+
+    >>> work = jaxsim.Workload(isl=1024, osl=128)
+    >>> found = jaxsim.serve("llama-3.1-8b", "h100", work, tp=1, concurrency=16)
+    >>> found.sustained, found.gpus, found.ttft_s > found.tpot_s > 0
+    (True, 1, True)
     """
-    for name, value in (
-        ("concurrency", concurrency),
-        ("requests_per_s", requests_per_s),
-        ("prompts", prompts),
-    ):
-        if value is not None and not (np.isfinite(value) and value > 0):
-            raise InputError(f"{name} = {value}: a number of more than 0 is needed")
-    tokens = float(CHUNK_TOKENS if chunk is None else chunk)
-    if not (np.isfinite(tokens) and tokens >= 1):
-        raise InputError(f"chunk = {chunk}: at least 1 token is needed")
-    setup = setup_of(model, hardware, precision, engine, options)
-    moe, name = setup.model.is_moe, setup.model.name
-    layout = _layout({"tp": tp, "ep": ep, "pp": pp, "instances": instances}, "", moe, name)
-    prefill_layout = None if prefill is None else _layout(prefill, "prefill ", moe, name)
+    request = request_of("serve", ServeRequest, workload, keywords)
+    setup = setup_with(model, hardware, keywords)
+    decode, prefill = request.decode_layout, request.prefill_layout
+    for layout, prefix in ((decode, ""), (prefill, "prefill ")):
+        if layout is not None and layout.ep > 1 and not setup.model.is_moe:
+            raise InputError(
+                f"{prefix}ep = {layout.ep:g}: {setup.model.name} is dense; leave ep at 1"
+            )
     found = under_load(
         setup,
-        workload,
-        layout,
-        prefill_layout,
-        tokens,
-        concurrency=concurrency,
-        requests_per_s=requests_per_s,
-        prompts=prompts,
-        limits=limits,
+        request.workload,
+        decode,
+        prefill,
+        request.chunk_tokens,
+        concurrency=request.concurrency,
+        requests_per_s=request.requests_per_s,
+        prompts=request.prompts,
+        limits=request.limits,
     )
     return replace(found, formats=setup.formats, notes=setup.notes)

@@ -2,18 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Unpack
 
 import numpy as np
 import xarray as xr
 
 from jaxsim._version import __version__
+from jaxsim.api.keywords import SetupKeywords, setup_with
 from jaxsim.api.plan import plan as plan_of
+from jaxsim.api.request import request_of
+from jaxsim.api.serve import pool_layout
 from jaxsim.catalog.cards import HardwareCard, ModelCard
-from jaxsim.catalog.engine import Options
-from jaxsim.catalog.engines import EngineCard
 from jaxsim.catalog.errors import InputError
-from jaxsim.catalog.precision import Precision
-from jaxsim.catalog.setup import setup_of
+from jaxsim.catalog.setup import Setup
 from jaxsim.catalog.workload import Workload
 from jaxsim.space.deploy.result import Deployed
 from jaxsim.traffic.layout import Layout
@@ -40,6 +41,7 @@ POLICIES = {
     "dynamo-throughput": DynamoThroughput, "dynamo-load": DynamoLoad,
     "token-velocity": TokenVelocity,
 }  # fmt: skip
+ROLES = {PREFILL: "prefill", DECODE: "decode", MIXED: "colocated"}
 HELD = ("static", "matched")  # their GPUs do not change
 HOUR_S = 3600.0
 # An elastic pool may grow to this many times what the fixed one has.
@@ -63,13 +65,7 @@ class Pools:
         found = {role: pool for role, pool in given.items() if pool is not None}
         if set(found) not in ({MIXED}, {PREFILL, DECODE}):
             raise InputError("pools: give prefill and decode, or colocated alone.")
-        return {role: _layout(pool) for role, pool in found.items()}
-
-
-def _layout(pool: Mapping[str, float]) -> Layout:
-    """A pool of equal instances; what is not given is 1."""
-    tp, ep, pp, instances = (float(pool.get(name, 1)) for name in ("tp", "ep", "pp", "instances"))
-    return Layout(tp, ep, pp, instances)
+        return {role: pool_layout(pool, f"{ROLES[role]} ") for role, pool in found.items()}
 
 
 @dataclass(frozen=True)
@@ -107,73 +103,126 @@ def pools_from_plan(deployed: Deployed, requests: Requests, busy_frac: float) ->
     return Pools(**found)
 
 
+@dataclass(frozen=True)
+class SimulateRequest:
+    """Requests over time, the targets that they are judged by, and how they are served.
+
+    Without `pools`, those that `jaxsim.plan` recommends at the mean lengths, as many as the mean
+    rate needs at `busy_frac` of their capacity. `policies` decide every `interval_s` seconds, by a
+    `forecast` of the load. A prompt pass holds `chunk` tokens, an instance at most `most_sequences`
+    requests. An instance starts in `startup_s` and changes its role in `convert_s` seconds.
+
+    >>> load = jaxsim.load_of(isl="256", osl="32", requests_per_s=2.0, duration_s=10.0)
+    >>> jaxsim.SimulateRequest(load.drawn(0), ftl_s=1.0, ttl_s=0.05).policies
+    ('static', 'matched', 'elastic')
+    """
+
+    requests: Requests
+    ftl_s: float
+    ttl_s: float
+    pools: Pools | None = None
+    policies: Sequence[str] = ("static", "matched", "elastic")
+    interval_s: float | None = None
+    forecast: str = "last"
+    busy_frac: float = 0.75
+    service: Service | None = None
+    chunk: float = CHUNK_TOKENS
+    most_sequences: int | None = None
+    startup_s: float = 120.0
+    convert_s: float = 30.0
+
+
+class SimulateKeywords(SetupKeywords, total=False):
+    """Fields of a `SimulateRequest`."""
+
+    ftl_s: float
+    ttl_s: float
+    pools: Pools | None
+    policies: Sequence[str]
+    interval_s: float | None
+    forecast: str
+    busy_frac: float
+    service: Service | None
+    chunk: float
+    most_sequences: int | None
+    startup_s: float
+    convert_s: float
+
+
 def simulate(
     model: str | ModelCard,
     hardware: str | HardwareCard,
-    requests: Requests,
+    requests: Requests | SimulateRequest,
     *,
-    ftl_s: float,
-    ttl_s: float,
-    pools: Pools | None = None,
-    policies: Sequence[str] = ("static", "matched", "elastic"),
-    interval_s: float | None = None,
-    forecast: str = "last",
-    busy_frac: float = 0.75,
-    service: Service | None = None,
-    chunk: float = CHUNK_TOKENS,
-    most_sequences: int | None = None,
-    startup_s: float = 120.0,
-    convert_s: float = 30.0,
-    precision: str | Precision | None = None,
-    engine: str | EngineCard | None = None,
-    options: Options | None = None,
     progress: Callable[[str], object] = lambda _: None,
+    **keywords: Unpack[SimulateKeywords],
 ) -> Simulated:
     """Serve the requests under each policy; what users saw and what it cost, side by side.
 
-    Without `pools`, those that `jaxsim.plan` recommends at the mean lengths, as many as the mean
-    rate needs at `busy_frac` of their capacity. Pools of static and matched policies keep their
+    Keywords are the fields of `SimulateRequest`, and `precision`, `engine`, `options`; or give a
+    `SimulateRequest` in place of the requests. Pools of static and matched policies keep their
     GPUs; the others may grow to twice as many instances and start with the same.
+
+    Raises InputError for pools and policies that cannot be, TypeError for an unknown keyword.
+
+    >>> load = jaxsim.load_of(isl="256", osl="32", requests_per_s=2.0, duration_s=10.0)
+    >>> pools = jaxsim.Pools(colocated={"tp": 1, "instances": 1})
+    >>> found = jaxsim.simulate(
+    ...     "llama-3.1-8b", "h100", load.drawn(0), ftl_s=1.0, ttl_s=0.05, pools=pools,
+    ...     policies=["static"],
+    ... )
+    >>> found.table.attainment.values.tolist()
+    [1.0]
     """
-    setup = setup_of(model, hardware, precision, engine, options)
+    request = request_of("simulate", SimulateRequest, requests, keywords)
+    requests, pools, ftl_s, ttl_s = request.requests, request.pools, request.ftl_s, request.ttl_s
+    setup = setup_with(model, hardware, keywords)
     mean = Workload(isl=float(requests.isl.mean()), osl=max(float(requests.osl.mean()), 2.0))
     if pools is None:
         progress("planning")
         planned = plan_of(
             model, hardware, replace(mean, isl=float(round(mean.isl)), osl=float(round(mean.osl))),
-            ftl_s=ftl_s, ttl_s=ttl_s, precision=precision, engine=engine, options=options,
+            ftl_s=ftl_s, ttl_s=ttl_s, precision=keywords.get("precision"),
+            engine=keywords.get("engine"), options=keywords.get("options"),
         )  # fmt: skip
         chosen = planned.disaggregated
         if not isinstance(chosen, Deployed):
             chosen = planned.colocated
         if not isinstance(chosen, Deployed):
             raise InputError("no deployment meets the targets at the mean lengths; widen them.")
-        pools = pools_from_plan(chosen, requests, busy_frac)
+        pools = pools_from_plan(chosen, requests, request.busy_frac)
     layouts = pools.layouts()
     progress("timing steps")
-    fleet = _fleet(setup, mean, layouts, requests, chunk, most_sequences, startup_s, convert_s)
+    fleet = _fleet(setup, mean, layouts, request)
     counts = {role: int(layout.workers) for role, layout in layouts.items()}
     runs, outcomes = {}, {}
-    for name in policies:
+    for name in request.policies:
         limits = _limits(name, counts, fleet)
 
         def tell(part: float, name: str = name) -> None:
             progress(f"{name}: {100.0 * part:.0f} % of {len(requests):,} requests")
 
         run = simulate_run(
-            requests, fleet, counts, policy_of(name, interval_s, forecast), limits=limits,
-            service=service, ftl_s=ftl_s, ttl_s=ttl_s, progress=tell,
+            requests, fleet, counts, policy_of(name, request.interval_s, request.forecast),
+            limits=limits,
+            service=request.service, ftl_s=ftl_s, ttl_s=ttl_s, progress=tell,
         )  # fmt: skip
         runs[name], outcomes[name] = run, outcome(run, ftl_s, ttl_s)
     return Simulated(_table(outcomes, requests, ftl_s, ttl_s), runs, outcomes, ftl_s, ttl_s)
 
 
-def _fleet(setup, mean, layouts, requests, chunk, most, startup_s, convert_s) -> Fleet:
-    longest = float((requests.isl + requests.osl).max())
+def _fleet(
+    setup: Setup, mean: Workload, layouts: Mapping[int, Layout], request: SimulateRequest
+) -> Fleet:
+    """Step times, prices and power of every role, for requests of the mean lengths."""
+    longest = float((request.requests.isl + request.requests.osl).max())
     laws = {
-        role: role_law(setup, mean, layout, longest, chunk=chunk, most=most, pooled=role == PREFILL)
+        role: role_law(
+            setup, mean, layout, longest,
+            chunk=request.chunk, most=request.most_sequences, pooled=role == PREFILL,
+        )
         for role, layout in layouts.items()
-    }
+    }  # fmt: skip
     card = setup.hardware.hardware
     return fleet_of(
         laws.get(MIXED),
@@ -181,8 +230,8 @@ def _fleet(setup, mean, layouts, requests, chunk, most, startup_s, convert_s) ->
         laws.get(DECODE),
         usd_per_gpu_s=float(card.price_usd_per_hour) / HOUR_S,
         power_w=float(card.power_w),
-        startup_s=startup_s,
-        convert_s=convert_s,
+        startup_s=request.startup_s,
+        convert_s=request.convert_s,
     )
 
 

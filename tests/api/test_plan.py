@@ -12,21 +12,27 @@ MIX = (jaxsim.Share(WORK, 1.0), jaxsim.Share(jaxsim.Workload(isl=64.0, osl=64.0)
 
 def test_a_workload_with_targets_is_a_request():
     whole = jaxsim.PlanRequest(WORK, ftl_s=1.0, ttl_s=0.1, max_gpus=8)
-    assert plan_request(WORK, 1.0, 0.1, 8) == whole
-    assert plan_request(whole, None, None, None) is whole
+    targets = {"ftl_s": 1.0, "ttl_s": 0.1}
+    assert plan_request("plan", WORK, targets | {"gpus": 8}) == whole
+    assert plan_request("plan", WORK, targets | {"max_gpus": 8, "engine": "ideal"}) == whole
+    assert plan_request("plan", whole, {"gpus": None, "engine": "ideal"}) is whole
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("work", "given", "message"),
     [
-        ((WORK, None, 0.1, None), "ftl_s: missing"),
-        ((WORK, None, None, None), "ftl_s, ttl_s: missing"),
-        ((jaxsim.PlanRequest(WORK, 1.0, 0.1), None, 0.2, 8), "ttl_s, gpus: the PlanRequest has"),
+        (WORK, {"ttl_s": 0.1}, "ftl_s: missing"),
+        (WORK, {}, "ftl_s, ttl_s: missing"),
+        (
+            jaxsim.PlanRequest(WORK, 1.0, 0.1),
+            {"ttl_s": 0.2, "gpus": 8},
+            "ttl_s, gpus: the PlanRequest has",
+        ),
     ],
 )
-def test_targets_are_given_once(given, message):
+def test_targets_are_given_once(work, given, message):
     with pytest.raises(InputError, match=message):
-        plan_request(*given)
+        plan_request("plan", work, given)
 
 
 def test_a_sensitivity_is_of_one_workload():

@@ -58,7 +58,7 @@ def frontiers_of(
     for i, one_isl in enumerate(isl):
         for j, one_osl in enumerate(osl):
             one = _workload(tree, isl=float(one_isl), osl=float(one_osl))
-            found = frontier(one, ftl_s=ftl_s, ttl=ttl_metric)
+            found = frontier(one, ftl_s=ftl_s, ttl_metric=ttl_metric)
             for kind in kinds:
                 front = found[kind].to_dataset()
                 for k, target in enumerate(ttl_s):

@@ -146,7 +146,7 @@ def run_best(args: argparse.Namespace, shard: tuple[int, int]) -> int:
     use_persistent_cache()
     import xarray as xr
 
-    from jaxsim.api.search import searched
+    from jaxsim.api.search import SearchRequest, searched
     from jaxsim.space.axes import designs_in
     from jaxsim.view.cli.progress import working
     from jaxsim.view.files.sweep_config import read_sweep
@@ -159,10 +159,9 @@ def run_best(args: argparse.Namespace, shard: tuple[int, int]) -> int:
     with working("Searching") as progress:
         for phase in config.phases:
             progress(f"Searching {phase}")
-            found[phase] = searched(
-                phase, [config.setup], config.workload, config.space, config.isl, config.osl,
-                targets_s=ftl if phase == "prefill" else ttl, ftl_s=ftl[0], count=best,
-            )  # fmt: skip
+            targets_s = ftl if phase == "prefill" else ttl
+            request = SearchRequest(config.workload, phase, targets_s, ftl_s=ftl[0], count=best)
+            found[phase] = searched(request, [config.setup], config.space, config.isl, config.osl)
     elapsed = time.perf_counter() - started
     tree = xr.DataTree.from_dict({f"/{phase}": dataset for phase, dataset in found.items()})
     replace_file(path, lambda draft: tree.to_netcdf(draft, engine="h5netcdf"))
