@@ -90,7 +90,16 @@ class TreeAccessor:
 
 
 def open_tree(path: str | Path) -> xr.DataTree:
-    """A tree that `tree.to_netcdf(…)` or `jaxsim plan -o DIR` saved, with `tree.jaxsim`."""
+    """A tree that `tree.to_netcdf(…)` or `jaxsim plan -o DIR` saved, with `tree.jaxsim`.
+
+    >>> space = jaxsim.Space(tp=(1,), pp=(1,), batch=(1, 16, 64), chunk=(1024,))
+    >>> work = jaxsim.Workload(isl=1024, osl=128)
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "tree.nc"
+    >>> jaxsim.evaluate("llama-3.1-8b", "h100", work, space).to_netcdf(path, engine="h5netcdf")
+    >>> with jaxsim.open_tree(path) as tree:
+    ...     sorted(tree.children)
+    ['colocated', 'decode', 'prefill']
+    """
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file; save a tree with tree.to_netcdf(…).")

@@ -121,6 +121,13 @@ def evaluate(
     that break a rule keep their numbers and have `valid` false. SI units, in each variable's
     attributes. With `device` the variables hold JAX arrays where JAX evaluated them, on a GPU if
     there is one: nothing is copied to the host until `.values` is asked for.
+
+    >>> space = jaxsim.Space(tp=(1,), pp=(1,), batch=(1, 16, 64), chunk=(1024,))
+    >>> work = jaxsim.Workload(isl=1024, osl=128)
+    >>> tree = jaxsim.evaluate("llama-3.1-8b", "h100", work, space)
+    >>> decode = tree["decode"].sel(isl=1024, osl=128)
+    >>> decode.ttl_s.units, bool(decode.valid.all())
+    ('s', True)
     """
     setup = setup_of(model, hardware, precision, engine, options)
     one, isl, osl = lengths_in(workload)
@@ -146,6 +153,13 @@ def frontier(
     ends of its 80 % interval (`…_low`, `…_high`) and the design behind it, on the dimension
     `ttl_s`: the least token latency that gives so much. Only designs under `ftl_s` count. Needs
     one workload: select `isl` and `osl` first.
+
+    >>> space = jaxsim.Space(tp=(1,), pp=(1,), batch=(1, 16, 64), chunk=(1024,))
+    >>> work = jaxsim.Workload(isl=1024, osl=128)
+    >>> tree = jaxsim.evaluate("llama-3.1-8b", "h100", work, space)
+    >>> front = jaxsim.frontier(tree.sel(isl=1024, osl=128), ftl_s=1.0)
+    >>> bool((front["colocated"].ttl_s.diff("ttl_s") > 0).all())
+    True
     """
     missing = {"prefill", "decode", "colocated"} - set(tree.children)
     if missing:
@@ -250,8 +264,8 @@ def plan(
     >>> space = jaxsim.Space(tp=(1,), pp=(1,), batch=(1, 16, 64), chunk=(1024,))
     >>> work = jaxsim.Workload(isl=1024, osl=128)
     >>> plan = jaxsim.plan("llama-3.1-8b", "h100", work, ftl_s=1, ttl_s=0.02, space=space)
-    >>> plan.recommended, [pool.tp for pool in plan.colocated.instances]
-    ('colocated', [1])
+    >>> plan.recommended, [pool.phase for pool in plan.disaggregated.instances]
+    ('disaggregated', ['prefill', 'decode'])
     """
     request = plan_request("plan", workload, keywords)
     setup = setup_with(model, hardware, keywords)

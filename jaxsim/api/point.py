@@ -86,6 +86,11 @@ def design_point(
 
     `f = jaxsim.design_point("qwen3-32b", "h200", jaxsim.Workload(4096, 512), phase="decode")`;
     then `f(tp=4, batch=64.0)["ttl_s"]`, `jax.grad(lambda b: f(tp=4, batch=b)["ttl_s"])(64.0)`.
+
+    >>> work = jaxsim.Workload(isl=1024, osl=128)
+    >>> step = jaxsim.design_point("llama-3.1-8b", "h100", work, phase="decode")
+    >>> 0.0 < step(tp=1, batch=16.0)["ttl_s"] < 0.1
+    Array(True, dtype=bool)
     """
     if phase not in PHASES:
         raise InputError(f"phase {phase!r}: it is one of {', '.join(PHASES)}")

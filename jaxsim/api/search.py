@@ -31,7 +31,7 @@ class SearchRequest:
     (TTFT), in seconds; `ftl_s` limits FTL of co-located designs besides. The `count` best designs
     are kept, or with `frontier` all that no other beats in both latency and throughput.
 
-    >>> work = jaxsim.Workload(isl=[1024, 4096], osl=128)
+    >>> work = jaxsim.Workload(isl=np.array([1024, 4096]), osl=128)
     >>> jaxsim.SearchRequest(work, phase="decode", targets_s=(0.02, 0.05)).count
     1
     """
@@ -77,7 +77,7 @@ def search(
     valid. Deterministic: of equal designs the first in the order of the axes. Seconds; tokens/s.
 
     >>> space = jaxsim.Space(tp=(1, 2), pp=(1,), batch=(1, 16))
-    >>> work = jaxsim.Workload(isl=(1024, 2048), osl=128)
+    >>> work = jaxsim.Workload(isl=np.array([1024, 2048]), osl=128)
     >>> best = jaxsim.search("llama-3.1-8b", "h100", work, space, phase="decode", targets_s=0.05)
     >>> dict(best.sizes), best.batch.values.ravel().tolist()
     ({'isl': 2, 'osl': 1, 'ttl_target': 1}, [16.0, 16.0])

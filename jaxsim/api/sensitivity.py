@@ -40,7 +40,7 @@ def sensitivity(
     >>> little = jaxsim.SensitivityRequest(kind="colocated", levers=0, domains=False)
     >>> targets = {"ftl_s": 1.0, "ttl_s": 0.02}
     >>> found = jaxsim.sensitivity("llama-3.1-8b", "h100", work, little, space=space, **targets)
-    >>> found.kind, found.inputs[0][1] > 0
+    >>> found.kind, found.value > 0
     ('colocated', True)
     """
     request = plan_request("sensitivity", workload, keywords)

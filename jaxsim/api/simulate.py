@@ -53,6 +53,10 @@ class Pools:
     """Instances that serve: (tp, ep, pp) of each role, and how many there are at first.
 
     `prefill` and `decode`, or `colocated`: each a mapping with tp, ep, pp and instances.
+
+    >>> pools = jaxsim.Pools(prefill={"tp": 1}, decode={"tp": 2, "instances": 3})
+    >>> [layout.gpus for layout in pools.layouts().values()]
+    [1.0, 6.0]
     """
 
     prefill: Mapping[str, float] | None = None

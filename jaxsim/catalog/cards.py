@@ -33,6 +33,9 @@ class ModelCard:
     `encoder` is what sees images, which the model only has where it is served with them.
     `note` says what the record leaves out or approximates. `named_formats` is true where the user
     named a checkpoint, by a path or by a format in its name, and so means its formats.
+
+    >>> jaxsim.load_model("deepseek-r1").is_moe
+    True
     """
 
     name: str
@@ -96,6 +99,9 @@ class HardwareCard:
     `calibration_sigma` is how much less sure it is here (of ln seconds). `alternatives` are sourced
     values that the record does not use, such as other prices or capacities that a source disagrees
     on.
+
+    >>> jaxsim.load_hardware("h100").hardware.domain_gpus
+    8.0
     """
 
     name: str

@@ -72,6 +72,9 @@ class Options(Record):
     cache occupies on the wire, and `kv_segment_s` is what each separately addressed block of it
     costs; a block holds `kv_block_tokens` of one layer. The states of recurrent layers are kept in
     a prefix cache once in `snapshot_tokens`.
+
+    >>> jaxsim.Options(comm_overlap_frac=0.5).kv_block_tokens
+    64.0
     """
 
     comm_overlap_frac: Scalar = 0.0

@@ -8,6 +8,12 @@ class InputError(ValueError):
     """Bad input: says what was given, what is allowed, and what to do.
 
     The command line shows the message alone and exits with status 2.
+
+    >>> try:
+    ...     jaxsim.load_hardware("h1000")
+    ... except jaxsim.InputError as error:
+    ...     "h100" in str(error)
+    True
     """
 
 

@@ -112,6 +112,9 @@ def load_model(name_or_path: str | Path, ignore_keys: Iterable[str] = ()) -> Mod
     A name is taken as people write it: with or without publisher, tuning, release date or number
     format. A format in the name (`nvidia/DeepSeek-R1-FP4`) chooses the card's precision. Keys of
     `ignore_keys` are left out of a config.json that would otherwise be refused for them.
+
+    >>> jaxsim.load_model("nvidia/DeepSeek-R1-FP4").name
+    'deepseek-r1'
     """
     path = Path(name_or_path).expanduser()
     if path.is_file() or (path.is_dir() and (path / "config.json").exists()):
@@ -199,7 +202,11 @@ def _named(row: Table, key: str, found: dict[str, R]) -> R:
 
 
 def load_hardware(name_or_path: str | Path) -> HardwareCard:
-    """The card of hardware of the catalogue, or of a TOML file that describes some."""
+    """The card of hardware of the catalogue, or of a TOML file that describes some.
+
+    >>> jaxsim.load_hardware("gb200-nvl72").hardware.domain_gpus
+    72.0
+    """
     path = Path(name_or_path).expanduser()
     if path.suffix == ".toml" or path.is_file():
         return read_hardware_file(path)

@@ -24,12 +24,20 @@ _PRESET = {"fp4": "nvfp4", "awq": "int4"}
 
 
 def list_models() -> list[str]:
-    """The names of all models in the catalogue, sorted."""
+    """The names of all models in the catalogue, sorted.
+
+    >>> "deepseek-r1" in jaxsim.list_models()
+    True
+    """
     return sorted(path.stem for path in (DATA / "models").glob("*.toml"))
 
 
 def list_hardware() -> list[str]:
-    """The names of all hardware in the catalogue, sorted."""
+    """The names of all hardware in the catalogue, sorted.
+
+    >>> "gb200-nvl72" in jaxsim.list_hardware()
+    True
+    """
     return sorted(path.stem for path in (DATA / "hardware").glob("*.toml"))
 
 

@@ -38,6 +38,10 @@ def with_price(card: HardwareCard, usd_per_hour: float, source: str = "given") -
     """The same hardware where an hour of one GPU costs so many dollars; `source` says who says so.
 
     `jaxsim.plan(…, objective="cost")` and every cost follow it.
+
+    >>> card = jaxsim.with_price(jaxsim.load_hardware("h100"), 2.5, source="my contract")
+    >>> card.hardware.price_usd_per_hour
+    2.5
     """
     if not (math.isfinite(usd_per_hour) and usd_per_hour > 0):
         raise InputError(f"usd_per_hour = {usd_per_hour}: more than 0 dollars are needed.")

@@ -13,6 +13,9 @@ class Workload(Record):
     `draft_tokens` are proposed a step and each is accepted with probability `accept_frac`, given
     that all before it were. `imbalance` is the load of the busiest expert rank over the mean load
     that uniform routing gives it. A prompt has `images`, whose tokens are part of `isl`.
+
+    >>> jaxsim.Workload(isl=1024, osl=128, hit_frac=0.5).images
+    0.0
     """
 
     isl: Scalar
@@ -26,7 +29,12 @@ class Workload(Record):
 
 @dataclass(frozen=True)
 class Share:
-    """One workload of a mix, and its share of all requests: of any size, only ratios matter."""
+    """One workload of a mix, and its share of all requests: of any size, only ratios matter.
+
+    >>> chat = jaxsim.Share(jaxsim.Workload(isl=1024, osl=128), share=3.0)
+    >>> chat.workload.isl, chat.share
+    (1024, 3.0)
+    """
 
     workload: Workload
     share: float

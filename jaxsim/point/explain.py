@@ -55,6 +55,11 @@ class Explanation:
     `total_s` is the sum of the parts: one decode step (decode), all passes of a prompt's chunks
     (prefill), or one step that carries a chunk (co-located). `interval_s` holds it with 80 %, where
     the uncertainty of the set-up is known. `formats` and `notes` are those of the set-up.
+
+    >>> work = jaxsim.Workload(isl=1024, osl=128)
+    >>> step = jaxsim.estimate("llama-3.1-8b", "h100", work, phase="decode", tp=1, batch=16)
+    >>> max(step.parts, key=lambda part: part.seconds).bound
+    'memory'
     """
 
     phase: str

@@ -32,6 +32,9 @@ class Space:
     `batch` is used by decode and co-located designs, `prefill_batch` by prefill ones. An axis left
     empty is filled with a sensible default for the model on the hardware; `prefill_chunk` with
     `chunk`, if that is given.
+
+    >>> jaxsim.Space(tp=(1, 2, 4), batch=range(1, 65)).pp
+    ()
     """
 
     tp: Values = ()

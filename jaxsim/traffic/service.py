@@ -49,6 +49,12 @@ class UnderLoad:
     prompt tokens of a pass, the part of the memory that the engine takes, and `kv_tokens`, what the
     cache of an instance holds. `duration_s` is of a run of so many `prompts`, None in a steady
     state.
+
+    >>> work = jaxsim.Workload(isl=1024, osl=128)
+    >>> found = jaxsim.serve("llama-3.1-8b", "h100", work, tp=1, concurrency=16)
+    >>> in_system_s = found.ttft_s + 127 * found.tpot_s
+    >>> round(found.requests_per_s * in_system_s)
+    16
     """
 
     mode: str

@@ -11,6 +11,7 @@ from jaxsim.api.request import SETUP, request_of
 from jaxsim.api.simulate import SimulateKeywords
 
 WORK = jaxsim.Workload(isl=1024, osl=128)
+LOAD = jaxsim.load_of(isl=256, osl=32, requests_per_s=2.0, duration_s=10.0).drawn(0)
 CASE = ("llama-3.1-8b", "h100", WORK)
 PAIRS = {
     "estimate": (jaxsim.EstimateRequest, keywords.EstimateKeywords, set()),
@@ -45,7 +46,7 @@ def test_keywords_are_the_fields_of_the_request(verb):
 )
 def test_a_misspelt_keyword_names_the_public_function(verb, given):
     with pytest.raises(TypeError, match=rf"^jaxsim\.{verb}\(\) has no keyword .*did you mean"):
-        getattr(jaxsim, verb)(*CASE, **given)
+        getattr(jaxsim, verb)(*CASE[:2], LOAD if verb == "simulate" else WORK, **given)
 
 
 def test_what_is_missing_or_given_twice_is_said():

@@ -26,6 +26,10 @@ class PlanRequest:
     token latency is the `mean` gap or the `median` one. Without a cap, at most the fraction
     `tolerance` of throughput is given up for fewer GPUs. `deployable` names the rules that
     shapes must obey (`catalog/shapes.py`); none where it is empty.
+
+    >>> work = jaxsim.Workload(isl=1024, osl=128)
+    >>> jaxsim.PlanRequest(work, ftl_s=1.0, ttl_s=0.02, max_gpus=8, objective="cost").cap
+    8
     """
 
     workload: Workload | Sequence[Share]

@@ -74,6 +74,13 @@ class Deployed:
     needs most. While the workloads share the slots of an instance all see the same steps, and the
     gap between tokens is `mixed_ttl_s` on average. Under a cap on GPUs, `copies` is how often the
     smallest unit of instances fits; `gpus`, `instances` and `requests_per_s` are of all copies.
+
+    >>> space = jaxsim.Space(tp=(1,), pp=(1,), batch=(1, 16, 64), chunk=(1024,))
+    >>> work = jaxsim.Workload(isl=1024, osl=128)
+    >>> plan = jaxsim.plan("llama-3.1-8b", "h100", work, ftl_s=1.0, ttl_s=0.02, space=space)
+    >>> best = plan.colocated
+    >>> best.gpus, best.ttl_s <= 0.02, best.interval[0] < best.output_tokens_per_s_per_gpu
+    (1, True, True)
     """
 
     output_tokens_per_s_per_gpu: float
@@ -109,6 +116,12 @@ class Unmet:
 
     `ftl_s` is the least first-token latency attainable under the TTL target, `ttl_s` the least
     token latency under the FTL target; None where nothing at all is valid.
+
+    >>> space = jaxsim.Space(tp=(1,), pp=(1,), batch=(1, 16, 64), chunk=(1024,))
+    >>> work = jaxsim.Workload(isl=1024, osl=128)
+    >>> plan = jaxsim.plan("llama-3.1-8b", "h100", work, ftl_s=1.0, ttl_s=0.001, space=space)
+    >>> plan.recommended, plan.colocated.ttl_s > 0.001
+    (None, True)
     """
 
     reason: str
@@ -153,6 +166,12 @@ class Plan:
     `gain_at_mean_ttl` is the gain of a mix where both kinds are held to TTL on the mean of the mix
     alone, not for every workload; None for one workload. `max_gpus` is the cap on GPUs, and
     `exact_gpus` the same where all of them are paid.
+
+    >>> space = jaxsim.Space(tp=(1,), pp=(1,), batch=(1, 16, 64), chunk=(1024,))
+    >>> work = jaxsim.Workload(isl=1024, osl=128)
+    >>> plan = jaxsim.plan("llama-3.1-8b", "h100", work, ftl_s=1.0, ttl_s=0.02, space=space)
+    >>> plan.recommended, plan.gain > 1.0
+    ('disaggregated', True)
     """
 
     model: str

@@ -15,7 +15,11 @@ MOST_SIGMA = 5.0
 
 @dataclass(frozen=True)
 class Times:
-    """A value relative to what it is now: `Times(1.2)` is 20 % more."""
+    """A value relative to what it is now: `Times(1.2)` is 20 % more.
+
+    >>> jaxsim.Times(1.2).factor
+    1.2
+    """
 
     factor: float
 
@@ -46,6 +50,10 @@ class SensitivityRequest:
     to look for where pools begin to pay. With `domains`, scale-up domains of other sizes are tried.
 
     Raises InputError for a value that cannot be.
+
+    >>> faster = {"hbm_bytes_per_s": jaxsim.Times(1.2)}
+    >>> jaxsim.SensitivityRequest(what_if=[faster], chips={"cost": 1.1}).levers
+    6
     """
 
     kind: str | None = None

@@ -64,6 +64,14 @@ class Sensitivity:
     `elasticities` are d ln throughput / d ln input at `optimum`, where instances and batch are
     real numbers; `value` is its throughput (per GPU, $ or W, by the objective). `inputs` are
     ranked by the size of their elasticity.
+
+    >>> space = jaxsim.Space(tp=(1,), pp=(1,), batch=(16, 64), chunk=(1024,))
+    >>> work = jaxsim.Workload(isl=1024, osl=128)
+    >>> little = jaxsim.SensitivityRequest(kind="colocated", levers=0, domains=False)
+    >>> targets = {"ftl_s": 1.0, "ttl_s": 0.02}
+    >>> found = jaxsim.sensitivity("llama-3.1-8b", "h100", work, little, space=space, **targets)
+    >>> found.value > 0, len(found.levers)
+    (True, 0)
     """
 
     kind: str

@@ -32,6 +32,12 @@ def read_trace(
     A line that cannot be read is counted and named in `skipped`, and where there are many the file
     is refused. A file that ends in the middle of a line is an error unless `allow_truncated`.
     `seed` draws the requests of a ServeGen folder, which holds distributions.
+
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "trace.jsonl"
+    >>> line = '{"timestamp": 0, "input_length": 512, "output_length": 64, "hash_ids": [1]}'
+    >>> _ = path.write_text(line + "\\n")
+    >>> jaxsim.read_trace(path).isl.tolist()
+    [512]
     """
     found = Path(path)
     if not found.exists():

@@ -99,6 +99,10 @@ def load_of(
 
     `drift` is what mean ISL and OSL are multiplied by at the end. A closed loop has `users` and
     `count` requests in all; an open one a rate and a duration.
+
+    >>> load = jaxsim.load_of(isl="256", osl="32", requests_per_s=2.0, duration_s=10.0)
+    >>> load.name, len(load.drawn(0)) > 5
+    ('Poisson 2/s', True)
     """
     positive = {"duration": duration_s, "period": period_s, "drift of ISL": drift[0]}
     positive["drift of OSL"] = drift[1]
