@@ -1,9 +1,12 @@
 """Does `jaxsim traffic` compare policies, write its files, and say what is wrong?"""
 
+import doctest
 import json
 
 import pytest
 
+import jaxsim
+from jaxsim.api import simulate
 from jaxsim.view.cli.main import main
 
 BASE = ["llama-3.1-8b", "--hardware", "h100", "--ftl", "2s", "--ttl", "50ms"]
@@ -50,3 +53,8 @@ def test_policies_are_compared_and_files_written(tmp_path, capsys):
     spans = json.loads(events.read_text())["traceEvents"]
     assert sum(span["name"] == "decode" for span in spans) == count
     assert all(span["dur"] >= 0.0 for span in spans if span["ph"] == "X")
+
+
+def test_the_example_of_the_docstring_runs():
+    """After the test above, whose pools and lengths it has: nothing is compiled again."""
+    assert doctest.testmod(simulate, extraglobs={"jaxsim": jaxsim}).failed == 0
