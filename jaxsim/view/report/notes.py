@@ -1,12 +1,11 @@
 """How sure is a plan, on what does it rest, and how is its report read?"""
 
 from collections.abc import Sequence
-from html import escape
 
 from jaxsim.space.deploy.result import Deployed, Plan
 from jaxsim.view.figures.frontier import BLUE
-from jaxsim.view.report import html
 from jaxsim.view.report.evidence import Evidence, kinds
+from jaxsim.view.report.templates import Table
 from jaxsim.view.text import units, words, workloads
 
 TERMS = (
@@ -37,37 +36,37 @@ def transfer(plan: Plan, link_bytes_per_s: float | None) -> str:
             return text
         return f"{text} ({units.percent(value / link_bytes_per_s)} of its link)"
 
-    text = (
+    return (
         f"The caches of finished prompts leave each prefill GPU at "
         f"{rate(found.kv_egress_bytes_per_s_per_gpu)} and reach each decode GPU at "
         f"{rate(found.kv_ingress_bytes_per_s_per_gpu)}, counted over the GPUs that hold distinct "
         "cache. What of the transfer prefill does not hide is part of the FTL."
     )
-    return html.section("KV transfer", html.paragraph(text))
 
 
-def sureness(plan: Plan) -> str:
+def sureness(plan: Plan) -> dict[str, object]:
     """The certificate, and what more of each resource would bring."""
     found = plan.disaggregated
     proof = found.certificate if isinstance(found, Deployed) else None
-    content = [html.paragraph(words.certificate(proof))] if proof is not None else []
-    if proof is not None and len(plan.mix) > 1:
-        content.append(html.paragraph(workloads.NO_LEVERS, "soft"))
     top = sorted(plan.levers, key=lambda lever: -abs(lever.elasticity))
-    if top:
-        most = max(abs(lever.elasticity) for lever in top) or 1.0
-        content.append(html.tag("h3", words.levers_title(plan)))
-        rows = "".join(
-            html.tag("div", escape(lever.name))
-            + html.stacked_bar([(lever.name, abs(lever.elasticity) / most, BLUE)])
-            + html.tag("div", f"{lever.elasticity:+.3f} %", class_="right")
-            for lever in top
+    most = max((abs(lever.elasticity) for lever in top), default=0.0) or 1.0
+    rows = [
+        (
+            lever.name,
+            [(lever.name, abs(lever.elasticity) / most, BLUE)],
+            f"{lever.elasticity:+.3f} %",
         )
-        content.append(html.tag("div", rows, class_="memory"))
-    return html.section("How sure, and what would help", *content)
+        for lever in top
+    ]
+    mixed = proof is not None and len(plan.mix) > 1
+    return {
+        "certificate": "" if proof is None else words.certificate(proof),
+        "no_levers": workloads.NO_LEVERS if mixed else "",
+        "levers": {"title": words.levers_title(plan), "rows": rows} if rows else None,
+    }
 
 
-def assumptions(plan: Plan, evidence: Sequence[Evidence]) -> str:
+def assumptions(plan: Plan, evidence: Sequence[Evidence]) -> dict[str, object]:
     """What was assumed, and every constant with its source, folded away."""
     counted = ", ".join(f"{n:,} {kind}" for kind, n in sorted(kinds(evidence).items()))
     rows = [
@@ -79,32 +78,20 @@ def assumptions(plan: Plan, evidence: Sequence[Evidence]) -> str:
         ["Requests", f"{_requests(plan)}; no queueing"],
         ["Constants", counted],
     ]
-    folded = "".join(
-        html.details(
-            f"{group.title} ({len(group.rows)})",
-            html.table(
-                ["number", "value", "kind", "source"], group.rows, left=(0, 2, 3), class_="fine"
-            ),
-        )
-        for group in evidence
-    )
-    notes = "".join(html.paragraph(f"Note: {note}", "soft") for note in plan.notes)
-    table = html.table(["", ""], [row for row in rows if row[1]], left=(0, 1))
-    return html.section("Assumptions and sources", table, notes, folded)
+    return {
+        "assumptions": Table(["", ""], [row for row in rows if row[1]], left=(0, 1)),
+        "notes": plan.notes,
+        "evidence": [
+            (
+                f"{group.title} ({len(group.rows)})",
+                Table(["number", "value", "kind", "source"], group.rows, (0, 2, 3), "fine"),
+            )
+            for group in evidence
+        ],
+    }
 
 
 def _requests(plan: Plan) -> str:
     if len(plan.mix) > 1:
         return words.lengths(plan)
     return f"{plan.isl:,} input and {plan.osl:,} output tokens, all alike"
-
-
-def reading() -> str:
-    """The terms."""
-    terms = "".join(html.tag("dt", escape(t)) + html.tag("dd", escape(m)) for t, m in TERMS)
-    return html.section("How to read this", html.tag("dl", terms))
-
-
-def again(command: str) -> str:
-    """The command that makes the plan again."""
-    return html.section("To make it again", html.tag("pre", escape(command))) if command else ""

@@ -1,62 +1,55 @@
 """What does the report of a plan say?  One page that needs no network, to read or send on."""
 
 from collections.abc import Sequence
-from html import escape
-from importlib.resources import files
-from string import Template
 
 from jaxsim._version import __version__
 from jaxsim.space.deploy.result import Deployed, InstanceShape, Plan, Unmet
 from jaxsim.view.figures.breakdown import breakdown_figure
 from jaxsim.view.figures.frontier import frontier_figure, image
-from jaxsim.view.report import html
-from jaxsim.view.report import notes as report_notes
+from jaxsim.view.report import notes
 from jaxsim.view.report.evidence import Evidence
+from jaxsim.view.report.templates import Picture, Table, render
 from jaxsim.view.text import units, words, workloads
 
 KINDS = (("disaggregated", "disaggregated"), ("colocated", "co-located"))
 MEMORY_COLOURS = ("#0072B2", "#56B4E9", "#E69F00", "#999999", "#E9ECEF")
 
+# A bar of a page: its name, segments (label, fraction, colour), and the text at its right.
+Bar = tuple[str, list[tuple[str, float, str]], str]
+
 
 def render_report(
     plan: Plan, evidence: Sequence[Evidence], command: str, link_bytes_per_s: float | None = None
 ) -> str:
-    """The whole page. `command` is what would make the plan again.
+    """The whole page, by the template `plan.html`. `command` is what would make the plan again.
 
     `link_bytes_per_s` is what a GPU has for sending caches, to compare their flow with.
     """
-    folder = files("jaxsim.view.report")
-    template = Template((folder / "report.html").read_text(encoding="utf-8"))
     lead = (f"Targets: {words.targets(plan)}.", words.verdict(plan), workloads.at_mean_ttl(plan))
-    sections = [
-        _cards(plan),
-        _unmet(plan),
-        _pools(plan),
-        _mix(plan),
-        _frontier(plan),
-        _comparison(plan),
-        _why(plan),
-        report_notes.transfer(plan, link_bytes_per_s),
-        report_notes.sureness(plan),
-        report_notes.assumptions(plan, evidence),
-        report_notes.reading(),
-        report_notes.again(command),
-    ]
     elapsed = units.seconds(plan.elapsed_s)
-    return template.substitute(
-        version=escape(__version__),
-        title=escape(f"{plan.model} on {plan.hardware}: plan"),
-        style=(folder / "report.css").read_text(encoding="utf-8"),
-        kicker=escape(words.case(plan)),
-        headline=escape(words.recommendation(plan)),
-        lead=html.paragraph(" ".join(lead), "lead"),
-        body="\n".join(section for section in sections if section),
-        footer=escape(
+    values: dict[str, object] = {
+        "title": f"{plan.model} on {plan.hardware}: plan",
+        "kicker": words.case(plan),
+        "headline": words.recommendation(plan),
+        "lead": " ".join(lead),
+        "cards": _cards(plan),
+        "unmet": _unmet(plan),
+        "pools": _pools(plan),
+        "mix": _mix(plan),
+        "frontier": _frontier(plan),
+        "comparison": _comparison(plan),
+        "transfer": notes.transfer(plan, link_bytes_per_s),
+        **notes.sureness(plan),
+        **notes.assumptions(plan, evidence),
+        "terms": notes.TERMS,
+        "command": command,
+        "footer": (
             f"jaxsim {__version__} evaluated {plan.points_evaluated:,} designs"
             f"{' × workloads' if len(plan.mix) > 1 else ''} in {elapsed}. "
             "Numbers are predictions of a calibrated model, not measurements of a deployment."
         ),
-    )
+    }
+    return render("plan.html", values)
 
 
 def _both(plan: Plan) -> list[tuple[str, Deployed]]:
@@ -68,20 +61,21 @@ def _span(ends: tuple[float, float]) -> str:
     return f"{units.count(ends[0])} – {units.count(ends[1])}"
 
 
-def _cards(plan: Plan) -> str:
+def _cards(plan: Plan) -> list[tuple[str, str, str]]:
+    """Key figures: a name, a value and what it stands against."""
     best = plan.chosen
     if best is None:
-        return ""
+        return []
     cards = [
-        html.card(
+        (
             "Output tokens/s/GPU",
             units.count(best.output_tokens_per_s_per_gpu),
             f"80 %: {_span(best.interval)}",
         ),
-        html.card("FTL (TTFT)", units.seconds(best.ftl_s), _target(plan.ftl_target_s)),
-        html.card("TTL (TPOT)", units.seconds(best.ttl_s), _target(plan.ttl_target_s)),
-        html.card("GPUs", units.count(best.gpus), f"{units.plain(best.requests_per_s)} requests/s"),
-        html.card(
+        ("FTL (TTFT)", units.seconds(best.ftl_s), _target(plan.ftl_target_s)),
+        ("TTL (TPOT)", units.seconds(best.ttl_s), _target(plan.ttl_target_s)),
+        ("GPUs", units.count(best.gpus), f"{units.plain(best.requests_per_s)} requests/s"),
+        (
             "Per million output tokens",
             units.usd(best.cost_usd_per_million_output_tokens),
             f"{units.plain(best.output_tokens_per_joule)} tokens/J",
@@ -89,34 +83,26 @@ def _cards(plan: Plan) -> str:
     ]
     if plan.gain is not None:
         chance = plan.probability
-        cards.insert(
-            1,
-            html.card(
-                "Disaggregated / co-located"
-                + ("" if plan.objective == "gpu" else f", {units.WORTH[plan.objective]}"),
-                units.times(plan.gain),
-                "" if chance is None else f"wins with probability {units.probability(chance)}",
-            ),
-        )
-    return html.tag("div", "".join(cards), class_="cards")
+        worth = "" if plan.objective == "gpu" else f", {units.WORTH[plan.objective]}"
+        detail = "" if chance is None else f"wins with probability {units.probability(chance)}"
+        cards.insert(1, (f"Disaggregated / co-located{worth}", units.times(plan.gain), detail))
+    return cards
 
 
 def _target(target_s: float) -> str:
     return f"target ≤ {units.seconds(target_s)}"
 
 
-def _unmet(plan: Plan) -> str:
-    return "".join(
-        html.paragraph(words.attainable(plan, kind), "warn")
-        for kind, _ in KINDS
-        if isinstance(getattr(plan, kind), Unmet)
-    )
+def _unmet(plan: Plan) -> list[str]:
+    return [
+        words.attainable(plan, kind) for kind, _ in KINDS if isinstance(getattr(plan, kind), Unmet)
+    ]
 
 
-def _pools(plan: Plan) -> str:
+def _pools(plan: Plan) -> dict[str, object] | None:
     best = plan.chosen
     if best is None:
-        return ""
+        return None
     rows = [
         [
             words.POOLS[shape.phase],
@@ -138,40 +124,34 @@ def _pools(plan: Plan) -> str:
     total = f"{ratio}{best.gpus:,} GPUs in all."
     use = words.use_of_budget(plan, best)
     more = " More of the same serves more traffic: any multiple of these counts has the same rates."
-    return html.section(
-        "What to deploy",
-        html.table(head, rows, left=(0, 2, 3, 4)),
-        html.paragraph(total + (f" {use}" if use else more), "soft"),
-    )
+    text = total + (f" {use}" if use else more)
+    return {"table": Table(head, rows, left=(0, 2, 3, 4)), "text": text}
 
 
-def _mix(plan: Plan) -> str:
+def _mix(plan: Plan) -> dict[str, object] | None:
     rows = workloads.mix_rows(plan)
     if not rows:
-        return ""
-    rule = html.paragraph(workloads.latency_rule(plan), "soft")
-    return html.section("The mix", html.table(rows[0], rows[1:], left=()), rule)
+        return None
+    return {"table": Table(rows[0], rows[1:], left=()), "rule": workloads.latency_rule(plan)}
 
 
-def _frontier(plan: Plan) -> str:
+def _frontier(plan: Plan) -> dict[str, object] | None:
     if not plan.curves:
-        return ""
+        return None
     caption = (
         f"The most output tokens/s/GPU at each interactivity, with "
         f"{words.constraint(plan)}. Each step is a design; circles mark the best at the "
         "target. Bands hold 80 %. Below: disaggregated over co-located."
     )
     svg = image(frontier_figure(plan), "svg")
-    points = "".join(_points(plan, i) for i in range(len(plan.curves)))
-    return html.section(
-        "The frontier",
-        html.picture(svg, "Throughput per GPU against interactivity", caption),
-        points,
-    )
+    return {
+        "picture": Picture(svg, "Throughput per GPU against interactivity", caption),
+        "curves": [_points(plan, i) for i in range(len(plan.curves))],
+    }
 
 
-def _points(plan: Plan, i: int) -> str:
-    """A curve's points as a table, best throughput last."""
+def _points(plan: Plan, i: int) -> tuple[str, Table]:
+    """The title of a curve, and its points as a table, best throughput last."""
     curve = plan.curves[i]
     designs = [words.curve_design(curve, k) for k in range(len(curve.ttl_s))]
     rows = [
@@ -187,16 +167,14 @@ def _points(plan: Plan, i: int) -> str:
     columns = list(designs[0]) if designs else []
     head = ["TTL", "tokens/s a user", "tokens/s/GPU", "80 %", *columns]
     left = range(4, len(head))
-    return html.details(
-        f"Designs on the frontier: {words.curve_name(curve.name)} ({len(rows)})",
-        html.table(head, rows, left=left, class_="fine points"),
-    )
+    title = f"Designs on the frontier: {words.curve_name(curve.name)} ({len(rows)})"
+    return title, Table(head, rows, left=left, style="fine points")
 
 
-def _comparison(plan: Plan) -> str:
+def _comparison(plan: Plan) -> dict[str, object] | None:
     both = _both(plan)
     if not both:
-        return ""
+        return None
 
     def name(latency: str) -> str:
         return workloads.worst(plan, latency)
@@ -218,37 +196,31 @@ def _comparison(plan: Plan) -> str:
         ["Output tokens/J", *(units.plain(d.output_tokens_per_joule) for _, d in both)],
     ]
     title = "Disaggregated against co-located" if len(both) == 2 else "The best design"
-    return html.section(title, html.table(["", *(name for name, _ in both)], rows))
-
-
-def _why(plan: Plan) -> str:
-    both = _both(plan)
-    if not both:
-        return ""
     shapes = [shape for _, deployed in both for shape in deployed.instances]
     caption = "Time of a batch of prompts (prefill) or of a step, by what the GPUs do in it."
     svg = image(breakdown_figure(plan), "svg")
-    return html.section(
-        "What limits each pool",
-        html.picture(svg, "Share of the time by part", caption),
-        html.tag("h3", "Memory of the fullest GPU"),
-        _memory(shapes),
-    )
+    return {
+        "title": title,
+        "table": Table(["", *(name for name, _ in both)], rows),
+        "breakdown": Picture(svg, "Share of the time by part", caption),
+        "memory": [_memory(shape) for shape in shapes],
+        "legend": [
+            (name, colour)
+            for (name, _), colour in zip(
+                words.memory_parts(shapes[-1]), MEMORY_COLOURS, strict=False
+            )
+        ],
+    }
 
 
-def _memory(shapes: Sequence[InstanceShape]) -> str:
-    rows, legend = "", []
-    for shape in shapes:
-        parts = words.memory_parts(shape)
-        total = sum(size for _, size in parts) or 1.0
-        segments = [
-            (f"{name}: {units.prefixed(size, 'B')}", size / total, colour)
-            for (name, size), colour in zip(parts, MEMORY_COLOURS, strict=False)
-        ]
-        legend = [(name, c) for (name, _), c in zip(parts, MEMORY_COLOURS, strict=False)]
-        free = next((size for name, size in parts if name == "free"), 0.0)
-        name = f"{words.POOLS[shape.phase]}, {words.mapping(shape)}"
-        used = f"{units.prefixed(total - free, 'B')} of {units.prefixed(total, 'B')}"
-        rows += html.tag("div", escape(name)) + html.stacked_bar(segments)
-        rows += html.tag("div", escape(used), class_="right")
-    return html.tag("div", rows, class_="memory") + html.swatches(legend)
+def _memory(shape: InstanceShape) -> Bar:
+    """What fills the memory of the fullest GPU of an instance."""
+    parts = words.memory_parts(shape)
+    total = sum(size for _, size in parts) or 1.0
+    segments = [
+        (f"{name}: {units.prefixed(size, 'B')}", size / total, colour)
+        for (name, size), colour in zip(parts, MEMORY_COLOURS, strict=False)
+    ]
+    free = next((size for name, size in parts if name == "free"), 0.0)
+    used = f"{units.prefixed(total - free, 'B')} of {units.prefixed(total, 'B')}"
+    return f"{words.POOLS[shape.phase]}, {words.mapping(shape)}", segments, used
