@@ -9,15 +9,12 @@ import xarray as xr
 
 from jaxsim.api.dataset import attributes, designs_of, end_attributes, tree_of
 from jaxsim.api.keywords import EstimateKeywords, PlanKeywords, SetupKeywords, setup_with
-from jaxsim.api.request import EstimateRequest, plan_request, request_of
+from jaxsim.api.request import EstimateRequest, check_keywords, plan_request, request_of
 from jaxsim.api.spreads import colocated_ends, disaggregated_ends, inputs_of, sources_in
 from jaxsim.catalog.cards import HardwareCard, ModelCard
 from jaxsim.catalog.deployment import Deployment
-from jaxsim.catalog.engine import Options
-from jaxsim.catalog.engines import EngineCard
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.limits import check_context, within_context
-from jaxsim.catalog.precision import Precision
 from jaxsim.catalog.setup import Setup, setup_of
 from jaxsim.catalog.workload import Share, Workload
 from jaxsim.point.explain import Explanation, explain
@@ -108,11 +105,9 @@ def evaluate(
     workload: Workload,
     space: Space | None = None,
     *,
-    precision: str | Precision | None = None,
-    engine: str | EngineCard | None = None,
-    options: Options | None = None,
     phases: tuple[str, ...] = ("prefill", "decode", "colocated"),
     device: bool = False,
+    **keywords: Unpack[SetupKeywords],
 ) -> xr.DataTree:
     """Every design of a space, in every phase: a DataTree with /prefill, /decode and /colocated.
 
@@ -120,7 +115,8 @@ def evaluate(
     on, and broadcasts when combined. `workload.isl` and `workload.osl` may be sequences. Designs
     that break a rule keep their numbers and have `valid` false. SI units, in each variable's
     attributes. With `device` the variables hold JAX arrays where JAX evaluated them, on a GPU if
-    there is one: nothing is copied to the host until `.values` is asked for.
+    there is one: nothing is copied to the host until `.values` is read. Keywords also are
+    `precision`, `engine` and `options`.
 
     >>> space = jaxsim.Space(tp=(1,), pp=(1,), batch=(1, 16, 64), chunk=(1024,))
     >>> work = jaxsim.Workload(isl=1024, osl=128)
@@ -129,7 +125,8 @@ def evaluate(
     >>> decode.ttl_s.units, bool(decode.valid.all())
     ('s', True)
     """
-    setup = setup_of(model, hardware, precision, engine, options)
+    check_keywords("evaluate", keywords, ("phases", "device"))
+    setup = setup_with(model, hardware, keywords)
     one, isl, osl = lengths_in(workload)
     scenario = setup.scenario(one)
     filled = complete(space, scenario.model, scenario.hardware, max(isl))
