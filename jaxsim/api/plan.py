@@ -269,4 +269,16 @@ def plan(
     prefill_setup = prefill_setup_of(setup, prefill_hardware, keywords)
     for share in request.mix:
         check_context(setup.model, float(share.workload.isl), float(share.workload.osl))
-    return plan_of(setup, request, space, prefill_setup, progress)
+    found = plan_of(setup, request, space, prefill_setup, progress)
+    if request.requests_per_s is None or found.recommended is None:
+        return found
+    # Only here: the simulator is not loaded by a plan that does not need it.
+    from jaxsim.traffic.size.search import under_rate
+
+    steady = replace(request, requests_per_s=None, percentile=None)
+
+    def plan_at(ftl: float, ttl: float) -> Plan:
+        return plan_of(setup, replace(steady, ftl_s=ftl, ttl_s=ttl), space, prefill_setup)
+
+    setups = (prefill_setup or setup, setup)
+    return replace(found, under_rate=under_rate(found, request, setups, plan_at, progress))

@@ -27,6 +27,10 @@ class PlanRequest:
     `tolerance` of throughput is given up for fewer GPUs. `deployable` names the rules that
     shapes must obey (`catalog/shapes.py`); none where it is empty.
 
+    With `requests_per_s`, pools are also sized so that the targets hold at the `percentile` of
+    requests that arrive at this rate at random, the gaps between them with the coefficient of
+    variation `cv` (1: Poisson).
+
     >>> work = jaxsim.Workload(isl=1024, osl=128)
     >>> jaxsim.PlanRequest(work, ftl_s=1.0, ttl_s=0.02, max_gpus=8, objective="cost").cap
     8
@@ -43,6 +47,9 @@ class PlanRequest:
     ttl_metric: str = "mean"
     tolerance: float = 0.01
     deployable: str = ""
+    requests_per_s: float | None = None
+    percentile: float | None = None
+    cv: float = 1.0
 
     def __post_init__(self):
         for name in ("ftl_s", "ttl_s"):
@@ -59,6 +66,7 @@ class PlanRequest:
             raise InputError(f"deployable {self.deployable!r}: it is one of {', '.join(RULES)}")
         if self.max_gpus is not None and self.exact_gpus is not None:
             raise InputError("give at most so many GPUs or exactly so many, not both")
+        self._check_arrivals()
         for one in self.mix:
             isl, osl = float(one.workload.isl), float(one.workload.osl)
             if not (isl >= 1 and osl >= 2):
@@ -66,6 +74,22 @@ class PlanRequest:
                     f"isl = {isl:g}, osl = {osl:g}: a prompt has at least 1 token and an output at "
                     "least 2 (the first one comes from prefill)"
                 )
+
+    def _check_arrivals(self) -> None:
+        """Refuse a rate without a percentile, and either where it makes no sense."""
+        if (self.requests_per_s is None) != (self.percentile is None):
+            raise InputError(
+                "give a rate and a percentile, or neither: the percentile of the requests that "
+                "must meet the targets, such as 95"
+            )
+        if self.requests_per_s is None or self.percentile is None:
+            return
+        if not (np.isfinite(self.requests_per_s) and self.requests_per_s > 0):
+            raise InputError(f"a rate of {self.requests_per_s:g} requests/s: more than 0 is needed")
+        if not 0 < self.percentile < 100:
+            raise InputError(f"percentile {self.percentile:g}: between 0 and 100, such as 95")
+        if not 0 <= self.cv <= 100:
+            raise InputError(f"cv = {self.cv:g}: a variation of gaps between 0 and 100 is needed")
 
     @property
     def mix(self) -> tuple[Share, ...]:

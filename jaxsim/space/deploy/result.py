@@ -152,6 +152,44 @@ class Lever:
     elasticity: float
 
 
+@dataclass(frozen=True)
+class Held:
+    """What some instances give users whose requests arrive at random.
+
+    `ttft_s` and `tpot_s` are the latencies at the percentile asked, `attainment` the fraction of
+    requests within both targets.
+    """
+
+    instances: tuple[InstanceShape, ...]
+    gpus: int
+    ttft_s: float
+    tpot_s: float
+    attainment: float
+    holds: bool
+
+
+@dataclass(frozen=True)
+class UnderRate:
+    """Pools sized for arrivals at `requests_per_s`, gaps with variation `cv`, and what they give.
+
+    `sized` are the fewest instances of the shapes tried that hold the targets at the percentile, of
+    `kind`; None where no number of them does. `other` is the best of the other kind, `steady` as
+    many instances of the plan itself as the mean rate needs. `requests` were simulated. Where a cap
+    on GPUs is exceeded, or nothing holds, `largest_requests_per_s` is what the plan's own instances
+    would hold.
+    """
+
+    requests_per_s: float
+    percentile: float
+    cv: float
+    requests: int
+    kind: str
+    sized: Held | None
+    other: Held | None
+    steady: Held
+    largest_requests_per_s: float | None = None
+
+
 def _whole(number: float) -> float:
     return int(number) if number == int(number) else number
 
@@ -165,7 +203,7 @@ class Plan:
     designs × workloads; `valid_points` designs that obey every rule for every workload.
     `gain_at_mean_ttl` is the gain of a mix where both kinds are held to TTL on the mean of the mix
     alone, not for every workload; None for one workload. `max_gpus` is the cap on GPUs, and
-    `exact_gpus` the same where all of them are paid.
+    `exact_gpus` the same where all of them are paid. `under_rate` is there where a rate was asked.
 
     >>> space = jaxsim.Space(tp=(1,), pp=(1,), batch=(1, 16, 64), chunk=(1024,))
     >>> work = jaxsim.Workload(isl=1024, osl=128)
@@ -199,6 +237,7 @@ class Plan:
     gain_interval: tuple[float, float] | None = None
     beyond_measured: tuple[str, ...] = ()
     exact_gpus: int | None = None
+    under_rate: UnderRate | None = None
 
     @property
     def isl(self) -> float:

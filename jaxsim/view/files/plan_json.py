@@ -2,7 +2,7 @@
 
 from jaxsim._version import __version__
 from jaxsim.catalog.workload import Share
-from jaxsim.space.deploy.result import Deployed, InstanceShape, Plan, Unmet
+from jaxsim.space.deploy.result import Deployed, Held, InstanceShape, Plan, UnderRate, Unmet
 from jaxsim.view.text import words
 from jaxsim.view.text.costs import costs_of
 from jaxsim.view.text.plain_json import clean
@@ -87,6 +87,34 @@ def _by_workload(plan: Plan, found: Deployed) -> dict[str, object]:
     }
 
 
+def under_rate_dict(found: UnderRate) -> dict[str, object]:
+    """The same for scripts, in base units."""
+
+    def held(one: Held | None) -> dict[str, object] | None:
+        if one is None:
+            return None
+        return {
+            "instances": [instance_dict(shape) for shape in one.instances],
+            "gpus": one.gpus,
+            "ttft_s": one.ttft_s,
+            "tpot_s": one.tpot_s,
+            "attainment": one.attainment,
+            "holds": one.holds,
+        }
+
+    return {
+        "requests_per_s": found.requests_per_s,
+        "percentile": found.percentile,
+        "cv": found.cv,
+        "requests": found.requests,
+        "kind": found.kind or None,
+        "sized": held(found.sized),
+        "other": held(found.other),
+        "steady": held(found.steady),
+        "largest_requests_per_s": found.largest_requests_per_s,
+    }
+
+
 def plan_dict(plan: Plan) -> dict[str, object]:
     """The whole plan. A kind that meets no target is null, and `reason` and `nearest` say why."""
     described: dict[str, object] = {
@@ -133,6 +161,8 @@ def plan_dict(plan: Plan) -> dict[str, object]:
         described["reason"], described["nearest"] = reason, nearest
     if plan.recommended is None:
         described["error"] = words.unmet_message(plan)
+    if plan.under_rate is not None:
+        described["under_rate"] = under_rate_dict(plan.under_rate)
     described["frontiers"] = [
         {
             "name": curve.name,

@@ -134,6 +134,31 @@ class Lever(File, kw_only=True):
     elasticity: float | None
 
 
+class Held(File, kw_only=True):
+    """What some instances give at the percentile; seconds, and the fraction within both targets."""
+
+    instances: list[Instances]
+    gpus: Count
+    ttft_s: Positive | None
+    tpot_s: Positive | None
+    attainment: Fraction
+    holds: bool
+
+
+class UnderRate(File, kw_only=True):
+    """Pools sized for requests that arrive at a rate, beside the steady-state plan's own."""
+
+    requests_per_s: Positive
+    percentile: Positive
+    cv: NotNegative
+    requests: Count
+    kind: Kind | None
+    sized: Held | None
+    other: Held | None
+    steady: Held
+    largest_requests_per_s: NotNegative | None
+
+
 class Plan(File, kw_only=True):
     """`plan.json`: what to deploy, against co-located, why, and how sure. SI units."""
 
@@ -165,6 +190,7 @@ class Plan(File, kw_only=True):
     gain_interval: list[Positive] | UnsetType | None = UNSET
     beyond_measured: list[str] | UnsetType = UNSET
     exact_gpus: Count | UnsetType | None = UNSET
+    under_rate: UnderRate | UnsetType = UNSET
     reason: dict[Kind, str] | UnsetType = UNSET
     nearest: dict[Kind, Nearest] | UnsetType = UNSET
     error: str | UnsetType = UNSET

@@ -6,7 +6,7 @@ from jaxsim.space.deploy.result import Deployed, Plan
 from jaxsim.view.figures.frontier import BLUE
 from jaxsim.view.report.evidence import Evidence, kinds
 from jaxsim.view.report.templates import Table
-from jaxsim.view.text import units, words, workloads
+from jaxsim.view.text import under_rate, units, words, workloads
 
 TERMS = (
     ("FTL (TTFT)", "First-token latency: from a prompt's arrival to its first output token."),
@@ -76,6 +76,7 @@ def assumptions(plan: Plan, evidence: Sequence[Evidence]) -> dict[str, object]:
         ["Engine", plan.engine],
         ["Kernel calibration", plan.calibration],
         ["Requests", f"{_requests(plan)}; no queueing"],
+        ["Under arrivals", _arrivals(plan)],
         ["Constants", counted],
     ]
     return {
@@ -89,6 +90,10 @@ def assumptions(plan: Plan, evidence: Sequence[Evidence]) -> dict[str, object]:
             for group in evidence
         ],
     }
+
+
+def _arrivals(plan: Plan) -> str:
+    return "" if plan.under_rate is None else under_rate.sentence(plan, plan.under_rate)
 
 
 def _requests(plan: Plan) -> str:

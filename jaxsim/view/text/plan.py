@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from jaxsim.quantities import MODE_TITLES
 from jaxsim.space.deploy.result import Deployed, FrontierCurve, InstanceShape, Plan, Unmet
-from jaxsim.view.text import units, words, workloads
+from jaxsim.view.text import under_rate, units, words, workloads
 from jaxsim.view.text.ascii_plot import KEEP, Line, plot
 from jaxsim.view.text.layout import Page, bar, indent, table, wrap
 
@@ -19,6 +19,7 @@ def render_plan(plan: Plan, page: Page) -> str:
         _head(plan, page),
         _pools(plan, page),
         _mix(plan, page),
+        under_rate.section(plan, page),
         _comparison(plan, page),
         _sureness(plan, page),
         _limits(plan, page),
@@ -243,7 +244,7 @@ def _foot(plan: Plan, page: Page) -> list[str]:
     text += f" in {units.seconds(plan.elapsed_s)}; calibration {plan.calibration}."
     lines = [page.paint(line, "dim") for line in wrap(text, page)]
     if plan.chosen is not None:
-        lines += [page.paint(line, "dim") for line in wrap(words.QUEUES, page)]
+        lines += [page.paint(line, "dim") for line in wrap(words.queues(plan), page)]
     for note in plan.notes:
         lines += wrap(f"Note: {note}", page, 0, 2)
     return lines

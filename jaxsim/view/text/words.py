@@ -28,8 +28,17 @@ PASSES = {"prefill": "a batch", "decode": "a step", "colocated": "a step"}
 QUEUES = (
     "FTL and TTL are of full instances whose prompts follow one another: no request queues. What "
     "users see at N requests in the system or at R a second: `jaxsim estimate --concurrency N` "
-    "or `--rate R`."
+    "or `--rate R`; pools in which targets hold under arrivals: `--rate R --percentile P`."
 )
+SIMULATED = (
+    "Under arrivals, requests were simulated one by one; all else here is of full instances whose "
+    "prompts follow one another, without queues."
+)
+
+
+def queues(plan: Plan) -> str:
+    """What the plan knows of queues."""
+    return QUEUES if plan.under_rate is None else SIMULATED
 
 
 def curve_name(name: str) -> str:

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
-from jaxsim.view.cli import options, parse
+from jaxsim.view.cli import arrivals, options, parse
 
 if TYPE_CHECKING:
     from jaxsim.catalog.cards import HardwareCard
@@ -22,10 +22,11 @@ best pair with the best co-located design under the same latency targets."""
 EPILOG = """\
 examples:
   jaxsim plan deepseek-r1 --hardware gb200-nvl72 --isl 16384 --osl 2048 --ftl 5s --ttl 50ms
-  jaxsim plan llama-3.1-70b --hardware h200 --isl 4096 --osl 512 --ftl 2s --ttl 30ms --gpus 64
   jaxsim plan deepseek-r1 --hardware b200 --prefill-hardware h200 --objective cost \\
       --isl 8192 --osl 1024 --ftl 3s --ttl 25ms -o plan/
   jaxsim plan deepseek-r1 --hardware gb200-nvl72 --mix mix.csv --ftl 5s --ttl 50ms
+  jaxsim plan llama-3.1-70b --hardware h200 --isl 4096 --osl 512 --ftl 2s --ttl 30ms \\
+      --rate 20 --percentile 95
 
 durations: 250ms, 2s, 0.05 (bare numbers are seconds); FTL = TTFT, TTL = TPOT
 DIR gets plan.json, frontier.nc, frontier.png, breakdown.png and report.html
@@ -43,6 +44,7 @@ def add_parser(subparsers: options.Verbs) -> None:
         allow_abbrev=False,
     )
     add_question(parser, mix=True)
+    arrivals.add_arrivals(parser)
     output = parser.add_argument_group("output")
     output.add_argument("-o", "--output", metavar="DIR", help="also write files and pictures there")
     options.add_format(output)
@@ -134,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
     return UNMET
 
 
-class Asked(TypedDict):
+class Asked(arrivals.Arrivals):
     """Fields of a `PlanRequest` but for the workload."""
 
     ftl_s: float
@@ -152,21 +154,19 @@ class Asked(TypedDict):
 def request_of(args: argparse.Namespace) -> Asked:
     """The request that the options make, checked before anything is loaded."""
     gpus, exactly = (None, False) if args.gpus is None else parse.parse_gpus(args.gpus)
+    ratio = args.fixed_ratio
     return {
         "ftl_s": parse.parse_duration(args.ftl, "--ftl", options.BARE_FTL_BELOW_S),
         "ttl_s": parse.parse_duration(args.ttl, "--ttl", options.BARE_TTL_BELOW_S),
         "max_gpus": None if exactly else gpus,
         "exact_gpus": gpus if exactly else None,
-        "fixed_ratio": (
-            None
-            if args.fixed_ratio is None
-            else parse.parse_positive(args.fixed_ratio, "--fixed-ratio")
-        ),
+        "fixed_ratio": ratio and parse.parse_positive(ratio, "--fixed-ratio"),
         "tolerance": parse.parse_frac(args.tolerance, "--tolerance"),
         "pack": args.pack,
         "objective": args.objective,
         "ttl_metric": args.ttl_metric,
         "deployable": "" if args.deployable is None else rules_of(args),
+        **arrivals.arrivals_from(args),
     }
 
 

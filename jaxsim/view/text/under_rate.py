@@ -1,0 +1,92 @@
+"""What does a plan say of requests that arrive at random?  Sentences and a table."""
+
+from jaxsim.space.deploy.result import Held, Plan, UnderRate
+from jaxsim.view.text import units, words
+from jaxsim.view.text.layout import Page, indent, table, wrap
+
+
+def arrivals(found: UnderRate) -> str:
+    """The law of arrivals: `20 requests/s (Poisson)`."""
+    kind = {0.0: "evenly spaced", 1.0: "Poisson"}.get(found.cv, f"gaps vary by {found.cv:g}")
+    return f"{units.plain(found.requests_per_s)} requests/s ({kind})"
+
+
+def sentence(plan: Plan, found: UnderRate) -> str:
+    """What holds at the percentile, and what the steady-state plan would have given."""
+    share = f"p{found.percentile:g}"
+    if found.sized is None:
+        told = (
+            f"No number of instances of the shapes tried holds both targets at {share} of "
+            f"{arrivals(found)}."
+        )
+    else:
+        held = found.sized
+        told = (
+            f"At {arrivals(found)}, {held_words(held)} hold both targets at {share}: TTFT "
+            f"{units.seconds(held.ttft_s)}, TPOT {units.seconds(held.tpot_s)}. With one instance "
+            "fewer of a pool, one of two draws misses a target."
+        )
+    steady = found.steady
+    verdict = "which holds too" if steady.holds else "which does not hold"
+    told += (
+        f" The steady-state plan would give {held_words(steady)}: {share} TTFT "
+        f"{units.seconds(steady.ttft_s)}, TPOT {units.seconds(steady.tpot_s)}, "
+        f"{units.percent(steady.attainment)} of requests within both, {verdict}."
+    )
+    if found.largest_requests_per_s is None:
+        return told
+    cap = plan.max_gpus
+    if cap is None:
+        return f"{told} Its instances hold up to {found.largest_requests_per_s:.3g} requests/s."
+    return (
+        f"{told} Within {words.gpus(cap)}, the plan's own instances hold up to "
+        f"{found.largest_requests_per_s:.3g} requests/s."
+    )
+
+
+def held_words(held: Held) -> str:
+    """How many instances of what: `10 prefill + 4 decode instances (36 GPUs)`."""
+    pools = " + ".join(f"{one.count:,} {words.POOLS[one.phase]}" for one in held.instances)
+    plural = "" if sum(one.count for one in held.instances) == 1 else "s"
+    return f"{pools} instance{plural} ({words.gpus(held.gpus)})"
+
+
+def section(plan: Plan, page: Page) -> list[str]:
+    """The section of a plan's text; empty where no rate was asked."""
+    found = plan.under_rate
+    if found is None:
+        return []
+    rows = [["", "GPUs", "TTFT", "TPOT", "within both"]]
+    kinds = {"disaggregated": "colocated", "colocated": "disaggregated"}
+    entries = [
+        (f"sized, {words.POOLS.get(found.kind, '')}", found.sized),
+        (f"sized, {words.POOLS.get(kinds.get(found.kind, ''), '')}", found.other),
+        ("steady-state plan", found.steady),
+    ]
+    for name, held in entries:
+        if held is not None:
+            rows.append(
+                [
+                    name,
+                    units.count(held.gpus),
+                    units.seconds(held.ttft_s),
+                    units.seconds(held.tpot_s),
+                    units.percent(held.attainment),
+                ]
+            )
+    shapes = [] if found.sized is None else found.sized.instances
+    made = [
+        [
+            words.POOLS[one.phase],
+            f"{one.count:,} × {one.gpus_per_instance:,} GPUs",
+            words.mapping(one),
+            words.held(one),
+        ]
+        for one in shapes
+    ]
+    return [
+        page.paint(f"Under arrivals, p{found.percentile:g}", "bold"),
+        *wrap(sentence(plan, found), page),
+        *indent(table(rows)),
+        *(indent(table(made, left=range(4))) if made else []),
+    ]

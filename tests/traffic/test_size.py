@@ -1,0 +1,131 @@
+"""Do pools that are sized for arrivals hold their targets, and smaller ones not?"""
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+import jaxsim
+from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.setup import setup_of
+from jaxsim.space.plan import plan
+from jaxsim.traffic.simulate.records import DECODE, MIXED, PREFILL
+from jaxsim.traffic.size import search
+from jaxsim.traffic.size.shapes import ROLES, drawn, held, shapes_of
+from jaxsim.view.cli.main import main
+from jaxsim.view.files import schemas
+from jaxsim.view.files.plan_json import plan_dict
+from jaxsim.view.text.layout import Page
+from jaxsim.view.text.plan import render_plan
+
+SETUP = setup_of("llama-3.1-8b", "h100", None, "vllm")
+SPACE = jaxsim.Space(tp=(1,), ep=(1,), pp=(1,), batch=(1, 8, 32), chunk=(1024,))
+ASKED = jaxsim.PlanRequest(
+    jaxsim.Workload(isl=1000, osl=60), 0.25, 0.02, requests_per_s=45.0, percentile=95
+)
+
+
+@pytest.mark.parametrize("answer", [1, 2, 7, 30])
+@pytest.mark.parametrize("first", [1, 5, 29, 40])
+def test_the_fewest_is_the_fewest(answer, first):
+    tried = []
+
+    def enough(count):
+        tried.append(count)
+        return count >= answer
+
+    assert search.fewest(enough, first, 30) == answer
+    assert len(tried) <= 9
+    assert set(tried) <= set(range(1, 30))
+
+
+@pytest.fixture(scope="module")
+def sized():
+    """A plan for nearly what two of its prefill instances serve without queues."""
+    own = plan(SETUP, replace(ASKED, requests_per_s=None, percentile=None), SPACE)
+    rate = 1.95 * own.disaggregated.instances[0].requests_per_s
+    asked = replace(ASKED, requests_per_s=rate)
+    found = search.under_rate(own, asked, (SETUP, SETUP), lambda ftl, ttl: own)
+    return replace(own, under_rate=found), asked
+
+
+def test_targets_hold_and_with_one_instance_fewer_they_do_not(sized):
+    own, asked = sized
+    found = own.under_rate
+    by_role = {PREFILL: SETUP, DECODE: SETUP, MIXED: SETUP}
+    draws = [drawn(asked, seed) for seed in (0, search.FRESH_SEED)]
+    for one, kind in ((found.sized, found.kind), (found.other, "")):
+        assert one.holds
+        assert one.ttft_s <= ASKED.ftl_s
+        assert one.tpot_s <= ASKED.ttl_s
+        kind = kind or ({"disaggregated", "colocated"} - {found.kind}).pop()
+        shapes = shapes_of(getattr(own, kind), by_role, asked, draws[0])
+        counts = {ROLES[shape.phase]: shape.count for shape in one.instances}
+        for role, count in counts.items():
+            fewer = {**counts, role: count - 1}
+            if count > 1:
+                assert not all(held(shapes, fewer, draw).holds for draw in draws), role
+    assert found.sized.gpus <= found.other.gpus
+    # The plan's own instances, nearly full, leave nothing for queues.
+    assert [one.count for one in found.steady.instances][0] == 2
+    assert not found.steady.holds
+
+
+def test_a_cap_says_what_its_instances_bear(sized):
+    own, asked = sized
+    pair = [replace(one, count=1) for one in own.disaggregated.instances]
+    own = replace(
+        own,
+        disaggregated=replace(own.disaggregated, instances=tuple(pair)),
+        colocated=jaxsim.Unmet("left out", None, None),
+    )
+    asked = replace(asked, max_gpus=2)
+    found = search.under_rate(own, asked, (SETUP, SETUP), lambda ftl, ttl: own)
+    assert found.other is None
+    # One prefill instance bears less than half of what was nearly too much for two.
+    assert 0.2 * asked.requests_per_s < found.largest_requests_per_s < 0.5 * asked.requests_per_s
+
+
+def test_scripts_read_it(sized):
+    written = plan_dict(sized[0])
+    read = msgspec.convert(written, schemas.Plan)
+    assert read.under_rate.sized.holds
+    assert read.under_rate.percentile == 95
+
+
+def test_the_plan_says_what_holds_and_what_it_would_have_given(sized):
+    own, _ = sized
+    told = " ".join(render_plan(own, Page(100)).split())
+    assert "requests/s (Poisson)" in told
+    assert "The steady-state plan would give" in told
+    assert "no request queues" not in told
+    without = " ".join(render_plan(replace(own, under_rate=None), Page(100)).split())
+    assert "no request queues" in without
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"percentile": None}, "percentile"),
+        ({"percentile": 100.0}, "between 0 and 100"),
+        ({"requests_per_s": float("nan")}, "rate"),
+        ({"cv": -1.0}, "cv"),
+    ],
+)
+def test_impossible_arrivals_are_refused(change, message):
+    with pytest.raises(InputError, match=message):
+        replace(ASKED, **change)
+
+
+def test_a_rate_beyond_all_instances_says_which_is_not(sized):
+    own, _ = sized
+    with pytest.raises(InputError, match="at most .* requests/s"):
+        search.under_rate(
+            own, replace(ASKED, requests_per_s=1e5), (SETUP, SETUP), lambda ftl, ttl: own
+        )
+
+
+def test_a_percentile_without_a_rate_is_refused(capsys):
+    asked = "plan llama-3.1-8b --hardware h100 --isl 9 --osl 9 --ftl 1s --ttl 1s --percentile 95"
+    assert main(asked.split()) == 2
+    assert "rate" in capsys.readouterr().err
