@@ -8,6 +8,7 @@ import jaxsim
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.limits import Limits
 from jaxsim.view.cli.main import main
+from tests.view.written import checked
 
 WORKLOAD = jaxsim.Workload(isl=2048.0, osl=256.0)
 CASE = ("llama-3.1-8b", "h100")
@@ -96,7 +97,7 @@ def ask(monkeypatch, tmp_path, capsys):
 def test_the_verb(ask):
     code, said = ask("--phase", "colocated", "--concurrency", "24", "--format", "json")
     assert code == 0
-    found = json.loads(said.out)
+    found = checked("load", said.out)
     assert found["phase"] == "colocated"
     assert found["concurrency"] == pytest.approx(24, rel=2e-3)
     assert found["ttft_interval"][0] < found["ttft_s"] < found["ttft_interval"][1]
@@ -171,7 +172,7 @@ def test_a_broken_rule_is_the_status_of_the_command(capsys):
     ]
     lengths = ["--isl", "1024", "--osl", "128", "--format", "json"]
     assert main([*design, "--tp", "3", *lengths]) == 3
-    assert not json.loads(capsys.readouterr().out)["feasible"]
+    assert not checked("estimate", capsys.readouterr().out)["feasible"]
     assert main([*design, "--tp", "2", "--max-context", "1100", *lengths]) == 3
     assert not json.loads(capsys.readouterr().out)["flags"]["within_context"]
     assert main([*design, "--tp", "2", *lengths]) == 0

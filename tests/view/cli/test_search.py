@@ -13,6 +13,7 @@ import xarray as xr
 import jaxsim
 from jaxsim.view.cli import device
 from jaxsim.view.cli import main as cli
+from tests.view.written import checked
 
 MODEL = ["search", "llama-3.1-8b", "--hardware", "h100"]
 HELD = {
@@ -80,7 +81,7 @@ def test_json_holds_what_the_search_found(capsys, phase, more, options):
     assert cli.main(asked(*more, "--format", "json", phase=phase, osl=osl)) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    told = json.loads(out)
+    told = checked("search", out)
     expected = found(phase, osl=(100.0,) if phase == "prefill" else (100.0, 900.0), **options)
     rate = "input" if phase == "prefill" else "output"
     for name in (f"{rate}_tokens_per_s_per_gpu", "tp", "pp", "batch"):

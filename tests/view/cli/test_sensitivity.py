@@ -1,7 +1,5 @@
 """`jaxsim sensitivity`: text, JSON, files, and refusals."""
 
-import json
-
 import numpy as np
 import pytest
 import xarray as xr
@@ -12,6 +10,7 @@ from jaxsim.view.files.sensitivity import sensitivity_dict
 from jaxsim.view.text.layout import Page
 from jaxsim.view.text.plain_json import dumps
 from jaxsim.view.text.sensitivity import render_sensitivity
+from tests.view.written import checked
 
 ASK = [
     "sensitivity", "deepseek-r1", "--hardware", "gb200-nvl72", "--isl", "16384", "--osl", "2048",
@@ -37,7 +36,7 @@ def asked(folder):
 def test_json_and_files(asked, folder, capsys):
     """One object on standard output; a dataset whose variables say what they are."""
     assert cli.main([*asked, "--format", "json"]) == cli.OK
-    found = json.loads(capsys.readouterr().out)
+    found = checked("sensitivity", capsys.readouterr().out)
     assert found["schema"] == "jaxsim.sensitivity/1"
     assert found["kind"] == "disaggregated"
     sizes = [abs(own["elasticity"]) for own in found["inputs"]]
@@ -101,7 +100,7 @@ def test_text(found, width):
 
 def test_inverse_questions_as_json(found):
     """Chips, the cheapest change and crossovers, without a number that JSON lacks."""
-    own = json.loads(dumps(sensitivity_dict(found)))
+    own = checked("sensitivity", dumps(sensitivity_dict(found)))
     assert own["cheapest"]["cost"] > 0.0
     pools, both = own["chips"]
     assert set(pools["factors"]) == {"prefill", "decode"}

@@ -8,6 +8,7 @@ import pytest
 import jaxsim
 from jaxsim.api import simulate
 from jaxsim.view.cli.main import main
+from tests.view.written import checked
 
 BASE = ["llama-3.1-8b", "--hardware", "h100", "--ftl", "2s", "--ttl", "50ms"]
 DRAWN = ["--poisson", "2", "--isl", "300", "--osl", "uniform:20:60"]
@@ -49,7 +50,7 @@ def test_policies_are_compared_and_files_written(tmp_path, capsys):
     assert 0.0 < static["ttft_p50_s"] <= static["ttft_p99_s"] < 2.0
     assert static["gpu_seconds"] == pytest.approx(2.0 * static["duration_s"])
     assert (tmp_path / "traffic.png").stat().st_size > 10_000
-    assert json.loads((tmp_path / "traffic.json").read_text()) == found
+    assert checked("traffic", tmp_path / "traffic.json") == found
     spans = json.loads(events.read_text())["traceEvents"]
     assert sum(span["name"] == "decode" for span in spans) == count
     assert all(span["dur"] >= 0.0 for span in spans if span["ph"] == "X")

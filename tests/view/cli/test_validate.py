@@ -6,6 +6,7 @@ import json
 import pytest
 
 from jaxsim.view.cli.main import main
+from tests.view.written import checked
 
 COLUMNS = (
     "id,backend,model_path,system,mode,precision,isl,osl,concurrency,tp_size,pp_size,"
@@ -56,7 +57,7 @@ def test_json_on_standard_output_and_files_in_a_folder(table, tmp_path, capsys):
         assert float(line["tpot_s_predicted"]) < float(line["tpot_s_high"])
     assert "not supported" in lines[2]["reason"]
     assert (folder / "predicted.png").read_bytes().startswith(b"\x89PNG")
-    assert json.loads((folder / "validation.json").read_text()) == found
+    assert checked("validation", folder / "validation.json") == found
 
     assert main(["validate", str(table)]) == 0
     text = capsys.readouterr().out

@@ -1,6 +1,5 @@
 """Does the documented loop run: plan, deploy, measure, validate, calibrate, plan again?"""
 
-import json
 import os
 import re
 import shlex
@@ -17,6 +16,7 @@ from jaxsim.catalog.engines import load_engine
 from jaxsim.catalog.setup import setup_of
 from jaxsim.view.deploy.held import causes, stated_of
 from tests.view.deploy.made import order
+from tests.view.written import checked
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -51,7 +51,7 @@ def test_the_loop_runs(ran):
     assert verbs == ["plan", "deploy", "validate", "calibrate", "plan"]
     assert [status for _, status, _ in found] == [0, 0, 1, 0, 0]
     assert "does not hold" in found[2][2]
-    stamp = json.loads((folder / "deployed" / "deploy.json").read_text())
+    stamp = checked("deployment", folder / "deployed" / "deploy.json")
     assert stamp["engine"] == "vllm"
 
 

@@ -1,6 +1,5 @@
 """What cannot be expressed is refused, with the nearest that can; and so is what is no plan."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -14,6 +13,7 @@ from jaxsim.view.cli.main import BAD_INPUT, OK, main
 from jaxsim.view.deploy.plan_file import order_of
 from jaxsim.view.deploy.shapes import check_shapes, nearest_shape, pool_why_not
 from tests.view.deploy.made import PLANS, order, plan_with
+from tests.view.written import checked
 
 
 def with_pool(made, role, **changed):
@@ -111,7 +111,7 @@ def contents(folder):
 def test_a_folder_of_another_plan_is_refused(tmp_path, capsys):
     assert deploy(PLANS / "dense.json", tmp_path / "out") == OK
     assert deploy(PLANS / "dense.json", tmp_path / "out") == OK  # the same again
-    stamp = json.loads((tmp_path / "out" / "deploy.json").read_text())
+    stamp = checked("deployment", tmp_path / "out" / "deploy.json")
     assert stamp["engine_version"] == "0.33.0"
     before = contents(tmp_path / "out")
     assert deploy(PLANS / "moe.json", tmp_path / "out") == BAD_INPUT

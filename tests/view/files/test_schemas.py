@@ -12,9 +12,10 @@ from jaxsim.catalog.workload import Share, Workload
 from jaxsim.space.deploy.result import Latencies
 from jaxsim.view.cli import main as cli
 from jaxsim.view.cli.verbs.schema import NAMES
-from jaxsim.view.files import schemas
 from jaxsim.view.files.mix_file import read_mix
 from jaxsim.view.files.plan_json import plan_dict
+from jaxsim.view.files.schemas import names
+from jaxsim.view.files.schemas.plan import Plan
 from jaxsim.view.text.plain_json import dumps
 
 
@@ -26,7 +27,7 @@ def printed(name, capsys):
 
 
 def test_the_verb_knows_every_file():
-    assert set(NAMES) == set(schemas.FILES)
+    assert set(NAMES) == set(names.FILES)
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_plans_have_their_schema(plans, capsys):
     for plan in plans:
         text = dumps(plan_dict(plan))
         schema.validate(json.loads(text))
-        assert msgspec.json.decode(text, type=schemas.Plan).model == plan.model
+        assert msgspec.json.decode(text, type=Plan).model == plan.model
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_what_no_plan_has_breaks_the_schema(where, value, plan, capsys):
     with pytest.raises(jsonschema.ValidationError):
         printed("plan", capsys).validate(written)
     with pytest.raises(msgspec.ValidationError):
-        msgspec.convert(written, schemas.Plan)
+        msgspec.convert(written, Plan)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from jaxsim.view.cli.main import main
 from jaxsim.view.cli.verbs.sweep import parse_shard
 from jaxsim.view.files import store
 from jaxsim.view.files.sweep_config import read_sweep
+from tests.view.written import checked
 
 CONFIG = """
 model: llama-3.1-8b
@@ -142,8 +143,25 @@ def test_frontiers_of_a_store(config, tmp_path, capsys, whole):
     assert main(["frontier", str(path), "--ftl", "5s"]) == 2
     assert "blocks are missing" in capsys.readouterr().err
     path = whole
-    assert main(["frontier", str(path), "--ftl", "5s", "--ttl", "50ms", "-o", str(out)]) == 0
-    assert "disaggregated" in capsys.readouterr().out
+    assert (
+        main(
+            [
+                "frontier",
+                str(path),
+                "--ftl",
+                "5s",
+                "--ttl",
+                "50ms",
+                "-o",
+                str(out),
+                "--format",
+                "json",
+            ]
+        )
+        == 0
+    )
+    (rows,) = checked("frontier", capsys.readouterr().out)["frontiers"]
+    assert "disaggregated" in rows[0]
     table = xr.load_dataset(out, engine="h5netcdf")
     assert table.gain.dims == ("isl", "osl", "ttl_target")
     np.testing.assert_allclose(table.gain, table.disaggregated / table.colocated)

@@ -19,6 +19,7 @@ from jaxsim.view.study.lengths import LengthSpread, spread_frontier
 from jaxsim.view.study.settings import SELECTED, SWEPT, settings
 from jaxsim.view.study.source import Study
 from jaxsim.view.study.sweeps import Case, best_by_targets
+from tests.view.written import checked
 
 GOLDEN = Path(__file__).parent / "verdicts.json"
 VERDICTS = json.loads(GOLDEN.read_text(encoding="utf-8"))
@@ -276,7 +277,7 @@ def test_the_map_is_a_labelled_dataset_with_its_uncertainty(monkeypatch):
 def test_reproduce_prints_one_json_object(capsys):
     assert cli.main(["reproduce", "C20", "--grid", "reduced", "--mixtures", "0",
                      "--format", "json"]) == 0  # fmt: skip
-    said = json.loads(capsys.readouterr().out)
+    said = checked("study", capsys.readouterr().out)
     (claim,) = said["claims"]
     assert claim["id"] == "C20"
     assert claim["verdict"] == VERDICTS["C20"]
@@ -287,7 +288,7 @@ def test_reproduce_writes_a_page_that_needs_no_network(tmp_path, capsys):
     folder = tmp_path / "study"
     arguments = ["C10", "C15", "--grid", "reduced", "--mixtures", "0", "-o", str(folder)]
     assert cli.main(["reproduce", *arguments]) == 0
-    claims = json.loads((folder / "claims.json").read_text(encoding="utf-8"))
+    claims = checked("claims", folder / "claims.json")
     keys = {"id", "claim", "verdict", "value", "expected", "robustness", "figure"}
     assert [claim["id"] for claim in claims] == ["C10", "C15"]
     for claim in claims:

@@ -5,7 +5,10 @@ import argparse
 from jaxsim.catalog.errors import InputError, nearest
 from jaxsim.view.cli import options
 
-NAMES = ("plan", "mix")
+NAMES = (
+    "plan", "mix", "sensitivity", "claims", "study", "validation", "held", "estimate", "load",
+    "search", "frontier", "traffic", "deployment",
+)  # fmt: skip
 SWEEP = "sweep"
 # What `jaxsim run` reads, of each verb.
 VERBS = ("plan", "search", "sensitivity", "estimate", "deploy", "validate", "traffic")
@@ -16,8 +19,9 @@ def add_parser(subparsers: options.Verbs) -> None:
     parser = subparsers.add_parser(
         "schema",
         help="the JSON Schema of a file",
-        description="Print the JSON Schema of a file: plan (plan.json), mix (a mix of workloads), "
-        "sweep (what `jaxsim sweep` reads), or run-VERB (what `jaxsim run` reads).",
+        description="Print the JSON Schema of a file that is written (plan, sensitivity, claims, "
+        "validation, traffic, deployment) or read (mix, sweep, run-VERB), or of what `--format json` "
+        "prints (estimate, load, search, frontier, study, held).",
         allow_abbrev=False,
     )
     parser.add_argument("name", metavar="NAME", help="the file: plan, mix, sweep, run-plan, …")
@@ -28,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the schema."""
     from jaxsim.view.cli.config import config_schema, parser_of
     from jaxsim.view.cli.main import OK, build_parser, verbs
-    from jaxsim.view.files.schemas import schema_of
+    from jaxsim.view.files.schemas.names import schema_of
     from jaxsim.view.text.plain_json import dumps
 
     own = [f"run-{verb}" for verb in VERBS if verb in verbs()]

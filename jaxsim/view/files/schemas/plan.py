@@ -1,24 +1,19 @@
-"""What is in the files that scripts read and write?  One type a file; a JSON Schema of each.
-
-`jaxsim schema NAME` prints it. Tests hold what is written, and what is read, to these types.
-"""
+"""What is in `plan.json` and in a mix of workloads?  One type a table."""
 
 from typing import Annotated, Any, Literal
 
-import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
-Positive = Annotated[float, Meta(gt=0)]
-Count = Annotated[int, Meta(ge=1)]
-NotNegative = Annotated[float, Meta(ge=0)]
-Fraction = Annotated[float, Meta(ge=0, le=1)]
-Ends = Annotated[list[float | None], Meta(min_length=2, max_length=2)]
-Pool = Literal["prefill", "decode", "colocated"]
-Kind = Literal["disaggregated", "colocated"]
-
-
-class File(Struct, forbid_unknown_fields=True, kw_only=True):
-    """A table whose keys are all known."""
+from jaxsim.view.files.schemas.common import (
+    Count,
+    Ends,
+    File,
+    Fraction,
+    Kind,
+    NotNegative,
+    Pool,
+    Positive,
+)
 
 
 class Share(File, kw_only=True):
@@ -196,17 +191,4 @@ class Plan(File, kw_only=True):
     error: str | UnsetType = UNSET
 
 
-FILES: dict[str, tuple[object, str]] = {
-    "plan": (Plan, "plan.json, as `jaxsim plan -o DIR` writes and `jaxsim deploy` reads it"),
-    "mix": (
-        Annotated[list[Share], Meta(min_length=1, description="Workloads served together.")],
-        "the JSON form of a mix of workloads, as `jaxsim plan --mix FILE` reads it",
-    ),
-}
-
-
-def schema_of(name: str) -> dict[str, object]:
-    """The JSON Schema (2020-12) of a file."""
-    kind, title = FILES[name]
-    own = msgspec.json.schema(kind)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **own}
+Mix = Annotated[list[Share], Meta(min_length=1, description="Workloads served together.")]

@@ -1,0 +1,27 @@
+"""Is what a verb wrote or printed as its JSON Schema says?"""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import msgspec
+
+from jaxsim.view.files.schemas.names import FILES, schema_of
+
+
+@cache
+def _validator(name: str) -> jsonschema.Draft202012Validator:
+    schema = schema_of(name)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def checked(name: str, written: str | Path) -> Any:
+    """The JSON of a text or a file; an error unless its schema and its types hold."""
+    text = written.read_text(encoding="utf-8") if isinstance(written, Path) else written
+    found = json.loads(text)
+    _validator(name).validate(found)
+    msgspec.json.decode(text, type=FILES[name][0])
+    return found
