@@ -198,7 +198,7 @@ class Sensitivity(File, kw_only=True):
     instances: list[Instances]
     optimum: Optimum
     prefill_share: float
-    binding: str
+    binding: dict[str, list[str]]
     multipliers: dict[str, float | None]
     inputs: list[Input]
     levers: list[Lever]
