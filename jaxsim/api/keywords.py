@@ -73,6 +73,9 @@ class PlanKeywords(SetupKeywords, total=False):
     ttl_metric: str
     tolerance: float
     deployable: str
+    requests_per_s: float | None
+    percentile: float | None
+    cv: float
 
 
 def setup_with(

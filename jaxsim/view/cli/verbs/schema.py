@@ -20,8 +20,8 @@ def add_parser(subparsers: options.Verbs) -> None:
         "schema",
         help="the JSON Schema of a file",
         description="Print the JSON Schema of a file that is written (plan, sensitivity, claims, "
-        "validation, traffic, deployment) or read (mix, sweep, run-VERB), or of what `--format json` "
-        "prints (estimate, load, search, frontier, study, held).",
+        "validation, traffic, deployment) or read (mix, sweep, run-VERB), or of what "
+        "`--format json` prints (estimate, load, search, frontier, study, held).",
         allow_abbrev=False,
     )
     parser.add_argument("name", metavar="NAME", help="the file: plan, mix, sweep, run-plan, …")
