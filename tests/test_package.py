@@ -37,7 +37,7 @@ ROOMS = (
     "space.gradient", "space.sensitivity", "space.plan", "space.search",
     "traffic",
     "truth.read", "truth.cases", "truth.runs", "truth.kernels", "truth.engines", "truth.validate",
-    "truth.gain", "truth.decisions",
+    "truth.gain", "truth.decisions", "truth.arrivals",
     "api",
     "view.text", "view.figures", "view.report", "view.files", "view.study", "view.deploy",
     "view.cli",

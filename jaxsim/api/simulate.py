@@ -27,7 +27,7 @@ from jaxsim.traffic.policy.baselines import (
     TokenVelocity,
 )
 from jaxsim.traffic.policy.forecast import check_forecast
-from jaxsim.traffic.policy.matching import Elastic, Matched
+from jaxsim.traffic.policy.matching import Elastic, FixedRatio, Matched
 from jaxsim.traffic.policy.view import Policy, Static
 from jaxsim.traffic.read.requests import Requests
 from jaxsim.traffic.service import CHUNK_TOKENS
@@ -37,7 +37,8 @@ from jaxsim.traffic.simulate.records import DECODE, MIXED, PREFILL
 from jaxsim.traffic.simulate.run import Run, Service, simulate_run
 
 POLICIES = {
-    "static": Static, "matched": Matched, "elastic": Elastic, "hpa": Hpa, "llm-d": LlmdSlo,
+    "static": Static, "matched": Matched, "fixed-ratio": FixedRatio, "elastic": Elastic,
+    "hpa": Hpa, "llm-d": LlmdSlo,
     "dynamo-throughput": DynamoThroughput, "dynamo-load": DynamoLoad,
     "token-velocity": TokenVelocity,
 }  # fmt: skip
@@ -89,7 +90,7 @@ def policy_of(name: str, interval_s: float | None, forecast: str) -> Policy:
         raise InputError(f"policy {name!r}: it is one of {', '.join(POLICIES)}.")
     check_forecast(forecast)
     chosen: Policy = POLICIES[name]()
-    if name in ("matched", "elastic"):
+    if name in ("matched", "elastic", "fixed-ratio"):
         chosen.forecast = forecast  # type: ignore[attr-defined]
     if interval_s is not None and name != "static":
         if not (np.isfinite(interval_s) and interval_s > 0.0):

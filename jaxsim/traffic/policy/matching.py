@@ -96,3 +96,28 @@ class Elastic:
             f"{expected.requests_per_s:.2f} requests/s, ISL {expected.isl:.0f}, "
             f"OSL {expected.osl:.0f}",
         )
+
+
+@dataclass
+class FixedRatio:
+    """Elastic pools that keep the ratio they began with, as a plan of one mean workload has it."""
+
+    forecast: str = "last"
+    interval_s: float = 60.0
+    name: str = "fixed-ratio"
+
+    def __post_init__(self) -> None:
+        self.elastic = Elastic()
+        self.first: dict[int, int] = {}
+
+    def decide(self, view: View) -> Decision:
+        """The fewest whole pools in the first ratio that are as large as elastic ones."""
+        self.first = self.first or dict(view.counts)
+        self.elastic.forecast = self.forecast
+        wanted = self.elastic.decide(view)
+        scale = max(wanted.counts[role] / count for role, count in self.first.items())
+        counts = {
+            role: within(view, role, np.ceil(scale * count - 1e-9))
+            for role, count in self.first.items()
+        }
+        return Decision(counts, wanted.reason)

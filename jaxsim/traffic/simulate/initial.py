@@ -51,7 +51,9 @@ def steps_after_first(osl: np.ndarray, gain: float) -> np.ndarray:
     return np.ceil((osl - 1) / gain).astype(np.int32)
 
 
-def initial(requests: Requests, start: Start, gain: float, shape: Shape) -> State:
+def initial(
+    requests: Requests, start: Start, gain: float, shape: Shape, hit_frac: float = 0.0
+) -> State:
     """The state at time 0. Arrays are longer than needed, so that few programs are compiled."""
     count, size = len(requests), shape.attempts + 1
     dtype = np.int32
@@ -62,6 +64,7 @@ def initial(requests: Requests, start: Start, gain: float, shape: Shape) -> Stat
         return array
 
     isl = padded(requests.isl, 1, dtype)
+    held = np.floor(hit_frac * isl).astype(dtype)  # less than all of it: one token is computed
     left = padded(steps_after_first(requests.osl, gain), 0, dtype)
     arrival = padded(requests.arrival_s, NEVER, np.float64)
     if requests.closed_users:
@@ -75,8 +78,8 @@ def initial(requests: Requests, start: Start, gain: float, shape: Shape) -> Stat
         osl=padded(requests.osl, 1, dtype),
         size=isl.copy(),
         need=isl.copy(),
-        rest=isl.copy(),
-        past=zeros.copy(),
+        rest=isl - held,
+        past=held,
         left=left,
         steps_left=left.copy(),
         blocks=zeros.copy(),

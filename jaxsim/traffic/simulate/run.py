@@ -28,6 +28,7 @@ MANY_REQUESTS = 262144  # beyond, arrays are no longer than they need be
 class Service:
     """How requests are served beside the pools: routing, clients, prefix caches.
 
+    `hit_frac` of every prompt is held already, wherever it goes (a system prompt that all share).
     `host_tokens` of host memory per instance hold blocks that left HBM, read back at
     `host_token_s` a token.
     """
@@ -40,6 +41,7 @@ class Service:
     host_tokens: float = 0.0
     host_token_s: float = 0.0
     overlap_weight: float = 1.0
+    hit_frac: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def simulate_run(
     client = _client(requests, fleet, service)
     watch = Watch(requests, fleet, roles, opened, limits, policy, ftl_s, ttl_s)
     with in_precision(True):
-        state = initial(requests, start, gain, shape)
+        state = initial(requests, start, gain, shape, service.hit_frac)
         law = jax.tree.map(np.asarray, _as_long(fleet, shape))
         stop = policy.interval_s
         while True:

@@ -25,6 +25,9 @@ files:
   (JSON, CSV), inference-perf, llmperf, trtllm-bench, InferenceX (JSON, CSV), MLPerf's
   mlperf_log_summary.txt. What a result file does not say is stated with --model, --hardware,
   --engine, --precision, --tp, ...; two pools with --prefill-tp, --prefill-instances, ...
+  Runs over time are simulated request by request: a table with rates of arrival and percentiles
+  (row_id, arrival, rate_rps, ttft_p50_ms, ...), or a log of vLLM's requests (NAME.requests.jsonl
+  with NAME.meta.json beside it), or a folder of logs.
 
 examples:
   jaxsim validate
@@ -127,6 +130,35 @@ def _held(args: argparse.Namespace) -> int:
     return 1 if missed else 0
 
 
+def _arrivals(args: argparse.Namespace) -> int:
+    """Runs whose requests arrive over time, simulated one by one: errors of percentiles."""
+    from pathlib import Path
+
+    from jaxsim.truth.arrivals.read import read_arrivals
+    from jaxsim.truth.arrivals.scores import GOALS, summary_of
+    from jaxsim.truth.arrivals.served import served_all
+    from jaxsim.view.cli.progress import working
+    from jaxsim.view.files.atomic import output_folder, replace_text
+    from jaxsim.view.text.arrivals import render_arrivals
+    from jaxsim.view.text.layout import page_for
+    from jaxsim.view.text.plain_json import dumps
+
+    folder = output_folder(Path(args.output)) if args.output else None
+    with working("reading") as show:
+        runs = served_all(read_arrivals(Path(args.file), _stated(args)), show)
+    found = summary_of(runs)
+    told = dumps({"file": Path(args.file).name, **found.to_dict()})
+    if folder is not None:
+        replace_text(folder / "validation.json", told)
+    if args.format == "json":
+        print(told)
+        return 0
+    coverage = (found.rows, len(found.runs), found.reasons)
+    page = page_for(sys.stdout)
+    print(render_arrivals(found.overall, found.overload, found.groups, GOALS, coverage, page))
+    return 0
+
+
 def run(args: argparse.Namespace) -> int:
     """Validate a file; a row that cannot be predicted is counted, not an error."""
     from pathlib import Path
@@ -139,6 +171,11 @@ def run(args: argparse.Namespace) -> int:
     use_persistent_cache()
     if args.plan is not None:
         return _held(args)
+    if args.file is not None:
+        from jaxsim.truth.arrivals.read import holds_arrivals
+
+        if holds_arrivals(Path(args.file)):
+            return _arrivals(args)
     folder = output_folder(Path(args.output)) if args.output else None
     with working("reading") as show:
         from jaxsim.truth.decisions import decisions
