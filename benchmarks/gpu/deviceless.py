@@ -24,13 +24,13 @@ LAUNCH_S, WAIT_S = 2.5e-6, 12e-6
 BYTES_PER_S = {"h200": 4.8e12, "b200": 8.0e12}  # datasheets
 
 FORMS = {
-    "decode": ("best", "top", "extremes", "frontier", "stages", "stages-8"),
+    "decode": ("best", "best-8", "top", "extremes", "frontier", "stages", "stages-8"),
     "prefill": ("best", "frontier"),
     "colocated": ("best", "extremes", "frontier", "stages"),
 }
 
 
-def searched(case, form: str, axes, device):
+def searched(case, form: str, axes, devices):
     """The grid of a search on a device, and what it keeps of a block."""
     from benchmarks.speed.cases import GROUPS
     from jaxsim.space.grid import best, extremes, frontier
@@ -38,7 +38,7 @@ def searched(case, form: str, axes, device):
     from jaxsim.space.grid.frontier_step import Undominated
 
     def grid_of(wanted):
-        return Grid.of(wanted, case.point, axes, GROUPS, None, None, (device,))
+        return Grid.of(wanted, case.point, axes, GROUPS, None, None, tuple(devices))
 
     if form in ("best", "top"):
         grid = grid_of(best._Objective(case.fn, case.objective, case.valid, 1.0))
@@ -51,41 +51,53 @@ def searched(case, form: str, axes, device):
     return grid, Undominated(rows, points, False, grid.in_turn, grid.step)
 
 
-def compiled(grid, reducer, device) -> str:
-    """The optimised text of a block, for a device."""
+def compiled(grid, reducer, devices) -> str:
+    """The optimised text of a block, for a device or for one block on each of several."""
     import jax
     import numpy as np
-    from jax.sharding import SingleDeviceSharding
+    from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-    from jaxsim.space.grid.block_run import evaluated
+    from jaxsim.space.grid.block_run import run_block, run_blocks
 
     nest, part = grid.first_block()
-    there = SingleDeviceSharding(device)
-    shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=there) for x in part]
-    flag = jax.ShapeDtypeStruct((), np.bool_, sharding=there)
-    run = jax.jit(lambda part, true: evaluated(nest, reducer, part, true))
-    return run.lower(shapes, flag).compile().as_text()
+    mesh, several = Mesh(np.array(devices), ("device",)), len(devices) > 1
+    apart = tuple(several and bool(grid.cut_axes(x)) for x in nest.given)
+
+    def there(x, cut=False):
+        spec = PartitionSpec("device") if cut else PartitionSpec()
+        shape = (len(devices), *x.shape) if cut else x.shape
+        return jax.ShapeDtypeStruct(shape, x.dtype, sharding=NamedSharding(mesh, spec))
+
+    shapes = [there(x, cut) for x, cut in zip(part, apart, strict=True)]
+    flag = there(np.True_)
+    if several:
+        lowered = run_blocks.lower(nest, reducer, mesh, apart, shapes, flag)
+    else:
+        lowered = run_block.lower(nest, reducer, shapes, flag)
+    return lowered.compile().as_text() or ""
 
 
 def row_of(name: str, form: str, points: float, chip: str) -> dict:
-    """Counts of one block and of the whole grid."""
+    """Counts of one block, on each of the devices, and of the whole grid."""
     from benchmarks.gpu.hlo import counts_of
     from benchmarks.gpu.targets import devices
     from benchmarks.speed.cases import case
 
-    (device,) = devices(chip)
+    kind, _, count = form.partition("-")
+    targets = devices(chip, int(count or 1))
     one = case(name)
-    grid, reducer = searched(one, form, one.grid(points), device)
-    counts = counts_of(compiled(grid, reducer, device))
-    blocks, steps = grid.block_count, grid.steps
+    grid, reducer = searched(one, kind, one.grid(points), targets)
+    counts = counts_of(compiled(grid, reducer, targets))
+    blocks, steps = -(-grid.block_count // len(targets)), grid.steps
     busy_s = max(counts.bytes / BYTES_PER_S[chip], counts.launches * LAUNCH_S)
     return {
-        "name": name, "form": form, "chip": chip, "points": grid.points, "blocks": blocks,
-        "steps": steps, "step_points": grid.step_points, "launches": counts.launches,
-        "launches_per_step": counts.launches / steps, "conditionals": counts.conditionals,
-        "dynamic_loops": counts.dynamic_loops, "bytes": counts.bytes,
-        "bytes_per_point": counts.bytes / (steps * grid.step_points),
+        "name": name, "form": form, "chip": chip, "devices": len(targets), "points": grid.points,
+        "blocks": blocks, "steps": steps, "step_points": grid.step_points,
+        "launches": counts.launches, "launches_per_step": counts.launches / steps,
+        "conditionals": counts.conditionals, "dynamic_loops": counts.dynamic_loops,
+        "bytes": counts.bytes, "bytes_per_point": counts.bytes / (steps * grid.step_points),
         "ceil_or_floor": bool({"ceil", "floor"} & counts.kinds),
+        "messages": sorted(k for k in counts.kinds if k.startswith(("all-", "collective"))),
         "modelled_s": blocks * (busy_s + counts.conditionals * WAIT_S),
     }  # fmt: skip
 
@@ -94,12 +106,12 @@ def stages_row(name: str, points: float, chip: str, count: int = 1) -> dict:
     """Counts of what materialises every output, on each of `count` devices with their own ISL."""
     import jax
     import numpy as np
-    from jax.sharding import Mesh, NamedSharding, PartitionSpec
+    from jax.sharding import Mesh, NamedSharding
 
     from benchmarks.gpu.hlo import counts_of
     from benchmarks.gpu.targets import devices
     from benchmarks.speed.cases import case
-    from jaxsim.space.grid.split import _run_stage, split
+    from jaxsim.space.grid.split import Spread, local_stages, reads_of, run_stages, split
     from jaxsim.space.program.host import HOST_POINTS
 
     one = case(name)
@@ -110,34 +122,31 @@ def stages_row(name: str, points: float, chip: str, count: int = 1) -> dict:
     mesh = Mesh(np.array(devices(chip, count)), ("devices",))
     staged = split(one.fn, one.point, axes, host_points=HOST_POINTS)
 
+    spread = Spread(mesh, 0)
+    stages = local_stages(staged.stages, spread)
+
     def there(number, value):
-        spec = ("devices" if d == 0 and count > 1 else None for d in staged.program.dims[number])
-        sharding = NamedSharding(mesh, PartitionSpec(*spec))
+        sharding = NamedSharding(mesh, spread.spec(staged.program.dims[number]))
         return jax.ShapeDtypeStruct(np.shape(value), np.asarray(value).dtype, sharding=sharding)
 
-    known = {number: there(number, value) for number, value in staged.known.items()}
-    launches, total, kinds = 0, 0.0, set()
-    for stage in staged.stages:
-        lowered = _run_stage.lower(stage, tuple(known[x] for x in stage.reads), None)
-        program = lowered.compile()
-        counts = counts_of(program.as_text())
-        launches, total, kinds = (
-            launches + counts.launches,
-            total + counts.bytes,
-            kinds | counts.kinds,
-        )
-        results = zip(lowered.out_info, program.output_shardings, strict=True)
-        made = [jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s) for x, s in results]
-        known.update(zip(stage.keeps, made, strict=True))
+    given = tuple(there(x, staged.known[x]) for x in reads_of(stages))
+    lowered = run_stages.lower(stages, spread, given, None)
+    program = lowered.compile()
+    counts = counts_of(program.as_text() or "")
+    known = {
+        x: made
+        for stage, results in zip(staged.stages, lowered.out_info, strict=True)
+        for x, made in zip(stage.keeps, results, strict=True)
+    }
     kept = {x for stage in staged.stages for x in stage.keeps}
     outputs = [known[x] for x in kept & set(map(_number, staged.program.outputs))]
     stored = sum(x.size * x.dtype.itemsize for x in outputs) / count
     return {
         "name": name, "form": "stages" if count == 1 else f"stages-{count}", "chip": chip,
         "devices": count, "points": staged.points,
-        "launches": launches, "bytes": total, "stored_bytes": stored,
-        "messages": sorted(kind for kind in kinds if kind.startswith(("all-", "collective"))),
-        "modelled_s": max(total / BYTES_PER_S[chip], launches * LAUNCH_S),
+        "launches": counts.launches, "bytes": counts.bytes, "stored_bytes": stored,
+        "messages": sorted(k for k in counts.kinds if k.startswith(("all-", "collective"))),
+        "modelled_s": max(counts.bytes / BYTES_PER_S[chip], counts.launches * LAUNCH_S),
     }  # fmt: skip
 
 

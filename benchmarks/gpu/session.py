@@ -165,9 +165,10 @@ def measure(path: str, small: bool, seconds: float) -> None:
         report["rows"].append(row)
         say(row)
         _written(path, report)
-    for name, form, points in wanted[:2]:
+    for name, form, points in (*wanted[:2], ("decode", "stages", sizes[-1] / 100)):
         one = case(name)
-        run = searches(one, one.grid(points))[form]
+        axes = one.grid(points)
+        run = stages(one, axes) if form == "stages" else searches(one, axes)[form]
         report["kernels"].append({"name": name, "form": form, "longest": kernels(run)})
         _written(path, report)
 

@@ -11,8 +11,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-# A chain of multiply-adds on data that stays in the first-level cache.
-_CHAIN, _ELEMENTS, _LOOPS = 32, 4096, 2000
+# Links of a chain of multiply-adds, elements and loops: on a CPU, on data that stays in the
+# first-level cache; on a GPU, on enough for all its cores, with little memory traffic a link.
+_CHAINS = {"cpu": (32, 4096, 2000), "gpu": (256, 1 << 24, 20)}
+# Elements to copy: on a GPU, enough for a launch not to count.
+_COPIED = {"cpu": 1 << 26, "gpu": 1 << 30}
 
 
 def best_of(run, times: int = 5) -> float:
@@ -38,7 +41,7 @@ def copy_bytes_per_s() -> float:
         del old
         return x + 0.0
 
-    elements = 1 << 26
+    elements = _COPIED[_kind()]
     x = jnp.ones(elements, jnp.float32)
     reused = jax.jit(lambda old, x: x * 1.5, donate_argnums=0, keep_unused=True)
     state = [copied(x, x)]
@@ -52,17 +55,18 @@ def copy_bytes_per_s() -> float:
 
 def operations_per_s() -> float:
     """Multiplications and additions a second, in vectors, on all cores."""
+    links, elements, loops = _CHAINS[_kind()]
 
     @jax.jit
     def chain(x, a):
         def again(_, x):
-            for _ in range(_CHAIN):
+            for _ in range(links):
                 x = x * a + a
             return x
 
-        return lax.fori_loop(0, _LOOPS, again, x)
+        return lax.fori_loop(0, loops, again, x)
 
-    x, a = jnp.ones(_ELEMENTS, jnp.float32), jnp.float32(0.5)
+    x, a = jnp.ones(elements, jnp.float32), jnp.float32(0.5)
     chain(x, a).block_until_ready()
     workers = cores() if jax.default_backend() == "cpu" else 1
     with ThreadPoolExecutor(workers) as pool:
@@ -70,7 +74,11 @@ def operations_per_s() -> float:
         def run():
             list(pool.map(lambda _: chain(x, a).block_until_ready(), range(workers)))
 
-        return 2.0 * _CHAIN * _ELEMENTS * _LOOPS * workers / best_of(run)
+        return 2.0 * links * elements * loops * workers / best_of(run)
+
+
+def _kind() -> str:
+    return "cpu" if jax.default_backend() == "cpu" else "gpu"
 
 
 def description() -> dict:

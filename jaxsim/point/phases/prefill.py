@@ -166,7 +166,8 @@ def prefill(scenario: Scenario) -> Prefill:
     mean_s, last_s = time.mean.total_s, time.last.total_s
     occupied_s = chunks.count * share * mean_s
     fill_s = last_s + scenario.options.equal_time_chunks * (mean_s - last_s)
-    compute_s = occupied_s + (1.0 - share) * fill_s
+    drained_s = (1.0 - share) * fill_s
+    compute_s = occupied_s + drained_s
     requests_per_s = batch / occupied_s
 
     transfer = transfer_of(scenario, ranks, sequences, requests_per_s, compute_s)
@@ -187,7 +188,7 @@ def prefill(scenario: Scenario) -> Prefill:
         input_tokens_per_s_per_gpu=requests_per_s * scenario.workload.isl / ranks.gpus,
         gpus=ranks.gpus,
         chunks=chunks.count,
-        bubble_frac=1.0 - occupied_s / compute_s,
+        bubble_frac=drained_s / compute_s,
         transfer=transfer,
         parts=jax.tree.map(lambda seconds: chunks.count * seconds, time.mean),
         memory=memory,

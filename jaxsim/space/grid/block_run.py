@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh, PartitionSpec
 
 from jaxsim.space.grid import executables as _executables
 from jaxsim.space.grid.nest import Nest, walk
@@ -23,6 +24,55 @@ def evaluated(nest: Nest, reducer, part, true):
 
 
 run_block = jax.jit(evaluated, static_argnums=(0, 1))
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def run_blocks(nest: Nest, reducer, mesh: Mesh, apart: tuple[bool, ...], parts, true):
+    """The reducer's results for one block on each device of a mesh: one program for all of them.
+
+    `parts` are as `evaluated` takes, those `apart` with a leading dimension of one block a device;
+    the others are the same in every block. The results have such a dimension.
+    """
+    name = PartitionSpec(mesh.axis_names[0])
+
+    def own(parts, true):
+        part = [x[0] if cut else x for x, cut in zip(parts, apart, strict=True)]
+        return jax.tree.map(lambda x: x[None], evaluated(nest, reducer, part, true))
+
+    specs = [name if cut else PartitionSpec() for cut in apart]
+    run = jax.shard_map(
+        own, mesh=mesh, in_specs=(specs, PartitionSpec()), out_specs=name, check_vma=False
+    )
+    return run(parts, true)
+
+
+@dataclass(frozen=True)
+class OnAll:
+    """Runs blocks of one nest and reducer, one on each of several devices at a time.
+
+    `apart` tells which values of `nest.given` differ between blocks. Compiled once for all
+    devices, where a program for each would be compiled as often.
+    """
+
+    nest: Nest
+    reducer: Any
+    bits64: bool
+    devices: tuple[Any, ...]
+    apart: tuple[bool, ...]
+
+    def __call__(self, parts: Sequence[Sequence[np.ndarray]]) -> list[Any]:
+        """The results of up to as many blocks as there are devices, from the values of each."""
+        filled = [*parts, *[parts[-1]] * (len(self.devices) - len(parts))]
+        columns = zip(*filled, strict=True)
+        given = [
+            np.stack(column) if cut else column[0]
+            for column, cut in zip(columns, self.apart, strict=True)
+        ]
+        mesh = Mesh(np.array(self.devices), ("device",))
+        with in_precision(self.bits64):
+            found = run_blocks(self.nest, self.reducer, mesh, self.apart, given, np.True_)
+        found = jax.tree.map(np.asarray, found)
+        return [jax.tree.map(lambda x, i=i: x[i], found) for i in range(len(parts))]
 
 
 @dataclass(eq=False)

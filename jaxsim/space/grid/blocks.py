@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxsim.space.grid.block_run import runner_of
+from jaxsim.space.grid.block_run import OnAll, runner_of
 from jaxsim.space.grid.block_size import (
     block_lengths,
     default_device,
@@ -179,26 +179,33 @@ class Grid:
         positions on the looped axes. Blocks are collected where they are computed, in several
         threads, and shared between processes if there are several.
         """
-        nest = self._nest()
-        run = runner_of(nest, reducer, wide(), default_device())
-
-        def one(job):
-            block, device = job
-            found = run([self._slice(x, block) for x in nest.given], device)
-            fresh = tuple(slice(skip, None) for skip in block.skips)
-            return collect(block, jax.tree.map(lambda x: np.asarray(x)[fresh], found))
-
-        workers = len(self.devices)
         jobs = list(self._cut())
         jobs = own_share(jobs if chosen is None else [jobs[i] for i in chosen])
-        jobs = [(block, self.devices[i % workers]) for i, block in enumerate(jobs)]
+        nest, several = self._nest(), len(self.devices) > 1 and None not in self.devices
+        run = runner_of(nest, reducer, wide(), default_device())
+        apart = tuple(bool(self.cut_axes(x)) for x in nest.given)
+        on_all = OnAll(nest, reducer, wide(), self.devices, apart) if several else None
+
+        def one(blocks):
+            parts = [[self._slice(x, block) for x in nest.given] for block in blocks]
+            found = [run(parts[0], self.devices[0])] if on_all is None else on_all(parts)
+            kept = []
+            for block, results in zip(blocks, found, strict=True):
+                fresh = tuple(slice(skip, None) for skip in block.skips)
+                results = jax.tree.map(lambda x, own=fresh: np.asarray(x)[own], results)
+                kept.append(collect(block, results))
+            return kept
+
+        each = len(self.devices) if several else 1
+        rounds = [jobs[i : i + each] for i in range(0, len(jobs), each)]
         # The first compiles, before the others ask for the same.
-        alone = 0 if run.ready else 1
-        found = [one(job) for job in jobs[:alone]]
+        alone = 0 if run.ready and not several else 1
+        found = [one(blocks) for blocks in rounds[:alone]]
         # Beside an accelerator, one thread collects while another keeps it busy.
-        with ThreadPoolExecutor(workers if self.in_turn else 2 * workers) as pool:
-            found += pool.map(one, jobs[alone:])
-        return from_all(found)
+        cores = len(self.devices) if self.in_turn and not several else 2
+        with ThreadPoolExecutor(cores) as pool:
+            found += pool.map(one, rounds[alone:])
+        return from_all([x for kept in found for x in kept])
 
     def _nest(self) -> Nest:
         """Where each operation is evaluated, over one block."""
@@ -231,15 +238,18 @@ class Grid:
             blocks.append(Block(self, starts, fresh, skips))
         return blocks
 
+    def cut_axes(self, number: int) -> tuple[int, ...]:
+        """The looped axes of a value that blocks have different parts of."""
+        own = self.program.dims[number]
+        return tuple(d for d in self.looped if d in own and self.blocks[d] < self.lengths[d])
+
     def _slice(self, number, block):
-        value = self.known[number]
-        for axis, start in zip(self.looped, block.starts, strict=True):
-            dims = self.program.dims[number]
-            if axis in dims and self.blocks[axis] < self.lengths[axis]:
-                here = [slice(None)] * value.ndim
-                here[dims.index(axis)] = slice(start, start + self.blocks[axis])
-                value = value[tuple(here)]
-        return value
+        value, starts = self.known[number], dict(zip(self.looped, block.starts, strict=True))
+        here = [slice(None)] * value.ndim
+        for axis in self.cut_axes(number):
+            place = self.program.dims[number].index(axis)
+            here[place] = slice(starts[axis], starts[axis] + self.blocks[axis])
+        return value[tuple(here)] if here else value
 
 
 @dataclass(frozen=True)

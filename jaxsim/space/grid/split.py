@@ -14,8 +14,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxsim.space.grid.block_size import default_device
 from jaxsim.space.grid.nest import by_axis
 from jaxsim.space.grid.sweep import dims_tree
 from jaxsim.space.program.cache import cached
@@ -43,6 +45,30 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """An axis, by its position, spread over the devices of a one-dimensional mesh."""
+
+    mesh: Mesh
+    axis: int
+
+    def spec(self, dims: Sequence[int]) -> PartitionSpec:
+        """How a value on some axes is spread: along the axis, or whole on every device."""
+        name = self.mesh.axis_names[0]
+        return PartitionSpec(*(name if d == self.axis else None for d in dims))
+
+
+@cached
+def local_stages(stages: tuple[Stage, ...], spread: Spread) -> tuple[Stage, ...]:
+    """The stages of one device's positions of a spread axis."""
+    devices = spread.mesh.devices.size
+
+    def own(lengths):
+        return tuple(n // devices if d == spread.axis else n for d, n in enumerate(lengths))
+
+    return tuple(replace(stage, lengths=own(stage.lengths)) for stage in stages)
+
+
+@dataclass(frozen=True)
 class Staged:
     """A point function over a grid, in stages; `materialise` evaluates it."""
 
@@ -51,6 +77,7 @@ class Staged:
     lengths: tuple[int, ...]
     stages: tuple[Stage, ...]
     known: dict[int, Any]
+    spread: Spread | None = None
 
     @property
     def points(self) -> int:
@@ -65,8 +92,8 @@ class Staged:
     def sharded(self, axis: str, mesh: Mesh) -> "Staged":
         """The same with one axis spread over the devices of a one-dimensional mesh.
 
-        What does not depend on the axis is evaluated on every device; the rest, and the outputs
-        that depend on it, are spread along it. Its length must be a multiple of the devices.
+        Each device evaluates its own positions of the axis, and what does not depend on it;
+        devices send each other nothing. The axis's length must be a multiple of the devices.
         """
         if axis not in self.names:
             raise ValueError(f"axis '{axis}' is not among {list(self.names)}")
@@ -76,13 +103,14 @@ class Staged:
                 f"axis '{axis}' has {self.lengths[position]} values, which do not spread evenly "
                 f"over {devices} devices: give a multiple, or shard another axis"
             )
+        spread = Spread(mesh, position)
 
         def placed(number, value):
-            dims = self.program.dims[number]
-            spec = (mesh.axis_names[0] if d == position else None for d in dims)
-            return jax.device_put(value, NamedSharding(mesh, PartitionSpec(*spec)))
+            spec = spread.spec(self.program.dims[number])
+            return jax.device_put(value, NamedSharding(mesh, spec))
 
-        return replace(self, known={i: placed(i, x) for i, x in self.known.items()})
+        known = {i: placed(i, x) for i, x in self.known.items()}
+        return replace(self, known=known, stages=local_stages(self.stages, spread), spread=spread)
 
     def buffers(self, reuse=None) -> tuple[tuple[jax.Array, ...], ...]:
         """What every stage keeps, written into the buffers of an earlier call if given.
@@ -90,6 +118,9 @@ class Staged:
         Fresh memory costs several times what the arithmetic does, so a caller that sweeps again
         hands back what it no longer needs: those arrays are gone afterwards.
         """
+        if self.spread is not None or default_device().platform != "cpu":
+            given = tuple(self.known[x] for x in reads_of(self.stages))
+            return run_stages(self.stages, self.spread, given, reuse)
         known, kept = dict(self.known), []
         for i, stage in enumerate(self.stages):
             given = tuple(known[x] for x in stage.reads)
@@ -118,6 +149,38 @@ def _run_stage(stage: Stage, given, reuse):
     known = dict(zip(stage.reads, given, strict=True))
     run_ops(stage.ops, known, stage.program, stage.lengths)
     return tuple(known[x] for x in stage.keeps)
+
+
+def reads_of(stages: Sequence[Stage]) -> tuple[int, ...]:
+    """What stages read that none of them makes."""
+    made = {x for stage in stages for x in stage.keeps}
+    return tuple(sorted({x for stage in stages for x in stage.reads} - made))
+
+
+@partial(jax.jit, static_argnums=(0, 1), donate_argnums=3, keep_unused=True)
+def run_stages(stages: tuple[Stage, ...], spread: Spread | None, given, reuse):
+    """What all stages keep, in one program: one launch by the host where launches are dear."""
+    del reuse
+    if spread is None:
+        return _all_stages(stages, given)
+    dims = stages[0].program.dims if stages else {}
+    specs = tuple(spread.spec(dims[x]) for x in reads_of(stages))
+    made = tuple(tuple(spread.spec(dims[x]) for x in stage.keeps) for stage in stages)
+    run = jax.shard_map(
+        partial(_all_stages, stages), mesh=spread.mesh, in_specs=(specs,), out_specs=made,
+        check_vma=False,
+    )  # fmt: skip
+    return run(given)
+
+
+def _all_stages(stages: tuple[Stage, ...], given):
+    """A barrier keeps stages apart, which compilers for CPUs ignore."""
+    known, kept = dict(zip(reads_of(stages), given, strict=True)), []
+    for stage in stages:
+        run_ops(stage.ops, known, stage.program, stage.lengths)
+        kept.append(lax.optimization_barrier(tuple(known[x] for x in stage.keeps)))
+        known.update(zip(stage.keeps, kept[-1], strict=True))
+    return tuple(kept)
 
 
 def split(

@@ -65,7 +65,7 @@ def test_launches_and_bytes_are_counted_through_loops():
 def rows() -> dict[tuple[str, str, str], dict]:
     """One process for all: what JAX says of a plugin without a device stays there."""
     every = [sys.executable, "-m", "benchmarks.gpu.deviceless", "--points", "1e8"]
-    some = "best,decode:frontier,colocated:extremes,decode:stages,decode:stages-8"
+    some = "best,decode:best-8,decode:frontier,colocated:extremes,decode:stages,decode:stages-8"
     found = []
     for more in (["--chips", "h200", "--only", some], ["--chips", "b200", "--only", "decode:best"]):
         ran = subprocess.run(
@@ -86,11 +86,12 @@ def test_blocks_compile_for_gpus_with_few_launches_and_no_wait():
             alone = row["devices"] == 1
             assert not alone or row["bytes"] <= 2.0 * row["stored_bytes"], where
             continue
-        launches, of_point = BOUNDS[form]
+        launches, of_point = BOUNDS[form.partition("-")[0]]
         assert row["launches_per_step"] <= launches, where
         assert row["bytes_per_point"] <= of_point, where
         assert row["conditionals"] == row["dynamic_loops"] == 0, where
-        assert row["step_points"] >= 1e7, where
+        # Eight devices share the same points: a step of each is as large as its block.
+        assert row["devices"] > 1 or row["step_points"] >= 1e7, where
         # The frontier takes a sample by a floor; nothing of the physics is rounded so.
         assert form == "frontier" or not row["ceil_or_floor"], where
     assert {chip for chip, _, _ in rows()} == {"h200", "b200"}
@@ -98,6 +99,8 @@ def test_blocks_compile_for_gpus_with_few_launches_and_no_wait():
 
 @needs_plugin
 @pytest.mark.slow
-def test_eight_gpus_share_the_outputs():
+def test_eight_gpus_share_the_work_and_send_nothing():
     one, eight = (rows()["h200", "decode", form] for form in ("stages", "stages-8"))
     assert eight["stored_bytes"] <= one["stored_bytes"] / 6.0
+    assert eight["bytes"] <= one["bytes"] / 6.0
+    assert rows()["h200", "decode", "best-8"]["messages"] == eight["messages"] == []
