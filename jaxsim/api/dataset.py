@@ -4,14 +4,13 @@ The one place that joins arrays and labels. Names and coordinates come from the 
 descriptions from `quantities`; nothing is guessed from a shape.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
 
-import jaxsim.api.accessors  # noqa: F401  registers `tree.jaxsim`
 from jaxsim._version import __version__
+from jaxsim.api import accessors as accessors  # registers `tree.jaxsim`
 from jaxsim.quantities import quantity
 from jaxsim.space.deploy.result import Plan
 from jaxsim.space.designs import Designs, OnDevice
@@ -33,7 +32,11 @@ def end_attributes(end: str, name: str = "output_tokens_per_s_per_gpu") -> dict[
     return attributes(name) | {"description": f"{which} end of the 80 % interval."}
 
 
-def phase_dataset(designs: Designs | OnDevice, inputs: Mapping[str, Any]) -> xr.Dataset:
+# Of each variable: its dimensions, its values and its attributes.
+Variables = dict[str, tuple[str | tuple[str, ...], np.ndarray, dict[str, str]]]
+
+
+def phase_dataset(designs: Designs | OnDevice, inputs: Mapping[str, object]) -> xr.Dataset:
     """One phase as a Dataset: every variable on the axes it depends on.
 
     Designs that break a rule keep their numbers; `valid` and the rules say which they are.
@@ -49,7 +52,7 @@ def phase_dataset(designs: Designs | OnDevice, inputs: Mapping[str, Any]) -> xr.
     return xr.Dataset(variables, coordinates, {"phase": designs.phase, **dict(inputs)})
 
 
-def tree_of(phases: Mapping[str, Designs | OnDevice], inputs: Mapping[str, Any]) -> xr.DataTree:
+def tree_of(phases: Mapping[str, Designs | OnDevice], inputs: Mapping[str, object]) -> xr.DataTree:
     """All phases as a DataTree, with what made them in its attributes."""
     attrs = {"jaxsim_version": __version__, **dict(inputs)}
     children = {name: phase_dataset(designs, attrs) for name, designs in phases.items()}
@@ -77,7 +80,7 @@ def frontier_dataset(plan: Plan) -> xr.Dataset:
     """The frontiers of a plan: variables on (`curve`, `point`), NaN past a curve's end."""
     longest = max((len(curve.ttl_s) for curve in plan.curves), default=0)
 
-    def padded(values) -> np.ndarray:
+    def padded(values: np.ndarray | Sequence[float]) -> np.ndarray:
         row = np.full(longest, np.nan)
         row[: len(values)] = values
         return row
@@ -86,7 +89,7 @@ def frontier_dataset(plan: Plan) -> xr.Dataset:
         "ttl_s": "ttl_s",
         "output_tokens_per_s_per_gpu": "output_tokens_per_s_per_gpu",
     }
-    variables: dict[str, Any] = {
+    variables: Variables = {
         name: (
             ("curve", "point"),
             np.stack([padded(getattr(curve, name)) for curve in plan.curves])

@@ -1,11 +1,12 @@
 """What can Python call?  estimate, evaluate, frontier and plan, on names or records."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from jaxsim.api.dataset import attributes, designs_of, end_attributes, tree_of
 from jaxsim.api.keywords import EstimateKeywords, PlanKeywords, SetupKeywords, setup_with
@@ -173,10 +174,12 @@ def frontier(
     within = colocated.gpus <= (np.inf if max_gpus is None else max_gpus)
     best_colocated = colocated_frontier(colocated, ftl_s, within.astype(float))
     attrs = {**tree.attrs, "ftl_target_s": ftl_s, "ttl_metric": ttl_metric}
-    sources = sources_in(tree.attrs)
+    sources = sources_in({str(key): value for key, value in tree.attrs.items()})
 
-    def dataset(ttl_s, y, ends, **columns) -> xr.Dataset:
-        data: dict[str, Any] = {
+    def dataset(
+        ttl_s: np.ndarray, y: np.ndarray, ends: Mapping[str, np.ndarray], **columns: ArrayLike
+    ) -> xr.Dataset:
+        data: dict[str, tuple[str, ArrayLike] | tuple[str, ArrayLike, dict[str, str]]] = {
             "output_tokens_per_s_per_gpu": (
                 "ttl_s", y, attributes("output_tokens_per_s_per_gpu"),
             ),

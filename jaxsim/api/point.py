@@ -2,12 +2,12 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxsim._record import replace_leaf
+from jaxsim._scalar import Scalar
 from jaxsim.catalog.cards import HardwareCard, ModelCard
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engine import Options
@@ -21,7 +21,7 @@ from jaxsim.space.designs import PHASES, name_of
 
 AXES = tuple(item.name for item in dataclasses.fields(Deployment))
 # Other numbers of a scenario that may be given, and where each is.
-NUMBERS: dict[str, Callable[[Scenario], Any]] = {
+NUMBERS: dict[str, Callable[[Scenario], Scalar]] = {
     "isl": lambda s: s.workload.isl,
     "osl": lambda s: s.workload.osl,
     "hit_frac": lambda s: s.workload.hit_frac,
@@ -50,7 +50,7 @@ class DesignPoint:
         self.scenario = scenario
         self.phase = phase
 
-    def __call__(self, **inputs) -> dict[str, jax.Array]:
+    def __call__(self, **inputs: Scalar) -> dict[str, jax.Array]:
         """Every output of the phase at these inputs, in SI units."""
         for name in inputs:
             if name not in AXES and name not in NUMBERS:

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 import xarray as xr
 
 from jaxsim._version import __version__
-from jaxsim.api.dataset import attributes
+from jaxsim.api.dataset import Variables, attributes
 from jaxsim.api.keywords import SearchKeywords, setup_with
 from jaxsim.api.plan import lengths_in
 from jaxsim.api.request import check_phase, request_of
@@ -109,7 +109,7 @@ def searched(
 def labelled(result: SearchResult, setups: Sequence[Setup], ftl_s: float = np.inf) -> xr.Dataset:
     """What was found for these set-ups, as a Dataset; `ftl_s` limited co-located designs."""
     dataset = _best(result) if isinstance(result.designs, Best) else _frontiers(result)
-    coordinates: dict[str, Any] = {
+    coordinates: dict[str, tuple[str, object] | tuple[str, object, dict[str, str]]] = {
         name: (name, result.axes[name], attributes(name))
         for name in result.groups
         if name != "setup"
@@ -121,7 +121,7 @@ def labelled(result: SearchResult, setups: Sequence[Setup], ftl_s: float = np.in
         coordinates["model"] = ("setup", labels["model"])
         coordinates["hardware"] = ("setup", labels["on"])
     first = setups[0]
-    attrs: dict[str, Any] = {
+    attrs: dict[str, object] = {
         "jaxsim_version": __version__,
         "phase": result.phase,
         "points_evaluated": result.designs.points,
@@ -143,7 +143,7 @@ def _best(result: SearchResult) -> xr.Dataset:
     assert isinstance(best, Best)
     shape = best.value.shape
     dims = result.groups if len(shape) == len(result.groups) else (*result.groups, "rank")
-    variables: dict[str, Any] = {
+    variables: Variables = {
         OBJECTIVE[result.phase]: (dims, best.value, attributes(OBJECTIVE[result.phase]))
     }
     for name, where in best.index.items():
@@ -159,7 +159,7 @@ def _frontiers(result: SearchResult) -> xr.Dataset:
     starts = np.asarray(fronts.starts)
     longest = int(np.diff(starts).max(initial=0))
 
-    def padded(values) -> np.ndarray:
+    def padded(values: np.ndarray) -> np.ndarray:
         rows = np.full((len(starts) - 1, longest), np.nan)
         for row, begin, end in zip(rows, starts[:-1], starts[1:], strict=True):
             row[: end - begin] = values[begin:end]

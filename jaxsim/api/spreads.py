@@ -6,7 +6,6 @@ wherever it is read.
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +20,7 @@ ATTRIBUTE = "log_sigma_sources"
 Sources = Mapping[str, Mapping[str, tuple[str, float]]]
 
 
-def inputs_of(setup: Setup) -> dict[str, Any]:
+def inputs_of(setup: Setup) -> dict[str, str | float]:
     """What made a result, as attributes of a dataset or a store."""
     return {
         "model": setup.model.name,
@@ -36,10 +35,10 @@ def inputs_of(setup: Setup) -> dict[str, Any]:
     }
 
 
-def sources_in(attrs: Mapping[Any, Any]) -> Sources:
+def sources_in(attrs: Mapping[str, object]) -> Sources:
     """The error sources of every phase that an evaluation wrote down."""
     try:
-        found = json.loads(attrs[ATTRIBUTE])
+        found = json.loads(str(attrs[ATTRIBUTE]))
         return {
             phase: {part: (str(name), float(sigma)) for part, (name, sigma) in own.items()}
             for phase, own in found.items()

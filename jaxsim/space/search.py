@@ -5,8 +5,8 @@ but the best of them, or their frontier, is kept: memory does not grow with the 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import TypedDict, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ from jaxsim.space.axes import LEAF, Space, Values, axes_of, complete
 from jaxsim.space.designs import PHASES
 from jaxsim.space.grid.best import Best, stream_best
 from jaxsim.space.grid.frontier import Frontiers, stream_frontier
+from jaxsim.space.program.inputs import Axis, Device
 
 # What is maximised in each phase, and the latency that is limited.
 OBJECTIVE = {
@@ -88,10 +89,27 @@ def common_space(space: Space | None, scenarios: Sequence[Scenario], isl: float)
     """The space with its empty axes filled by what is sensible for any of the scenarios."""
     spaces = [complete(space, one.model, one.hardware, isl) for one in scenarios]
     axes = [axis.name for axis in fields(Space) if axis.name != "dropped"]
-    joined: dict[str, Any] = {
-        name: sorted({v for one in spaces for v in getattr(one, name)}) for name in axes
+    joined: dict[str, Values] = {
+        name: tuple(sorted({v for one in spaces for v in getattr(one, name)})) for name in axes
     }
-    return Space(**joined, dropped=spaces[0].dropped)
+    return replace(Space(dropped=spaces[0].dropped), **joined)
+
+
+class StreamLimits(TypedDict, total=False):
+    """How a search is cut into steps, and where it runs."""
+
+    step_points: int | None
+    block_points: int | None
+    devices: Sequence[Device] | None
+
+
+class SearchOptions(StreamLimits, total=False):
+    """What `search` may be told beside what is searched."""
+
+    targets_s: Values
+    ftl_s: float
+    count: int
+    frontier: bool
 
 
 def search(
@@ -105,7 +123,7 @@ def search(
     ftl_s: float = np.inf,
     count: int = 1,
     frontier: bool = False,
-    **limits: Any,
+    **limits: Unpack[StreamLimits],
 ) -> SearchResult:
     """The `count` best designs for every scenario, workload and target, or the frontiers.
 
@@ -124,7 +142,9 @@ def search(
     numbers = [jax.tree.map(lambda x: np.asarray(x, np.float32), one) for one in scenarios]
     point = SearchPoint(numbers[0], float("inf"), float(ftl_s))
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *numbers)
-    axes: list[Any] = [("setup", lambda point: point.scenario, stacked)] if len(numbers) > 1 else []
+    axes: list[Axis] = []
+    if len(numbers) > 1:
+        axes.append(("setup", lambda point: point.scenario, stacked))
     for name, _, values in axes_of(filled, phase, isl, osl):
         axes.append((name, lambda point, name=name: LEAF[name](point.scenario), values))
     if not frontier:
@@ -132,7 +152,7 @@ def search(
         axes.append((TARGET[phase], lambda point: point.target_s, targets))
     names = [name for name, _, _ in axes]
     groups = tuple(g for g in ("setup", "isl", "osl", TARGET[phase]) if g in names)
-    fn: Any = Search(phase)
+    fn = Search(phase)
     designs: Best | Frontiers
     if frontier:
         designs = stream_frontier(

@@ -84,7 +84,7 @@ def time_steps(cases: list[Case], chunk: float) -> Steps:
     groups: dict[object, list[int]] = {}
     for index, (decode, _, _) in enumerate(scenarios):
         groups.setdefault(jax.tree.structure(decode), []).append(index)
-    found: list = [None] * len(cases)
+    found: list[Steps | None] = [None] * len(cases)
     for indices in groups.values():
         # Padded to a power of two, so that files of like size share a compiled program.
         padded = indices + [indices[0]] * (_size(len(indices)) - len(indices))

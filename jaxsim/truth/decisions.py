@@ -11,7 +11,7 @@ TPOT_TARGETS_S = (0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15
 FEWEST = 3  # designs that make a choice
 
 
-def decisions(entries: Iterable[Prediction]) -> dict:
+def decisions(entries: Iterable[Prediction]) -> dict[str, object]:
     """What `jaxsim validate --format json` says under `decisions`.
 
     For every group of runs (model, GPU, engine, precision, lengths; both modes) and every target
@@ -20,7 +20,7 @@ def decisions(entries: Iterable[Prediction]) -> dict:
     it, 0 where it gave more, and `missed` the fraction of choices that were measured beyond the
     target. `none` counts choices where no run was predicted to meet it.
     """
-    groups: dict[tuple, list[Prediction]] = {}
+    groups: dict[tuple[object, ...], list[Prediction]] = {}
     for entry in entries:
         row = entry.row
         if row.excluded or not row.tpot_s or not row.output_tokens_per_s_per_gpu:

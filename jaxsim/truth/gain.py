@@ -130,7 +130,7 @@ def side_probability(gain: np.ndarray, log_sigma: float) -> np.ndarray:
     return np.array([0.5 * (1.0 + math.erf(g / log_sigma / math.sqrt(2.0))) for g in gain])
 
 
-def gain_summary(entries: Iterable[Prediction]) -> dict:
+def gain_summary(entries: Iterable[Prediction]) -> dict[str, object]:
     """What `jaxsim validate --format json` says under `gain`.
 
     Errors are |predicted / measured - 1|. `side` counts points whose measured gain is beyond 15 %

@@ -106,7 +106,7 @@ def _none_predictable(left_out: list[tuple[ServingRow, str]]) -> InputError:
 def select(runs: Runs, index: np.ndarray) -> Runs:
     """Some of the runs."""
 
-    def chosen(leaf):
+    def chosen(leaf: np.ndarray):
         return np.asarray(leaf)[index]
 
     return Runs(

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
 
 import jax
 import numpy as np
 
+from jaxsim._record import Tree
 from jaxsim.catalog.engines import EngineCard, load_engine
 from jaxsim.catalog.precision import Precision
 from jaxsim.space.deploy.uncertainty import EIGHTY_PERCENT
@@ -84,7 +84,7 @@ def _card(engine: str, hardware: str, precision: Precision) -> EngineCard:
     return load_engine(engine, hardware, precision)
 
 
-def _stack(records: Sequence) -> Any:
+def _stack(records: Sequence[Tree]) -> Tree:
     return jax.tree.map(lambda *leaves: np.asarray(leaves, np.float32), *records)
 
 
@@ -93,7 +93,9 @@ _predict_rates = jax.jit(jax.vmap(predict_at_rate))
 _predict_finite = jax.jit(jax.vmap(predict_finite))
 
 
-def predict_runs(runs: Runs, card_of: Callable[[Case], EngineCard] | None = None):
+def predict_runs(
+    runs: Runs, card_of: Callable[[Case], EngineCard] | None = None
+) -> tuple[np.ndarray, list[EngineCard]]:
     """Values of all measures [row, measure], and the engine cards that gave them."""
 
     def default(case: Case) -> EngineCard:
@@ -103,7 +105,7 @@ def predict_runs(runs: Runs, card_of: Callable[[Case], EngineCard] | None = None
     size = max(64, 1 << max(len(runs) - 1, 0).bit_length())
     index = np.concatenate([np.arange(len(runs)), np.zeros(size - len(runs), int)])
 
-    def padded(tree):
+    def padded(tree: Tree) -> Tree:
         return jax.tree.map(lambda leaf: np.asarray(leaf)[index], tree)
 
     engines = padded(_stack([card.engine for card in cards]))
@@ -172,7 +174,7 @@ def scores(entries: Sequence[Predicted]) -> dict[str, dict[str, float | int | No
     return {measure: score(entries, measure) for measure in SCORES}
 
 
-def groups(entries: Sequence[Predicted], keys: Sequence[str] = KEYS) -> list[dict]:
+def groups(entries: Sequence[Predicted], keys: Sequence[str] = KEYS) -> list[dict[str, object]]:
     """The errors of every combination of keys that occurs, the largest first."""
     found: dict[tuple[str, ...], list[Predicted]] = {}
     for entry in entries:
@@ -181,7 +183,7 @@ def groups(entries: Sequence[Predicted], keys: Sequence[str] = KEYS) -> list[dic
     return [{**dict(zip(keys, key, strict=True)), **scores(own)} for key, own in ordered]
 
 
-def summary(result: Validation) -> dict:
+def summary(result: Validation) -> dict[str, object]:
     """What `jaxsim validate --format json` prints.
 
     `overall` and `groups` are of headline rows; `by` of one key at a time; `excluded` of

@@ -63,7 +63,7 @@ def gap_quantiles(run: Run, shares: Sequence[float] = QUANTILES) -> list[float]:
     return np.sqrt(edges[places] * edges[places + 1]).tolist()
 
 
-def outcome(run: Run, ftl_s: float, ttl_s: float) -> dict[str, object]:
+def outcome(run: Run, ftl_s: float, ttl_s: float) -> dict[str, float | str]:
     """All measures of a run under targets, in base units."""
     users = users_of(run)
     one = run.state.instances
@@ -72,7 +72,7 @@ def outcome(run: Run, ftl_s: float, ttl_s: float) -> dict[str, object]:
     gpu_s = sum(run.fleet.gpus[role] * (stop - start) for _, role, start, stop in run.spans)
     tokens = float(run.requests.osl[users.served].sum())
     statuses = run.state.attempts.status
-    found: dict[str, object] = {
+    found: dict[str, float | str] = {
         "policy": run.policy,
         "requests": run.count,
         "served": int(users.served.sum()),

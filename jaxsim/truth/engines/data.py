@@ -10,7 +10,7 @@ from jaxsim.truth.read.rows import ServingRow, finite
 from jaxsim.truth.runs import Runs
 
 
-def _same(row: ServingRow) -> tuple:
+def _same(row: ServingRow) -> tuple[object, ...]:
     """What makes two rows the same measurement, published twice."""
     measured = (row.ttft_s, row.tpot_s, row.output_tokens_per_s_per_gpu)
     return (row.mode, row.isl_max, row.osl_max, row.concurrency, *map(_digits, measured))

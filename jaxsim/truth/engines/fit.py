@@ -4,12 +4,15 @@ Few numbers on a basis of physics, each with a prior. A number is a lower limit 
 model gives it (a kernel's factor is 1 or more) and a positive part, whose logarithm is fitted.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
+from jaxsim._scalar import Scalar
 from jaxsim.catalog.engine import Engine, Serving
 from jaxsim.traffic.serving import Load, predict
 from jaxsim.traffic.steps import Steps
@@ -35,7 +38,7 @@ class Free:
     spread: float
     low: float = 0.0
 
-    def value(self, log):
+    def value(self, log: Scalar) -> Scalar:
         """The number whose part above `low` has this logarithm."""
         return self.low + jnp.exp(log)
 
@@ -93,7 +96,7 @@ class Data:
     def take(self, index: np.ndarray) -> "Data":
         """Some of the rows."""
 
-        def chosen(leaf):
+        def chosen(leaf: np.ndarray):
             return np.asarray(leaf)[index]
 
         return Data(
@@ -104,20 +107,20 @@ class Data:
         )
 
 
-def values_of(logs) -> dict:
+def values_of(logs: ArrayLike) -> dict[str, Scalar]:
     """The fitted numbers by name, from the logarithms of their parts above the lower limits."""
     logs = jnp.asarray(logs)
     return {free.name: free.value(logs[i]) for i, free in enumerate(FREE)}
 
 
-def records(logs) -> tuple[Engine, Serving]:
+def records(logs: ArrayLike) -> tuple[Engine, Serving]:
     """The engine whose fitted numbers have these logarithms."""
     values = values_of(logs)
     engine = {free.name: values[free.name] for free in ENGINE}
     return Engine(**engine, **HELD), Serving(**{free.name: values[free.name] for free in SERVING})
 
 
-def _log_outputs(logs, steps: Steps, load: Load):
+def _log_outputs(logs: jax.Array, steps: Steps, load: Load):
     """Logs of the measures of one row."""
     service = predict(steps, load, *records(logs))
     rate = service.requests_per_s * load.osl / load.gpus
@@ -128,7 +131,9 @@ _outputs = jax.jit(jax.vmap(_log_outputs))
 _slopes = jax.jit(jax.vmap(jax.jacfwd(_log_outputs)))
 
 
-def _over(function, logs: np.ndarray, data: Data) -> np.ndarray:
+def _over(
+    function: Callable[[np.ndarray, Steps, Load], jax.Array], logs: np.ndarray, data: Data
+) -> np.ndarray:
     """A function of every row, each with logs of its own, padded by copies of the first."""
     size = max(SMALLEST_SHAPE, 1 << max(len(data) - 1, 0).bit_length())
     index = np.concatenate([np.arange(len(data)), np.zeros(size - len(data), int)])

@@ -135,7 +135,14 @@ def fit(data: Data, leaves: Sequence[Leaf], start: Hierarchy | None = None) -> H
     return Hierarchy(place, units, np.linalg.inv(normal), {leaf: len(of[leaf]) for leaf in known})
 
 
-def _normal(data: Data, now, logs, of, place, units):
+def _normal(
+    data: Data,
+    now: np.ndarray,
+    logs: np.ndarray,
+    of: Mapping[Leaf, np.ndarray],
+    place: Mapping[tuple[str, Effect], int],
+    units: np.ndarray,
+):
     """The matrix and right side of one Gauss-Newton step in units of prior deviations."""
     size = len(FREE)
     by_number = slopes(logs, data) * data.weights[:, :, None]

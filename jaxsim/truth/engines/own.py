@@ -7,7 +7,7 @@ band; where they say nothing, the number and its band are the prior's.
 
 import datetime
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import jax
@@ -121,11 +121,13 @@ def _numbers(record: Engine | Serving) -> dict[str, float]:
     return {item.name: float(getattr(record, item.name)) for item in fields(record)}
 
 
-def _residuals(data: Data, centre, freedom, names, lows):
+def _residuals(
+    data: Data, centre: np.ndarray, freedom: np.ndarray, names: Sequence[str], lows: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
     """Weighted log errors and departures, of departures in deviations."""
     engines = {item.name for item in fields(Engine)}
 
-    def errors(x):
+    def errors(x: jax.Array):
         values = dict(zip(names, lows + jnp.exp(centre + freedom * x), strict=True))
         engine = Engine(**{name: values[name] for name in names if name in engines}, **HELD)
         serving = Serving(**{name: values[name] for name in names if name not in engines})

@@ -59,6 +59,9 @@ _COUNT = re.compile(r"^(?P<value>\d+)\s+(?P<name>q heads|kv heads|heads|gpus)$",
 _DIM = re.compile(r"^d(?P<value>\d+)$")
 
 Shape = dict[str, float]
+Work = AbstractWork | AbstractMessage
+# Family, number format, one launch, and the dimensions that tell rows apart.
+Read = tuple[str, str, Work, Shape]
 
 
 def _shape(line: Line) -> Shape:
@@ -91,7 +94,7 @@ def _format(line: Line, cache: bool = False) -> Format:
     return _FORMATS[name]
 
 
-def _gemm(line: Line):
+def _gemm(line: Line) -> Read:
     ours = _format(line)
     m, n, k = _need(line, shape := _shape(line), "m", "n", "k")
     inputs = BYTES_PER_ELEMENT[ACTIVATION_FORMAT[ours]]
@@ -99,7 +102,7 @@ def _gemm(line: Line):
     return "gemm", ours, work, {name: shape[name] for name in ("n", "k")}
 
 
-def _prefill(line: Line):
+def _prefill(line: Line) -> Read:
     ours = "fp8" if _format(line) == "fp8" else "bf16"
     shape = _shape(line)
     batch, length, heads, kv_heads, dim = _need(
@@ -112,7 +115,7 @@ def _prefill(line: Line):
     return "context", ours, work, {**dims, "window_size": 0}
 
 
-def _decode(line: Line):
+def _decode(line: Line) -> Read:
     ours = "fp8" if _format(line, cache=True) == "fp8" else "bf16"
     batch, length, heads, kv_heads, dim = _need(
         line, _shape(line), "batch", "kv_len", "q_heads", "kv_heads", "head_dim"
@@ -123,7 +126,7 @@ def _decode(line: Line):
     return "decode", ours, work, {**dims, "window_size": 0}
 
 
-def _latent(line: Line):
+def _latent(line: Line) -> Read:
     ours = "fp8" if _format(line, cache=True) == "fp8" else "bf16"
     batch, length, heads = _need(line, _shape(line), "batch", "kv_len", "heads")
     size = BYTES_PER_ELEMENT[ours]
@@ -131,8 +134,8 @@ def _latent(line: Line):
     return "decode_latent", ours, work, {"num_heads": heads}
 
 
-def _message(kind: str, form: Callable[..., AbstractMessage]):
-    def read(line: Line):
+def _message(kind: str, form: Callable[..., AbstractMessage]) -> Callable[[Line], Read]:
+    def read(line: Line) -> Read:
         ranks, size = _need(line, _shape(line), "gpus", "message_size")
         return kind, "any", form(_WIDE * size, ranks), {"num_gpus": ranks}
 
@@ -140,7 +143,7 @@ def _message(kind: str, form: Callable[..., AbstractMessage]):
 
 
 # The tables' own name of each operation, which the split hashes, and how a line becomes work.
-_OPS: dict[str, tuple[str, Callable]] = {
+_OPS: dict[str, tuple[str, Callable[[Line], Read]]] = {
     "gemm": ("gemm", _gemm),
     "gqa_prefill_attention": ("context_attention", _prefill),
     "gqa_decode_attention": ("generation_attention", _decode),
@@ -156,7 +159,7 @@ def csv_rows(path: Path, card: HardwareCard) -> Iterator[KernelRows]:
     """Measured launches on one chip, by family and format."""
     columns, lines = read_lines(path)
     check_columns(path, columns, _REQUIRED, _OPTIONAL, "kernel measurements")
-    found: dict[tuple[str, str], list] = defaultdict(list)
+    found: dict[tuple[str, str], list[tuple[Work, float, bool]]] = defaultdict(list)
     for line in lines:
         seconds = _seconds(line)
         if seconds is None or line.need("op") not in _OPS or not _is_chip(line, card):

@@ -43,7 +43,9 @@ def doubtful_rows(
     return doubtful
 
 
-def _contradicts(seconds: np.ndarray, ascending: list[np.ndarray], judges) -> np.ndarray:
+def _contradicts(
+    seconds: np.ndarray, ascending: list[np.ndarray], judges: np.ndarray
+) -> np.ndarray:
     """Against the fastest judge at or before a launch along every axis."""
     places = [np.unique(column, return_inverse=True) for column in ascending]
     at = tuple(place for _, place in places)

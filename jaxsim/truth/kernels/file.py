@@ -6,7 +6,7 @@ says which fit stands in for it, how much less sure that is, and why.
 
 import datetime
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -121,7 +121,7 @@ def _fit_text(fit: Fitted, source: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def _stand_in_text(kind: str, number_format: str, by_key: dict) -> str:
+def _stand_in_text(kind: str, number_format: str, by_key: Mapping[tuple[str, str], Fitted]) -> str:
     candidates, extra = _STAND_IN.get(kind, {}).get(number_format, ((), 0.0))
     for name in candidates:
         fit = by_key.get((kind, name))

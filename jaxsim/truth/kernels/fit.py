@@ -6,25 +6,27 @@ exact Jacobian of the form. A wide prior around the start decides what the rows 
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.optimize import least_squares
+from numpy.typing import ArrayLike
+from scipy.optimize import OptimizeResult, least_squares
 
-from jaxsim._record import replace_leaf
+from jaxsim._record import Record, Tree, replace_leaf
 from jaxsim.catalog.calibration import KINDS, SCALELESS, PeakShare
 from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.fits import CollectiveFit
 from jaxsim.catalog.hardware import Hardware
 from jaxsim.point.collectives import message_s
 from jaxsim.point.roofline import kernel_s
-from jaxsim.point.work import AbstractMessage
+from jaxsim.point.work import AbstractMessage, AbstractWork
 from jaxsim.space.program.bits import in_precision
 from jaxsim.truth.kernels.rows import KernelRows
-from jaxsim.truth.kernels.starts import STARTS, arithmetic_of
+from jaxsim.truth.kernels.starts import STARTS, Start, arithmetic_of
 
 ROWS = 2000  # fitted at a time: enough for some twenty constants, and one compilation for all
 NEAR = 0.1  # log error within which a row counts by its square
@@ -51,24 +53,24 @@ class Fitted:
     at_limit: tuple[str, ...] = ()
 
 
-def predict_s(rows: KernelRows, fit: Any, hardware: Hardware) -> np.ndarray:
+def predict_s(rows: KernelRows, fit: Record, hardware: Hardware) -> np.ndarray:
     """Predicted seconds of every row."""
     with in_precision(True):
         work = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype=jnp.float64), rows.work)
         return np.asarray(_predict(work, _as_float64(fit), _as_float64(hardware)))
 
 
-def _as_float64(tree):
+def _as_float64(tree: Tree) -> Tree:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype=jnp.float64), tree)
 
 
 @jax.jit
-def _predict(work, fit, hardware):
+def _predict(work: AbstractWork | AbstractMessage, fit: Record, hardware: Hardware):
     """Seconds of every row on the one chip, or each on its own where leaves have an axis."""
 
-    def one_s(one, own):
+    def one_s(one: AbstractWork | AbstractMessage, own: Hardware):
         if isinstance(one, AbstractMessage):
-            return message_s(one, fit, own)
+            return message_s(one, cast(CollectiveFit, fit), own)
         return kernel_s(one, fit, own.chip)
 
     each = 0 if jnp.ndim(hardware.chip.hbm_bytes_per_s) else None
@@ -83,10 +85,10 @@ def joined(parts: Sequence[tuple[KernelRows, Hardware]]) -> tuple[KernelRows, Ha
     """
     rows = [own for own, _ in parts]
 
-    def stacked(*leaves):
+    def stacked(*leaves: ArrayLike):
         return np.concatenate([np.asarray(leaf, float) for leaf in leaves])
 
-    def repeated(hardware, count):
+    def repeated(hardware: Hardware, count: int):
         return jax.tree.map(lambda leaf: np.full(count, float(np.asarray(leaf))), hardware)
 
     chips = [repeated(hardware, len(own)) for own, hardware in parts]
@@ -113,11 +115,17 @@ def _at(hardware: Hardware, index: np.ndarray) -> Hardware:
 def _residuals(kind: str, free: tuple[str, ...]):
     """Log of predicted over measured, and its Jacobian, as compiled functions."""
 
-    def with_logs(logs, fit):
+    def with_logs(logs: jax.Array, fit: Record):
         values = [jnp.exp(logs[i]) for i in range(len(free))]
         return replace_leaf(lambda f: [getattr(f, name) for name in free], fit, values)
 
-    def residual(logs, fit, work, hardware, log_seconds):
+    def residual(
+        logs: jax.Array,
+        fit: Record,
+        work: AbstractWork | AbstractMessage,
+        hardware: Hardware,
+        log_seconds: jax.Array,
+    ):
         return jnp.log(_predict(work, with_logs(logs, fit), hardware)) - log_seconds
 
     return jax.jit(residual), jax.jit(jax.jacfwd(residual))
@@ -189,11 +197,11 @@ def fit_rows(rows: KernelRows, hardware: Hardware, seed: int = 0, tries: int = 2
             jnp.log(jnp.asarray(rows.seconds[padded], jnp.float64)),
         )
 
-        def cost(logs):
+        def cost(logs: np.ndarray):
             near = np.asarray(residual(logs, *fixed)) * weight
             return np.concatenate([near, PRIOR * (logs - centre)])
 
-        def slope(logs):
+        def slope(logs: np.ndarray):
             near = np.asarray(jacobian(logs, *fixed)) * weight[:, None]
             return np.concatenate([near, PRIOR * np.eye(len(names))])
 
@@ -256,13 +264,14 @@ def fit_rows(rows: KernelRows, hardware: Hardware, seed: int = 0, tries: int = 2
     )
 
 
-def _record(kind: str, arithmetic: str, hardware: Hardware, start) -> Any:
-    numbers: dict[str, Any] = {name: value for name, (value, _, _) in start.free.items()}
+def _record(kind: str, arithmetic: str, hardware: Hardware, start: Start) -> Record:
+    build: Callable[..., Record] = KINDS[kind]
+    numbers: dict[str, object] = {name: value for name, (value, _, _) in start.free.items()}
     numbers |= start.held
     if KINDS[kind] not in SCALELESS:
         numbers["peak"] = PeakShare(*(float(arithmetic == own) for own in ("fp4", "fp8", "bf16")))
         numbers["multiprocessors"] = np.max(np.asarray(hardware.chip.multiprocessors))
-    return KINDS[kind](**numbers)
+    return build(**numbers)
 
 
 def _ordered(kind: str, constants: dict[str, float]) -> list[str]:
@@ -270,7 +279,7 @@ def _ordered(kind: str, constants: dict[str, float]) -> list[str]:
     return [name for name in fields if name in constants and name not in _SCALE]
 
 
-def _covariance(found, rows: float) -> np.ndarray:
+def _covariance(found: OptimizeResult, rows: float) -> np.ndarray:
     """Covariance of the logs: (J'J)^-1 times the mean square of the residuals.
 
     `jac` is already scaled by the robust loss. Rows of one table share their set-up, so this is a

@@ -6,11 +6,12 @@ shapes are held out and the same ones for every chip, format and engine.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jaxsim.point.work import AbstractMessage, AbstractWork
 
@@ -32,7 +33,7 @@ def shape_of(dimensions: Mapping[str, float]) -> str:
 def unseen_rows(op: Iterable[str], dimensions: Mapping[str, np.ndarray]) -> np.ndarray:
     """Which rows are held out, given each row's operation and its dimensions by name."""
     names = sorted(dimensions)
-    known: dict[tuple, bool] = {}
+    known: dict[tuple[object, ...], bool] = {}
     marks = []
     for key in zip(op, *(dimensions[name].tolist() for name in names), strict=True):
         if key not in known:
@@ -45,13 +46,14 @@ def unseen_rows(op: Iterable[str], dimensions: Mapping[str, np.ndarray]) -> np.n
 Work = TypeVar("Work", bound=AbstractWork | AbstractMessage)
 
 
-def stacked(form: type[Work], **columns: Any) -> Work:
+def stacked(form: type[Work], **columns: ArrayLike) -> Work:
     """One record with an entry per row; a column may be a single number, or left at its default."""
     defaults = {f.name: f.default for f in fields(form) if f.default is not MISSING}
-    columns = {**defaults, **columns}
-    names = list(columns)
-    full = np.broadcast_arrays(*(np.asarray(columns[name], dtype=float) for name in names))
-    return form(**{name: column.copy() for name, column in zip(names, full, strict=True)})
+    given: dict[str, ArrayLike] = {**defaults, **columns}
+    build = cast(Callable[..., Work], form)
+    names = list(given)
+    full = np.broadcast_arrays(*(np.asarray(given[name], dtype=float) for name in names))
+    return build(**{name: column.copy() for name, column in zip(names, full, strict=True)})
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,7 @@ STARTS: dict[str, Start] = {
     "all_to_all": _holding(_NO_RING, {}, piece_s=(5e-9, 1e-12, 1e-7)),
     "send_recv": _NO_RING,
 }
-STARTS |= {
+_STATES = {
     kind: Start(
         {
             "launch_s": (5e-6, 1e-6, 1e-3),
@@ -160,13 +160,14 @@ STARTS |= {
     )
     for kind in ("delta_step", "delta_scan", "kda_step", "kda_scan")
 }
-STARTS["convolution"] = Start(
+_STATES["convolution"] = Start(
     {
         "launch_s": (5e-6, 1e-6, 1e-3),
         "hbm_frac": (0.5, 0.05, 1.0),
         "channel_s": (1e-10, 1e-14, 1e-8),
     }
 )
+STARTS.update(_STATES)
 ARITHMETIC = {
     "nvfp4": "fp4",
     "mxfp4": "bf16",

@@ -21,14 +21,23 @@ Faults of the tables that are dealt with here, each by a rule that does not look
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.precision import ACTIVATION_FORMAT, BYTES_PER_ELEMENT, Format
-from jaxsim.point.work import BatchedGemm, ContextAttention, DecodeAttention, Gemm
-from jaxsim.truth.kernels.rows import KernelRows, stacked, unseen_rows
+from jaxsim.point.work import (
+    BatchedGemm,
+    ContextAttention,
+    DecodeAttention,
+    Gemm,
+)
+from jaxsim.truth.kernels.frames import columns_of, distinct, pandas_module, rows_of
+from jaxsim.truth.kernels.rows import KernelRows, stacked
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 PACKAGE = "aiconfigurator-core"
 # The package's folder for each chip of the catalogue.
@@ -67,7 +76,7 @@ class Tables:
                 f"or install it: pip install {PACKAGE}."
             )
 
-    def read(self, op: str, name: str, engine: str | None = None) -> tuple[Any, str] | None:
+    def read(self, op: str, name: str, engine: str | None = None) -> "tuple[DataFrame, str] | None":
         """The newest table that is not a small supplement, with where it came from; or None."""
         pandas = pandas_module()
         versions = sorted(
@@ -83,42 +92,12 @@ class Tables:
         return None
 
 
-def pandas_module() -> Any:
-    """pandas, which only calibrating needs."""
-    try:
-        import pandas
-        import pyarrow  # noqa: F401  (what pandas reads parquet with)
-    except ImportError as error:
-        raise InputError(
-            f"Reading kernel tables needs {error.name}; install jaxsim-inference[calibrate]."
-        ) from None
-    return pandas
-
-
-def columns_of(table, *names: str) -> list[Any]:
-    """Columns of a table as numbers."""
-    return [table[name].to_numpy(dtype=float) for name in names]
-
-
-def rows_of(kind, number_format, work, table, dims, where, op=None) -> KernelRows:
-    """Rows of a table, with the shapes that are held out marked."""
-    ops = table["op_name"] if op is None else [op] * len(table)
-    unseen = unseen_rows(ops, {name: table[name].to_numpy() for name in dims})
-    seconds = table["latency"].to_numpy(dtype=float) * 1e-3
-    return KernelRows(kind, number_format, work, seconds, unseen, where)
-
-
-def distinct(table, names: list[str], how: str = "min") -> Any:
-    """A table without repeats of a launch: the fastest, or the median, stands for all."""
-    return getattr(table.groupby(["op_name", *names], as_index=False)["latency"], how)()
-
-
 def gemm_rows(tables: Tables) -> Iterator[KernelRows]:
     """Dense GEMMs by format."""
     if (found := tables.read("gemm", "gemm")) is None:
         return
     for theirs, ours in _GEMM.items():
-        table = found[0][found[0]["gemm_dtype"] == theirs]
+        table = found[0].loc[found[0]["gemm_dtype"] == theirs]
         if not len(table):
             continue
         table = distinct(table, ["m", "n", "k"], "median")
@@ -140,7 +119,7 @@ def absorb_rows(tables: Tables) -> Iterator[KernelRows]:
         return
     rank, nope, value = 512.0, 128.0, 128.0  # of the model that was measured
     for theirs, ours in _CACHES.items():
-        table = found[0][found[0]["bmm_dtype"] == theirs]
+        table = found[0].loc[found[0]["bmm_dtype"] == theirs]
         if not len(table):
             continue
         table = distinct(table, ["num_tokens", "num_heads"], "median")
@@ -171,7 +150,7 @@ def context_rows(tables: Tables) -> Iterator[KernelRows]:
     for theirs, ours in _CACHES.items():
         table = found[0]
         chosen = (table["attn_dtype"] == theirs) & (table["kv_cache_dtype"] == theirs)
-        table = table[chosen & table["head_dim"].isin(_HEAD_DIMS)]
+        table = table.loc[chosen & table["head_dim"].isin(_HEAD_DIMS)]
         if not len(table):
             continue
         table = distinct(table, ["batch_size", "isl", *shape])
@@ -193,7 +172,7 @@ def context_rows(tables: Tables) -> Iterator[KernelRows]:
         yield rows_of("context", ours, work, table, shape, found[1])
 
 
-def _causal_pairs(queries: Any, window: Any) -> Any:
+def _causal_pairs(queries: np.ndarray, window: np.ndarray | float) -> np.ndarray:
     """Unmasked pairs of a prompt; a window of 0 means none."""
     limit = np.where(window > 0, np.minimum(window, queries), queries)
     return limit * (limit + 1.0) / 2.0 + (queries - limit) * limit
@@ -204,7 +183,7 @@ def context_latent_rows(tables: Tables) -> Iterator[KernelRows]:
     if (found := tables.read("mla", "context_mla")) is None:
         return
     for theirs, ours in _CACHES.items():
-        table = found[0][found[0]["kv_cache_dtype"] == theirs]
+        table = found[0].loc[found[0]["kv_cache_dtype"] == theirs]
         if not len(table):
             continue
         table = distinct(table, ["batch_size", "isl", "num_heads"])
@@ -234,7 +213,7 @@ def decode_rows(tables: Tables) -> Iterator[KernelRows]:
         table = found[0]
         groups = table["num_heads"] / table["num_key_value_heads"]
         chosen = (table["kv_cache_dtype"] == theirs) & groups.between(*_GROUPS)
-        table = table[chosen & table["head_dim"].isin(_HEAD_DIMS)]
+        table = table.loc[chosen & table["head_dim"].isin(_HEAD_DIMS)]
         if not len(table):
             continue
         table = distinct(table, ["batch_size", "step", *shape])
@@ -263,7 +242,7 @@ def decode_latent_rows(tables: Tables) -> Iterator[KernelRows]:
     if (found := tables.read("mla", "generation_mla")) is None:
         return
     for theirs, ours in _CACHES.items():
-        table = found[0][found[0]["kv_cache_dtype"] == theirs]
+        table = found[0].loc[found[0]["kv_cache_dtype"] == theirs]
         if not len(table):
             continue
         table = distinct(table, ["batch_size", "step", "num_heads"])

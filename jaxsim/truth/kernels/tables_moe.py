@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,15 +18,15 @@ from jaxsim.point.work import (
     Stream,
 )
 from jaxsim.truth.kernels.doubts import doubtful_rows
+from jaxsim.truth.kernels.frames import columns_of, distinct, pandas_module, rows_of
 from jaxsim.truth.kernels.rows import KernelRows, stacked
 from jaxsim.truth.kernels.tables import (
     Tables,
-    columns_of,
-    distinct,
     input_bytes,
-    pandas_module,
-    rows_of,
 )
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 _FORMATS: dict[str, Format] = {
     "bfloat16": "bf16",
@@ -95,19 +96,23 @@ def experts_rows(tables: Tables, hbm_bytes_per_s: float) -> Iterator[KernelRows]
         source, where = found
         if theirs == "nvfp4" and (other := tables.read("moe", "moe", "sglang")) is not None:
             source, where = other
-            source = source[source["kernel_source"] == _NVFP4_KERNEL]
+            source = source.loc[source["kernel_source"] == _NVFP4_KERNEL]
         if theirs == _INTEGER and (other := tables.read("moe", "moe", "vllm")) is not None:
             source, where = other
-        if theirs == _WIDE_MXFP4 and (source["moe_dtype"] == _NARROW_MXFP4).any():
+        if theirs == _WIDE_MXFP4 and np.any(source["moe_dtype"] == _NARROW_MXFP4):
             theirs = _NARROW_MXFP4
-        table = source[(source["moe_dtype"] == theirs) & (source["distribution"] == "balanced")]
+        table = source.loc[(source["moe_dtype"] == theirs) & (source["distribution"] == "balanced")]
         if len(table):
             rows = _experts(table, ours, where, theirs == "nvfp4", hbm_bytes_per_s)
             yield replace(rows, arithmetic="fp8") if theirs == _NARROW_MXFP4 else rows
 
 
 def _experts(
-    table, number_format: Format, where: str, grouped: bool, hbm_bytes_per_s: float
+    table: "DataFrame",
+    number_format: Format,
+    where: str,
+    grouped: bool,
+    hbm_bytes_per_s: float,
 ) -> KernelRows:
     table = table.assign(
         matrices=np.where(table["kernel_source"].str.contains("nongated"), 2.0, 3.0)
@@ -143,7 +148,13 @@ def _experts(
     keep = ~np.isin(model, model[impossible]) & (routed[:, 1] > 0)
     kept = {name: getattr(work, name)[keep] for name in work.__dataclass_fields__}
     rows = rows_of(
-        "experts", number_format, stacked(GroupedGemm, **kept), table[keep], _SHAPE, where, op="moe"
+        "experts",
+        number_format,
+        stacked(GroupedGemm, **kept),
+        table.loc[keep],
+        _SHAPE,
+        where,
+        op="moe",
     )
     doubtful = doubtful_rows(
         rows.seconds,
@@ -192,7 +203,7 @@ def _library_rows(tables: Tables) -> Iterator[KernelRows]:
     """Gather, scatter and sends of the collective library."""
     if (found := tables.read("comm", "nccl", "nccl")) is None:
         return
-    table = found[0][found[0]["nccl_dtype"] == "half"]
+    table = found[0].loc[found[0]["nccl_dtype"] == "half"]
     table = distinct(table, ["num_gpus", "message_size"])
     forms = (
         ("all_gather", "all_gather", AllGather),
@@ -201,9 +212,9 @@ def _library_rows(tables: Tables) -> Iterator[KernelRows]:
     )
     of_kind: dict[str, KernelRows] = {}
     for theirs, kind, form in forms:
-        some = table[table["op_name"] == theirs]
+        some = table.loc[table["op_name"] == theirs]
         if kind == "send_recv":  # between two ranks, half of the data goes to the other
-            some = some[some["num_gpus"] == 2]
+            some = some.loc[some["num_gpus"] == 2]
         ranks, size = columns_of(some, "num_gpus", "message_size")
         part = 0.5 if kind == "send_recv" else 1.0
         work = stacked(form, data_bytes=part * _WIDE * size, ranks=ranks)
@@ -249,28 +260,28 @@ def _dispatch_rows(tables: Tables) -> Iterator[KernelRows]:
     yield rows_of("all_to_all", "any", work, table, shape, where)
 
 
-def _rack_dispatch(tables: Tables):
+def _rack_dispatch(tables: Tables) -> "tuple[DataFrame | None, str]":
     # Measured on one rack; the other generation has the same NVLink.
     found = tables.read("comm", "trtllm_alltoall") or Tables(
         tables.folder.parent, _MEASURED_RACK, tables.engine
     ).read("comm", "trtllm_alltoall")
     if found is None:
         return None, ""
-    table = found[0][found[0]["kernel_source"] == "NVLinkOneSided"]
+    table = found[0].loc[found[0]["kernel_source"] == "NVLinkOneSided"]
     dispatch = table["op_name"] == "alltoall_dispatch"
-    stored = table["moe_dtype"].map(lambda name: BYTES_PER_ELEMENT[_FORMATS[name]])
+    stored = [BYTES_PER_ELEMENT[_FORMATS[name]] for name in table["moe_dtype"]]
     table = table.assign(element_bytes=np.where(dispatch, stored, _WIDE))
     return table.rename(columns={"moe_ep_size": "ranks"}), found[1]
 
 
-def _node_dispatch(tables: Tables):
+def _node_dispatch(tables: Tables) -> "tuple[DataFrame | None, str]":
     fast = tables.read("comm", "wideep_deepep_ll", "sglang")
     bulk = tables.read("comm", "wideep_deepep_normal", "sglang")
     if fast is None or bulk is None:
         return None, ""
     # Engines choose the low-latency mode as far as it goes, and the other beyond.
     largest = fast[0]["num_token"].max()
-    bulk = bulk[0][bulk[0]["num_token"] > largest], bulk[1]
+    bulk = bulk[0].loc[bulk[0]["num_token"] > largest], bulk[1]
     parts = []
     # Below 4 experts a token, the time is that of moving every token once, not of the copies.
     for table, suffix in ((fast[0], "avg_t_us"), (bulk[0], "transmit_us")):

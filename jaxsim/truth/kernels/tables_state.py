@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -28,8 +28,12 @@ from jaxsim.point.work import Convolution, StateScan, StateStep
 from jaxsim.truth.kernels.calibrate import fit_all
 from jaxsim.truth.kernels.doubts import doubtful_rows
 from jaxsim.truth.kernels.file import calibration_text
+from jaxsim.truth.kernels.frames import columns_of, distinct, rows_of
 from jaxsim.truth.kernels.rows import KernelRows, stacked
-from jaxsim.truth.kernels.tables import FOLDERS, PACKAGE, Tables, columns_of, distinct, rows_of
+from jaxsim.truth.kernels.tables import FOLDERS, PACKAGE, Tables
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 ENGINES = ("sglang", "vllm", "trtllm")
 IMPOSSIBLE = 0.01  # of a table's launches, faster than memory can be: what ran is another thing
@@ -40,7 +44,10 @@ _WIDE = 2.0
 _DELTA_FLOP, _CHUNK, _PRODUCTS = 7.0, 64.0, 2.0
 
 
-def _state(form, table, **more):
+State = TypeVar("State", StateStep, StateScan)
+
+
+def _state(form: type[State], table: "DataFrame", **more: float) -> State:
     batch, length, heads, keys, values = columns_of(
         table, "batch_size", "seq_len", "num_v_heads", "head_k_dim", "head_v_dim"
     )
@@ -58,19 +65,21 @@ def _state(form, table, **more):
     )
 
 
-def _kernels(table, phase: str, *words: str):
+def _kernels(table: "DataFrame", phase: str, *words: str) -> "DataFrame":
     """Launches of one phase whose kernel's name has one of the words, the fastest of repeats."""
     named = np.zeros(len(table), dtype=bool)
     for word in words:
         named |= table["kernel_source"].str.contains(word).to_numpy()
-    chosen = table[named & (table["phase"] == phase).to_numpy()]
+    chosen = table.loc[named & (table["phase"] == phase).to_numpy()]
     return distinct(chosen, [*_SHAPE, "batch_size", "seq_len"])
 
 
 def _sound(rows: KernelRows) -> KernelRows:
     """The rows, those marked that took longer than launches of at least as much work."""
-    work: Any = rows.work
-    wide = np.asarray(work.heads if isinstance(work, StateStep | StateScan) else work.channels)
+    work = rows.work
+    if not isinstance(work, StateStep | StateScan | Convolution):
+        raise TypeError(f"{type(work).__name__} is no work on states")
+    wide = np.asarray(work.channels if isinstance(work, Convolution) else work.heads)
     more = (np.asarray(work.sequences), np.asarray(work.queries), wide)
     every = np.ones(len(rows), dtype=bool)
     doubtful = doubtful_rows(rows.seconds, more, (), np.zeros(len(rows)), wide, every)
@@ -112,7 +121,7 @@ def state_rows(tables: Tables, hbm_bytes_per_s: float) -> Iterator[KernelRows]:
     yield from best.values()
 
 
-def convolution_rows(table, where: str) -> KernelRows:
+def convolution_rows(table: "DataFrame", where: str) -> KernelRows:
     """The convolution over queries, keys and values, of prompts."""
     some = _kernels(table, "context", "conv1d")
     batch, length, groups, keys, heads, values = columns_of(

@@ -58,7 +58,7 @@ def load_text(path: Path) -> str:
         raise InputError(f"{path}: cannot be read: {error}.") from None
 
 
-def load_json(path: Path) -> list[dict]:
+def load_json(path: Path) -> list[dict[str, object]]:
     """The JSON objects of a file: one, a list, or one a line."""
     text = load_text(path)
     try:

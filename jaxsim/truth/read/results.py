@@ -21,7 +21,7 @@ KNOWN = (
 )
 
 
-def read_json(entries: list[dict], path: Path, stated: Stated) -> list[ServingRow]:
+def read_json(entries: list[dict[str, object]], path: Path, stated: Stated) -> list[ServingRow]:
     """The runs of a JSON file of any known client."""
     rows = []
     for number, raw in enumerate(entries, start=1):

@@ -2,15 +2,15 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypedDict, Unpack, cast
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.traffic.layout import Layout
 from jaxsim.truth.read.clients.stated import Stated, hardware_of
-from jaxsim.truth.read.rows import ServingRow, implied_tokens_per_s_per_gpu
+from jaxsim.truth.read.rows import Load, ServingRow, implied_tokens_per_s_per_gpu
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Entry:
 
     path: str
     number: int
-    raw: Mapping[str, Any]
+    raw: Mapping[str, object]
 
     def error(self, key: str, problem: str) -> InputError:
         """An error about one key."""
@@ -42,10 +42,16 @@ class Entry:
 
     def part(self, *keys: str) -> "Entry":
         """An object inside this one, empty where there is none."""
-        raw: Any = self.raw
+        raw = self.raw
         for key in keys:
-            raw = raw.get(key) if isinstance(raw, Mapping) else None
-        return Entry(self.path, self.number, raw if isinstance(raw, Mapping) else {})
+            inner = raw.get(key)
+            raw = inner if isinstance(inner, Mapping) else {}
+        return Entry(self.path, self.number, raw)
+
+    def listed(self, key: str) -> list[object]:
+        """A list, empty where there is none."""
+        found = self.raw.get(key)
+        return found if isinstance(found, list) else []
 
     def word(self, *keys: str) -> str:
         """The first of these words that there is; empty if none."""
@@ -95,6 +101,25 @@ def in_system(requests_per_s: float | None, latency_s: float | None) -> float | 
     return max(round(requests_per_s * latency_s), 1.0)
 
 
+class RowFields(TypedDict, total=False):
+    """Fields of a row that a client's file says."""
+
+    id: str
+    load: Load
+    isl_max: float
+    osl_max: float
+    ttft_s: float | None
+    tpot_s: float | None
+    ttft_median_s: float | None
+    speculation: Literal["none", "mtp", "unknown"]
+    speculation_known: bool
+    client: str
+    version: str
+    excluded: str
+    refused: str
+    output_tokens_per_s_per_gpu: float | None
+
+
 def row_of(
     entry: Entry,
     stated: Stated,
@@ -110,17 +135,18 @@ def row_of(
     concurrency: float | None = None,
     prompts: float | None = None,
     requests_per_s: float | None = None,
-    **fields: Any,
+    isl: float | None = None,
+    osl: float | None = None,
+    **fields: Unpack[RowFields],
 ) -> ServingRow:
     """The record of a run: what its file says, and what was stated where it says nothing.
 
     `output_tokens_per_s` is of all GPUs of the run.
     """
     prefill = stated.prefill or prefill
-    lengths = {"isl": fields.pop("isl", None), "osl": fields.pop("osl", None)}
+    lengths = {"isl": stated.isl or isl, "osl": stated.osl or osl}
     for name, value in lengths.items():
-        lengths[name] = getattr(stated, name) or value
-        if not lengths[name]:
+        if not value:
             raise entry.error(name, f"mean length is missing or 0; state it with --{name}")
     chip, refused = hardware_of(hardware, stated.hardware)
     rate = stated.rate or requests_per_s
@@ -128,7 +154,7 @@ def row_of(
     # A rate is the load, and a cap on what is in flight is none; without either, all come at once.
     cap = None if rate else stated.concurrency or concurrency or prompts
     gpus = layout.gpus + (0.0 if prefill is None else prefill.gpus)
-    defaults: dict[str, Any] = {
+    defaults: dict[str, object] = {
         "id": f"{Path(entry.path).name}#{entry.number}",
         "line": entry.number,
         "source": source,
@@ -146,7 +172,8 @@ def row_of(
         "refused": refused,
         "prompts": prompts,
     }
-    row = ServingRow(
+    build = cast(Callable[..., ServingRow], ServingRow)
+    row = build(
         **{
             **defaults,
             **lengths,

@@ -2,8 +2,7 @@
 
 import csv
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.truth.read.clients.entry import Entry, after_first_s, layout_of, row_of
@@ -25,7 +24,7 @@ def read(entry: Entry, stated: Stated) -> list[ServingRow]:
     """The benchmarks of a report, one row each, or an error where one completed nothing."""
     args = entry.part("args")
     rows = []
-    for number, raw in enumerate(entry.raw["benchmarks"], start=1):
+    for number, raw in enumerate(entry.listed("benchmarks"), start=1):
         if not isinstance(raw, Mapping):
             raise entry.error("benchmarks", f"entry {number} is no object")
         rows.append(_row(Entry(entry.path, number, raw), stated, args.word("model")))
@@ -101,10 +100,12 @@ def read_csv(text: str, path: str, stated: Stated) -> list[ServingRow]:
     return rows
 
 
-def _from_cells(heads: list, cells: list[str], path: str, number: int) -> Entry:
+def _from_cells(
+    heads: Sequence[tuple[str, str, str]], cells: list[str], path: str, number: int
+) -> Entry:
     """One line of the CSV as the JSON has it."""
-    metrics: dict[str, Any] = {}
-    strategy: dict[str, Any] = {}
+    metrics: dict[str, dict[str, str]] = {}
+    strategy: dict[str, object] = {}
     model = ""
     for (group, column, statistic), cell in zip(heads, cells, strict=True):
         name = CSV_METRICS.get((group, column))
@@ -134,7 +135,7 @@ def _from_cells(heads: list, cells: list[str], path: str, number: int) -> Entry:
     return Entry(path, number, raw)
 
 
-def _json(cell: str) -> Mapping[str, Any]:
+def _json(cell: str) -> Mapping[str, object]:
     try:
         found = json.loads(cell)
     except json.JSONDecodeError:

@@ -3,7 +3,6 @@
 import csv
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.truth.read.clients.entry import (
@@ -41,9 +40,8 @@ def _load(entry: Entry) -> Entry:
 
 def _model(entry: Entry) -> str:
     config = entry.part("input_config")
-    names = config.part("endpoint").raw.get("model_names") or [""]
-    items = config.part("models").raw.get("items") or [{}]
-    first: Any = items[0] if isinstance(items, list) else {}
+    names = config.part("endpoint").listed("model_names") or [""]
+    first = (config.part("models").listed("items") or [{}])[0]
     listed = first.get("name", "") if isinstance(first, Mapping) else first
     return str(names[0] or listed)
 
@@ -90,7 +88,7 @@ def genai_perf(text: str, path: str) -> Entry:
 
     The file holds tables one below another: of distributions, then of single values.
     """
-    raw: dict[str, Any] = {}
+    raw: dict[str, dict[str, str]] = {}
     header: list[str] = []
     for cells in csv.reader(text.splitlines()):
         if not cells or not cells[0].strip():

@@ -1,6 +1,7 @@
 """How are results of the serving benchmarks of vLLM and SGLang read: JSON, and what they print?"""
 
 import re
+from typing import TypedDict
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.truth.read.clients.entry import Entry, layout_of, row_of
@@ -55,7 +56,21 @@ def printed(text: str, path: str) -> list[Entry]:
     return found
 
 
-def _shared(entry: Entry, prefix: str = "") -> dict:
+class _Shared(TypedDict):
+    """What both benchmarks call alike."""
+
+    isl: float
+    osl: float
+    concurrency: float | None
+    prompts: float
+    requests_per_s: float | None
+    ttft_s: float | None
+    tpot_s: float | None
+    output_tokens_per_s: float | None
+    ttft_median_s: float | None
+
+
+def _shared(entry: Entry, prefix: str = "") -> _Shared:
     """What both benchmarks call alike."""
     number = entry.number_of
     completed = number("completed") or 0.0

@@ -1,6 +1,7 @@
 """What does the caller say about measured runs where their file does not?"""
 
 from dataclasses import dataclass, replace
+from typing import TypedDict
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.names import resolve_hardware
@@ -66,21 +67,29 @@ def refuse_for_tables(stated: Stated, path: str) -> None:
             )
 
 
+class _Changes(TypedDict, total=False):
+    """Fields of a row that follow from what was stated."""
+
+    hit_frac: float
+    draft_tokens: float
+    accept_frac: float
+    excluded: str
+
+
 def restated(row: ServingRow, stated: Stated) -> ServingRow:
     """A row with the prefix hits and the acceptance that were stated beside its file.
 
     Acceptance concerns runs that speculated, or that do not say. With it, such a run is predicted
     as it ran and is no longer set apart.
     """
-    changes: dict = {}
+    changes: _Changes = {}
     if stated.hit_frac is not None:
         changes["hit_frac"] = stated.hit_frac
     speculated = row.speculation != "none" or not row.speculation_known
     if stated.accept_frac is not None and speculated:
-        changes |= {
-            "draft_tokens": 1.0 if stated.draft_tokens is None else stated.draft_tokens,
-            "accept_frac": stated.accept_frac,
-        }
+        drafts = stated.draft_tokens
+        changes["draft_tokens"] = 1.0 if drafts is None else drafts
+        changes["accept_frac"] = stated.accept_frac
         if row.excluded.startswith("speculative decoding"):
             changes["excluded"] = ""
     return replace(row, **changes) if changes else row
