@@ -1,13 +1,24 @@
 """What goes into a sweep: the numbers of a point, and the values of its axes."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import numpy as np
 
 from jaxsim._record import partition, replace_leaf
 from jaxsim.space.program.bits import wide
+
+
+@runtime_checkable
+class Device(Protocol):
+    """A device of JAX."""
+
+    @property
+    def platform(self) -> str:
+        """Such as `cpu` and `gpu`."""
+        ...
+
 
 # An axis: its name, which leaf (or leaves, or sub-record) of the point it replaces, and with what:
 # an array, or a record of arrays, with one leading dimension.
