@@ -79,7 +79,7 @@ class Simulated:
 
     table: xr.Dataset
     runs: dict[str, Run]
-    outcomes: dict[str, dict]
+    outcomes: dict[str, dict[str, float | str]]
     ftl_s: float
     ttl_s: float
 
@@ -252,7 +252,9 @@ def _limits(name: str, counts: dict[int, int], fleet: Fleet) -> dict[int, tuple[
     return {role: (1, GROWTH * count) for role, count in counts.items()}
 
 
-def _table(outcomes: dict[str, dict], requests: Requests, ftl_s: float, ttl_s: float):
+def _table(
+    outcomes: dict[str, dict[str, float | str]], requests: Requests, ftl_s: float, ttl_s: float
+) -> xr.Dataset:
     names = [name for name in next(iter(outcomes.values())) if name != "policy"]
     # Roles differ by fleet, never by policy: every outcome has the same measures.
     data = {

@@ -103,15 +103,6 @@ class StreamLimits(TypedDict, total=False):
     devices: Sequence[Device] | None
 
 
-class SearchOptions(StreamLimits, total=False):
-    """What `search` may be told beside what is searched."""
-
-    targets_s: Values
-    ftl_s: float
-    count: int
-    frontier: bool
-
-
 def search(
     phase: str,
     scenarios: Sequence[Scenario],
