@@ -20,6 +20,7 @@ from jaxsim.space.axes import LEAF, Space, Values, axes_of, complete
 from jaxsim.space.designs import PHASES
 from jaxsim.space.grid.best import Best, stream_best
 from jaxsim.space.grid.frontier import Frontiers, stream_frontier
+from jaxsim.space.grid.small import is_small, small_best
 from jaxsim.space.program.inputs import Axis, Device
 
 # What is maximised in each phase, and the latency that is limited.
@@ -83,6 +84,12 @@ class SearchResult:
     groups: tuple[str, ...]
     designs: Best | Frontiers
     dropped: tuple[str, ...] = ()
+
+
+class _Wanted(TypedDict):
+    objective: str
+    valid: str
+    count: int
 
 
 def common_space(space: Space | None, scenarios: Sequence[Scenario], isl: float) -> Space:
@@ -150,8 +157,10 @@ def search(
             fn, point, axes, groups, x="latency_s", y="value", valid="ok", **limits
         )
     else:
-        designs = stream_best(
-            fn, point, axes, groups, objective="value", valid="ok", count=count, **limits
-        )
+        wanted: _Wanted = {"objective": "value", "valid": "ok", "count": count}
+        if is_small(axes) and not limits:
+            designs = small_best(fn, point, axes, groups, **wanted)
+        else:
+            designs = stream_best(fn, point, axes, groups, **wanted, **limits)
     values = {name: np.asarray(v) for name, _, v in axes if name != "setup"}
     return SearchResult(phase, values, groups, designs, filled.dropped)

@@ -62,6 +62,11 @@ class _Objective:
         return value if self.sign == 1.0 else self.sign * value, jnp.asarray(ok)
 
 
+def objective_of(fn, objective: Reading, valid: Reading | None, maximise: bool) -> _Objective:
+    """The function of a point that a search maximises: (objective, whether it counts)."""
+    return _Objective(fn, objective, valid, 1.0 if maximise else -1.0)
+
+
 def stream_best(
     fn,
     point,
@@ -82,7 +87,7 @@ def stream_best(
     of `axes` wins. Memory is bounded by `block_points`, not by the grid. Put a long axis last: the
     last is evaluated in vectors.
     """
-    wanted = _Objective(fn, objective, valid, 1.0 if maximise else -1.0)
+    wanted = objective_of(fn, objective, valid, maximise)
     grid = Grid.of(wanted, point, axes, group_axes, step_points, block_points, devices)
     groups = math.prod(grid.real_lengths[d] for d in grid.groups)
     value = np.full((groups, count), -math.inf)

@@ -13,6 +13,7 @@ import pytest
 
 from jaxsim.space.grid.best import stream_best, stream_topk
 from jaxsim.space.grid.block_run import run_block
+from jaxsim.space.grid.small import small_best
 from jaxsim.space.grid.split import split
 from jaxsim.space.grid.sweep import sweep
 from tests.space.grids import Chip, Point, grid, precision, step, whole
@@ -62,6 +63,26 @@ def test_whole_numbers_with_ties_give_exactly_the_first_of_the_best(groups, opti
     first = stream_best(whole, Point(), axes, groups, objective="value", valid="odd", **options)
     np.testing.assert_array_equal(first.value, value[..., 0])
     np.testing.assert_array_equal(flat_index(first, axes, groups), where[..., 0])
+
+
+def ties(p):
+    """The same values, of operations that NumPy has; one design has none."""
+    value = jnp.where(p.batch == 5.0, jnp.nan, whole(p)["value"])
+    return {"value": value, "odd": p.batch - 2.0 * jnp.floor(p.batch / 2.0) == 1.0}
+
+
+@pytest.mark.parametrize("groups", [(), ("tp", "osl"), ("batch",)])
+@pytest.mark.parametrize(("count", "maximise"), [(1, True), (7, False), (5000, True)])
+def test_numpy_chooses_as_a_stream_does(groups, count, maximise):
+    axes = grid(3, 2, 4, 3, 18)
+    given = (ties, Point(), axes, groups)
+    wanted = {"objective": "value", "valid": "odd", "maximise": maximise, "count": count}
+    small, stream = small_best(*given, **wanted), stream_best(*given, **wanted)
+    np.testing.assert_array_equal(small.value, stream.value)
+    np.testing.assert_array_equal(small.found, stream.found)
+    for name, places in stream.index.items():
+        np.testing.assert_array_equal(small.index[name], places)
+    assert small.points == stream.points
 
 
 @pytest.mark.parametrize(("options", "bits"), [({}, 32), (SMALL, 64)])
