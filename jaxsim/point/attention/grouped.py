@@ -32,6 +32,19 @@ def _(attention: GQA, hidden: Scalar, rows: Scalar, ranks: Ranks, element: Eleme
 
 @decode_items.register
 def _(attention: GQA, tokens: DecodeTokens, ranks: Ranks, element: ElementBytes):
+    return _decode(attention, attention.head_dim, attention.head_dim, tokens, ranks, element)
+
+
+@context_items.register
+def _(attention: GQA, tokens: ContextTokens, ranks: Ranks, element: ElementBytes):
+    return _context(attention, attention.head_dim, attention.head_dim, tokens, ranks, element)
+
+
+def _decode(
+    attention: GQA | VariedGQA, qk_dim: Scalar, v_dim: Scalar, tokens: DecodeTokens, ranks: Ranks,
+    element: ElementBytes,
+) -> list[Item]:  # fmt: skip
+    """Attention of new tokens to a cache, of min(context, window) tokens each."""
     seen = jnp.minimum(tokens.context, attention.window_tokens)
     work = DecodeAttention(
         sequences=tokens.sequences,
@@ -39,17 +52,20 @@ def _(attention: GQA, tokens: DecodeTokens, ranks: Ranks, element: ElementBytes)
         context=seen,
         heads=attention.heads / ranks.tp,
         kv_heads=kv_heads_per_rank(attention, ranks.tp),
-        qk_dim=attention.head_dim,
-        v_dim=attention.head_dim,
-        kv_dim=2.0 * attention.head_dim,
+        qk_dim=qk_dim,
+        v_dim=v_dim,
+        kv_dim=qk_dim + v_dim,
         kv_bytes_per_element=element.kv,
         masked=tokens.context - seen,
     )
     return [Item(work, 1.0, "decode_attention", "attention", "decode")]
 
 
-@context_items.register
-def _(attention: GQA, tokens: ContextTokens, ranks: Ranks, element: ElementBytes):
+def _context(
+    attention: GQA | VariedGQA, qk_dim: Scalar, v_dim: Scalar, tokens: ContextTokens, ranks: Ranks,
+    element: ElementBytes,
+) -> list[Item]:  # fmt: skip
+    """Causal attention of a chunk to itself and to what precedes it within the window."""
     work = ContextAttention(
         sequences=tokens.sequences,
         queries=tokens.queries,
@@ -57,8 +73,8 @@ def _(attention: GQA, tokens: ContextTokens, ranks: Ranks, element: ElementBytes
         pairs=causal_pairs(tokens.queries, tokens.past, attention.window_tokens),
         heads=attention.heads / ranks.tp,
         kv_heads=kv_heads_per_rank(attention, ranks.tp),
-        qk_dim=attention.head_dim,
-        v_dim=attention.head_dim,
+        qk_dim=qk_dim,
+        v_dim=v_dim,
         kv_bytes_per_element=element.kv,
         activation_bytes_per_element=element.wide,
     )
@@ -81,37 +97,12 @@ def _(attention: VariedGQA, hidden: Scalar, rows: Scalar, ranks: Ranks, element:
 
 @decode_items.register
 def _(attention: VariedGQA, tokens: DecodeTokens, ranks: Ranks, element: ElementBytes):
-    seen = jnp.minimum(tokens.context, attention.window_tokens)
-    work = DecodeAttention(
-        sequences=tokens.sequences,
-        queries=tokens.queries,
-        context=seen,
-        heads=attention.heads / ranks.tp,
-        kv_heads=kv_heads_per_rank(attention, ranks.tp),
-        qk_dim=attention.qk_dim,
-        v_dim=attention.v_dim,
-        kv_dim=attention.qk_dim + attention.v_dim,
-        kv_bytes_per_element=element.kv,
-        masked=tokens.context - seen,
-    )
-    return [Item(work, 1.0, "decode_attention", "attention", "decode")]
+    return _decode(attention, attention.qk_dim, attention.v_dim, tokens, ranks, element)
 
 
 @context_items.register
 def _(attention: VariedGQA, tokens: ContextTokens, ranks: Ranks, element: ElementBytes):
-    work = ContextAttention(
-        sequences=tokens.sequences,
-        queries=tokens.queries,
-        past=jnp.minimum(tokens.past, attention.window_tokens),
-        pairs=causal_pairs(tokens.queries, tokens.past, attention.window_tokens),
-        heads=attention.heads / ranks.tp,
-        kv_heads=kv_heads_per_rank(attention, ranks.tp),
-        qk_dim=attention.qk_dim,
-        v_dim=attention.v_dim,
-        kv_bytes_per_element=element.kv,
-        activation_bytes_per_element=element.wide,
-    )
-    return [Item(work, 1.0, "context_attention", "attention", "context")]
+    return _context(attention, attention.qk_dim, attention.v_dim, tokens, ranks, element)
 
 
 # ---- blocks that an indexer selects --------------------------------------------------------------

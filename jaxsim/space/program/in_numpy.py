@@ -7,9 +7,6 @@ import numpy as np
 
 from jaxsim.space.program.trace import Op
 
-# A count this near to a whole number is one: what is rounded up may carry a rounding error.
-WHOLE = 1e-7
-
 IN_NUMPY: dict[str, Callable[..., Any]] = {
     "abs": np.abs,
     "add": np.add,
@@ -81,10 +78,8 @@ def in_numpy(op: Op) -> Callable[..., Any]:
 
 
 def in_float64(op: Op) -> Callable[..., Any]:
-    """The same in 64 bits, whatever the function was traced for; rounding up forgives `WHOLE`."""
+    """The same in 64 bits, whatever the function was traced for."""
     name = op.primitive.name
-    if name == "ceil":
-        return lambda x: np.ceil(x - WHOLE * np.abs(x))
     if name == "convert_element_type" and np.issubdtype(op.params["new_dtype"], np.floating):
         return lambda x: np.asarray(x, np.float64)
     if name == "convert_element_type" and np.issubdtype(op.params["new_dtype"], np.bool_):

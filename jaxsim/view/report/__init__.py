@@ -1,5 +1,6 @@
 """The report of a plan: one HTML file that needs no network.
 
-`page` composes it, `notes` says how sure it is, `evidence` on which constants it rests.
-From a plan to HTML. Begin with `page.py`.
+`page` gathers its texts, `notes` how sure it is, `evidence` the constants it rests on; `templating`
+opens the Jinja2 templates of `templates/`, which lay it out. From a plan to HTML. Begin with
+`page.py`.
 """

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from jaxsim.space.deploy.result import Deployed, Plan
 from jaxsim.view.figures.frontier import BLUE
 from jaxsim.view.report.evidence import Evidence, kinds
-from jaxsim.view.report.templates import Table
+from jaxsim.view.report.templating import Table
 from jaxsim.view.text import under_rate, units, words, workloads
 
 TERMS = (

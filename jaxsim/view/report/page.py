@@ -8,7 +8,7 @@ from jaxsim.view.figures.breakdown import breakdown_figure
 from jaxsim.view.figures.frontier import frontier_figure, image
 from jaxsim.view.report import notes
 from jaxsim.view.report.evidence import Evidence
-from jaxsim.view.report.templates import Picture, Table, render
+from jaxsim.view.report.templating import Picture, Table, render
 from jaxsim.view.text import units, words, workloads
 
 KINDS = (("disaggregated", "disaggregated"), ("colocated", "co-located"))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxsim._version import __version__
-from jaxsim.view.report.templates import Picture, Table, render
+from jaxsim.view.report.templating import Picture, Table, render
 from jaxsim.view.study.advice import advice, headline, lead
 from jaxsim.view.study.claim import NOT, PARTLY, REPRODUCED
 from jaxsim.view.study.claims import Result

@@ -2,7 +2,6 @@
 
 import argparse
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from jaxsim.catalog.cards import HardwareCard
     from jaxsim.catalog.workload import Share, Workload
     from jaxsim.space.deploy.result import Plan
+    from jaxsim.view.text.layout import Page
 
 DESCRIPTION = """\
 Evaluate every design of a space, match a prefill pool and a decode pool exactly, and compare the
@@ -217,20 +217,19 @@ def solve(
 
 def show(plan: "Plan", args: argparse.Namespace, written: list[Path]) -> None:
     """Print the plan."""
-    if args.format == "json":
+    from jaxsim.view.cli.output import print_result
+
+    def as_dict() -> object:
         from jaxsim.view.files.plan_json import plan_dict
-        from jaxsim.view.text.plain_json import dumps
 
-        print(dumps(plan_dict(plan)))
-        return
-    from jaxsim.view.text.layout import page_for, wrap
-    from jaxsim.view.text.plan import render_plan
+        return plan_dict(plan)
 
-    page = page_for(sys.stdout)
-    print(render_plan(plan, page))
-    if written:
-        names = ", ".join(path.name for path in written)
-        print(page.finish(wrap(f"Wrote {names} in {written[0].parent}", page)))
+    def as_text(page: "Page") -> str:
+        from jaxsim.view.text.plan import render_plan
+
+        return render_plan(plan, page)
+
+    print_result(args, as_dict, as_text, written)
 
 
 def write(plan: "Plan", folder: Path, args: argparse.Namespace) -> list[Path]:

@@ -1,7 +1,6 @@
 """`jaxsim sensitivity`: what limits a deployment, and what would change it."""
 
 import argparse
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from jaxsim.space.deploy.result import Unmet
     from jaxsim.space.sensitivity.request import SensitivityRequest
     from jaxsim.space.sensitivity.result import Sensitivity
+    from jaxsim.view.text.layout import Page
 
 DESCRIPTION = """\
 Find the best deployment as `plan` does, and say what limits it: how many percent of throughput one
@@ -225,17 +225,16 @@ def solve(
 
 def show(found: "Sensitivity", args: argparse.Namespace, written: list[Path]) -> None:
     """Print it."""
-    if args.format == "json":
+    from jaxsim.view.cli.output import print_result
+
+    def as_dict() -> object:
         from jaxsim.view.files.sensitivity import sensitivity_dict
-        from jaxsim.view.text.plain_json import dumps
 
-        print(dumps(sensitivity_dict(found)))
-        return
-    from jaxsim.view.text.layout import page_for, wrap
-    from jaxsim.view.text.sensitivity import render_sensitivity
+        return sensitivity_dict(found)
 
-    page = page_for(sys.stdout)
-    print(render_sensitivity(found, page))
-    if written:
-        names = ", ".join(path.name for path in written)
-        print(page.finish(wrap(f"Wrote {names} in {written[0].parent}", page)))
+    def as_text(page: "Page") -> str:
+        from jaxsim.view.text.sensitivity import render_sensitivity
+
+        return render_sensitivity(found, page)
+
+    print_result(args, as_dict, as_text, written)
