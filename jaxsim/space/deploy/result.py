@@ -156,7 +156,7 @@ class Lever:
 class Held:
     """What some instances give users whose requests arrive at random.
 
-    `ttft_s` and `tpot_s` are the latencies at the percentile asked, `attainment` the fraction of
+    `ttft_s` and `tpot_s` are the latencies at the percentile, `attainment` the fraction of
     requests within both targets.
     """
 
@@ -203,7 +203,7 @@ class Plan:
     designs × workloads; `valid_points` designs that obey every rule for every workload.
     `gain_at_mean_ttl` is the gain of a mix where both kinds are held to TTL on the mean of the mix
     alone, not for every workload; None for one workload. `max_gpus` is the cap on GPUs, and
-    `exact_gpus` the same where all of them are paid. `under_rate` is there where a rate was asked.
+    `exact_gpus` the same where all of them are paid. `under_rate` is of a request with a rate.
 
     >>> space = jaxsim.Space(tp=(1,), pp=(1,), batch=(1, 16, 64), chunk=(1024,))
     >>> work = jaxsim.Workload(isl=1024, osl=128)

@@ -187,7 +187,7 @@ class _Problem:
         return self.matched(self.budget, solved, supremum, ranges, counted, "rounded", near)
 
     def quick(self, solved: "_Solved", latest: Shares) -> "_Solved":
-        """The same with designs that serve as much in less time, where these are asked for."""
+        """The same with designs that serve as much in less time, where the request wants these."""
         if not self.quickest or isinstance(self.budget, Packed):
             return solved
         k, pairs = solved.best, solved.pairs

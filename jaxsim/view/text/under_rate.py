@@ -52,7 +52,7 @@ def held_words(held: Held) -> str:
 
 
 def section(plan: Plan, page: Page) -> list[str]:
-    """The section of a plan's text; empty where no rate was asked."""
+    """The section of a plan's text; empty where the request has no rate."""
     found = plan.under_rate
     if found is None:
         return []

@@ -10,6 +10,7 @@ import pytest
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import main as cli
+from jaxsim.view.cli import options
 from jaxsim.view.cli.verbs import plan as cli_plan
 
 ROOT = Path(__file__).parents[3]
@@ -32,13 +33,13 @@ def python(*arguments, **environment):
 @pytest.fixture
 def solved(plan, monkeypatch):
     """`plan` without its search: the plan made by hand."""
-    monkeypatch.setattr(cli_plan, "solve", lambda args, asked: plan)
+    monkeypatch.setattr(cli_plan, "solve", lambda *_: plan)
     return plan
 
 
 @pytest.fixture
 def unsolved(unmet_plan, monkeypatch):
-    monkeypatch.setattr(cli_plan, "solve", lambda args, asked: unmet_plan)
+    monkeypatch.setattr(cli_plan, "solve", lambda *_: unmet_plan)
     return unmet_plan
 
 
@@ -133,7 +134,7 @@ def test_without_a_known_verb_it_says_so(arguments, capsys):
     ],
 )
 def test_whatever_fails_has_its_status_and_its_json(error, status, says, monkeypatch, capsys):
-    def fails(args, asked):
+    def fails(*_):
         raise error
 
     monkeypatch.setattr(cli_plan, "solve", fails)
@@ -171,7 +172,7 @@ def test_axes_that_were_given_are_passed_on():
         [*ASK, *TARGETS, "--tp", "1,2", "--prefill-batch", "4", "--gpus", "exactly:64"]
     )
     asked = cli_plan.request_of(args)
-    assert asked["axes"] == {"tp": (1.0, 2.0), "prefill_batch": (4.0,)}
+    assert options.axes_from(args) == {"tp": (1.0, 2.0), "prefill_batch": (4.0,)}
     assert (asked["max_gpus"], asked["exact_gpus"]) == (None, 64)
     assert (asked["ftl_s"], asked["ttl_s"]) == (5.0, 0.05)
     again = cli.build_parser().parse_args(cli_plan.command(args).split()[1:])

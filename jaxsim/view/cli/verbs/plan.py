@@ -120,11 +120,11 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.view.files.atomic import output_folder
 
     options.check_lengths(args)
-    asked, domain, axes = request_of(args), domain_of(args), options.axes_from(args)
+    fields, domain, axes = request_of(args), domain_of(args), options.axes_from(args)
     use_persistent_cache()
     workload = options.workloads_from(args)
     folder = None if args.output is None else output_folder(Path(args.output))
-    plan = solve(args, asked, domain, axes, workload)
+    plan = solve(args, fields, domain, axes, workload)
     plan = replace(plan, notes=(*said(args), *plan.notes))
     written = [] if folder is None else write(plan, folder, args)
     show(plan, args, written)
@@ -136,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
     return UNMET
 
 
-class Asked(arrivals.Arrivals):
+class PlanFields(arrivals.Arrivals):
     """Fields of a `PlanRequest` but for the workload."""
 
     ftl_s: float
@@ -151,7 +151,7 @@ class Asked(arrivals.Arrivals):
     deployable: str
 
 
-def request_of(args: argparse.Namespace) -> Asked:
+def request_of(args: argparse.Namespace) -> PlanFields:
     """The request that the options make, checked before anything is loaded."""
     gpus, exactly = (None, False) if args.gpus is None else parse.parse_gpus(args.gpus)
     ratio = args.fixed_ratio
@@ -185,7 +185,7 @@ def rules_of(args: argparse.Namespace) -> str:
 
 def solve(
     args: argparse.Namespace,
-    asked: Asked,
+    fields: PlanFields,
     domain: int | None,
     axes: dict[str, tuple[float, ...]],
     workload: "Workload | Sequence[Share]",
@@ -206,7 +206,7 @@ def solve(
         return jaxsim.plan(
             options.model_from(args),
             load(args.hardware),
-            jaxsim.PlanRequest(workload=workload, **asked),
+            jaxsim.PlanRequest(workload=workload, **fields),
             prefill_hardware=args.prefill_hardware and load(args.prefill_hardware),
             space=replace(jaxsim.Space(), **axes) if axes else None,
             precision=args.precision,

@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     return OK if result.designs.found.any() else UNMET  # type: ignore[union-attr]
 
 
-class Asked(TypedDict):
+class SearchFields(TypedDict):
     """Lengths, axes, targets, and how many designs a workload."""
 
     isl: tuple[float, ...]
@@ -100,7 +100,7 @@ class Asked(TypedDict):
     count: int
 
 
-def request_of(args: argparse.Namespace) -> Asked:
+def request_of(args: argparse.Namespace) -> SearchFields:
     """Lengths, axes, targets and how many, from the options."""
     own, other = ("ftl", "ttl") if args.phase == "prefill" else ("ttl", "ftl")
     if getattr(args, other) is not None and args.phase != "colocated":
@@ -149,7 +149,7 @@ def said(args: argparse.Namespace) -> list[str]:
 
 
 def solve(
-    args: argparse.Namespace, request: Asked
+    args: argparse.Namespace, request: SearchFields
 ) -> tuple["SearchResult", list["Setup"], float, str]:
     """What was found, for which set-ups, the seconds it took, and on which device.
 

@@ -130,13 +130,13 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.view.cli.progress import working
     from jaxsim.view.files.atomic import output_folder
 
-    asked, domain = cli_plan.request_of(args), cli_plan.domain_of(args)
+    fields, domain = cli_plan.request_of(args), cli_plan.domain_of(args)
     axes, details = options.axes_from(args), detail_of(args)
     use_persistent_cache()
     workload = options.workload_from(args)
     folder = None if args.output is None else output_folder(Path(args.output))
     with working("starting") as progress:
-        found = solve(args, asked, domain, axes, workload, details, progress)
+        found = solve(args, fields, domain, axes, workload, details, progress)
     from jaxsim.space.deploy.result import Unmet
 
     if isinstance(found, Unmet):
@@ -192,7 +192,7 @@ def unmet_message(found: "Unmet", args: argparse.Namespace) -> str:
 
 def solve(
     args: argparse.Namespace,
-    asked: cli_plan.Asked,
+    fields: cli_plan.PlanFields,
     domain: int | None,
     axes: dict[str, tuple[float, ...]],
     workload: "Workload",
@@ -213,7 +213,7 @@ def solve(
     return sensitivity(
         args.model,
         load(args.hardware),
-        PlanRequest(workload=workload, **asked),
+        PlanRequest(workload=workload, **fields),
         details,
         prefill_hardware=args.prefill_hardware and load(args.prefill_hardware),
         space=replace(Space(), **axes) if axes else None,
