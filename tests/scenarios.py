@@ -155,6 +155,7 @@ REAL_ENGINE = replace(
     decode_sequence_s=2e-6,
     prefill_factor=1.15,
     prefill_experts_factor=0.7,
+    popularity_variance=0.8,
 )
 
 

@@ -40,7 +40,8 @@ class Engine(Record):
     least `prefill_layer_s` a layer, the host's time to issue it; without CUDA graphs any pass lasts
     at least `host_launch_s` per kernel launch. `request_s` is what a request costs its host before
     and after its passes. `reserve_frac` of the memory is left to the runtime, the graphs and
-    fragmentation.
+    fragmentation. `popularity_variance` is how unequally tokens choose experts (their popularity
+    has mean 1), where the engine does not even it out; 0 is uniform routing.
     """
 
     gemm_factor: Scalar
@@ -60,6 +61,7 @@ class Engine(Record):
     decode_sequence_s: Scalar = 0.0
     prefill_factor: Scalar = 1.0
     prefill_experts_factor: Scalar = 1.0
+    popularity_variance: Scalar = 0.0
 
 
 class Options(Record):

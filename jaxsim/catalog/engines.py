@@ -11,8 +11,10 @@ from jaxsim.catalog.engine import Engine, Serving
 from jaxsim.catalog.errors import unknown_name
 from jaxsim.catalog.names import DATA
 from jaxsim.catalog.precision import Precision
+from jaxsim.catalog.routing import popularity_variance
 
 # Measures whose errors a fit leaves, by their names in a file.
+_POPULARITY = "popularity_variance"
 SIGMAS = ("tpot", "ttft", "output_tokens_per_s_per_gpu")
 
 
@@ -121,7 +123,12 @@ class _Fit(TypedDict):
 def _numbers(table: Table) -> _Fit:
     """The records of one fit."""
     values = table.table("values")
-    engine = Engine(**{key.name: values.number(key.name, zero=True) for key in fields(Engine)})
+    names = [key.name for key in fields(Engine) if key.name != _POPULARITY]
+    numbers = {name: values.number(name, zero=True) for name in names}
+    # What an engine does not state of its routing is that of all.
+    stated = values.number(_POPULARITY, zero=True) if _POPULARITY in values else None
+    numbers[_POPULARITY] = popularity_variance() if stated is None else stated
+    engine = Engine(**numbers)
     found: _Fit = {"engine": engine, "log_sigma": values.number("log_sigma", zero=True)}
     if "serving" in table:
         serving = table.table("serving")

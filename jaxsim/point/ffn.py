@@ -35,7 +35,8 @@ def ffn_items(
 ) -> list[Item]:
     """The feed-forward kernels and messages of one layer.
 
-    `rows` are the tokens of the busiest attention rank, `stage_rows` those of all of them.
+    `rows` are the tokens of the busiest attention rank, `stage_rows` those of all of them;
+    `popularity` is the variance of the popularity of experts.
     """
     raise NotImplementedError(type(ffn).__name__)
 
@@ -67,6 +68,7 @@ def _(
     imbalance: Scalar,
     ranks: Ranks,
     element: ElementBytes,
+    popularity: Scalar = 0.0,
 ):
     return [
         *_dense("ffn", ffn.intermediate, ffn.matrices, hidden, rows, ranks, element),
@@ -74,14 +76,30 @@ def _(
     ]
 
 
-def active_experts(experts: Scalar, topk: Scalar, tokens: Scalar) -> Scalar:
-    """Expected distinct experts that `tokens` touch: E (1 - (1 - k/E)^tokens), uniform routing."""
-    miss = jnp.log1p(-jnp.minimum(topk / experts, 0.999))
-    return -experts * jnp.expm1(tokens * miss)
-
-
-# Guards roots of what may be 0, whose gradient there is infinite.
+# Guards roots and quotients of what may be 0, where their gradient is infinite.
 _TINY = 1e-12
+# Popularity less unequal than this counts as equal.
+_LEAST_VARIANCE = 1e-4
+
+
+def active_experts(
+    experts: Scalar, topk: Scalar, tokens: Scalar, popularity: Scalar = 0.0
+) -> Scalar:
+    r"""Expected distinct experts that `tokens` touch.
+
+    Under uniform routing a token misses an expert with probability 1 - k/E, and T tokens do with
+    $(1 - k/E)^T = e^{-Ty}$. An expert whose popularity is g times the mean stays untouched with
+    $e^{-Tyg}$. With g gamma distributed, of mean 1 and variance v, and y such that one token
+    touches k,
+
+    $$ E \left(1 - \left(1 + T\left((1 - k/E)^{-v} - 1\right)\right)^{-1/v}\right)
+       \to E \left(1 - (1 - k/E)^T\right), \quad v \to 0 $$
+    """
+    miss = jnp.log1p(-jnp.minimum(topk / experts, 0.999))
+    variance = jnp.maximum(popularity, _LEAST_VARIANCE)
+    unequal = -jnp.log1p(tokens * jnp.expm1(-variance * miss)) / variance
+    left = jnp.where(jnp.asarray(popularity) > _LEAST_VARIANCE, unequal, tokens * miss)
+    return -experts * jnp.expm1(left)
 
 
 def busiest_deviations(ranks: Scalar) -> Scalar:
@@ -107,18 +125,20 @@ def busiest_deviations(ranks: Scalar) -> Scalar:
 
 
 def busiest_load(
-    ffn: MoEFFN, tokens: Scalar, touched: Scalar, ranks: Ranks
+    ffn: MoEFFN, tokens: Scalar, touched: Scalar, ranks: Ranks, popularity: Scalar = 0.0
 ) -> tuple[Scalar, Scalar]:
-    r"""Token copies and distinct experts of the busiest of `ep` ranks, under uniform routing.
+    r"""Token copies and distinct experts of the busiest of `ep` ranks.
 
     A token has k of E experts, e = E/R of which are on a rank: hypergeometric, with mean k/R. Of
     T tokens, and of e experts that each are touched with probability q,
 
     $$ c = \frac{T k}{R}
-       + z \sqrt{\frac{T k}{R} \left(1 - \frac1R\right) \frac{E - k}{E - 1}}, \qquad
+       + z \sqrt{\left(1 - \frac1R\right) \left(\frac{T k}{R} \frac{E - k}{E - 1}
+       + \left(\frac{T k}{R}\right)^2 \frac{v}{e}\right)}, \qquad
        d = \min\left(e,\; e q + z \sqrt{e q (1 - q) (1 - \tfrac1R)}\right) $$
 
-    with z the deviations of the busiest. c is at most T · min(k, e). Both grow with T: where the
+    with z the deviations of the busiest, and v the variance of the popularity of an expert, of
+    which a rank has the mean over its own. c is at most T · min(k, e). Both grow with T: where the
     second root falls again, d has reached e.
     """
     experts, topk = jnp.asarray(ffn.experts), jnp.asarray(ffn.topk)
@@ -127,7 +147,8 @@ def busiest_load(
     held = experts / ranks.ep
     mean = tokens * topk / ranks.ep
     apart = jnp.maximum(experts - topk, 0.0) / jnp.maximum(experts - 1.0, 1.0)
-    copies = mean + deviations * jnp.sqrt(jnp.maximum(mean * others * apart, _TINY))
+    drawn = mean * others * (apart + mean * popularity / held)
+    copies = mean + deviations * jnp.sqrt(jnp.maximum(drawn, _TINY))
     part = touched / experts
     spread = held * part * (1.0 - part) * others
     distinct = held * part + deviations * jnp.sqrt(jnp.maximum(spread, _TINY))
@@ -156,6 +177,7 @@ def _(
     imbalance: Scalar,
     ranks: Ranks,
     element: ElementBytes,
+    popularity: Scalar = 0.0,
 ):
     """As experts of the residual stream, but for what they and the wire see: a latent of it.
 
@@ -166,7 +188,9 @@ def _(
     stored = (element.ffn, element.ffn_input)
     return [
         gemm_item("latent_down", *common, ffn.latent, hidden, *stored),
-        *_routed(ffn.moe, hidden, ffn.latent, rows, stage_rows, imbalance, ranks, element),
+        *_routed(
+            ffn.moe, hidden, ffn.latent, rows, stage_rows, imbalance, ranks, element, popularity
+        ),
         gemm_item("latent_up", *common, hidden, ffn.latent, *stored),
     ]
 
@@ -180,8 +204,9 @@ def _(
     imbalance: Scalar,
     ranks: Ranks,
     element: ElementBytes,
+    popularity: Scalar = 0.0,
 ):
-    return _routed(ffn, hidden, hidden, rows, stage_rows, imbalance, ranks, element)
+    return _routed(ffn, hidden, hidden, rows, stage_rows, imbalance, ranks, element, popularity)
 
 
 def _routed(
@@ -193,6 +218,7 @@ def _routed(
     imbalance: Scalar,
     ranks: Ranks,
     element: ElementBytes,
+    popularity: Scalar = 0.0,
 ) -> list[Item]:
     """Router, shared and routed experts of the busiest rank, and how tokens reach them.
 
@@ -203,8 +229,9 @@ def _routed(
     copies = ranks.ep * -jnp.expm1(ffn.topk * jnp.log1p(-jnp.minimum(1.0 / ranks.ep, 0.999)))
     dispatched = jnp.where(ranks.attention_dp > 1.0, 1.0, 0.0)
     slots = expert_slots(ffn, ranks)
-    touched = active_experts(slots, ffn.topk, stage_rows)
-    routed, distinct = busiest_load(replace(ffn, experts=slots), stage_rows, touched, ranks)
+    touched = active_experts(slots, ffn.topk, stage_rows, popularity)
+    held = replace(ffn, experts=slots)
+    routed, distinct = busiest_load(held, stage_rows, touched, ranks, popularity)
     tokens = stage_rows * jnp.where(dispatched > 0.0, copies / ranks.ep, 1.0)
     experts = slots / ranks.ep
     work = GroupedGemm(

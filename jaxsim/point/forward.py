@@ -63,7 +63,14 @@ def common_items(
             *projection_items(group.attention, hidden, rows, ranks, element),
             *(reduced if mixes else []),
             *ffn_items(
-                group.ffn, hidden, rows, stage_rows, scenario.workload.imbalance, ranks, element
+                group.ffn,
+                hidden,
+                rows,
+                stage_rows,
+                scenario.workload.imbalance,
+                ranks,
+                element,
+                scenario.engine.popularity_variance,
             ),
             norm_item(hidden, rows, element).times(parts),
         ]

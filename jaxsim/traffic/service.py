@@ -113,7 +113,9 @@ def under_load(
         raise InputError("a run of so many prompts needs a concurrency: how many are in flight.")
     check_context(setup.model, float(workload.isl), float(workload.osl))
     limits = limits or Limits()
-    ideal = load_engine("ideal").engine
+    ideal = dataclasses.replace(
+        load_engine("ideal").engine, popularity_variance=setup.engine.engine.popularity_variance
+    )
     if limits.memory_frac is not None:
         ideal = dataclasses.replace(ideal, reserve_frac=1.0 - limits.memory_frac)
     base = dataclasses.replace(setup.scenario(workload), engine=ideal)

@@ -124,7 +124,9 @@ def predict(steps: Steps, load: Load, engine: Engine, serving: Serving) -> Servi
     loop = closed_loop(load.concurrency, step_s, prompt, pools, load.osl)
     runs = jnp.where(load.ten_runs > 0.5, serving.start_runs, serving.other_runs)
     ttft_s = with_start(loop, load.concurrency, prompt, pools, runs)
-    loop = replace(loop, ttft_s=ttft_s)
+    # N = X · T holds over a whole run, whose start is part of its mean latency.
+    rate = load.concurrency / (ttft_s + (load.osl - 1.0) * loop.tpot_s)
+    loop = replace(loop, ttft_s=ttft_s, requests_per_s=rate)
     full = at_batch(pools.slots, step_s, prompt, pools, load.osl)
     return jax.tree.map(lambda a, b: jnp.where(load.closed > 0.5, a, b), loop, full)
 

@@ -7,10 +7,12 @@ from functools import cache
 import jax
 import numpy as np
 
+from jaxsim._record import replace_leaf
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.model import DenseFFN
 from jaxsim.catalog.precision import Precision
+from jaxsim.catalog.routing import popularity_variance
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Workload
@@ -53,9 +55,10 @@ def layouts(case: Case) -> tuple[Layout, Layout]:
 
 @cache
 def _base(model: str, hardware: str, precision: Precision) -> Scenario:
-    """Everything of a scenario that rows share: kernels alone, no engine."""
-    setup = setup_of(model, hardware, precision, "ideal")
-    return setup.scenario(Workload(isl=1.0, osl=1.0))
+    """Everything of a scenario that rows share: kernels alone, no engine but its routing."""
+    scenario = setup_of(model, hardware, precision, "ideal").scenario(Workload(isl=1.0, osl=1.0))
+    popularity = float(popularity_variance())
+    return replace_leaf(lambda s: s.engine.popularity_variance, scenario, popularity)
 
 
 def _scenarios(case: Case, chunk: float) -> tuple[Scenario, Scenario, float]:

@@ -49,15 +49,20 @@ def test_causal_pairs_are_counted_right(queries, past, limit):
     assert float(causal_pairs(queries, past, math.inf)) == attended(queries, past, math.inf)
 
 
-@given(experts=st.integers(9, 512).map(float), tokens=st.floats(1, 1e6))
-def test_distinct_experts_run_from_topk_to_all(experts, tokens):
+@given(
+    experts=st.integers(9, 512).map(float),
+    tokens=st.floats(1, 1e6),
+    variance=st.sampled_from([0.0, 0.01, 1.0]),
+)
+def test_distinct_experts_run_from_topk_to_all(experts, tokens, variance):
     topk = 8.0
-    found = float(active_experts(experts, topk, tokens))
-    assert found == pytest.approx(expected_experts(experts, topk, tokens), rel=1e-9)
+    found = float(active_experts(experts, topk, tokens, variance))
+    assert found == pytest.approx(expected_experts(experts, topk, tokens, variance), rel=1e-9)
     assert topk * (1 - 1e-9) <= found <= min(experts, topk * tokens) * (1 + 1e-9)
-    assert float(active_experts(experts, topk, 1.0)) == pytest.approx(topk)
-    assert float(active_experts(experts, topk, 1e9)) == pytest.approx(experts)
-    assert float(active_experts(experts, topk, tokens * 1.5)) >= found
+    assert found <= float(active_experts(experts, topk, tokens)) * (1 + 1e-9)
+    assert float(active_experts(experts, topk, 1.0, variance)) == pytest.approx(topk)
+    assert float(active_experts(experts, topk, 1e12, variance)) == pytest.approx(experts, rel=1e-6)
+    assert float(active_experts(experts, topk, tokens * 1.5, variance)) >= found
 
 
 @given(drafts=st.integers(0, 8), accept=st.floats(0, 1))

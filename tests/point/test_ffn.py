@@ -14,7 +14,7 @@ from jaxsim.point.ranks import Ranks
 EXPERTS, TOPK = 256, 8
 
 
-def load(tokens, ranks):
+def load(tokens, ranks, popularity=0.0):
     ffn = MoEFFN(
         experts=EXPERTS, topk=TOPK, intermediate=2048, shared_intermediate=0, matrices=3,
         bias_params=0.0,
@@ -22,8 +22,8 @@ def load(tokens, ranks):
     one = jnp.asarray(1.0)
     widths = Ranks(width=ranks, tp=one, ep=jnp.asarray(ranks), pp=one, attention_dp=ranks,
                    expert_tp=one)  # fmt: skip
-    touched = active_experts(float(EXPERTS), float(TOPK), tokens)
-    return busiest_load(ffn, tokens, touched, widths)
+    touched = active_experts(float(EXPERTS), float(TOPK), tokens, popularity)
+    return busiest_load(ffn, tokens, touched, widths, popularity)
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 8, 72, 256])
@@ -52,24 +52,47 @@ def test_the_load_is_that_of_tokens_that_draw_their_experts(tokens, ranks):
     assert found[0] > tokens * TOPK / ranks
 
 
+@pytest.mark.parametrize(("tokens", "ranks"), [(16, 8), (64, 1), (64, 8), (512, 8), (512, 32)])
+def test_unequal_popularity_is_that_of_tokens_that_draw_by_it(tokens, ranks):
+    """Against drawing without replacement by weights that are gamma distributed, of variance 1."""
+    rng = np.random.default_rng(tokens * ranks)
+    copies, distinct = [], []
+    for _ in range(100):
+        weights = np.log(rng.gamma(1.0, 1.0, EXPERTS))
+        drawn = weights + rng.gumbel(size=(tokens, EXPERTS))
+        chosen = np.argsort(-drawn, axis=1)[:, :TOPK]
+        place = chosen // (EXPERTS // ranks)
+        copies.append(np.bincount(place.ravel(), minlength=ranks).max())
+        distinct.append(np.bincount(np.unique(chosen) // (EXPERTS // ranks), minlength=ranks).max())
+    found = [float(x) for x in load(float(tokens), float(ranks), 1.0)]
+    np.testing.assert_allclose(found, [np.mean(copies), np.mean(distinct)], rtol=0.08, atol=1.0)
+    plain = [float(x) for x in load(float(tokens), float(ranks))]
+    assert found[1] <= plain[1]
+    assert ranks == 1 or found[0] > plain[0]
+
+
+@pytest.mark.parametrize("popularity", [0.0, 1.0])
 @pytest.mark.parametrize("ranks", [1.0, 2.0, 8.0, 64.0, 256.0])
-def test_more_tokens_are_never_less_load(ranks):
+def test_more_tokens_are_never_less_load(ranks, popularity):
     tokens = jnp.linspace(1.0, 3000.0, 4001)
-    copies, distinct = jax.vmap(lambda t: load(t, ranks))(tokens)
+    copies, distinct = jax.vmap(lambda t: load(t, ranks, popularity))(tokens)
     assert (np.diff(copies) > 0).all()
     assert (np.diff(distinct) >= -1e-9).all()
     assert (np.asarray(distinct) <= EXPERTS / ranks).all()
     assert (np.asarray(copies) <= np.asarray(tokens) * TOPK).all()
 
 
+@pytest.mark.parametrize("popularity", [0.0, 1.0])
 @pytest.mark.parametrize("tokens", [1.0, 50.0, 5000.0])
-def test_more_ranks_are_never_more_load(tokens):
+def test_more_ranks_are_never_more_load(tokens, popularity):
     """Until a rank has one expert; and the gradient is finite up to there."""
     ranks = jnp.asarray([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0])
-    copies, distinct = jax.vmap(lambda r: load(tokens, r))(ranks)
+    copies, distinct = jax.vmap(lambda r: load(tokens, r, popularity))(ranks)
     assert (np.diff(copies) < 0).all()
     assert (np.diff(distinct) < 0).all()
-    slopes = jax.vmap(jax.grad(lambda t, r: sum(load(t, r)), (0, 1)), (None, 0))(tokens, ranks)
+    slopes = jax.vmap(jax.grad(lambda t, r: sum(load(t, r, popularity)), (0, 1)), (None, 0))(
+        tokens, ranks
+    )
     assert np.isfinite(slopes).all()
 
 

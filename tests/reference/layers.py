@@ -144,9 +144,15 @@ def context_attention(s, layer, prompts, tokens, past) -> list[Kernel]:
     ]
 
 
-def expected_experts(experts: float, topk: float, tokens: float) -> float:
-    """Distinct experts touched: each is missed by all tokens with (1 - topk/experts)^tokens."""
-    return sum(1 - (1 - topk / experts) ** tokens for _ in range(int(experts)))
+def expected_experts(experts: float, topk: float, tokens: float, variance: float = 0.0) -> float:
+    """Distinct experts touched: each is missed by all tokens with (1 - topk/experts)^tokens.
+
+    With popularity of some `variance`, the mean over a gamma distribution of it.
+    """
+    if variance == 0:
+        return sum(1 - (1 - topk / experts) ** tokens for _ in range(int(experts)))
+    odds = (1 - topk / experts) ** -variance
+    return experts - experts / (1 - tokens + tokens * odds) ** (1 / variance)
 
 
 def expected_ranks(ranks: float, topk: float) -> float:
@@ -174,14 +180,16 @@ def deviations_of_the_busiest(ranks: float) -> float:
     return math.sqrt(2 * (math.sqrt(half**2 - math.log(1 - inside**2) / a) - half))
 
 
-def busiest_rank(f, tokens: float, ranks: float) -> tuple[float, float]:
+def busiest_rank(f, tokens: float, ranks: float, popularity: float) -> tuple[float, float]:
     """Token copies and distinct experts of the busiest rank."""
     z, held = deviations_of_the_busiest(ranks), f.experts / ranks
     # A token's experts on one rank: drawn without replacement.
     mean = f.topk / ranks
     variance = mean * (1 - 1 / ranks) * (f.experts - f.topk) / max(f.experts - 1, 1)
-    copies = tokens * mean + z * math.sqrt(tokens * variance)
-    touched = expected_experts(f.experts, f.topk, tokens) / f.experts
+    # The ranks differ in the mean popularity of their experts, too.
+    variance = tokens * variance + (tokens * mean) ** 2 * (popularity / held) * (1 - 1 / ranks)
+    copies = tokens * mean + z * math.sqrt(variance)
+    touched = expected_experts(f.experts, f.topk, tokens, popularity) / f.experts
     spread = math.sqrt(max(held * touched * (1 - touched) * (1 - 1 / ranks), 0))
     return min(copies, tokens * min(f.topk, held)), min(held * touched + z * spread, held)
 
@@ -203,7 +211,7 @@ def feed_forward(s, layer, rows, everyone) -> list[Kernel | Message]:
     found = [gemm("experts", "router_gemm", rows, hidden, f.experts, e.wide, e.wide)]
     if f.shared_intermediate > 0:
         found += _feed_forward("ffn", f.shared_intermediate, f.matrices, s, rows)
-    copies, touched = busiest_rank(f, everyone, ep)
+    copies, touched = busiest_rank(f, everyone, ep, s.engine.popularity_variance)
     copies *= s.workload.imbalance
     inner = f.intermediate * ep / width(s)
     weights = touched * f.matrices * hidden * inner * e.experts

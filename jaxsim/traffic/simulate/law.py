@@ -70,7 +70,9 @@ def role_law(
 
     `workload` has the mean lengths, of which memory is reckoned, and what shortens requests.
     """
-    ideal = load_engine("ideal").engine
+    ideal = dataclasses.replace(
+        load_engine("ideal").engine, popularity_variance=setup.engine.engine.popularity_variance
+    )
     base = dataclasses.replace(setup.scenario(workload), engine=ideal)
     design = Deployment(layout.tp, layout.ep, layout.pp, 1.0, chunk)
     base = dataclasses.replace(base, design=design)
