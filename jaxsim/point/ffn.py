@@ -164,6 +164,7 @@ def _(
     imbalance: Scalar,
     ranks: Ranks,
     element: ElementBytes,
+    popularity: Scalar = 0.0,
 ) -> list[Item]:
     return []
 
