@@ -1,8 +1,8 @@
 """Is a design with some property as good as the best, within what the model can tell?
 
-Designs whose throughput and token latency are within `tie` of what the best ones reach are equals:
-a difference below the model's own error, of either, is no preference. A claim that a property is preferred holds where a design with it is among the equals,
-and one that it is not, where a design without it is.
+Designs whose throughput and token latency are within `tie` of the best are equals: a difference
+below the model's own error, in either, is no preference. A claim that a property is preferred holds
+where a design with it is among the equals, and one that it is not, where a design without it is.
 """
 
 import numpy as np
