@@ -14,11 +14,11 @@ from jaxsim.catalog.parameters import parameters
 from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Workload
 from jaxsim.point.attention.kinds import causal_pairs
-from jaxsim.point.ffn import active_experts
 from jaxsim.point.forward import common_items, context_only_items, decode_only_items
 from jaxsim.point.items import ContextTokens, DecodeTokens
 from jaxsim.point.phases.decode import tokens_per_step
 from jaxsim.point.ranks import busiest_share, ranks_of
+from jaxsim.point.routing import active_experts
 from jaxsim.point.work import AbstractMessage
 from tests.reference.layers import attended, expected_experts
 from tests.scenarios import MODELS, scenario

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from jaxsim.catalog.model import MoEFFN
-from jaxsim.point.ffn import active_experts, busiest_deviations, busiest_load
 from jaxsim.point.ranks import Ranks
+from jaxsim.point.routing import active_experts, busiest_deviations, busiest_load
 
 EXPERTS, TOPK = 256, 8
 
