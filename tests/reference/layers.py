@@ -152,7 +152,7 @@ def expected_experts(experts: float, topk: float, tokens: float, variance: float
     if variance == 0:
         return sum(1 - (1 - topk / experts) ** tokens for _ in range(int(experts)))
     odds = (1 - topk / experts) ** -variance
-    return experts - experts / (1 - tokens + tokens * odds) ** (1 / variance)
+    return experts - experts * math.exp(-math.log(1 - tokens + tokens * odds) / variance)
 
 
 def expected_ranks(ranks: float, topk: float) -> float:
