@@ -14,7 +14,7 @@ from tests.test_package import PACKAGE, ROOMS, SOURCES, imports_of, room_of
 
 PICTURE = Path(__file__).with_name("architecture.svg")
 # A box, the gap to the next, and the height of a floor, in pixels.
-WIDE, HIGH, GAP, FLOOR, LABEL = 92, 30, 12, 74, 86
+WIDE, HIGH, GAP, FLOOR, LABEL = 104, 30, 12, 74, 86
 COLOURS = ("#e8eef7", "#e9f5ec", "#fdf3e1", "#f7e9ef", "#efeaf7", "#e6f4f6", "#f3f3ee")
 
 

@@ -10,7 +10,7 @@ from jaxsim.catalog._attentions import (
     grouped_layers,
     unequal_layers,
 )
-from jaxsim.catalog._config import Config
+from jaxsim.catalog._config_keys import Config
 from jaxsim.catalog._latents import block_sparse_layers, compressed_layers, latent_layers
 from jaxsim.catalog._networks import (
     block_networks,

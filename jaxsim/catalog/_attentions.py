@@ -7,7 +7,7 @@ one record.
 import math
 from collections.abc import Hashable
 
-from jaxsim.catalog._config import Config
+from jaxsim.catalog._config_keys import Config
 from jaxsim.catalog.model import GQA, AbstractAttention, VariedGQA
 
 FULL = ("full_attention", "attention", "global_attention", "full", "global")

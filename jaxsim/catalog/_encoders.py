@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-from jaxsim.catalog._config import Config
+from jaxsim.catalog._config_keys import Config
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.model import Encoder
 

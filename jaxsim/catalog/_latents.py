@@ -3,7 +3,7 @@
 import math
 
 from jaxsim.catalog._attentions import FULL, grouped
-from jaxsim.catalog._config import Config
+from jaxsim.catalog._config_keys import Config
 from jaxsim.catalog.model import (
     MLA,
     AbstractAttention,

@@ -1,6 +1,6 @@
 """Which feed-forward network does a config.json give each layer?"""
 
-from jaxsim.catalog._config import Config
+from jaxsim.catalog._config_keys import Config
 from jaxsim.catalog.model import AbstractFFN, DenseFFN, LatentMoEFFN, MoEFFN, NoFFN
 
 GATED = ("silu", "swiglu", "swigluoai", "situ")

@@ -1,7 +1,7 @@
 """Which layers of a config.json have a state instead of a cache, and how large is it?"""
 
 from jaxsim.catalog._attentions import FULL, grouped, varied, window_of
-from jaxsim.catalog._config import Config
+from jaxsim.catalog._config_keys import Config
 from jaxsim.catalog._latents import latent
 from jaxsim.catalog.model import (
     MLA,

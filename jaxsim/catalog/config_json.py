@@ -14,7 +14,7 @@ from pathlib import Path
 import jax
 
 from jaxsim.catalog._architectures import ARCHITECTURES, Layer, Reader, by_structure
-from jaxsim.catalog._config import Config
+from jaxsim.catalog._config_keys import Config
 from jaxsim.catalog._datum import Datum
 from jaxsim.catalog._encoders import encoder_of
 from jaxsim.catalog._modules import modules_of

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxsim.point.matching import simplest_fraction
+from jaxsim.point.balance import simplest_fraction
 from jaxsim.space.match.prune import Pairs
 
 ROUNDING = 1e-12  # values nearer than this are equal

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxsim.point.matching import simplest_fraction
+from jaxsim.point.balance import simplest_fraction
 from jaxsim.space.match.exact import ROUNDING, Limits, value_of
 from jaxsim.space.match.prune import Pairs, usable
 from jaxsim.space.match.records import Pool

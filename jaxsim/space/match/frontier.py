@@ -5,7 +5,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from jaxsim.point.matching import STUDY_TOLERANCE
+from jaxsim.point.balance import STUDY_TOLERANCE
 from jaxsim.space.match.budget import (
     Flat,
     Packed,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jaxsim.point.matching import STUDY_TOLERANCE
+from jaxsim.point.balance import STUDY_TOLERANCE
 from jaxsim.space.match import stability
 from jaxsim.space.match.budget import (
     Flat,

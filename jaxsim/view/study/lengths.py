@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-from jaxsim.point.matching import matched_tokens_per_s_per_gpu
+from jaxsim.point.balance import matched_tokens_per_s_per_gpu
 from jaxsim.space.axes import complete
 from jaxsim.space.designs import evaluate_phase
 from jaxsim.view.study.settings import Setting, settings

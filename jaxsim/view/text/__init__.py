@@ -1,5 +1,5 @@
 """Results as plain text: pages, tables, sentences, units.
 
-`units` and `words` say numbers and sentences, `layout` aligns them; then a file for what is shown.
-From results to lines. Begin with `plan.py`.
+`words` has the sentences (recommendation, gain, certificate) and `units` the numbers, `layout`
+aligns them; then a file for each thing shown. From results to lines. Begin with `plan.py`.
 """

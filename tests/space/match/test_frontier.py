@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxsim.point.matching import (
+from jaxsim.point.balance import (
     algorithm1,
     fixed_ratio_tokens_per_s_per_gpu,
     matched_tokens_per_s_per_gpu,

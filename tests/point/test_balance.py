@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxsim.catalog.errors import InputError
-from jaxsim.point import matching
+from jaxsim.point import balance
 
 rates = st.floats(0.01, 100.0)
 tolerances = st.floats(0.001, 0.5)
@@ -28,7 +28,7 @@ def simplest(low: float, high: float) -> Fraction:
 @given(rates, tolerances)
 def test_the_simplest_fraction_is_that_of_brute_force(ratio, tolerance):
     low, high = ratio * (1 - tolerance), ratio * (1 + tolerance)
-    n, m = matching.simplest_fraction(low, high)
+    n, m = balance.simplest_fraction(low, high)
     # An end that is itself a simple fraction may count as inside or not, to rounding.
     nearly = [(low * (1 - e), high * (1 + e)) for e in (0.0, 1e-12, -1e-12)]
     assert Fraction(int(n), int(m)) in [simplest(*ends) for ends in nearly]
@@ -36,31 +36,31 @@ def test_the_simplest_fraction_is_that_of_brute_force(ratio, tolerance):
 
 def test_the_simplest_fraction_of_many_intervals_at_once():
     ratio = np.geomspace(0.01, 100, 501)
-    n, m = matching.simplest_fraction(0.97 * ratio, 1.03 * ratio)
+    n, m = balance.simplest_fraction(0.97 * ratio, 1.03 * ratio)
     each = [simplest(0.97 * r, 1.03 * r) for r in ratio]
     assert [Fraction(int(a), int(b)) for a, b in zip(n, m, strict=True)] == each
     assert np.all(np.abs(n / m / ratio - 1) <= 0.03 + 1e-12)
 
 
 def test_the_ends_of_an_interval_belong_to_it():
-    assert tuple(int(a) for a in matching.simplest_fraction(1.5, 1.5)) == (3, 2)
-    assert tuple(int(a) for a in matching.simplest_fraction(2.0, np.inf)) == (2, 1)
-    n, m = matching.counts_within(1 / 1.03, 0.03)  # |1 − r| / r is 0.03 but for rounding
+    assert tuple(int(a) for a in balance.simplest_fraction(1.5, 1.5)) == (3, 2)
+    assert tuple(int(a) for a in balance.simplest_fraction(2.0, np.inf)) == (2, 1)
+    n, m = balance.counts_within(1 / 1.03, 0.03)  # |1 − r| / r is 0.03 but for rounding
     assert (n, m) == (1, 1)
 
 
 def test_no_interval_without_a_positive_number():
     with pytest.raises(InputError, match="0 < low <= high"):
-        matching.simplest_fraction(0.0, 1.0)
+        balance.simplest_fraction(0.0, 1.0)
     with pytest.raises(InputError, match="tolerance of 0"):
-        matching.counts_within(1.0, 0)
+        balance.counts_within(1.0, 0)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 64), st.integers(1, 64), rates), min_size=1, max_size=20))
 def test_algorithm_1_takes_the_most_requests_per_gpu_in_time(designs):
     batch, gpus, ftl = (np.array(column) for column in zip(*designs, strict=True))
-    chosen = matching.algorithm1(batch, gpus, ftl, 10.0)
+    chosen = balance.algorithm1(batch, gpus, ftl, 10.0)
     values = [b / (t * g) if t <= 10.0 else 0.0 for b, g, t in designs]
     if chosen is None:
         assert max(values) == 0.0
@@ -72,7 +72,7 @@ def test_algorithm_1_takes_the_most_requests_per_gpu_in_time(designs):
 @given(rates, st.integers(1, 64), st.integers(1, 512), st.integers(1, 64), rates, tolerances)
 def test_algorithm_2_conserves_requests(prefill, prefill_gpus, batch, gpus, ttl_s, tolerance):
     osl = 129
-    got = matching.algorithm2(
+    got = balance.algorithm2(
         prefill, prefill_gpus, [batch], [gpus], [ttl_s], osl, np.inf, tolerance
     )
     n, m = int(got.prefill_instances[0]), int(got.decode_instances[0])
@@ -83,13 +83,13 @@ def test_algorithm_2_conserves_requests(prefill, prefill_gpus, batch, gpus, ttl_
     np.testing.assert_allclose(
         got.output_tokens_per_s_per_gpu[0] * total, got.requests_per_s[0] * 128, rtol=1e-12
     )
-    ideal = matching.matched_tokens_per_s_per_gpu(prefill / prefill_gpus, decode / gpus, osl)
+    ideal = balance.matched_tokens_per_s_per_gpu(prefill / prefill_gpus, decode / gpus, osl)
     assert ideal * (1 - tolerance) <= got.output_tokens_per_s_per_gpu[0] * (1 + 1e-9)
     assert got.output_tokens_per_s_per_gpu[0] <= ideal * (1 + 1e-9)
 
 
 def test_algorithm_2_leaves_out_what_is_too_slow():
-    got = matching.algorithm2(2.0, 8, [64, 64], [8, 8], [0.02, 0.2], 1025, 0.05)
+    got = balance.algorithm2(2.0, 8, [64, 64], [8, 8], [0.02, 0.2], 1025, 0.05)
     assert got.met.tolist() == [True, False]
     assert got.output_tokens_per_s_per_gpu[1] == 0.0
 
@@ -97,10 +97,10 @@ def test_algorithm_2_leaves_out_what_is_too_slow():
 @settings(max_examples=100, deadline=None)
 @given(rates, rates)
 def test_a_fixed_ratio_is_best_at_balance(prefill, decode):
-    best = matching.matched_tokens_per_s_per_gpu(prefill, decode, 101)
-    ratio = matching.matched_ctx_gen_ratio(prefill, decode)
-    at = matching.fixed_ratio_tokens_per_s_per_gpu(prefill, decode, 101, ratio)
+    best = balance.matched_tokens_per_s_per_gpu(prefill, decode, 101)
+    ratio = balance.matched_ctx_gen_ratio(prefill, decode)
+    at = balance.fixed_ratio_tokens_per_s_per_gpu(prefill, decode, 101, ratio)
     np.testing.assert_allclose(at, best, rtol=1e-12)
     for off in (0.5, 0.9, 1.1, 2.0):
-        other = matching.fixed_ratio_tokens_per_s_per_gpu(prefill, decode, 101, ratio * off)
+        other = balance.fixed_ratio_tokens_per_s_per_gpu(prefill, decode, 101, ratio * off)
         assert other < best
