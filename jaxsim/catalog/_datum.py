@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import SupportsFloat
 
+from jaxsim.catalog.bounds import HARDWARE, problem
 from jaxsim.catalog.errors import InputError, nearest
 
 KINDS = ("spec", "measured", "fitted", "assumed", "derived")
@@ -174,6 +175,9 @@ class Table:
         if value < 0 or (value == 0 and not zero):
             need = "0 or more" if zero else "more than 0"
             raise self.error(name, f"is {value}; it must be {need}")
+        bounds = HARDWARE.get(name) if math.isfinite(value) else None
+        if bounds is not None and (said := problem(bounds, float(value))):
+            raise self.error(name, said)
         return float(value)
 
     def choice(self, name: str, allowed: tuple[str, ...]) -> str:

@@ -6,6 +6,7 @@ them, with a workload and a design, into the numbers of a `Scenario`.
 
 from dataclasses import dataclass
 
+from jaxsim.catalog.bounds import WORKLOAD, check
 from jaxsim.catalog.calibration import Calibration, borrowed, load_calibration, resolve_kernels
 from jaxsim.catalog.cards import HardwareCard, ModelCard, emulated_classes
 from jaxsim.catalog.deployment import Deployment
@@ -56,6 +57,8 @@ class Setup:
 
     def scenario(self, workload: Workload, design: Deployment | None = None) -> Scenario:
         """The numbers of this set-up for a workload, at a design or at one to be swept over."""
+        given = {name: getattr(workload, name) for name in WORKLOAD}
+        check(given, WORKLOAD, "Workload: ")
         if design is None:
             design = Deployment(tp=1.0, ep=1.0, pp=1.0, batch=1.0, chunk=workload.isl)
         return Scenario(

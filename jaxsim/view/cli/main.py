@@ -19,7 +19,9 @@ from jaxsim._version import __version__
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import device, options
 
-OK, FAILED, BAD_INPUT, UNMET, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 130, 141
+OK, FAILED, BAD_INPUT, UNMET, INTERNAL, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 70, 130, 141
+# Set to 1, an internal error shows its traceback.
+DEBUG = "JAXSIM_DEBUG"
 
 DESCRIPTION = """\
 Choose how to serve a large language model: which parallel widths, batches and chunks, with
@@ -36,7 +38,7 @@ terms:
   chunk          tokens of one prompt that are prefilled in one pass
   co-located     prefill and decode on the same GPUs; disaggregated: a pool for each
 
-exit status: 0 done, 1 failed, 2 bad input, 3 no design meets the targets
+exit status: 0 done, 1 failed, 2 bad input, 3 no design meets the targets, 70 internal error
 """
 
 EXAMPLES = """\
@@ -147,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except OSError as error:
-        complain(_os_message(error), as_json)
+        complain(os_message(error), as_json)
         return FAILED
     except MemoryError:
         complain("out of memory; restrict an axis, for example --batch or --chunk.", as_json)
@@ -156,9 +158,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "RESOURCE_EXHAUSTED" in str(error):
             complain("out of memory; restrict an axis, for example --batch or --chunk.", as_json)
             return FAILED
-        traceback.print_exc()
-        complain(f"internal error: {type(error).__name__}: {error}", as_json)
-        return FAILED
+        if os.environ.get(DEBUG) == "1":
+            traceback.print_exc()
+        complain(_internal(error, arguments), as_json)
+        return INTERNAL
+
+
+def _internal(error: Exception, arguments: Sequence[str]) -> str:
+    """What to say of a fault of jaxsim's own, which is written to a file that can be sent."""
+    import platform
+    import tempfile
+
+    first = next(iter(str(error).splitlines()), "")
+    said = f"internal error: {type(error).__name__}: {first}"
+    try:
+        handle, name = tempfile.mkstemp(prefix="jaxsim-error-", suffix=".txt")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(f"jaxsim {__version__}, Python {platform.python_version()}\n")
+            file.write(f"arguments: {list(arguments)!r}\n\n")
+            file.write("".join(traceback.format_exception(error)))
+    except OSError:
+        return f"{said}. {DEBUG}=1 shows where."
+    return f"{said}. Please send {name}, which says where; {DEBUG}=1 shows it here."
 
 
 def collect_seldom() -> None:
@@ -178,7 +199,7 @@ def command() -> int:
         gc.freeze()
 
 
-def _os_message(error: OSError) -> str:
+def os_message(error: OSError) -> str:
     """What the system refused, and for which file."""
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror or error}."

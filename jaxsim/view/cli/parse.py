@@ -24,6 +24,9 @@ SECONDS = {
     "h": 3600.0,
 }
 
+# Beyond these a number was meant otherwise, or does not fit any memory.
+_LARGEST, _MOST_LENGTHS = 10**12, 10**6
+
 _NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 _POSITIVE = r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 _QUANTITY = re.compile(rf"\s*({_NUMBER})\s*([^\d\s.,]*)\s*")
@@ -92,9 +95,16 @@ def parse_whole(text: str, what: str = "number", at_least: int = 1) -> int:
         )
     if not re.fullmatch(r"\s*[+-]?\d+(_\d+)*\s*", text):
         raise InputError(f"{what} {text!r} is not a whole number; write its digits, such as 16384.")
+    # Thousands of digits are not even read: Python refuses them.
+    if len(text.strip()) > 30 or int(text) > _LARGEST:
+        raise InputError(f"{what} {_short(text)} must be at most {_LARGEST:,}.")
     if int(text) < at_least:
         raise InputError(f"{what} {text!r} must be at least {at_least}.")
     return int(text)
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 40 else f"{text[:37]}…")
 
 
 def parse_axis(text: str, what: str) -> tuple[float, ...]:
@@ -127,6 +137,8 @@ def parse_lengths(text: str, what: str, at_least: int = 1) -> tuple[float, ...]:
             raise InputError(
                 f"{what} {text!r}: there are only {last - first + 1:,} whole numbers in that range."
             )
+        if steps > _MOST_LENGTHS:
+            raise InputError(f"{what} {text!r}: at most {_MOST_LENGTHS:,} lengths, and {steps:,}.")
         ratio = (last / first) ** (1 / (steps - 1))
         found = tuple(float(round(first * ratio**i)) for i in range(steps))
     if min(found) < at_least:

@@ -4,8 +4,12 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jaxsim.catalog.errors import InputError
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -14,6 +18,7 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     `write` is called with the temporary path, which keeps the suffix. If it fails, nothing is left
     under either name, and what the final name held before is still there.
     """
+    _regular(path)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
@@ -21,10 +26,28 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~umask())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _regular(path: Path) -> None:
+    """An error where a link or a device would be replaced by a file."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise InputError(f"{path}: is no regular file, and would be replaced; give another name.")
+
+
+def replace_netcdf(path: Path, data: "xr.Dataset | xr.DataTree") -> None:
+    """Write a NetCDF file, whole or not at all.
+
+    It is made in memory first: the HDF5 library crashes where a disk is full.
+    """
+    import io
+
+    content = io.BytesIO()
+    data.to_netcdf(content, engine="h5netcdf")
+    replace_bytes(path, content.getvalue())
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -45,6 +68,7 @@ def output_file(path: Path, suffixes: Sequence[str]) -> Path:
         raise InputError(f"{path}: there is no folder {path.parent}; make it first.")
     if path.is_dir():
         raise InputError(f"{path}: is a folder; give the name of a file.")
+    _regular(path)
     output_folder(path.parent)
     return path
 
@@ -58,7 +82,7 @@ def output_folder(path: Path) -> Path:
     return path
 
 
-def _umask() -> int:
+def umask() -> int:
     """The permissions that new files are not given."""
     mask = os.umask(0)
     os.umask(mask)

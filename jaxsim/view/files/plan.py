@@ -8,7 +8,7 @@ from jaxsim.api.dataset import frontier_dataset
 from jaxsim.space.deploy.result import Plan
 from jaxsim.view.figures.breakdown import breakdown_figure
 from jaxsim.view.figures.frontier import frontier_figure, image
-from jaxsim.view.files.atomic import replace_bytes, replace_file, replace_text
+from jaxsim.view.files.atomic import replace_bytes, replace_netcdf, replace_text
 from jaxsim.view.files.plan_json import plan_dict
 from jaxsim.view.report.evidence import Evidence, evidence_of
 from jaxsim.view.report.page import render_report
@@ -30,7 +30,7 @@ def write_plan(
     link = float(setups[0].hardware.hardware.scaleout.bytes_per_s) if setups else None
     writers: dict[str, Callable[[Path], None]] = {
         "plan.json": lambda path: replace_text(path, dumps(plan_dict(plan)) + "\n"),
-        "frontier.nc": lambda path: replace_file(path, lambda new: _netcdf(plan, new)),
+        "frontier.nc": lambda path: replace_netcdf(path, frontier_dataset(plan)),
         "frontier.png": lambda path: replace_bytes(path, image(frontier_figure(plan), "png")),
         "report.html": lambda path: replace_text(
             path, render_report(plan, evidence, command, link)
@@ -45,8 +45,3 @@ def write_plan(
         write(folder / name)
         written.append(folder / name)
     return written
-
-
-def _netcdf(plan: Plan, path: Path) -> None:
-    """The frontiers as a NetCDF file."""
-    frontier_dataset(plan).to_netcdf(path, engine="h5netcdf")

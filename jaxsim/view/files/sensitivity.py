@@ -12,7 +12,7 @@ from jaxsim.space.sensitivity.along import Along
 from jaxsim.space.sensitivity.result import Sensitivity
 from jaxsim.view.figures.frontier import image
 from jaxsim.view.figures.tornado import resources_figure, tornado_figure
-from jaxsim.view.files.atomic import replace_bytes, replace_file, replace_text
+from jaxsim.view.files.atomic import replace_bytes, replace_netcdf, replace_text
 from jaxsim.view.files.inverse_json import inverse_dict
 from jaxsim.view.files.plan_json import instance_dict
 from jaxsim.view.text.levers import change
@@ -221,9 +221,7 @@ def write_sensitivity(found: Sensitivity, folder: Path) -> list[Path]:
     """Write sensitivity.json, sensitivity.nc, tornado.png and resources.png; their paths."""
     writers: dict[str, Callable[[Path], None]] = {
         "sensitivity.json": lambda p: replace_text(p, dumps(sensitivity_dict(found)) + "\n"),
-        "sensitivity.nc": lambda p: replace_file(
-            p, lambda new: sensitivity_dataset(found).to_netcdf(new, engine="h5netcdf")
-        ),
+        "sensitivity.nc": lambda p: replace_netcdf(p, sensitivity_dataset(found)),
     }
     if found.levers:
         writers["tornado.png"] = lambda p: replace_bytes(p, image(tornado_figure(found), "png"))

@@ -6,6 +6,7 @@ blocks are whole: after a kill at any moment, only what is not marked is compute
 """
 
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from jaxsim.api.dataset import attributes
 from jaxsim.api.spreads import inputs_of
 from jaxsim.catalog.errors import InputError
 from jaxsim.space.designs import Designs, evaluate_phase
+from jaxsim.view.files.atomic import output_folder, umask
 from jaxsim.view.files.sweep_config import SweepConfig
 
 DONE = "blocks_done"
@@ -67,11 +69,28 @@ def evaluate_block(config: SweepConfig, block: Block) -> Designs:
 
 
 def create(config: SweepConfig, path: Path) -> None:
-    """An empty store for a sweep, whole or not there: it is made aside and then renamed."""
+    """An empty store for a sweep, whole or not there.
+
+    It is made in a folder of this process alone and then renamed, so that of several processes
+    that begin together the first one's is kept, whole.
+    """
     zarr = _zarr()
-    aside = path.with_name(f".{path.name}.making")
-    shutil.rmtree(aside, ignore_errors=True)
-    root = zarr.open_group(aside, mode="w")
+    output_folder(path.parent)
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        _fill(zarr.open_group(aside, mode="w"), config)
+        aside.chmod(0o777 & ~umask())
+        aside.rename(path)
+    except OSError:
+        if not path.exists():
+            raise
+        # Another process was first; `open_store` checks that it agrees.
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _fill(root: "zarr.Group", config: SweepConfig) -> None:
+    """The arrays of a store, still without values."""
     blocks = blocks_of(config)
     root.attrs.update(
         jaxsim_version=__version__,
@@ -85,12 +104,6 @@ def create(config: SweepConfig, path: Path) -> None:
     for phase in config.phases:
         first = next(block for block in blocks if block.phase == phase)
         _create_phase(root.create_group(phase), config, evaluate_block(config, first))
-    try:
-        aside.rename(path)
-    except OSError:
-        if not path.exists():
-            raise
-        shutil.rmtree(aside)  # another process was first; `open_store` checks that it agrees
 
 
 def _create_phase(group: "zarr.Group", config: SweepConfig, like: Designs) -> None:
@@ -127,7 +140,10 @@ def open_store(config: SweepConfig, path: Path, resume: bool) -> "zarr.Group":
     except (KeyError, FileNotFoundError, ValueError):
         raise InputError(f"{path} is not a store of `jaxsim sweep`; choose another name.") from None
     if held != config.digest:
-        raise InputError(f"{path} holds another sweep; choose another name for this one.")
+        raise InputError(
+            f"{path} holds another sweep: of other options, other numbers behind their names, or "
+            "another version of jaxsim; choose another name for this one."
+        )
     return root
 
 

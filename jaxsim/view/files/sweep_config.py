@@ -5,12 +5,18 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import jax
+
+from jaxsim._version import __version__
+from jaxsim.catalog.bounds import WORKLOAD, check
 from jaxsim.catalog.errors import InputError, nearest
 from jaxsim.catalog.setup import Setup, setup_of
 from jaxsim.catalog.workload import Workload
 from jaxsim.space.axes import Space, complete
 from jaxsim.space.designs import PHASES
 
+# Of any size on an axis; a workload has bounds of its own.
+_LARGEST = 1e9
 _TOP = {
     "model", "hardware", "precision", "engine", "phases", "workload", "space", "block_workloads",
 }  # fmt: skip
@@ -77,8 +83,15 @@ class SweepConfig:
 
     @property
     def digest(self) -> str:
-        """A fingerprint of the options: a store holds one sweep only."""
-        text = json.dumps(self.options, sort_keys=True, default=str)
+        """A fingerprint of what decides every number: a store holds one sweep only.
+
+        Of the options, of the numbers that names and files stand for (a hardware file may be
+        edited between two runs), and of the version that evaluates them.
+        """
+        scenario = self.setup.scenario(self.workload)
+        numbers, _ = jax.tree_util.tree_flatten_with_path(scenario)
+        resolved = [(jax.tree_util.keystr(path), float(x)) for path, x in numbers]
+        text = json.dumps([self.options, resolved, __version__], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -118,6 +131,8 @@ def _numbers(path: Path, key: str, value: object, least: float) -> tuple[float, 
     for one in values:
         if isinstance(one, bool) or not isinstance(one, int | float) or not one >= least:
             raise InputError(f"{path}: {key}: {one!r} is not a number of at least {least:g}.")
+        if not one <= _LARGEST:
+            raise InputError(f"{path}: {key}: {one!r} is more than {_LARGEST:g}.")
         if one != int(one):
             raise InputError(f"{path}: {key}: {one!r} is not a whole number.")
         numbers.append(float(one))
@@ -148,6 +163,7 @@ def _config(path: Path, raw: dict[str, object]) -> SweepConfig:
             if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
                 raise InputError(f"{path}: workload.{key}: {value!r} is not a number of 0 or more.")
             rest[key] = float(value)
+    check({"isl": isl, "osl": osl, **rest}, WORKLOAD, f"{path}: workload.")
     workload = Workload(isl[0], osl[0], **rest)
     axes = _known(path, "space", raw.get("space") or {}, _SPACE)
     values = {name: _numbers(path, f"space.{name}", value, 1) for name, value in axes.items()}
@@ -160,6 +176,8 @@ def _config(path: Path, raw: dict[str, object]) -> SweepConfig:
     for phase in phases:
         if phase not in PHASES:
             raise InputError(f"{path}: phases: {phase!r} is not one of {', '.join(PHASES)}.")
+    if len(set(phases)) < len(phases):
+        raise InputError(f"{path}: phases: each once, and not {', '.join(phases)}.")
     block = raw.get("block_workloads", 8)
     if isinstance(block, bool) or not isinstance(block, int) or block < 1:
         raise InputError(f"{path}: block_workloads: {block!r} is not a whole number of at least 1.")

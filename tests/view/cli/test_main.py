@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -130,7 +131,7 @@ def test_without_a_known_verb_it_says_so(arguments, capsys):
         (MemoryError(), 1, "out of memory"),
         (OSError(28, "No space left on device", "plan/a.png"), 1, "plan/a.png: No space left"),
         (RuntimeError("RESOURCE_EXHAUSTED: 1 TB"), 1, "out of memory"),
-        (RuntimeError("a bug"), 1, "internal error: RuntimeError: a bug"),
+        (RuntimeError("a bug"), 70, "internal error: RuntimeError: a bug"),
     ],
 )
 def test_whatever_fails_has_its_status_and_its_json(error, status, says, monkeypatch, capsys):
@@ -142,6 +143,23 @@ def test_whatever_fails_has_its_status_and_its_json(error, status, says, monkeyp
     out, err = capsys.readouterr()
     assert says in json.loads(out)["error"]
     assert says in err
+    assert "Traceback" not in err
+
+
+def test_a_fault_of_our_own_leaves_a_file_to_send(monkeypatch, capsys, tmp_path):
+    def fails(*_):
+        raise RuntimeError("a bug\nin two lines")
+
+    monkeypatch.setattr(cli_plan, "solve", fails)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert cli.main([*ASK, *TARGETS]) == 70
+    (sent,) = tmp_path.glob("jaxsim-error-*.txt")
+    assert str(sent) in capsys.readouterr().err
+    assert "in two lines" in sent.read_text()
+    assert "Traceback" in sent.read_text()
+    monkeypatch.setenv("JAXSIM_DEBUG", "1")
+    assert cli.main([*ASK, *TARGETS]) == 70
+    assert "Traceback" in capsys.readouterr().err
 
 
 def test_an_output_folder_that_cannot_be_written_fails_before_the_work(

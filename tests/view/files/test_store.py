@@ -1,6 +1,9 @@
 """A sweep's store is the sweep: whole, labelled, and the same however often it was interrupted."""
 
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -83,6 +86,36 @@ def test_shards_fill_one_store(config, tmp_path, whole):
     for i in (2, 1, 3):
         fill(config, path, shard=(i, 3))
     xr.testing.assert_identical(opened(path), opened(whole))
+
+
+def test_shards_that_begin_together_make_one_store(config, tmp_path, whole):
+    """Whoever is first makes it, whole; nothing is left beside it."""
+    path, begun = tmp_path / "x.zarr", threading.Barrier(6)
+
+    def begin(number):
+        begun.wait()
+        fill(config, path, shard=(number, 6))
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(begin, range(1, 7)))
+    xr.testing.assert_identical(opened(path), opened(whole))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["space.yaml", "x.zarr"]
+
+
+def test_a_store_is_of_the_numbers_behind_a_name(tmp_path):
+    """An edited hardware file is another sweep, though the options read the same."""
+    chip = tmp_path / "own.toml"
+    text = (files("jaxsim.catalog") / "data/hardware/b200.toml").read_text()
+    chip.write_text(text)
+    (tmp_path / "space.yaml").write_text(CONFIG.replace("b200", str(chip)))
+    first = read_sweep(tmp_path / "space.yaml")
+    fill(first, tmp_path / "x.zarr", blocks=1)
+    assert text.count("value = 8.0e12") == 1
+    chip.write_text(text.replace("value = 8.0e12", "value = 9.0e12"))
+    with pytest.raises(InputError, match="other numbers behind their names"):
+        fill(read_sweep(tmp_path / "space.yaml"), tmp_path / "x.zarr")
+    chip.write_text(text)
+    fill(read_sweep(tmp_path / "space.yaml"), tmp_path / "x.zarr", blocks=1)
 
 
 def test_another_sweep_is_not_overwritten(config, tmp_path, whole):

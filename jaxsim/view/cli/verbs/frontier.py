@@ -60,11 +60,11 @@ def run(args: argparse.Namespace) -> int:
             raise InputError(f"{store}: no such store; `jaxsim sweep` makes one.")
     tables = [frontiers_of(Path(store), ftl_s, ladder, args.ttl_metric) for store in args.stores]
     if args.output:
-        from jaxsim.view.files.atomic import replace_file
+        from jaxsim.view.files.atomic import replace_netcdf
 
         if len(tables) > 1:
             raise InputError(f"-o {args.output}: one file holds one store's table; give one store.")
-        replace_file(Path(args.output), lambda path: tables[0].to_netcdf(path, engine="h5netcdf"))
+        replace_netcdf(Path(args.output), tables[0])
     if args.format == "json":
         import json
 

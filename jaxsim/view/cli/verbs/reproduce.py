@@ -147,7 +147,7 @@ def write(study: "StudyResult", folder: Path, args: argparse.Namespace) -> list[
     """The page, the claims, the figures and the map; each whole or not there."""
     import json
 
-    from jaxsim.view.files.atomic import replace_bytes, replace_file, replace_text
+    from jaxsim.view.files.atomic import replace_bytes, replace_netcdf, replace_text
     from jaxsim.view.study.page import render_page
     from jaxsim.view.study.report import FIGURES, claims_json
 
@@ -162,6 +162,6 @@ def write(study: "StudyResult", folder: Path, args: argparse.Namespace) -> list[
     written = [page, claims]
     if study.map is not None:
         dataset = study.map.dataset
-        replace_file(folder / "map.nc", lambda path: dataset.to_netcdf(path, engine="h5netcdf"))
+        replace_netcdf(folder / "map.nc", dataset)
         written.append(folder / "map.nc")
     return written

@@ -75,7 +75,7 @@ def add_parser(subparsers: options.Verbs) -> None:
 def run(args: argparse.Namespace) -> int:
     """Search, show, write; status 3 where nothing is within the targets."""
     from jaxsim.view.cli.cache import use_persistent_cache
-    from jaxsim.view.cli.main import OK, UNMET
+    from jaxsim.view.cli.main import FAILED, OK, UNMET, os_message
     from jaxsim.view.files.atomic import output_file
 
     request = request_of(args)
@@ -83,10 +83,21 @@ def run(args: argparse.Namespace) -> int:
     use_persistent_cache()
     result, setups, elapsed_s, machine = solve(args, request)
     notes = [*said(args), *(f"Left out: {text}." for text in result.dropped)]
-    show(args, result, setups, elapsed_s, machine, notes, path)
+    told: dict[str, object] = {"device": machine, "notes": notes}
+    if args.format == "text":
+        show(result, setups, elapsed_s, machine, notes)
+    status = OK
+    if not result.designs.found.any():  # type: ignore[union-attr]
+        status, told["error"] = UNMET, "no workload has a design within the targets."
     if path is not None:
-        write(path, result, setups, request["ftl_s"])
-    return OK if result.designs.found.any() else UNMET  # type: ignore[union-attr]
+        try:
+            write(path, result, setups, request["ftl_s"])
+        except OSError as error:
+            status, told["error"] = FAILED, os_message(error)
+        else:
+            told["file"] = str(path)
+    finish(args, result, setups, elapsed_s, told)
+    return status
 
 
 class SearchFields(TypedDict):
@@ -191,7 +202,7 @@ def solve(
 
 def write(path: Path, result: "SearchResult", setups: list["Setup"], ftl_s: float) -> None:
     """All of it, as a table or as a dataset."""
-    from jaxsim.view.files.atomic import replace_file, replace_text
+    from jaxsim.view.files.atomic import replace_netcdf, replace_text
 
     if path.suffix == ".csv":
         from jaxsim.view.text.search_table import csv_text
@@ -201,31 +212,37 @@ def write(path: Path, result: "SearchResult", setups: list["Setup"], ftl_s: floa
     from jaxsim.api.search import labelled
 
     dataset = labelled(result, setups, ftl_s)
-    replace_file(path, lambda draft: dataset.to_netcdf(draft, engine="h5netcdf"))
+    replace_netcdf(path, dataset)
 
 
 def show(
-    args: argparse.Namespace,
-    result: "SearchResult",
-    setups: list["Setup"],
-    elapsed_s: float,
-    machine: str,
-    notes: list[str],
-    path: Path | None,
+    result: "SearchResult", setups: list["Setup"], elapsed_s: float, machine: str, notes: list[str]
 ) -> None:
-    """Print what was found, and the file that is about to be written."""
-    if args.format == "json":
-        import json
-
-        from jaxsim.view.text.search_table import json_dict
-
-        more = {"device": machine, "notes": notes} | ({} if path is None else {"file": str(path)})
-        print(json.dumps(json_dict(result, setups, elapsed_s) | more, allow_nan=False))
-        return
+    """Print what was found, before any of it is written."""
     from jaxsim.view.text.layout import page_for
     from jaxsim.view.text.search import render
 
     page = page_for(sys.stdout)
     print(render(result, setups, elapsed_s, machine, notes, page))
-    if path is not None:
-        print(page.finish(["", f"All of it is in {path}"]))
+
+
+def finish(
+    args: argparse.Namespace,
+    result: "SearchResult",
+    setups: list["Setup"],
+    elapsed_s: float,
+    told: dict[str, object],
+) -> None:
+    """Say what is written and what is wrong: one object of JSON, which also has the answer."""
+    if "error" in told:
+        print(f"jaxsim: {told['error']}", file=sys.stderr)
+    if args.format == "json":
+        import json
+
+        from jaxsim.view.text.search_table import json_dict
+
+        print(json.dumps(json_dict(result, setups, elapsed_s) | told, allow_nan=False))
+    elif "file" in told:
+        from jaxsim.view.text.layout import page_for
+
+        print(page_for(sys.stdout).finish(["", f"All of it is in {told['file']}"]))

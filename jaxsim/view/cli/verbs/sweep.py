@@ -140,7 +140,7 @@ def run_best(args: argparse.Namespace, shard: tuple[int, int]) -> int:
     from pathlib import Path
 
     from jaxsim.view.cli.cache import use_persistent_cache
-    from jaxsim.view.files.atomic import output_file, replace_file
+    from jaxsim.view.files.atomic import output_file, replace_netcdf
 
     path = output_file(Path(args.output), [".nc"])
     use_persistent_cache()
@@ -164,7 +164,7 @@ def run_best(args: argparse.Namespace, shard: tuple[int, int]) -> int:
             found[phase] = searched(request, [config.setup], config.space, config.isl, config.osl)
     elapsed = time.perf_counter() - started
     tree = xr.DataTree.from_dict({f"/{phase}": dataset for phase, dataset in found.items()})
-    replace_file(path, lambda draft: tree.to_netcdf(draft, engine="h5netcdf"))
+    replace_netcdf(path, tree)
     points = sum(int(dataset.attrs["points_evaluated"]) for dataset in found.values())
     if args.format == "json":
         import json

@@ -215,12 +215,10 @@ def run(args: argparse.Namespace) -> int:
         told = traffic_dict(found, requests)
         if folder is not None:
             from jaxsim.view.figures.timeline import draw_timeline
-            from jaxsim.view.files.atomic import replace_file, replace_text
+            from jaxsim.view.files.atomic import replace_file, replace_netcdf, replace_text
 
             replace_text(folder / "traffic.json", dumps(told))
-            replace_file(
-                folder / "traffic.nc", lambda path: found.table.to_netcdf(path, engine="h5netcdf")
-            )
+            replace_netcdf(folder / "traffic.nc", found.table)
             replace_file(folder / "traffic.png", lambda path: draw_timeline(path, found))
         if events is not None:
             from jaxsim.view.files.trace_events import write_trace_events

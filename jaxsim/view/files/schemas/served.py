@@ -90,6 +90,7 @@ class Search(Struct, kw_only=True):
     notes: list[str]
     device: str | UnsetType = UNSET
     file: str | UnsetType = UNSET
+    error: str | UnsetType = UNSET
 
 
 class Frontiers(File, kw_only=True):

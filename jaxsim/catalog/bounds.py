@@ -1,0 +1,76 @@
+"""Between which bounds does every number that is given lie?
+
+A value outside is a slip of the pen or another unit: an answer from it would look like one. Bounds
+leave room for what may be built or served one day; they are not those of today's products.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from jaxsim.catalog.errors import InputError
+
+
+class Bounds(NamedTuple):
+    """The lowest and highest value of a quantity, its unit, and whether it is whole."""
+
+    lowest: float
+    highest: float
+    unit: str
+    whole: bool = False
+
+
+WORKLOAD = {
+    "isl": Bounds(1.0, 1e9, "tokens"),
+    "osl": Bounds(1.0, 1e9, "tokens"),
+    # A prompt that is cached whole is still read by its last token.
+    "hit_frac": Bounds(0.0, 1.0, "of a prompt"),
+    "draft_tokens": Bounds(0.0, 1e3, "tokens", whole=True),
+    "accept_frac": Bounds(0.0, 1.0, "of draft tokens"),
+    # The busiest rank has no less than the mean, and no more than all.
+    "imbalance": Bounds(1.0, 1e4, "times the mean"),
+    "images": Bounds(0.0, 1e5, "images"),
+}
+
+HARDWARE = {
+    "multiprocessors": Bounds(1.0, 1e6, "multiprocessors"),
+    "hbm_bytes": Bounds(1e8, 1e15, "bytes"),
+    "hbm_bytes_per_s": Bounds(1e9, 1e17, "bytes/s"),
+    "bytes_per_s": Bounds(1e6, 1e17, "bytes/s"),
+    "latency_s": Bounds(0.0, 1.0, "seconds"),
+    **{
+        f"{name}_flop_per_s": Bounds(1e9, 1e21, "FLOP/s")
+        for name in ("bf16", "fp16", "fp8", "fp4", "int8", "int4")
+    },
+}
+
+
+def problem(bounds: Bounds, value: float) -> str | None:
+    """What is wrong with a value, if anything, in words that follow its name."""
+    low, high = f"{bounds.lowest:g}", f"{bounds.highest:g}"
+    if not bounds.lowest <= value <= bounds.highest:
+        return f"is {value:g}; {low} to {high} {bounds.unit} are allowed"
+    if bounds.whole and value != math.floor(value):
+        return f"is {value:g}; a whole number of {bounds.unit} is needed"
+    return None
+
+
+def check(values: Mapping[str, object], bounds: Mapping[str, Bounds], where: str = "") -> None:
+    """An error that names the first of the values, or of their entries, outside its bounds.
+
+    What is no concrete number, as under a transformation of JAX, is not looked at.
+    """
+    for name, given in values.items():
+        for value in _numbers(given):
+            if name in bounds and (said := problem(bounds[name], value)):
+                raise InputError(f"{where}{name} {said}.")
+
+
+def _numbers(given: object) -> Iterable[float]:
+    import numpy as np
+
+    if isinstance(given, (bool, int, float)):
+        return (float(given),)
+    if isinstance(given, (list, tuple, np.ndarray, np.number)):
+        return [float(x) for x in np.ravel(np.asarray(given, dtype=float))]
+    return ()
