@@ -30,17 +30,17 @@ class AbstractGemmFit(Record):
     peak_frac: Scalar
     tile_rows: Scalar
     tile_outputs: Scalar
-    pad_power: Scalar  # of the norm that rounds rows and outputs up to tiles
-    tile_s: Scalar  # start and end of a tile, beside its walk over the inputs
-    walk_s: Scalar  # latency of one input in the only wave of a small GEMM
-    split_inputs: Scalar  # walks longer than this are split where tiles do not fill the chip
+    pad_power: Scalar  # exponent of the norm that rounds rows and outputs up to tiles
+    tile_s: Scalar  # seconds to start and end a tile, besides its loop over the inputs
+    walk_s: Scalar  # seconds an input adds to the loop of a tile, in a GEMM of one wave
+    split_inputs: Scalar  # loops longer than this are split if tiles do not fill the chip
     split_power: Scalar
-    wave_power: Scalar  # of the norm of that latency with the throughput of full waves
+    wave_power: Scalar  # exponent of the norm of latency and throughput of full waves
     spill_frac: Scalar  # slow-down of arithmetic once operands exceed the last cache
     spill_bytes: Scalar
     hbm_frac: Scalar
-    overlap_power: Scalar  # of the norm of arithmetic with memory traffic
-    quantise_passes: Scalar  # of memory traffic over the inputs, to convert them
+    overlap_power: Scalar  # exponent of the norm of arithmetic and memory traffic
+    quantise_passes: Scalar  # times the inputs are read or written to convert them
 
 
 class GemmFit(AbstractGemmFit):
@@ -61,20 +61,20 @@ class GroupedGemmFit(Record):
     peak: PeakShare
     multiprocessors: Scalar
     launch_s: Scalar
-    expert_s: Scalar  # bookkeeping of one resident expert
-    choice_s: Scalar  # of one more expert that every token picks, whatever the tokens
-    pick_s: Scalar  # of one pick by one token that the rank sees
-    token_bytes: Scalar  # moved for each hidden element of such a token, to sum its results
-    copy_bytes: Scalar  # moved for each hidden element of a row, to sort and quantise it
+    expert_s: Scalar  # seconds of bookkeeping for one resident expert
+    choice_s: Scalar  # seconds of each further expert that every token picks, for any tokens
+    pick_s: Scalar  # seconds of one pick of one token that the rank sees
+    token_bytes: Scalar  # bytes per hidden element of such a token, to sum its results
+    copy_bytes: Scalar  # bytes per hidden element of a row, to sort and quantise it
     peak_frac: Scalar
     tile_low: Scalar  # rows of the smallest tile
     tile_rows: Scalar  # that the largest tile adds to it
-    tile_power: Scalar  # of the (inverse) norm of those with the rows expected
+    tile_power: Scalar  # exponent of the (inverse) norm of both with the expected rows
     tile_outputs: Scalar
     pad_power: Scalar
     tile_s: Scalar
-    walk_s: Scalar  # latency of one input in the last wave
-    row_walk_s: Scalar  # what each row of the tile adds to that
+    walk_s: Scalar  # seconds of one input in the last wave
+    row_walk_s: Scalar  # seconds that each row of the tile adds to that
     hbm_frac: Scalar
     overlap_power: Scalar
 
@@ -89,10 +89,10 @@ class ContextAttentionFit(Record):
     tile_queries: Scalar
     pad_power: Scalar
     tile_s: Scalar
-    edge_keys: Scalar  # keys a tile walks beyond the unmasked, on average
-    window_keys: Scalar  # and where a sliding window masks earlier ones too
-    softmax_dims: Scalar  # what a score costs beside its products, in head dimensions
-    tail: Scalar  # walks of mean length that the last tile takes, alone on the chip
+    edge_keys: Scalar  # masked keys that a tile reads too, on average
+    window_keys: Scalar  # and masked keys before a sliding window
+    softmax_dims: Scalar  # cost of a score besides its products, in head dimensions
+    tail: Scalar  # loops of mean length that the last tile runs alone on the chip
     wave_power: Scalar
     hbm_frac: Scalar
     overlap_power: Scalar
@@ -113,13 +113,13 @@ class DecodeAttentionFit(Record):
     tile_queries: Scalar
     pad_power: Scalar
     tile_keys: Scalar
-    edge_keys: Scalar  # keys before a sliding window that its tiles walk too
-    key_power: Scalar  # of the norm that rounds keys up to a tile
+    edge_keys: Scalar  # keys before a sliding window that its tiles read too
+    key_power: Scalar  # exponent of the norm that rounds keys up to a tile
     tile_s: Scalar
-    walk_s: Scalar  # latency of one key in the only wave of a small launch
+    walk_s: Scalar  # seconds of one key in a launch of one wave
     split_keys: Scalar
     split_power: Scalar
-    share_power: Scalar  # how the walk shortens as tiles leave multiprocessors free
+    share_power: Scalar  # exponent: how loops shorten as tiles leave multiprocessors free
     wave_power: Scalar
     hbm_frac: Scalar
     cache_bytes: Scalar
@@ -127,8 +127,8 @@ class DecodeAttentionFit(Record):
     cache_power: Scalar  # how sharply the cache fills
     overlap_power: Scalar
     query_bytes: Scalar  # moved for each element of a query and of its result
-    row_s: Scalar  # of each query that shares a key/value head, to join what splits of it found
-    narrow_s: Scalar  # launch of a head of one dimension; shorter in proportion for wider ones
+    row_s: Scalar  # seconds per query that shares a key/value head, to join its splits
+    narrow_s: Scalar  # launch seconds of a head of dimension 1; times 1/dimension else
 
 
 class StateFit(Record):
@@ -138,7 +138,7 @@ class StateFit(Record):
     multiprocessors: Scalar
     launch_s: Scalar
     peak_frac: Scalar
-    walk_s: Scalar  # latency of one token, or of one chunk, of a sequence
+    walk_s: Scalar  # seconds of one token, or of one chunk, of a sequence
     hbm_frac: Scalar
     overlap_power: Scalar
 
@@ -148,7 +148,7 @@ class ConvolutionFit(Record):
 
     launch_s: Scalar
     hbm_frac: Scalar
-    channel_s: Scalar  # of each channel of each sequence, however short
+    channel_s: Scalar  # seconds of each channel of each sequence, of any length
 
 
 class StreamFit(Record):
@@ -169,12 +169,12 @@ class CollectiveFit(Record):
     launch_s: Scalar
     hops: Scalar  # fabric latencies per doubling of the ranks
     ring_hops: Scalar  # and for each further rank, where parts pass round a ring
-    eager_frac: Scalar  # of the link's bandwidth, by the protocol that starts at once
+    eager_frac: Scalar  # fraction of the link's bandwidth of the protocol without set-up
     setup_s: Scalar
     link_frac: Scalar
-    piece_s: Scalar  # of each piece, by the protocol with set-up, where a message is many
-    own_passes: Scalar  # over all data of a ring, its own part included, beside what is sent
-    switch_power: Scalar  # of the (inverse) norm between the two
+    piece_s: Scalar  # seconds per piece of a message of several, with set-up
+    own_passes: Scalar  # passes over all data of a ring, besides what is sent
+    switch_power: Scalar  # exponent of the (inverse) norm of the two protocols
     across_hops: Scalar  # the same for the scale-out fabric
     across_frac: Scalar
     across_launch_s: Scalar = 0.0  # of a message that leaves its domain (`catalog.scaleout`)

@@ -87,10 +87,11 @@ def clumped(busy_frac: Scalar, evenness: Scalar) -> Scalar:
 
     $$ \rho' = \frac{\rho}{\sqrt{\rho^2 + e^2 (1 - \rho^2)}} $$
 
-    Requests that began together end together, but for the spread of their lengths; the prompts of
-    their successors come in a part of the time. That part is at least ρ, as the first were served
-    one after another, and e where their lengths spread them: with lengths uniform in [0.8, 1], e
-    grows from 0.2 by the root of the round. e = 1 is an even flow, where ρ' = ρ.
+    Requests that began at one time end at nearly one time, and the prompts of their successors
+    arrive in a fraction of the round. That fraction is at least ρ, because prefill served the first
+    ones one after another, and at least e, because lengths differ: with lengths uniform in [0.8,
+    1], e starts at 0.2 and grows by the root of the number of rounds. e = 1 is an even flow, where
+    ρ' = ρ.
     """
     busy = jnp.clip(busy_frac, 1e-9, BUSIEST_FRAC)
     return busy / jnp.sqrt(busy * busy + evenness * evenness * (1.0 - busy * busy))

@@ -1,6 +1,6 @@
-"""What would a measured run have shown, by the model?
+"""What does the model predict for a measured run?
 
-Timed steps (`steps`), an engine's factors and overheads, and queueing give latency and rate.
+Latency and rate, from timed steps (`steps`), an engine's factors and overheads, and queueing.
 """
 
 from dataclasses import replace
@@ -53,7 +53,7 @@ def factors(engine: Engine, prompts: bool) -> jax.Array:
 
 
 def _kernels_s(kernels_s: Scalar, floor_s: Scalar, engine: Engine, prompts: bool = False):
-    """Seconds of kernels: what is left of their launch floors, and their work multiplied."""
+    """Seconds of kernels: launch floors and work, each times its factors."""
     floors_s = engine.launch_factor * jnp.sum(floor_s, axis=-1)
     return floors_s + (kernels_s - floor_s) @ factors(engine, prompts)
 

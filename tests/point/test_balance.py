@@ -73,7 +73,7 @@ def test_algorithm_1_takes_the_most_requests_per_gpu_in_time(designs):
 def test_algorithm_2_conserves_requests(prefill, prefill_gpus, batch, gpus, ttl_s, tolerance):
     osl = 129
     got = balance.algorithm2(
-        prefill, prefill_gpus, [batch], [gpus], [ttl_s], osl, np.inf, tolerance
+        prefill, prefill_gpus, *map(np.array, ([batch], [gpus], [ttl_s])), osl, np.inf, tolerance
     )
     n, m = int(got.prefill_instances[0]), int(got.decode_instances[0])
     decode = batch / (ttl_s * 128)
@@ -89,7 +89,7 @@ def test_algorithm_2_conserves_requests(prefill, prefill_gpus, batch, gpus, ttl_
 
 
 def test_algorithm_2_leaves_out_what_is_too_slow():
-    got = balance.algorithm2(2.0, 8, [64, 64], [8, 8], [0.02, 0.2], 1025, 0.05)
+    got = balance.algorithm2(2.0, 8, *map(np.array, ([64, 64], [8, 8], [0.02, 0.2])), 1025, 0.05)
     assert got.met.tolist() == [True, False]
     assert got.output_tokens_per_s_per_gpu[1] == 0.0
 

@@ -1,8 +1,8 @@
 """At which points does an operation have the same inputs, and so the same result?
 
-A value depends on some inputs only. Where few combinations of those occur among the points, it is
-evaluated once for each: a table has a column for every combination of some inputs (an equivalence
-class of points), and the last table has a column for every point.
+A value depends on some inputs only. Where these have few combinations among the points, it is
+evaluated once for each combination. A table has one column for each combination of some inputs (an
+equivalence class of points); the last table has one column for each point.
 """
 
 from collections import Counter

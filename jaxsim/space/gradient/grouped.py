@@ -1,7 +1,7 @@
 """What are the outputs and derivatives of operations in groups, at many points?
 
-Table after table, by `levels`: values, derivatives of single operations, sums within
-regions; then the sums between regions, which every point has of its own.
+Tables are evaluated in order, by `levels`: values, local derivatives, and sums of their products
+within regions. Sums between regions follow; every point has its own.
 """
 
 from collections.abc import Sequence

@@ -39,7 +39,7 @@ class Derivatives(NamedTuple):
 
 
 class Handed(NamedTuple):
-    """Rows that a table takes from an earlier one."""
+    """Rows that a table gathers from an earlier one."""
 
     source: int
     rows: np.ndarray
@@ -47,9 +47,10 @@ class Handed(NamedTuple):
 
 @dataclass(frozen=True)
 class Work:
-    """What is done in one table: values, derivatives and sums, and what it takes from others.
+    """The operations of one table: values, derivatives and sums, and rows gathered from others.
 
-    `derivatives` go to rows of what `paths` sums; of those, `fixed` are the same everywhere.
+    `derivatives` are written to rows that `paths` sums; of those, `fixed` are the same at all
+    points.
     """
 
     values: tuple[Handed, ...]
@@ -214,10 +215,11 @@ def _handed(rows: Mapping[int, set[int]]) -> tuple[Handed, ...]:
 def together(
     kinds: Sequence[Any], slots: Sequence[tuple[int, ...]], outputs: Sequence[int]
 ) -> list[list[int]]:
-    """Which operations are done together, in order.
+    """Which operations are one call, in order.
 
-    Of the kinds that have operations waiting for nothing, the one with the operation furthest from
-    the end, as others come to those that wait; of several such kinds, the one with most operations.
+    Only operations whose inputs are all known may be next. Among their kinds, the kind of the
+    operation with the longest path to the end is next, because later operations wait for it; among
+    several such kinds, the one with most operations.
     """
     maker = {made: i for i, made in enumerate(outputs)}
     needs = [{maker[x] for x in own if x in maker} for own in slots]

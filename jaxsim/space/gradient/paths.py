@@ -1,10 +1,10 @@
 """How do local derivatives become derivatives of outputs, with little arithmetic?
 
-The adjoint of a value is the sum, over the operations that use it, of the adjoint of the result
+The adjoint of a value is the sum, over the operations that use it, of the adjoint of their result
 times the local derivative. A value has a dominator if every path from it to the outputs passes
-through another value. Up to the dominator one number a point is summed, however many outputs there
-are; only between dominators does every output have its own. Sums that do not depend on one another
-are one call.
+through that other value. Up to the dominator one number per point is summed, for any number of
+outputs; only between dominators is there one sum for each output. Sums that do not depend on one
+another are one call of NumPy.
 """
 
 from collections import defaultdict
@@ -156,11 +156,12 @@ def summed(sums: Sums, found: np.ndarray, weights: np.ndarray, table: int = 0) -
 
 @dataclass(frozen=True)
 class Paths:
-    """What leads from inputs to outputs: sums within regions, and between them.
+    """The way from inputs to outputs: sums within regions, and sums between regions.
 
-    A region is what leads to the outputs through its head only. In `within`, all heads are one
-    seed, and derivatives are labels of edges; in `between`, seeds are outputs, and derivatives are
-    slots of `within`. `inputs` that have an influence have slots in `between`.
+    A region is the set of values whose paths to the outputs all pass through one value, its head.
+    In `within`, every head has adjoint 1, and derivatives are labels of edges; in `between`, the
+    outputs have adjoint 1, and derivatives are slots of `within`. `inputs` that have an influence
+    have slots in `between`.
     """
 
     within: Sums
@@ -201,10 +202,10 @@ def paths_of(
 def _heads(
     edges: Sequence[tuple[int, int, Any]], seeds: Sequence[int], at: Mapping[int, int]
 ) -> dict[int, int]:
-    """The head of every value's region: the last value that all its paths to the outputs pass.
+    """The head of the region of every value: the last value that all its paths to the outputs pass.
 
-    A value whose paths have none in common is the head of its own region, and so is one that a
-    later table takes: what leads to it has no more columns than it has.
+    A value whose paths have no common value is the head of its own region, and so is a value that a
+    later table gathers: the operations that lead to it have no more columns than it has.
     """
     uses: dict[int, set[int]] = defaultdict(set)
     head: dict[int, int] = {}

@@ -1,8 +1,8 @@
 """Which points of one step of the grid may be on the frontier?
 
-A coarse-to-fine filter. A few dominators, the designs on the frontier of the step before with their
-values in this one, discard nearly all points; a finer table most of the rest. Only dominated points
-are discarded, so the frontier survives whatever the dominators are.
+A coarse-to-fine filter. Dominators are the designs on the frontier of the step before, with their
+values in this step. They discard nearly all points; a finer table discards most others. A point is
+discarded only if it is dominated, so the result is exact for any dominators.
 """
 
 import math
@@ -154,7 +154,7 @@ def _rungs(x, y, places, count):
 
 
 def _bar(x, rungs, best):
-    """The `y` that dominators reach below each `x`: a point with no more is dominated."""
+    """The highest `y` of a dominator below each `x`; a point with no more is dominated."""
     bar = jnp.full(x.shape, jnp.nan, best.dtype)
     for i in range(_RUNGS):
         bar = jnp.where(x > rungs[i], best[i], bar)

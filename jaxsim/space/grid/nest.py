@@ -34,11 +34,11 @@ APART_SHARE = 1 / 4
 class Nest:
     """Where each operation of a program is evaluated, over one block of a grid.
 
-    `lengths` are of the block, `classes` of the axes of classes that follow its axes; `loops` are
-    the looped axes, outermost first, each in steps of its `strides`; `before` and `levels` the
-    operations before the loops, and in each. A level is in parts: `apart` has its smaller terms,
-    those of each axis of classes by themselves, and `levels` the rest. With `barriers`, parts are
-    kept apart by an `optimization_barrier`, else by a conditional (see `apart`).
+    `lengths` are those of the block. `classes` are those of the axes of equivalence classes, which
+    follow its axes. `loops` are the looped axes, outermost first, and `strides` their steps.
+    `before` has the operations evaluated before the loops, `levels` those of each loop. `apart` has
+    those terms of a level that have few values, by axis of classes; they are compiled separately,
+    by an `optimization_barrier` with `barriers`, else by a conditional (see `apart`).
     """
 
     program: Program
@@ -104,10 +104,11 @@ def nest_of(
 
 
 def by_axis(program: Program, ops: Sequence[Op], axes: int) -> tuple[tuple[Op, ...], ...]:
-    """Operations in groups that are evaluated apart: one axis of classes in each, or none.
+    """Operations in groups that are compiled separately: one axis of classes in each, or none.
 
-    In one piece, what is evaluated for some classes would be again wherever it is handed out. What
-    hands out is a group of its own: with it, what follows would not be evaluated in vectors.
+    Fused into one group, an operation on classes would be evaluated again at every point that reads
+    its result. A gather from classes to points is a group of its own, because with it the
+    operations that follow would not be vectorised.
     """
     level: dict[int, tuple[int, int]] = {}
     groups: dict[tuple[int, int], list[Op]] = {}
@@ -129,7 +130,7 @@ def class_axis(program: Program, number: int, axes: int) -> int:
 
 
 def loop_order(program: Program, left, lengths, classes, looped: Sequence[int]) -> tuple[int, ...]:
-    """The order of loops, outermost first, in which the least is evaluated."""
+    """The order of loops, outermost first, that evaluates the fewest values."""
     points, lengths = math.prod(lengths), lengths + classes
     counts = Counter(program.dims[program.ops[i].outputs[0]] for i in left)
 
@@ -206,7 +207,7 @@ def walk(nest: Nest, known: dict[int, Any], body: Callable[..., Any], like, stat
 
 
 def _run_apart(nest: Nest, depth: int, values, lengths, wanted: set[int], true):
-    """Evaluate the smaller terms of a level apart: fused, they would be repeated at every point.
+    """Evaluate the small terms of a level separately: fused, they would be repeated at every point.
 
     Adds to `values` those that the rest of the level reads, or that are `wanted` after it.
     """
@@ -227,11 +228,11 @@ def _run_apart(nest: Nest, depth: int, values, lengths, wanted: set[int], true):
 
 
 def apart(nest: Nest, fn, given, true):
-    """`fn(given)`, evaluated where the compiler cannot fuse it into what follows.
+    """`fn(given)`, evaluated where the compiler cannot fuse it into the operations that follow.
 
-    By an `optimization_barrier`, which costs nothing, but is ignored on CPUs. There by a
-    conditional, whose branches are compiled apart; this one is always taken. On a GPU a conditional
-    would make the host wait for its flag.
+    By an `optimization_barrier`, which costs nothing, but which CPUs ignore. There by a conditional
+    that is always true: its branches are compiled separately. On a GPU the host would wait for its
+    flag.
     """
     if nest.barriers:
         return lax.optimization_barrier(fn(lax.optimization_barrier(given)))

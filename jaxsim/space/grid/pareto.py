@@ -127,7 +127,7 @@ def dominance_table(x, y, ok, buckets: int) -> tuple[Any, Any, Any]:
 
 @jax.jit
 def undominated(x, y, ok, table, low, shift):
-    """Whether the table leaves each point standing."""
+    """Whether each point is not dominated, by the table."""
     key = monotone_key(x)
     # Below the sample nothing is known to dominate; above its last bucket, everything in it may.
     bucket = _bucket(key, low, shift, table.size)

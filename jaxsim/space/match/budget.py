@@ -29,7 +29,7 @@ class Terms:
 
     @property
     def capped(self) -> bool:
-        """Whether finitely many plans need be looked at."""
+        """Whether the number of plans to try is finite."""
         limits = self.limits
         most = min(limits.prefill_instances[1], limits.decode_instances[1])
         return bool(min(limits.cap, most) < np.inf)

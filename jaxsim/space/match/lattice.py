@@ -1,10 +1,9 @@
 """What is the best plan over lattices of designs, found fast and then proved?
 
-Starts (relaxed optima, or random points) are rounded to the lattice and refined by moves of one
-axis, or two of a pool together, each step an exact match among the neighbours. That gives a good
-plan from a few thousand designs. Closing the bound means looking at the rest: `certify` evaluates
-both lattices whole, block by block, and matches exactly, so a poor start costs time and never the
-optimum.
+Starting points (relaxed optima, or random) are rounded to the lattice and improved by moves of one
+axis, or of two axes of a pool; each step is an exact match among the neighbours. That gives a good
+plan from a few thousand designs. `certify` then evaluates both lattices whole, block by block, and
+matches exactly: a poor start costs time, never the optimum.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
 """What is every single pair worth, solved one by one?
 
-The control for the collapse: no pair is skipped and none stands for another. Under a cap alone,
-the gallop of `match_exact` in its cheapest form: each bound is carried as (how far x is from it,
-what it costs, what it serves), so a step needs neither the counts nor a fresh comparison.
+The test of `collapse`: no pair is skipped, and none stands for another. Under a cap alone, the
+search of `match_exact` in its cheapest form: each bound is kept as (its distance from x, its cost,
+its requests/s), so that a step computes no counts.
 """
 
 from dataclasses import dataclass

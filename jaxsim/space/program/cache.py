@@ -1,7 +1,7 @@
-"""What has this process traced, rewritten and planned, and keeps for the next call?
+"""What does this process keep for the next call?  Traced, rewritten and planned programs.
 
-One cache for all of `space`. Tracing a phase costs as much as a large sweep; a program that is the
-same object is compiled once.
+One cache for all of `space`. Tracing a phase takes as long as a large sweep, and JAX compiles a
+program once if it is the same object.
 """
 
 import threading

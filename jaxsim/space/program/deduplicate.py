@@ -137,7 +137,7 @@ class _Emitter:
         self.ops.append(op._replace(inputs=inputs, outputs=made))
 
     def read(self, x: int, classes: Classes | None) -> int:
-        """The value on the axis of some classes, or at all positions."""
+        """The value at the first position of every class, or at all positions."""
         if x in self.found:
             own = self.found[x]
             if own.full or own is classes:

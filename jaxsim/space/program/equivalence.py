@@ -1,9 +1,9 @@
 """For which designs does an operation have the same inputs, and so the same result?
 
-Positions with equal inputs are an equivalence class: attention depends on the sequences and heads
-of a rank, and thousands of designs share a few hundred of those. The operation is evaluated once
-for each class and its result gathered where it meets finer values. Classes are found from the
-numbers of the grid, not from the physics.
+Positions with equal inputs are an equivalence class. Attention, for example, depends on the
+sequences and heads of a rank, and thousands of designs have only a few hundred pairs of these. The
+operation is evaluated once for each class, and its result is gathered where an operation has more
+classes. Classes are found from the numbers of the grid, not from the physics.
 """
 
 import copy

@@ -1,13 +1,10 @@
 """How does a rate under limits move, where the batch lies between two values of a grid?
 
-The batch of an optimum is a real number t of the way from the last value b of the grid that meets
-every limit to the next, b', with ln rate r and ln slack s of the tightest limit linear in between.
-At s = 0, by the envelope theorem,
-
-    d r = Σ (1 − t, t) · (∂r + μ ∂s),   μ = (r' − r) / (s − s')
-
-over both ends. The multiplier μ is a secant, not a slope, so that what is rounded up along the way
-counts as what it comes to.
+The optimal batch is a real number, the fraction t of the way from the last value b of the grid that
+meets every limit to the next, b'. Between them, ln rate r and ln slack s of the tightest limit are
+taken as linear. At s = 0, by the envelope theorem, d r = Σ (1 − t, t) · (∂r + μ ∂s), μ = (r' − r) /
+(s − s') over both ends. The multiplier μ is a secant, not a slope, so that rounding up between b
+and b' counts with its full effect.
 """
 
 from collections.abc import Sequence

@@ -152,8 +152,9 @@ def _fits(prefix: str, setup: Setup, found: Elasticities, priors: Priors) -> lis
 def _root(lower: Sequence[Sequence[float]], priors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A factor of a covariance given as a lower triangle, joined with priors; and its deviations.
 
-    Σ' = (Σ⁻¹ + D⁻²)⁻¹ with the priors D: what the measurements leave open is not open without end.
-    Rounding may have made Σ indefinite; negative variances count as none.
+    Σ' = (Σ⁻¹ + D⁻²)⁻¹ with the priors D, so that a constant that measurements leave open has at
+    most the deviation of its prior. Rounding may have made Σ indefinite; negative variances count
+    as none.
     """
     size = len(lower)
     full = np.zeros((size, size))

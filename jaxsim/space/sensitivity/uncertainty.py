@@ -1,7 +1,7 @@
 """How unsure is a result, and which unknown is most worth measuring?
 
-What is unsure is carried to throughput twice: by elasticities (delta method), and by evaluating
-samples. Where the two differ, the model is not linear over the spread, and it says so.
+The spread of throughput is computed twice: by elasticities (delta method), and by evaluating
+samples. Where the two differ, throughput is not log-linear over the spread, and the text says so.
 """
 
 from collections.abc import Sequence

@@ -129,7 +129,7 @@ def worst_minute(users: Users, good: np.ndarray) -> float:
 
 
 def least_gpu_seconds(run: Run, ttl_s: float, window_s: float = MINUTE_S) -> float:
-    """GPU-seconds of ⌈λ(t)/μ(t)⌉ instances of each role, minute by minute: what none undercuts."""
+    """A lower bound: GPU-seconds of ⌈λ(t)/μ(t)⌉ instances of each role, minute by minute."""
     requests = run.requests
     edges = np.arange(0.0, requests.duration_s + 2.0 * window_s, window_s)
     places = np.searchsorted(requests.arrival_s, edges)

@@ -1,4 +1,5 @@
-"""Who decides how many instances serve, and how well is that decided?
+"""Who decides how many instances serve, and how good are the decisions?
 
-From what a controller can see to counts by role. Begin with `view.py`: what is seen, what decided.
+From what a controller can see to counts by role. Begin with `view.py`, which has the state that a
+controller sees and its decision.
 """

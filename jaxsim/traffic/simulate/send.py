@@ -1,8 +1,7 @@
 """When is a prompt's cache where it is decoded, and how busy are the links?
 
-A prompt's cache is sent over the link of its prefill instance into that of its decode instance, in
-the order in which prompts finish. Each link takes one transfer after another, at its own rate; so
-transfers under way at once share it.
+A prompt's cache is sent over the link of its prefill instance and that of its decode instance, in
+the order in which prompts finish. Each link sends one cache after another, at its own rate.
 """
 
 from dataclasses import replace

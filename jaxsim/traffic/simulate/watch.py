@@ -1,4 +1,4 @@
-"""What does the controller see between events, and what becomes of its decision?"""
+"""What does the controller see between events, and how is its decision carried out?"""
 
 from dataclasses import replace
 
@@ -130,7 +130,7 @@ class Watch:
         return first[began] - arrival[began] + front, (ended[over] - first[over]) / steps
 
     def _settle(self, state: State) -> None:
-        """Closed instances that have nothing left are no longer paid for."""
+        """Closed instances that have no request left are no longer paid for."""
         one = state.instances
         for i, since in list(self.closed.items()):
             idle = not int(one.assigned[i]) and int(one.send_head[i]) < 0

@@ -43,7 +43,7 @@ def _cause_lines(words: str, own: dict[str, Any]) -> list[str]:
         return [f"The {words} is {percent:+.0f} % off, inside the 80 % interval."]
     first, *others = own["causes"]
     told = (
-        f"The {words} is {percent:+.0f} % off, outside the 80 % interval. Likeliest alone: "
+        f"The {words} is {percent:+.0f} % off, outside the 80 % interval. Most likely cause: "
         f"{first['name']} times {first['factor']:.2f} ({abs(first['deviations']):.1f} deviations)"
     )
     rest = "; ".join(

@@ -27,7 +27,7 @@ def reached(found: Sensitivity, page: Page) -> list[str]:
         return []
     rows = [[one.title, f"×{one.factor:.3g}"] for one in found.reached if one.factor is not None]
     others = ", ".join(one.title for one in found.reached if one.factor is None)
-    title = f"What alone would give {units.count(found.goal)} tokens/s/GPU, solved exactly"
+    title = f"One change that gives {units.count(found.goal)} tokens/s/GPU, solved exactly"
     lines = [heading(title, page), *indent(table(rows, left=(0, 1)))]
     if others:
         lines += wrap(f"Not within a factor of {FURTHEST:g}: {others}.", page, 2)
@@ -38,7 +38,7 @@ def reached(found: Sensitivity, page: Page) -> list[str]:
         parts = [f"{HARDWARE[p]} {times(f)}" for p, f in own.factors.items() if f > 1.0 + SAME]
         text = (
             f"Cheapest of HBM bandwidth, peak and scale-up link together: {', '.join(parts)}, "
-            f"{units.percent(own.cost, signed=True)} of what a chip costs. What parts cost is "
+            f"{units.percent(own.cost, signed=True)} of what a chip costs. The cost of parts is "
             "assumed; --part changes it."
         )
         lines += wrap(text, page, 2)
@@ -74,7 +74,7 @@ def chips(found: Sensitivity, page: Page) -> list[str]:
             widths = " ".join(f"{n.upper()}{design[n]:.0f}" for n in ("tp", "ep", "pp"))
             shapes.append(f"{pool} {widths}")
         lines += wrap(f"{text}, matched again ({', '.join(shapes)})", page, 2, 2)
-    note = "What parts take of a chip is assumed; --part changes it, --budget what it may take."
+    note = "Shares of a chip's parts are assumed: --part changes them, --budget their limits."
     return [*lines, *wrap(note, page, 2)]
 
 

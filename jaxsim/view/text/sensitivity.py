@@ -50,9 +50,9 @@ def _levers(found: Sensitivity, page: Page) -> list[str]:
     if not found.levers:
         return []
     note = (
-        "% per %: throughput gained by one percent more. Effects are exact, everything optimised "
-        "again; * the widths, stages or mode of the best design change. The design holds between "
-        "the factors given, and else changes; none: no design meets the targets."
+        "% per %: throughput gained by one percent more of an input. Effects are solved exactly. *: "
+        "the best design has other widths, stages or mode. The design stays the best between the "
+        "factors given. none: no design meets the targets."
     )
     return [
         heading("What would change the throughput", page),
@@ -115,8 +115,8 @@ def _left_open(constants: tuple[LeftOpen, ...], page: Page) -> list[str]:
         return []
     kinds = " and ".join(sorted({own.kind for own in constants}))
     text = (
-        f"{len(constants)} constants of kernel fits are settled less by measurements than by their "
-        f"prior ({kinds}; --prior changes it). Those that matter most:"
+        f"{len(constants)} constants of kernel fits rest more on their prior than on measurements "
+        f"({kinds}; --prior changes it). Those that matter most:"
     )
     rows = [["constant", "of the fit of", "prior", "throughput"]]
     for own in constants[:OPEN_SHOWN]:

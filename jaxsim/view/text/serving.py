@@ -73,7 +73,7 @@ def render_under_load(found: "UnderLoad", title: str, load: str, page: Page) -> 
             units.plain,
         ),
         ["Requests in the system", units.plain(found.concurrency), ""],
-        ["Decoding at once, an instance", units.plain(found.decode_batch), ""],
+        ["Requests decoded at once, an instance", units.plain(found.decode_batch), ""],
         ["  of places", units.plain(found.slots), ""],
         ["Prefill busy", units.percent(found.prefill_busy_frac), ""],
         ["GPUs", units.count(found.gpus), ""],
