@@ -50,9 +50,9 @@ def _levers(found: Sensitivity, page: Page) -> list[str]:
     if not found.levers:
         return []
     note = (
-        "% per %: throughput gained by one percent more of an input. Effects are solved exactly. *: "
-        "the best design has other widths, stages or mode. The design stays the best between the "
-        "factors given. none: no design meets the targets."
+        "% per %: throughput gained by one percent more of an input. Effects are solved exactly. "
+        "*: the best design has other widths, stages or mode. The design stays the best between "
+        "the factors given. none: no design meets the targets."
     )
     return [
         heading("What would change the throughput", page),
