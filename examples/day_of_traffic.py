@@ -1,12 +1,15 @@
-"""What does a fixed ratio of pools lose over a day, and what do matching and elasticity win?
+"""What does a fixed ratio of pools lose over a day, and how slowly may they follow the traffic?
 
-Give the picture's name and the path of a ServeGen folder or archive of a day, such as its clients
-of DeepSeek-R1; without one, a short day is drawn whose load and lengths drift as those did.
+Static pools, the same GPUs divided anew by exact matching, and elastic pools with the first ratio
+and with a matched one, which decide ever more seldom. Give the picture's name and the path of a
+trace, such as a ServeGen folder or archive of a day; without one, a short day is drawn whose load
+and lengths drift.
 """
 
 import sys
 
 import matplotlib.pyplot as plt
+import numpy as np
 
 import jaxsim
 
@@ -15,7 +18,7 @@ if len(sys.argv) > 2:
     requests = jaxsim.read_trace(sys.argv[2], seed=0)
 else:
     requests = jaxsim.load_of(
-        requests_per_s=12.0,
+        requests_per_s=19.0,
         duration_s=300.0,
         isl="lognormal:4000:0.6",
         osl="lognormal:150:0.6",
@@ -24,32 +27,43 @@ else:
         drift=(0.1, 4.0),
     ).drawn(0)
 
-found = jaxsim.simulate(
-    "llama-3.1-8b",
-    "h100",
-    requests,
-    ftl_s=2.0,
-    ttl_s=0.03,
-    pools=jaxsim.Pools(prefill={"tp": 1, "instances": 2}, decode={"tp": 1, "instances": 2}),
-    policies=("static", "matched", "elastic"),
-    interval_s=20.0,
-    startup_s=20.0,
-    convert_s=5.0,
-    engine="vllm",
-)
-table = found.table
-print(table[["attainment", "ttft_p95_s", "tpot_p95_s", "gpu_seconds"]].to_dataframe().to_string())
+pools = jaxsim.Pools(prefill={"tp": 1, "instances": 3}, decode={"tp": 1, "instances": 1})
+intervals_s = (10.0, 30.0, 100.0)
+policies = ("static", "matched", "fixed-ratio", "elastic")
+found = {
+    interval_s: jaxsim.simulate(
+        "llama-3.1-8b", "h100", requests, ftl_s=2.0, ttl_s=0.03, pools=pools, policies=policies,
+        interval_s=interval_s, startup_s=10.0, convert_s=5.0, engine="vllm", most_sequences=63,
+    ).table
+    for interval_s in intervals_s
+}  # fmt: skip
+quickest = found[intervals_s[0]]
+shown = ["attainment", "ttft_p95_s", "tpot_p95_s", "gpu_seconds"]
+print(quickest[shown].to_dataframe().to_string())
 
-names = [str(name) for name in table.policy.values]
-panels = {
-    "requests within both targets, %": 100.0 * table.attainment,
-    "GPU-hours": table.gpu_seconds / 3600.0,
-    "good output tokens/s/GPU": table.good_tokens_per_gpu_s,
-}
-figure, axes = plt.subplots(1, 3, figsize=(10, 3.2), layout="constrained")
-for axis, (title, values) in zip(axes, panels.items(), strict=True):
-    bars = axis.bar(names, values.values, color=["C0", "C1", "C2"])
-    axis.bar_label(bars, fmt="%.3g")
-    axis.set_title(title, fontsize=10)
+figure, (load, bars, speed) = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
+edges = np.linspace(0.0, requests.duration_s, 25)
+place = np.minimum(np.searchsorted(edges, requests.arrival_s, side="right") - 1, 23)
+count = np.maximum(np.bincount(place, minlength=24), 1)
+ratio = np.bincount(place, requests.isl, 24) / np.maximum(np.bincount(place, requests.osl, 24), 1)
+load.stairs(count / np.diff(edges), edges, color="C0", label="requests/s")
+load.set(xlabel="time, s", ylabel="requests/s", title="the traffic", ylim=(0, None))
+other = load.twinx()
+other.stairs(ratio, edges, color="C1")
+other.set(ylabel="ISL / OSL (orange)", ylim=(0, None))
+
+names = [str(name) for name in quickest.policy.values]
+good = bars.bar(names, quickest.good_tokens_per_gpu_s.values, color=["C0", "C1", "C2", "C3"])
+bars.bar_label(good, [f"{100 * share:.0f} %" for share in quickest.attainment.values])
+bars.set(title="requests within both targets", ylabel="good output tokens/s/GPU")
+bars.margins(y=0.15)
+for name, color, line in zip(
+    names, ("C0", "C1", "C2", "C3"), ("o-", "o-", "s-", "o:"), strict=True
+):
+    rates = [100.0 * float(table.attainment.sel(policy=name)) for table in found.values()]
+    speed.plot(intervals_s, rates, line, color=color, label=name)
+speed.set(xscale="log", xlabel="s between decisions", title="how slowly may they follow?")
+speed.set(ylabel="requests within both targets, %", ylim=(0, 103))
+speed.legend(fontsize=8)
 figure.suptitle(f"{requests.name}: {len(requests):,} requests", fontsize=10)
 figure.savefig(picture, dpi=120)
