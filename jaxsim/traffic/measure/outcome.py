@@ -8,13 +8,17 @@ import numpy as np
 
 from jaxsim.traffic.policy.regret import least_counts
 from jaxsim.traffic.simulate.capacity import lengths_of
+from jaxsim.traffic.simulate.faults import recovery_s
 from jaxsim.traffic.simulate.records import (
     DECODE,
+    FAILED,
     GAP_BINS,
     GAP_HIGH_S,
     GAP_LOW_S,
+    LOST,
     MIXED,
     PREFILL,
+    REFUSED,
     SERVED,
 )
 from jaxsim.traffic.simulate.run import Run
@@ -77,7 +81,8 @@ def outcome(run: Run, ftl_s: float, ttl_s: float) -> dict[str, float | str]:
         "requests": run.count,
         "served": int(users.served.sum()),
         "given_up": int((statuses == 2).sum()),
-        "refused": int((statuses >= 3).sum()),
+        "refused": int(((statuses == LOST) | (statuses == REFUSED)).sum()),
+        "interrupted": int((statuses == FAILED).sum()),
         "preempted": int(run.state.attempts.preempted.sum()),
         "attainment": float(good.mean()),
         "goodput_requests_per_s": float(good.sum()) / end,
@@ -115,6 +120,9 @@ def outcome(run: Run, ftl_s: float, ttl_s: float) -> dict[str, float | str]:
     moved = np.isfinite(sent)
     found["kv_exposed_mean_s"] = float((sent[moved] - passed[moved]).mean()) if moved.any() else 0.0
     found["link_busy_frac"] = float(one.out_busy_s.max()) / end
+    if run.faults:
+        first_s = min(fault.time_s for fault in run.faults)
+        found["recovery_s"] = recovery_s(users.arrival_s, good, first_s)
     found["regret_gpu_seconds"] = gpu_s - least_gpu_seconds(run, ttl_s)
     return found
 

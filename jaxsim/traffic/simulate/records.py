@@ -32,7 +32,7 @@ def of_numpy(kind: Callable[..., R], **arrays: object) -> R:
 MIXED, PREFILL, DECODE = 0, 1, 2
 ROLES = 3
 # What has become of an attempt to have a request served.
-COMING, SERVED, GIVEN_UP, LOST, REFUSED = 0, 1, 2, 3, 4
+COMING, SERVED, GIVEN_UP, LOST, REFUSED, FAILED = 0, 1, 2, 3, 4, 5
 # How requests are routed.
 ROUTES = ("round_robin", "least_loaded", "kv_aware")
 NEVER = np.inf

@@ -14,6 +14,7 @@ from jaxsim.catalog.errors import InputError
 from jaxsim.space.program.bits import in_precision
 from jaxsim.traffic.policy.view import Policy
 from jaxsim.traffic.read.requests import Requests
+from jaxsim.traffic.simulate.faults import RESUMES, Fault, die, revive, schedule
 from jaxsim.traffic.simulate.fleet import Fleet
 from jaxsim.traffic.simulate.initial import Start, bucket, initial, wide_bucket
 from jaxsim.traffic.simulate.loop import run_until
@@ -29,6 +30,8 @@ class Service:
     """How requests are served beside the pools: routing, clients, prefix caches.
 
     `hit_frac` of every prompt is held already, wherever it goes (a system prompt that all share).
+    After `faults`, requests are served from the start (`resume` is "restart"), go on once their
+    context has been computed anew ("recompute"), or once a copy of their cache was fetched ("kv").
     `host_tokens` of host memory per instance hold blocks that left HBM, read back at
     `host_token_s` a token.
     """
@@ -42,6 +45,8 @@ class Service:
     host_token_s: float = 0.0
     overlap_weight: float = 1.0
     hit_frac: float = 0.0
+    faults: tuple[Fault, ...] = ()
+    resume: str = "restart"
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,7 @@ class Run:
     series: dict[str, np.ndarray]
     count: int = 0
     end_s: float = 0.0
+    faults: tuple[Fault, ...] = ()
 
 
 def simulate_run(
@@ -102,12 +108,24 @@ def simulate_run(
         state = initial(requests, start, gain, shape, service.hit_frac)
         law = jax.tree.map(np.asarray, _as_long(fleet, shape))
         stop = policy.interval_s
+        to_come = schedule(service.faults)
+        dead: dict[int, list[int]] = {}
         while True:
-            state = replace(state, stop_s=np.float64(stop))
+            next_s = min(stop, to_come[0][0]) if to_come else stop
+            state = replace(state, stop_s=np.float64(next_s))
             state = jax.block_until_ready(run_until(state, law, fleet.links, client, shape))
             progress(float(np.asarray(state.arriving)) / len(requests))
-            if _ended(state, len(requests)) or not np.isfinite(stop):
+            over = _ended(state, len(requests)) and not to_come
+            if over or not np.isfinite(next_s):
                 break
+            if next_s < stop or (to_come and to_come[0][0] == stop):
+                _, fault, back = to_come.pop(0)
+                if back:
+                    ready_s = next_s + fleet.startup_s
+                    state = revive(state, dead.pop(id(fault)), ready_s)
+                else:
+                    state, dead[id(fault)] = die(state, fault, gain, service.resume)
+                continue
             state = watch.decide(state, stop)
             stop += policy.interval_s
         state = jax.tree.map(np.asarray, state)
@@ -115,7 +133,7 @@ def simulate_run(
     changes = [Change(t, c, r) for t, c, r in watch.changes]
     return Run(
         requests, fleet, policy.name, state, shape, watch.spans(end), changes,
-        watch.series(), len(requests), end,
+        watch.series(), len(requests), end, service.faults,
     )  # fmt: skip
 
 
@@ -138,14 +156,14 @@ def _shape(requests: Requests, instances: int, fleet: Fleet, service: Service) -
     cached = service.cached and blocks is not None
     slots = int(np.max(fleet.law.sequences)) + 1
     return Shape(
-        attempts=count * (1 if patient or not service.retries else 1 + service.retries),
+        attempts=count * (2 if service.faults else 1 + (0 if patient else service.retries)),
         requests=count,
         instances=wide_bucket(instances, 8, 2),
         slots=bucket(slots, 64),
         unique_blocks=bucket(int(blocks.ids.max()) + 1, 1024) if cached and blocks else 0,
         touches=bucket(len(blocks.ids), 1024) if cached and blocks else 0,
         route=service.route,
-        patience=not patient,
+        patience=not patient or bool(service.faults),
     )
 
 
@@ -196,5 +214,12 @@ def _check(
             )
     if sum(high for _, high in limits.values()) > MOST_INSTANCES:
         raise InputError(f"more than {MOST_INSTANCES} instances: use larger ones, or fewer.")
+    if service.faults and (np.isfinite(service.patience_s) or service.retries):
+        raise InputError("faults and clients that give up are not simulated together.")
+    if service.resume not in RESUMES:
+        raise InputError(f"resume {service.resume!r}: it is one of {', '.join(RESUMES)}.")
+    for fault in service.faults:
+        if fault.role not in fleet.roles:
+            raise InputError("a fault is of a role that the fleet does not have.")
     if service.route not in ROUTES:
         raise InputError(f"routing {service.route!r}: it is one of {', '.join(ROUTES)}.")

@@ -80,6 +80,9 @@ def render_traffic(found: "Simulated", requests: "Requests", page: Page) -> str:
             rows.append(row("  instances, mean", f"{name}_instances_mean", units.plain))
     if outcomes[0]["kv_exposed_mean_s"] > 0.0:
         rows.append(row("Cache transfer, exposed", "kv_exposed_mean_s", units.seconds))
+    if "recovery_s" in outcomes[0]:
+        rows.append(row("Interrupted by faults", "interrupted", units.count))
+        rows.append(row("  recovered after", "recovery_s", units.seconds))
     rows.append(row("Changes of the pools", "changes", units.count))
     lines = [page.paint(line, "bold") for line in wrap(title, page)]
     lines += ["", *indent(table(rows))]

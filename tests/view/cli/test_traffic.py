@@ -25,6 +25,7 @@ DRAWN = ["--poisson", "2", "--isl", "300", "--osl", "uniform:20:60"]
         ([*BASE, *DRAWN, "--prefill", "tp=1"], "prefill and decode"),
         ([*BASE, *DRAWN, "--isl", "lognormal:5"], "ISL"),
         (["a", "b", *BASE, *DRAWN], "a trace and a model"),
+        ([*BASE, *DRAWN, "--fail", "decode"], "--fail 'decode': write"),
     ],
 )
 def test_bad_input_ends_with_a_message(arguments, message, capsys):

@@ -12,6 +12,7 @@ from jaxsim.view.cli import options, parse
 if TYPE_CHECKING:
     from jaxsim.api.simulate import Pools
     from jaxsim.traffic.read.requests import Requests
+    from jaxsim.traffic.simulate.faults import Fault
 
 DESCRIPTION = """\
 Serve the requests of a trace, or of a synthetic load, one by one: queues, batches, caches and their
@@ -86,6 +87,15 @@ def add_parser(subparsers: options.Verbs) -> None:
     pools.add_argument("--prefix-cache", action="store_true", help="by the trace's block hashes")
     pools.add_argument("--patience", metavar="T", help="after which clients give up")
     pools.add_argument("--retries", metavar="N", default="0", help="of a client that gave up")
+    faults = parser.add_argument_group("faults")
+    faults.add_argument(
+        "--fail", action="append", default=[], metavar="ROLE@T,…",
+        help="instances that die, such as decode@5min,count=2,repair=10min; repeatable",
+    )  # fmt: skip
+    faults.add_argument(
+        "--resume", default="restart", metavar="NAME",
+        help="requests that are lost: restart, recompute, or kv (a copy of the cache)",
+    )  # fmt: skip
     output = parser.add_argument_group("output")
     output.add_argument("-o", "--output", metavar="DIR", help="traffic.json, .nc and .png")
     output.add_argument("--trace-events", metavar="FILE", help="Chrome trace of the first policy")
@@ -167,6 +177,29 @@ def _pools(args: argparse.Namespace) -> "Pools | None":
     return Pools(**found) if found else None
 
 
+def _faults(args: argparse.Namespace) -> "tuple[Fault, ...]":
+    from jaxsim.traffic.simulate.faults import Fault
+
+    roles = {"colocated": 0, "prefill": 1, "decode": 2}
+    found = []
+    for text in args.fail:
+        head, *pairs = text.split(",")
+        role, at, time = head.partition("@")
+        named = dict(pair.partition("=")[::2] for pair in pairs)
+        if role not in roles or not at or set(named) - {"count", "repair", "notice"}:
+            raise InputError(f"--fail {text!r}: write decode@5min,count=2,repair=10min,notice=5s.")
+        found.append(
+            Fault(
+                parse.parse_duration(time, "--fail"),
+                roles[role],
+                parse.parse_whole(named.get("count", "1"), "--fail count"),
+                parse.parse_duration(named.get("repair", "10min"), "--fail repair"),
+                parse.parse_duration(named.get("notice", "5s"), "--fail notice"),
+            )
+        )
+    return tuple(found)
+
+
 def run(args: argparse.Namespace) -> int:
     """Simulate, show, write."""
     from jaxsim.view.cli.cache import use_persistent_cache
@@ -202,6 +235,8 @@ def run(args: argparse.Namespace) -> int:
                 cached=args.prefix_cache,
                 patience_s=patience,
                 retries=parse.parse_whole(args.retries, "--retries", at_least=0),
+                faults=_faults(args),
+                resume=args.resume,
             ),
             startup_s=parse.parse_duration(args.startup, "--startup"),
             convert_s=parse.parse_duration(args.convert, "--convert"),
