@@ -2,14 +2,21 @@
 
 Cases: 20,000 requests on four co-located instances and on pools with caches of prefixes; the same
 with eight seeds on two threads; one worker with 1,000 requests of 128 tokens; with `--day FILE`,
-the day of a ServeGen archive. Compilation apart; the law of step times is one of the tests', as its
-numbers do not matter to the speed.
+the day of a ServeGen archive; with `--process`, `jaxsim traffic` from its start, with an empty
+cache and with a full one. Compilation apart, and beside the seconds those of the processor, which
+others on the machine do not lengthen; the law of step times is one of the tests', as its numbers
+do not matter to the speed.
 """
 
 import argparse
 import concurrent.futures
 import json
+import os
 import platform
+import resource
+import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -25,19 +32,40 @@ from jaxsim.traffic.synthetic.load import load_of
 from tests.traffic.laws import law, links
 
 REPEATS = 3
+COMMAND = (
+    "traffic llama-3.1-8b --hardware h100 --engine vllm --ftl 2s --ttl 30ms --poisson 25 "
+    "--duration 800s --isl lognormal:1000:0.8 --osl lognormal:300:0.7 --policy static "
+    "--colocated tp=1,instances=4 --format json"
+)
 
 
-def best_s(function) -> tuple[float, float]:
-    """Seconds of the first call, which compiles, and of the best of the next ones."""
-    begun = time.perf_counter()
+def best_s(function) -> tuple[float, float, float]:
+    """Processor seconds of the first call beyond the later ones; wall and processor of the best."""
+    begun = time.process_time()
     function()
-    first = time.perf_counter() - begun
-    seconds = []
+    first = time.process_time() - begun
+    seconds, busy = [], []
     for _ in range(REPEATS):
-        begun = time.perf_counter()
+        begun, own = time.perf_counter(), time.process_time()
         function()
         seconds.append(time.perf_counter() - begun)
-    return first, min(seconds)
+        busy.append(time.process_time() - own)
+    return max(first - min(busy), 0.0), min(seconds), min(busy)
+
+
+def process_s(cache: str) -> tuple[float, float]:
+    """Wall and processor seconds of `jaxsim traffic` on 20,000 requests, from its start."""
+    begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    environment = {**os.environ, "XDG_CACHE_HOME": cache}
+    subprocess.run(
+        [sys.executable, "-m", "jaxsim", *COMMAND.split()],
+        env=environment,
+        check=True,
+        capture_output=True,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - begun, busy
 
 
 def cases(day: str | None):
@@ -88,21 +116,37 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--json", type=Path)
     parser.add_argument("--day")
+    parser.add_argument("--process", action="store_true")
     args = parser.parse_args()
     found = []
+    device = platform.processor() or platform.machine()
+    versions = {"jax": jax.__version__, "numpy": np.__version__}
     for name, count, function in cases(args.day):
-        first, seconds = best_s(function)
+        compiling, seconds, busy = best_s(function)
         found.append(
             {
                 "name": name, "form": "event loop", "points": count, "seconds": seconds,
-                "points_per_s": count / seconds, "compile_s": first - seconds,
-                "device": platform.processor() or platform.machine(),
-                "versions": {"jax": jax.__version__, "numpy": np.__version__},
+                "processor_s": busy, "points_per_s": count / seconds, "compile_s": compiling,
+                "device": device, "versions": versions,
             }
         )  # fmt: skip
         print(
-            f"{name}: {seconds:.3f} s, {count / seconds:,.0f} requests/s (+{first - seconds:.1f})"
+            f"{name}: {seconds:.3f} s ({busy:.3f} of the processor), {count / seconds:,.0f} "
+            f"requests/s (+{compiling:.1f})",
+            flush=True,
         )
+    if args.process:
+        with tempfile.TemporaryDirectory() as cache:
+            for name in ("process, empty cache, 20,000 requests", "process, full cache"):
+                seconds, busy = process_s(cache)
+                found.append(
+                    {
+                        "name": name, "form": "process", "points": 20_000, "seconds": seconds,
+                        "processor_s": busy, "points_per_s": 20_000 / seconds, "compile_s": 0.0,
+                        "device": device, "versions": versions,
+                    }
+                )  # fmt: skip
+                print(f"{name}: {seconds:.1f} s ({busy:.1f} of the processor)", flush=True)
     if args.json:
         args.json.write_text(json.dumps(found, indent=1) + "\n")
 

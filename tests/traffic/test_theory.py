@@ -131,6 +131,29 @@ def test_an_instance_that_decodes_serves_what_its_capacity_says(role, most):
     assert said == pytest.approx(found, rel=0.03)
 
 
+def exposed_s(**changed):
+    """From the end of each prompt to the arrival of its cache, and its tokens; links are free."""
+    requests = load_of(requests_per_s=0.4, duration_s=150, isl="uniform:500:1500", osl=5).drawn(0)
+    pools = Fleet(law(SLOTS), links(**changed), {1: 1.0, 2: 1.0}, 0.0, 0.0)
+    a = simulate_run(requests, pools, {1: 1, 2: 1}, Static()).state.attempts
+    count = len(requests)
+    return a.sent_s[:count] - a.passed_s[:count], requests.isl
+
+
+def test_the_mode_of_a_transfer_sets_what_of_it_users_wait_for():
+    """Behind the passes layer by layer, pushed or pulled after them, in blocks or reshaped."""
+    after, isl = exposed_s(streamed=0.0, setup_s=0.0)
+    np.testing.assert_allclose(after, 1e-7 * isl, rtol=1e-6)
+    pulled, _ = exposed_s(streamed=0.0, setup_s=0.003)
+    np.testing.assert_allclose(pulled - after, 0.003, rtol=1e-6)
+    blocks, _ = exposed_s(streamed=0.0, setup_s=0.0, segment_s=1e-3)
+    np.testing.assert_allclose(blocks - after, 1e-3 * np.ceil(isl / 64.0), rtol=1e-6)
+    reshaped, _ = exposed_s(streamed=0.0, setup_s=0.0, segment_s=1e-3, segment_tokens=1e9)
+    assert (1.0 - reshaped / blocks).mean() > 0.9  # FlowKV reports 96 to 98 % less
+    streamed, _ = exposed_s(setup_s=0.0, segment_s=1e-3)
+    np.testing.assert_allclose(streamed, blocks / 60.0, rtol=1e-5)  # the last of 60 layers
+
+
 # ---- policies ----
 
 

@@ -51,19 +51,23 @@ def fleet_of(
     mixed: RoleLaw | None,
     prefill: RoleLaw | None,
     decode: RoleLaw | None,
+    links: Links | None = None,
     **rest: Unpack[FleetOptions],
 ) -> Fleet:
-    """One fleet: either mixed instances, or prefill and decode ones. `rest` goes to `Fleet`."""
+    """One fleet: either mixed instances, or prefill and decode ones. `rest` goes to `Fleet`.
+
+    `links` are between the pools, where they are not those that `links_of` makes by itself.
+    """
     if mixed is not None:
         one = mixed
         gpus = {MIXED: mixed.gpus}
-        links = links_of(mixed, mixed)
+        links = links or links_of(mixed, mixed)
         law = joined((mixed.law, mixed.law, mixed.law))
     else:
         assert prefill is not None
         assert decode is not None
         one = prefill
         gpus = {PREFILL: prefill.gpus, DECODE: decode.gpus}
-        links = links_of(prefill, decode)
+        links = links or links_of(prefill, decode)
         law = joined((prefill.law, prefill.law, decode.law))
     return Fleet(law, links, gpus, one.fixed_s, one.token_s, **rest)
