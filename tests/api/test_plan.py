@@ -57,3 +57,9 @@ def test_results_and_requests_have_public_types():
     assert isinstance(plan.colocated, jaxsim.Deployed)
     assert plan.objective == "cost"
     assert isinstance(plan.disaggregated, jaxsim.Deployed | jaxsim.Unmet)
+
+
+@pytest.mark.parametrize("ratio", [1e19, 0.0, float("nan")])
+def test_a_ratio_that_no_pools_can_have_is_refused(ratio):
+    with pytest.raises(InputError, match="prefill GPUs per decode GPU are allowed"):
+        jaxsim.PlanRequest(WORK, ftl_s=1.0, ttl_s=0.1, fixed_ratio=ratio)

@@ -58,6 +58,11 @@ class PlanRequest:
                 raise InputError(
                     f"{name} = {value}: a latency target is a positive time in seconds"
                 )
+        ratio = self.fixed_ratio
+        if ratio is not None and not 1e-4 <= ratio <= 1e4:
+            raise InputError(
+                f"fixed_ratio = {ratio:g}: 0.0001 to 10,000 prefill GPUs per decode GPU are allowed"
+            )
         if self.objective not in OBJECTIVES:
             raise InputError(f"objective {self.objective!r}: it is gpu, cost or power")
         if self.ttl_metric not in TTL_METRICS:

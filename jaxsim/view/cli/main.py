@@ -9,6 +9,7 @@ import gc
 import itertools
 import os
 import pkgutil
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -193,6 +194,8 @@ def command() -> int:
     At the exit, garbage is not looked for among what is left, which takes up to half a second.
     """
     collect_seldom()
+    # Stopped by a scheduler is stopped by the user: nothing half-written, and no traceback.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return main()
     finally:

@@ -1,5 +1,6 @@
 """Where compiled programs are kept."""
 
+import json
 import os
 import subprocess
 import sys
@@ -103,3 +104,18 @@ print([main.main(line.split()) for line in {lines!r}])
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert found.stdout.strip() == str([cli.INTERRUPTED] * len(lines)), found.stderr
+
+
+def test_the_verb_says_what_is_kept_and_removes_it(fresh, capsys):
+    folder = fresh / "jaxsim"
+    folder.mkdir(mode=0o700)
+    (folder / "program-1.json").write_bytes(b"x" * 1000)
+    (folder / "elsewhere").symlink_to(fresh)
+    assert cli.main(["cache"]) == cli.OK
+    assert "1 files, 0.0 MB kept" in capsys.readouterr().out
+    assert cli.main(["cache", "--clear", "--format", "json"]) == cli.OK
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"folder": str(folder), "files": 1, "bytes": 1000, "cleared": True}
+    assert [p.name for p in folder.iterdir()] == ["elsewhere"]
+    assert cli.main(["cache"]) == cli.OK
+    assert "0 files" in capsys.readouterr().out
