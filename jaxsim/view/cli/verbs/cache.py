@@ -6,9 +6,10 @@ from pathlib import Path
 from jaxsim.view.cli import options
 
 DESCRIPTION = """\
-The command line keeps what it traced and compiled, so that a second run is fast: at most 64 programs
-and 64 compiled blocks of its own, and what JAX keeps. Files are sealed with a key of yours: one that
-another made, or a fault of the disk changed, is not read, and what it held is made anew."""
+The command line keeps what it traced and compiled, so that a second run is fast: at most 64
+programs and 64 compiled blocks of its own, and what JAX keeps. Files are sealed with a key of
+yours: one that another made, or a fault of the disk changed, is not read, and what it held is
+made anew."""
 
 EPILOG = """\
 examples:
