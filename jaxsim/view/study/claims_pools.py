@@ -124,11 +124,36 @@ def wider(study: Study, setting: Setting, tp: float, batch: float) -> str:
         return text + "Wider groups are faster, but cost more GPUs than they speed up a step."
     moved = {n: steps[number("tp_tight")][n] - steps[tp][n] for n in KERNEL_PARTS}
     grown = max(moved, key=lambda name: moved[name])
-    return text + (
+    text += (
         f"The wider group shrinks no part by as much as {grown} grows: small kernels cost their "
-        "floor whatever the width. Kernels near the roofline would have to replace the measured "
-        "ones for TP 64 to pay."
+        "floor whatever the width. "
     )
+    return text + would_have_to_be(study, setting, own, steps[number("tp_tight")], batch)
+
+
+def would_have_to_be(
+    study: Study, setting: Setting, least_s: float, wide: dict[str, float], batch: float
+) -> str:
+    """The latency of an all-reduce at which the study's TP is as fast, beside that of 8 ranks."""
+    narrow = step_parts(study, DENSE, setting, {"tp": 8.0, "batch": batch})
+    model = study.sweeper.scenario(DENSE, setting.mixture).model
+    messages = 2.0 * sum(float(np.asarray(group.layers)) for group in model.groups)
+    needed, found, eight = (
+        1e6 * seconds / messages
+        for seconds in (
+            least_s - sum(wide.values()) + wide["network"], wide["network"], narrow["network"],
+        )
+    )  # fmt: skip
+    tight = f"TP {number('tp_tight'):.0f}"
+    if needed <= 0.0:
+        return f"{tight} would not pay even if its messages took no time."
+    text = (
+        f"{tight} would be as fast if an all-reduce took {needed:.1f} us instead of {found:.1f}; "
+        f"over 8 ranks it takes {eight:.1f}. "
+    )
+    if eight > needed:
+        return f"{text}Not even a reduction as quick as over 8 ranks would do."
+    return f"{text}A reduction in the switch would do if 64 ranks wait no longer than 8: plausible."
 
 
 def c12(study: Study, setting: Setting) -> Finding | None:
