@@ -3,13 +3,15 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
+from jaxsim._scalar import Scalar
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.hardware import Hardware
 from jaxsim.catalog.model import MLA, DirectMLA, Model, MoEFFN, NoAttention
+from jaxsim.catalog.scenario import Scenario
 
 Values: TypeAlias = Sequence[float | int]
 
@@ -94,10 +96,11 @@ def heads_of(model: Model) -> float:
     """What a tensor-parallel width must divide: the common divisor of all layers' heads."""
     found = []
     for group in model.groups:
-        attention: Any = group.attention
-        attention = getattr(attention, "latent", getattr(attention, "grouped", attention))
-        if not isinstance(attention, NoAttention):
-            found.append(int(np.asarray(getattr(attention, "out_groups", attention.heads))))
+        own = group.attention
+        own = getattr(own, "latent", getattr(own, "grouped", own))
+        if not isinstance(own, NoAttention):
+            names = [name for name in ("out_groups", "heads") if hasattr(own, name)]
+            found.append(int(np.asarray(getattr(own, names[0]))))
     return float(math.gcd(*found))
 
 
@@ -197,7 +200,7 @@ def complete(space: Space | None, model: Model, hardware: Hardware, isl: float) 
 
 def axes_of(
     space: Space, phase: str, isl: Values, osl: Values
-) -> list[tuple[str, Callable, np.ndarray]]:
+) -> list[tuple[str, Callable[[Scenario], Scalar], np.ndarray]]:
     """The axes of a phase, outer to inner: (name, where, values); batch innermost.
 
     Prefill does not depend on `osl`, nor decode on `chunk`.

@@ -1,24 +1,23 @@
 """What does every design of a space give, in every phase?"""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import numpy as np
 
 from jaxsim.catalog.scenario import Scenario
-from jaxsim.point.phases.colocated import colocated
-from jaxsim.point.phases.decode import decode
-from jaxsim.point.phases.prefill import prefill
+from jaxsim.point.phases.colocated import Colocated, colocated
+from jaxsim.point.phases.decode import Decode, decode
+from jaxsim.point.phases.prefill import Prefill, prefill
 from jaxsim.quantities import MODES
 from jaxsim.space.axes import Space, Values, axes_of, designs_in
 from jaxsim.space.grid.split import split
 from jaxsim.space.program.host import HOST_POINTS
 from jaxsim.space.program.interpret import Prepared, interpreted
 
-PHASES: dict[str, Callable[[Scenario], Any]] = {
+PHASES: dict[str, Callable[[Scenario], Prefill | Decode | Colocated]] = {
     "prefill": prefill,
     "decode": decode,
     "colocated": colocated,
@@ -108,7 +107,7 @@ class Designs:
         return float(self.full(name)[np.unravel_index(int(index), self.shape)])
 
 
-def name_of(path) -> str:
+def name_of(path: Sequence[object]) -> str:
     """The reported name of a field: its own, after its mode's where two modes share it."""
     names = [str(getattr(key, "name", getattr(key, "key", key))) for key in path]
     return f"{names[0]}_{names[-1]}" if names[0] in MODES else names[-1]
@@ -141,7 +140,8 @@ def evaluate_phase(
         return Designs(phase, held.axes, outputs)
     axes = axes_of(space, phase, isl, osl)
     outputs, dims = interpreted(PHASES[phase], _numbers(scenario), axes)
-    return Designs(phase, {name: values for name, _, values in axes}, _named(outputs, dims))
+    named = {name: (np.asarray(array), d) for name, (array, d) in _named(outputs, dims).items()}
+    return Designs(phase, {name: values for name, _, values in axes}, named)
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _numbers(scenario: Scenario) -> Scenario:
     return jax.tree.map(lambda leaf: np.asarray(leaf, dtype=np.float32), scenario)
 
 
-def _named(outputs, dims) -> dict[str, tuple[Any, tuple[str, ...]]]:
+def _named(outputs: object, dims: object) -> dict[str, tuple[jax.Array, tuple[str, ...]]]:
     """Every output by its name, with the names of its dimensions."""
     flat, _ = jax.tree_util.tree_flatten_with_path(outputs)
     own = jax.tree.leaves(dims, is_leaf=lambda x: isinstance(x, tuple))

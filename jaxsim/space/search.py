@@ -16,6 +16,7 @@ from jaxsim._record import Record
 from jaxsim._scalar import Flag, Scalar
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.scenario import Scenario
+from jaxsim.point.phases.colocated import Colocated
 from jaxsim.space.axes import LEAF, Space, Values, axes_of, complete
 from jaxsim.space.designs import PHASES
 from jaxsim.space.grid.best import Best, stream_best
@@ -57,7 +58,7 @@ class Search:
 
     def __call__(self, point: SearchPoint) -> SearchOutputs:
         result = PHASES[self.phase](point.scenario)
-        if self.phase != "colocated":
+        if not isinstance(result, Colocated):
             latency_s = getattr(result, LATENCY[self.phase])
             ok = result.valid & result.transfer_fits & (latency_s <= point.target_s)
             return SearchOutputs(getattr(result, OBJECTIVE[self.phase]), latency_s, ok)

@@ -3,6 +3,8 @@
 Of a mix, throughput is that of the mix, and TTL is that of the workload that waits longest.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from jaxsim.quantities import MODES
@@ -17,7 +19,7 @@ from jaxsim.space.deploy.request import gpu_weight
 from jaxsim.space.deploy.result import FrontierCurve
 from jaxsim.space.deploy.select import instances_within, spread_at
 from jaxsim.space.deploy.sweep import Swept, match_limits
-from jaxsim.space.deploy.uncertainty import interval
+from jaxsim.space.deploy.uncertainty import Spread, interval
 from jaxsim.space.designs import Designs
 
 
@@ -57,7 +59,13 @@ def _columns(designs: Designs, index: np.ndarray, prefix: str = "") -> dict[str,
     }
 
 
-def _curve(name, ttl_s, y, spreads, designs) -> FrontierCurve:
+def _curve(
+    name: str,
+    ttl_s: np.ndarray,
+    y: np.ndarray,
+    spreads: Sequence[Spread],
+    designs: dict[str, np.ndarray],
+) -> FrontierCurve:
     ends = [interval(float(v), spread) for v, spread in zip(y, spreads, strict=True)]
     low, high = np.array(ends).reshape(-1, 2).T
     return FrontierCurve(name, np.asarray(ttl_s), np.asarray(y), low, high, designs)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import Setup
@@ -13,6 +12,7 @@ from jaxsim.space.deploy.expressible import expressible
 from jaxsim.space.deploy.mixture import Phases, mixed_phases
 from jaxsim.space.deploy.request import PlanRequest
 from jaxsim.space.designs import Designs, evaluate_phase
+from jaxsim.space.match.frontier import FrontierOptions
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _phases(
     return Phases(**designs)
 
 
-def match_limits(swept: Swept) -> dict[str, Any]:
+def match_limits(swept: Swept) -> FrontierOptions:
     """What limits a match: the cap, the ratio, the tolerance, and domains where they are packed."""
     request = swept.request
     sizes = [int(own.hardware.hardware.domain_gpus) for own in (swept.prefill_setup, swept.setup)]

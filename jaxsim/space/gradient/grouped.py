@@ -28,7 +28,7 @@ class Arrays(NamedTuple):
 
 def slopes(
     levels: Levels, tables: Sequence[Table], leaves: Sequence[np.ndarray], count: int
-) -> tuple:
+) -> tuple[np.ndarray, np.ndarray]:
     """The outputs, [outputs, points], and their derivatives, [inputs, outputs, points].
 
     The inputs are those of `levels.paths`; others have no influence.
@@ -50,7 +50,14 @@ def slopes(
     return values, found
 
 
-def _worked(levels: Levels, t: int, leaves, at, tables, done: Sequence[Arrays]) -> Arrays:
+def _worked(
+    levels: Levels,
+    t: int,
+    leaves: tuple[list[int], np.ndarray, list[tuple[int, np.ndarray]]],
+    at: np.ndarray,
+    tables: Sequence[Table],
+    done: Sequence[Arrays],
+) -> Arrays:
     """Values, derivatives and sums of a table, of which each column is like a point in `at`.
 
     `leaves` are the inputs that are the same at all points, their values, and the others.

@@ -6,9 +6,9 @@ calls. Local derivatives depend on values only, so all those of a kind are one c
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,7 @@ Rows = np.ndarray | slice
 class Group(NamedTuple):
     """Operations of one kind, done together: rows of each input, and where results begin."""
 
-    run: Callable[..., Any]
+    run: Callable[..., object]
     inputs: tuple[Rows, ...]
     first: int
     end: int
@@ -33,7 +33,7 @@ class Group(NamedTuple):
 class Derivatives(NamedTuple):
     """One derivative of all operations of a kind: rows that it reads, and where it goes."""
 
-    of: Callable[..., Any]
+    of: Callable[..., object]
     reads: tuple[Rows, ...]
     into: Rows
 
@@ -81,7 +81,7 @@ def levels_of(
     ops: Sequence[Op],
     slots: Sequence[tuple[int, ...]],
     inputs: int,
-    constants: Sequence[tuple[int, Any]],
+    constants: Sequence[tuple[int, np.ndarray]],
     seeds: Sequence[int],
     partials: Sequence[tuple[Partial | None, ...]],
     tables: Sequence[Inputs],
@@ -133,7 +133,7 @@ def levels_of(
     fixed, each = defaultdict(list), defaultdict(list)
     weights = [defaultdict(set) for _ in tables]
     for table, spot, label in _labelled(paths.within):
-        i, k = (0, 0) if label is UNIT else label
+        i, k = label if isinstance(label, tuple) else (0, 0)
         partial = None if label is UNIT else partials[i][k]
         if partial is None or isinstance(partial.of, float):
             fixed[table].append((spot, 1.0 if partial is None else partial.of))
@@ -170,8 +170,12 @@ def levels_of(
 
 
 def _edges(
-    ops, slots, seeds, partials, moved
-) -> tuple[list[tuple[int, int, Any]], dict[Any, Inputs]]:
+    ops: Sequence[Op],
+    slots: Sequence[tuple[int, ...]],
+    seeds: Sequence[int],
+    partials: Sequence[tuple[Partial | None, ...]],
+    moved: Mapping[int, frozenset[int]],
+) -> tuple[list[tuple[int, int, object]], dict[object, Inputs]]:
     """The uses of values that lead to `seeds`, and the inputs that each derivative moves with."""
     none: Inputs = frozenset()
     wanted, edges, label_moved = set(seeds), [], {}
@@ -187,7 +191,7 @@ def _edges(
     return edges, label_moved
 
 
-def _labelled(sums: Sums) -> Iterator[tuple[int, int, Any]]:
+def _labelled(sums: Sums) -> Iterator[tuple[int, int, object]]:
     """The table, place and label of every term."""
     for level in sums.levels:
         for spot in range(level.weights, level.weights + len(level.sources)):
@@ -213,7 +217,7 @@ def _handed(rows: Mapping[int, set[int]]) -> tuple[Handed, ...]:
 
 
 def together(
-    kinds: Sequence[Any], slots: Sequence[tuple[int, ...]], outputs: Sequence[int]
+    kinds: Sequence[object], slots: Sequence[tuple[int, ...]], outputs: Sequence[int]
 ) -> list[list[int]]:
     """Which operations are one call, in order.
 
@@ -244,7 +248,7 @@ def together(
     return order
 
 
-def _kind(op: Op) -> tuple:
+def _kind(op: Op) -> tuple[Hashable, ...]:
     """What makes two operations the same function."""
     return (op.primitive.name, *sorted((name, str(value)) for name, value in op.params.items()))
 

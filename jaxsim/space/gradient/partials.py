@@ -5,7 +5,7 @@ both sides count half, as in JAX.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -19,25 +19,25 @@ class Partial(NamedTuple):
     `reads` are positions of inputs, and −1 for the output.
     """
 
-    of: Callable[..., Any] | float
+    of: Callable[..., object] | float
     reads: tuple[int, ...] = ()
 
 
-def _first(a, b):
+def _first(a: np.ndarray, b: np.ndarray):
     """1 where the first is the larger, one half at a tie."""
     return 0.5 * ((a > b) + 1.0 * (a >= b))
 
 
-def _second(a, b):
+def _second(a: np.ndarray, b: np.ndarray):
     return _first(b, a)
 
 
-def _log(a, o):
+def _log(a: np.ndarray, o: np.ndarray):
     """∂ a^b / ∂b; the logarithm of 0 counts as 0, as in JAX."""
     return o * np.log(np.where(a > 0.0, a, 1.0))
 
 
-def _power(a, b):
+def _power(a: np.ndarray, b: np.ndarray):
     """b · a^(b − 1); 0 where b is."""
     return b * np.where(b == 0.0, 0.0, a ** np.where(b == 0.0, 1.0, b - 1.0))
 
@@ -97,7 +97,7 @@ def partials_of(op: Op) -> tuple[Partial | None, ...]:
     if name == "select_n" and len(op.inputs) == 3:
         return _CHOSEN
     if name == "integer_pow":
-        y = op.params["y"]
+        y = cast(int, op.params["y"])
         return (Partial(lambda a: y * a ** (y - 1), (0,)),)
     if name == "clamp":
         return _CLAMPED

@@ -10,7 +10,7 @@ another are one call of NumPy.
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,7 +27,7 @@ TERMS = 4
 UNIT = "unit"
 
 # A use of a value: what was made, what it was made of, and the label of the derivative.
-Edge = tuple[Hashable, Hashable, Any]
+Edge = tuple[Hashable, Hashable, object]
 
 
 class Level(NamedTuple):
@@ -53,7 +53,7 @@ class Sums:
     size: int
     seeds: int
     slots: Mapping[Hashable, int]
-    labels: tuple[Any, ...]
+    labels: tuple[object, ...]
     levels: tuple[Level, ...]
     widest: int
 
@@ -62,7 +62,7 @@ def sums_of(
     seeds: Sequence[Hashable],
     edges: Sequence[Edge],
     tables: Sequence[Inputs] = (frozenset(),),
-    moved: Mapping[Any, Inputs] | None = None,
+    moved: Mapping[object, Inputs] | None = None,
 ) -> Sums:
     """The sums over uses of every value; all uses of a value come before what it is made of.
 
@@ -70,10 +70,10 @@ def sums_of(
     """
     moved = moved or {}
     moving: dict[Hashable, Inputs] = {}
-    terms: dict[Hashable, list[tuple[Hashable, Any]]] = defaultdict(list)
+    terms: dict[Hashable, list[tuple[Hashable, object]]] = defaultdict(list)
     same = {seed: seed for seed in seeds}
     depth = dict.fromkeys(seeds, 0)
-    made: dict[Hashable, list[tuple[Hashable, Any]]] = {}
+    made: dict[Hashable, list[tuple[Hashable, object]]] = {}
     inner = {edge[0] for edge in edges}
 
     def settled(value: Hashable) -> Hashable:
@@ -112,12 +112,18 @@ def _is_part(value: Hashable) -> bool:
     return isinstance(value, tuple) and value[0] == "part"
 
 
-def _placed(seeds, made, depth, same, where) -> Sums:
+def _placed(
+    seeds: Sequence[Hashable],
+    made: Mapping[Hashable, list[tuple[Hashable, object]]],
+    depth: Mapping[Hashable, int],
+    same: Mapping[Hashable, Hashable],
+    where: Mapping[Hashable, int],
+) -> Sums:
     by_depth: dict[tuple[int, int], list[Hashable]] = defaultdict(list)
     for value in made:
         by_depth[where[value], depth[value]].append(value)
     slots = {seed: i for i, seed in enumerate(seeds)}
-    labels: list[Any] = []
+    labels: list[object] = []
     levels: list[Level] = []
     for (table, _), values in sorted(by_depth.items()):
         values.sort(key=lambda value: -len(made[value]))
@@ -146,8 +152,8 @@ def summed(sums: Sums, found: np.ndarray, weights: np.ndarray, table: int = 0) -
         found.take(sources, 0, terms, "clip")
         count, into = end - first, found[first:end]
         np.multiply(terms[:count], by[:count], into)
+        rest = terms[count:]
         if more:
-            rest = terms[count:]
             rest *= by[count:]
         for others in more:
             into[:others] += rest[:others]
@@ -170,11 +176,11 @@ class Paths:
 
 
 def paths_of(
-    edges: Sequence[tuple[int, int, Any]],
+    edges: Sequence[tuple[int, int, object]],
     seeds: Sequence[int],
     inputs: int,
     tables: Sequence[Inputs],
-    moved: Mapping[Any, Inputs],
+    moved: Mapping[object, Inputs],
     at: Mapping[int, int],
 ) -> Paths:
     """The sums for outputs in `seeds`; all uses of a value come before what it is made of."""
@@ -200,7 +206,7 @@ def paths_of(
 
 
 def _heads(
-    edges: Sequence[tuple[int, int, Any]], seeds: Sequence[int], at: Mapping[int, int]
+    edges: Sequence[tuple[int, int, object]], seeds: Sequence[int], at: Mapping[int, int]
 ) -> dict[int, int]:
     """The head of the region of every value: the last value that all its paths to the outputs pass.
 

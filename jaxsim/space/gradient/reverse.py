@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 import numpy as np
@@ -24,7 +23,7 @@ from jaxsim.space.program.cache import CACHE, cached
 from jaxsim.space.program.evaluate import Steps, evaluate, steps_of
 from jaxsim.space.program.in_numpy import as_float64, in_float64
 from jaxsim.space.program.inputs import Axis
-from jaxsim.space.program.trace import Literal, Program, numbers, trace
+from jaxsim.space.program.trace import Atom, Literal, Program, numbers, trace
 
 # Points evaluated together: arrays of so many numbers stay in the cache.
 BLOCK = 8192
@@ -50,15 +49,15 @@ class Slopes:
         return slope * self.numbers[number] / self.values[output]
 
 
-def path_name(path) -> str:
+def path_name(path: Sequence[object]) -> str:
     """The path of a number in a record, with dots: `hardware.chip.hbm_bytes`."""
     keys = (getattr(k, "name", getattr(k, "idx", getattr(k, "key", k))) for k in path)
     return ".".join(str(key) for key in keys)
 
 
 def slopes_of(
-    fn: Callable[[Any], Any],
-    point: Any,
+    fn: Callable[..., object],
+    point: object,
     listed: Sequence[Axis],
     outputs: Sequence[str],
     dtype: type = np.float32,
@@ -77,7 +76,7 @@ def slopes_of(
     values, found = at_points(levels, tables, leaves, count)
     results = dict(zip(outputs, values, strict=True))
     names = [paths[number] for number, _ in levels.paths.inputs]
-    moved = found.any(axis=2).tolist()
+    moved = np.any(found, axis=2)
     slopes = {
         output: {
             name: slope[row]
@@ -108,8 +107,8 @@ class Numbers(Mapping[str, np.ndarray]):
 
 
 def values_of(
-    fn: Callable[[Any], Any],
-    point: Any,
+    fn: Callable[..., object],
+    point: object,
     listed: Sequence[Axis],
     outputs: Sequence[str],
     dtype: type = np.float32,
@@ -130,7 +129,7 @@ def values_of(
     return dict(zip(outputs, columns, strict=True))
 
 
-def prepared(fn, point, listed: Sequence[Axis], dtype: type):
+def prepared(fn: Callable[..., object], point: object, listed: Sequence[Axis], dtype: type):
     """The program of `fn`, the values of its inputs at the points, and their paths."""
     axes = [(name, where, jax.tree.map(np.asarray, values)) for name, where, values in listed]
     values = [values for _, _, values in axes]
@@ -149,13 +148,13 @@ def prepared(fn, point, listed: Sequence[Axis], dtype: type):
     return program, leaves, paths
 
 
-def _value(held, count: int) -> np.ndarray:
+def _value(held: np.ndarray, count: int) -> np.ndarray:
     held = np.asarray(held)
     kind = np.bool_ if held.dtype == np.bool_ else np.float64
     return np.broadcast_to(held.astype(kind), (count,)).copy()
 
 
-def _paths(point, axes: Sequence[Axis]) -> list[str]:
+def _paths(point: object, axes: Sequence[Axis]) -> list[str]:
     """The path in the point of every input of the program: of the axes first, then the others."""
     flat, tree = jax.tree_util.tree_flatten_with_path(point)
     names = [path_name(path) for path, _ in flat]
@@ -163,7 +162,7 @@ def _paths(point, axes: Sequence[Axis]) -> list[str]:
     return [*(x for _, where, _ in axes for x in jax.tree.leaves(where(named))), *names]
 
 
-def _atoms(program: Program) -> dict[str, Any]:
+def _atoms(program: Program) -> dict[str, Atom]:
     """The outputs of a program by their reported names."""
     numbered = jax.tree.unflatten(program.tree, range(len(program.outputs)))
     flat, _ = jax.tree_util.tree_flatten_with_path(numbered)
@@ -177,7 +176,7 @@ class Wanted:
     `seeds` are the numbers of the outputs' values; `levels_in` makes the tables.
     """
 
-    constants: dict[int, Any]
+    constants: dict[int, np.ndarray]
     seeds: tuple[int, ...]
     steps: Steps
     levels_in: Callable[[tuple[Inputs, ...], Mapping[int, Inputs]], Levels]

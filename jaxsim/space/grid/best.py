@@ -6,7 +6,7 @@ The grid is evaluated block by block, and of each block only the best few design
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Required, TypedDict, Unpack, cast
 
 import jax
 import jax.numpy as jnp
@@ -14,14 +14,15 @@ import numpy as np
 from jax import lax
 
 from jaxsim._record import Record, static
+from jaxsim._scalar import Flag, Scalar
 from jaxsim.space.grid.blocks import Block, Grid
 from jaxsim.space.grid.nest import Nest
 from jaxsim.space.grid.step import Step
-from jaxsim.space.program.inputs import Axis
+from jaxsim.space.program.inputs import Axis, Device
 
 # A number of a point function's outputs: a path of names such as "ifb.ttl_s", or a function of
 # them. The same path, or the same function object, is traced once.
-Reading = str | Callable[[Any], Any]
+Reading = str | Callable[..., object]
 
 
 class Best(Record):
@@ -31,31 +32,31 @@ class Best(Record):
     `value` is NaN and `found` false. `points` is how many grid points were covered.
     """
 
-    value: Any
-    found: Any
-    index: dict[str, Any]
+    value: np.ndarray
+    found: np.ndarray
+    index: dict[str, np.ndarray]
     points: int = static()
 
 
-def read(outputs, reading: Reading):
+def read(outputs: object, reading: Reading) -> Scalar | Flag:
     """One number of a point function's outputs."""
     if callable(reading):
-        return reading(outputs)
+        return cast(Scalar, reading(outputs))
     for name in reading.split("."):
         outputs = outputs[name] if isinstance(outputs, Mapping) else getattr(outputs, name)
-    return outputs
+    return cast(Scalar, outputs)
 
 
 @dataclass(frozen=True)
 class _Objective:
     """The point function reduced to two numbers: the objective, higher is better, and validity."""
 
-    fn: Callable[[Any], Any]
+    fn: Callable[..., object]
     objective: Reading
     valid: Reading | None
     sign: float
 
-    def __call__(self, point):
+    def __call__(self, point: object):
         outputs = self.fn(point)
         ok = True if self.valid is None else read(outputs, self.valid)
         value = jnp.asarray(read(outputs, self.objective), dtype=jnp.result_type(float))
@@ -68,8 +69,8 @@ def objective_of(fn, objective: Reading, valid: Reading | None, maximise: bool) 
 
 
 def stream_best(
-    fn,
-    point,
+    fn: Callable[..., object],
+    point: object,
     axes: Sequence[Axis],
     group_axes: Sequence[str] = (),
     *,
@@ -79,7 +80,7 @@ def stream_best(
     count: int = 1,
     step_points: int | None = None,
     block_points: int | None = None,
-    devices: Sequence[Any] | None = None,
+    devices: Sequence[Device] | None = None,
 ) -> Best:
     """The `count` best designs of every combination of `group_axes`, over all other axes.
 
@@ -116,7 +117,26 @@ def stream_best(
     return Best(value, found, grid.positions.index_of(where, repeated=repeated), grid.points)
 
 
-def stream_topk(fn, point, axes, group_axes=(), *, count: int, **options) -> Best:
+class BestOptions(TypedDict, total=False):
+    """What `stream_best` may be told beside the groups."""
+
+    objective: Required[Reading]
+    valid: Reading | None
+    maximise: bool
+    step_points: int | None
+    block_points: int | None
+    devices: Sequence[Device] | None
+
+
+def stream_topk(
+    fn: Callable[..., object],
+    point: object,
+    axes: Sequence[Axis],
+    group_axes: Sequence[str] = (),
+    *,
+    count: int,
+    **options: Unpack[BestOptions],
+) -> Best:
     """The `count` best designs of every group, best first: `stream_best` with a rank dimension."""
     best = stream_best(fn, point, axes, group_axes, count=count, **options)
     return ranked(best, len(group_axes))
@@ -130,7 +150,7 @@ def ranked(best: Best, groups: int) -> Best:
     return Best(best.value[..., None], best.found[..., None], index, best.points)
 
 
-def _collect(block: Block, results):
+def _collect(block: Block, results: Sequence[np.ndarray]):
     """The best of a block for each of its groups: reduces the looped axes that are not groups."""
     value, where = results
     where = block.flat_positions(where)
@@ -140,7 +160,7 @@ def _collect(block: Block, results):
     return groups, *_merge(value, where, count if value.shape[1] > count else value.shape[1])
 
 
-def _merge(value, where, count: int):
+def _merge(value: np.ndarray, where: np.ndarray, count: int):
     """The `count` best of each row; of equal values the first design; empty places come last."""
     if value.shape[1] == 1:
         return value, np.where(value > -math.inf, where, 0)
@@ -168,7 +188,13 @@ class _Best:
     def start(self, nest: Nest):
         return ()
 
-    def __call__(self, nest: Nest, true, values, state):
+    def __call__(
+        self,
+        nest: Nest,
+        true: jax.Array,
+        values: dict[int, jax.Array],
+        state: tuple[jax.Array, ...],
+    ):
         value, ok = self.step.outputs(nest, values)
         # NaN compares false, and is so excluded as well.
         ok = ok & self.step.counts(nest) & (value > -jnp.inf)
@@ -181,7 +207,7 @@ class _Best:
         return (best.reshape(shape), where.reshape(shape)), state
 
 
-def _first(value):
+def _first(value: jax.Array):
     """The highest of each row of lines, and its first position.
 
     By minima and maxima only, which are evaluated in vectors: the line's highest, then the line,
@@ -194,12 +220,12 @@ def _first(value):
     return row.max(axis=-1)[:, None], (line * width + _argmax(row))[:, None]
 
 
-def _first_at_once(value):
+def _first_at_once(value: jax.Array):
     """The same by one reduction over pairs of value and place, which reads the values once."""
     rows = value.reshape(value.shape[0], -1)
     place = lax.broadcasted_iota(jnp.int32, rows.shape, 1)
 
-    def better(one, other):
+    def better(one: tuple[jax.Array, jax.Array], other: tuple[jax.Array, jax.Array]):
         (a, i), (b, j) = one, other
         second = (b > a) | ((b == a) & (j < i))
         return jnp.where(second, b, a), jnp.where(second, j, i)
@@ -209,13 +235,13 @@ def _first_at_once(value):
     return highest[:, None], first[:, None]
 
 
-def _argmax(rows):
+def _argmax(rows: jax.Array):
     place = lax.broadcasted_iota(jnp.int32, rows.shape, 1)
     first = jnp.where(rows == rows.max(axis=-1, keepdims=True), place, rows.shape[1])
     return jnp.minimum(first.min(axis=-1), rows.shape[1] - 1)
 
 
-def _several(value, count):
+def _several(value: jax.Array, count: int):
     """The highest of each row of lines: they are all in the `count` lines with the highest."""
     groups, lines, width = value.shape
     some = min(count, lines)

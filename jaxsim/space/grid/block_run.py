@@ -4,7 +4,6 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 import numpy as np
@@ -12,11 +11,13 @@ from jax.sharding import Mesh, PartitionSpec
 
 from jaxsim.space.grid import executables as _executables
 from jaxsim.space.grid.nest import Nest, walk
+from jaxsim.space.grid.reducer import Reducer
 from jaxsim.space.program.bits import in_precision
 from jaxsim.space.program.cache import cached
+from jaxsim.space.program.inputs import Device
 
 
-def evaluated(nest: Nest, reducer, part, true):
+def evaluated(nest: Nest, reducer: Reducer, part: Sequence[jax.Array], true: jax.Array) -> object:
     """The reducer's results for a block, from `part`: the values of `nest.given` for that block."""
     known = dict(zip(nest.given, part, strict=True))
     body = partial(reducer, nest, true)
@@ -27,7 +28,14 @@ run_block = jax.jit(evaluated, static_argnums=(0, 1))
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def run_blocks(nest: Nest, reducer, mesh: Mesh, apart: tuple[bool, ...], parts, true):
+def run_blocks(
+    nest: Nest,
+    reducer: Reducer,
+    mesh: Mesh,
+    apart: tuple[bool, ...],
+    parts: Sequence[jax.Array],
+    true: jax.Array,
+) -> object:
     """The reducer's results for one block on each device of a mesh: one program for all of them.
 
     `parts` are as `evaluated` takes, those `apart` with a leading dimension of one block a device;
@@ -35,7 +43,7 @@ def run_blocks(nest: Nest, reducer, mesh: Mesh, apart: tuple[bool, ...], parts, 
     """
     name = PartitionSpec(mesh.axis_names[0])
 
-    def own(parts, true):
+    def own(parts: Sequence[jax.Array], true: jax.Array) -> object:
         part = [x[0] if cut else x for x, cut in zip(parts, apart, strict=True)]
         return jax.tree.map(lambda x: x[None], evaluated(nest, reducer, part, true))
 
@@ -55,12 +63,12 @@ class OnAll:
     """
 
     nest: Nest
-    reducer: Any
+    reducer: Reducer
     bits64: bool
-    devices: tuple[Any, ...]
+    devices: tuple[Device | None, ...]
     apart: tuple[bool, ...]
 
-    def __call__(self, parts: Sequence[Sequence[np.ndarray]]) -> list[Any]:
+    def __call__(self, parts: Sequence[Sequence[np.ndarray]]) -> list[object]:
         """The results of up to as many blocks as there are devices, from the values of each."""
         filled = [*parts, *[parts[-1]] * (len(self.devices) - len(parts))]
         columns = zip(*filled, strict=True)
@@ -80,12 +88,14 @@ class Runner:
     """Runs blocks of one nest and reducer; `ready` once one has run, and so is compiled."""
 
     nest: Nest
-    reducer: Any
+    reducer: Reducer
     bits64: bool
     ready: bool = False
-    _executable: Callable[..., Any] | None = None
+    _executable: Callable[..., object] | None = None
 
-    def __call__(self, part: Sequence[np.ndarray], device=None):
+    def __call__(
+        self, part: Sequence[np.ndarray | jax.Array], device: Device | None = None
+    ) -> object:
         """The reducer's results for a block, in the precision of this runner on any thread."""
         with in_precision(self.bits64):
             if device is not None:
@@ -100,7 +110,7 @@ class Runner:
             self.ready = True
             return found
 
-    def _first(self, part: Sequence[np.ndarray]):
+    def _first(self, part: Sequence[np.ndarray | jax.Array]) -> object:
         """The results of the first block, by an executable of an earlier process if one is kept."""
         path = _executables.path_of(self.nest, self.reducer, part)
         if path is None:
@@ -120,13 +130,15 @@ class Runner:
         return found
 
 
-def _under_name(name: str, nest: Nest, reducer, part):
+def _under_name(
+    name: str, nest: Nest, reducer: Reducer, part: Sequence[np.ndarray | jax.Array]
+) -> jax.stages.Compiled:
     """A block compiled under a name that no other has, so that it is not in JAX's own cache.
 
     What JAX reads from there cannot be written to a file again.
     """
 
-    def block(part, true):
+    def block(part: Sequence[jax.Array], true: jax.Array) -> object:
         return evaluated(nest, reducer, part, true)
 
     block.__name__ = block.__qualname__ = f"{name.replace('-', '_')}_{uuid.uuid4().hex}"
@@ -134,7 +146,7 @@ def _under_name(name: str, nest: Nest, reducer, part):
 
 
 @cached
-def runner_of(nest: Nest, reducer, bits64: bool, default: Any) -> Runner:
+def runner_of(nest: Nest, reducer: Reducer, bits64: bool, default: Device) -> Runner:
     """The runner of blocks of a nest, for a precision and a default device."""
     del default
     return Runner(nest, reducer, bits64)

@@ -3,10 +3,11 @@
 import math
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import numpy as np
+
+from jaxsim.space.program.inputs import Device
 
 # Innermost axes are padded to a multiple of this, a vector of the widest processors, by repeating
 # their last value; what repeats is masked.
@@ -15,14 +16,14 @@ _LANES = 16
 _BLOCKS = 8
 
 
-def padded(value):
+def padded(value: np.ndarray):
     """An array with its first axis as long as whole vectors, its last value repeated."""
     length = value.shape[0]
     extra = -length % _LANES if length > _LANES else 0
     return np.pad(np.asarray(value), ((0, extra), *((0, 0),) * (value.ndim - 1)), "edge")
 
 
-def default_device() -> Any:
+def default_device() -> Device:
     """The device that runs what is given none."""
     chosen = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]
     if isinstance(chosen, str):
@@ -30,13 +31,13 @@ def default_device() -> Any:
     return chosen or jax.local_devices()[0]
 
 
-def platform_of(devices: Sequence[Any] | None) -> str:
+def platform_of(devices: Sequence[Device | None] | None) -> str:
     """The platform of the first device, or of JAX's first where none is given."""
     first = devices[0] if devices else None
     return (jax.devices()[0] if first is None else first).platform
 
 
-def workers_of(devices: Sequence[Any] | None, platform: str) -> tuple[Any, ...]:
+def workers_of(devices: Sequence[Device] | None, platform: str) -> tuple[Device | None, ...]:
     """The device of each worker, None for the default one.
 
     By default one a core, since a step is too small to be shared between cores, or one for each
@@ -50,7 +51,9 @@ def workers_of(devices: Sequence[Any] | None, platform: str) -> tuple[Any, ...]:
     return tuple(local) if len(local) > 1 else (None,)
 
 
-def block_lengths(lengths, loops, most: int, workers: int) -> tuple[int, ...]:
+def block_lengths(
+    lengths: Sequence[int], loops: Sequence[int], most: int, workers: int
+) -> tuple[int, ...]:
     """Lengths of a block: the looped axes cut, outermost first, until it is small enough.
 
     Every worker gets several blocks of its own, if they are worth it.
@@ -73,7 +76,9 @@ def block_lengths(lengths, loops, most: int, workers: int) -> tuple[int, ...]:
     return tuple(blocks)
 
 
-def strides_of(blocks, loops, inner: int, most: int, several: bool) -> tuple[int, ...]:
+def strides_of(
+    blocks: tuple[int, ...], loops: Sequence[int], inner: int, most: int, several: bool
+) -> tuple[int, ...]:
     """Positions of each loop that make a step of up to `most` points, `inner` of each position.
 
     Of the innermost loop alone, as a CPU's cache holds few; or of `several`, the innermost first,

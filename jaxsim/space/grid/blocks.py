@@ -7,11 +7,11 @@ one shape, so that they are compiled once; several run at a time.
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -28,15 +28,19 @@ from jaxsim.space.grid.block_size import (
 from jaxsim.space.grid.nest import BLOCK_POINTS, STEP_POINTS, Nest, loop_order, nest_of
 from jaxsim.space.grid.positions import Positions
 from jaxsim.space.grid.processes import from_all, own_share
+from jaxsim.space.grid.reducer import Reducer
 from jaxsim.space.grid.step import Step
 from jaxsim.space.program.bits import wide
 from jaxsim.space.program.deduplicate import shared
 from jaxsim.space.program.host import HOST_POINTS, on_host
-from jaxsim.space.program.inputs import axis_values, lengths_of, numbers_of
+from jaxsim.space.program.inputs import Axis, Device, axis_values, lengths_of, numbers_of
 from jaxsim.space.program.reorder import reordered
 from jaxsim.space.program.trace import Program, numbers, trace
 
 _SHORTEST_LINE = 32
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -50,16 +54,20 @@ class Grid:
     groups: tuple[int, ...]
     loops: tuple[int, ...]
     line_axes: int
-    known: dict[int, Any]
-    left: tuple[Any, ...]
+    known: dict[int, np.ndarray]
+    left: tuple[int, ...]
     blocks: tuple[int, ...]
     strides: tuple[int, ...]
-    devices: tuple[Any, ...]
+    devices: tuple[Device | None, ...]
     classes: tuple[int, ...]
     repeats: tuple[int, ...]
 
     @classmethod
-    def of(cls, fn, point, axes, group_axes, step_points, block_points, devices, together=None):
+    def of(
+        cls, fn: Callable[..., object], point: object, axes: Sequence[Axis],
+        group_axes: Sequence[str], step_points: int | None, block_points: int | None,
+        devices: Sequence[Device] | None, together: int | None = None,
+    ) -> "Grid":  # fmt: skip
         """Cut the grid; several positions of loops make a step of up to `together` points."""
         by_name = {axis[0]: axis for axis in axes}
         if missing := [name for name in group_axes if name not in by_name]:
@@ -172,12 +180,13 @@ class Grid:
     def block_count(self) -> int:
         return math.prod(-(-self.lengths[axis] // self.blocks[axis]) for axis in self.looped)
 
-    def gather(self, reducer, collect, chosen: Sequence[int] | None = None) -> list[Any]:
+    def gather(
+        self, reducer: Reducer, collect: Callable[..., T], chosen: Sequence[int] | None = None
+    ) -> list[T]:
         """What `collect(block, results)` makes of what `reducer` keeps of each block, in order.
 
-        Of all blocks, or of those at the positions `chosen`. The results lead with the block's
-        positions on the looped axes. Blocks are collected where they are computed, in several
-        threads, and shared between processes if there are several.
+        Of all blocks, or of those at the positions `chosen`. Results lead with their positions
+        on the looped axes. Blocks are collected in several threads, and shared between processes.
         """
         jobs = list(self._cut())
         jobs = own_share(jobs if chosen is None else [jobs[i] for i in chosen])
@@ -186,7 +195,7 @@ class Grid:
         apart = tuple(bool(self.cut_axes(x)) for x in nest.given)
         on_all = OnAll(nest, reducer, wide(), self.devices, apart) if several else None
 
-        def one(blocks):
+        def one(blocks: "Sequence[Block]") -> list[T]:
             parts = [[self._slice(x, block) for x in nest.given] for block in blocks]
             found = [run(parts[0], self.devices[0])] if on_all is None else on_all(parts)
             kept = []
@@ -217,7 +226,7 @@ class Grid:
             not self.in_turn,
         )  # fmt: skip
 
-    def first_block(self) -> tuple[Nest, list[Any]]:
+    def first_block(self) -> tuple[Nest, list[np.ndarray]]:
         """What evaluates a block, and what it is given of the first."""
         nest, block = self._nest(), self._cut()[0]
         return nest, [np.asarray(self._slice(x, block)) for x in nest.given]
@@ -243,7 +252,7 @@ class Grid:
         own = self.program.dims[number]
         return tuple(d for d in self.looped if d in own and self.blocks[d] < self.lengths[d])
 
-    def _slice(self, number, block):
+    def _slice(self, number: int, block: "Block") -> np.ndarray:
         value, starts = self.known[number], dict(zip(self.looped, block.starts, strict=True))
         here = [slice(None)] * value.ndim
         for axis in self.cut_axes(number):
@@ -268,7 +277,7 @@ class Block:
             flat = (flat[:, None] * self.grid.real_lengths[axis] + np.asarray(places)).reshape(-1)
         return flat
 
-    def flat_positions(self, where, chosen=None) -> np.ndarray:
+    def flat_positions(self, where: np.ndarray, chosen: np.ndarray | None = None) -> np.ndarray:
         """Positions over the reduced axes, unpadded, from those over a step's inner axes.
 
         `where` leads with the looped axes, as the results of a block do. With `chosen`, flat
@@ -286,6 +295,6 @@ class Block:
         return positions.of_inner(where.reshape(-1)[chosen]) + lanes[chosen // own]
 
 
-def _in_flight(workers) -> int:
+def _in_flight(workers: Sequence[Device | None]) -> int:
     # All processes cut alike, however many cores each of them has.
     return len(workers) if jax.process_count() == 1 else 2 * jax.process_count()

@@ -13,7 +13,6 @@ import os
 import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -21,6 +20,7 @@ from jax.experimental.serialize_executable import deserialize_and_load, serializ
 
 from jaxsim.space.grid.block_size import default_device
 from jaxsim.space.grid.nest import Nest
+from jaxsim.space.grid.reducer import Reducer
 from jaxsim.space.program import files as _kept
 from jaxsim.space.program import sealed
 from jaxsim.space.program.bits import wide
@@ -29,7 +29,7 @@ from jaxsim.space.program.bits import wide
 _PROCESSOR = Path("/proc/cpuinfo")
 
 
-def path_of(nest: Nest, reducer, part: Sequence[np.ndarray]) -> Path | None:
+def path_of(nest: Nest, reducer: Reducer, part: Sequence[np.ndarray | jax.Array]) -> Path | None:
     """The file of a block's executable, if programs are kept and this one can be."""
     folder = os.environ.get(_kept.FOLDER)
     if not folder or jax.process_count() > 1:
@@ -74,7 +74,7 @@ def _machine() -> list[str]:
     return [*found, os.environ.get("XLA_FLAGS", ""), str(jax.device_count())]
 
 
-def read(path: Path) -> Callable[..., Any] | None:
+def read(path: Path) -> Callable[..., object] | None:
     """The executable that a file keeps; None if there is none that can be loaded."""
     try:
         content = sealed.read(path)
@@ -87,7 +87,7 @@ def read(path: Path) -> Callable[..., Any] | None:
         return None
 
 
-def content_of(compiled) -> bytes | None:
+def content_of(compiled: jax.stages.Compiled) -> bytes | None:
     """What a file would keep of an executable that has not been run yet; None if it cannot."""
     try:
         return pickle.dumps(serialize(compiled))
@@ -95,7 +95,7 @@ def content_of(compiled) -> bytes | None:
         return None
 
 
-def write(path: Path, content: bytes | None, arguments: Sequence[Any], results) -> None:
+def write(path: Path, content: bytes | None, arguments: Sequence[object], results: object) -> None:
     """Keep an executable, if what is read back gives the same results; silent if not.
 
     One that JAX itself read from a file may be written without a complaint and not run.
@@ -107,10 +107,10 @@ def write(path: Path, content: bytes | None, arguments: Sequence[Any], results) 
         return
 
 
-def _loaded(content: bytes) -> Callable[..., Any]:
+def _loaded(content: bytes) -> Callable[..., object]:
     return deserialize_and_load(*pickle.loads(content), execution_devices=[default_device()])
 
 
-def _same(first, second) -> bool:
+def _same(first: object, second: object) -> bool:
     pairs = zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True)
     return all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +13,8 @@ from jaxsim.space.grid.blocks import Block, Grid
 from jaxsim.space.grid.nest import Nest, apart
 from jaxsim.space.grid.step import Step
 from jaxsim.space.program.in_jax import spread
-from jaxsim.space.program.inputs import Axis
-from jaxsim.space.program.trace import Literal
+from jaxsim.space.program.inputs import Axis, Device
+from jaxsim.space.program.trace import Atom, Literal
 
 
 class Extremes(Record):
@@ -24,8 +23,8 @@ class Extremes(Record):
     One leading dimension per group axis. Where no design is valid, `low` is +∞ and `high` −∞.
     """
 
-    low: dict[str, Any]
-    high: dict[str, Any]
+    low: dict[str, np.ndarray]
+    high: dict[str, np.ndarray]
     points: int = static()
 
 
@@ -33,11 +32,11 @@ class Extremes(Record):
 class _Outputs:
     """The point function reduced to some of its outputs and validity."""
 
-    fn: Callable[[Any], Any]
+    fn: Callable[..., object]
     outputs: tuple[Reading, ...]
     valid: Reading | None
 
-    def __call__(self, point):
+    def __call__(self, point: object):
         found = self.fn(point)
         ok = True if self.valid is None else read(found, self.valid)
         real = jnp.result_type(float)
@@ -45,8 +44,8 @@ class _Outputs:
 
 
 def stream_extremes(
-    fn,
-    point,
+    fn: Callable[..., object],
+    point: object,
     axes: Sequence[Axis],
     group_axes: Sequence[str] = (),
     *,
@@ -54,7 +53,7 @@ def stream_extremes(
     valid: Reading | None = None,
     step_points: int | None = None,
     block_points: int | None = None,
-    devices: Sequence[Any] | None = None,
+    devices: Sequence[Device] | None = None,
 ) -> Extremes:
     """The lowest and highest of several outputs over the valid designs of every group.
 
@@ -74,7 +73,7 @@ def stream_extremes(
     return Extremes(lows, highs, grid.points)
 
 
-def _collect(block: Block, results):
+def _collect(block: Block, results: Sequence[np.ndarray]):
     groups = block.groups()
     low, high = (np.moveaxis(x, -1, 0).reshape(x.shape[-1], groups.size, -1) for x in results)
     return groups, low.min(axis=-1), high.max(axis=-1)
@@ -94,11 +93,17 @@ class _Both:
     def start(self, nest: Nest):
         return ()
 
-    def __call__(self, nest: Nest, true, values, state):
+    def __call__(
+        self,
+        nest: Nest,
+        true: jax.Array,
+        values: dict[int, jax.Array],
+        state: tuple[jax.Array, ...],
+    ):
         program, step = nest.program, self.step.shape(nest)
         every = tuple(range(len(step)))
 
-        def evaluated(values):
+        def evaluated(values: dict[int, jax.Array]):
             *found, ok = program.outputs
             counts = self.step.laid_out(nest, ok, values) & self.step.counts(nest)
             counts = counts.reshape([step[d] for d in (*sorted(nest.loops), *nest.inner)])
@@ -122,5 +127,5 @@ class _Both:
         return tuple(both), state
 
 
-def _value(atom, values):
+def _value(atom: Atom, values: dict[int, jax.Array]):
     return jnp.asarray(atom.value) if isinstance(atom, Literal) else values[atom]

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +19,7 @@ from jaxsim.space.grid.block_size import platform_of
 from jaxsim.space.grid.blocks import Block, Grid
 from jaxsim.space.grid.frontier_step import ROW, Kept, Undominated
 from jaxsim.space.grid.pareto import fronts_of_groups
-from jaxsim.space.program.inputs import Axis
+from jaxsim.space.program.inputs import Axis, Device
 
 # A step is read several times; on a CPU, one of several workloads must stay in the cache.
 _STRIDES = {"cpu": 1 << 14}
@@ -32,10 +32,10 @@ class Frontiers(Record):
     lengths of the group axes. `index[name]` are positions on each reduced axis.
     """
 
-    x: Any
-    y: Any
-    index: dict[str, Any]
-    starts: Any
+    x: np.ndarray
+    y: np.ndarray
+    index: dict[str, np.ndarray]
+    starts: np.ndarray
     shape: tuple[int, ...] = static()
     points: int = static()
 
@@ -49,12 +49,12 @@ class Frontiers(Record):
 class _Pair:
     """The point function reduced to what a frontier compares: x, y and validity."""
 
-    fn: Callable[[Any], Any]
+    fn: Callable[..., object]
     x: Reading
     y: Reading
     valid: Reading | None
 
-    def __call__(self, point):
+    def __call__(self, point: object):
         outputs = self.fn(point)
         ok = True if self.valid is None else read(outputs, self.valid)
         pair = (read(outputs, reading) for reading in (self.x, self.y))
@@ -62,8 +62,8 @@ class _Pair:
 
 
 def stream_frontier(
-    fn,
-    point,
+    fn: Callable[..., object],
+    point: object,
     axes: Sequence[Axis],
     group_axes: Sequence[str] = (),
     *,
@@ -73,7 +73,7 @@ def stream_frontier(
     duplicates: bool = False,
     step_points: int | None = None,
     block_points: int | None = None,
-    devices: Sequence[Any] | None = None,
+    devices: Sequence[Device] | None = None,
 ) -> Frontiers:
     """The designs of every group that no other beats in both `x`, minimised, and `y`, maximised.
 
@@ -151,7 +151,7 @@ _COUNTS = ("rows", "points")
 
 def _collect(keep: Undominated, block: Block, results: Kept) -> _Part:
     """The frontier of each of a block's groups."""
-    rows, points, count, x, y, where = results
+    rows, points, count, x, y, where = map(np.asarray, results)
     kept = np.flatnonzero(np.arange(x.shape[-1]) < count)
     groups = block.groups()
     group = groups[kept // (x.size // groups.size)]

@@ -6,9 +6,10 @@ discarded only if it is dominated, so the result is exact for any dominators.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -36,12 +37,12 @@ class Kept(NamedTuple):
     position in the step) are the result's.
     """
 
-    rows: Any
-    points: Any
-    count: Any
-    x: Any
-    y: Any
-    place: Any
+    rows: jax.Array
+    points: jax.Array
+    count: jax.Array  # pyright: ignore[reportIncompatibleMethodOverride]  (of tuples)
+    x: jax.Array
+    y: jax.Array
+    place: jax.Array
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,12 @@ class Undominated:
         """Whether the result of a step is its frontier, and in order."""
         return self.points <= _PAIRS
 
-    def like(self):
+    def like(self) -> Kept:
         number = jax.ShapeDtypeStruct((self.points,), jnp.result_type(float))
         once = jax.ShapeDtypeStruct((1,), jnp.int32)
         place = jax.ShapeDtypeStruct((self.points,), jnp.int32)
-        return Kept(once, once, once, number, number, place)
+        build = cast(Callable[..., Kept], Kept)  # shapes and types in place of arrays
+        return build(once, once, once, number, number, place)
 
     def start(self, nest: Nest):
         """The first dominators, for each of the loops' positions in a step: a sample."""
@@ -81,8 +83,14 @@ class Undominated:
         places = jnp.arange(self.points, dtype=jnp.int32) * max(size // self.points, 1)
         return jnp.minimum(places, size - 1)
 
-    def __call__(self, nest: Nest, true, values, good):
-        def compared(values):
+    def __call__(
+        self,
+        nest: Nest,
+        true: jax.Array,
+        values: dict[int, jax.Array],
+        good: tuple[jax.Array, ...],
+    ) -> tuple[Kept, tuple[jax.Array, ...]]:
+        def compared(values: dict[int, jax.Array]):
             x, y, ok = self.step.outputs(nest, values)
             ok = ok & self.step.counts(nest) & (x == x) & (y == y)
             return x, jnp.where(ok, y, jnp.nan)
@@ -98,17 +106,19 @@ class Undominated:
         outer = self.step.outer(nest)
         return jax.tree.map(lambda part: part.reshape(*outer, -1), results), good
 
-    def _step(self, x, y, places, count, sample):
+    def _step(
+        self, x: jax.Array, y: jax.Array, places: jax.Array, count: jax.Array, sample: jax.Array
+    ) -> tuple[Kept, tuple[jax.Array, ...]]:
         """The results for one position of the loops, and the dominators for the next step."""
 
-        def improved(tried):
+        def improved(tried: tuple[jax.Array | int, Kept, tuple[jax.Array, ...]]):
             tries, _, (places, count) = tried
             found = self._kept(x, y, places, count)
             some = found.count[0]
             places = jnp.where(some > 0, found.place, sample)
             return tries + 1, found, (places, jnp.where(some > 0, some, self.points))
 
-        def poor(tried):
+        def poor(tried: tuple[jax.Array | int, Kept, tuple[jax.Array, ...]]):
             tries, found, _ = tried
             return (tries == 0) | ((found.rows[0] > self.rows) & (tries < _TRIES))
 
@@ -122,7 +132,7 @@ class Undominated:
         _, found, good = improved((1, nothing, good))
         return found, good
 
-    def _kept(self, x, y, places, count):
+    def _kept(self, x: jax.Array, y: jax.Array, places: jax.Array, count: jax.Array):
         stays = (y == y) & ~(y <= _bar(x, *_rungs(x, y, places, count)))
         width = ROW if x.size % ROW == 0 else 1
         rows, row_count = positions(stays.reshape(-1, width).any(axis=-1), self.rows)
@@ -142,7 +152,7 @@ class Undominated:
         return Kept(row_count[None], count[None], kept[None], x, y, place)
 
 
-def _rungs(x, y, places, count):
+def _rungs(x: jax.Array, y: jax.Array, places: jax.Array, count: jax.Array):
     """`x` of a few dominators, rising, and the highest `y` at or below each (NaN: none)."""
     good_x, good_y = x[places], y[places]
     good_y = jnp.where((good_y == good_y) & (jnp.arange(places.size) < count), good_y, -jnp.inf)
@@ -153,7 +163,7 @@ def _rungs(x, y, places, count):
     return rungs, jnp.where(best > -jnp.inf, best, jnp.nan)
 
 
-def _bar(x, rungs, best):
+def _bar(x: jax.Array, rungs: jax.Array, best: jax.Array):
     """The highest `y` of a dominator below each `x`; a point with no more is dominated."""
     bar = jnp.full(x.shape, jnp.nan, best.dtype)
     for i in range(_RUNGS):
@@ -161,21 +171,25 @@ def _bar(x, rungs, best):
     return bar
 
 
-def _rows_at_once(x, y, rows, count, width: int):
+def _rows_at_once(
+    x: jax.Array, y: jax.Array, rows: jax.Array, count: jax.Array, width: int
+) -> tuple[jax.Array, jax.Array]:
     """The points of the first `count` of some rows, `y` NaN beyond: one gather of all rows."""
     there = (jnp.arange(rows.size) < count)[:, None]
 
-    def some(whole):
+    def some(whole: jax.Array):
         return jnp.where(there, whole.reshape(-1, width)[rows], jnp.nan).reshape(-1)
 
     return some(x), some(y)
 
 
-def _rows_in_turn(x, y, rows, count, width: int):
+def _rows_in_turn(
+    x: jax.Array, y: jax.Array, rows: jax.Array, count: jax.Array, width: int
+) -> tuple[jax.Array, jax.Array]:
     """The same, row by row, and only those that there are: faster on one core."""
 
-    def copied(i, some):
-        def row(whole, part):
+    def copied(i: jax.Array, some: tuple[jax.Array, jax.Array]):
+        def row(whole: jax.Array, part: jax.Array):
             one = lax.dynamic_slice_in_dim(whole, rows[i] * width, width)
             return lax.dynamic_update_slice_in_dim(part, one, i * width, 0)
 
@@ -185,7 +199,7 @@ def _rows_in_turn(x, y, rows, count, width: int):
     return lax.fori_loop(0, jnp.minimum(count, rows.size), copied, (blank, blank))
 
 
-def _front(x, y, duplicates: bool):
+def _front(x: jax.Array, y: jax.Array, duplicates: bool):
     """Positions of the points that no other beats, in order of `x`, and how many there are.
 
     A NaN in `y` excludes a point. Every point is compared with every other: for a few hundred,
@@ -203,7 +217,7 @@ def _front(x, y, duplicates: bool):
     return order, stands.sum(dtype=jnp.int32)
 
 
-def positions(flags, count: int):
+def positions(flags: jax.Array, count: int):
     """Positions of `count` flags that are set, in order, and how many are set.
 
     If more are, a sample of them; beyond those that are, some position. By counting in blocks,

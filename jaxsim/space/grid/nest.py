@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -129,12 +129,18 @@ def class_axis(program: Program, number: int, axes: int) -> int:
     return dims[-1] if dims and dims[-1] >= axes else -1
 
 
-def loop_order(program: Program, left, lengths, classes, looped: Sequence[int]) -> tuple[int, ...]:
+def loop_order(
+    program: Program,
+    left: Sequence[int],
+    lengths: tuple[int, ...],
+    classes: tuple[int, ...],
+    looped: Sequence[int],
+) -> tuple[int, ...]:
     """The order of loops, outermost first, that evaluates the fewest values."""
     points, lengths = math.prod(lengths), lengths + classes
     counts = Counter(program.dims[program.ops[i].outputs[0]] for i in left)
 
-    def cost(order):
+    def cost(order: Sequence[int]) -> float:
         total = 0
         for dims, count in counts.items():
             if size(dims, lengths) <= BEFORE_SHARE * points:
@@ -150,7 +156,14 @@ def loop_order(program: Program, left, lengths, classes, looped: Sequence[int]) 
     return min(itertools.permutations(looped), key=lambda order: (cost(order), -lengths[order[-1]]))
 
 
-def walk(nest: Nest, known: dict[int, Any], body: Callable[..., Any], like, state, true):
+def walk(
+    nest: Nest,
+    known: dict[int, jax.Array],
+    body: Callable[..., tuple[object, tuple[jax.Array, ...]]],
+    like: object,
+    state: tuple[jax.Array, ...],
+    true: jax.Array,
+) -> object:
     """The results of `body` at every step, each with the looped axes as leading dimensions.
 
     `body` gets all values of a step, on natural dims with looped axes as long as their strides, and
@@ -166,7 +179,13 @@ def walk(nest: Nest, known: dict[int, Any], body: Callable[..., Any], like, stat
     step = dict(zip(nest.loops, nest.strides, strict=True))
     reads = _reads(nest)
 
-    def level(depth, values, starts, carry, local):
+    def level(
+        depth: int,
+        values: dict[int, jax.Array],
+        starts: dict[int, jax.Array],
+        carry: tuple[object, tuple[jax.Array, ...]],
+        local: list[int],
+    ) -> tuple[object, tuple[jax.Array, ...]]:
         if depth == len(nest.loops):
             whole, state = carry
             results, state = body(values, state)
@@ -182,7 +201,9 @@ def walk(nest: Nest, known: dict[int, Any], body: Callable[..., Any], like, stat
         axis, count = nest.loops[depth], nest.lengths[nest.loops[depth]]
         inside = [step[axis] if d == axis else n for d, n in enumerate(local)]
 
-        def iteration(i, carry):
+        def iteration(
+            i: jax.Array, carry: tuple[object, tuple[jax.Array, ...]]
+        ) -> tuple[object, tuple[jax.Array, ...]]:
             # The last step may overlap the one before it: the same results are written again.
             start = jnp.minimum(i * step[axis], count - step[axis])
             sliced = {}
@@ -206,7 +227,14 @@ def walk(nest: Nest, known: dict[int, Any], body: Callable[..., Any], like, stat
     return level(0, known, {}, (carry, state), list(sizes))[0]
 
 
-def _run_apart(nest: Nest, depth: int, values, lengths, wanted: set[int], true):
+def _run_apart(
+    nest: Nest,
+    depth: int,
+    values: dict[int, jax.Array],
+    lengths: Sequence[int],
+    wanted: set[int],
+    true: jax.Array,
+):
     """Evaluate the small terms of a level separately: fused, they would be repeated at every point.
 
     Adds to `values` those that the rest of the level reads, or that are `wanted` after it.
@@ -217,7 +245,7 @@ def _run_apart(nest: Nest, depth: int, values, lengths, wanted: set[int], true):
         made = {x for op in ops for x in op.outputs}
         kept = sorted(made & wanted.union(*later[i + 1 :]))
 
-        def evaluate(given, ops=ops, kept=kept):
+        def evaluate(given: dict[int, jax.Array], ops: Sequence[Op] = ops, kept: list[int] = kept):
             inside = dict(given)
             run_ops(ops, inside, nest.program, lengths)
             return [inside[x] for x in kept]
@@ -227,7 +255,15 @@ def _run_apart(nest: Nest, depth: int, values, lengths, wanted: set[int], true):
             values.update(zip(kept, results, strict=True))
 
 
-def apart(nest: Nest, fn, given, true):
+Found = TypeVar("Found")
+
+
+def apart(
+    nest: Nest,
+    fn: Callable[[dict[int, jax.Array]], Found],
+    given: dict[int, jax.Array],
+    true: jax.Array,
+) -> Found:
     """`fn(given)`, evaluated where the compiler cannot fuse it into the operations that follow.
 
     By an `optimization_barrier`, which costs nothing, but which CPUs ignore. There by a conditional
@@ -238,12 +274,12 @@ def apart(nest: Nest, fn, given, true):
         return lax.optimization_barrier(fn(lax.optimization_barrier(given)))
     like = []
 
-    def made(given):
+    def made(given: dict[int, jax.Array]):
         found = fn(given)
         like[:] = [jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), found)]
         return found
 
-    def blank(given):
+    def blank(given: dict[int, jax.Array]):
         # The branch above was traced before, which spares tracing it for its shapes.
         shapes = like[0] if like else jax.eval_shape(fn, given)
         return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)

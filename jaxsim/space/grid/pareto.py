@@ -6,12 +6,13 @@ minimised (a latency, a cost) and `y` maximised (a rate). Negate either for the 
 
 import math
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from numpy.typing import ArrayLike
 
 # A table of this many buckets stays in a core's cache, so that one pass over all points is fast;
 # the second one resolves more finely than survivors lie apart.
@@ -22,7 +23,15 @@ _SORT_AT_ONCE = 1 << 15
 _SORT_ON_HOST = 1 << 17
 
 
-def pareto_front(x, y, valid=None, *, duplicates: bool = True) -> np.ndarray:
+if TYPE_CHECKING:
+    Array: TypeAlias = jax.Array
+else:  # or NumPy's, where there are few points
+    Array = jax.Array | np.ndarray | np.generic
+
+
+def pareto_front(
+    x: ArrayLike, y: ArrayLike, valid: ArrayLike | None = None, *, duplicates: bool = True
+) -> np.ndarray:
     """Positions of the frontier's points in the flattened arrays, in order of `x`.
 
     Exact: of two equal points both are kept (the first only, without `duplicates`); infinities are
@@ -51,7 +60,9 @@ def pareto_front(x, y, valid=None, *, duplicates: bool = True) -> np.ndarray:
     return rows[fronts_of_groups(group, some_x, some_y, rows, duplicates=duplicates)]
 
 
-def pareto_mask(x, y, valid=None, *, duplicates: bool = True) -> np.ndarray:
+def pareto_mask(
+    x: ArrayLike, y: ArrayLike, valid: ArrayLike | None = None, *, duplicates: bool = True
+) -> np.ndarray:
     """Whether each point is on the frontier, in the shape of the arrays; as `pareto_front`."""
     shape = np.broadcast_shapes(np.shape(x), np.shape(y))
     mask = np.zeros(int(np.prod(shape)), dtype=bool)
@@ -59,10 +70,10 @@ def pareto_mask(x, y, valid=None, *, duplicates: bool = True) -> np.ndarray:
     return mask.reshape(shape)
 
 
-def _prepared(x, y, valid):
+def _prepared(x: ArrayLike, y: ArrayLike, valid: ArrayLike | None):
     """The three as flat arrays of one length: NumPy's if they are short, else on the device."""
     shape = np.broadcast_shapes(np.shape(x), np.shape(y))
-    xp: Any = np if math.prod(shape) <= _SORT_AT_ONCE else jnp
+    xp = np if math.prod(shape) <= _SORT_AT_ONCE else jnp
     x, y, ok = xp.asarray(x), xp.asarray(y), xp.asarray(True if valid is None else valid)
     if ok.shape not in ((), shape):
         raise ValueError(
@@ -70,7 +81,8 @@ def _prepared(x, y, valid):
         )
     if not all(jnp.issubdtype(a.dtype, jnp.floating) for a in (x, y)):
         x, y = (a.astype(jnp.result_type(float)) for a in (x, y))
-    return tuple(xp.broadcast_to(a, shape).reshape(-1) for a in (x, y, ok))
+    x, y, ok = (cast("Array", xp.broadcast_to(a, shape).reshape(-1)) for a in (x, y, ok))
+    return x, y, ok
 
 
 def _padded(rows: np.ndarray) -> np.ndarray:
@@ -81,7 +93,7 @@ def _padded(rows: np.ndarray) -> np.ndarray:
     )
 
 
-def _survivors(x, y, ok) -> np.ndarray:
+def _survivors(x: Array, y: Array, ok: Array) -> np.ndarray:
     """Rows that no point of a sample's frontier dominates from a lower bucket."""
     stride = max(x.size // _SAMPLE, 1)
     table = dominance_table(x[::stride], y[::stride], ok[::stride], _BUCKETS)
@@ -94,21 +106,21 @@ def _survivors(x, y, ok) -> np.ndarray:
     return rows
 
 
-def monotone_key(x):
+def monotone_key(x: Array):
     """An unsigned integer that orders like `x`: `x < z` if, not only if, its key is lower."""
     bits = lax.bitcast_convert_type(x.astype(jnp.float32) + 0.0, jnp.uint32)
     negative = bits >= jnp.uint32(1 << 31)
     return jnp.where(negative, ~bits, bits | jnp.uint32(1 << 31))
 
 
-def _bucket(key, low, shift, buckets: int):
+def _bucket(key: Array, low: jax.Array, shift: jax.Array, buckets: int):
     """The bucket of each key: below them all the first, above them the last."""
     distance = jnp.where(key < low, jnp.uint32(0), key - low) >> shift
     return jnp.minimum(distance, jnp.uint32(buckets - 1)).astype(jnp.int32)
 
 
 @partial(jax.jit, static_argnums=3)
-def dominance_table(x, y, ok, buckets: int) -> tuple[Any, Any, Any]:
+def dominance_table(x: Array, y: Array, ok: Array, buckets: int) -> tuple[Array, Array, Array]:
     """Highest `y` of the points below each bucket of `x` (NaN: none), and where buckets begin."""
     ok = ok & (x == x) & (y == y)
     key = monotone_key(x)
@@ -126,7 +138,7 @@ def dominance_table(x, y, ok, buckets: int) -> tuple[Any, Any, Any]:
 
 
 @jax.jit
-def undominated(x, y, ok, table, low, shift):
+def undominated(x: Array, y: Array, ok: Array, table: jax.Array, low: jax.Array, shift: jax.Array):
     """Whether each point is not dominated, by the table."""
     key = monotone_key(x)
     # Below the sample nothing is known to dominate; above its last bucket, everything in it may.
@@ -136,7 +148,9 @@ def undominated(x, y, ok, table, low, shift):
 
 
 @jax.jit
-def _sorted_front(x, y, ok, rows, count, duplicates):
+def _sorted_front(
+    x: Array, y: Array, ok: Array, rows: Array, count: Array | int, duplicates: Array | bool
+) -> tuple[Array, Array]:
     """Which of the sorted rows are on the frontier, and the rows in that order."""
     x, y, ok = x[rows], y[rows], ok[rows]
     ok = ok & (x == x) & (y == y) & (jnp.arange(rows.size) < count)
@@ -151,7 +165,9 @@ def _sorted_front(x, y, ok, rows, count, duplicates):
     return ok & (better | (duplicates & repeat & better[head])), rows
 
 
-def fronts_of_groups(group, x, y, place, *, duplicates: bool = False) -> np.ndarray:
+def fronts_of_groups(
+    group: np.ndarray, x: np.ndarray, y: np.ndarray, place: np.ndarray, *, duplicates: bool = False
+) -> np.ndarray:
     """Which of the points are on the frontier of their group, in order of group, `x` and place.
 
     On the host, for the few points that a stream could not discard; none may be NaN.

@@ -5,18 +5,20 @@ Of n processes each evaluates every n-th block; all of them gather all results. 
 """
 
 import pickle
-from typing import Any
+from typing import TypeVar
 
 import jax
 import numpy as np
 
+Job = TypeVar("Job")
 
-def own_share(jobs: list[Any]) -> list[Any]:
+
+def own_share(jobs: list[Job]) -> list[Job]:
     """The jobs of this process, among all processes."""
     return jobs[jax.process_index() :: jax.process_count()]
 
 
-def from_all(found: list[Any]) -> list[Any]:
+def from_all(found: list[Job]) -> list[Job]:
     """The results of all processes, in the order of the jobs; every process must call it."""
     count = jax.process_count()
     if count == 1:
@@ -29,7 +31,7 @@ def from_all(found: list[Any]) -> list[Any]:
     padded[: mine.size] = mine
     rows = np.asarray(multihost_utils.process_allgather(padded)).reshape(count, -1)
     parts = [pickle.loads(row[:n].tobytes()) for row, n in zip(rows, lengths.ravel(), strict=True)]
-    whole: list[Any] = [None] * sum(map(len, parts))
+    whole: dict[int, Job] = {}
     for i, part in enumerate(parts):
-        whole[i::count] = part
-    return whole
+        whole |= {i + count * k: one for k, one in enumerate(part)}
+    return [whole[place] for place in range(len(whole))]

@@ -6,14 +6,13 @@ traced function; there is no second copy of the physics.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -62,7 +61,7 @@ def local_stages(stages: tuple[Stage, ...], spread: Spread) -> tuple[Stage, ...]
     """The stages of one device's positions of a spread axis."""
     devices = spread.mesh.devices.size
 
-    def own(lengths):
+    def own(lengths: Sequence[int]) -> tuple[int, ...]:
         return tuple(n // devices if d == spread.axis else n for d, n in enumerate(lengths))
 
     return tuple(replace(stage, lengths=own(stage.lengths)) for stage in stages)
@@ -76,7 +75,7 @@ class Staged:
     names: tuple[str, ...]
     lengths: tuple[int, ...]
     stages: tuple[Stage, ...]
-    known: dict[int, Any]
+    known: dict[int, jax.Array]
     spread: Spread | None = None
 
     @property
@@ -105,14 +104,14 @@ class Staged:
             )
         spread = Spread(mesh, position)
 
-        def placed(number, value):
+        def placed(number: int, value: jax.Array) -> jax.Array:
             spec = spread.spec(self.program.dims[number])
             return jax.device_put(value, NamedSharding(mesh, spec))
 
         known = {i: placed(i, x) for i, x in self.known.items()}
         return replace(self, known=known, stages=local_stages(self.stages, spread), spread=spread)
 
-    def buffers(self, reuse=None) -> tuple[tuple[jax.Array, ...], ...]:
+    def buffers(self, reuse: Sequence[object] | None = None) -> tuple[tuple[jax.Array, ...], ...]:
         """What every stage keeps, written into the buffers of an earlier call if given.
 
         Fresh memory costs several times what the arithmetic does, so a caller that sweeps again
@@ -130,7 +129,7 @@ class Staged:
             kept.append(results)
         return tuple(kept)
 
-    def outputs(self, buffers):
+    def outputs(self, buffers: Sequence[Sequence[jax.Array]]) -> object:
         """The outputs of the point function on natural dims, from `buffers`."""
         known = dict(self.known)
         for stage, results in zip(self.stages, buffers, strict=True):
@@ -138,13 +137,13 @@ class Staged:
         leaves = [x.value if isinstance(x, Literal) else known[x] for x in self.program.outputs]
         return jax.tree.unflatten(self.program.tree, [jnp.asarray(x) for x in leaves])
 
-    def materialise(self):
+    def materialise(self) -> object:
         """The outputs of the point function on natural dims."""
         return self.outputs(self.buffers())
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=2, keep_unused=True)
-def _run_stage(stage: Stage, given, reuse):
+def _run_stage(stage: Stage, given: Sequence[jax.Array], reuse: object) -> tuple[jax.Array, ...]:
     del reuse  # only its memory is used
     known = dict(zip(stage.reads, given, strict=True))
     run_ops(stage.ops, known, stage.program, stage.lengths)
@@ -158,7 +157,9 @@ def reads_of(stages: Sequence[Stage]) -> tuple[int, ...]:
 
 
 @partial(jax.jit, static_argnums=(0, 1), donate_argnums=3, keep_unused=True)
-def run_stages(stages: tuple[Stage, ...], spread: Spread | None, given, reuse):
+def run_stages(
+    stages: tuple[Stage, ...], spread: Spread | None, given: Sequence[jax.Array], reuse: object
+) -> tuple[tuple[jax.Array, ...], ...]:
     """What all stages keep, in one program: one launch by the host where launches are dear."""
     del reuse
     if spread is None:
@@ -173,7 +174,9 @@ def run_stages(stages: tuple[Stage, ...], spread: Spread | None, given, reuse):
     return run(given)
 
 
-def _all_stages(stages: tuple[Stage, ...], given):
+def _all_stages(
+    stages: tuple[Stage, ...], given: Sequence[jax.Array]
+) -> tuple[tuple[jax.Array, ...], ...]:
     """A barrier keeps stages apart, which compilers for CPUs ignore."""
     known, kept = dict(zip(reads_of(stages), given, strict=True)), []
     for stage in stages:
@@ -184,8 +187,8 @@ def _all_stages(stages: tuple[Stage, ...], given):
 
 
 def split(
-    fn,
-    point,
+    fn: Callable[..., object],
+    point: object,
     axes: Sequence[Axis],
     shares: Sequence[float] = STAGE_SHARES,
     host_points: int = 0,
@@ -207,10 +210,10 @@ def split(
     stages = stages_of(program, left, lengths, classes, tuple(shares))
     # On the device once, not at every call.
     read = {x for stage in stages for x in stage.reads} & known.keys()
-    numbers_read = sorted(x for x in read if isinstance(known[x], np.ndarray))
+    numbers_read = sorted(x for x in read if not isinstance(known[x], jax.Array))
     moved = jax.device_put([known[x] for x in numbers_read])
-    known |= dict(zip(numbers_read, moved, strict=True))
-    return Staged(program, tuple(name for name, _, _ in axes), lengths, stages, known)
+    held = cast(dict[int, jax.Array], known | dict(zip(numbers_read, moved, strict=True)))
+    return Staged(program, tuple(name for name, _, _ in axes), lengths, stages, held)
 
 
 @cached
@@ -236,7 +239,9 @@ def stages_of(
     return cut(program, parts, lengths)
 
 
-def cut(program: Program, groups: Sequence[tuple[Op, ...]], lengths) -> tuple[Stage, ...]:
+def cut(
+    program: Program, groups: Sequence[tuple[Op, ...]], lengths: Sequence[int]
+) -> tuple[Stage, ...]:
     """Stages of the given operations, with what passes between them."""
     later = {x for x in program.outputs if not isinstance(x, Literal)}
     stages = []

@@ -1,7 +1,6 @@
 """What does a point function give at every combination of axes?"""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +11,7 @@ from jaxsim.space.program.inputs import Axis, axis_values, lengths_of, numbers_o
 from jaxsim.space.program.trace import Literal, Program, trace
 
 
-def sweep(fn, point, axes: Sequence[Axis]):
+def sweep(fn: Callable[..., object], point: object, axes: Sequence[Axis]) -> object:
     """`fn` at every combination of `axes`: one leading dimension per axis, outer to inner.
 
     An axis is `(name, where, values)`: `where(point)` selects what the values replace, a leaf, a
@@ -21,7 +20,7 @@ def sweep(fn, point, axes: Sequence[Axis]):
     """
     numbers, rest = numbers_of(point)
 
-    def at(*chosen):
+    def at(*chosen: object) -> object:
         return fn(replace(combine(numbers, rest), axes, chosen))
 
     for i in reversed(range(len(axes))):
@@ -29,20 +28,22 @@ def sweep(fn, point, axes: Sequence[Axis]):
     return at(*axis_values(axes))
 
 
-def flat(fn, point, axes: Sequence[Axis]):
+def flat(fn: Callable[..., object], point: object, axes: Sequence[Axis]) -> object:
     """`fn` over a list of points: every axis has values of one length, taken together.
 
     The form for designs that are no grid. Sharing work between designs is lost.
     """
     numbers, rest = numbers_of(point)
 
-    def at(chosen):
+    def at(chosen: Sequence[object]) -> object:
         return fn(replace(combine(numbers, rest), axes, chosen))
 
     return jax.vmap(at)(axis_values(axes))
 
 
-def natural(fn, point, axes: Sequence[Axis]) -> tuple[Any, Any]:
+def natural(
+    fn: Callable[..., object], point: object, axes: Sequence[Axis]
+) -> tuple[object, object]:
     """`fn` on natural dims: outputs, each on only the axes it depends on, and those axes' names.
 
     The second is a pytree like the first, with a tuple of names for every output, outer to inner.

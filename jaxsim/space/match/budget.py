@@ -6,7 +6,6 @@ counts (`counts`), what they cost (`bill`), and which plans are rivals (`rivals`
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from jaxsim.catalog.errors import InputError
 from jaxsim.space.match import pack
 from jaxsim.space.match.exact import NONE, Limits, best_counts, upper_bound
 from jaxsim.space.match.prune import Pairs, pairs_of
-from jaxsim.space.match.records import Pool
+from jaxsim.space.match.records import Column, Pool
 from jaxsim.space.match.stability import Shares, rivals
 
 
@@ -110,7 +109,7 @@ class Flat:
         """The limits of the terms."""
         return self.terms.limits
 
-    def pairs(self, i: np.ndarray, j: np.ndarray) -> Pairs:
+    def pairs(self, i: Column, j: Column) -> Pairs:
         """All pairs of candidates `i` and `j`, with what they take of the cap and cost."""
         terms = self.terms
         pairs = pairs_of(
@@ -120,11 +119,11 @@ class Flat:
             pairs = replace(pairs, a=np.zeros(len(pairs)), b=np.zeros(len(pairs)))
         return pairs
 
-    def bound(self, pairs: Pairs) -> np.ndarray:
+    def bound(self, pairs: Pairs) -> Column:
         """A value that no plan of a pair exceeds."""
         return upper_bound(pairs, self.limits)
 
-    def counts(self, pairs: Pairs) -> tuple[Any, Any, Any]:
+    def counts(self, pairs: Pairs) -> tuple[Column, Column, Column]:
         """Best counts n, m and their value; −1 where none fit."""
         return best_counts(pairs, self.limits)
 
@@ -158,7 +157,7 @@ class Packed:
                 " domain_gpus=(prefill, decode) for domains of their own."
             )
 
-    def pairs(self, i: np.ndarray, j: np.ndarray) -> Pairs:
+    def pairs(self, i: Column, j: Column) -> Pairs:
         """All pairs of candidates whose confined part fits in a domain."""
         flat = self.flat
         i = i[flat.prefill.confined_of(i) <= self.domains[0]]
@@ -188,7 +187,7 @@ class Packed:
         need = np.ceil(np.ceil(n) * shape.prefill_parts / per[0]) * self.domains[0]
         return int(need + np.ceil(np.ceil(m) * shape.decode_parts / per[1]) * self.domains[1])
 
-    def _cells(self, pair: Pairs) -> tuple[pack.Cells, np.ndarray]:
+    def _cells(self, pair: Pairs) -> tuple[pack.Cells, Column]:
         """Every purchase of one pair and its cost (0 where the cap forbids it)."""
         terms, shape, gpus = self.flat.terms, self.shape(pair), self._gpus(pair)
         if self.shared:
@@ -203,7 +202,7 @@ class Packed:
         free = terms.free_weight * (cells.prefill_paid + cells.decode_paid)
         return cells, terms.limits.fixed_cost + whole - free
 
-    def bound(self, pairs: Pairs) -> np.ndarray:
+    def bound(self, pairs: Pairs) -> Column:
         """Domains of every content may be mixed at will: the linear relaxation."""
         return np.array([self._bound(pairs.take(k)) for k in range(len(pairs))])
 
@@ -219,20 +218,21 @@ class Packed:
             sizes.append(int(self.flat.limits.cap) % self.domains[0])
         points = []
         for size in filter(None, sizes):
-            decode_parts = pack._beside(size, shape)
+            decode_parts = pack.beside(size, shape)
             prefill_parts = np.arange(len(decode_parts))
             alpha = prefill_parts / shape.prefill_parts * pair.r / (size * wp)
             points.append((alpha, decode_parts / shape.decode_parts * pair.s / (size * wp)))
         alpha, beta = (np.concatenate(c) for c in zip(*points, strict=True))
         return pack.mixture_bound(alpha, beta)
 
-    def counts(self, pairs: Pairs) -> tuple[Any, Any, Any]:
+    def counts(self, pairs: Pairs) -> tuple[Column, Column, Column]:
         """Best counts n, m and their value; −1 where none fit."""
-        found = [self._best(pairs.take(k))[:3] for k in range(len(pairs))]
+        found = [self.best(pairs.take(k))[:3] for k in range(len(pairs))]
         n, m, value = np.array(found).reshape(-1, 3).T
         return n, m, value
 
-    def _best(self, pair: Pairs) -> tuple[float, float, float, int]:
+    def best(self, pair: Pairs) -> tuple[float, float, float, int]:
+        """Counts, value and cell of the best plan of one pair."""
         cells, cost = self._cells(pair)
         return pack.best_cell(cells, pair, self.flat.limits, cost)
 
@@ -283,7 +283,7 @@ def approach(budget: Packed, pair: Pairs, bound: float, tolerance: float) -> Pac
     low, high = least - 1, least
 
     def falls_short(units: int) -> bool:
-        return budget.within(units * unit)._best(pair)[2] < bound * (1 - tolerance)
+        return budget.within(units * unit).best(pair)[2] < bound * (1 - tolerance)
 
     while falls_short(high):
         low, high = high, 2 * high

@@ -8,12 +8,12 @@ of the larger instance are tried one by one and those of the other follow.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from jaxsim.point.balance import simplest_fraction
 from jaxsim.space.match.prune import Pairs
+from jaxsim.space.match.records import Column
 
 ROUNDING = 1e-12  # values nearer than this are equal
 NONE = -1.0  # the value of a pair that no counts fit
@@ -52,18 +52,18 @@ class Limits:
         )
 
 
-def value_of(pairs: Pairs, n: Any, m: Any, fixed_cost: float = 0.0) -> Any:
+def value_of(pairs: Pairs, n: Column | float, m: Column | float, fixed_cost: float = 0.0) -> Column:
     """Requests/s per cost of n prefill and m decode instances."""
     return np.minimum(n * pairs.r, m * pairs.s) / (fixed_cost + n * pairs.a + m * pairs.b)
 
 
-def relaxed_ratio(pairs: Pairs, limits: Limits) -> Any:
+def relaxed_ratio(pairs: Pairs, limits: Limits) -> Column:
     """The best real n/m: s/r, or the nearest that the limits on the ratio allow."""
     scale = pairs.h / pairs.g
     return np.clip(pairs.s / pairs.r, limits.ratio[0] * scale, limits.ratio[1] * scale)
 
 
-def upper_bound(pairs: Pairs, limits: Limits) -> Any:
+def upper_bound(pairs: Pairs, limits: Limits) -> Column:
     """No counts of a pair, whole or not, have a higher value than this.
 
     Without a fixed cost, the value at the best real ratio. With one, more is better, so the cap
@@ -75,7 +75,7 @@ def upper_bound(pairs: Pairs, limits: Limits) -> Any:
     return requests / (limits.fixed_cost + requests * (pairs.a / pairs.r + pairs.b / pairs.s))
 
 
-def small_counts(pairs: Pairs, limits: Limits, tolerance: float) -> tuple[Any, Any]:
+def small_counts(pairs: Pairs, limits: Limits, tolerance: float) -> tuple[Column, Column]:
     """Without a cap: smallest counts near the best real ratio, as often as the ranges ask."""
     ratio, scale = relaxed_ratio(pairs, limits), pairs.h / pairs.g
     low = np.maximum(ratio * (1 - tolerance), limits.ratio[0] * scale) * (1 - ROUNDING)
@@ -86,7 +86,9 @@ def small_counts(pairs: Pairs, limits: Limits, tolerance: float) -> tuple[Any, A
     return n * times, m * times
 
 
-def neighbours(x: Any, u: Any, v: Any, cap: Any) -> tuple[Any, Any, Any, Any]:
+def neighbours(
+    x: Column, u: Column, v: Column, cap: Column | float
+) -> tuple[Column, Column, Column, Column]:
     """Nearest fractions n/m on either side of x with n·u + m·v <= cap: (n, m) below, (n, m) above.
 
     Below may equal x; above is greater. 0/1 and 1/0 stand for "none". Needs u + v <= cap.
@@ -108,7 +110,7 @@ def neighbours(x: Any, u: Any, v: Any, cap: Any) -> tuple[Any, Any, Any, Any]:
             return ln, lm, un, um
 
 
-def best_counts(pairs: Pairs, limits: Limits) -> tuple[Any, Any, Any]:
+def best_counts(pairs: Pairs, limits: Limits) -> tuple[Column, Column, Column]:
     """Counts n, m and value (requests/s per cost) of the best plan of each pair; −1 if none.
 
     Among plans of equal value, the fewest GPUs.
@@ -118,7 +120,7 @@ def best_counts(pairs: Pairs, limits: Limits) -> tuple[Any, Any, Any]:
     return _best_by_counting(pairs, limits)
 
 
-def _best_by_gallop(pairs: Pairs, limits: Limits) -> tuple[Any, Any, Any]:
+def _best_by_gallop(pairs: Pairs, limits: Limits) -> tuple[Column, Column, Column]:
     fits = pairs.u + pairs.v <= limits.cap
     u, v = np.where(fits, pairs.u, 0.25 * limits.cap), np.where(fits, pairs.v, 0.25 * limits.cap)
     ln, lm, un, um = neighbours(pairs.s / pairs.r, u, v, limits.cap)
@@ -131,14 +133,14 @@ def _best_by_gallop(pairs: Pairs, limits: Limits) -> tuple[Any, Any, Any]:
     return n, m, np.where(fits, np.where(take_low, low, high), NONE)
 
 
-def _count_range(pairs: Pairs, limits: Limits) -> tuple[Any, Any]:
+def _count_range(pairs: Pairs, limits: Limits) -> tuple[Column, Column]:
     """Least and greatest n of each pair that leaves room for the fewest decode instances."""
     least, most = limits.prefill_instances
     room = (limits.cap - limits.decode_instances[0] * pairs.v) / pairs.u
     return np.full(len(pairs), float(least)), np.minimum(np.floor(room + _SLACK), most)
 
 
-def _partner_range(pairs: Pairs, limits: Limits, n: Any) -> tuple[Any, Any]:
+def _partner_range(pairs: Pairs, limits: Limits, n: Column) -> tuple[Column | float, Column]:
     """Least and greatest m that the limits allow beside n prefill instances."""
     least, most = limits.decode_instances
     most = np.minimum(most, np.floor((limits.cap - n * pairs.u) / pairs.v + _SLACK))
@@ -151,7 +153,7 @@ def _partner_range(pairs: Pairs, limits: Limits, n: Any) -> tuple[Any, Any]:
     return least, most
 
 
-def _grids(pairs: Pairs, limits: Limits):
+def grids(pairs: Pairs, limits: Limits):
     """Blocks of (where, pairs as columns, n, least m, greatest m), over pairs and counts n."""
     least, most = _count_range(pairs, limits)
     spread = np.where(most >= least, most - least + 1, 0)
@@ -175,18 +177,18 @@ def counting_is_by_decode(pairs: Pairs, limits: Limits) -> bool:
     return bool(m.sum() < n.sum())
 
 
-def _best_by_counting(pairs: Pairs, limits: Limits) -> tuple[Any, Any, Any]:
+def _best_by_counting(pairs: Pairs, limits: Limits) -> tuple[Column, Column, Column]:
     if counting_is_by_decode(pairs, limits):
         m, n, value = _best_over_n(pairs.swapped(), limits.swapped())
         return n, m, value
     return _best_over_n(pairs, limits)
 
 
-def _best_over_n(pairs: Pairs, limits: Limits) -> tuple[Any, Any, Any]:
+def _best_over_n(pairs: Pairs, limits: Limits) -> tuple[Column, Column, Column]:
     """The best m of every n: as much decode as prefill feeds, rounded down or up."""
     best = np.full(len(pairs), NONE)
     best_n, best_m = np.ones(len(pairs)), np.ones(len(pairs))
-    for where, column, n, low, high in _grids(pairs, limits):
+    for where, column, n, low, high in grids(pairs, limits):
         balanced = np.floor(n * column.r / column.s)
         for step in (0.0, 1.0):
             m = np.clip(balanced + step, low, np.maximum(high, low))

@@ -9,20 +9,18 @@ m decode instances give V where the ratio n/m lies between
 and the simplest fraction there has both the least n and the least m of all.
 """
 
-from typing import Any
-
 import numpy as np
 
 from jaxsim.point.balance import simplest_fraction
 from jaxsim.space.match.exact import ROUNDING, Limits, value_of
 from jaxsim.space.match.prune import Pairs, usable
-from jaxsim.space.match.records import Pool
+from jaxsim.space.match.records import Column, Pool
 from jaxsim.space.match.stability import Shares
 
 TIE = 3e-4  # values nearer than this are equal: what refinement leaves between integers
 
 
-def counts_that_give(pairs: Pairs, limits: Limits, least: float) -> tuple[Any, Any]:
+def counts_that_give(pairs: Pairs, limits: Limits, least: float) -> tuple[Column, Column]:
     """Smallest n, m of every pair worth at least `least` requests/s per cost; 0, 0 where none."""
     spare = pairs.r - least * pairs.a, pairs.s - least * pairs.b
     fits = (spare[0] > 0) & (spare[1] > 0)
@@ -40,7 +38,7 @@ def counts_that_give(pairs: Pairs, limits: Limits, least: float) -> tuple[Any, A
 
 
 def fewest(
-    pairs: Pairs, limits: Limits, least: float, latencies: tuple[Any, Any]
+    pairs: Pairs, limits: Limits, least: float, latencies: tuple[Column, Column]
 ) -> tuple[int, float, float]:
     """Which pair, and its counts: fewest GPUs worth `least`, then most value, then low latency."""
     n, m = counts_that_give(pairs, limits, least)

@@ -1,7 +1,7 @@
 """How much matched throughput can be had at each token latency?"""
 
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class MatchFrontier:
     ctx_gen_ratio: np.ndarray
     rounded_output_tokens_per_s_per_gpu: np.ndarray
 
-    def at(self, ttl_s: Any) -> np.ndarray:
+    def at(self, ttl_s: np.ndarray) -> np.ndarray:
         """Index of the point that serves each TTL target best; −1 where nothing is that fast."""
         return np.asarray(np.searchsorted(self.ttl_s, ttl_s, side="right") - 1)
 
@@ -154,7 +154,9 @@ def _envelope(decode: Pool, pairs: Pairs, value: np.ndarray, gpus: np.ndarray) -
     return order[value[order] > best[:-1] * (1 + ROUNDING)]
 
 
-def _rounded(budget: Flat | Packed, pairs: Pairs, bound: np.ndarray, tolerance: float):
+def _rounded(
+    budget: Flat | Packed, pairs: Pairs, bound: np.ndarray, tolerance: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Smallest counts that come within the tolerance of each pair's bound, and their value."""
     if isinstance(budget, Flat):
         n, m = small_counts(pairs, budget.limits, tolerance)
@@ -168,7 +170,15 @@ def _rounded(budget: Flat | Packed, pairs: Pairs, bound: np.ndarray, tolerance: 
     return n, m, value
 
 
-def _frontier(prefill, decode, pairs: Pairs, n, m, value, rounded) -> MatchFrontier:
+def _frontier(
+    prefill: Pool,
+    decode: Pool,
+    pairs: Pairs,
+    n: np.ndarray,
+    m: np.ndarray,
+    value: np.ndarray,
+    rounded: np.ndarray,
+) -> MatchFrontier:
     whole = np.int64
     ratio = n * pairs.g / np.maximum(m * pairs.h, 1.0)
     return MatchFrontier(

@@ -9,7 +9,7 @@ matches exactly: a poor start costs time, never the optimum.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Required, TypedDict, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ _WHOLE_BLOCK = 8192  # and while certifying
 
 
 @partial(jax.jit, static_argnames=("phase",))
-def _evaluate(x, parameters, *, phase):
+def _evaluate(x: jax.Array, parameters: object, *, phase: Phase):
     return jax.vmap(lambda row: phase(row, parameters))(x)
 
 
@@ -34,7 +34,7 @@ class Explored:
 
     phase: Phase
     lattice: Lattice
-    parameters: Any
+    parameters: object
     weight: float = 1.0
 
     def __post_init__(self):
@@ -97,7 +97,30 @@ class LatticeMatch:
 Matcher = Callable[[Pool, Pool], Match | NoMatch]
 
 
-def matcher(osl: float, **limits: Any) -> Matcher:
+class Rest(TypedDict, total=False):
+    """What `match` may be told beside the pools, the targets and the cap."""
+
+    exact_gpus: float | None
+    max_cost: float | None
+    exact_cost: float | None
+    ratio: float | None
+    ratio_tolerance: float
+    prefill_instances: tuple[int, int | None]
+    decode_instances: tuple[int, int | None]
+    domain_gpus: int | tuple[int, int] | None
+    tolerance: float
+    quickest: bool
+
+
+class MatchOptions(Rest, total=False):
+    """What `match` may be told beside the pools."""
+
+    ftl_s: Required[float]
+    ttl_s: Required[float]
+    max_gpus: float | None
+
+
+def matcher(osl: float, **limits: Unpack[MatchOptions]) -> Matcher:
     """`match` with everything but the pools decided."""
     return lambda prefill, decode: match(prefill, decode, osl, **limits)
 
@@ -188,12 +211,12 @@ def search(
     ftl_s: float,
     ttl_s: float,
     max_gpus: float,
-    parameters: Any = None,
+    parameters: object = None,
     starts: int = 16,
     steps: int = 60,
     seed: int = 0,
     prove: bool = True,
-    **limits: Any,
+    **limits: Unpack[Rest],
 ) -> LatticeResult:
     """Relax from many starts, round, refine; then, with `prove`, close the bound.
 

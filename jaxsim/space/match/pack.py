@@ -10,13 +10,13 @@ sizes. Or each pool has domains of its own (unlike hardware).
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.space.match.exact import NONE, ROUNDING, Limits
 from jaxsim.space.match.prune import Pairs
+from jaxsim.space.match.records import Column
 
 _MOST_CELLS = 50_000_000
 
@@ -39,20 +39,20 @@ class Cells:
     prefill's.
     """
 
-    n: np.ndarray
-    m: np.ndarray
-    prefill_paid: np.ndarray
-    decode_paid: np.ndarray
-    domains: np.ndarray
+    n: Column
+    m: Column
+    prefill_paid: Column
+    decode_paid: Column
+    domains: Column
 
 
-def _beside(size: int, shape: Shape) -> np.ndarray:
+def beside(size: int, shape: Shape) -> Column:
     """Most decode parts beside 0, 1, … prefill parts in one domain of `size` GPUs."""
     taken = np.arange(size // shape.prefill_width + 1) * shape.prefill_width
     return (size - taken) // shape.decode_width
 
 
-def _join(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def _join(first: Column, second: Column) -> Column:
     """Most decode parts beside t prefill parts in two groups of domains together."""
     total = np.zeros(len(first) + len(second) - 1, dtype=first.dtype)
     for taken, room in enumerate(second):
@@ -67,8 +67,8 @@ def shared_cells(shape: Shape, domain: int, gpus: int) -> Cells:
     most, rest = divmod(gpus, domain)
     per = (domain // shape.prefill_width) // shape.prefill_parts + 1
     _check(most * most * per)
-    nothing, whole = np.zeros(1, dtype=np.int64), _beside(domain, shape)
-    left = _beside(rest, shape)
+    nothing, whole = np.zeros(1, dtype=np.int64), beside(domain, shape)
+    left = beside(rest, shape)
     groups, table = [], nothing
     for k in range(most + 1):
         if k:
@@ -124,7 +124,7 @@ def shape_of(g: float, confined_p: float, h: float, confined_d: float) -> Shape:
     return Shape(int(confined_p), int(g / confined_p), int(confined_d), int(h / confined_d))
 
 
-def allowed(cells: Cells, pair: Pairs, limits: Limits) -> tuple[Any, Any]:
+def allowed(cells: Cells, pair: Pairs, limits: Limits) -> tuple[Column, Column]:
     """Least and greatest m of every cell under the ranges and the ratio; greatest −1 where none."""
     least, most = limits.decode_instances
     low, high = limits.ratio
@@ -141,7 +141,7 @@ def allowed(cells: Cells, pair: Pairs, limits: Limits) -> tuple[Any, Any]:
 
 
 def best_cell(
-    cells: Cells, pair: Pairs, limits: Limits, cost: Any
+    cells: Cells, pair: Pairs, limits: Limits, cost: Column
 ) -> tuple[float, float, float, int]:
     """Counts, value and cell of the best plan of one pair, `cost` the cost of every cell.
 
@@ -161,7 +161,7 @@ def best_cell(
 
 
 def cell_rivals(
-    cells: Cells, pair: Pairs, limits: Limits, cost: Any, shares: list[tuple[float, float]]
+    cells: Cells, pair: Pairs, limits: Limits, cost: Column, shares: list[tuple[float, float]]
 ) -> list[tuple[float, float]]:
     """For each (α, β): largest β of a pair's plans with more α, and largest α with more β."""
     least, most = allowed(cells, pair, limits)
@@ -176,7 +176,7 @@ def cell_rivals(
     return found
 
 
-def mixture_bound(alpha: np.ndarray, beta: np.ndarray) -> float:
+def mixture_bound(alpha: Column, beta: Column) -> float:
     """Largest min(α, β) of any mixture of the points (α, β): a point, or where a segment crosses
     α = β."""
     feeds, starves = alpha >= beta, alpha <= beta

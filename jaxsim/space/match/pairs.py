@@ -55,7 +55,9 @@ def solve_every_pair(prefill: Pool, decode: Pool, max_gpus: float) -> PairSweep:
     return PairSweep(float(best[k]), int(where[k]), int(j[k]), len(i) * len(j), best)
 
 
-def _solve_block(r, u, s, v, cap, rows):
+def _solve_block(
+    r: np.ndarray, u: np.ndarray, s: float, v: float, cap: float, rows: np.ndarray
+) -> np.ndarray:
     """Best value of each of many prefill designs (r, u) with one decode design (s, v).
 
     The lower bound starts as one decode instance alone and the upper as one prefill instance; a
@@ -78,7 +80,7 @@ def _solve_block(r, u, s, v, cap, rows):
     return low_serves
 
 
-def _gallop(rows, cap, most):
+def _gallop(rows: np.ndarray, cap: float, most: int | None) -> np.ndarray:
     """Move both bounds toward each other, `most` times or until no fraction between them fits the
     cap; which pairs are not done."""
     low_far, low_cost, low_serves, up_far, up_cost, up_serves, steps, room = rows

@@ -1,11 +1,10 @@
 """Which candidates, and which pairs of them, can be part of an optimum?"""
 
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 
-from jaxsim.space.match.records import Pool
+from jaxsim.space.match.records import Column, Index, Pool
 
 _DENSE_SIZES = 1 << 16  # group by direct addressing up to this many GPUs an instance
 
@@ -18,18 +17,18 @@ class Pairs:
     their GPUs, `u`, `v` what they take of the cap, and `a`, `b` what they cost.
     """
 
-    i: Any
-    j: Any
-    r: Any
-    s: Any
-    g: Any
-    h: Any
-    u: Any
-    v: Any
-    a: Any
-    b: Any
+    i: Column
+    j: Column
+    r: Column
+    s: Column
+    g: Column
+    h: Column
+    u: Column
+    v: Column
+    a: Column
+    b: Column
 
-    def take(self, index: Any) -> "Pairs":
+    def take(self, index: Index) -> "Pairs":
         """The pairs at `index`."""
         return Pairs(*(getattr(self, f.name)[index] for f in fields(self)))
 
@@ -41,16 +40,16 @@ class Pairs:
         return len(self.i)
 
 
-def usable(pool: Pool, latency_s: float) -> np.ndarray:
+def usable(pool: Pool, latency_s: float) -> Column:
     """Indices of the candidates that are in time and serve at all."""
     rate = pool.requests_per_s
     return np.flatnonzero((pool.latency_s <= latency_s) & (rate > 0) & np.isfinite(rate))
 
 
-def shape_keys(pool: Pool, index: np.ndarray) -> tuple[np.ndarray, int]:
+def shape_keys(pool: Pool, index: Column) -> tuple[Column, int]:
     """A small whole number per candidate, equal when size, confinement and weight are."""
     size = pool.gpus[index]
-    plain = pool.confined_gpus is None and not pool.weight.ndim
+    plain = pool.confined_gpus is None and not np.ndim(pool.weight)
     if plain and size.size and size.max() < _DENSE_SIZES:
         key = size.astype(np.intp)
         if (key == size).all():
@@ -61,7 +60,7 @@ def shape_keys(pool: Pool, index: np.ndarray) -> tuple[np.ndarray, int]:
     return key.ravel(), int(key.max(initial=-1)) + 1
 
 
-def collapse(pool: Pool, index: np.ndarray, keep: int = 2) -> tuple[np.ndarray, np.ndarray]:
+def collapse(pool: Pool, index: Column, keep: int = 2) -> tuple[Column, Column]:
     """The `keep` fastest of `index` for each shape of instance, and whether each is the fastest.
 
     A plan never gets worse when a design is replaced by a faster one of the same GPUs,
@@ -91,8 +90,8 @@ def collapse(pool: Pool, index: np.ndarray, keep: int = 2) -> tuple[np.ndarray, 
 def pairs_of(
     prefill: Pool,
     decode: Pool,
-    i: np.ndarray,
-    j: np.ndarray,
+    i: Column,
+    j: Column,
     *,
     by_cost: bool = False,
     free_weight: float = 0.0,

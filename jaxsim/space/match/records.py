@@ -1,11 +1,18 @@
 """What goes into rate matching, and what comes out?"""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from jaxsim.catalog.errors import InputError
+
+# A column of numbers; of what is taken at one place, one number.
+if TYPE_CHECKING:
+    Column: TypeAlias = np.ndarray
+else:
+    Column = np.ndarray | np.generic | float
+Index: TypeAlias = np.ndarray | slice | int
 
 
 @dataclass(frozen=True)
@@ -18,11 +25,11 @@ class Pool:
     within one scale-up domain (a pipeline stage); by default the whole instance.
     """
 
-    requests_per_s: Any
-    gpus: Any
-    latency_s: Any
-    weight: Any = 1.0
-    confined_gpus: Any = None
+    requests_per_s: np.ndarray
+    gpus: np.ndarray
+    latency_s: np.ndarray
+    weight: np.ndarray | float = 1.0
+    confined_gpus: np.ndarray | None = None
 
     def __post_init__(self):
         for name in ("requests_per_s", "gpus", "latency_s", "weight", "confined_gpus"):
@@ -47,17 +54,18 @@ class Pool:
             raise InputError(
                 f"gpus of an instance must be at least 1; the least given is {self.gpus.min()}."
             )
-        if not (np.isfinite(self.weight).all() and (self.weight > 0).all()):
+        if not (np.all(np.isfinite(self.weight)) and np.all(np.asarray(self.weight) > 0)):
             raise InputError("weight (price or power of a GPU) must be positive and finite.")
 
     def __len__(self):
         return len(self.requests_per_s)
 
-    def weight_of(self, index: Any) -> Any:
+    def weight_of(self, index: Index) -> Column:
         """Weight of one GPU of the candidates at `index`."""
-        return self.weight[index] if self.weight.ndim else self.weight
+        weight = np.asarray(self.weight)
+        return weight[index] if weight.ndim else weight
 
-    def confined_of(self, index: Any) -> Any:
+    def confined_of(self, index: Index) -> Column:
         """GPUs that must share a domain, of the candidates at `index`."""
         return (self.gpus if self.confined_gpus is None else self.confined_gpus)[index]
 

@@ -8,13 +8,14 @@ a proof.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxsim._scalar import Flag, Scalar
 from jaxsim.catalog.errors import InputError
 
 _NORM = 8.0  # the slower pool decides: min(a, b) as an 8-norm of reciprocals, smooth in both
@@ -31,21 +32,21 @@ class Estimate(NamedTuple):
     fits. `valid` says whether every rule holds; the relaxed search does not look at it.
     """
 
-    requests_per_s: Any
-    gpus: Any
-    latency_s: Any
-    excess: Any
-    valid: Any
+    requests_per_s: Scalar
+    gpus: Scalar
+    latency_s: Scalar
+    excess: Scalar
+    valid: Flag
 
 
-Phase = Callable[[Any, Any], Estimate]  # (log2 of the axes, parameters of the scenario)
+Phase = Callable[..., Estimate]  # (log2 of the axes, parameters of the scenario)
 
 
 @dataclass(frozen=True)
 class Lattice:
     """The values that each axis may take, ascending; the relaxed search stays in their hull."""
 
-    axes: tuple[Any, ...]
+    axes: tuple[np.ndarray, ...]
 
     def __post_init__(self):
         axes = tuple(np.asarray(a, float) for a in self.axes)
@@ -97,17 +98,19 @@ class Lattice:
 class Targets:
     """What a plan must meet, as numbers that may be traced."""
 
-    ftl_s: Any
-    ttl_s: Any
-    max_gpus: Any
-    prefill_weight: Any = 1.0
-    decode_weight: Any = 1.0
+    ftl_s: Scalar
+    ttl_s: Scalar
+    max_gpus: Scalar
+    prefill_weight: Scalar = 1.0
+    decode_weight: Scalar = 1.0
 
 
 jax.tree_util.register_dataclass(Targets)
 
 
-def relaxed_loss(z, split: int, prefill: Phase, decode: Phase, parameters, targets: Targets):
+def relaxed_loss(
+    z: jax.Array, split: int, prefill: Phase, decode: Phase, parameters: object, targets: Targets
+) -> jax.Array:
     """Minus the log of requests/s per cost of one relaxed plan, plus what it misses of limits.
 
     `z` is (log2 of prefill's axes, of decode's, and of n_p / n_d). With n and m at least 1 and of
@@ -137,7 +140,19 @@ def relaxed_loss(z, split: int, prefill: Phase, decode: Phase, parameters, targe
     static_argnames=("split", "prefill", "decode", "steps"),
     compiler_options=_COMPILER,
 )
-def _descend(z, low, high, parameters, targets, rate, *, split, prefill, decode, steps):
+def _descend(
+    z: jax.Array,
+    low: jax.Array,
+    high: jax.Array,
+    parameters: object,
+    targets: Targets,
+    rate: float,
+    *,
+    split: int,
+    prefill: Phase,
+    decode: Phase,
+    steps: int,
+) -> tuple[jax.Array, jax.Array]:
     """Adam from every row of `z`, kept inside the box; the lowest loss of each start."""
     schedule = optax.cosine_decay_schedule(rate, steps)
     adam = optax.adam(schedule)
@@ -150,8 +165,10 @@ def _descend(z, low, high, parameters, targets, rate, *, split, prefill, decode,
         targets=targets,
     )
 
-    def one(start):
-        def step(carry, _):
+    def one(start: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def step(
+            carry: tuple[jax.Array, optax.OptState, jax.Array, jax.Array], _: object
+        ) -> tuple[tuple[jax.Array, optax.OptState, jax.Array, jax.Array], None]:
             z, state, best, best_loss = carry
             value, slope = jax.value_and_grad(loss)(z)
             better = value < best_loss
@@ -184,7 +201,7 @@ def relax(
     lattices: tuple[Lattice, Lattice],
     starts: np.ndarray,
     targets: Targets,
-    parameters: Any = None,
+    parameters: object = None,
     *,
     steps: int = 60,
     learning_rate: float = 0.3,

@@ -6,6 +6,7 @@ their relaxed bounds until no bound left is above the best *other* pair found, s
 and the runner-up are proved.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -66,12 +67,8 @@ def match(
 
     Where nothing meets the targets, the nearest that can be met.
     """
-    caps = {
-        "max_gpus": max_gpus,
-        "exact_gpus": exact_gpus,
-        "max_cost": max_cost,
-        "exact_cost": exact_cost,
-    }
+    caps = {"max_gpus": max_gpus, "exact_gpus": exact_gpus}
+    caps |= {"max_cost": max_cost, "exact_cost": exact_cost}
     check_numbers(osl, tolerance)
     terms = terms_of(
         prefill, decode, caps, ratio, ratio_tolerance, prefill_instances, decode_instances
@@ -147,7 +144,9 @@ class _Problem:
         """What no plan of a pair is worth more than, wherever its instances lie."""
         return upper_bound(pairs, self.terms.limits)
 
-    def search(self, budget, pairs: Pairs, bound: np.ndarray) -> tuple[_Solved | None, int]:
+    def search(
+        self, budget: Flat | Packed, pairs: Pairs, bound: np.ndarray
+    ) -> tuple[_Solved | None, int]:
         """Branch and bound over pairs; how many were solved."""
         order = np.argsort(-bound, kind="stable")
         n, m, value = (np.zeros(len(pairs)) for _ in range(3))
@@ -203,7 +202,7 @@ class _Problem:
         columns["s"][k] = self.decode.requests_per_s[j]
         return replace(solved, pairs=replace(pairs, **columns))
 
-    def ranked(self, pairs: Pairs, n, m, value) -> np.ndarray:
+    def ranked(self, pairs: Pairs, n: np.ndarray, m: np.ndarray, value: np.ndarray) -> np.ndarray:
         """Best two pairs first: by value; among equals fewest GPUs, then latency, then order."""
         left, ranked = np.arange(len(pairs)), []
         while left.size and len(ranked) < 2:
@@ -216,7 +215,16 @@ class _Problem:
             left = left[left != first]
         return np.array(ranked)
 
-    def matched(self, budget, solved: _Solved, supremum, ranges, counted, method, near) -> Match:
+    def matched(
+        self,
+        budget: Flat | Packed,
+        solved: _Solved,
+        supremum: float | None,
+        ranges: Sequence[tuple[Shares, Shares]],
+        counted: tuple[int, int],
+        method: str,
+        near: float,
+    ) -> Match:
         """The plan and its certificate; `supremum` bounds it where it is not the optimum."""
         pair = solved.pairs.take(solved.best)
         n, m = int(solved.n[solved.best]), int(solved.m[solved.best])
@@ -269,7 +277,7 @@ class _Problem:
         value = float(solved.value[k] * self.tokens)
         return Option(value, int(p.i), int(p.j), int(solved.n[k]), int(solved.m[k]))
 
-    def margin(self, solved: _Solved, supremum) -> float:
+    def margin(self, solved: _Solved, supremum: float | None) -> float:
         """How much worse the runner-up is, as a part of our value (of bounds, without a cap)."""
         if solved.runner is None:
             return 1.0

@@ -8,7 +8,7 @@ max{β : α > α*} / α* to β* / max{α : β > β*}. Scaling decode by f is sca
 
 import numpy as np
 
-from jaxsim.space.match.exact import ROUNDING, Limits, _grids, counting_is_by_decode, neighbours
+from jaxsim.space.match.exact import ROUNDING, Limits, counting_is_by_decode, grids, neighbours
 from jaxsim.space.match.prune import Pairs
 
 Shares = tuple[float, float]  # α, β
@@ -51,7 +51,7 @@ def _more_prefill_by_gallop(queries: list[tuple[Pairs, float]], cap: float) -> l
 
 def _rivals_by_counting(pairs: Pairs, limits: Limits, alpha: float, beta: float) -> Shares:
     most_beta = most_alpha = 0.0
-    for _, p, n, low, high in _grids(pairs, limits):
+    for _, p, n, low, high in grids(pairs, limits):
         fixed = limits.fixed_cost + n * p.a
         # α > alpha: fewest decode instances help; the most that still satisfies it has the most β.
         room = n * p.r / alpha - fixed

@@ -5,7 +5,6 @@ JAX keeps it by thread, and moved its context manager out of `jax.experimental` 
 
 import contextlib
 import importlib
-from typing import Any
 
 import jax
 
@@ -15,9 +14,9 @@ def wide() -> bool:
     return bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
 
 
-def in_precision(bits64: bool) -> contextlib.AbstractContextManager[Any]:
+def in_precision(bits64: bool) -> contextlib.AbstractContextManager[object]:
     """A context in which this thread computes in 64 bits, or in 32."""
     if wide() == bits64:
         return contextlib.nullcontext()
-    home: Any = jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")
+    home = jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")
     return home.enable_x64(bits64)

@@ -6,9 +6,9 @@ on them are rewritten to that axis.
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,9 @@ from jaxsim.space.program.trace import PICK, Literal, Op, Program, numbers, size
 # Classes are sought among the positions of the inner axes, of which there are at most so many.
 CLASS_POINTS = 1 << 18
 # The cost of an operation, in vectorised additions: elementary functions, a gather.
-_SLOW = dict.fromkeys(("exp", "exp2", "expm1", "log", "log1p", "log2", "pow", "tanh"), 12.0)
+_SLOW: dict[str, float] = dict.fromkeys(
+    ("exp", "exp2", "expm1", "log", "log1p", "log2", "pow", "tanh"), 12.0
+)
 _PICK_COST = 12.0
 
 
@@ -29,11 +31,11 @@ class Shared(NamedTuple):
     program: Program
     left: tuple[int, ...]
     lengths: tuple[int, ...]
-    known: dict[int, Any]
+    known: dict[int, np.ndarray]
 
 
 def shared(
-    program: Program, known: dict[int, Any], left: Sequence[int], lengths: tuple[int, ...]
+    program: Program, known: dict[int, np.ndarray], left: Sequence[int], lengths: tuple[int, ...]
 ) -> Shared:
     """The program with the operations `left` evaluated once for every equivalence class.
 
@@ -71,7 +73,13 @@ class _Cost(NamedTuple):
     worth: dict[Classes, float]
 
 
-def _cost(program, ops, found, lengths, first) -> _Cost:
+def _cost(
+    program: Program,
+    ops: Sequence[Op],
+    found: Mapping[int, Classes],
+    lengths: Sequence[int],
+    first: int,
+) -> _Cost:
     worth: defaultdict[Classes, float] = defaultdict(float)
     total, handed = 0.0, set()
     for op in ops:
@@ -94,7 +102,13 @@ def _cost(program, ops, found, lengths, first) -> _Cost:
     return _Cost(total, dict(worth))
 
 
-def _rewritten(program, ops, found, partitions, lengths) -> Shared:
+def _rewritten(
+    program: Program,
+    ops: Sequence[Op],
+    found: Mapping[int, Classes],
+    partitions: Partitions,
+    lengths: Sequence[int],
+) -> Shared:
     """The program with the operations of each partition on an axis of its own."""
     axes: dict[Classes, int] = {}
     for op in ops:
@@ -116,15 +130,22 @@ def _rewritten(program, ops, found, partitions, lengths) -> Shared:
 class _Emitter:
     """Rewrites operations, each on the axis of its classes."""
 
-    def __init__(self, program, found, partitions, axes, lengths):
+    def __init__(
+        self,
+        program: Program,
+        found: Mapping[int, Classes],
+        partitions: Partitions,
+        axes: Mapping[Classes, int],
+        lengths: Sequence[int],
+    ):
         self.program, self.found, self.partitions = program, found, partitions
         self.axes, self.lengths = axes, lengths
         self.dims, self.known = dict(program.dims), dict(partitions.known)
         self.ops: list[Op] = []
-        self.signature: list[Any] = []
+        self.signature: list[Hashable] = []
         self._next = program.free
-        self._read: dict[Any, int] = {}
-        self._index: dict[Any, int] = {}
+        self._read: dict[Hashable, int] = {}
+        self._index: dict[Hashable, int] = {}
 
     def op(self, op: Op) -> None:
         own = self.found[op.outputs[0]]
@@ -180,13 +201,13 @@ class _Emitter:
         self.ops.append(Op(PICK, {}, (x, index), (number,), False))
         return number
 
-    def _new(self, dims) -> int:
+    def _new(self, dims: tuple[int, ...]) -> int:
         self.dims[self._next] = tuple(dims)
         self._next += 1
         return self._next - 1
 
 
-def _places(classes: Classes, dims, lengths) -> np.ndarray:
+def _places(classes: Classes, dims: tuple[int, ...], lengths: Sequence[int]) -> np.ndarray:
     """The first position of every class, flat over some of its axes."""
     shape = [lengths[d] for d in classes.dims]
     at = dict(zip(classes.dims, np.unravel_index(classes.first, shape), strict=True))

@@ -7,13 +7,12 @@ classes. Classes are found from the numbers of the grid, not from the physics.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from jaxsim.space.program.trace import Op, numbers, size
+from jaxsim.space.program.trace import Op, Program, numbers, size
 
 # Classes get an axis of their own if they are at most this share of the positions.
 _MOST_CLASSES = 1 / 2
@@ -47,12 +46,14 @@ class Classes:
 class Partitions:
     """The equivalence classes of values and operations, each found once."""
 
-    def __init__(self, program, known, lengths, first):
+    def __init__(
+        self, program: Program, known: Mapping[int, np.ndarray], lengths: Sequence[int], first: int
+    ):
         self.program, self.known, self.lengths, self.first = program, known, lengths, first
         self.made: dict[int, Classes] = {}
         self._values: dict[int, Classes] = {}
         self._joins: dict[tuple[Classes, ...], Classes] = {}
-        self._same: dict[Any, Classes] = {}
+        self._same: dict[Hashable, Classes] = {}
 
     def inner(self, number: int) -> tuple[int, ...]:
         """The axes of a value that classes are sought on."""
@@ -123,7 +124,7 @@ class Partitions:
                 self._joins[parts] = self._of_codes(dims, code)
         return self._joins[parts]
 
-    def _of_codes(self, dims, code) -> Classes:
+    def _of_codes(self, dims: tuple[int, ...], code: np.ndarray) -> Classes:
         # Numbered in order of their first position, so that the same classes are the same array.
         first, own = classes_of(code)
         if first.size > _MOST_CLASSES * code.size:
@@ -171,7 +172,7 @@ def classes_of(code: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.flatnonzero(leads), (np.cumsum(leads, dtype=np.int32) - 1)[leader]
 
 
-def _spread(part: Classes, dims, lengths) -> np.ndarray:
+def _spread(part: Classes, dims: tuple[int, ...], lengths: Sequence[int]) -> np.ndarray:
     """The class of each position on more axes, flat."""
     of = np.arange(part.count) if part.full else part.of
     shape = [lengths[d] if d in part.dims else 1 for d in dims]

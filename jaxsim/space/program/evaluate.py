@@ -4,11 +4,16 @@ One after another, by one function each: `in_numpy` and `in_jax` say which. A va
 operation reads is dropped, so that its memory is used again while it is in the processor's cache.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar, cast
 
-from jaxsim.space.program.trace import Literal, Op, numbers
+import numpy as np
+
+from jaxsim.space.program.trace import Atom, Literal, Op, numbers
+
+# The arrays of one evaluation: all of NumPy, or of JAX, or traced.
+Array = TypeVar("Array")
 
 
 class Step(NamedTuple):
@@ -17,7 +22,7 @@ class Step(NamedTuple):
     After it no operation reads the values in `last`.
     """
 
-    run: Callable[..., Any]
+    run: Callable[..., object]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     last: tuple[int, ...]
@@ -28,24 +33,24 @@ class Steps:
     """Operations in order, and the literals among their inputs, numbered like values."""
 
     steps: tuple[Step, ...]
-    literals: dict[int, Any]
+    literals: dict[int, np.ndarray]
 
 
 def steps_of(
     ops: Sequence[Op],
-    function: Callable[[Op], Callable[..., Any]],
+    function: Callable[[Op], Callable[..., object]],
     free: int,
     keep: Iterable[int] | None = None,
-    literal: Callable[[Any], Any] = lambda value: value,
+    literal: Callable[[np.ndarray], np.ndarray] = lambda value: value,
 ) -> Steps:
     """The steps of operations, each done by the `function` of it.
 
     Literals get numbers from `free` on and pass through `literal`. Values in `keep` stay to the
     end; None keeps all.
     """
-    literals: dict[int, Any] = {}
+    literals: dict[int, np.ndarray] = {}
 
-    def number(atom: Any) -> int:
+    def number(atom: Atom) -> int:
         if not isinstance(atom, Literal):
             return atom
         literals[free + len(literals)] = literal(atom.value)
@@ -67,15 +72,15 @@ def steps_of(
     )  # fmt: skip
 
 
-def evaluate(steps: Steps, values: dict[int, Any]) -> None:
+def evaluate(steps: Steps, values: dict[int, Array]) -> None:
     """Evaluate the steps in order; results are added to `values`, and what is last read dropped."""
-    values.update(steps.literals)
+    values.update(cast(Mapping[int, Array], steps.literals))
     for run, inputs, outputs, last in steps.steps:
         results = run(*[values[x] for x in inputs])
         if len(outputs) == 1:
-            values[outputs[0]] = results
+            values[outputs[0]] = cast(Array, results)
         else:
-            values.update(zip(outputs, results, strict=True))
+            values.update(zip(outputs, cast(Sequence[Array], results), strict=True))
         for x in last:
             del values[x]
     for x in steps.literals:

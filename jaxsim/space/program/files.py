@@ -12,9 +12,10 @@ import importlib
 import json
 import os
 import platform
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -30,6 +31,9 @@ _SOURCES = (
 )  # fmt: skip
 _OWN = ("jaxsim.catalog.", "jaxsim.point.", "jaxsim.space.", "jaxsim.traffic.")
 # The folder where programs are kept; nowhere unless the environment names one. A command line does.
+if TYPE_CHECKING:
+    from jaxsim.space.program.trace import Atom, Literal, Op, Primitive, Program
+
 FOLDER = "JAXSIM_PROGRAMS"
 _MOST_FILES = 64
 
@@ -51,7 +55,7 @@ def code() -> str:
     return found.hexdigest()
 
 
-def named(value) -> str:
+def named(value: object) -> str:
     """A name for a function of the package, or for a record of such, the same in every process."""
     if value is None or isinstance(value, str | int | float | bool):
         return repr(value)
@@ -69,7 +73,7 @@ def named(value) -> str:
     return f"{name}({', '.join(parts)})"
 
 
-def path_of(fn, key) -> Path | None:
+def path_of(fn: Callable[..., object], key: tuple[object, ...] | None) -> Path | None:
     """The file of a program, if programs are kept and this one can be."""
     folder = os.environ.get(FOLDER)
     if not folder or key is None:
@@ -85,12 +89,12 @@ def path_of(fn, key) -> Path | None:
 
 
 @functools.cache
-def _primitives(module: str) -> dict[str, Any]:
+def _primitives(module: str) -> "dict[str, Primitive]":
     names = vars(importlib.import_module(module))
     return {value.name: value for name, value in names.items() if name.endswith("_p")}
 
 
-def _primitive(name: str) -> Any:
+def _primitive(name: str) -> "Primitive":
     """The operation of a name; modules other than `jax.lax` are imported only where needed."""
     for module in ("jax.lax", "jax.extend.core.primitives"):
         if name in _primitives(module):
@@ -98,7 +102,7 @@ def _primitive(name: str) -> Any:
     raise CannotKeep(name)
 
 
-def _param(value):
+def _param(value: object) -> object:
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, np.dtype):
@@ -106,7 +110,7 @@ def _param(value):
     raise CannotKeep(repr(value))
 
 
-def atom(x):
+def atom(x: "Atom") -> int | list[object]:
     """A number of a value, or a literal with its type, as a file has it."""
     if isinstance(x, int):
         return x
@@ -116,13 +120,13 @@ def atom(x):
     return [value.dtype.name, value.item()]
 
 
-def operation(op) -> list[Any]:
+def operation(op: "Op") -> list[object]:
     """An operation, as a file has it."""
     params = {k: _param(v) for k, v in op.params.items()}
     return [op.primitive.name, params, [atom(x) for x in op.inputs], op.outputs, op.scalar]
 
 
-def _skeleton(value):
+def _skeleton(value: object) -> object:
     """Outputs by the places of their leaves, their records by class."""
     if isinstance(value, int):
         return value
@@ -134,9 +138,11 @@ def _skeleton(value):
     raise CannotKeep(type(value).__name__)
 
 
-def _record(spec):
+def _record(spec: object) -> object:
     if isinstance(spec, int):
         return spec
+    if not isinstance(spec, dict):
+        raise CannotKeep(repr(spec))
     if "tuple" in spec:
         return tuple(_record(x) for x in spec["tuple"])
     module, name = spec["class"]
@@ -151,7 +157,7 @@ def _record(spec):
     return made
 
 
-def write(path: Path, program) -> None:
+def write(path: Path, program: "Program") -> None:
     """Keep a program, whole or not at all; silent if it cannot be."""
     try:
         for op in program.ops:
@@ -184,7 +190,9 @@ def replace(path: Path, content: bytes) -> None:
         old.unlink(missing_ok=True)
 
 
-def read(path: Path, make, literal, op):
+def read(
+    path: Path, make: "type[Program]", literal: "type[Literal]", op: "type[Op]"
+) -> "Program | None":
     """The program that a file keeps, made by `make`; None if there is none that can be read."""
     try:
         content = sealed.read(path)
@@ -192,10 +200,10 @@ def read(path: Path, make, literal, op):
             return None
         raw = json.loads(content)
 
-        def read_atom(x):
-            return x if isinstance(x, int) else literal(np.asarray(x[1], dtype=x[0]))
+        def read_atom(x: int | Sequence[str | float]) -> "Atom":
+            return x if isinstance(x, int) else literal(np.asarray(x[1], dtype=str(x[0])))
 
-        def param(value):
+        def param(value: object) -> object:
             return np.dtype(value["dtype"]) if isinstance(value, dict) else value
 
         ops = tuple(

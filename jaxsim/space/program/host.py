@@ -5,7 +5,7 @@ than compiling them would.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def _share(program: Program, known: frozenset[int], lengths: tuple[int, ...], mo
 
 
 def on_host(
-    program: Program, known: dict[int, Any], lengths: Sequence[int], most: int
+    program: Program, known: dict[int, np.ndarray], lengths: Sequence[int], most: int
 ) -> tuple[int, ...]:
     """Positions of the operations left to do, after those of small size were done in NumPy.
 
@@ -69,6 +69,6 @@ def on_host(
     return left
 
 
-def _full_rank(value, dims, lengths):
+def _full_rank(value: np.ndarray, dims: tuple[int, ...], lengths: Sequence[int]) -> np.ndarray:
     shape = [lengths[d] if d in dims else 1 for d in range(len(lengths))]
     return value.reshape(shape + list(value.shape[len(dims) :]))

@@ -7,24 +7,28 @@ repeated along it.
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 
 from jaxsim.space.program.evaluate import evaluate, steps_of
 from jaxsim.space.program.trace import PICK, Op, Program
 
+if TYPE_CHECKING:
+    from jax.extend.core import Primitive
+
 
 def run_ops(
-    ops: Sequence[Op], values: dict[int, Any], program: Program, lengths: Sequence[int]
+    ops: Sequence[Op], values: dict[int, jax.Array], program: Program, lengths: Sequence[int]
 ) -> None:
     """Evaluate operations of a program, adding every result to `values` on its natural dims."""
     evaluate(steps_of(ops, partial(in_jax, program, lengths), program.free), values)
 
 
-def in_jax(program: Program, lengths: Sequence[int], op: Op) -> Callable[..., Any]:
+def in_jax(program: Program, lengths: Sequence[int], op: Op) -> Callable[..., object]:
     """The function of an operation, from its inputs on their natural dims to its outputs'."""
     dims = program.dims[op.outputs[0]]
     own = [program.dims_of(x) for x in op.inputs]
@@ -32,7 +36,7 @@ def in_jax(program: Program, lengths: Sequence[int], op: Op) -> Callable[..., An
         return _picked
     if op.scalar:
 
-        def on_arrays(*given):
+        def on_arrays(*given: ArrayLike) -> jax.Array | Sequence[jax.Array]:
             pairs = zip(given, own, strict=True)
             return _bind(op, *(spread(jnp.asarray(x), d, dims, lengths) for x, d in pairs))
 
@@ -43,7 +47,9 @@ def in_jax(program: Program, lengths: Sequence[int], op: Op) -> Callable[..., An
     return mapped
 
 
-def spread(value: Any, dims: Sequence[int], onto: Sequence[int], lengths: Sequence[int]) -> Any:
+def spread(
+    value: jax.Array, dims: Sequence[int], onto: Sequence[int], lengths: Sequence[int]
+) -> jax.Array:
     """The value broadcast from axes `dims` onto axes `onto`; its own shape, if any, stays last."""
     if tuple(dims) == tuple(onto):
         return value
@@ -53,13 +59,13 @@ def spread(value: Any, dims: Sequence[int], onto: Sequence[int], lengths: Sequen
     return lax.broadcast_in_dim(value, shape, kept)
 
 
-def _bind(op: Op, *given):
-    results = op.primitive.bind(*given, **op.params)
+def _bind(op: Op, *given: jax.Array) -> jax.Array | Sequence[jax.Array]:
+    results = cast("Primitive", op.primitive).bind(*given, **op.params)
     alone = op.primitive.multiple_results and len(op.outputs) == 1
     return results[0] if alone else results
 
 
-def _picked(x, index):
+def _picked(x: jax.Array, index: jax.Array) -> jax.Array:
     # One index into all rows at once: a gather of whole columns would turn the result around.
     rows, width = math.prod(x.shape[:-1]), x.shape[-1]
     at = index.reshape(-1)[None]

@@ -1,13 +1,14 @@
 """Which function of NumPy does what an operation of JAX does?"""
 
 from collections.abc import Callable
-from typing import Any
+from typing import cast
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from jaxsim.space.program.trace import Op
 
-IN_NUMPY: dict[str, Callable[..., Any]] = {
+IN_NUMPY: dict[str, Callable[..., object]] = {
     "abs": np.abs,
     "add": np.add,
     "add_any": np.add,
@@ -54,7 +55,7 @@ class NotInNumpy(ValueError):
     """An operation that has no NumPy counterpart here; compile the function instead."""
 
 
-def in_numpy(op: Op) -> Callable[..., Any]:
+def in_numpy(op: Op) -> Callable[..., object]:
     """The function of an operation on scalars, on arrays that broadcast with one another.
 
     `NotInNumpy` if there is none.
@@ -67,27 +68,31 @@ def in_numpy(op: Op) -> Callable[..., Any]:
     if name == "select_n" and len(op.inputs) == 3:
         return lambda which, no, yes: np.where(which, yes, no)
     if name == "integer_pow":
-        power = op.params["y"]
+        power = cast(int, op.params["y"])
         return lambda x: x**power
     if name == "convert_element_type":
-        dtype = op.params["new_dtype"]
+        dtype = _dtype(op)
         return lambda x: np.asarray(x).astype(dtype)
     raise NotInNumpy(
         f"operation '{name}' has no NumPy counterpart in jaxsim.space.program.in_numpy"
     )
 
 
-def in_float64(op: Op) -> Callable[..., Any]:
+def _dtype(op: Op) -> np.dtype:
+    return np.dtype(cast(DTypeLike, op.params["new_dtype"]))
+
+
+def in_float64(op: Op) -> Callable[..., object]:
     """The same in 64 bits, whatever the function was traced for."""
     name = op.primitive.name
-    if name == "convert_element_type" and np.issubdtype(op.params["new_dtype"], np.floating):
+    if name == "convert_element_type" and np.issubdtype(_dtype(op), np.floating):
         return lambda x: np.asarray(x, np.float64)
-    if name == "convert_element_type" and np.issubdtype(op.params["new_dtype"], np.bool_):
+    if name == "convert_element_type" and np.issubdtype(_dtype(op), np.bool_):
         return lambda x: np.asarray(x) != 0
     return in_numpy(op)
 
 
-def as_float64(value: Any) -> np.ndarray:
+def as_float64(value: ArrayLike) -> np.ndarray:
     """A constant of the function in 64 bits, if it is a real number."""
     value = np.asarray(value)
     return value.astype(np.float64) if value.dtype.kind == "f" else value

@@ -5,9 +5,20 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
-from jaxsim._record import partition, replace_leaf
+from jaxsim._record import Tree, partition, replace_leaf
 from jaxsim.space.program.bits import wide
+
+
+@runtime_checkable
+class Client(Protocol):
+    """A runtime of JAX."""
+
+    @property
+    def platform_version(self) -> str:
+        """Which version of which library it is."""
+        ...
 
 
 @runtime_checkable
@@ -19,20 +30,30 @@ class Device(Protocol):
         """Such as `cpu` and `gpu`."""
         ...
 
+    @property
+    def device_kind(self) -> str:
+        """The maker's name of it."""
+        ...
+
+    @property
+    def client(self) -> "Client":
+        """The runtime that it belongs to."""
+        ...
+
 
 # An axis: its name, which leaf (or leaves, or sub-record) of the point it replaces, and with what:
 # an array, or a record of arrays, with one leading dimension.
 Axis: TypeAlias = tuple[str, Callable[[Any], Any], Any]
 
 
-def is_number(leaf) -> bool:
+def is_number(leaf: object) -> bool:
     """Whether a leaf of a point is traced: a number or an array, but no flag and no name."""
     if isinstance(leaf, bool | np.bool_):
         return False
     return isinstance(leaf, int | float | np.number | np.ndarray | jax.Array)
 
 
-def as_array(leaf):
+def as_array(leaf: ArrayLike) -> np.ndarray | jax.Array:
     """The leaf as an array. Counts become real numbers, so that no product of them can overflow."""
     if isinstance(leaf, jax.Array):
         return leaf
@@ -41,12 +62,12 @@ def as_array(leaf):
     return np.asarray(leaf, dtype=real_type())
 
 
-def real_type() -> type[np.floating[Any]]:
+def real_type() -> type[np.float64] | type[np.float32]:
     """The type of real numbers on this thread."""
     return np.float64 if wide() else np.float32
 
 
-def type_of(leaf) -> Any:
+def type_of(leaf: object) -> object:
     """The shape and type of a number, as `as_array` makes it; a leaf that is no number, itself."""
     if not is_number(leaf):
         return leaf
@@ -57,13 +78,13 @@ def type_of(leaf) -> Any:
     return (), np.dtype(real_type())
 
 
-def numbers_of(point) -> tuple[Any, Any]:
+def numbers_of(point: Tree) -> tuple[Tree, Tree]:
     """The point's numbers as arrays, and the rest of it; `joined` puts them together again."""
     numbers, rest = partition(point, is_number)
     return jax.tree.map(as_array, numbers), rest
 
 
-def replace(point, axes: Sequence[Axis], values: Sequence[Any]):
+def replace(point: Tree, axes: Sequence[Axis], values: Sequence[object]) -> Tree:
     """The point with each axis's leaf (or every leaf of a tuple, or sub-record) replaced."""
     for (_, where, _), value in zip(axes, values, strict=True):
         chosen = where(point)
@@ -73,7 +94,7 @@ def replace(point, axes: Sequence[Axis], values: Sequence[Any]):
     return point
 
 
-def axis_values(axes: Sequence[Axis]) -> tuple[Any, ...]:
+def axis_values(axes: Sequence[Axis]) -> tuple[object, ...]:
     """The values of every axis as arrays; an error if an axis is empty or named twice."""
     names = [name for name, _, _ in axes]
     if len(set(names)) != len(names):
@@ -90,13 +111,13 @@ def axis_values(axes: Sequence[Axis]) -> tuple[Any, ...]:
     return tuple(arrays)
 
 
-def _listed(values):
+def _listed(values: object) -> object:
     """Plain sequences of numbers as one array; records stay records."""
     if isinstance(values, list | tuple | range) and all(is_number(v) for v in values):
         return np.asarray(values, dtype=np.result_type(float))
     return values
 
 
-def lengths_of(values: Sequence[Any]) -> tuple[int, ...]:
+def lengths_of(values: Sequence[object]) -> tuple[int, ...]:
     """How many values each axis has."""
     return tuple(jax.tree.leaves(v)[0].shape[0] for v in values)

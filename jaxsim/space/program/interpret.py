@@ -6,7 +6,7 @@ those of the traced function: there is no second physics.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -28,7 +28,7 @@ def run(program: Program, leaves: Sequence[np.ndarray], axes: int) -> list[np.nd
 
     `leaves` are the program's inputs: the values of the axes, then the other numbers.
     """
-    values: dict[int, Any] = {n: np.asarray(value) for n, value in program.constants.items()}
+    values: dict[int, np.ndarray] = {n: np.asarray(value) for n, value in program.constants.items()}
     for number, leaf in enumerate(leaves):
         shape = [1] * axes
         for d in program.dims[number]:
@@ -47,13 +47,13 @@ class Prepared:
     with one entry a point.
     """
 
-    def __init__(self, fn: Callable[[Any], Any], point: Any, axes: Sequence[Axis]):
+    def __init__(self, fn: Callable[..., object], point: object, axes: Sequence[Axis]):
         self.program = program = trace(fn, point, axes)
         values = axis_values(axes)
         leaves = [np.asarray(x) for x in jax.tree.leaves((values, numbers_of(point)[0]))]
         held = {d for d, length in enumerate(lengths_of(values)) if length == 1}
         self.inputs = {name: k for k, (name, _, _) in enumerate(axes)}
-        self.known: dict[int, Any] = {n: np.asarray(v) for n, v in program.constants.items()}
+        self.known: dict[int, np.ndarray] = {n: np.asarray(v) for n, v in program.constants.items()}
         self.known.update({k: leaf[:1] if k < len(axes) else leaf for k, leaf in enumerate(leaves)})
         fixed, left = [], []
         for op in program.ops:
@@ -62,7 +62,7 @@ class Prepared:
         with np.errstate(all="ignore"):
             evaluate(steps_of(fixed, in_numpy, program.free), self.known)
 
-    def __call__(self, columns: Mapping[str, np.ndarray]) -> Any:
+    def __call__(self, columns: Mapping[str, np.ndarray]) -> object:
         known = {**self.known, **{self.inputs[name]: x for name, x in columns.items()}}
         count = (len(next(iter(columns.values()))),)
         with np.errstate(all="ignore"):
@@ -88,7 +88,7 @@ def at_many(fn: Callable[[Points], Outputs], points: Points) -> Outputs:
     first = jax.tree.map(lambda leaf: float(np.ravel(leaf)[0]), points)
     program = trace(fn, first, ())
     leaves = jax.tree.leaves(numbers_of(points)[0])
-    known: dict[int, Any] = {n: np.asarray(value) for n, value in program.constants.items()}
+    known: dict[int, np.ndarray] = {n: np.asarray(value) for n, value in program.constants.items()}
     known.update(enumerate(leaves))
     with np.errstate(all="ignore"):
         evaluate(_steps(program), known)
@@ -98,7 +98,9 @@ def at_many(fn: Callable[[Points], Outputs], points: Points) -> Outputs:
     return jax.tree.unflatten(program.tree, full)
 
 
-def interpreted(fn: Callable[[Any], Any], point: Any, axes: Sequence[Axis]) -> tuple[Any, Any]:
+def interpreted(
+    fn: Callable[[Points], Outputs], point: Points, axes: Sequence[Axis]
+) -> tuple[Outputs, object]:
     """`fn` on natural dims, like `sweep.natural`, as NumPy arrays and without compilation.
 
     Equal to the compiled form up to the rounding of NumPy's elementary functions. Every leaf of

@@ -8,10 +8,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import count
-from typing import Any
 
 from jaxsim.space.program.cache import cached
-from jaxsim.space.program.trace import Literal, Op, Program, size
+from jaxsim.space.program.trace import Atom, Literal, Op, Program, size
 
 # Operations that may be joined in any order: exactly, or (sums) to the rounding of a sum.
 _JOINS = ("add", "add_any", "and", "or", "max", "min")
@@ -27,12 +26,12 @@ def reordered(program: Program, lengths: tuple[int, ...]) -> Program:
     uses = Counter(x for op in program.ops for x in op.inputs if not isinstance(x, Literal))
     uses.update(x for x in program.outputs if not isinstance(x, Literal))
 
-    def inside(op: Op, atom) -> Op | None:
+    def inside(op: Op, atom: Atom) -> Op | None:
         """The operation that makes `atom`, if it is part of the same chain."""
         maker = None if isinstance(atom, Literal) or uses[atom] > 1 else makers.get(atom)
         return maker if maker is not None and maker.primitive is op.primitive else None
 
-    def operands(op: Op) -> Iterator[Any]:
+    def operands(op: Op) -> Iterator[Atom]:
         for atom in op.inputs:
             part = inside(op, atom)
             yield from (atom,) if part is None else operands(part)
@@ -67,13 +66,19 @@ def reordered(program: Program, lengths: tuple[int, ...]) -> Program:
     return replace(program, ops=tuple(ops), dims=dims)
 
 
-def _cheapest(op: Op, atoms: Sequence[Any], dims, lengths, fresh: Iterator[int]) -> list[Op]:
+def _cheapest(
+    op: Op,
+    atoms: Sequence[Atom],
+    dims: dict[int, tuple[int, ...]],
+    lengths: Sequence[int],
+    fresh: Iterator[int],
+) -> list[Op]:
     """The joins of a chain, the pair with the smallest result first; adds what they make to `dims`.
 
     The last of them makes what the chain made, the others the numbers that come next of `fresh`.
     """
 
-    def union(a, b) -> tuple[int, ...]:
+    def union(a: Atom, b: Atom) -> tuple[int, ...]:
         own = [() if isinstance(x, Literal) else dims[x] for x in (a, b)]
         return tuple(sorted({*own[0], *own[1]}))
 

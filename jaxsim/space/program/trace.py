@@ -6,9 +6,9 @@ those axes alone: an operation stays small until an axis it depends on arrives.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 import jax
 import numpy as np
@@ -19,6 +19,9 @@ from jaxsim.space.program import files as _kept
 from jaxsim.space.program.bits import wide
 from jaxsim.space.program.cache import CACHE
 from jaxsim.space.program.inputs import Axis, axis_values, numbers_of, replace, type_of
+
+if TYPE_CHECKING:
+    from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
 # Primitives that only call what they carry: the parameter that holds their body.
 _CALLS = {
@@ -43,12 +46,19 @@ _ELEMENTWISE = frozenset(
 )
 
 
+class Primitive(Protocol):
+    """What an operation does: a primitive of JAX, or `PICK`."""
+
+    name: str
+    multiple_results: bool
+
+
 class Op(NamedTuple):
     """One operation: `inputs` are numbers of values, or literals; `outputs` numbers of values."""
 
-    primitive: Any
-    params: dict[str, Any]
-    inputs: tuple[Any, ...]
+    primitive: Primitive
+    params: dict[str, object]
+    inputs: tuple["Atom", ...]
     outputs: tuple[int, ...]
     scalar: bool
 
@@ -56,7 +66,11 @@ class Op(NamedTuple):
 class Literal(NamedTuple):
     """A number written in the function, with its type."""
 
-    value: Any
+    value: np.ndarray
+
+
+# The number of a value, or a number itself.
+Atom: TypeAlias = int | Literal
 
 
 class _Pick:
@@ -80,9 +94,9 @@ class Program:
     ops: tuple[Op, ...]
     dims: Mapping[int, tuple[int, ...]]
     inputs: int
-    constants: Mapping[int, Any]
-    outputs: tuple[Any, ...]
-    tree: Any
+    constants: Mapping[int, np.ndarray]
+    outputs: tuple[Atom, ...]
+    tree: object
     shapes: Mapping[int, tuple[int, ...]]
 
     @property
@@ -90,11 +104,11 @@ class Program:
         """The first number after those of all values: there may be gaps among them."""
         return max(self.dims) + 1
 
-    def dims_of(self, atom) -> tuple[int, ...]:
+    def dims_of(self, atom: Atom) -> tuple[int, ...]:
         return () if isinstance(atom, Literal) else self.dims[atom]
 
 
-def trace(fn, point, axes: Sequence[Axis]) -> Program:
+def trace(fn: Callable[..., object], point: object, axes: Sequence[Axis]) -> Program:
     """The operations of `fn` at one point, and the axes on which each depends.
 
     Traced once for a function, a structure of the point and the leaves that axes replace: other
@@ -111,7 +125,9 @@ def _holds_no_tracer(program: Program) -> bool:
     return not any(isinstance(c, Tracer) for c in program.constants.values())
 
 
-def _read_or_traced(fn, point, axes: Sequence[Axis], key) -> Program:
+def _read_or_traced(
+    fn: Callable[..., object], point: object, axes: Sequence[Axis], key: tuple[Hashable, ...]
+) -> Program:
     path = _kept.path_of(fn, key)
     program = None if path is None else _kept.read(path, Program, Literal, Op)
     if program is None:
@@ -121,13 +137,13 @@ def _read_or_traced(fn, point, axes: Sequence[Axis], key) -> Program:
     return program
 
 
-def _traced(fn, point, axes: Sequence[Axis]) -> Program:
+def _traced(fn: Callable[..., object], point: object, axes: Sequence[Axis]) -> Program:
     numbers, rest = numbers_of(point)
     values = axis_values(axes)
     one = jax.tree.map(lambda v: jax.ShapeDtypeStruct(v.shape[1:], v.dtype), values)
     like = jax.tree.map(lambda v: jax.ShapeDtypeStruct(v.shape, v.dtype), numbers)
 
-    def at(chosen, others):
+    def at(chosen: Sequence[object], others: object) -> object:
         return fn(replace(combine(others, rest), axes, chosen))
 
     closed, shape = jax.make_jaxpr(at, return_shape=True)(one, like)
@@ -136,7 +152,9 @@ def _traced(fn, point, axes: Sequence[Axis]) -> Program:
     return _flatten(closed, owners, jax.tree.structure(shape))
 
 
-def _key_of(fn, point, axes: Sequence[Axis]) -> tuple[Any, ...] | None:
+def _key_of(
+    fn: Callable[..., object], point: object, axes: Sequence[Axis]
+) -> tuple[Hashable, ...] | None:
     """What a program depends on: the function, structures, types and what is no number.
 
     None if that cannot be told.
@@ -155,7 +173,7 @@ def _key_of(fn, point, axes: Sequence[Axis]) -> tuple[Any, ...] | None:
     return key
 
 
-def _flatten(closed, owners, tree) -> Program:
+def _flatten(closed: "ClosedJaxpr", owners: Sequence[tuple[int, ...]], tree: object) -> Program:
     builder = _Builder(list(owners))
     inputs = list(range(len(owners)))
     for i, var in zip(inputs, closed.jaxpr.invars, strict=True):
@@ -178,33 +196,37 @@ def _flatten(closed, owners, tree) -> Program:
 class _Builder:
     """Numbers the values of a jaxpr while inlining it."""
 
-    def __init__(self, dims):
-        self.dims: list[tuple[int, ...]] = dims
+    def __init__(self, dims: Sequence[tuple[int, ...]]):
+        self.dims = list(dims)
         self.shapes: dict[int, tuple[int, ...]] = {}
         self.ops: list[Op] = []
-        self.constants: dict[int, Any] = {}
-        self._seen: dict[Any, tuple[int, ...]] = {}
+        self.constants: dict[int, np.ndarray] = {}
+        self._seen: dict[Hashable, tuple[int, ...]] = {}
         self._constant_ids: dict[int, int] = {}
 
-    def new(self, dims, shape) -> int:
+    def new(self, dims: tuple[int, ...], shape: tuple[int, ...]) -> int:
         self.dims.append(dims)
         self.shapes[len(self.dims) - 1] = tuple(shape)
         return len(self.dims) - 1
 
-    def constant(self, value) -> int:
+    def constant(self, value: np.ndarray) -> int:
         if id(value) not in self._constant_ids:
             number = self.new((), np.shape(value))
             self._constant_ids[id(value)] = number
             self.constants[number] = value
         return self._constant_ids[id(value)]
 
-    def inline(self, jaxpr, consts, inputs) -> list[Any]:
+    def inline(
+        self, jaxpr: "Jaxpr", consts: Sequence[np.ndarray], inputs: Sequence[Atom]
+    ) -> list[Atom]:
         from jax.extend import core as jex_core  # not needed for a program that was kept
 
-        atoms = dict(zip(jaxpr.constvars, map(self.constant, consts), strict=True))
+        atoms: dict[object, Atom] = dict(
+            zip(jaxpr.constvars, map(self.constant, consts), strict=True)
+        )
         atoms.update(zip(jaxpr.invars, inputs, strict=True))
 
-        def read(var):
+        def read(var: object) -> Atom:
             if isinstance(var, jex_core.Literal):
                 dtype = getattr(var.aval, "dtype", None)
                 return Literal(np.asarray(var.val, dtype=dtype))
@@ -224,7 +246,7 @@ class _Builder:
                 atoms[var] = result
         return [read(v) for v in jaxpr.outvars]
 
-    def apply(self, eqn, given) -> Sequence[int]:
+    def apply(self, eqn: "JaxprEqn", given: Sequence[Atom]) -> tuple[int, ...]:
         if eqn.effects:
             raise ValueError(
                 f"the point function has a side effect ({eqn.primitive.name}): "
@@ -238,7 +260,7 @@ class _Builder:
             if not isinstance(atom, Literal):
                 used.update(self.dims[atom])
         dims = tuple(sorted(used))
-        outputs = tuple(self.new(dims, v.aval.shape) for v in eqn.outvars)
+        outputs = tuple(self.new(dims, getattr(v.aval, "shape", ())) for v in eqn.outvars)
         shapes = [np.shape(x.value) if isinstance(x, Literal) else self.shapes[x] for x in given]
         scalar = eqn.primitive.name in _ELEMENTWISE and not any(shapes)
         self.ops.append(Op(eqn.primitive, dict(eqn.params), tuple(given), outputs, scalar))
@@ -247,7 +269,7 @@ class _Builder:
         return outputs
 
 
-def _key(eqn, given):
+def _key(eqn: "JaxprEqn", given: Sequence[Atom]) -> Hashable | None:
     """What makes two operations the same, or nothing if that cannot be told."""
     parts = tuple(
         (x.value.tobytes(), x.value.dtype.str, x.value.shape) if isinstance(x, Literal) else x
@@ -261,7 +283,7 @@ def _key(eqn, given):
     return key
 
 
-def numbers(atoms) -> set[int]:
+def numbers(atoms: Iterable[Atom]) -> set[int]:
     """Which of the atoms are values, not literals."""
     return {x for x in atoms if not isinstance(x, Literal)}
 

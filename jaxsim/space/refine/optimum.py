@@ -4,7 +4,7 @@ A grid has four batches to an octave and two chunks. Between its points, cells a
 corners, those that may hold something better are cut into pieces, and so on until none is left.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,7 +129,9 @@ class _Search:
         children = Cells(line, mode, c0, c1, b0, b1, np.where(done, 0.0, most))
         return children.take(np.flatnonzero(children.most > 0.0))
 
-    def _measure(self, line, mode, corners) -> list[Measured]:
+    def _measure(
+        self, line: np.ndarray, mode: np.ndarray, corners: Sequence[tuple[np.ndarray, np.ndarray]]
+    ) -> list[Measured]:
         """The corners measured, and the best of every line kept."""
         chunk = np.concatenate([c for c, _ in corners])
         batch = np.concatenate([b for _, b in corners])
@@ -163,7 +165,7 @@ class _Search:
         return named
 
 
-def _each(measured: Measured, change) -> Measured:
+def _each(measured: Measured, change: Callable[[np.ndarray], np.ndarray]) -> Measured:
     return Measured(
         change(measured.value),
         tuple(change(one) for one in measured.latency),
@@ -177,7 +179,7 @@ def _chunk_of(measured: Measured, chunk: int) -> Measured:
     return _each(measured, lambda x: x[:, chunk])
 
 
-def _take(measured: Measured, index) -> Measured:
+def _take(measured: Measured, index: np.ndarray | slice) -> Measured:
     return _each(measured, lambda x: x[index])
 
 

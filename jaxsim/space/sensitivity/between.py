@@ -8,10 +8,10 @@ and b' counts with its full effect.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from jaxsim._scalar import Scalar, as_scalar
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.space.designs import PHASES
@@ -19,10 +19,10 @@ from jaxsim.space.gradient.reverse import slopes_of
 from jaxsim.space.sensitivity.elasticity import Limit, PoolSlopes, points_on_axes
 
 
-def _twice(values, others=None) -> Any:
+def _twice(values: Scalar, others: np.ndarray | None = None) -> Scalar:
     """Values at both ends, one after the other."""
     first = np.asarray(values, float)
-    return np.concatenate([first, first if others is None else others])
+    return as_scalar(np.concatenate([first, first if others is None else others]))
 
 
 def between(

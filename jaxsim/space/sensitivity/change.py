@@ -3,11 +3,12 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
+from jaxsim._scalar import Numbers
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.space.gradient.reverse import path_name
 
@@ -40,11 +41,11 @@ class Bounds(NamedTuple):
 class Change:
     """Factors on inputs (by path; `prefill:` in front for a prefill pool's own) and on targets."""
 
-    inputs: Mapping[str, Any] = field(default_factory=dict)
-    ftl: Any = 1.0
-    ttl: Any = 1.0
+    inputs: Mapping[str, Numbers] = field(default_factory=dict)
+    ftl: Numbers = 1.0
+    ttl: Numbers = 1.0
 
-    def within(self, pool: str) -> dict[str, Any]:
+    def within(self, pool: str) -> dict[str, Numbers]:
         """The factors on inputs of a pool: on its own hardware, and on what both pools share."""
         own = {}
         for path, factor in self.inputs.items():
@@ -66,13 +67,13 @@ class Change:
                 faster, slower = max(faster, gain), max(slower, 1.0 / gain)
             else:
                 return None
-        return Bounds(faster, slower, room, float(max(self.ftl, self.ttl, 1.0)))
+        return Bounds(faster, slower, room, max(float(self.ftl), float(self.ttl), 1.0))
 
     def of(self, scenario: Scenario, pool: str = "") -> Scenario:
         """The scenario with its inputs multiplied."""
         own = self.within(pool)
 
-        def moved(path, leaf):
+        def moved(path: Sequence[object], leaf: Numbers) -> Numbers:
             name = path_name(path)
             return np.asarray(leaf, float) * own[name] if name in own else leaf
 
@@ -81,7 +82,7 @@ class Change:
     def repeated(self, count: int) -> "Change":
         """The same, each entry of every array of factors `count` times."""
 
-        def again(factor):
+        def again(factor: Numbers) -> Numbers:
             return np.repeat(factor, count) if np.ndim(factor) else factor
 
         inputs = {path: again(factor) for path, factor in self.inputs.items()}
@@ -90,7 +91,7 @@ class Change:
     def taken(self, index: np.ndarray) -> "Change":
         """The same, some entries of every array of factors."""
 
-        def some(factor):
+        def some(factor: Numbers) -> Numbers:
             return np.asarray(factor)[index] if np.ndim(factor) else factor
 
         inputs = {path: some(factor) for path, factor in self.inputs.items()}
@@ -104,7 +105,7 @@ def joined(changes: Sequence[Change], counts: Sequence[int]) -> Change:
     """Changes one after another, each for as many points as it counts."""
     paths = dict.fromkeys(path for change in changes for path in change.inputs)
 
-    def column(values) -> np.ndarray:
+    def column(values: Sequence[Numbers]) -> np.ndarray:
         return np.repeat(np.asarray(values, float), counts)
 
     return Change(
@@ -121,7 +122,7 @@ def product(first: Change, second: Change) -> Change:
     return Change(inputs, first.ftl * second.ftl, first.ttl * second.ttl)
 
 
-def value_at(scenario: Scenario, path: str) -> Any:
+def value_at(scenario: Scenario, path: str) -> np.ndarray:
     """One number of a scenario, or as many as it holds."""
     flat, _ = jax.tree_util.tree_flatten_with_path(scenario)
     return next(np.asarray(leaf, float) for at, leaf in flat if path_name(at) == path)

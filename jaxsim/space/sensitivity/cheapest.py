@@ -60,8 +60,15 @@ def cheapest(
 
 
 def _cheaper(
-    swept, problem: Problem, here: Factors, optimum: Optimum, cost, goal, smallest, progress
-):
+    swept: Swept,
+    problem: Problem,
+    here: Factors,
+    optimum: Optimum,
+    cost: Callable[[Factors], float],
+    goal: float,
+    smallest: float,
+    progress: Callable[[str], None],
+) -> tuple[float, Factors, Optimum]:
     """The end of a descent in cost that never leaves what reaches the goal."""
     size, near = LARGEST, problem.moved(Change(here))
     while size >= smallest:

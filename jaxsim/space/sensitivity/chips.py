@@ -163,7 +163,9 @@ def _smaller(budget: Budget) -> Factors:
     return dict.fromkeys(budget.paths, low)
 
 
-def _moves(chips, budget: Budget, size: float, slopes: Elasticities, objective: str):
+def _moves(
+    chips: Mapping[str, Factors], budget: Budget, size: float, slopes: Elasticities, objective: str
+):
     """Chips with one part larger or another smaller, and the gain that elasticities promise."""
     paths, paid = budget.paths, objective in budget.shares
     share = float(slopes.share[0])
@@ -234,7 +236,9 @@ def change_of(
     return Change(inputs)
 
 
-def _step(chips, moved, budget: Budget, objective: str) -> Change:
+def _step(
+    chips: Mapping[str, Factors], moved: Mapping[str, Factors], budget: Budget, objective: str
+) -> Change:
     """What leads from chips to others."""
     before, after = change_of(chips, budget, objective), change_of(moved, budget, objective)
     return Change({path: after.inputs[path] / f for path, f in before.inputs.items()})

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -10,7 +9,7 @@ from jaxsim.catalog.cards import with_domain
 from jaxsim.quantities import MODES, TTL_OUTPUTS
 from jaxsim.space.axes import Space
 from jaxsim.space.deploy.candidates import gather
-from jaxsim.space.deploy.request import gpu_weight
+from jaxsim.space.deploy.request import PlanRequest, gpu_weight
 from jaxsim.space.deploy.result import Deployed
 from jaxsim.space.deploy.select import best_colocated, best_disaggregated
 from jaxsim.space.deploy.sweep import Swept, sweep_phases
@@ -76,7 +75,7 @@ def _with_stages(swept: Swept, designs: Designs, key: str, stages: float, coloca
     axes = {name: tuple(map(float, values)) for name, values in designs.axes.items()}
     batch = "prefill_batch" if designs.phase == "prefill" else "batch"
     space = Space(tp=axes["tp"], ep=axes["ep"], pp=(stages,), chunk=axes.get("chunk", ()))
-    batches: dict[str, Any] = {batch: axes["batch"]}
+    batches: dict[str, object] = {batch: axes["batch"]}
     space = replace(space, **batches)
     lengths = axes.get("isl", (1.0,)), axes.get("osl", (1.0,))
     found = evaluate_phase(designs.phase, scenario, space, *lengths)
@@ -84,7 +83,7 @@ def _with_stages(swept: Swept, designs: Designs, key: str, stages: float, coloca
     return float(pools[key][1].max(initial=0.0))
 
 
-def _value(best: Mapping[str, float], request) -> float:
+def _value(best: Mapping[str, float], request: PlanRequest) -> float:
     """Throughput per cost of the pools' bests; tokens per request cancel in ratios."""
     if "prefill" not in best:
         return next(iter(best.values()))

@@ -13,10 +13,10 @@ d ln y = Σ share · d ln r, with each pool's share of what is paid.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 
+from jaxsim._scalar import Numbers, Scalar, as_scalar
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.catalog.workload import Workload
@@ -64,17 +64,23 @@ class PoolSlopes:
     slopes: Slopes
 
 
-def stacked(designs: Sequence[Mapping[str, Any]]) -> Deployment:
+def stacked(designs: Sequence[Mapping[str, float]]) -> Deployment:
     """Designs as one record, the leaves of length n."""
 
-    def column(name: str) -> Any:
-        return np.array([float(design.get(name, 1.0)) for design in designs])
+    def column(name: str) -> Scalar:
+        return as_scalar(np.array([float(design.get(name, 1.0)) for design in designs]))
 
     return Deployment(*(column(name) for name in ("tp", "ep", "pp", "batch", "chunk")))
 
 
 def limits_of(
-    phase: str, scenario: Scenario, *, ftl_s=None, ttl_s=None, mode: str = "", ttl: str = "mean"
+    phase: str,
+    scenario: Scenario,
+    *,
+    ftl_s: Numbers | None = None,
+    ttl_s: Numbers | None = None,
+    mode: str = "",
+    ttl: str = "mean",
 ) -> list[Limit]:
     """The limits on designs of a phase: latency targets where given, memory, links, the mix."""
     hardware = scenario.hardware
@@ -101,7 +107,7 @@ def limits_of(
 def points_on_axes(phase: str, workload: Workload, designs: Deployment) -> list[Axis]:
     """Designs as a list on the axes of a phase, batch and chunk larger by the fraction HAIR."""
     hair = {"batch": 1.0 + HAIR, "chunk": 1.0 + HAIR}
-    points: dict[str, Any] = {"isl": workload.isl, "osl": workload.osl}
+    points = {"isl": np.asarray(workload.isl), "osl": np.asarray(workload.osl)}
     for field in fields(Deployment):
         points[field.name] = np.asarray(getattr(designs, field.name), float)
     count = np.size(points["batch"])
@@ -190,7 +196,7 @@ def multipliers(
     return np.where(chosen, of_first[..., None], np.where(both, of_second[..., None], 0.0))
 
 
-def _met(steep: np.ndarray, slack: np.ndarray) -> tuple[Any, Any]:
+def _met(steep: np.ndarray, slack: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How far it is to the limit that is met first, and which that is."""
     up = steep > FLAT
     reach = np.where(up, np.maximum(slack, 0.0) / np.where(up, steep, 1.0), np.inf)
@@ -198,7 +204,7 @@ def _met(steep: np.ndarray, slack: np.ndarray) -> tuple[Any, Any]:
     return _at(reach, first), first
 
 
-def _at(values: np.ndarray, which: Any) -> Any:
+def _at(values: np.ndarray, which: np.ndarray) -> np.ndarray:
     """One of the last axis for each of the others."""
     return np.take_along_axis(values, which[..., None], -1)[..., 0]
 

@@ -169,7 +169,9 @@ def crossover(
 SCAN, ALONE = 5, 20.0
 
 
-def _both(setup, request, space, prefill_setup) -> tuple[float, float]:
+def _both(
+    setup: Setup, request: PlanRequest, space: Space | None, prefill_setup: Setup | None
+) -> tuple[float, float]:
     """Throughput of the best pools and of the best co-located design; 0 where there is none."""
     try:
         swept = sweep_phases(setup, request, space, prefill_setup)

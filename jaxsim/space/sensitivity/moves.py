@@ -9,10 +9,11 @@ effects are not those of the grid's spacing.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from jaxsim._scalar import Numbers, as_scalar
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.space.designs import PHASES, Designs
@@ -98,7 +99,7 @@ class Lines:
     rate: str
     per_gpu: bool
     latencies: Mapping[str, str]
-    limits: Mapping[str, Any]
+    limits: Mapping[str, Numbers | str]
     valid: str
     designs: Designs
     pool: str = ""
@@ -167,7 +168,14 @@ class Lines:
                 break
         return best
 
-    def _sampled(self, design, change: Change, targets, window: int, samples: int) -> tuple:
+    def _sampled(
+        self,
+        design: Mapping[str, float],
+        change: Change,
+        targets: Mapping[str, float],
+        window: int,
+        samples: int,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The best within `window` batches of a design's, and whether no other can be better."""
         at = int(np.searchsorted(self.batches, design["batch"]))
         low, high = max(at - window, 0), min(at + window + 1, len(self.batches))
@@ -184,9 +192,15 @@ class Lines:
         right = (place < count - 1) | (high == len(self.batches))
         return best, left & right & np.isfinite(best)
 
-    def _outputs(self, scenario: Scenario, columns, change: Change, targets) -> tuple:
+    def _outputs(
+        self,
+        scenario: Scenario,
+        columns: Mapping[str, np.ndarray],
+        change: Change,
+        targets: Mapping[str, float],
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """ln rate per GPU, slack of the tightest limit, and whether the other rules hold."""
-        designs = Deployment(*(columns[n] for n in ("tp", "ep", "pp", "batch", "chunk")))
+        designs = Deployment(*(as_scalar(columns[n]) for n in ("tp", "ep", "pp", "batch", "chunk")))
         bounds = {
             output: targets[name] * getattr(change, name) for name, output in self.latencies.items()
         }
@@ -198,7 +212,9 @@ class Lines:
         with np.errstate(all="ignore"):  # constants may be sampled to where nothing is finite
             return self._logs(found, bounds)
 
-    def _logs(self, found, bounds) -> tuple:
+    def _logs(
+        self, found: Mapping[str, np.ndarray], bounds: Mapping[str, Numbers]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rate = found[self.rate] / (1.0 if self.per_gpu else found["gpus"])
         # Memory is a limit like the others, approached by batch; the other rules are not.
         rules = found[self.valid] | ~found["fits_memory"]
@@ -208,7 +224,9 @@ class Lines:
         return log_rate, np.where(finite, slack, -1.0), rules & finite
 
 
-def best_on_lines(log_rate, slack, rules) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def best_on_lines(
+    log_rate: np.ndarray, slack: np.ndarray, rules: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """ln of the best rate on each line, the position of the batch below it, and how far beyond.
 
     Between a batch that meets every limit and the next that does not, ln rate and the slack are

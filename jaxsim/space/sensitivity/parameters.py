@@ -104,7 +104,7 @@ def _input(name: str, paths: tuple[str, ...]) -> Input:
     return Input(name, f"{pool}: {title}" if pool else title, group, paths, pool)
 
 
-def _kind(match: re.Match) -> str:
+def _kind(match: re.Match[str]) -> str:
     return f"layers of kind {int(match.group(1)) + 1}"
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxsim.catalog.deployment import Deployment
+from jaxsim.catalog.setup import Setup
 from jaxsim.space.deploy.result import Deployed, FrontierCurve, InstanceShape, Lever
 from jaxsim.space.sensitivity.change import UNCHANGED, Change
 from jaxsim.space.sensitivity.elasticity import (
@@ -31,7 +32,7 @@ def batch_step(axis: np.ndarray, batch: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(following / batch, 1.0))
 
 
-def _cost(setup, objective: str) -> float:
+def _cost(setup: Setup, objective: str) -> float:
     from jaxsim.space.deploy.request import gpu_weight
 
     return gpu_weight(setup, objective)

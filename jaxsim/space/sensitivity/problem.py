@@ -97,7 +97,7 @@ def _problem(
             request, workload=work,
             ftl_s=request.ftl_s * change.ftl, ttl_s=request.ttl_s * change.ttl,
         )  # fmt: skip
-        paid = {phase: held.cost(name, change) for name, phase in _names(found).items()}
+        paid = {phase: float(held.cost(name, change)) for name, phase in _names(found).items()}
         return _problem(moved_request, found, new, paid, pool, space)
 
     held = Problem(
@@ -112,7 +112,17 @@ def _names(phases: Iterable[str]) -> dict[str, str]:
     return {(MODES[0] if phase == "colocated" else phase): phase for phase in phases}
 
 
-def _lines(designs: Designs, scenario, targets, rate, per_gpu, latencies, limits, valid, pool):
+def _lines(
+    designs: Designs,
+    scenario: Scenario,
+    targets: Mapping[str, float],
+    rate: str,
+    per_gpu: bool,
+    latencies: Mapping[str, str],
+    limits: Mapping[str, str | float],
+    valid: str,
+    pool: str,
+):
     over = [designs.full(output) / targets[name] for name, output in latencies.items()]
     for output, bound in limits.items():
         if output != "total_bytes":

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
+from jaxsim._scalar import Numbers
 from jaxsim.space.sensitivity.change import UNCHANGED, Change
 from jaxsim.space.sensitivity.moves import Best, Lines
 
@@ -29,7 +30,7 @@ class Optimum:
     mode: str = ""
 
     @property
-    def mapping(self) -> tuple:
+    def mapping(self) -> tuple[object, ...]:
         """What cannot change by a little: the widths and stages of every pool, and the mode."""
         shapes = [
             (pool, *(design[name] for name in ("tp", "ep", "pp")))
@@ -86,7 +87,7 @@ class Problem:
             for i, (change, own) in enumerate(zip(changes, found, strict=True))
         ]
 
-    def cost(self, name: str, change: Change) -> Any:
+    def cost(self, name: str, change: Change) -> Numbers:
         """What a GPU of a pool counts under a change; as many as the change has factors."""
         path = PRICES.get(self.objective, "")
         pool = self.lines[name].pool
