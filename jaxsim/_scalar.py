@@ -1,6 +1,6 @@
 """What is a number, inside the model?"""
 
-from typing import TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 from jax import Array
@@ -9,8 +9,11 @@ from jax import Array
 # Tests check both at run time, and there arrays may be NumPy's (`tests/typecheck.py`).
 Scalar: TypeAlias = Array | float
 
-# Outside JAX: one number, or an array of them.
-Numbers: TypeAlias = np.ndarray | float
+# Outside JAX: one number, or an array of them; of 32 bits or of 64.
+if TYPE_CHECKING:
+    Numbers: TypeAlias = np.ndarray | float
+else:
+    Numbers = np.ndarray | np.generic | float
 
 # One yes or no, as a scalar is one number.
 Flag: TypeAlias = Array | bool

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxsim.catalog.scenario import Scenario
@@ -159,7 +160,8 @@ def evaluate_on_device(
     """Every design of one phase, on natural dims, compiled; nothing is copied to the host."""
     axes = axes_of(space, phase, isl, osl)
     staged = split(PHASES[phase], _numbers(scenario), axes, host_points=HOST_POINTS)
-    outputs = _named(staged.materialise(), staged.dims)
+    found = _named(staged.materialise(), staged.dims)
+    outputs = {name: (jnp.asarray(array), own) for name, (array, own) in found.items()}
     return OnDevice(phase, {name: values for name, _, values in axes}, outputs)
 
 
@@ -167,7 +169,9 @@ def _numbers(scenario: Scenario) -> Scenario:
     return jax.tree.map(lambda leaf: np.asarray(leaf, dtype=np.float32), scenario)
 
 
-def _named(outputs: object, dims: object) -> dict[str, tuple[jax.Array, tuple[str, ...]]]:
+def _named(
+    outputs: object, dims: object
+) -> dict[str, tuple[np.ndarray | jax.Array, tuple[str, ...]]]:
     """Every output by its name, with the names of its dimensions."""
     flat, _ = jax.tree_util.tree_flatten_with_path(outputs)
     own = jax.tree.leaves(dims, is_leaf=lambda x: isinstance(x, tuple))

@@ -18,7 +18,7 @@ from jaxsim._scalar import Flag, Scalar
 from jaxsim.space.grid.blocks import Block, Grid
 from jaxsim.space.grid.nest import Nest
 from jaxsim.space.grid.step import Step
-from jaxsim.space.program.inputs import Axis, Device
+from jaxsim.space.program.inputs import Axis, Device, Held
 
 # A number of a point function's outputs: a path of names such as "ifb.ttl_s", or a function of
 # them. The same path, or the same function object, is traced once.
@@ -191,8 +191,8 @@ class _Best:
     def __call__(
         self,
         nest: Nest,
-        true: jax.Array,
-        values: dict[int, jax.Array],
+        true: Held,
+        values: dict[int, Held],
         state: tuple[jax.Array, ...],
     ):
         value, ok = self.step.outputs(nest, values)

@@ -14,10 +14,10 @@ from jaxsim.space.grid.nest import Nest, walk
 from jaxsim.space.grid.reducer import Reducer
 from jaxsim.space.program.bits import in_precision
 from jaxsim.space.program.cache import cached
-from jaxsim.space.program.inputs import Device
+from jaxsim.space.program.inputs import Device, Held
 
 
-def evaluated(nest: Nest, reducer: Reducer, part: Sequence[jax.Array], true: jax.Array) -> object:
+def evaluated(nest: Nest, reducer: Reducer, part: Sequence[Held], true: Held) -> object:
     """The reducer's results for a block, from `part`: the values of `nest.given` for that block."""
     known = dict(zip(nest.given, part, strict=True))
     body = partial(reducer, nest, true)
@@ -33,8 +33,8 @@ def run_blocks(
     reducer: Reducer,
     mesh: Mesh,
     apart: tuple[bool, ...],
-    parts: Sequence[jax.Array],
-    true: jax.Array,
+    parts: Sequence[Held],
+    true: Held,
 ) -> object:
     """The reducer's results for one block on each device of a mesh: one program for all of them.
 
@@ -43,7 +43,7 @@ def run_blocks(
     """
     name = PartitionSpec(mesh.axis_names[0])
 
-    def own(parts: Sequence[jax.Array], true: jax.Array) -> object:
+    def own(parts: Sequence[Held], true: Held) -> object:
         part = [x[0] if cut else x for x, cut in zip(parts, apart, strict=True)]
         return jax.tree.map(lambda x: x[None], evaluated(nest, reducer, part, true))
 
@@ -138,7 +138,7 @@ def _under_name(
     What JAX reads from there cannot be written to a file again.
     """
 
-    def block(part: Sequence[jax.Array], true: jax.Array) -> object:
+    def block(part: Sequence[Held], true: Held) -> object:
         return evaluated(nest, reducer, part, true)
 
     block.__name__ = block.__qualname__ = f"{name.replace('-', '_')}_{uuid.uuid4().hex}"

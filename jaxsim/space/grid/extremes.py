@@ -13,7 +13,7 @@ from jaxsim.space.grid.blocks import Block, Grid
 from jaxsim.space.grid.nest import Nest, apart
 from jaxsim.space.grid.step import Step
 from jaxsim.space.program.in_jax import spread
-from jaxsim.space.program.inputs import Axis, Device
+from jaxsim.space.program.inputs import Axis, Device, Held
 from jaxsim.space.program.trace import Atom, Literal
 
 
@@ -96,14 +96,14 @@ class _Both:
     def __call__(
         self,
         nest: Nest,
-        true: jax.Array,
-        values: dict[int, jax.Array],
+        true: Held,
+        values: dict[int, Held],
         state: tuple[jax.Array, ...],
     ):
         program, step = nest.program, self.step.shape(nest)
         every = tuple(range(len(step)))
 
-        def evaluated(values: dict[int, jax.Array]):
+        def evaluated(values: dict[int, Held]):
             *found, ok = program.outputs
             counts = self.step.laid_out(nest, ok, values) & self.step.counts(nest)
             counts = counts.reshape([step[d] for d in (*sorted(nest.loops), *nest.inner)])
@@ -127,5 +127,5 @@ class _Both:
         return tuple(both), state
 
 
-def _value(atom: Atom, values: dict[int, jax.Array]):
+def _value(atom: Atom, values: dict[int, Held]):
     return jnp.asarray(atom.value) if isinstance(atom, Literal) else values[atom]

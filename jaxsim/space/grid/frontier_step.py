@@ -18,6 +18,7 @@ from jax import lax
 from jaxsim.space.grid.nest import Nest, apart
 from jaxsim.space.grid.pareto import dominance_table, undominated
 from jaxsim.space.grid.step import Step
+from jaxsim.space.program.inputs import Held
 
 # Points are discarded one by one, and kept in rows of a vector.
 ROW = 16
@@ -86,11 +87,11 @@ class Undominated:
     def __call__(
         self,
         nest: Nest,
-        true: jax.Array,
-        values: dict[int, jax.Array],
+        true: Held,
+        values: dict[int, Held],
         good: tuple[jax.Array, ...],
     ) -> tuple[Kept, tuple[jax.Array, ...]]:
-        def compared(values: dict[int, jax.Array]):
+        def compared(values: dict[int, Held]):
             x, y, ok = self.step.outputs(nest, values)
             ok = ok & self.step.counts(nest) & (x == x) & (y == y)
             return x, jnp.where(ok, y, jnp.nan)

@@ -19,6 +19,7 @@ from jax import lax
 
 from jaxsim.space.program.cache import cached
 from jaxsim.space.program.in_jax import run_ops
+from jaxsim.space.program.inputs import Held
 from jaxsim.space.program.trace import PICK, Literal, Op, Program, numbers, size
 
 # Points evaluated at once: about a core's second-level cache on a CPU, a large launch on a GPU.
@@ -158,11 +159,11 @@ def loop_order(
 
 def walk(
     nest: Nest,
-    known: dict[int, jax.Array],
+    known: dict[int, Held],
     body: Callable[..., tuple[object, tuple[jax.Array, ...]]],
     like: object,
     state: tuple[jax.Array, ...],
-    true: jax.Array,
+    true: Held,
 ) -> object:
     """The results of `body` at every step, each with the looped axes as leading dimensions.
 
@@ -181,8 +182,8 @@ def walk(
 
     def level(
         depth: int,
-        values: dict[int, jax.Array],
-        starts: dict[int, jax.Array],
+        values: dict[int, Held],
+        starts: dict[int, Held],
         carry: tuple[object, tuple[jax.Array, ...]],
         local: list[int],
     ) -> tuple[object, tuple[jax.Array, ...]]:
@@ -230,10 +231,10 @@ def walk(
 def _run_apart(
     nest: Nest,
     depth: int,
-    values: dict[int, jax.Array],
+    values: dict[int, Held],
     lengths: Sequence[int],
     wanted: set[int],
-    true: jax.Array,
+    true: Held,
 ):
     """Evaluate the small terms of a level separately: fused, they would be repeated at every point.
 
@@ -245,7 +246,7 @@ def _run_apart(
         made = {x for op in ops for x in op.outputs}
         kept = sorted(made & wanted.union(*later[i + 1 :]))
 
-        def evaluate(given: dict[int, jax.Array], ops: Sequence[Op] = ops, kept: list[int] = kept):
+        def evaluate(given: dict[int, Held], ops: Sequence[Op] = ops, kept: list[int] = kept):
             inside = dict(given)
             run_ops(ops, inside, nest.program, lengths)
             return [inside[x] for x in kept]
@@ -260,9 +261,9 @@ Found = TypeVar("Found")
 
 def apart(
     nest: Nest,
-    fn: Callable[[dict[int, jax.Array]], Found],
-    given: dict[int, jax.Array],
-    true: jax.Array,
+    fn: Callable[[dict[int, Held]], Found],
+    given: dict[int, Held],
+    true: Held,
 ) -> Found:
     """`fn(given)`, evaluated where the compiler cannot fuse it into the operations that follow.
 
@@ -274,12 +275,12 @@ def apart(
         return lax.optimization_barrier(fn(lax.optimization_barrier(given)))
     like = []
 
-    def made(given: dict[int, jax.Array]):
+    def made(given: dict[int, Held]):
         found = fn(given)
         like[:] = [jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), found)]
         return found
 
-    def blank(given: dict[int, jax.Array]):
+    def blank(given: dict[int, Held]):
         # The branch above was traced before, which spares tracing it for its shapes.
         shapes = like[0] if like else jax.eval_shape(fn, given)
         return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import jax
 
+from jaxsim.space.program.inputs import Held
+
 if TYPE_CHECKING:
     from jaxsim.space.grid.nest import Nest
 
@@ -23,8 +25,8 @@ class Reducer(Protocol):
     def __call__(
         self,
         nest: "Nest",
-        true: jax.Array,
-        values: dict[int, jax.Array],
+        true: Held,
+        values: dict[int, Held],
         state: tuple[jax.Array, ...],
         /,
     ) -> tuple[object, tuple[jax.Array, ...]]:

@@ -23,7 +23,7 @@ from jaxsim.space.program.cache import cached
 from jaxsim.space.program.deduplicate import shared
 from jaxsim.space.program.host import on_host
 from jaxsim.space.program.in_jax import run_ops
-from jaxsim.space.program.inputs import Axis, axis_values, lengths_of, numbers_of
+from jaxsim.space.program.inputs import Axis, Held, axis_values, lengths_of, numbers_of
 from jaxsim.space.program.reorder import reordered
 from jaxsim.space.program.trace import Literal, Op, Program, numbers, size, trace
 
@@ -75,7 +75,7 @@ class Staged:
     names: tuple[str, ...]
     lengths: tuple[int, ...]
     stages: tuple[Stage, ...]
-    known: dict[int, jax.Array]
+    known: dict[int, Held]
     spread: Spread | None = None
 
     @property
@@ -104,7 +104,7 @@ class Staged:
             )
         spread = Spread(mesh, position)
 
-        def placed(number: int, value: jax.Array) -> jax.Array:
+        def placed(number: int, value: Held) -> jax.Array:
             spec = spread.spec(self.program.dims[number])
             return jax.device_put(value, NamedSharding(mesh, spec))
 
@@ -143,7 +143,7 @@ class Staged:
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=2, keep_unused=True)
-def _run_stage(stage: Stage, given: Sequence[jax.Array], reuse: object) -> tuple[jax.Array, ...]:
+def _run_stage(stage: Stage, given: Sequence[Held], reuse: object) -> tuple[jax.Array, ...]:
     del reuse  # only its memory is used
     known = dict(zip(stage.reads, given, strict=True))
     run_ops(stage.ops, known, stage.program, stage.lengths)
@@ -158,7 +158,7 @@ def reads_of(stages: Sequence[Stage]) -> tuple[int, ...]:
 
 @partial(jax.jit, static_argnums=(0, 1), donate_argnums=3, keep_unused=True)
 def run_stages(
-    stages: tuple[Stage, ...], spread: Spread | None, given: Sequence[jax.Array], reuse: object
+    stages: tuple[Stage, ...], spread: Spread | None, given: Sequence[Held], reuse: object
 ) -> tuple[tuple[jax.Array, ...], ...]:
     """What all stages keep, in one program: one launch by the host where launches are dear."""
     del reuse
@@ -175,7 +175,7 @@ def run_stages(
 
 
 def _all_stages(
-    stages: tuple[Stage, ...], given: Sequence[jax.Array]
+    stages: tuple[Stage, ...], given: Sequence[Held]
 ) -> tuple[tuple[jax.Array, ...], ...]:
     """A barrier keeps stages apart, which compilers for CPUs ignore."""
     known, kept = dict(zip(reads_of(stages), given, strict=True)), []
@@ -212,7 +212,7 @@ def split(
     read = {x for stage in stages for x in stage.reads} & known.keys()
     numbers_read = sorted(x for x in read if not isinstance(known[x], jax.Array))
     moved = jax.device_put([known[x] for x in numbers_read])
-    held = cast(dict[int, jax.Array], known | dict(zip(numbers_read, moved, strict=True)))
+    held = cast(dict[int, Held], known | dict(zip(numbers_read, moved, strict=True)))
     return Staged(program, tuple(name for name, _, _ in axes), lengths, stages, held)
 
 

@@ -9,6 +9,7 @@ from jax import lax
 
 from jaxsim.space.grid.nest import Nest
 from jaxsim.space.program.in_jax import spread
+from jaxsim.space.program.inputs import Held
 from jaxsim.space.program.trace import Atom, Literal
 
 
@@ -30,7 +31,7 @@ class Step:
         step = self.shape(nest)
         return tuple(step[d] for d in sorted(nest.loops))
 
-    def outputs(self, nest: Nest, values: dict[int, jax.Array]) -> list[jax.Array]:
+    def outputs(self, nest: Nest, values: dict[int, Held]) -> list[jax.Array]:
         """Every output of the program over the step, each `[loops, lines, line]`."""
         return [self.laid_out(nest, x, values) for x in nest.program.outputs]
 
@@ -43,7 +44,7 @@ class Step:
         place = lax.broadcasted_iota(jnp.int32, (1, 1, width), 2)
         return place % nest.lengths[-1] < self.real_lengths[-1]
 
-    def laid_out(self, nest: Nest, atom: Atom, values: dict[int, jax.Array]) -> jax.Array:
+    def laid_out(self, nest: Nest, atom: Atom, values: dict[int, Held]) -> jax.Array:
         """One output of the program, or value, over the step: `[loops, lines, line]`."""
         program, step = nest.program, self.shape(nest)
         value = jnp.asarray(atom.value) if isinstance(atom, Literal) else values[atom]

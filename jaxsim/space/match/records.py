@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     Column: TypeAlias = np.ndarray
 else:
     Column = np.ndarray | np.generic | float
-Index: TypeAlias = np.ndarray | slice | int
+Index: TypeAlias = np.ndarray | slice | int | np.integer
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from jaxsim.space.program.evaluate import evaluate, steps_of
+from jaxsim.space.program.inputs import Held
 from jaxsim.space.program.trace import PICK, Op, Program
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def run_ops(
-    ops: Sequence[Op], values: dict[int, jax.Array], program: Program, lengths: Sequence[int]
+    ops: Sequence[Op], values: dict[int, Held], program: Program, lengths: Sequence[int]
 ) -> None:
     """Evaluate operations of a program, adding every result to `values` on its natural dims."""
     evaluate(steps_of(ops, partial(in_jax, program, lengths), program.free), values)
@@ -47,9 +48,7 @@ def in_jax(program: Program, lengths: Sequence[int], op: Op) -> Callable[..., ob
     return mapped
 
 
-def spread(
-    value: jax.Array, dims: Sequence[int], onto: Sequence[int], lengths: Sequence[int]
-) -> jax.Array:
+def spread(value: Held, dims: Sequence[int], onto: Sequence[int], lengths: Sequence[int]) -> Held:
     """The value broadcast from axes `dims` onto axes `onto`; its own shape, if any, stays last."""
     if tuple(dims) == tuple(onto):
         return value
@@ -59,7 +58,7 @@ def spread(
     return lax.broadcast_in_dim(value, shape, kept)
 
 
-def _bind(op: Op, *given: jax.Array) -> jax.Array | Sequence[jax.Array]:
+def _bind(op: Op, *given: Held) -> jax.Array | Sequence[jax.Array]:
     results = cast("Primitive", op.primitive).bind(*given, **op.params)
     alone = op.primitive.multiple_results and len(op.outputs) == 1
     return results[0] if alone else results

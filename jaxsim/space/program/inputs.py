@@ -1,7 +1,7 @@
 """What goes into a sweep: the numbers of a point, and the values of its axes."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import numpy as np
@@ -40,6 +40,12 @@ class Device(Protocol):
         """The runtime that it belongs to."""
         ...
 
+
+# The values of a program that JAX reads; NumPy's until they are moved to a device.
+if TYPE_CHECKING:
+    Held: TypeAlias = jax.Array
+else:
+    Held = jax.Array | np.ndarray | np.generic
 
 # An axis: its name, which leaf (or leaves, or sub-record) of the point it replaces, and with what:
 # an array, or a record of arrays, with one leading dimension.

@@ -13,6 +13,7 @@ d ln y = Σ share · d ln r, with each pool's share of what is paid.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import SupportsFloat
 
 import numpy as np
 
@@ -64,7 +65,7 @@ class PoolSlopes:
     slopes: Slopes
 
 
-def stacked(designs: Sequence[Mapping[str, float]]) -> Deployment:
+def stacked(designs: Sequence[Mapping[str, SupportsFloat]]) -> Deployment:
     """Designs as one record, the leaves of length n."""
 
     def column(name: str) -> Scalar:

@@ -36,7 +36,7 @@ class Best(NamedTuple):
     """The best rate per GPU of a phase, in ln, and its design; −inf and none where none fits."""
 
     log_rate: float
-    design: Mapping[str, float]
+    design: Mapping[str, Numbers]
 
 
 @dataclass(frozen=True)
@@ -107,14 +107,14 @@ class Lines:
     def __len__(self):
         return len(next(iter(self.axes.values())))
 
-    def first(self, changes: Sequence[Change], targets: Mapping[str, float]) -> list[Best]:
+    def first(self, changes: Sequence[Change], targets: Mapping[str, Numbers]) -> list[Best]:
         """What the best lines of before reach under each change."""
         kept = np.zeros(self.grid.rules.shape, bool)
         kept[self.grid.first_lines] = self.grid.rules[self.grid.first_lines]
         return self.best(changes, [kept] * len(changes), targets)
 
     def best(
-        self, changes: Sequence[Change], kept: Sequence[np.ndarray], targets: Mapping[str, float]
+        self, changes: Sequence[Change], kept: Sequence[np.ndarray], targets: Mapping[str, Numbers]
     ) -> list[Best]:
         """The best of the designs `kept` under each change, with batch as a real number."""
         placed = [np.nonzero(own) for own in kept]
@@ -154,7 +154,7 @@ class Lines:
         return Best(float(log_rate[top]), design)
 
     def sampled(
-        self, design: Mapping[str, float], change: Change, targets: Mapping[str, float]
+        self, design: Mapping[str, Numbers], change: Change, targets: Mapping[str, Numbers]
     ) -> np.ndarray:
         """ln of the best rate per GPU of one design at `n` changes, batch as a real number, [n]."""
         samples = max((np.size(f) for f in change.inputs.values()), default=1)
@@ -170,9 +170,9 @@ class Lines:
 
     def _sampled(
         self,
-        design: Mapping[str, float],
+        design: Mapping[str, Numbers],
         change: Change,
-        targets: Mapping[str, float],
+        targets: Mapping[str, Numbers],
         window: int,
         samples: int,
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -197,7 +197,7 @@ class Lines:
         scenario: Scenario,
         columns: Mapping[str, np.ndarray],
         change: Change,
-        targets: Mapping[str, float],
+        targets: Mapping[str, Numbers],
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """ln rate per GPU, slack of the tightest limit, and whether the other rules hold."""
         designs = Deployment(*(as_scalar(columns[n]) for n in ("tp", "ep", "pp", "batch", "chunk")))

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from jaxsim._scalar import Numbers
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.quantities import MODES, TTL_OUTPUTS
 from jaxsim.space.axes import Space, complete
@@ -115,7 +116,7 @@ def _names(phases: Iterable[str]) -> dict[str, str]:
 def _lines(
     designs: Designs,
     scenario: Scenario,
-    targets: Mapping[str, float],
+    targets: Mapping[str, Numbers],
     rate: str,
     per_gpu: bool,
     latencies: Mapping[str, str],
