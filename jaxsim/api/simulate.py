@@ -174,7 +174,7 @@ def simulate(
     >>> pools = jaxsim.Pools(prefill={"tp": 1}, decode={"tp": 1})
     >>> found = jaxsim.simulate(
     ...     "llama-3.1-8b", "h100", load.drawn(0), ftl_s=2.0, ttl_s=0.05, pools=pools,
-    ...     policies=["static"], engine="vllm",
+    ...     policies=["static"], engine="vllm", most_sequences=63,
     ... )
     >>> bool(found.table.attainment > 0.9)
     True
@@ -279,6 +279,11 @@ def _units(name: str) -> dict[str, str]:
             units = unit
             break
     return {
-        "units": {"usd": "USD", "joules": "J"}.get(name, units),
+        "units": {
+            "usd": "USD",
+            "joules": "J",
+            "usd_per_million_output_tokens": "USD",
+            "output_tokens_per_joule": "1/J",
+        }.get(name, units),
         "long_name": name.replace("_", " "),
     }

@@ -92,6 +92,8 @@ def outcome(run: Run, ftl_s: float, ttl_s: float) -> dict[str, float | str]:
         "gpus_mean": gpu_s / end,
         "usd": gpu_s * run.fleet.usd_per_gpu_s,
         "joules": gpu_s * run.fleet.power_w,
+        "usd_per_million_output_tokens": 1e6 * gpu_s * run.fleet.usd_per_gpu_s / max(tokens, 1.0),
+        "output_tokens_per_joule": tokens / max(gpu_s * run.fleet.power_w, 1e-9),
         "good_tokens_per_gpu_s": float(run.requests.osl[good].sum()) / max(gpu_s, 1e-9),
         "changes": len(run.changes),
         "hit_frac": float(run.state.attempts.hit.sum()) / float(run.requests.isl.sum()),

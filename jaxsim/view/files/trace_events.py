@@ -58,8 +58,8 @@ def trace_events(run: "Run") -> dict[str, object]:
         spans.append(("decode", decoder, a.joined_s[r], a.finished_s[r], r))
         if len(spans) >= MOST_EVENTS:
             break
-    for span in sorted(spans, key=lambda one: one[2]):
-        add(*span)
+    for name, instance, start, stop, request in sorted(spans, key=lambda one: one[2]):
+        add(name, int(instance), float(start), float(stop), int(request))
     for change in run.changes:
         events.append(
             {

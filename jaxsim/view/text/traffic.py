@@ -70,6 +70,8 @@ def render_traffic(found: "Simulated", requests: "Requests", page: Page) -> str:
         row("GPU-hours", "gpu_seconds", hours),
         row("  above ⌈λ/μ⌉", "regret_gpu_seconds", hours),
         row("Cost", "usd", units.usd),
+        row("  per million output", "usd_per_million_output_tokens", units.usd),
+        row("Output tokens/joule", "output_tokens_per_joule", units.plain),
     ]
     for name, label in (("ttft", "TTFT"), ("tpot", "TPOT"), ("gap", "Gap (ITL)")):
         for share in ("50", "95", "99"):

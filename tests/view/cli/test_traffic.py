@@ -39,6 +39,7 @@ def test_policies_are_compared_and_files_written(tmp_path, capsys):
     events = tmp_path / "events.json"
     asked = [
         "traffic", *BASE, *DRAWN, "--duration", "40s", "--engine", "vllm", *pools,
+        "--max-seqs", "63", "--max-batched-tokens", "2048",
         "--interval", "10s", "--policy", "static,elastic", "--format", "json",
         "-o", str(tmp_path), "--trace-events", str(events),
     ]  # fmt: skip

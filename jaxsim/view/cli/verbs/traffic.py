@@ -74,6 +74,8 @@ def add_parser(subparsers: options.Verbs) -> None:
     )
     for name in ("prefill", "decode", "colocated"):
         pools.add_argument(f"--{name}", metavar="tp=N,…", help="tp, ep, pp and instances")
+    pools.add_argument("--max-seqs", metavar="N", help="sequences of an instance at once")
+    pools.add_argument("--max-batched-tokens", metavar="N", help="prompt tokens of a pass")
     pools.add_argument("--policy", default="static,matched,elastic", metavar="NAME,…",
                        help="static, matched, elastic, dynamo-throughput, dynamo-load, hpa, llm-d, "
                        "token-velocity")  # fmt: skip
@@ -214,6 +216,7 @@ def run(args: argparse.Namespace) -> int:
         requests = _requests(args, request)
         show("starting")
         from jaxsim.api.simulate import simulate
+        from jaxsim.traffic.service import CHUNK_TOKENS
         from jaxsim.traffic.simulate.run import Service
 
         patience = (
@@ -237,6 +240,14 @@ def run(args: argparse.Namespace) -> int:
                 retries=parse.parse_whole(args.retries, "--retries", at_least=0),
                 faults=_faults(args),
                 resume=args.resume,
+            ),
+            chunk=float(
+                CHUNK_TOKENS
+                if args.max_batched_tokens is None
+                else parse.parse_whole(args.max_batched_tokens, "--max-batched-tokens")
+            ),
+            most_sequences=(
+                None if args.max_seqs is None else parse.parse_whole(args.max_seqs, "--max-seqs")
             ),
             startup_s=parse.parse_duration(args.startup, "--startup"),
             convert_s=parse.parse_duration(args.convert, "--convert"),
