@@ -28,7 +28,7 @@ from jaxsim.space.deploy.candidates import (
     disaggregated_frontier,
     prefill_candidates,
 )
-from jaxsim.space.deploy.request import PlanRequest
+from jaxsim.space.deploy.request import TOLERANCE, PlanRequest
 from jaxsim.space.deploy.result import Plan
 from jaxsim.space.deploy.uncertainty import interval, spread_of
 from jaxsim.space.designs import evaluate_on_device, evaluate_phase
@@ -168,7 +168,7 @@ def frontier(
     prefill = prefill_candidates(phases["prefill"])
     decode = decode_candidates(phases["decode"], float(tree.attrs["scaleout_bytes_per_s"]))
     disaggregated = disaggregated_frontier(
-        prefill, decode, osl, ftl_s, max_gpus=max_gpus, ratio=ratio
+        prefill, decode, osl, ftl_s, max_gpus=max_gpus, ratio=ratio, tolerance=TOLERANCE
     )
     colocated = colocated_candidates(phases["colocated"], ttl_metric)
     within = colocated.gpus <= (np.inf if max_gpus is None else max_gpus)

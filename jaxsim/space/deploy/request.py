@@ -12,6 +12,7 @@ from jaxsim.catalog.workload import Share, Workload
 
 OBJECTIVES = ("gpu", "cost", "power")
 TTL_METRICS = ("mean", "median")
+TOLERANCE = 0.01  # of throughput, given up for fewer GPUs where there is no cap
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class PlanRequest:
     pack: bool = False
     objective: str = "gpu"
     ttl_metric: str = "mean"
-    tolerance: float = 0.01
+    tolerance: float = TOLERANCE
     deployable: str = ""
     requests_per_s: float | None = None
     percentile: float | None = None
