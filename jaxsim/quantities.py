@@ -57,6 +57,9 @@ KERNEL_PARTS: tuple[str, ...] = PARTS[:-1]
 
 QUANTITIES: dict[str, Quantity] = {
     "ftl_s": Quantity("s", "FTL", "First-token latency (TTFT), exposed KV transfer included."),
+    "host_s": Quantity(
+        "s", "host", "A request's time before and after its passes: host, tokens, hand-over."
+    ),
     "compute_s": Quantity("s", "prefill time", "Time of a batch of prompts through the pipeline."),
     "ttl_s": Quantity(
         "s", "TTL", "Token-to-token latency (TPOT) at the mean context, ISL + OSL/2."

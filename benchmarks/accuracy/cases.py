@@ -264,7 +264,7 @@ def judge_files(folder: Path, files: list) -> dict:
             result = validate(read_rows(folder / "case_inputs" / name, Stated(**stated)))
             outcome = "" if result.predicted else "nothing predicted"
         except InputError as error:
-            outcome = str(error)
+            outcome = str(error).replace(f"{folder / 'case_inputs'}/", "")
         if bool(reason) != bool(outcome) or reason not in outcome:
             return {"verdict": "off", "said": outcome[:160] or "read"}
         said.append(outcome[:160] or "read and predicted")

@@ -28,7 +28,7 @@ from jaxsim.catalog.names import DATA
 from jaxsim.traffic.serving import MEASURES
 from jaxsim.truth.decisions import decisions
 from jaxsim.truth.engines.files import write_engines
-from jaxsim.truth.engines.fit import FREE, SPREAD, values_of
+from jaxsim.truth.engines.fit import FREE, SPREAD, Free, values_of
 from jaxsim.truth.engines.held_out import SCHEMES, HeldOut, cross_validate, row_sigmas
 from jaxsim.truth.gain import gain_summary
 from jaxsim.truth.read.readers import read_rows
@@ -43,7 +43,7 @@ PEER_COLUMNS = {
     "output_tokens_per_s_per_gpu": ("peer_tok_s_gpu", 1.0),
 }
 FEWEST_OF_A_GROUP = 30
-NEAR_LIMIT = 0.03  # of its lower limit, within which a fitted number is reported to be at it
+NEAR_LIMIT = 0.03  # of a limit, within which a fitted number is reported to be at it
 COLUMNS = ("median", "mean", "p90", "bias", "in80")
 
 
@@ -108,6 +108,12 @@ def large_groups(entries: Sequence[Predicted]) -> list[dict]:
     return sorted(found, key=lambda g: -g["tpot"]["median"])
 
 
+def at_limit(free: Free, value: float) -> bool:
+    """Whether a fitted number is as good as at one of its limits."""
+    low = bool(free.low) and value - free.low < NEAR_LIMIT * free.low
+    return low or value > (1.0 - NEAR_LIMIT) * free.high
+
+
 def engine_numbers(held_out: HeldOut) -> list[dict]:
     """Every fitted number: its value, how unsure, and whether it is at its lower limit.
 
@@ -127,7 +133,7 @@ def engine_numbers(held_out: HeldOut) -> list[dict]:
                     "value": float(f"{value:.4g}"),
                     "log_deviation": round(float(unsure[i]), 3),
                     "settled": round(1.0 - float(unsure[i] / SPREAD[i]), 2),
-                    "at_limit": bool(free.low and value - free.low < NEAR_LIMIT * free.low),
+                    "at_limit": at_limit(free, value),
                 }
             )
     return found

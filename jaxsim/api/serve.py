@@ -10,10 +10,10 @@ from jaxsim.api.keywords import ServeKeywords, setup_with
 from jaxsim.api.request import check_whole, request_of
 from jaxsim.catalog.cards import HardwareCard, ModelCard
 from jaxsim.catalog.errors import InputError
-from jaxsim.catalog.limits import Limits
+from jaxsim.catalog.limits import Limits, batched_tokens
 from jaxsim.catalog.workload import Workload
 from jaxsim.traffic.layout import Layout
-from jaxsim.traffic.service import CHUNK_TOKENS, UnderLoad, under_load
+from jaxsim.traffic.service import UnderLoad, under_load
 
 POOL = ("tp", "ep", "pp", "instances")
 
@@ -25,9 +25,9 @@ class ServeRequest:
     The load is `concurrency` requests in the system at all times, or `requests_per_s` that arrive
     at random (Poisson). `instances` decode with (tp, ep, pp); `prefill` gives the same four numbers
     of a prefill pool, and where it is None the same instances process prompts too. A pass over
-    prompts holds at most `chunk` tokens (default: 8,192, as engines do). With `prompts`, a run of
-    so many requests that are all sent at once, `concurrency` of them in flight. `limits` are of the
-    engine.
+    prompts holds at most `chunk` tokens (default: what the engine has on that GPU, 8,192 or, with
+    vLLM on small ones and on A100, 2,048). With `prompts`, a run of so many requests that are all
+    sent at once, `concurrency` of them in flight. `limits` are of the engine.
 
     >>> jaxsim.ServeRequest(jaxsim.Workload(1024, 128), tp=1, concurrency=16).instances
     1
@@ -50,14 +50,9 @@ class ServeRequest:
             value = getattr(self, name)
             if value is not None and not (np.isfinite(value) and value > 0):
                 raise InputError(f"{name} = {value}: a number of more than 0 is needed")
-        if not (np.isfinite(self.chunk_tokens) and self.chunk_tokens >= 1):
+        if self.chunk is not None and not (np.isfinite(self.chunk) and self.chunk >= 1):
             raise InputError(f"chunk = {self.chunk}: at least 1 token is needed")
         _ = self.decode_layout, self.prefill_layout  # raise for a pool that cannot be
-
-    @property
-    def chunk_tokens(self) -> float:
-        """Prompt tokens of a pass, at most."""
-        return float(CHUNK_TOKENS if self.chunk is None else self.chunk)
 
     @property
     def decode_layout(self) -> Layout:
@@ -107,12 +102,13 @@ def serve(
             raise InputError(
                 f"{prefix}ep = {layout.ep:g}: {setup.model.name} is dense; leave ep at 1"
             )
+    default = batched_tokens(setup.engine.name, setup.hardware)
     found = under_load(
         setup,
         request.workload,
         decode,
         prefill,
-        request.chunk_tokens,
+        float(default if request.chunk is None else request.chunk),
         concurrency=request.concurrency,
         requests_per_s=request.requests_per_s,
         prompts=request.prompts,

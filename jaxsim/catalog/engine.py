@@ -37,11 +37,14 @@ class Engine(Record):
 
     Overheads add to kernels: once a forward pass, once a decoded layer, and `decode_sequence_s` for
     every sequence of a step (scheduling, sampling, detokenisation). A pass over prompts lasts at
-    least `prefill_layer_s` a layer, the host's time to issue it; without CUDA graphs any pass lasts
-    at least `host_launch_s` per kernel launch. `request_s` is what a request costs its host before
-    and after its passes. `reserve_frac` of the memory is left to the runtime, the graphs and
-    fragmentation. `popularity_variance` is how unequally tokens choose experts (their popularity
-    has mean 1), where the engine does not even it out; 0 is uniform routing.
+    least `prefill_layer_s` a layer, the host's time to issue it, but for passes of at most
+    `graph_tokens`, for which a graph was captured; without CUDA graphs any pass lasts at least
+    `host_launch_s` per kernel launch. `request_s` is what a request costs its host before and after
+    its passes, `prompt_token_s` what each token of its prompt does (tokenisation; of cached tokens
+    too, as a prefix is found by its tokens). A prompt of another pool takes `disaggregated_s` more
+    (two schedulers, the transfer's set-up). `reserve_frac` of the memory is left to the runtime,
+    the graphs and fragmentation. `popularity_variance` is how unequally tokens choose experts
+    (their popularity has mean 1), where the engine does not even it out; 0 is uniform routing.
     """
 
     gemm_factor: Scalar
@@ -57,6 +60,9 @@ class Engine(Record):
     prefill_graph_frac: Scalar
     reserve_frac: Scalar
     request_s: Scalar
+    graph_tokens: Scalar = 0.0
+    prompt_token_s: Scalar = 0.0
+    disaggregated_s: Scalar = 0.0
     launch_factor: Scalar = 1.0
     decode_sequence_s: Scalar = 0.0
     prefill_factor: Scalar = 1.0
@@ -93,23 +99,21 @@ class Serving(Record):
 
     A prompt holds up decoding for what its passes take beside memory traffic, and for `stall_frac`
     of the rest: less than 1 where chunks ride in decode steps whose weights are read anyway, more
-    where passes leave gaps.
-    `prompt_token_s` is what a prompt token costs outside the GPU (tokenisation). `variability` is
-    (1 + c²)/2 of what a queued prompt waits for, `evenness` how evenly prompts arrive (1: at
-    random; less: in clumps, as after a start of all at once), `start_runs` how many requests follow
-    one another in a place of a run that begins with all at once (`other_runs` by other clients than
-    InferenceX). A prompt waits for `steps_waited` decode steps. The cache is used up to
-    `slots_frac` of what fits, and for `most_sequences` requests of an attention rank. A prompt of
-    another pool takes `disaggregated_s` more (two schedulers, the transfer's set-up).
+    where passes leave gaps. `variability` is (1 + c²)/2 of what a queued prompt waits for,
+    `evenness` how evenly prompts arrive (1: at random; less: in clumps, as after a start of all at
+    once), `start_runs` how many requests follow one another in a place of a run that begins with
+    all at once (`other_runs` by other clients than InferenceX). A prompt waits for `steps_waited`
+    decode steps. `client_s` is what InferenceX's client and options of its servers add to the time
+    to the first token: of its runs alone. The cache is used up to `slots_frac` of what fits, and
+    for `most_sequences` requests of an attention rank.
     """
 
     stall_frac: Scalar = 1.0
-    prompt_token_s: Scalar = 0.0
     variability: Scalar = 0.5
     evenness: Scalar = 1.0
     start_runs: Scalar = 1e09
     other_runs: Scalar = 1e09
     steps_waited: Scalar = 0.5
+    client_s: Scalar = 0.0
     slots_frac: Scalar = 1.0
     most_sequences: Scalar = 1e09
-    disaggregated_s: Scalar = 0.0

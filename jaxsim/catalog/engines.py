@@ -87,6 +87,24 @@ def load_engine(
 
 
 def _read(path: Path, generation: str, number_format: str) -> EngineCard:
+    title, cards, kinds, provenance = _fits(path, path.stat().st_mtime_ns)
+    wanted = [f"{generation}-{number_format}", generation, ""]
+    chosen = next(key for key in wanted if key in cards)
+    return EngineCard(
+        name=path.stem,
+        title=title,
+        provenance=provenance,
+        variant=chosen,
+        kind_sigmas=kinds,
+        **cards[chosen],
+    )
+
+
+@cache
+def _fits(
+    path: Path, changed_ns: int
+) -> tuple[str, Mapping[str, "_Fit"], Mapping[str, Mapping[str, float]], Mapping[str, Datum]]:
+    """Title, fits by variant, sigmas by kind of run and sources of a file, as last changed."""
     file = DataFile(path)
     title = file.root.label("title")
     cards = {"": _numbers(file.root)}
@@ -99,16 +117,7 @@ def _read(path: Path, generation: str, number_format: str) -> EngineCard:
         table = file.root.table("kinds")
         kinds = {kind: _sigmas(table.table(kind)) for kind in table.raw}
     file.finish()
-    wanted = [f"{generation}-{number_format}", generation, ""]
-    chosen = next(key for key in wanted if key in cards)
-    return EngineCard(
-        name=path.stem,
-        title=title,
-        provenance=file.provenance,
-        variant=chosen,
-        kind_sigmas=kinds,
-        **cards[chosen],
-    )
+    return title, cards, kinds, file.provenance
 
 
 class _Fit(TypedDict):

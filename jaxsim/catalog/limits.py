@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from functools import cache
 
 from jaxsim.catalog._datum import DataFile
-from jaxsim.catalog.cards import ModelCard
+from jaxsim.catalog.cards import HardwareCard, ModelCard
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.names import DATA
 
+# What TensorRT-LLM, vLLM and SGLang have on data-centre GPUs, for engines that are not known.
+BATCHED_TOKENS = 8192.0
 NUMBERS = ("max_sequences", "max_batched_tokens", "memory_frac")
 
 
@@ -35,14 +37,27 @@ class Limits:
 
 
 @cache
-def engine_defaults(engine: str) -> Mapping[str, float | str]:
-    """An engine's own defaults and the version from which they hold; empty where not known."""
+def _defaults(engine: str, hardware: str, hbm_bytes: float) -> Mapping[str, float | str]:
     file = DataFile(DATA / "limits.toml")
     if engine not in file.root:
         return {}
     table = file.root.table(engine)
     numbers = {name: table.number(name) for name in NUMBERS}
+    if "small" in table:
+        small = table.table("small")
+        if hardware in small.label("also").split() or hbm_bytes < small.number("below_bytes"):
+            numbers |= {name: small.number(name) for name in NUMBERS if name in small}
     return {"from_version": table.label("from_version"), **numbers}
+
+
+def engine_defaults(engine: str, hardware: HardwareCard) -> Mapping[str, float | str]:
+    """An engine's own defaults on a GPU and the version from which they hold; empty if unknown."""
+    return _defaults(engine, hardware.name, float(hardware.hardware.chip.hbm_bytes))
+
+
+def batched_tokens(engine: str, hardware: HardwareCard) -> float:
+    """Prompt tokens that a pass holds at most where no limit is given."""
+    return float(engine_defaults(engine, hardware).get("max_batched_tokens", BATCHED_TOKENS))
 
 
 def within_context(model: ModelCard, isl: float, osl: float) -> bool:

@@ -201,6 +201,26 @@ def layers_of(scenario: Scenario) -> Scalar:
     return sum((group.layers for group in scenario.model.groups), start=jnp.asarray(0.0))
 
 
+def host_s(scenario: Scenario, handed_over: bool) -> Scalar:
+    """Seconds of a request's first token before and after its passes.
+
+    Its host's, its tokens', and, where another pool decodes, what handing it over takes beside the
+    transfer of its cache.
+    """
+    engine = scenario.engine
+    own_s = engine.request_s + engine.prompt_token_s * scenario.workload.isl
+    return own_s + engine.disaggregated_s if handed_over else own_s
+
+
+def issued_frac(tokens: Scalar, graph_tokens: Scalar) -> Scalar:
+    """The part of a pass over prompt tokens that its host issues kernel by kernel.
+
+    0 up to the `graph_tokens` of the largest captured graph, 1 from twice as many on; 1 without.
+    """
+    beyond = tokens / jnp.maximum(graph_tokens, 1.0) - 1.0
+    return jnp.where(jnp.asarray(graph_tokens) > 0.0, jnp.clip(beyond, 0.0, 1.0), 1.0)
+
+
 def with_overhead(
     parts: dict[str, Scalar],
     issued: Scalar,

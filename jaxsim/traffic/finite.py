@@ -39,13 +39,13 @@ def finite_run(
     prompt: Prompt,
     pools: Pools,
     osl: Scalar,
-    prompts_per_pass: Scalar,
+    prompts_per_step: Scalar,
 ) -> FiniteRun:
     r"""A run of `prompts` requests, `concurrency` of them in flight at most, all sent at once.
 
     Time advances in cells of Δ decode steps, K of which are a request's p = OSL - 1 steps. In a
     cell b requests decode, a are admitted, as many as places, what is left, and a step's budget
-    allow (`prompts_per_pass` prompts a step), and it lasts
+    allow (`prompts_per_step`, less than 1 where a prompt takes several passes), and it lasts
 
     $$ \Delta\, t(b) + s\, a\, S / n_d $$
 
@@ -61,7 +61,7 @@ def finite_run(
     # Waves overlap by what admission takes: cells for all of them, and as many again as slack.
     start = jnp.where(
         shared,
-        prompts / (prompts_per_pass * pools.decoders) / steps,
+        prompts / (prompts_per_step * pools.decoders) / steps,
         prompts * prompt.busy_s / pools.prefillers / (steps * step_s(jnp.ones_like(places))),
     )
     life = jnp.clip(jnp.floor(CELLS / (waves + start + 2.0)), LEAST_CELLS, MOST_CELLS)
@@ -76,7 +76,7 @@ def finite_run(
         alone_s = cell * step_s(batch)
         budget = jnp.where(
             shared,
-            jnp.maximum(cell * prompts_per_pass, 1.0) * pools.decoders,
+            cell * prompts_per_step * pools.decoders,
             alone_s * pools.prefillers / prompt.busy_s,
         )
         new = jnp.minimum(jnp.minimum(left, places - decoding), budget)
@@ -114,6 +114,5 @@ def predict_finite(
 ) -> FiniteRun:
     """A measured run of so many requests; every argument is of one row."""
     step_s, prompt, pools = served_by(steps, load, engine, serving)
-    return finite_run(
-        prompts, load.concurrency, step_s, prompt, pools, load.osl, steps.prompts_per_pass
-    )
+    per_step = steps.prompts_per_pass / steps.passes
+    return finite_run(prompts, load.concurrency, step_s, prompt, pools, load.osl, per_step)

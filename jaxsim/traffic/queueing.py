@@ -39,7 +39,9 @@ class Pools(Record):
     service times, with c their coefficient of variation: 0.5 where all prompts are alike.
     `evenness` is 1 where prompts arrive at random, less where they come in clumps (`clumped`).
     `steps_waited` is how many decode steps a new prompt waits for on the GPUs that decode: half a
-    step until the one under way ends, more where decoding goes on while its chunks are processed.
+    step until the one under way ends, more where a scheduler looks for requests seldom or hands
+    tokens out a step later. `others_frac` is the part of the load that a new prompt meets: in a
+    closed loop of N requests, (N - 1)/N, as it does not meet itself; 1 where arrivals are many.
     """
 
     decoders: Scalar
@@ -49,6 +51,7 @@ class Pools(Record):
     variability: Scalar = 0.5
     evenness: Scalar = 1.0
     steps_waited: Scalar = 0.5
+    others_frac: Scalar = 1.0
 
 
 class Service(Record):
@@ -107,7 +110,9 @@ def at_batch(batch: Scalar, step_s: StepTime, prompt: Prompt, pools: Pools, osl:
 
     where s is 1 if prompts are processed between decode steps (each of b requests ends once in p
     tokens, and its successor's prompt holds up all others) and 0 if elsewhere. The first token
-    takes what precedes it, the wait for steps and for other prompts, and its own passes.
+    takes what precedes it, the wait for steps and for other prompts, and its own passes. It meets
+    the part f = `others_frac` of the load: f of the wait for prompts, and a step under way with
+    probability 1 - exp(-f b), as if those that decode were many and independent.
     """
     gaps = jnp.maximum(osl - 1.0, 1.0)
     step = step_s(batch)
@@ -116,7 +121,9 @@ def at_batch(batch: Scalar, step_s: StepTime, prompt: Prompt, pools: Pools, osl:
     busy = rate * prompt.busy_s / pools.prefillers
     clumped_frac = clumped(busy, pools.evenness)
     waiting_s = queue_wait_s(clumped_frac, prompt.busy_s, pools.prefillers, pools.variability)
-    waiting_s = waiting_s + pools.steps_waited * step
+    waiting_s = pools.others_frac * waiting_s
+    decoding = -jnp.expm1(-pools.others_frac * batch)
+    waiting_s = waiting_s + decoding * pools.steps_waited * step
     return Service(
         ttft_s=prompt.fixed_s + prompt.latency_s + waiting_s,
         tpot_s=tpot_s,
@@ -161,6 +168,8 @@ def closed_loop(
     and where the slots hold fewer, those left over wait for one to become free. `step_s` must not
     fall with the batch, nor rise faster than it.
     """
+
+    pools = replace_leaf(lambda p: p.others_frac, pools, jnp.maximum(1.0 - 1.0 / concurrency, 0.0))
 
     def held(batch: Scalar):
         state = at_batch(batch, step_s, prompt, pools, osl)

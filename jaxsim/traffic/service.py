@@ -161,9 +161,8 @@ def under_load(
         )
     run = None
     if prompts is not None:
-        run = finite_run(
-            prompts, concurrency or 1.0, step_s, prompt, pools, workload.osl, steps.prompts_per_pass
-        )
+        per_step = steps.prompts_per_pass / steps.passes
+        run = finite_run(prompts, concurrency or 1.0, step_s, prompt, pools, workload.osl, per_step)
         if not bool(run.followed):
             raise InputError(
                 f"a run of {prompts:,.0f} prompts is a steady state but for its ends: leave the "
@@ -205,10 +204,12 @@ def under_load(
             for name in MEASURES
         },
         ttft_parts_s={
-            "host": float(np.asarray(card.engine.request_s + serving.prompt_token_s * load.isl)),
+            "host": float(
+                np.asarray(card.engine.request_s + card.engine.prompt_token_s * load.isl)
+            ),
             "handover": 0.0
             if prefill is None
-            else float(np.asarray(serving.disaggregated_s + steps.transfer_s)),
+            else float(np.asarray(card.engine.disaggregated_s + steps.transfer_s)),
             "passes": float(np.asarray(prompt.latency_s)),
             "waiting": one["waiting_s"],
         },
@@ -219,7 +220,7 @@ def under_load(
             "max_context_tokens": float(setup.model.max_context_tokens),
             "kv_tokens": float(steps.slots) * (float(workload.isl) + 0.5 * float(workload.osl)),
         },
-        engine_defaults=engine_defaults(card.name),
+        engine_defaults=engine_defaults(card.name, setup.hardware),
         prompts=prompts,
         duration_s=None if run is None else float(np.asarray(run.duration_s)),
     )

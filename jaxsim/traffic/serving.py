@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxsim._record import Record
 from jaxsim._scalar import Scalar
 from jaxsim.catalog.engine import Engine, Serving, factor_of
+from jaxsim.point.forward import issued_frac
 from jaxsim.quantities import KERNEL_PARTS
 from jaxsim.traffic.queueing import (
     Pools,
@@ -33,6 +34,8 @@ class Load(Record):
 
     `closed` is 1 in a closed loop, 0 where all requests wait at once. `shared` is 1 co-located.
     `ten_runs` is 1 where its client sends ten requests for each place, 0 where that is unknown.
+    `polled_steps` is how many decode steps a new prompt waits for, on average, until a scheduler
+    that was told to look for requests only once in several steps does so.
     """
 
     concurrency: Scalar
@@ -44,6 +47,7 @@ class Load(Record):
     closed: Scalar
     ten_runs: Scalar
     gpus: Scalar
+    polled_steps: Scalar = 0.0
 
 
 def factors(engine: Engine, prompts: bool) -> jax.Array:
@@ -75,12 +79,14 @@ def prompt_s(steps: Steps, engine: Engine) -> tuple[Scalar, Scalar, Scalar]:
     """
     steps_s = steps.passes * engine.prefill_step_s
     host_s = steps.passes * steps.layers * engine.prefill_layer_s
+    joined = steps.pass_tokens * steps.prompts_per_pass / steps.prompt_ranks
     alone_s = _kernels_s(steps.prompt_s, steps.prompt_floor_s, engine, prompts=True)
     joint_s = _kernels_s(steps.joint_s, steps.joint_floor_s, engine, prompts=True)
     each = steps.prompt_stretch / steps.prompts_per_pass
     return (
-        steps_s + jnp.maximum(alone_s, host_s),
-        each * (steps_s + jnp.maximum(joint_s, host_s)),
+        steps_s
+        + jnp.maximum(alone_s, issued_frac(steps.pass_tokens, engine.graph_tokens) * host_s),
+        each * (steps_s + jnp.maximum(joint_s, issued_frac(joined, engine.graph_tokens) * host_s)),
         each * (steps.joint_alone_s @ factors(engine, prompts=True)),
     )
 
@@ -96,8 +102,9 @@ def served_by(
         busy_s=jnp.where(shared > 0.5, least_s + serving.stall_frac * (joint_s - least_s), joint_s),
         latency_s=alone_s,
         fixed_s=engine.request_s
-        + serving.prompt_token_s * load.isl
-        + (1.0 - shared) * (serving.disaggregated_s + steps.transfer_s),
+        + load.ten_runs * serving.client_s
+        + engine.prompt_token_s * load.isl
+        + (1.0 - shared) * (engine.disaggregated_s + steps.transfer_s),
     )
     # Engines cap the sequences of each data-parallel rank, not of an instance.
     most = serving.most_sequences * steps.ranks
@@ -109,7 +116,7 @@ def served_by(
         shared=shared,
         variability=serving.variability,
         evenness=serving.evenness,
-        steps_waited=serving.steps_waited,
+        steps_waited=serving.steps_waited + load.polled_steps,
     )
 
     def step_s(batch: Scalar):

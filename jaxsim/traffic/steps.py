@@ -33,7 +33,8 @@ class Steps(Record):
 
     `decode_s[k, part]` are kernel seconds of a decode step at `batch[k]` requests of an instance,
     `prompt_s[part]` those of all passes of one prompt, `joint_s[part]` of one pass over as many
-    prompts as a pass holds (`prompts_per_pass`); `…_floor_s` is the launch floors' part of each.
+    prompts as a pass holds (`prompts_per_pass`, on all `prompt_ranks`); `…_floor_s` is the launch
+    floors' part of each. `pass_tokens` are those of one prompt in one of its `passes`.
     `joint_alone_s` is what a joint pass would take if memory and links took no time, which no
     sharing with the passes of decoded tokens saves.
     `decode_stretch` and `prompt_stretch` turn a pass through all stages into what an instance is
@@ -52,6 +53,8 @@ class Steps(Record):
     joint_alone_s: Scalar
     prompts_per_pass: Scalar
     passes: Scalar
+    pass_tokens: Scalar
+    prompt_ranks: Scalar
     layers: Scalar
     ranks: Scalar
     decode_stretch: Scalar
@@ -129,8 +132,10 @@ def prompt_parts(given: _Prompt) -> tuple[Scalar, ...]:
 
 
 def _prompts_per_pass(prefill: Scenario) -> Scalar:
-    """Whole prompts that a pass of one rank holds, at least one."""
-    return jnp.maximum(floor_div(prefill.design.chunk, prefill.workload.isl), 1.0)
+    """Whole prompts that a pass of one rank holds, at least one; what is cached takes no room."""
+    chunks = chunks_of(prefill)
+    fresh = chunks.count * chunks.tokens
+    return jnp.maximum(floor_div(prefill.design.chunk, fresh), 1.0)
 
 
 def sizes(given: _Pools) -> dict[str, Scalar]:
@@ -160,8 +165,9 @@ def sizes(given: _Pools) -> dict[str, Scalar]:
         "share": ranks.attention_dp * ranks.pp,
         "gained": tokens_per_step(work.draft_tokens, work.accept_frac) * jnp.asarray(1.0),
         "prompts_per_pass": _prompts_per_pass(prefill),
-        "groups": prefill_ranks.attention_dp,
+        "prompt_ranks": prefill_ranks.attention_dp,
         "passes": chunks_of(prefill).count,
+        "pass_tokens": chunks_of(prefill).tokens,
         "layers": layers,
         "ranks": ranks.attention_dp,
         "decode_stretch": pipelined_s(jnp.asarray(1.0), ranks, layers),
@@ -204,14 +210,15 @@ def timed(decode: Scenario, prefill: Scenario, most: np.ndarray) -> Steps:
     decode_s = decode_s / size["gained"][:, None, None, None]
     # One prompt alone, on one attention rank; and as many as a pass holds, on all of them.
     one = np.ones(rows, np.float32)
-    prompts_per_pass = size["prompts_per_pass"] * size["groups"]
+    prompts_per_pass = size["prompts_per_pass"] * size["prompt_ranks"]
     each = [
         np.stack([one, many], -1)[:, None] for many in (size["prompts_per_pass"], prompts_per_pass)
     ]
     prompts = _Prompt(_columns(prefill, 2), *map(as_scalar, (*each, *few)))
     prompt_s = np.stack([np.asarray(part) for part in at_many(prompt_parts, prompts)], axis=-1)
     pools = replace_leaf(lambda p: p.prompt_s, pools, prompt_s[:, 0, 0].sum(axis=-1))
-    own = ("passes", "layers", "ranks", "decode_stretch", "prompt_stretch", "slots")
+    own = ("passes", "pass_tokens", "prompt_ranks", "layers", "ranks", "slots")
+    own = (*own, "decode_stretch", "prompt_stretch")
     columns = {
         "batch": batch + 1e-3 * np.arange(KNOTS, dtype=np.float32),
         "decode_s": decode_s[:, 0],

@@ -10,6 +10,7 @@ import numpy as np
 from jaxsim._record import replace_leaf
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.limits import batched_tokens
 from jaxsim.catalog.model import DenseFFN
 from jaxsim.catalog.precision import Precision
 from jaxsim.catalog.routing import popularity_variance
@@ -61,7 +62,7 @@ def _base(model: str, hardware: str, precision: Precision) -> Scenario:
     return replace_leaf(lambda s: s.engine.popularity_variance, scenario, popularity)
 
 
-def _scenarios(case: Case, chunk: float) -> tuple[Scenario, Scenario, float]:
+def _scenarios(case: Case) -> tuple[Scenario, Scenario, float]:
     named, row = case.named, case.row
     base = _base(row.model, named.hardware.name, named.precision)
     workload = Workload(
@@ -72,6 +73,8 @@ def _scenarios(case: Case, chunk: float) -> tuple[Scenario, Scenario, float]:
         accept_frac=row.accept_frac,
     )
 
+    chunk = batched_tokens(named.engine, named.hardware)
+
     def scenario(layout: Layout) -> Scenario:
         design = Deployment(layout.tp, layout.ep, layout.pp, 1.0, chunk)
         return dataclasses.replace(base, workload=workload, design=design)
@@ -81,9 +84,9 @@ def _scenarios(case: Case, chunk: float) -> tuple[Scenario, Scenario, float]:
     return scenario(decode), scenario(prefill), largest
 
 
-def time_steps(cases: list[Case], chunk: float) -> Steps:
+def time_steps(cases: list[Case]) -> Steps:
     """The timed steps of all rows, in their order; rows of one model structure run together."""
-    scenarios = [_scenarios(case, chunk) for case in cases]
+    scenarios = [_scenarios(case) for case in cases]
     groups: dict[object, list[int]] = {}
     for index, (decode, _, _) in enumerate(scenarios):
         groups.setdefault(jax.tree.structure(decode), []).append(index)

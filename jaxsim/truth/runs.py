@@ -8,7 +8,6 @@ import jax
 import numpy as np
 
 from jaxsim.catalog.errors import InputError
-from jaxsim.traffic.service import CHUNK_TOKENS
 from jaxsim.traffic.serving import Load
 from jaxsim.traffic.steps import Steps
 from jaxsim.truth.cases import Case, layouts, time_steps
@@ -17,6 +16,9 @@ from jaxsim.truth.read.rows import ServingRow
 
 # Requests that InferenceX's client sends for each place of its closed loop.
 TEN_A_PLACE = 10.0
+# InferenceX's scripts start SGLang on B200 and B300 with --scheduler-recv-interval 10, and 30 from
+# 16 requests at once on: steps between two looks for new requests, 1 by default.
+POLLED_EVERY, POLLED_FEW = (10.0, 30.0), 16.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,17 @@ def load_of(case: Case) -> Load:
         closed=float(row.load == "closed"),
         ten_runs=float(row.client == "inferencex" or _ten_a_place(row)),
         gpus=gpus,
+        polled_steps=_polled_steps(case),
     )
+
+
+def _polled_steps(case: Case) -> float:
+    """Decode steps until SGLang looks for a new request, in the mean, as InferenceX starts it."""
+    ours = case.row.client == "inferencex" and case.named.engine == "sglang"
+    if not ours or case.row.mode != "colocated" or case.named.family != "blackwell":
+        return 0.0
+    few = (case.row.concurrency or 0.0) < POLLED_FEW
+    return 0.5 * (POLLED_EVERY[0 if few else 1] - 1.0)
 
 
 def _ten_a_place(row: ServingRow) -> bool:
@@ -78,7 +90,7 @@ def runs_of(rows: Sequence[ServingRow]) -> Runs:
             left_out.append((row, _short(str(error))))
     if not cases:
         raise _none_predictable(left_out)
-    steps = time_steps(cases, CHUNK_TOKENS)
+    steps = time_steps(cases)
     load = jax.tree.map(
         lambda *leaves: np.asarray(leaves, np.float32), *[load_of(case) for case in cases]
     )

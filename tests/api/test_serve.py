@@ -35,17 +35,32 @@ def test_requests_in_the_system_are_rate_times_latency(prefill, concurrency):
         assert 0 < low < high
 
 
-def test_alone_a_request_takes_what_its_phases_take():
-    """One request, ideal engine, pools apart: its tokens come as in `estimate`."""
-    options = {"engine": "ideal", "precision": "fp8"}
+@pytest.mark.parametrize("engine", ["ideal", "vllm", "sglang"])
+def test_alone_a_request_takes_what_its_phases_take(engine):
+    """One request, pools apart: `estimate`, `serve` and `plan` give one latency, and its parts."""
+    options = {"engine": engine, "precision": "fp8"}
     found = jaxsim.serve(
         *CASE, WORKLOAD, tp=1, prefill={"tp": 1}, concurrency=1, chunk=2048, **options
     )
     decode = jaxsim.estimate(*CASE, WORKLOAD, phase="decode", tp=1, **options).outputs
     prefill = jaxsim.estimate(*CASE, WORKLOAD, phase="prefill", tp=1, chunk=2048, **options)
     assert found.tpot_s == pytest.approx(decode["ttl_s"], rel=1e-3)
-    passes_s = prefill.outputs["ftl_s"]
-    assert passes_s < found.ttft_s < passes_s + decode["ttl_s"]
+    assert found.ttft_s == pytest.approx(prefill.outputs["ftl_s"], rel=1e-3)
+    parts = found.ttft_parts_s
+    assert sum(parts.values()) == pytest.approx(found.ttft_s, rel=1e-3)
+    assert parts["waiting"] < 1e-4
+    assert prefill.outputs["host_s"] == pytest.approx(
+        parts["host"] + parts["handover"] - prefill.outputs["kv_exposed_s"], rel=1e-3, abs=1e-6
+    )
+    space = jaxsim.Space(tp=(1,), pp=(1,), batch=(1,), chunk=(2048,))
+    planned = jaxsim.plan(
+        *CASE, WORKLOAD, ftl_s=9.0, ttl_s=1.0, space=space, **options
+    ).disaggregated
+    assert isinstance(planned, jaxsim.Deployed)
+    assert planned.ftl_s == pytest.approx(found.ttft_s, rel=1e-3)
+    assert planned.ttl_s == pytest.approx(found.tpot_s, rel=1e-3)
+    assert planned.host_s == pytest.approx(prefill.outputs["host_s"], rel=1e-3)
+    assert (planned.host_s > 0.0) == (engine != "ideal")
 
 
 def test_more_load_is_slower_for_users_and_a_rate_beyond_the_limit_says_so():

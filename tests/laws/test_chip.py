@@ -44,6 +44,7 @@ from jaxsim.point.work import (
     Stream,
 )
 from jaxsim.truth.engines.fit import FREE, LEAST_LAUNCH
+from tests.scenarios import outputs_of, stacked
 
 SLACK = 1 - 1e-5  # what rounding in single precision may take away
 SIZES = 10.0 ** np.linspace(0.0, 6.0, 7)
@@ -235,8 +236,6 @@ def passes(model: str):
                     design = Deployment(8.0, 1.0, 1.0, batch, ISL)
                     scenarios.append(dataclasses.replace(base, engine=own, design=design))
 
-    @jax.jit
-    @jax.vmap
     def timed(scenario):
         ranks = ranks_of(scenario.design)
         batch = scenario.design.batch
@@ -250,11 +249,11 @@ def passes(model: str):
         ):
             items = [*common_items(scenario, ranks, rows, heads, rows), *own]
             least.append(sum(item.count * item_least_s(item, scenario) for item in items))
-        return jnp.stack([one.ttl_s, many.compute_s]), jnp.stack(least)
+        return (one.ttl_s, many.compute_s), tuple(least)
 
-    seconds, least = timed(stack(scenarios))
     shape = (len(CHIPS), len(PRECISIONS), len(EVERY), len(BATCHES))
-    return np.asarray(seconds).reshape(*shape, 2), np.asarray(least).reshape(*shape, 2)
+    both = outputs_of(timed, stacked(scenarios))
+    return tuple(np.stack(own, axis=-1).reshape(*shape, 2) for own in both)
 
 
 def item_least_s(item, scenario):

@@ -50,6 +50,20 @@ def test_two_pools_start_as_fast_as_prompts_are_processed():
     assert float(found.ttft_s) == pytest.approx(5.6, rel=0.1)
 
 
+def test_a_prompt_of_several_passes_takes_as_many_steps():
+    """Prompts of four passes each: others decode on while one of them is processed."""
+    prompt = Prompt(busy_s=0.4, latency_s=0.4, fixed_s=0.0)
+    pools = Pools(decoders=1.0, slots=1e9, prefillers=1.0, shared=1.0)
+    run = [
+        finite_run(jnp.asarray(400.0), jnp.asarray(400.0), step_s, prompt, pools, 101.0, each)
+        for each in (1.0, 0.25)
+    ]
+    whole, cut = (float(one.tpot_s) for one in run)
+    # A request decodes in 100 steps, in which others' prompts take 0.4 s each, or 0.1 s.
+    assert cut < 0.45 * whole
+    assert float(run[1].duration_s) == pytest.approx(400 * 0.4 + 1700 * 0.01, rel=0.1)
+
+
 def test_a_run_too_long_to_follow_says_so():
     prompt = Prompt(busy_s=0.02, latency_s=0.0, fixed_s=0.0)
     pools = Pools(decoders=1.0, slots=2.0, prefillers=1.0, shared=1.0)

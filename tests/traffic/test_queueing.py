@@ -66,9 +66,13 @@ def test_requests_in_the_system_are_throughput_times_latency(
 
 
 def test_one_request_alone_waits_for_nobody():
-    found = closed_loop(1.0, step_s, PROMPT, pools(steps_waited=0.0), OSL)
-    np.testing.assert_allclose(found.ttft_s, PROMPT.fixed_s + PROMPT.latency_s, rtol=0.02)
-    np.testing.assert_allclose(found.tpot_s, step_s(1.0), rtol=0.03)
+    """Neither for prompts nor for decode steps, and two do not wait for themselves."""
+    found = closed_loop(1.0, step_s, PROMPT, pools(steps_waited=5.0), OSL)
+    np.testing.assert_allclose(found.ttft_s, PROMPT.fixed_s + PROMPT.latency_s, rtol=1e-3)
+    np.testing.assert_allclose(found.tpot_s, step_s(1.0) + PROMPT.busy_s / (OSL - 1.0), rtol=0.02)
+    both = closed_loop(2.0, step_s, PROMPT, pools(shared=0.0, steps_waited=5.0), OSL)
+    # The other decodes half of the time at least: e^-b of one that decodes always is 0.37.
+    assert 0.2 < float(both.waiting_s) / (5.0 * step_s(2.0)) < 1.0
 
 
 def test_more_requests_are_never_faster_for_users_and_never_slower_in_all():

@@ -2,21 +2,24 @@
 
 import dataclasses
 import json
-import math
 
 import numpy as np
 import pytest
 
 from jaxsim.catalog.engines import list_engines, load_engine
 from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.limits import batched_tokens
+from jaxsim.catalog.load import load_hardware
 from jaxsim.catalog.precision import Precision
 from jaxsim.traffic.layout import Layout
+from jaxsim.truth.cases import Case
 from jaxsim.truth.engines.data import data_of
 from jaxsim.truth.engines.fit import CENTRE, FREE, outputs, values_of
 from jaxsim.truth.engines.held_out import fold_of, shrunk_sigma, sigma_of
-from jaxsim.truth.engines.hierarchy import fit
+from jaxsim.truth.engines.hierarchy import HOST, fit
+from jaxsim.truth.read.names import names_of
 from jaxsim.truth.read.rows import ServingRow
-from jaxsim.truth.runs import runs_of
+from jaxsim.truth.runs import load_of, runs_of
 from jaxsim.truth.validate import score, summary, validate
 
 
@@ -61,12 +64,7 @@ def runs():
 def truth(runs):
     """The rows as an engine with known factors would have shown them."""
     known = dict(gemm_factor=1.4, decode_step_s=2e-3, request_s=0.02, steps_waited=1.3)
-    logs = CENTRE + np.asarray(
-        [
-            math.log((known[f.name] - f.low) / (f.centre - f.low)) if f.name in known else 0
-            for f in FREE
-        ]
-    )
+    logs = np.asarray([free.log_of(known.get(free.name, free.centre)) for free in FREE])
     data = data_of(runs)
     exact = outputs(logs, data)
     weights = np.broadcast_to([10.0, 4.0, 0.0], exact.shape).copy()
@@ -95,12 +93,29 @@ def test_what_runs_teach_is_shared_by_kin_and_no_factor_passes_its_limit(tree):
     stranger = tree.logs(("sglang", "cdna", "int4"))
     moved = np.abs(own - CENTRE) > 0.05
     assert moved.any()
-    assert (np.abs(kin - CENTRE)[moved] < np.abs(own - CENTRE)[moved]).all()
+    of_host = np.asarray([free.name in HOST for free in FREE])
+    np.testing.assert_array_equal(kin[of_host], own[of_host])
+    parts = moved & ~of_host
+    assert (np.abs(kin - CENTRE)[parts] < np.abs(own - CENTRE)[parts]).all()
     assert (np.sign(kin - CENTRE) == np.sign(own - CENTRE))[moved].all()
     np.testing.assert_array_equal(stranger, CENTRE)
     assert (tree.deviations(LEAF) < tree.deviations(("vllm", "hopper", "int4")) + 1e-9).all()
-    values = values_of(own - 50.0)
-    assert all(float(values[free.name]) >= free.low for free in FREE)
+    for departure in (-50.0, 50.0):
+        values = values_of(own + departure)
+        assert all(free.low <= float(values[free.name]) <= free.high * (1 + 1e-6) for free in FREE)
+    for free in FREE:
+        assert float(free.value(free.log_of(free.centre))) == pytest.approx(free.centre)
+
+
+def test_how_a_run_was_started_is_told_from_the_engine(runs):
+    """InferenceX lets SGLang look for requests seldom on B200; vLLM has small passes on A100."""
+    started = {"hardware": "b200", "framework": "sglang", "client": "inferencex"}
+    few, many = (row(0, **started, concurrency=n) for n in (8.0, 64.0))
+    own = [load_of(Case(one, names_of(one))).polled_steps for one in (few, many, ROWS[0])]
+    assert own == [4.5, 14.5, 0.0]
+    tokens = [batched_tokens(*pair) for pair in (("vllm", load_hardware("a100")),
+              ("vllm", load_hardware("h100")), ("sglang", load_hardware("a100")))]  # fmt: skip
+    assert tokens == [2048.0, 8192.0, 8192.0]
 
 
 def test_too_few_rows_are_refused(truth):

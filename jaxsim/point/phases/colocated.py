@@ -21,6 +21,8 @@ from jaxsim.point.forward import (
     context_only_items,
     decode_only_items,
     engine_factor,
+    host_s,
+    issued_frac,
     item_spent,
     launches,
     layers_of,
@@ -69,6 +71,7 @@ class Colocated(Record):
     piggybacked: Mode
     requests_per_s: Scalar
     gpus: Scalar
+    host_s: Scalar
     memory: Memory
     rules: Rules
     valid: Flag
@@ -101,7 +104,7 @@ def in_flight_batching(scenario: Scenario, ranks: Ranks, steps: StepTime, gained
        \mathrm{TTL}_{median} = \frac{1}{n_{step}}\begin{cases}
          t_d & n < \tfrac12 \\ t_d + \max(n, 1)\,t_p & \text{else} \end{cases} $$
 
-    A request waits half a step and then prefills without a break: FTL = t_d/2 + C·t_p.
+    A request waits half a step and then prefills without a break: FTL = t_host + t_d/2 + C·t_p.
     """
     together = prompts_together(scenario)
     chunks = chunks_of(scenario)
@@ -117,7 +120,7 @@ def in_flight_batching(scenario: Scenario, ranks: Ranks, steps: StepTime, gained
     median_s = jnp.where(often < 0.5, steps.step_s, disturbed_s) / gained
     prompt_s = chunks.count * iteration_s + (1.0 - share) * time.last.total_s
     return Mode(
-        ftl_s=0.5 * steps.step_s + prompt_s,
+        ftl_s=host_s(scenario, handed_over=False) + 0.5 * steps.step_s + prompt_s,
         ttl_s=ttl_s,
         ttl_median_s=median_s,
         output_tokens_per_s_per_gpu=scenario.design.batch / ttl_s / ranks.gpus,
@@ -179,7 +182,7 @@ def mixed_parts(scenario: Scenario, ranks: Ranks, past: Scalar, steps: StepTime)
         jnp.maximum(engine.decode_step_s, engine.prefill_step_s)
         + sequences * engine.decode_sequence_s,
         engine.decode_layer_s,
-        engine.prefill_layer_s,
+        issued_frac(decoded.rows + prompt.rows, engine.graph_tokens) * engine.prefill_layer_s,
         engine.prefill_graph_frac,
         scenario,
     )
@@ -193,7 +196,7 @@ def piggybacking(scenario: Scenario, ranks: Ranks, steps: StepTime, gained: Scal
     and $n$ prompts a step, must carry one:
 
     $$ f = \frac{n\,C}{k\,pp}, \qquad \mathrm{TTL}_{mean} = \frac{f\,t_m + (1 - f)\,t_d}{n_{step}},
-       \qquad \mathrm{FTL} = \tfrac12 t_d + C\,t_m $$
+       \qquad \mathrm{FTL} = t_{host} + \tfrac12 t_d + C\,t_m $$
 
     With f > 1 the mix cannot be sustained: the design is not valid, and a larger chunk is another
     design. The median step is a mixed one where f > ½. Agrawal et al., "Sarathi-Serve", OSDI 2024.
@@ -208,7 +211,7 @@ def piggybacking(scenario: Scenario, ranks: Ranks, steps: StepTime, gained: Scal
     ttl_s = (share * joined_s + (1.0 - share) * steps.step_s) / gained
     median_s = jnp.where(share > 0.5, joined_s, steps.step_s) / gained
     return Mode(
-        ftl_s=0.5 * steps.step_s + chunks.count * joined_s,
+        ftl_s=host_s(scenario, handed_over=False) + 0.5 * steps.step_s + chunks.count * joined_s,
         ttl_s=ttl_s,
         ttl_median_s=median_s,
         output_tokens_per_s_per_gpu=scenario.design.batch / ttl_s / ranks.gpus,
@@ -258,6 +261,7 @@ def colocated(scenario: Scenario) -> Colocated:
         piggybacked=replace(piggybacked, valid=rules.valid & piggybacked.valid),
         requests_per_s=better * ranks.gpus / jnp.maximum(workload.osl - 1.0, 1.0),
         gpus=ranks.gpus,
+        host_s=host_s(scenario, handed_over=False),
         memory=memory,
         rules=rules,
         valid=rules.valid,

@@ -13,6 +13,8 @@ from jaxsim.point.forward import (
     add_parts,
     common_items,
     context_only_items,
+    host_s,
+    issued_frac,
     launches,
     layers_of,
     sum_parts,
@@ -30,11 +32,13 @@ class Prefill(Record):
     """A prefill instance: first-token latency, rate, memory, and which rules it breaks.
 
     `compute_s` is the prompts' own time through the pipeline and `ftl_s` adds what of the KV
-    transfer is not hidden behind it. `parts` split the passes of one prompt through all stages.
+    transfer is not hidden behind it, and `host_s` before and after the passes. `parts` split the
+    passes of one prompt through all stages.
     """
 
     ftl_s: Scalar
     compute_s: Scalar
+    host_s: Scalar
     requests_per_s: Scalar
     input_tokens_per_s_per_gpu: Scalar
     gpus: Scalar
@@ -128,7 +132,7 @@ def prompt_time(
             issued,
             engine.prefill_step_s,
             0.0,
-            engine.prefill_layer_s,
+            issued_frac(rows, engine.graph_tokens) * engine.prefill_layer_s,
             engine.prefill_graph_frac,
             scenario,
         )
@@ -151,7 +155,7 @@ def prefill(scenario: Scenario) -> Prefill:
     With C chunks, a pass through all stages of $t_k$ and a busiest stage that holds the share σ
     of the layers (1/pp if they divide), prompts streaming back to back,
 
-    $$ \mathrm{FTL} = \sum_k \sigma t_k + (1 - \sigma)\, t_{fill} + t_{KV,exposed}, \qquad
+    $$ \mathrm{FTL} = t_{host} + \sum_k \sigma t_k + (1 - \sigma)\, t_{fill} + t_{KV,exposed}, \quad
        r = \frac{B}{\sum_k \sigma t_k} $$
 
     where the pipeline drains through the last chunk ($t_{fill} = t_{C-1}$) if chunks have equal
@@ -169,6 +173,7 @@ def prefill(scenario: Scenario) -> Prefill:
     drained_s = (1.0 - share) * fill_s
     compute_s = occupied_s + drained_s
     requests_per_s = batch / occupied_s
+    around_s = host_s(scenario, handed_over=True)
 
     transfer = transfer_of(scenario, ranks, sequences, requests_per_s, compute_s)
     memory = memory_of(
@@ -182,8 +187,9 @@ def prefill(scenario: Scenario) -> Prefill:
     )
     rules = rules_of(scenario, ranks, memory)
     return Prefill(
-        ftl_s=compute_s + transfer.kv_exposed_s,
+        ftl_s=around_s + compute_s + transfer.kv_exposed_s,
         compute_s=compute_s,
+        host_s=around_s,
         requests_per_s=requests_per_s,
         input_tokens_per_s_per_gpu=requests_per_s * scenario.workload.isl / ranks.gpus,
         gpus=ranks.gpus,

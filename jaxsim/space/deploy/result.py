@@ -74,6 +74,7 @@ class Deployed:
     needs most. While the workloads share the slots of an instance all see the same steps, and the
     gap between tokens is `mixed_ttl_s` on average. Under a cap on GPUs, `copies` is how often the
     smallest unit of instances fits; `gpus`, `instances` and `requests_per_s` are of all copies.
+    `host_s` of `ftl_s` are before and after the passes (host, tokenizer, hand-over between pools).
 
     >>> space = jaxsim.Space(tp=(1,), pp=(1,), batch=(1, 16, 64), chunk=(1024,))
     >>> work = jaxsim.Workload(isl=1024, osl=128)
@@ -100,6 +101,7 @@ class Deployed:
     by_workload: tuple[Latencies, ...] = ()
     mixed_ttl_s: float | None = None
     copies: int = 1
+    host_s: float = 0.0
 
     def worth(self, objective: str) -> float:
         """Output tokens per second and GPU, per dollar (of a million), or per joule."""

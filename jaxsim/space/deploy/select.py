@@ -149,6 +149,7 @@ def best_disaggregated(
         by_workload=_latencies(ftl_s, ttl_s),
         mixed_ttl_s=float(request.slot_shares @ np.array(ttl_s)),
         copies=found.copies,
+        host_s=swept.prefill.value("host_s", i),
     )
     return deployed, spread
 
@@ -227,6 +228,7 @@ def best_colocated(
         by_workload=_latencies(**each),
         mixed_ttl_s=float(request.slot_shares @ np.array(each["ttl_s"])),
         copies=instances,
+        host_s=swept.colocated.value("host_s", index),
     )
     return deployed, spread
 

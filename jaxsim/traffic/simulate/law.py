@@ -117,12 +117,12 @@ def role_law(
         "pass_s": pass_s, "pass_slope": pass_slope,
         **{name: np.asarray(value, np.float64) for name, value in scalars.items()},
     }  # fmt: skip
-    fixed = float(engine.request_s) + (float(serving.disaggregated_s) if pooled else 0.0)
+    fixed = float(engine.request_s) + (float(engine.disaggregated_s) if pooled else 0.0)
     return RoleLaw(
         law,
         layout.gpus / layout.workers,
         fixed,
-        float(serving.prompt_token_s),
+        float(engine.prompt_token_s),
         base,
         ranks_of(design),
     )

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 
 from jaxsim.traffic.serving import MEASURES
-from jaxsim.truth.engines.fit import QUEUED_WEIGHT, TOLERANCE, Data
+from jaxsim.truth.engines.fit import GRAPH_TOKENS, QUEUED_WEIGHT, TOLERANCE, Data
 from jaxsim.truth.read.rows import ServingRow, finite
 from jaxsim.truth.runs import Runs
 
@@ -37,4 +37,5 @@ def data_of(runs: Runs) -> Data:
             weights[i, j] = once / TOLERANCE[measure]
             if measure == "ttft" and row.queued:
                 weights[i, j] *= QUEUED_WEIGHT
-    return Data(runs.steps, runs.load, logs, weights)
+    graphs = [GRAPH_TOKENS.get(case.named.engine, 0.0) for case in runs.cases]
+    return Data(runs.steps, runs.load, logs, weights, np.asarray(graphs))

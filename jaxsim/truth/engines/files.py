@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxsim.catalog.engines import generations
 from jaxsim.traffic.serving import MEASURES
-from jaxsim.truth.engines.fit import ENGINE, HELD, SERVING, values_of
+from jaxsim.truth.engines.fit import ENGINE, SERVING, held_of, values_of
 from jaxsim.truth.engines.held_out import (
     FEWEST_ERRORS,
     HeldOut,
@@ -35,9 +35,13 @@ def _fitted(source: str, numbers: Mapping[str, float]) -> list[str]:
     ]
 
 
-def _table(prefix: str, source: str, logs: np.ndarray, sigmas: Mapping[str, float]) -> list[str]:
+def _table(
+    prefix: str, source: str, logs: np.ndarray, sigmas: Mapping[str, float], engine: str
+) -> list[str]:
     values = {name: float(value) for name, value in values_of(logs).items()}
-    held = [f'{name} = {{ value = {_number(v)}, from = "held" }}' for name, v in HELD.items()]
+    held = [
+        f'{name} = {{ value = {_number(v)}, from = "held" }}' for name, v in held_of(engine).items()
+    ]
     return [
         f"[{prefix}values]",
         *_fitted(source, {free.name: values[free.name] for free in ENGINE}),
@@ -110,7 +114,8 @@ def engine_toml(engine: str, held_out: HeldOut, runs: Runs, files: Sequence[str]
         "",
         "[sources.held]",
         'kind = "assumed"',
-        'source = "Held in the fit: decode runs in CUDA graphs, and steps bear the rest"',
+        'source = "Held in the fit: decode runs in CUDA graphs, as do passes over few prompt '
+        'tokens where the engine captures them by default, and steps bear the rest"',
         f"date = {today}",
         "",
     ]
@@ -132,7 +137,7 @@ def engine_toml(engine: str, held_out: HeldOut, runs: Runs, files: Sequence[str]
             [f"[sources.{key}]", 'kind = "fitted"', f'source = "{source}"', f"date = {today}", ""]
         )
         prefix = f"variants.{variant}." if variant else ""
-        tables.extend(_table(prefix, key, tree.logs(leaf), sigmas))
+        tables.extend(_table(prefix, key, tree.logs(leaf), sigmas, engine))
 
     add("", (engine, "", ""), spreads.beyond(engine, "gpu"), "GPUs")
     for generation in generations():

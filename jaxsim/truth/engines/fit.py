@@ -30,17 +30,25 @@ QUEUED_WEIGHT = 0.3  # of a TTFT that is mostly a queue's
 class Free:
     """A fitted number: `low` and a part above it, with its prior.
 
-    The prior of ln of that part is normal around ln(`centre` - `low`), with deviation `spread`.
+    The part is p, or p h/(p + h) where no more than h = `high` - `low` is possible. The prior of
+    ln p is normal around the one that gives `centre`, with deviation `spread`.
     """
 
     name: str
     centre: float
     spread: float
     low: float = 0.0
+    high: float = np.inf
 
     def value(self, log: Scalar) -> Scalar:
-        """The number whose part above `low` has this logarithm."""
-        return self.low + jnp.exp(log)
+        """The number whose part above `low` has this logarithm, before the limit `high`."""
+        part, room = jnp.exp(log), self.high - self.low
+        return self.low + (part if np.isinf(room) else part * room / (part + room))
+
+    def log_of(self, value: float) -> float:
+        """The logarithm that gives a value between the limits."""
+        part, room = value - self.low, self.high - self.low
+        return float(np.log(part if np.isinf(room) else part * room / (room - part)))
 
 
 ENGINE = (
@@ -52,23 +60,29 @@ ENGINE = (
     Free("decode_step_s", 1e-3, 0.7),
     Free("decode_layer_s", 5e-6, 0.7),
     Free("decode_sequence_s", 5e-6, 0.7),
-    Free("prefill_factor", 1.3, 0.9, low=1.0),
-    Free("prefill_experts_factor", 1.3, 0.9, low=1.0),
-    Free("prefill_step_s", 3e-3, 0.5),
-    Free("prefill_layer_s", 3e-4, 0.5),
-    Free("request_s", 1.5e-2, 0.4),
+    # Beyond this, a pass is slow for other reasons than its kernels.
+    Free("prefill_factor", 1.3, 0.9, low=1.0, high=2.5),
+    Free("prefill_experts_factor", 1.3, 0.9, low=1.0, high=2.5),
+    Free("prefill_step_s", 3e-3, 0.5, high=2e-2),
+    # A layer is issued as 10 to 40 kernels; a host takes 5 to 50 us for each.
+    Free("prefill_layer_s", 3e-4, 0.5, high=2e-3),
+    # Whole times to the first token of 11 ms (a short prompt with vLLM) and 28 ms (SGLang) are
+    # measured, which contain it.
+    Free("request_s", 1e-2, 0.5, high=0.03),
+    Free("prompt_token_s", 1e-6, 0.3),
+    Free("disaggregated_s", 3e-2, 0.5, high=0.15),
 )
 SERVING = (
     Free("stall_frac", 0.8, 0.3),
-    Free("prompt_token_s", 1e-6, 0.3),
     Free("variability", 0.5, 0.4),
     Free("evenness", 0.4, 0.3),
-    Free("start_runs", 10.0, 0.5),
-    Free("other_runs", 10.0, 0.7),
-    Free("steps_waited", 1.0, 0.4),
+    Free("start_runs", 10.0, 0.5, low=1.0),
+    Free("other_runs", 10.0, 0.7, low=1.0),
+    # The rest of the step under way, one step of a scheduler that works ahead, one more to spare.
+    Free("steps_waited", 1.5, 0.4, low=0.5, high=2.5),
+    Free("client_s", 1e-2, 1.0, high=0.3),
     Free("slots_frac", 1.0, 0.05),
     Free("most_sequences", 2048.0, 0.5),
-    Free("disaggregated_s", 3e-2, 0.5),
 )
 FREE = (*ENGINE, *SERVING)
 HELD = {
@@ -77,7 +91,10 @@ HELD = {
     "prefill_graph_frac": 1.0,
     "reserve_frac": 0.1,
 }
-CENTRE = np.log([free.centre - free.low for free in FREE])
+# Tokens of the largest pass for which an engine captures a graph by default: vLLM's
+# max_cudagraph_capture_size.
+GRAPH_TOKENS = {"vllm": 512.0}
+CENTRE = np.asarray([free.log_of(free.centre) for free in FREE])
 SPREAD = np.asarray([free.spread for free in FREE])
 
 
@@ -89,6 +106,7 @@ class Data:
     load: Load
     logs: np.ndarray  # [row, measure], 0 where not measured
     weights: np.ndarray  # [row, measure], 0 where not measured
+    graph_tokens: np.ndarray  # [row], of the row's engine
 
     def __len__(self) -> int:
         return len(self.logs)
@@ -104,6 +122,7 @@ class Data:
             jax.tree.map(chosen, self.load),
             self.logs[index],
             self.weights[index],
+            self.graph_tokens[index],
         )
 
 
@@ -113,16 +132,22 @@ def values_of(logs: ArrayLike) -> dict[str, Scalar]:
     return {free.name: free.value(logs[i]) for i, free in enumerate(FREE)}
 
 
-def records(logs: ArrayLike) -> tuple[Engine, Serving]:
+def held_of(engine: str) -> dict[str, float]:
+    """The numbers of an engine that no fit moves."""
+    return {**HELD, "graph_tokens": GRAPH_TOKENS.get(engine, 0.0)}
+
+
+def records(logs: ArrayLike, graph_tokens: Scalar) -> tuple[Engine, Serving]:
     """The engine whose fitted numbers have these logarithms."""
     values = values_of(logs)
     engine = {free.name: values[free.name] for free in ENGINE}
-    return Engine(**engine, **HELD), Serving(**{free.name: values[free.name] for free in SERVING})
+    engine |= {**HELD, "graph_tokens": graph_tokens}
+    return Engine(**engine), Serving(**{free.name: values[free.name] for free in SERVING})
 
 
-def _log_outputs(logs: jax.Array, steps: Steps, load: Load):
+def _log_outputs(logs: jax.Array, steps: Steps, load: Load, graph_tokens: Scalar):
     """Logs of the measures of one row."""
-    service = predict(steps, load, *records(logs))
+    service = predict(steps, load, *records(logs, graph_tokens))
     rate = service.requests_per_s * load.osl / load.gpus
     return jnp.log(jnp.stack([service.tpot_s, service.ttft_s, rate]))
 
@@ -139,7 +164,9 @@ def _over(
     index = np.concatenate([np.arange(len(data)), np.zeros(size - len(data), int)])
     padded = data.take(index)
     own = np.broadcast_to(logs, (len(data), len(FREE)))[index].astype(np.float32)
-    return np.asarray(function(own, padded.steps, padded.load), float)[: len(data)]
+    graphs = padded.graph_tokens.astype(np.float32)
+    found = function(own, padded.steps, padded.load, graphs)
+    return np.asarray(found, float)[: len(data)]
 
 
 def outputs(logs: np.ndarray, data: Data) -> np.ndarray:

@@ -26,9 +26,24 @@ SHARES = {
     "engine, format": 0.1,
     "engine, generation, format": 0.15,
 }
+# A host does not know which format a kernel computes in: these are an engine's alone.
+HOST = ("request_s", "prompt_token_s", "disaggregated_s", "steps_waited", "start_runs")
 MOST_STEPS = 40
 STILL = 1e-4  # relative fall of the cost in a step at which the fit ends
 FEWEST_ROWS = 15
+
+
+def _shares() -> dict[str, np.ndarray]:
+    """The part of each number's prior variance that each kind of effect has [number]."""
+    of_host = np.asarray([free.name in HOST for free in FREE])
+    return {
+        kind: np.where(of_host, 1.0 if kind == "engine" else 0.0, share)
+        for kind, share in SHARES.items()
+    }
+
+
+# Roots of the parts, times the prior deviation: what one unit of an effect moves a number by.
+SCALES = {kind: np.sqrt(share) * SPREAD for kind, share in _shares().items()}
 
 
 def effects_of(leaf: Leaf) -> dict[str, Effect]:
@@ -61,7 +76,7 @@ class Hierarchy:
         for kind, effect in effects_of(leaf).items():
             index = self.place.get((kind, effect))
             if index is not None:
-                found = found + np.sqrt(SHARES[kind]) * SPREAD * self.units[index]
+                found = found + SCALES[kind] * self.units[index]
         return found
 
     def deviations(self, leaf: Leaf) -> np.ndarray:
@@ -70,7 +85,7 @@ class Hierarchy:
         weight = np.zeros((size, len(self.units) * size))
         unseen = np.zeros(size)
         for kind, effect in effects_of(leaf).items():
-            scale = np.sqrt(SHARES[kind]) * SPREAD
+            scale = SCALES[kind]
             index = self.place.get((kind, effect))
             if index is None:
                 unseen += scale**2
@@ -150,16 +165,13 @@ def _normal(
     normal = np.eye(units.size)
     gradient = units.ravel().copy()
     for leaf, rows in of.items():
-        own = by_number[rows].reshape(-1, size) * SPREAD
+        own = by_number[rows].reshape(-1, size)
         weighted = own * robust[rows].reshape(-1, 1)
         square, side = weighted.T @ own, weighted.T @ now[rows].ravel()
-        scales = [
-            (np.sqrt(SHARES[kind]), place[kind, effect])
-            for kind, effect in effects_of(leaf).items()
-        ]
+        scales = [(SCALES[kind], place[kind, effect]) for kind, effect in effects_of(leaf).items()]
         for a, i in scales:
             first = slice(i * size, (i + 1) * size)
             gradient[first] += a * side
             for b, j in scales:
-                normal[first, j * size : (j + 1) * size] += a * b * square
+                normal[first, j * size : (j + 1) * size] += a[:, None] * square * b
     return normal, gradient

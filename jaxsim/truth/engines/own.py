@@ -7,7 +7,7 @@ band; where they say nothing, the number and its band are the prior's.
 
 import datetime
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import jax
@@ -82,7 +82,7 @@ def fit_own(runs: Runs, card: EngineCard) -> OwnEngine:
     names, lows, freedom = _free()
     given = {**_numbers(card.engine), **_numbers(card.serving)}
     centre = np.log(np.maximum([given[name] for name in names] - lows, SMALLEST))
-    evaluate = _residuals(data, centre, freedom, names, lows)
+    evaluate = _residuals(data, centre, freedom, names, lows, _held(card))
     result = least_squares(
         evaluate,
         np.full(len(names), STEP),
@@ -117,19 +117,28 @@ def fit_own(runs: Runs, card: EngineCard) -> OwnEngine:
     return OwnEngine(numbers, len(runs), before, after, _sigmas(card, data, after))
 
 
+def _held(card: EngineCard) -> dict[str, float]:
+    return {**HELD, "graph_tokens": float(card.engine.graph_tokens)}
+
+
 def _numbers(record: Engine | Serving) -> dict[str, float]:
     return {item.name: float(getattr(record, item.name)) for item in fields(record)}
 
 
 def _residuals(
-    data: Data, centre: np.ndarray, freedom: np.ndarray, names: Sequence[str], lows: np.ndarray
+    data: Data,
+    centre: np.ndarray,
+    freedom: np.ndarray,
+    names: Sequence[str],
+    lows: np.ndarray,
+    held: Mapping[str, float],
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Weighted log errors and departures, of departures in deviations."""
     engines = {item.name for item in fields(Engine)}
 
     def errors(x: jax.Array):
         values = dict(zip(names, lows + jnp.exp(centre + freedom * x), strict=True))
-        engine = Engine(**{name: values[name] for name in names if name in engines}, **HELD)
+        engine = Engine(**{name: values[name] for name in names if name in engines}, **held)
         serving = Serving(**{name: values[name] for name in names if name not in engines})
         found = jax.vmap(predict, in_axes=(0, 0, None, None))(
             data.steps, data.load, engine, serving
@@ -204,7 +213,7 @@ def own_toml(own: OwnEngine, card: EngineCard, title: str, files: Sequence[str])
             "",
             "[values]",
             *lines(True),
-            *(line(name, value, "held") for name, value in HELD.items()),
+            *(line(name, value, "held") for name, value in _held(card).items()),
             line("log_sigma", own.sigmas["tpot"], "runs"),
             "",
             "[serving]",

@@ -37,6 +37,7 @@ def deployed_dict(found: Deployed, pooled: bool) -> dict[str, object]:
         "output_tokens_per_s_per_gpu": found.output_tokens_per_s_per_gpu,
         "interval": found.interval,
         "ftl_s": found.ftl_s,
+        "host_s": found.host_s,
         "ttl_s": found.ttl_s,
         "ttl_median_s": found.ttl_median_s,
         "gpus": found.gpus,

@@ -122,6 +122,7 @@ def _comparison(plan: Plan, page: Page) -> list[str]:
         "Output tokens/s/GPU": lambda d: units.count(d.output_tokens_per_s_per_gpu),
         "  80 % interval": lambda d: " – ".join(units.count(end) for end in d.interval),
         ftl: lambda d: units.seconds(d.ftl_s),
+        "  host and hand-over": lambda d: units.seconds(d.host_s) if d.host_s else "",
         ttl: lambda d: units.seconds(d.ttl_s),
         "  mean of the mix": lambda d: units.seconds(d.mixed_ttl_s) if rows_of_mix else "",
         "  median": lambda d: "" if d.ttl_median_s is None else units.seconds(d.ttl_median_s),

@@ -96,6 +96,7 @@ class Colocated(File, kw_only=True):
     cost_usd_per_million_output_tokens: NotNegative | None
     output_tokens_per_joule: NotNegative | None
     instances: Annotated[list[Instances], Meta(min_length=1)]
+    host_s: NotNegative | UnsetType = UNSET
     copies: Count | UnsetType = UNSET
     costs: dict[str, Any] | UnsetType = UNSET
     mixed_ttl_s: Positive | UnsetType = UNSET
