@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jaxsim.point.balance import STUDY_TOLERANCE
 from jaxsim.space.match.budget import (
@@ -39,7 +40,7 @@ class MatchFrontier:
     ctx_gen_ratio: np.ndarray
     rounded_output_tokens_per_s_per_gpu: np.ndarray
 
-    def at(self, ttl_s: np.ndarray) -> np.ndarray:
+    def at(self, ttl_s: ArrayLike) -> np.ndarray:
         """Index of the point that serves each TTL target best; −1 where nothing is that fast."""
         return np.asarray(np.searchsorted(self.ttl_s, ttl_s, side="right") - 1)
 

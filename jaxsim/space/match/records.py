@@ -7,11 +7,11 @@ import numpy as np
 
 from jaxsim.catalog.errors import InputError
 
-# A column of numbers; of what is taken at one place, one number.
+# A column of numbers; of what is taken at one place, one number. Records take lists for them.
 if TYPE_CHECKING:
     Column: TypeAlias = np.ndarray
 else:
-    Column = np.ndarray | np.generic | float
+    Column = np.ndarray | np.generic | float | list | tuple
 Index: TypeAlias = np.ndarray | slice | int | np.integer
 
 
@@ -25,11 +25,11 @@ class Pool:
     within one scale-up domain (a pipeline stage); by default the whole instance.
     """
 
-    requests_per_s: np.ndarray
-    gpus: np.ndarray
-    latency_s: np.ndarray
-    weight: np.ndarray | float = 1.0
-    confined_gpus: np.ndarray | None = None
+    requests_per_s: Column
+    gpus: Column
+    latency_s: Column
+    weight: Column | float = 1.0
+    confined_gpus: Column | None = None
 
     def __post_init__(self):
         for name in ("requests_per_s", "gpus", "latency_s", "weight", "confined_gpus"):

@@ -17,6 +17,7 @@ import optax
 
 from jaxsim._scalar import Flag, Scalar
 from jaxsim.catalog.errors import InputError
+from jaxsim.space.match.records import Column
 
 _NORM = 8.0  # the slower pool decides: min(a, b) as an 8-norm of reciprocals, smooth in both
 # XLA's fusion on CPU copies shared small terms into ever larger kernels; without it the gradient of
@@ -46,7 +47,7 @@ Phase = Callable[..., Estimate]  # (log2 of the axes, parameters of the scenario
 class Lattice:
     """The values that each axis may take, ascending; the relaxed search stays in their hull."""
 
-    axes: tuple[np.ndarray, ...]
+    axes: tuple[Column, ...]
 
     def __post_init__(self):
         axes = tuple(np.asarray(a, float) for a in self.axes)
@@ -146,7 +147,7 @@ def _descend(
     high: jax.Array,
     parameters: object,
     targets: Targets,
-    rate: float,
+    rate: Scalar,
     *,
     split: int,
     prefill: Phase,
