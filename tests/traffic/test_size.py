@@ -13,8 +13,8 @@ from jaxsim.traffic.simulate.records import DECODE, MIXED, PREFILL
 from jaxsim.traffic.size import search
 from jaxsim.traffic.size.shapes import ROLES, drawn, held, shapes_of
 from jaxsim.view.cli.main import main
-from jaxsim.view.files import schemas
 from jaxsim.view.files.plan_json import plan_dict
+from jaxsim.view.files.schemas.plan import Plan
 from jaxsim.view.text.layout import Page
 from jaxsim.view.text.plan import render_plan
 
@@ -88,7 +88,7 @@ def test_a_cap_says_what_its_instances_bear(sized):
 
 def test_scripts_read_it(sized):
     written = plan_dict(sized[0])
-    read = msgspec.convert(written, schemas.Plan)
+    read = msgspec.convert(written, Plan)
     assert read.under_rate.sized.holds
     assert read.under_rate.percentile == 95
 

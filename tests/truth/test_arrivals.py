@@ -74,8 +74,9 @@ def test_runs_are_served_and_scored(tmp_path):
     runs = served_all(read_arrivals(path, Stated()))
     plain, shared, refused = runs
     assert refused.refused == "parallel layout not stated"
-    # Evenly spaced and far apart, every request sees the same, and nothing of others' prompts.
-    assert plain.predicted["ttft_p99"] == pytest.approx(plain.predicted["ttft_p50"], rel=0.1)
+    # Evenly spaced and far apart, a request waits for a decode step of the one before at most.
+    step_s = 1.5 * plain.predicted["tpot_mean"]
+    assert 0.0 <= plain.predicted["ttft_p99"] - plain.predicted["ttft_p50"] <= step_s
     assert 0.003 < plain.predicted["tpot_mean"] < 0.02
     assert shared.predicted["ttft_p50"] < plain.predicted["ttft_p50"]
     e2e = plain.predicted["ttft_mean"] + 59 * plain.predicted["tpot_mean"]
