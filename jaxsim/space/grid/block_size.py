@@ -94,3 +94,9 @@ def strides_of(
         if not several:
             break
     return tuple(strides)
+
+
+def in_flight(workers: Sequence[Device | None]) -> int:
+    """Blocks that are run at the same time."""
+    # All processes cut alike, however many cores each of them has.
+    return len(workers) if jax.process_count() == 1 else 2 * jax.process_count()

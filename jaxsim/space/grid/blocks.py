@@ -20,6 +20,7 @@ from jaxsim.space.grid.block_run import OnAll, runner_of
 from jaxsim.space.grid.block_size import (
     block_lengths,
     default_device,
+    in_flight,
     padded,
     platform_of,
     strides_of,
@@ -105,7 +106,7 @@ class Grid:
         loops = loop_order(program, left, lengths, classes, range(first))
         workers = workers_of(devices, platform)
         per_block = block_points or BLOCK_POINTS.get(platform, BLOCK_POINTS["gpu"])
-        blocks = block_lengths(lengths, loops, per_block, _in_flight(workers))
+        blocks = block_lengths(lengths, loops, per_block, in_flight(workers))
         inner = math.prod(lengths[first:])
         strides = strides_of(blocks, loops, inner, together or most, platform != "cpu")
         names = tuple(axis[0] for axis in ordered)
@@ -144,7 +145,7 @@ class Grid:
     @property
     def in_flight(self) -> int:
         """Blocks that are run at the same time."""
-        return _in_flight(self.devices)
+        return in_flight(self.devices)
 
     @property
     def padded(self) -> bool:
@@ -188,12 +189,15 @@ class Grid:
         Of all blocks, or of those at the positions `chosen`. Results lead with their positions
         on the looped axes. Blocks are collected in several threads, and shared between processes.
         """
-        jobs = list(self._cut())
-        jobs = own_share(jobs if chosen is None else [jobs[i] for i in chosen])
+        every = self._cut()
+        blocks = every if chosen is None else [every[i] for i in chosen]
+        jobs = own_share(blocks)
         nest, several = self._nest(), len(self.devices) > 1 and None not in self.devices
         run = runner_of(nest, reducer, wide(), default_device())
-        apart = tuple(bool(self.cut_axes(x)) for x in nest.given)
-        on_all = OnAll(nest, reducer, wide(), self.devices, apart) if several else None
+        on_all = None
+        if several:
+            apart = tuple(bool(self.cut_axes(x)) for x in nest.given)
+            on_all = OnAll(nest, reducer, wide(), self.devices, apart)
 
         def one(blocks: "Sequence[Block]") -> list[T]:
             parts = [[self._slice(x, block) for x in nest.given] for block in blocks]
@@ -205,7 +209,7 @@ class Grid:
                 kept.append(collect(block, results))
             return kept
 
-        each = len(self.devices) if several else 1
+        each = 1 if on_all is None else len(self.devices)
         rounds = [jobs[i : i + each] for i in range(0, len(jobs), each)]
         # The first compiles, before the others ask for the same.
         alone = 0 if run.ready and not several else 1
@@ -214,7 +218,7 @@ class Grid:
         cores = len(self.devices) if self.in_turn and not several else 2
         with ThreadPoolExecutor(cores) as pool:
             found += pool.map(one, rounds[alone:])
-        return from_all([x for kept in found for x in kept])
+        return from_all([x for kept in found for x in kept], len(blocks))
 
     def _nest(self) -> Nest:
         """Where each operation is evaluated, over one block."""
@@ -293,8 +297,3 @@ class Block:
             return own.reshape(where.shape)
         own = where.size // lanes.size
         return positions.of_inner(where.reshape(-1)[chosen]) + lanes[chosen // own]
-
-
-def _in_flight(workers: Sequence[Device | None]) -> int:
-    # All processes cut alike, however many cores each of them has.
-    return len(workers) if jax.process_count() == 1 else 2 * jax.process_count()

@@ -6,7 +6,7 @@ evaluated all of it, and chosen, by then.
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +14,9 @@ import numpy as np
 from jaxsim.space.grid.best import Best, Reading, objective_of
 from jaxsim.space.program.inputs import Axis, axis_values, lengths_of
 from jaxsim.space.program.interpret import interpreted
+
+Pair = tuple[np.ndarray, np.ndarray]
+Names = tuple[str, ...]
 
 # Points that NumPy evaluates in a fifth of a second.
 SMALL_POINTS = 1 << 19
@@ -37,12 +40,13 @@ def small_best(
 ) -> Best:
     """As `stream_best`: the same designs, evaluated in NumPy and all kept until the choice."""
     wanted = objective_of(fn, objective, valid, maximise)
-    (value, ok), dims = interpreted(wanted, point, axes)
+    evaluated, own_dims = interpreted(wanted, point, axes)
+    (value, ok), dims = cast(Pair, evaluated), cast(tuple[Names, Names], own_dims)
     names, lengths = [name for name, _, _ in axes], lengths_of(axis_values(axes))
     reduced = [d for d, name in enumerate(names) if name not in group_axes]
     order = [*(names.index(name) for name in group_axes), *reduced]
 
-    def full(array, own):
+    def full(array: np.ndarray, own: Names) -> np.ndarray:
         place = tuple(slice(None) if name in own else None for name in names)
         whole = np.broadcast_to(np.asarray(array)[place], lengths)
         return whole.transpose(order).reshape(-1, math.prod(lengths[d] for d in reduced))
@@ -59,7 +63,7 @@ def small_best(
     best[:, value.shape[1] :] = -np.inf
     shape = tuple(lengths[names.index(name)] for name in group_axes)
     shape += (count,) if count > 1 else ()
-    found = (best > -np.inf).reshape(shape)
+    found = np.asarray((best > -np.inf).reshape(shape))
     sign = 1.0 if maximise else -1.0
     best = np.where(found, sign * best.reshape(shape), np.nan).astype(jnp.result_type(float))
     where = np.where(found, where.reshape(shape), 0)
