@@ -18,7 +18,7 @@ from jaxsim._scalar import Flag, Scalar
 from jaxsim.space.grid.blocks import Block, Grid
 from jaxsim.space.grid.nest import Nest
 from jaxsim.space.grid.step import Step
-from jaxsim.space.program.inputs import Axis, Device, Held
+from jaxsim.space.program.inputs import Axis, Device, Entries, Held
 
 # A number of a point function's outputs: a path of names such as "ifb.ttl_s", or a function of
 # them. The same path, or the same function object, is traced once.
@@ -32,9 +32,9 @@ class Best(Record):
     `value` is NaN and `found` false. `points` is how many grid points were covered.
     """
 
-    value: np.ndarray
-    found: np.ndarray
-    index: dict[str, np.ndarray]
+    value: Entries
+    found: Entries
+    index: dict[str, Entries]
     points: int = static()
 
 

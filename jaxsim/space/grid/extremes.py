@@ -13,7 +13,7 @@ from jaxsim.space.grid.blocks import Block, Grid
 from jaxsim.space.grid.nest import Nest, apart
 from jaxsim.space.grid.step import Step
 from jaxsim.space.program.in_jax import spread
-from jaxsim.space.program.inputs import Axis, Device, Held
+from jaxsim.space.program.inputs import Axis, Device, Entries, Held
 from jaxsim.space.program.trace import Atom, Literal
 
 
@@ -23,8 +23,8 @@ class Extremes(Record):
     One leading dimension per group axis. Where no design is valid, `low` is +∞ and `high` −∞.
     """
 
-    low: dict[str, np.ndarray]
-    high: dict[str, np.ndarray]
+    low: dict[str, Entries]
+    high: dict[str, Entries]
     points: int = static()
 
 

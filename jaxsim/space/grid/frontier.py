@@ -19,7 +19,7 @@ from jaxsim.space.grid.block_size import platform_of
 from jaxsim.space.grid.blocks import Block, Grid
 from jaxsim.space.grid.frontier_step import ROW, Kept, Undominated
 from jaxsim.space.grid.pareto import fronts_of_groups
-from jaxsim.space.program.inputs import Axis, Device
+from jaxsim.space.program.inputs import Axis, Device, Entries
 
 # A step is read several times; on a CPU, one of several workloads must stay in the cache.
 _STRIDES = {"cpu": 1 << 14}
@@ -32,10 +32,10 @@ class Frontiers(Record):
     lengths of the group axes. `index[name]` are positions on each reduced axis.
     """
 
-    x: np.ndarray
-    y: np.ndarray
-    index: dict[str, np.ndarray]
-    starts: np.ndarray
+    x: Entries
+    y: Entries
+    index: dict[str, Entries]
+    starts: Entries
     shape: tuple[int, ...] = static()
     points: int = static()
 

@@ -47,6 +47,12 @@ if TYPE_CHECKING:
 else:
     Held = jax.Array | np.ndarray | np.generic
 
+# An array, or its only number.
+if TYPE_CHECKING:
+    Entries: TypeAlias = np.ndarray
+else:
+    Entries = np.ndarray | np.generic
+
 # An axis: its name, which leaf (or leaves, or sub-record) of the point it replaces, and with what:
 # an array, or a record of arrays, with one leading dimension.
 Axis: TypeAlias = tuple[str, Callable[[Any], Any], Any]
