@@ -35,8 +35,8 @@ CAUSES = {
     "P16": "an early build: TTFT at 8 in flight is twice that of later ones",
     "P17": "its owner says that something is wrong",
     "P20": "an early build, and outputs of unlike lengths, which a finite run takes as alike",
-    "P30": "the GPU is not stated; on H100 a cached prompt of 14,808 tokens takes 16 ms to tokenise "
-    "and 8 ms of host, of 47 ms in all",
+    "P30": "the GPU is not stated; a cached prompt of 14,808 tokens takes 16 ms to tokenise "
+    "and 8 ms of host, of 47 ms in all on H100",
     "P31": "the GPU is not stated",
     "P33": "the engine answers a prompt of 128 tokens after 11 ms elsewhere (P10), 59 ms here: the "
     "site's client and host",
