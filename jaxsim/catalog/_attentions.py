@@ -141,7 +141,7 @@ def grouped_layers(config: Config) -> list[AbstractAttention]:
     """One attention a layer, windowed where `layer_types` or `sliding_window` says so."""
     kinds = layer_kinds(config)
     window = window_of(config)
-    apart = _other_heads(config)
+    window_heads = _other_heads(config)
     gate = 0.0
     if config.flag("use_head_wise_attn_gate") or config.flag("gating"):
         gate = 1.0
@@ -153,7 +153,7 @@ def grouped_layers(config: Config) -> list[AbstractAttention]:
     found: list[AbstractAttention] = []
     for layer, kind in enumerate(kinds):
         sliding = kind == SLIDING[0]
-        other = dict(apart) if sliding else {}
+        other = dict(window_heads) if sliding else {}
         if each is not None:
             other["heads"] = each[layer]
         key = (sliding, *sorted(other.items()))

@@ -78,8 +78,8 @@ def busiest_load(
     others = 1.0 - 1.0 / ranks.ep
     held = experts / ranks.ep
     mean = tokens * topk / ranks.ep
-    apart = jnp.maximum(experts - topk, 0.0) / jnp.maximum(experts - 1.0, 1.0)
-    drawn = mean * others * (apart + mean * popularity / held)
+    others_frac = jnp.maximum(experts - topk, 0.0) / jnp.maximum(experts - 1.0, 1.0)
+    drawn = mean * others * (others_frac + mean * popularity / held)
     copies = mean + deviations * jnp.sqrt(jnp.maximum(drawn, _TINY))
     part = touched / experts
     spread = held * part * (1.0 - part) * others

@@ -50,5 +50,5 @@ def beyond(x: Scalar, knee: Scalar, power: Scalar) -> Scalar:
     both = x + knee
     far = x / jnp.where(both > 0.0, both, 1.0)
     # The logistic function of a difference of logarithms overflows nowhere. 0 has no logarithm.
-    apart = jnp.log(jnp.maximum(far, 1e-9)) - jnp.log(jnp.maximum(1.0 - far, 1e-9))
-    return 1.0 / (1.0 + jnp.exp(-jnp.clip(power * apart, -60.0, 60.0)))
+    log_ratio = jnp.log(jnp.maximum(far, 1e-9)) - jnp.log(jnp.maximum(1.0 - far, 1e-9))
+    return 1.0 / (1.0 + jnp.exp(-jnp.clip(power * log_ratio, -60.0, 60.0)))

@@ -43,14 +43,14 @@ def plan(
     candidates = gather(swept)
     disaggregated, disaggregated_spread = best_disaggregated(swept, candidates)
     colocated, colocated_spread = best_colocated(swept, candidates)
-    together = colocated_on_prefill(swept, space)
-    if together is not None:
-        together = with_integers(together, space, ("colocated",))
-        there = best_colocated(together, gather(together))
+    on_prefill = colocated_on_prefill(swept, space)
+    if on_prefill is not None:
+        on_prefill = with_integers(on_prefill, space, ("colocated",))
+        there = best_colocated(on_prefill, gather(on_prefill))
         if _worth(there[0], request) > _worth(colocated, request):
             colocated, colocated_spread = there
         else:
-            together = None
+            on_prefill = None
     doubt = None
     if disaggregated_spread is not None and colocated_spread is not None:
         lengths = [one.workload for one in request.mix]
@@ -59,9 +59,9 @@ def plan(
             {name: max(float(getattr(one, name)) for one in lengths) for name in ("isl", "osl")},
             (setup.hardware.name, swept.prefill_setup.hardware.name),
         )
-    at_mean = gain_at_mean_ttl(swept, together)
+    at_mean = gain_at_mean_ttl(swept, on_prefill)
     progress("drawing frontiers")
-    curves = curves_of(swept, candidates, together)
+    curves = curves_of(swept, candidates, on_prefill)
     found = Plan(
         model=setup.model.name,
         hardware=setup.hardware.name,
@@ -85,7 +85,7 @@ def plan(
         probability=None,
         curves=curves,
         objective=request.objective,
-        levers=_levers(swept, together or swept, disaggregated, colocated),
+        levers=_levers(swept, on_prefill or swept, disaggregated, colocated),
         notes=_notes(setup, swept.prefill_setup),
         formats={"prefill": swept.prefill_setup.formats, "decode": setup.formats},
         gain_at_mean_ttl=at_mean,
@@ -111,7 +111,7 @@ def _worth(found: Deployed | Unmet, request: PlanRequest) -> float:
     return found.worth(request.objective) if isinstance(found, Deployed) else -1.0
 
 
-def gain_at_mean_ttl(swept: Swept, together: Swept | None = None) -> float | None:
+def gain_at_mean_ttl(swept: Swept, on_prefill: Swept | None = None) -> float | None:
     """Disaggregated over co-located where both hold TTL on the mean of the mix alone.
 
     A plan holds instances to the targets even while they serve one workload alone. That is hard on
@@ -126,8 +126,8 @@ def gain_at_mean_ttl(swept: Swept, together: Swept | None = None) -> float | Non
     weaker = replace(swept, mean=mixed_phases(swept.each, request, mean_ttl=True))
     candidates = gather(weaker)
     disaggregated, _ = best_disaggregated(weaker, candidates)
-    if together is not None:
-        weaker = replace(together, mean=mixed_phases(together.each, request, mean_ttl=True))
+    if on_prefill is not None:
+        weaker = replace(on_prefill, mean=mixed_phases(on_prefill.each, request, mean_ttl=True))
         candidates = gather(weaker)
     colocated, _ = best_colocated(weaker, candidates)
     if isinstance(disaggregated, Unmet) or isinstance(colocated, Unmet):
@@ -136,11 +136,11 @@ def gain_at_mean_ttl(swept: Swept, together: Swept | None = None) -> float | Non
 
 
 def _levers(
-    swept: Swept, together: Swept, disaggregated: Deployed | Unmet, colocated: Deployed | Unmet
+    swept: Swept, on_prefill: Swept, disaggregated: Deployed | Unmet, colocated: Deployed | Unmet
 ) -> tuple[Lever, ...]:
     """Elasticities of the better deployment; of one workload only.
 
-    `together` has the co-located designs.
+    `on_prefill` has the co-located designs.
 
     Of a mix, which workload a target binds changes with the inputs, and no derivative says how.
     """
@@ -148,5 +148,5 @@ def _levers(
         return ()
     request = swept.request
     if _worth(colocated, request) > _worth(disaggregated, request):
-        return levers(together, colocated if isinstance(colocated, Deployed) else None)
+        return levers(on_prefill, colocated if isinstance(colocated, Deployed) else None)
     return levers(swept, disaggregated if isinstance(disaggregated, Deployed) else None)

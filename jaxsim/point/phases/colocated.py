@@ -77,7 +77,7 @@ class Colocated(Record):
     valid: Flag
 
 
-def prompts_together(scenario: Scenario) -> Scalar:
+def prompts_per_pass(scenario: Scenario) -> Scalar:
     """Whole prompts of an attention rank that one pass takes: floor(chunk / fresh), at least 1.
 
     `chunk` is what engines call `max_num_batched_tokens`, counted over prompt tokens: it may hold
@@ -106,14 +106,14 @@ def in_flight_batching(scenario: Scenario, ranks: Ranks, steps: StepTime, gained
 
     A request waits half a step and then prefills without a break: FTL = t_host + t_d/2 + C·t_p.
     """
-    together = prompts_together(scenario)
+    per_pass = prompts_per_pass(scenario)
     chunks = chunks_of(scenario)
     layers = layers_of(scenario)
-    time = prompt_time(scenario, ranks, together, together * ranks.attention_dp, chunks)
+    time = prompt_time(scenario, ranks, per_pass, per_pass * ranks.attention_dp, chunks)
     share = busiest_share(layers, ranks.pp)
     mean_s = time.mean.total_s
     iteration_s = share * mean_s
-    per_prompt = chunks.count / together
+    per_prompt = chunks.count / per_pass
     often = prompts_per_step(scenario, ranks, gained) * per_prompt
     ttl_s = (steps.step_s + often * iteration_s) / gained
     disturbed_s = steps.step_s + jnp.maximum(often, 1.0) * iteration_s
@@ -155,14 +155,14 @@ def mixed_parts(scenario: Scenario, ranks: Ranks, past: Scalar, steps: StepTime)
     projected = past * (1.0 - scenario.options.keep_up_projected)
     decoded = DecodeTokens(sequences, queries, workload.isl + 0.5 * workload.osl)
     # Chunks of `pp` micro-batches circulate like their decode tokens, with prompts of their own.
-    together = prompts_together(scenario)
-    prompt = ContextTokens(together, chunks.tokens, past, projected)
+    per_pass = prompts_per_pass(scenario)
+    prompt = ContextTokens(per_pass, chunks.tokens, past, projected)
     decoding = stage_sequences(scenario.design.batch, ranks) * queries
     common = common_items(
         scenario,
         ranks,
         decoded.rows + prompt.rows,
-        decoded.rows + together / chunks.count,
+        decoded.rows + per_pass / chunks.count,
         decoding + prompt.rows * ranks.attention_dp,
     )
     own = decode_only_items(scenario, ranks, decoded)
@@ -202,7 +202,7 @@ def piggybacking(scenario: Scenario, ranks: Ranks, steps: StepTime, gained: Scal
     design. The median step is a mixed one where f > ½. Agrawal et al., "Sarathi-Serve", OSDI 2024.
     """
     chunks = chunks_of(scenario)
-    passes = chunks.count / (prompts_together(scenario) * ranks.pp)
+    passes = chunks.count / (prompts_per_pass(scenario) * ranks.pp)
     often = prompts_per_step(scenario, ranks, gained) * passes
     share = jnp.minimum(often, 1.0)
     middle = chunks.cached + 0.5 * (chunks.count - 1.0) * chunks.tokens
@@ -239,17 +239,17 @@ def colocated(scenario: Scenario) -> Colocated:
     piggybacked = piggybacking(scenario, ranks, steps, gained)
 
     chunks = chunks_of(scenario)
-    together = prompts_together(scenario)
-    prompt_rows = together * chunks.tokens
+    per_pass = prompts_per_pass(scenario)
+    prompt_rows = per_pass * chunks.tokens
     decoded = rank_sequences(batch, ranks) * (1.0 + workload.draft_tokens)
     memory = memory_of(
         scenario,
         ranks,
-        sequences=rank_requests(batch, ranks) + together,
+        sequences=rank_requests(batch, ranks) + per_pass,
         context=workload.isl + workload.osl + workload.draft_tokens,
         rows=decoded + jnp.maximum(prompt_rows, jnp.minimum(scenario.design.chunk, workload.isl)),
-        head_rows=decoded + together,
-        projected=together * (chunks.last_past + chunks.tokens),
+        head_rows=decoded + per_pass,
+        projected=per_pass * (chunks.last_past + chunks.tokens),
     )
     rules = rules_of(scenario, ranks, memory)
     better = jnp.maximum(

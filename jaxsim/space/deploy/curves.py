@@ -24,16 +24,16 @@ from jaxsim.space.designs import Designs
 
 
 def curves_of(
-    swept: Swept, candidates: AllCandidates, together: Swept | None = None
+    swept: Swept, candidates: AllCandidates, on_prefill: Swept | None = None
 ) -> tuple[FrontierCurve, ...]:
     """The disaggregated frontier, and the co-located ones: over both modes, and piggybacked.
 
-    `together` has the co-located designs where they run on other hardware than decode does.
+    `on_prefill` has the co-located designs where they run on other hardware than decode does.
     """
     request = swept.request
     curves = [_disaggregated_curve(swept, candidates)]
-    if together is not None:
-        swept, candidates = together, gather(together)
+    if on_prefill is not None:
+        swept, candidates = on_prefill, gather(on_prefill)
     alone = colocated_candidates(swept.colocated, request.ttl_metric, ("piggybacked",))
     for name, own in (("co-located", candidates.colocated), ("co-located, piggybacked", alone)):
         count, paid = instances_within(own, swept)

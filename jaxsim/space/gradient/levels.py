@@ -107,7 +107,7 @@ def levels_of(
     for table in range(len(tables)):
         here = [i for i in range(len(ops)) if home[i] == table]
         each = [kinds[i] for i in here], [slots[i] for i in here], [ops[i].outputs[0] for i in here]
-        for members in together(*each):
+        for members in calls_of(*each):
             start, members = size, [here[m] for m in members]
             for i in members:
                 row[ops[i].outputs[0]], at[size] = size, table
@@ -216,7 +216,7 @@ def _handed(rows: Mapping[int, set[int]]) -> tuple[Handed, ...]:
     return tuple(Handed(source, np.array(sorted(own))) for source, own in rows.items())
 
 
-def together(
+def calls_of(
     kinds: Sequence[object], slots: Sequence[tuple[int, ...]], outputs: Sequence[int]
 ) -> list[list[int]]:
     """Which operations are one call, in order.

@@ -32,22 +32,22 @@ def run_blocks(
     nest: Nest,
     reducer: Reducer,
     mesh: Mesh,
-    apart: tuple[bool, ...],
+    is_cut: tuple[bool, ...],
     parts: Sequence[Held],
     true: Held,
 ) -> object:
     """The reducer's results for one block on each device of a mesh: one program for all of them.
 
-    `parts` are as `evaluated` takes, those `apart` with a leading dimension of one block a device;
+    `parts` are as `evaluated` takes, those `is_cut` with a leading dimension of one block a device;
     the others are the same in every block. The results have such a dimension.
     """
     name = PartitionSpec(mesh.axis_names[0])
 
     def own(parts: Sequence[Held], true: Held) -> object:
-        part = [x[0] if cut else x for x, cut in zip(parts, apart, strict=True)]
+        part = [x[0] if cut else x for x, cut in zip(parts, is_cut, strict=True)]
         return jax.tree.map(lambda x: x[None], evaluated(nest, reducer, part, true))
 
-    specs = [name if cut else PartitionSpec() for cut in apart]
+    specs = [name if cut else PartitionSpec() for cut in is_cut]
     run = jax.shard_map(
         own, mesh=mesh, in_specs=(specs, PartitionSpec()), out_specs=name, check_vma=False
     )
@@ -58,7 +58,7 @@ def run_blocks(
 class OnAll:
     """Runs blocks of one nest and reducer, one on each of several devices at a time.
 
-    `apart` tells which values of `nest.given` differ between blocks. Compiled once for all
+    `is_cut` tells which values of `nest.given` differ between blocks. Compiled once for all
     devices, where a program for each would be compiled as often.
     """
 
@@ -66,7 +66,7 @@ class OnAll:
     reducer: Reducer
     bits64: bool
     devices: tuple[Device | None, ...]
-    apart: tuple[bool, ...]
+    is_cut: tuple[bool, ...]
 
     def __call__(self, parts: Sequence[Sequence[np.ndarray]]) -> list[object]:
         """The results of up to as many blocks as there are devices, from the values of each."""
@@ -74,11 +74,11 @@ class OnAll:
         columns = zip(*filled, strict=True)
         given = [
             np.stack(column) if cut else column[0]
-            for column, cut in zip(columns, self.apart, strict=True)
+            for column, cut in zip(columns, self.is_cut, strict=True)
         ]
         mesh = Mesh(np.array(self.devices), ("device",))
         with in_precision(self.bits64):
-            found = run_blocks(self.nest, self.reducer, mesh, self.apart, given, np.True_)
+            found = run_blocks(self.nest, self.reducer, mesh, self.is_cut, given, np.True_)
         found = jax.tree.map(np.asarray, found)
         return [jax.tree.map(lambda x, i=i: x[i], found) for i in range(len(parts))]
 

@@ -47,7 +47,7 @@ def path_of(nest: Nest, reducer: Reducer, part: Sequence[np.ndarray | jax.Array]
                 nest.program.inputs,
                 [_kept.atom(x) for x in nest.program.outputs],
                 [[_kept.operation(op) for op in ops] for ops in (nest.before, *nest.levels)],
-                [[[_kept.operation(op) for op in ops] for ops in own] for own in nest.apart],
+                [[[_kept.operation(op) for op in ops] for ops in own] for own in nest.small_terms],
                 [nest.lengths, nest.classes, nest.loops, nest.strides, nest.barriers, nest.given],
                 sorted((x, nest.program.dims[x]) for x in _used(nest)),
             ]
@@ -58,7 +58,7 @@ def path_of(nest: Nest, reducer: Reducer, part: Sequence[np.ndarray | jax.Array]
 
 
 def _used(nest: Nest) -> set[int]:
-    groups = (nest.before, *nest.levels, *(ops for own in nest.apart for ops in own))
+    groups = (nest.before, *nest.levels, *(ops for own in nest.small_terms for ops in own))
     ops = [op for group in groups for op in group]
     atoms = [x for op in ops for x in (*op.inputs, *op.outputs)] + list(nest.program.outputs)
     return {x for x in (*atoms, *nest.given) if isinstance(x, int)}

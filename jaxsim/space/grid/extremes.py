@@ -10,7 +10,7 @@ import numpy as np
 from jaxsim._record import Record, static
 from jaxsim.space.grid.best import Reading, read
 from jaxsim.space.grid.blocks import Block, Grid
-from jaxsim.space.grid.nest import Nest, apart
+from jaxsim.space.grid.nest import Nest, unfused
 from jaxsim.space.grid.step import Step
 from jaxsim.space.program.in_jax import spread
 from jaxsim.space.program.inputs import Axis, Device, Entries, Held
@@ -110,7 +110,7 @@ class _Both:
             return [_value(x, values) for x in found], counts
 
         # Each is read by two reductions, and so not to be fused into them.
-        found, counts = apart(nest, evaluated, values, true)
+        found, counts = unfused(nest, evaluated, values, true)
         counts = counts.transpose(np.argsort((*sorted(nest.loops), *nest.inner)))
         results = []
         for atom, value in zip(program.outputs, found, strict=False):

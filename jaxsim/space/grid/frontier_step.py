@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxsim.space.grid.nest import Nest, apart
+from jaxsim.space.grid.nest import Nest, unfused
 from jaxsim.space.grid.pareto import dominance_table, undominated
 from jaxsim.space.grid.step import Step
 from jaxsim.space.program.inputs import Held
@@ -97,7 +97,7 @@ class Undominated:
             return x, jnp.where(ok, y, jnp.nan)
 
         # Read many times over, and so not to be fused into what reads it.
-        x, y = apart(nest, compared, values, true)
+        x, y = unfused(nest, compared, values, true)
         given = (x.reshape(x.shape[0], -1), y.reshape(y.shape[0], -1), *good)
         one = partial(self._step, sample=self._sample(nest))
         if self.in_turn:

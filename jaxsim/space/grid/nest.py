@@ -37,9 +37,9 @@ class Nest:
 
     `lengths` are those of the block. `classes` are those of the axes of equivalence classes, which
     follow its axes. `loops` are the looped axes, outermost first, and `strides` their steps.
-    `before` has the operations evaluated before the loops, `levels` those of each loop. `apart` has
-    those terms of a level that have few values, by axis of classes; they are compiled separately,
-    by an `optimization_barrier` with `barriers`, else by a conditional (see `apart`).
+    `before` has the operations evaluated before the loops, `levels` those of each loop.
+    `small_terms` has the terms of a level with few values, by axis of classes; they are compiled
+    separately, by an `optimization_barrier` with `barriers`, else by a conditional (see `unfused`).
     """
 
     program: Program
@@ -51,7 +51,7 @@ class Nest:
     given: tuple[int, ...]
     before: tuple[Op, ...]
     levels: tuple[tuple[Op, ...], ...]
-    apart: tuple[tuple[tuple[Op, ...], ...], ...]
+    small_terms: tuple[tuple[tuple[Op, ...], ...], ...]
 
     @property
     def inner(self) -> tuple[int, ...]:
@@ -85,22 +85,22 @@ def nest_of(
     before, *levels = (tuple(group) for group in groups)
     inner = [d for d in range(len(sizes)) if d not in loops]
     most = APART_SHARE * size([d for d in inner if d < len(lengths)], sizes)
-    rests, aparts = [], []
+    rests, small_terms = [], []
     for ops in levels:
-        late, apart, rest = set(), [], []
+        late, few, rest = set(), [], []
         for op in ops:
             own = [d for d in program.dims[op.outputs[0]] if d in inner]
             small = size(own, sizes) <= most or any(d >= len(lengths) for d in own)
             if small and not late.intersection(numbers(op.inputs)):
-                apart.append(op)
+                few.append(op)
             else:
                 rest.append(op)
                 late.update(op.outputs)
         rests.append(tuple(rest))
-        aparts.append(by_axis(program, apart, len(lengths)))
+        small_terms.append(by_axis(program, few, len(lengths)))
     return Nest(
         program, lengths, classes, loops, strides, barriers, given, before, tuple(rests),
-        tuple(aparts),
+        tuple(small_terms),
     )  # fmt: skip
 
 
@@ -213,7 +213,7 @@ def walk(
                 if axis in dims:
                     value = lax.dynamic_slice_in_dim(value, start, step[axis], dims.index(axis))
                 sliced[number] = value
-            _run_apart(nest, depth, sliced, inside, reads[depth + 1], true)
+            _run_small_terms(nest, depth, sliced, inside, reads[depth + 1], true)
             run_ops(nest.levels[depth], sliced, nest.program, inside)
             sliced = {k: v for k, v in sliced.items() if k in reads[depth + 1]}
             return level(depth + 1, sliced, {**starts, axis: start}, carry, inside)
@@ -228,7 +228,7 @@ def walk(
     return level(0, known, {}, (carry, state), list(sizes))[0]
 
 
-def _run_apart(
+def _run_small_terms(
     nest: Nest,
     depth: int,
     values: dict[int, Held],
@@ -240,7 +240,7 @@ def _run_apart(
 
     Adds to `values` those that the rest of the level reads, or that are `wanted` after it.
     """
-    groups = nest.apart[depth]
+    groups = nest.small_terms[depth]
     later = [numbers(x for op in ops for x in op.inputs) for ops in (*groups, nest.levels[depth])]
     for i, ops in enumerate(groups):
         made = {x for op in ops for x in op.outputs}
@@ -252,14 +252,14 @@ def _run_apart(
             return [inside[x] for x in kept]
 
         if kept:
-            results = apart(nest, evaluate, {x: values[x] for x in later[i] - made}, true)
+            results = unfused(nest, evaluate, {x: values[x] for x in later[i] - made}, true)
             values.update(zip(kept, results, strict=True))
 
 
 Found = TypeVar("Found")
 
 
-def apart(
+def unfused(
     nest: Nest,
     fn: Callable[[dict[int, Held]], Found],
     given: dict[int, Held],
@@ -291,7 +291,7 @@ def apart(
 def _reads(nest: Nest) -> list[set[int]]:
     """What is still read from each depth inwards; the outputs last."""
     reads = [numbers(nest.program.outputs)]
-    for rest, groups in zip(reversed(nest.levels), reversed(nest.apart), strict=True):
+    for rest, groups in zip(reversed(nest.levels), reversed(nest.small_terms), strict=True):
         ops = itertools.chain(rest, *groups)
         reads.append(reads[-1] | numbers(x for op in ops for x in op.inputs))
     return reads[::-1]

@@ -72,16 +72,16 @@ def prompt_s(law: Law, role: int, lengths: Lengths, tokens_per_pass: float) -> f
     ranks = float(law.ranks[role])
     tokens, pairs = pieces_of(lengths, float(law.chunk[role]))
     mean = float(tokens.mean())
-    together = max(tokens_per_pass / mean, 1.0)
+    prompts_per_pass = max(tokens_per_pass / mean, 1.0)
     order = np.sort(pairs)
     below = np.arange(len(order) + 1) / len(order)
-    longest = float(order @ np.diff(below**together))
-    own = max(longest, together * float(pairs.mean()) / ranks)
-    size = max(together * mean / ranks, mean)
+    longest = float(order @ np.diff(below**prompts_per_pass))
+    own = max(longest, prompts_per_pass * float(pairs.mean()) / ranks)
+    size = max(prompts_per_pass * mean / ranks, mean)
     ladder = law.pass_tokens[role]
     base, slope = (np.interp(size, ladder, table[role]) for table in (law.pass_s, law.pass_slope))
     pass_s = float(law.stretch[role]) * (base + slope * own)
-    return float(pass_s * lengths.isl.mean() / (together * mean))
+    return float(pass_s * lengths.isl.mean() / (prompts_per_pass * mean))
 
 
 def batch_of(law: Law, role: int, lengths: Lengths, ttl_s: float) -> tuple[float, float, float]:

@@ -42,9 +42,9 @@ def render(
     designs = f"{count(best.points)} designs in {seconds(elapsed_s)} ({prefixed(rate, '/s')})"
     lines += wrap(f"{designs} on {machine}, imports apart", page)
     lines += [line for note in notes for line in wrap(note, page)]
-    apart = [dim for dim in best.dims if dim == "setup" or dim in _TARGETS]
-    for place in itertools.product(*(range(best.rate.shape[best.dims.index(d)]) for d in apart)):
-        chosen = dict(zip(apart, place, strict=True))
+    separate = [dim for dim in best.dims if dim == "setup" or dim in _TARGETS]
+    for place in itertools.product(*(range(best.rate.shape[best.dims.index(d)]) for d in separate)):
+        chosen = dict(zip(separate, place, strict=True))
         at = tuple(chosen.get(dim, slice(None)) for dim in best.dims)
         lines += ["", *_heading(result, setups, chosen, page)]
         if not best.valid[at].any():
