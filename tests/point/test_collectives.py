@@ -175,7 +175,7 @@ def test_every_kind_of_message_is_known():
         pass
 
     with pytest.raises(NotImplementedError, match="Unknown"):
-        message_s(Unknown(), KERNELS[0].all_reduce, HARDWARE)
+        message_s(Unknown(1.0, 2.0), KERNELS[0].all_reduce, HARDWARE)
 
 
 # DeepEP's low-latency kernels on H800: ranks, and microseconds of 128 tokens a rank to 8 experts.

@@ -27,7 +27,14 @@ from jaxsim.space.designs import Designs
 Array = np.ndarray
 Output = tuple[Array, tuple[str, ...]]
 
-WORST = ("ftl_s", "ttl_s", "ttl_median_s", "kv_link_frac", "kv_ingress_bytes_per_s_per_gpu")
+WORST = (
+    "ftl_s",
+    "host_s",
+    "ttl_s",
+    "ttl_median_s",
+    "kv_link_frac",
+    "kv_ingress_bytes_per_s_per_gpu",
+)
 SAME = ("gpus", "capacity_bytes", "weights_bytes", "reserve_bytes")
 FULLEST = ("kv_bytes", "activation_bytes")
 MEAN_TTL = ("ttl_s", "ifb_ttl_s", "piggybacked_ttl_s")

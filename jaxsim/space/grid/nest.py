@@ -203,7 +203,7 @@ def walk(
         inside = [step[axis] if d == axis else n for d, n in enumerate(local)]
 
         def iteration(
-            i: jax.Array, carry: tuple[object, tuple[jax.Array, ...]]
+            i: jax.Array | int, carry: tuple[object, tuple[jax.Array, ...]]
         ) -> tuple[object, tuple[jax.Array, ...]]:
             # The last step may overlap the one before it: the same results are written again.
             start = jnp.minimum(i * step[axis], count - step[axis])

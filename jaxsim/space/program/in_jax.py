@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
@@ -64,7 +65,7 @@ def _bind(op: Op, *given: Held) -> jax.Array | Sequence[jax.Array]:
     return results[0] if alone else results
 
 
-def _picked(x: jax.Array, index: jax.Array) -> jax.Array:
+def _picked(x: jax.Array, index: jax.Array | np.ndarray) -> jax.Array:
     # One index into all rows at once: a gather of whole columns would turn the result around.
     rows, width = math.prod(x.shape[:-1]), x.shape[-1]
     at = index.reshape(-1)[None]

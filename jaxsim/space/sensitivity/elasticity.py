@@ -201,7 +201,7 @@ def _met(steep: np.ndarray, slack: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How far it is to the limit that is met first, and which that is."""
     up = steep > FLAT
     reach = np.where(up, np.maximum(slack, 0.0) / np.where(up, steep, 1.0), np.inf)
-    first = np.argmin(reach, axis=-1)
+    first = np.asarray(np.argmin(reach, axis=-1))
     return _at(reach, first), first
 
 

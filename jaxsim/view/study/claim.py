@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from jaxsim.view.study.settings import Setting, settings
 from jaxsim.view.study.source import Study
@@ -79,7 +78,7 @@ def numbers(name: str) -> tuple[float, ...]:
     return settings().lists[name]
 
 
-def rank_correlation(x: ArrayLike, y: ArrayLike) -> float:
+def rank_correlation(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> float:
     """Spearman's rank correlation, ties sharing their mean rank; 0 where either is constant."""
     a, b = _ranks(np.asarray(x, dtype=float)), _ranks(np.asarray(y, dtype=float))
     if len(a) < 2 or a.std() == 0.0 or b.std() == 0.0:

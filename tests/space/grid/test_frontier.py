@@ -127,10 +127,10 @@ def test_a_step_finds_good_designs_by_itself():
 @pytest.mark.parametrize("size", [70, 5000])
 def test_positions_of_flags_are_all_of_them_or_a_sample(size):
     flags = np.random.default_rng(0).random(size) < 0.3
-    found, count = positions_of(flags, size)
+    found, count = positions_of(jnp.asarray(flags), size)
     assert count == flags.sum()
     np.testing.assert_array_equal(found[:count], np.flatnonzero(flags))
-    found, count = positions_of(flags, 10)
+    found, count = positions_of(jnp.asarray(flags), 10)
     assert count == flags.sum()
     assert flags[found].all()
     assert found[0] < size // 8
