@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar, cast
 
 import numpy as np
 
@@ -100,7 +100,7 @@ class Problem:
             if not fits:
                 return None
             mode = max(rates, key=lambda name: rates[name])
-            return Optimum(float(rates[mode]), {"colocated": fits[mode].design}, mode)
+            return Optimum(float(rates[mode]), {"colocated": _one(fits[mode])}, mode)
         if len(fits) < len(self.lines):
             return None
         prompt, token, osl = float(rates["prefill"]), float(rates["decode"]), self.osl
@@ -108,7 +108,7 @@ class Problem:
             value = (osl - 1.0) * prompt * token / (prompt + token)
         else:
             value = (osl - 1.0) * min(prompt * self.ratio, token) / (1.0 + self.ratio)
-        return Optimum(value, {name: best.design for name, best in fits.items()})
+        return Optimum(value, {name: _one(best) for name, best in fits.items()})
 
     def sampled(self, optimum: Optimum, change: Change) -> np.ndarray:
         """ln of the value of an optimum's widths and chunks at many changes, [n]; batch adapts.
@@ -134,6 +134,11 @@ Outcome = TypeVar("Outcome")
 
 # A search yields lists of changes, is sent their optima, and returns its outcome.
 Search: TypeAlias = Generator[list[Change], list[Optimum | None], Outcome]
+
+
+def _one(best: Best) -> Mapping[str, float]:
+    """The axis values of a design that is one, not one a change."""
+    return cast(Mapping[str, float], best.design)
 
 
 def run_searches(problem: Problem, searches: Sequence[Search[Outcome]]) -> list[Outcome]:

@@ -157,7 +157,9 @@ _slopes = jax.jit(jax.vmap(jax.jacfwd(_log_outputs)))
 
 
 def _over(
-    function: Callable[[np.ndarray, Steps, Load], jax.Array], logs: np.ndarray, data: Data
+    function: Callable[[np.ndarray, Steps, Load, np.ndarray], jax.Array],
+    logs: np.ndarray,
+    data: Data,
 ) -> np.ndarray:
     """A function of every row, each with logs of its own, padded by copies of the first."""
     size = max(SMALLEST_SHAPE, 1 << max(len(data) - 1, 0).bit_length())

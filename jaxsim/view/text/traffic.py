@@ -80,7 +80,7 @@ def render_traffic(found: "Simulated", requests: "Requests", page: Page) -> str:
         if f"{name}_busy_frac" in outcomes[0]:
             rows.append(row(f"Busy, {name}", f"{name}_busy_frac", units.percent))
             rows.append(row("  instances, mean", f"{name}_instances_mean", units.plain))
-    if outcomes[0]["kv_exposed_mean_s"] > 0.0:
+    if float(outcomes[0]["kv_exposed_mean_s"]) > 0.0:
         rows.append(row("Cache transfer, exposed", "kv_exposed_mean_s", units.seconds))
     if "recovery_s" in outcomes[0]:
         rows.append(row("Interrupted by faults", "interrupted", units.count))
@@ -100,7 +100,7 @@ def render_traffic(found: "Simulated", requests: "Requests", page: Page) -> str:
     if requests.skipped.count:
         named = "; ".join(requests.skipped.named)
         lines += ["", *wrap(f"{requests.skipped.count} lines were left out: {named}", page)]
-    lost = {one["policy"]: one["refused"] + one["given_up"] for one in outcomes}
+    lost = {one["policy"]: int(one["refused"]) + int(one["given_up"]) for one in outcomes}
     if any(lost.values()):
         told = ", ".join(f"{name} {count:,}" for name, count in lost.items() if count)
         lines += ["", *wrap(f"Requests that were refused, or whose clients gave up: {told}.", page)]
