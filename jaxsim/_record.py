@@ -6,9 +6,9 @@ so that checks written there fail on leaves that are no numbers; these are rebui
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, TypeVar, cast, dataclass_transform
 
 import jax
 import numpy as np
@@ -30,12 +30,12 @@ class Record:
     Only constructors are written for each class, as a process makes all of them at its start.
     """
 
-    def __init_subclass__(cls, **options):
+    def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
         dataclasses.dataclass(repr=False, eq=False)(cls)
         _register(cls)
 
-    def __setattr__(self, name: str, value) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         if name in self.__dict__ or name not in type(self).__dataclass_fields__:
             raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
         self.__dict__[name] = value
@@ -47,7 +47,7 @@ class Record:
         held = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in dataclasses.fields(self))
         return f"{type(self).__qualname__}({held})"
 
-    def __eq__(self, other) -> bool:
+    def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
         names = type(self).__dataclass_fields__
@@ -58,10 +58,10 @@ class Record:
         return hash((type(self), *(getattr(self, name) for name in names)))
 
 
-def _equal(a, b) -> bool:
+def _equal(a: object, b: object) -> bool:
     if hasattr(a, "shape") or hasattr(b, "shape"):
-        return np.array_equal(a, b)
-    return a == b
+        return np.array_equal(np.asarray(a), np.asarray(b))
+    return bool(a == b)
 
 
 def _register(cls: type) -> None:
@@ -71,14 +71,16 @@ def _register(cls: type) -> None:
     leaves_of, fixed_of = _getter(names), _getter(fixed)
     keys = tuple(map(GetAttrKey, names))
 
-    def flatten(record):
+    def flatten(record: Record) -> tuple[tuple[object, ...], tuple[object, ...]]:
         return leaves_of(record), fixed_of(record)
 
-    def flatten_with_keys(record):
+    def flatten_with_keys(
+        record: Record,
+    ) -> tuple[Iterable[tuple[object, object]], tuple[object, ...]]:
         return zip(keys, leaves_of(record), strict=True), fixed_of(record)
 
-    def unflatten(held, leaves):
-        record = object.__new__(cls)
+    def unflatten(held: tuple[object, ...], leaves: Iterable[object]) -> Record:
+        record = cast(Record, object.__new__(cls))
         record.__dict__.update(zip(names, leaves, strict=True))
         record.__dict__.update(zip(fixed, held, strict=True))
         return record
@@ -86,14 +88,14 @@ def _register(cls: type) -> None:
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
 
 
-def _getter(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+def _getter(names: tuple[str, ...]) -> Callable[[object], tuple[object, ...]]:
     """The attributes of these names, as a tuple."""
     if len(names) > 1:
         return attrgetter(*names)
     return lambda record: tuple(getattr(record, name) for name in names)
 
 
-def replace_leaf(where: Callable[[Any], Any], tree: Tree, value) -> Tree:
+def replace_leaf(where: Callable[[Any], Any], tree: Tree, value: object) -> Tree:
     """The tree with what `where(tree)` selects replaced by `value`, of the same structure.
 
     A leaf, a record, or a tuple or list of those, for which values are given in that order; None
@@ -107,11 +109,12 @@ def replace_leaf(where: Callable[[Any], Any], tree: Tree, value) -> Tree:
     markers = [object() for _ in leaves]
     places = {id(marker): place for place, marker in enumerate(markers)}
     chosen = where(jax.tree.unflatten(structure, markers))
-    if type(chosen) not in (tuple, list):
-        chosen, value = [chosen], [value]
-    if len(chosen) != len(value):
-        raise ValueError(f"{len(value)} values cannot replace {len(chosen)} parts of a record")
-    for node, new in zip(chosen, value, strict=True):
+    several = type(chosen) in (tuple, list)
+    nodes = list(chosen) if several else [chosen]
+    values = list(cast(Sequence[object], value)) if several else [value]
+    if len(nodes) != len(values):
+        raise ValueError(f"{len(values)} values cannot replace {len(nodes)} parts of a record")
+    for node, new in zip(nodes, values, strict=True):
         own, kind = jax.tree.flatten(node, is_leaf=_is_none)
         given, other = jax.tree.flatten(new, is_leaf=_is_none)
         if kind != other:
@@ -140,5 +143,5 @@ def combine(first: Tree, second: Tree) -> Tree:
     return jax.tree.map(lambda a, b: b if a is None else a, first, second, is_leaf=_is_none)
 
 
-def _is_none(leaf) -> bool:
+def _is_none(leaf: object) -> bool:
     return leaf is None

@@ -63,7 +63,9 @@ class _Objective:
         return value if self.sign == 1.0 else self.sign * value, jnp.asarray(ok)
 
 
-def objective_of(fn, objective: Reading, valid: Reading | None, maximise: bool) -> _Objective:
+def objective_of(
+    fn: Callable[..., object], objective: Reading, valid: Reading | None, maximise: bool
+) -> _Objective:
     """The function of a point that a search maximises: (objective, whether it counts)."""
     return _Objective(fn, objective, valid, 1.0 if maximise else -1.0)
 

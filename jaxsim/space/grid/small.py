@@ -5,8 +5,8 @@ evaluated all of it, and chosen, by then.
 """
 
 import math
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -28,8 +28,8 @@ def is_small(axes: Sequence[Axis]) -> bool:
 
 
 def small_best(
-    fn: Any,
-    point: Any,
+    fn: Callable[..., object],
+    point: object,
     axes: Sequence[Axis],
     group_axes: Sequence[str] = (),
     *,

@@ -130,7 +130,7 @@ def under_rate(
     """
     by_role = {PREFILL: setups[0], DECODE: setups[1], MIXED: setups[1]}
     requests = drawn(request, 0)
-    seen: set[tuple] = set()
+    seen: set[tuple[object, ...]] = set()
     best: dict[str, Held] = {}
     steady: Held | None = None
     own: Shapes | None = None

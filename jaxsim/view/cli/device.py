@@ -3,11 +3,11 @@
 Small work is done sooner on the CPU: a GPU has to be started, and its programs compiled, first.
 """
 
-import argparse
 import os
 import sys
 
 from jaxsim.catalog.errors import InputError
+from jaxsim.view.cli.options import Options
 
 # What one CPU core evaluates in a second, and what the start of a GPU takes, as measured by
 # `benchmarks/speed` and `benchmarks/gpu`: beyond their product a GPU pays.
@@ -27,7 +27,7 @@ def prepare(verb: str) -> None:
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 
-def add_option(parser: argparse._ActionsContainer) -> None:
+def add_option(parser: Options) -> None:
     """`--device`."""
     parser.add_argument(
         "--device",

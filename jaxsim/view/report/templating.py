@@ -51,7 +51,11 @@ def environment(package: str) -> "Environment":
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    found.filters["base64"] = lambda data: base64.b64encode(data).decode("ascii")
+
+    def in_base64(data: bytes) -> str:
+        return base64.b64encode(data).decode("ascii")
+
+    found.filters["base64"] = in_base64
     return found
 
 

@@ -61,7 +61,7 @@ def render_traffic(found: "Simulated", requests: "Requests", page: Page) -> str:
         return f"{value / 3600.0:,.1f}"
 
     rows = [
-        ["", *(one["policy"] for one in outcomes)],
+        ["", *(str(one["policy"]) for one in outcomes)],
         row("Attainment", "attainment", units.percent),
         row("  worst minute", "worst_minute_attainment", units.percent),
         row("Goodput, requests/s", "goodput_requests_per_s", units.plain),
