@@ -41,7 +41,7 @@ def searched(case, form: str, axes, devices):
         return Grid.of(wanted, case.point, axes, GROUPS, None, None, tuple(devices))
 
     if form in ("best", "top"):
-        grid = grid_of(best._Objective(case.fn, case.objective, case.valid, 1.0))
+        grid = grid_of(best.Objective(case.fn, case.objective, case.valid, 1.0))
         return grid, best._Best(1 if form == "best" else 10, grid.step, grid.in_turn)
     if form == "extremes":
         grid = grid_of(extremes._Outputs(case.fn, tuple(case.outputs), case.valid))

@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.speed.cases import GROUPS, Case, size
 from benchmarks.speed.machine import best_of
 from benchmarks.speed.plain import Plain
-from jaxsim.space.grid.best import _Objective, stream_best, stream_topk
+from jaxsim.space.grid.best import Objective, stream_best, stream_topk
 from jaxsim.space.grid.extremes import stream_extremes
 from jaxsim.space.grid.frontier import stream_frontier
 from jaxsim.space.grid.pareto import pareto_front
@@ -54,7 +54,7 @@ def operations_of(fn, case: Case, axes) -> float:
 
 def plain_forms(case: Case) -> Iterator[Timing]:
     """Forms that share nothing or little between designs."""
-    wanted = _Objective(case.fn, case.objective, case.valid, 1.0)
+    wanted = Objective(case.fn, case.objective, case.valid, 1.0)
     axes = case.grid(1e6)
     plain, best = Plain(case.fn, case.point, axes), Plain(wanted, case.point, axes)
     count = 200
@@ -131,7 +131,7 @@ def streamed_forms(case: Case, points: float) -> Iterator[Timing]:
     axes = case.grid(points)
     count = size(axes)
     given = (case.fn, case.point, axes, GROUPS)
-    wanted = _Objective(case.fn, case.objective, case.valid, 1.0)
+    wanted = Objective(case.fn, case.objective, case.valid, 1.0)
     work = operations_of(wanted, case, axes)
     best = dict(objective=case.objective, valid=case.valid)
     pair = dict(x=case.latency, y=case.objective, valid=case.valid)

@@ -48,7 +48,7 @@ def read(outputs: object, reading: Reading) -> Scalar | Flag:
 
 
 @dataclass(frozen=True)
-class _Objective:
+class Objective:
     """The point function reduced to two numbers: the objective, higher is better, and validity."""
 
     fn: Callable[..., object]
@@ -65,9 +65,9 @@ class _Objective:
 
 def objective_of(
     fn: Callable[..., object], objective: Reading, valid: Reading | None, maximise: bool
-) -> _Objective:
+) -> Objective:
     """The function of a point that a search maximises: (objective, whether it counts)."""
-    return _Objective(fn, objective, valid, 1.0 if maximise else -1.0)
+    return Objective(fn, objective, valid, 1.0 if maximise else -1.0)
 
 
 def stream_best(

@@ -124,7 +124,7 @@ class Staged:
         for i, stage in enumerate(self.stages):
             given = tuple(known[x] for x in stage.reads)
             old = None if reuse is None else reuse[i]
-            results = _run_stage(stage, given, old)
+            results = run_stage(stage, given, old)
             known.update(zip(stage.keeps, results, strict=True))
             kept.append(results)
         return tuple(kept)
@@ -143,7 +143,8 @@ class Staged:
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=2, keep_unused=True)
-def _run_stage(stage: Stage, given: Sequence[Held], reuse: object) -> tuple[jax.Array, ...]:
+def run_stage(stage: Stage, given: Sequence[Held], reuse: object) -> tuple[jax.Array, ...]:
+    """What one stage keeps, from what it reads; written into the memory of `reuse` if given."""
     del reuse  # only its memory is used
     known = dict(zip(stage.reads, given, strict=True))
     run_ops(stage.ops, known, stage.program, stage.lengths)

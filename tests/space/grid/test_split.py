@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jaxsim._record import replace_leaf
-from jaxsim.space.grid.split import STAGE_SHARES, _run_stage, split, stages_of
+from jaxsim.space.grid.split import STAGE_SHARES, run_stage, split, stages_of
 from jaxsim.space.grid.sweep import flat
 from tests.space.grids import Chip, Point, grid, precision, step
 
@@ -63,13 +63,13 @@ def test_other_numbers_trace_and_compile_nothing_again():
     axes = grid()
     first = split(step, Point(), axes)
     first.materialise()
-    traced, compiled = step.calls, _run_stage._cache_size()
+    traced, compiled = step.calls, run_stage._cache_size()
     for chip in (Chip(), Chip(flop_per_s=2e15), Chip(hbm_bytes=np.float32(3e11))):
         other = [(n, lambda p, w=w: w(p), 2 * np.asarray(v)) for n, w, v in axes]
         again = split(step, Point(chip=chip, hidden=8192, layers=80), other)
         again.materialise()
         assert again.program is first.program
-    assert (step.calls, _run_stage._cache_size()) == (traced, compiled)
+    assert (step.calls, run_stage._cache_size()) == (traced, compiled)
     split(step, Point(name="another"), axes)
     assert step.calls == traced + 1
 

@@ -11,7 +11,7 @@ from jaxsim.point.phases.decode import decode
 from jaxsim.space.axes import LEAF
 from jaxsim.space.designs import PHASES
 from jaxsim.space.gradient.reverse import slopes_of
-from jaxsim.space.grid.best import _Objective
+from jaxsim.space.grid.best import Objective
 from jaxsim.space.program import files as _kept
 from jaxsim.space.program import sealed
 from jaxsim.space.program.cache import CACHE
@@ -97,8 +97,8 @@ def test_its_derivatives_are_the_same(folder, phase, outputs):
 
 def test_other_questions_are_other_programs(folder):
     point = scenario("mla_moe")
-    rate = _Objective(decode, "output_tokens_per_s_per_gpu", "valid", 1.0)
-    for fn in (decode, rate, _Objective(decode, "ttl_s", "valid", -1.0)):
+    rate = Objective(decode, "output_tokens_per_s_per_gpu", "valid", 1.0)
+    for fn in (decode, rate, Objective(decode, "ttl_s", "valid", -1.0)):
         trace(fn, point, AXES)
     trace(decode, point, AXES[:1])
     trace(decode, scenario("gqa_dense"), AXES)
@@ -110,7 +110,7 @@ def test_other_questions_are_other_programs(folder):
 def test_what_is_not_of_the_package_is_not_kept(folder):
     trace(step, Point(), grid())
     trace(partial(decode), scenario("mla_moe"), AXES)
-    trace(_Objective(decode, lambda outputs: outputs.ttl_s, None, 1.0), scenario("mla_moe"), AXES)
+    trace(Objective(decode, lambda outputs: outputs.ttl_s, None, 1.0), scenario("mla_moe"), AXES)
     assert not list(folder.glob("program-*"))
 
 
