@@ -182,8 +182,9 @@ def main() -> None:
         return found
 
     import jaxsim.space.search  # noqa: F401  (threads are not to import the same at once)
+    from jaxsim._cores import cores
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         rows = list(pool.map(row, wanted))
     text = json.dumps(rows, indent=1)
     if args.json:

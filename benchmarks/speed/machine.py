@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxsim._cores import cores
+
 # Links of a chain of multiply-adds, elements and loops: on a CPU, on data that stays in the
 # first-level cache; on a GPU, on enough for all its cores, with little memory traffic a link.
 _CHAINS = {"cpu": (32, 4096, 2000), "gpu": (256, 1 << 24, 20)}
@@ -26,11 +28,6 @@ def best_of(run, times: int = 5) -> float:
         run()
         best = min(best, time.perf_counter() - begin)
     return best
-
-
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def copy_bytes_per_s() -> float:

@@ -1,12 +1,12 @@
 """How large is a block of a grid, and how many are in flight at once?"""
 
 import math
-import os
 from collections.abc import Sequence
 
 import jax
 import numpy as np
 
+from jaxsim._cores import cores
 from jaxsim.space.program.inputs import Device
 
 # Innermost axes are padded to a multiple of this, a vector of the widest processors, by repeating
@@ -46,7 +46,7 @@ def workers_of(devices: Sequence[Device] | None, platform: str) -> tuple[Device 
     if devices:
         return tuple(devices)
     if platform == "cpu":
-        return (None,) * len(os.sched_getaffinity(0))
+        return (None,) * cores()
     local = jax.local_devices()
     return tuple(local) if len(local) > 1 else (None,)
 

@@ -64,8 +64,7 @@ def small_best(
     shape = tuple(lengths[names.index(name)] for name in group_axes)
     shape += (count,) if count > 1 else ()
     found = np.asarray((best > -np.inf).reshape(shape))
-    sign = 1.0 if maximise else -1.0
-    best = np.where(found, sign * best.reshape(shape), np.nan).astype(jnp.result_type(float))
+    best = np.where(found, wanted.sign * best.reshape(shape), np.nan).astype(jnp.result_type(float))
     where = np.where(found, where.reshape(shape), 0)
     places = np.unravel_index(where, [lengths[d] for d in reduced])
     index = {names[d]: np.asarray(at, np.int32) for d, at in zip(reduced, places, strict=True)}

@@ -1,7 +1,6 @@
 """How much matched throughput can be had at each token latency?"""
 
 from dataclasses import dataclass
-from typing import TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,7 +16,7 @@ from jaxsim.space.match.budget import (
 )
 from jaxsim.space.match.exact import NONE, ROUNDING, small_counts, value_of
 from jaxsim.space.match.prune import Pairs, collapse, shape_keys, usable
-from jaxsim.space.match.records import Pool
+from jaxsim.space.match.records import MatchLimits, Pool
 
 _FLAT_BLOCK, _PACKED_BLOCK = 4096, 1  # pairs solved together
 
@@ -45,19 +44,10 @@ class MatchFrontier:
         return np.asarray(np.searchsorted(self.ttl_s, ttl_s, side="right") - 1)
 
 
-class FrontierOptions(TypedDict, total=False):
+class FrontierOptions(MatchLimits, total=False):
     """What `match_frontier` may be told beside the pools and the FTL target."""
 
     max_gpus: float | None
-    exact_gpus: float | None
-    max_cost: float | None
-    exact_cost: float | None
-    ratio: float | None
-    ratio_tolerance: float
-    prefill_instances: tuple[int, int | None]
-    decode_instances: tuple[int, int | None]
-    domain_gpus: int | tuple[int, int] | None
-    tolerance: float
 
 
 def match_frontier(

@@ -9,13 +9,13 @@ matches exactly: a poor start costs time, never the optimum.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Required, TypedDict, Unpack
+from typing import Required, Unpack
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsim.space.match.records import Match, NoMatch, Pool
+from jaxsim.space.match.records import Match, MatchLimits, NoMatch, Pool
 from jaxsim.space.match.relaxed import Lattice, Phase, Targets, random_starts, relax
 from jaxsim.space.match.solve import match
 
@@ -97,18 +97,9 @@ class LatticeMatch:
 Matcher = Callable[[Pool, Pool], Match | NoMatch]
 
 
-class Rest(TypedDict, total=False):
+class Rest(MatchLimits, total=False):
     """What `match` may be told beside the pools, the targets and the cap."""
 
-    exact_gpus: float | None
-    max_cost: float | None
-    exact_cost: float | None
-    ratio: float | None
-    ratio_tolerance: float
-    prefill_instances: tuple[int, int | None]
-    decode_instances: tuple[int, int | None]
-    domain_gpus: int | tuple[int, int] | None
-    tolerance: float
     quickest: bool
 
 

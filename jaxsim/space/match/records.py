@@ -1,7 +1,7 @@
 """What goes into rate matching, and what comes out?"""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 import numpy as np
 
@@ -156,3 +156,17 @@ class NoMatch:
 
     def __bool__(self):
         return False
+
+
+class MatchLimits(TypedDict, total=False):
+    """What limits a match besides targets and a cap: sizes, costs, ratio, counts, domains."""
+
+    exact_gpus: float | None
+    max_cost: float | None
+    exact_cost: float | None
+    ratio: float | None
+    ratio_tolerance: float
+    prefill_instances: tuple[int, int | None]
+    decode_instances: tuple[int, int | None]
+    domain_gpus: int | tuple[int, int] | None
+    tolerance: float

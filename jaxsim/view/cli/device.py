@@ -6,6 +6,7 @@ Small work is done sooner on the CPU: a GPU has to be started, and its programs 
 import os
 import sys
 
+from jaxsim._cores import cores
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli.options import Options
 
@@ -36,11 +37,6 @@ def add_option(parser: Options) -> None:
         help="auto: a GPU, or all of them, if there is one and the designs are many enough to pay "
         "for its start",
     )
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pays(designs: float) -> bool:
