@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from jaxsim.catalog.errors import InputError
-from jaxsim.truth.read import external_table, results, run_table, serving_table
+from jaxsim.truth.read import aiconfigurator, external_table, results, run_table, serving_table
 from jaxsim.truth.read.clients import vendors
 from jaxsim.truth.read.clients.stated import Stated, refuse_for_tables, restated
 from jaxsim.truth.read.rows import ServingRow
@@ -40,6 +40,9 @@ def _rows(path: Path, stated: Stated) -> list[ServingRow]:
     columns, lines = read_lines(path)
     if results.is_inferencex(columns):
         return results.read_inferencex(lines, stated)
+    if aiconfigurator.is_aiconfigurator(columns):
+        refuse_for_tables(stated, str(path))
+        return aiconfigurator.read(lines)
     best = max(TABLES.values(), key=lambda layout: len(layout.REQUIRED & set(columns)))
     if not best.REQUIRED & set(columns):
         known = "; ".join(f"{name}: {', '.join(sorted(t.REQUIRED))}" for name, t in TABLES.items())

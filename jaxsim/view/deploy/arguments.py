@@ -4,6 +4,7 @@ Batches and tokens are counted as each engine counts them (`catalog/flags.py`), 
 memory is split as each engine's fraction splits it.
 """
 
+import json
 import math
 
 from jaxsim.catalog.errors import InputError
@@ -113,9 +114,14 @@ def _vllm(order: Order, pool: Pool, settings: Settings) -> list[Option]:
             made.append((flag["all_to_all"].name, _vllm_all_to_all(pool)))
     if settings.quantize:
         made.append((flag["quantization"].name, settings.quantize))
+    if order.hit_frac and pool.role != "decode":
+        made.append((flag["prefix_cache"].name, None))
     if order.draft_tokens:
-        drafts = f'{{"method":"mtp","num_speculative_tokens":{order.draft_tokens}}}'
-        made.append((flag["speculation"].name, drafts))
+        drafts: dict[str, object] = {"method": "eagle3", "model": settings.drafter}
+        if not settings.drafter:
+            drafts = {"method": "mtp"}
+        drafts["num_speculative_tokens"] = order.draft_tokens
+        made.append((flag["speculation"].name, json.dumps(drafts, separators=(",", ":"))))
     return made
 
 
@@ -165,11 +171,13 @@ def _sglang(order: Order, pool: Pool, settings: Settings) -> list[Option]:
     if order.draft_tokens:
         drafts = order.draft_tokens
         made += [
-            (flag["speculation"].name, "NEXTN"),
+            (flag["speculation"].name, "EAGLE3" if settings.drafter else "NEXTN"),
             (flag["speculation_steps"].name, str(drafts)),
             (flag["speculation_topk"].name, "1"),
             (flag["speculation_tokens"].name, str(drafts + 1)),
         ]
+        if settings.drafter:
+            made.append((flag["drafter"].name, settings.drafter))
     return made
 
 
@@ -192,7 +200,7 @@ def trtllm_config(order: Order, pool: Pool, settings: Settings) -> dict[str, obj
         "chunked": pool.role != "decode" and 0 < pool.chunk < order.isl,
         "memory": memory_fraction(flag["memory"].memory_of, pool.memory_bytes),
         "kv_dtype": kv_name("trtllm", order.kv),
-        "reuse": False,
+        "reuse": order.hit_frac > 0.0,
     }
     if order.model.is_moe:
         values |= {"expert_parallel": pool.ep, "expert_tp": pool.expert_tp}
@@ -205,6 +213,11 @@ def trtllm_config(order: Order, pool: Pool, settings: Settings) -> dict[str, obj
         values["graph_padding"] = True
         values["graph_batches"] = _graph_batches(batch)
     if order.draft_tokens:
+        if settings.drafter:
+            raise InputError(
+                "--drafter: which keys TensorRT-LLM has for a drafter apart was not read; deploy "
+                "with vllm or sglang, or a model that drafts by layers of its own."
+            )
         values |= {"speculation": "MTP", "speculation_layers": order.draft_tokens}
     flag.check([flag[key].name for key in values])
     nested: dict[str, object] = {}

@@ -55,6 +55,9 @@ def stated_of(order: Order, engine: str = "") -> Stated:
         hardware=last.hardware,
         engine=_name(order, engine),
         precision=order.precision,
+        hit_frac=order.hit_frac or None,
+        draft_tokens=float(order.draft_tokens) or None,
+        accept_frac=order.accept_frac if order.draft_tokens else None,
         **widths,
     )
 

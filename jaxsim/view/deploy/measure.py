@@ -1,7 +1,8 @@
 """How is a deployed plan measured?  Commands of load generators, at its own concurrency.
 
 All send prompts of the plan's input length and ask for its output length, ignore the end of a
-sequence, and keep as many requests in the system as the plan has (rate times time in it).
+sequence, and keep as many requests in the system as the plan has (rate times time in it). Where a
+part of each prompt is planned to be found in a cache, all prompts begin with that many same tokens.
 `jaxsim validate RESULT --plan plan.json` reads what they leave.
 """
 
@@ -48,7 +49,7 @@ def _aiperf(order: Order, settings: Settings) -> str:
     values: dict[str, object] = {
         "--tokenizer": settings.checkpoint,
         "--endpoint-type": "chat",
-        "--isl": order.isl,
+        "--isl": order.isl - order.cached,
         "--isl-stddev": 0,
         "--osl": order.osl,
         "--osl-stddev": 0,
@@ -58,6 +59,8 @@ def _aiperf(order: Order, settings: Settings) -> str:
         "--random-seed": 0,
         "--artifact-dir": "aiperf",
     }
+    if order.cached:
+        values |= {"--prefix-prompt-length": order.cached, "--num-prefix-prompts": 1}
     for name, value in values.items():
         words += [name, str(value)]
     words += ["--streaming", "--extra-inputs", "ignore_eos:true"]
@@ -70,7 +73,7 @@ def _vllm_bench(order: Order, settings: Settings) -> str:
         "--tokenizer": settings.checkpoint,
         "--backend": "vllm",
         "--dataset-name": "random",
-        "--random-input-len": order.isl,
+        "--random-input-len": order.isl - order.cached,
         "--random-output-len": order.osl,
         "--max-concurrency": order.concurrency,
         "--num-prompts": _requests(order),
@@ -78,6 +81,8 @@ def _vllm_bench(order: Order, settings: Settings) -> str:
         "--metric-percentiles": "50,90,99",
         "--result-filename": "vllm-bench.json",
     }
+    if order.cached:
+        values["--random-prefix-len"] = order.cached
     for name, value in values.items():
         words += [name, str(value)]
     words += ["--ignore-eos", "--save-result", "--metadata", f"gpus={order.gpus}"]
@@ -87,7 +92,9 @@ def _vllm_bench(order: Order, settings: Settings) -> str:
 
 def _guidellm(order: Order, settings: Settings) -> str:
     words = ["guidellm", "run"]
-    lengths = f"prompt_tokens={order.isl},output_tokens={order.osl}"
+    lengths = f"prompt_tokens={order.isl - order.cached},output_tokens={order.osl}"
+    if order.cached:
+        lengths += f",prefix_tokens={order.cached},prefix_count=1"
     values = {
         "--profile": f"kind=concurrent,streams={order.concurrency}",
         "--constraint": f"kind=max_requests,count={_requests(order)}",
@@ -106,13 +113,23 @@ def inference_perf(order: Order, settings: Settings) -> dict[str, object]:
     def always(tokens: int) -> dict[str, float]:
         return {"min": tokens, "max": tokens, "mean": tokens, "std_dev": 0}
 
+    data: dict[str, object] = {
+        "type": "random",
+        "input_distribution": always(order.isl),
+        "output_distribution": always(order.osl),
+    }
+    if order.cached:
+        shared = {
+            "num_groups": 1,
+            "num_prompts_per_group": _requests(order),
+            "system_prompt_len": order.cached,
+            "question_len": order.isl - order.cached,
+            "output_len": order.osl,
+        }
+        data = {"type": "shared_prefix", "shared_prefix": shared}
     return {
         "api": {"type": "completion", "streaming": True},
-        "data": {
-            "type": "random",
-            "input_distribution": always(order.isl),
-            "output_distribution": always(order.osl),
-        },
+        "data": data,
         "load": {
             "type": "concurrent",
             "stages": [stage],

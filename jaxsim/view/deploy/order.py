@@ -78,7 +78,9 @@ class Order:
     """A deployment: the model with its formats, the workload, the targets, and the pools.
 
     `kind` is disaggregated or colocated. `kv` is the format of the cache. `interval` holds the
-    predicted throughput per GPU with 80 %, and `digest` names the plan it came from.
+    predicted throughput per GPU with 80 %, and `digest` names the plan it came from. `hit_frac` of
+    a prompt is found in a prefix cache; each of `draft_tokens` proposed in a step is accepted with
+    probability `accept_frac`.
     """
 
     kind: str
@@ -95,7 +97,9 @@ class Order:
     requests_per_s: float
     output_tokens_per_s_per_gpu: float
     interval: tuple[float, float]
+    hit_frac: float
     draft_tokens: int
+    accept_frac: float
     pools: tuple[Pool, ...]
     digest: str
 
@@ -103,6 +107,11 @@ class Order:
     def context(self) -> int:
         """Tokens of the longest request that servers accept: both lengths, to the next 1,024."""
         return -(-(self.isl + self.osl + self.draft_tokens) // 1024) * 1024
+
+    @property
+    def cached(self) -> int:
+        """Tokens of a prompt that are found in a prefix cache."""
+        return min(self.isl - 1, round(self.hit_frac * self.isl))
 
     @property
     def gpus(self) -> int:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from pathlib import Path
+from typing import TypedDict
 
 from jaxsim.catalog.cards import HardwareCard, ModelCard
 from jaxsim.catalog.errors import InputError
@@ -125,10 +126,38 @@ def order_of(
         requests_per_s=found.number("requests_per_s"),
         output_tokens_per_s_per_gpu=found.number("output_tokens_per_s_per_gpu"),
         interval=_interval(found),
-        draft_tokens=int(workload.number("draft_tokens", 0.0)),
+        **_served(workload),
         pools=_pools(found, chosen, hardware or {}),
         digest=hashlib.sha256(json.dumps(raw, sort_keys=True).encode()).hexdigest()[:16],
     )
+
+
+class _Served(TypedDict):
+    """What is served besides lengths."""
+
+    hit_frac: float
+    draft_tokens: int
+    accept_frac: float
+
+
+def _served(workload: Fields) -> _Served:
+    """Prefix hits and speculation, which servers have alike for all workloads of a mix."""
+    rows = workload.table.get("mix")
+    drafts = workload.number("draft_tokens", 0.0)
+    hit_frac, accept_frac = (workload.number(n, 0.0) for n in ("hit_frac", "accept_frac"))
+    if isinstance(rows, list) and any(isinstance(row, dict) for row in rows):
+        names = ("hit_frac", "draft_tokens", "accept_frac")
+        said = {tuple(row.get(n, workload.table.get(n, 0)) for n in names) for row in rows}
+        if len(said) > 1:
+            raise workload.error(
+                "mix", "its workloads have unlike prefix hits or drafts; deploy a plan of each."
+            )
+    if drafts != int(drafts):
+        raise workload.error("draft_tokens", f"{drafts:g} is not a whole number.")
+    for name, value in (("hit_frac", hit_frac), ("accept_frac", accept_frac)):
+        if value > 1.0:
+            raise workload.error(name, f"{value:g} is not a fraction.")
+    return {"hit_frac": hit_frac, "draft_tokens": int(drafts), "accept_frac": accept_frac}
 
 
 def _longest(workload: Fields, name: str) -> int:

@@ -11,7 +11,9 @@ class Settings:
 
     `checkpoint` is what the servers load and `quantize` what they quantise it to while loading.
     `served` is the name that requests use. `image` replaces a target's own container image.
-    `nodes` says how many nodes of a kind there are, `stack` what runs on GKE: dynamo or llm-d.
+    `drafter` is a model apart that drafts tokens (EAGLE-3); empty where the model has layers of its
+    own for it. `nodes` says how many nodes of a kind there are, `stack` what runs on GKE: dynamo or
+    llm-d.
     """
 
     target: str
@@ -28,6 +30,7 @@ class Settings:
     hosts: tuple[str, ...] = ()
     nodes: dict[str, int] = field(default_factory=dict)
     stack: str = "dynamo"
+    drafter: str = ""
 
     @property
     def engine(self) -> str:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.shapes import why_not
 from jaxsim.view.deploy.order import Order, Pool
+from jaxsim.view.deploy.settings import Settings
 
 
 def pool_why_not(rules: str, pool: Pool, moe: bool) -> str:
@@ -75,6 +76,25 @@ def check_shapes(engine: str, connector: str, order: Order) -> None:
             )
     if reason := transfer_why_not(engine, connector, order):
         raise InputError(_refused(*_other_pair(engine, connector, order, reason)))
+
+
+def check_drafts(order: Order, settings: Settings) -> None:
+    """An error where nothing drafts the tokens that the plan speculates on."""
+    if not order.draft_tokens:
+        if settings.drafter:
+            raise InputError("--drafter: the plan does not speculate; plan with --draft-tokens N.")
+        return
+    if settings.target in ("neuron", "distserve"):
+        raise InputError(
+            f"The plan drafts {order.draft_tokens} tokens a step, which {settings.target} cannot; "
+            "plan without --draft-tokens."
+        )
+    if not order.model.mtp_layers and not settings.drafter:
+        raise InputError(
+            f"The plan drafts {order.draft_tokens} tokens a step, and {order.model.name} has no "
+            "layers that draft (MTP): name a model that does with --drafter, such as an EAGLE-3 "
+            "head trained for it, or plan without --draft-tokens."
+        )
 
 
 def _other_pair(engine: str, connector: str, order: Order, reason: str):

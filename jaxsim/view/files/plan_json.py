@@ -1,7 +1,7 @@
 """What does a plan look like to a script?  `plan.json`: SI units, one schema, no NaN."""
 
 from jaxsim._version import __version__
-from jaxsim.catalog.workload import Share
+from jaxsim.catalog.workload import Share, Workload
 from jaxsim.space.deploy.result import Deployed, Held, InstanceShape, Plan, UnderRate, Unmet
 from jaxsim.view.text import words
 from jaxsim.view.text.costs import costs_of
@@ -65,11 +65,23 @@ def deployed_dict(found: Deployed, pooled: bool) -> dict[str, object]:
 
 
 def workload_dict(plan: Plan) -> dict[str, object]:
-    """Lengths of a request; of a mix those of a mean request, and every workload's share."""
-    lengths: dict[str, object] = {"isl": plan.isl, "osl": plan.osl}
+    """Lengths of a request, hits and drafts; of a mix a mean request's, and every workload's."""
+    described: dict[str, object] = {"isl": plan.isl, "osl": plan.osl}
+    served = [_served(one.workload) for one in plan.mix]
+    if all(own == served[0] for own in served):
+        described |= served[0]
     if len(plan.mix) > 1:
-        lengths["mix"] = [share_dict(one) for one in plan.mix]
-    return lengths
+        described["mix"] = [
+            {**share_dict(one), **own} for one, own in zip(plan.mix, served, strict=True)
+        ]
+    return described
+
+
+def _served(workload: Workload) -> dict[str, float]:
+    """What is served besides lengths: prefix hits, speculation, images, imbalance of experts."""
+    counts = {name: int(getattr(workload, name)) for name in ("draft_tokens", "images")}
+    fracs = {name: float(getattr(workload, name)) for name in ("hit_frac", "accept_frac")}
+    return {**fracs, **counts, "imbalance": float(workload.imbalance)}
 
 
 def share_dict(one: Share) -> dict[str, object]:

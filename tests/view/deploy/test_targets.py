@@ -41,18 +41,60 @@ def test_files_are_those_reviewed(case, made):
     )
 
 
+KINDS = {
+    "DynamoGraphDeployment": "dynamo-graph",
+    "LLMInferenceService": "kserve-service",
+    "LeaderWorkerSet": "leader-worker-set",
+    "Kustomization": "kustomization",
+}
+
+
+def schema_for(document):
+    """The name of the schema of a document that is not Kubernetes' own; "" for those."""
+    if "context_servers" in document:
+        return "trtllm-disaggregated"
+    return "llm-d-values" if "modelArtifacts" in document else KINDS.get(document.get("kind"), "")
+
+
+def neuron_configs(document):
+    """What a manifest gives vLLM-Neuron beside vLLM's options."""
+    containers = document.get("spec", {}).get("template", {}).get("spec", {}).get("containers", [])
+    for container in containers:
+        words = container.get("args", [])
+        if "--additional-config" in words:
+            yield json.loads(option(words, "--additional-config"))
+
+
 def test_yaml_reads_back_and_fits_the_schemas(made):
-    kinds = {"DynamoGraphDeployment": "dynamo-graph"}
     seen = set()
-    for files in made.values():
+    for case, files in made.items():
         for document in documents(files):
-            name = kinds.get(document.get("kind"), "")
-            if "context_servers" in document:
-                name = "trtllm-disaggregated"
-            if name:
+            if name := schema_for(document):
                 jsonschema.validate(document, SCHEMAS[name])
                 seen.add(name)
-    assert seen == set(SCHEMAS)
+            if case[0] == "neuron":
+                for config in neuron_configs(document):
+                    jsonschema.validate(config, SCHEMAS["neuron-config"])
+                    seen.add("neuron-config")
+    assert seen == set(SCHEMAS) - {"aic-request"}
+
+
+@pytest.mark.parametrize(
+    ("case", "name", "change"),
+    [
+        (("kserve", "vllm", "moe"), "kserve-service", lambda d: d["spec"].pop("parallelism")),
+        (("llm-d", "vllm", "moe"), "llm-d-values", lambda d: d["decode"].update(worker=2)),
+        (("llm-d", "vllm", "moe"), "leader-worker-set", lambda d: d["spec"].update(size=1)),
+    ],
+    ids=["kserve", "llm-d", "leader-worker-set"],
+)
+def test_schemas_refuse_what_a_reader_would(made, case, name, change):
+    files = made[*case, None, None]
+    document = next(d for d in documents(files) if schema_for(d) == name)
+    jsonschema.validate(document, SCHEMAS[name])
+    change(document)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(document, SCHEMAS[name])
 
 
 def test_objects_of_kubernetes_fit_its_published_schemas(made):

@@ -10,6 +10,7 @@ from jaxsim.view.files.plan_json import plan_dict
 from jaxsim.view.text.plain_json import clean, dumps
 
 DEPLOYED = {"output_tokens_per_s_per_gpu", "interval", "ftl_s", "ttl_s", "gpus", "instances"}
+SERVED = {"hit_frac": 0, "draft_tokens": 0, "accept_frac": 0, "images": 0, "imbalance": 1}
 INSTANCE = {"pool", "tp", "ep", "pp", "batch", "chunk", "gpus_per_instance", "count"}
 
 
@@ -26,7 +27,7 @@ def test_every_key_of_the_schema_is_there(plan):
     found = strict(plan)
     assert found["schema"] == "jaxsim.plan/1"
     assert (found["model"], found["hardware"]) == ("deepseek-r1", "gb200-nvl72")
-    assert found["workload"] == {"isl": 16384, "osl": 2048}
+    assert found["workload"] == {**SERVED, "isl": 16384, "osl": 2048}
     assert found["targets"] == {"ftl_s": 5, "ttl_s": 0.05}
     assert found["points_evaluated"] == 1234567
     assert found["elapsed_s"] == 3.21

@@ -24,6 +24,9 @@ examples:
   jaxsim deploy plan/plan.json --target sglang --connector mooncake -o deployed-sglang
 """
 
+# Targets whose front end takes servers in turn, whatever they have in their caches.
+BLIND = ("vllm", "mooncake", "slurm", "neuron", "distserve")
+
 
 def add_parser(subparsers: options.Verbs) -> None:
     """Add the verb."""
@@ -47,6 +50,9 @@ def add_parser(subparsers: options.Verbs) -> None:
     engine.add_argument("--connector", metavar="NAME", help="nixl, mooncake, …: moves the cache")
     names = parser.add_argument_group("names")
     names.add_argument("--checkpoint", metavar="NAME", help="what servers load: hub name or folder")
+    names.add_argument(
+        "--drafter", default="", metavar="NAME", help="a model apart that drafts tokens (EAGLE-3)"
+    )
     names.add_argument("--served-name", metavar="NAME", help="what requests call the model")
     names.add_argument("--name", metavar="NAME", help="of the deployment, for Kubernetes")
     names.add_argument("--namespace", default="default", metavar="NAME")
@@ -79,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     """Read the plan, check it against the target, write all files or none."""
     from jaxsim.view.deploy.plan_file import order_of
     from jaxsim.view.deploy.registry import target_of
-    from jaxsim.view.deploy.shapes import check_shapes
+    from jaxsim.view.deploy.shapes import check_drafts, check_shapes
     from jaxsim.view.deploy.write import check_folder, write_files
 
     target = target_of(args.target)
@@ -88,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
     folder = Path(args.output)
     check_folder(folder, order.digest, settings.target)
     check_shapes(target.rules(settings.engine), settings.connector, order)
+    check_drafts(order, settings)
     files = all_files(args, order, settings)
     notes = notes_of(order, settings)
     written = write_files(folder, order, settings, files, notes)
@@ -163,6 +170,7 @@ def settings_of(args: argparse.Namespace, order: "Order") -> "Settings":
         port=parse.parse_whole(args.port, "--port"),
         nodes=_nodes_of(args.nodes),
         stack=args.stack,
+        drafter=args.drafter and one_line(args.drafter, "--drafter"),
         hosts=tuple(one_line(host, "--hosts") for host in hosts),
     )
 
@@ -178,6 +186,13 @@ def notes_of(order: "Order", settings: "Settings") -> list[str]:
     if len({pool.hardware for pool in order.pools}) > 1:
         kinds = ", ".join(f"{pool.role} on {pool.hardware}" for pool in order.pools)
         told.append(f"Pools have unlike hardware: {kinds}.")
+    instances = max(pool.count for pool in order.pools if pool.role != "decode")
+    if order.hit_frac and instances > 1 and settings.target in BLIND:
+        told.append(
+            f"The plan finds {100.0 * order.hit_frac:g} % of each prompt in a cache; the front of "
+            f"{settings.target} does not send requests to the one of {instances} instances that "
+            "has it, so that less is found."
+        )
     return told
 
 

@@ -11,6 +11,7 @@ from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import options, parse
 
 if TYPE_CHECKING:
+    from jaxsim.catalog.workload import Workload
     from jaxsim.point.explain import Explanation
 
 DESCRIPTION = """\
@@ -89,13 +90,19 @@ def add_parser(subparsers: options.Verbs) -> None:
     )
     options.add_context(parser)
     options.add_workload(parser)
-    options.add_format(parser)
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--aic-request",
+        metavar="FILE",
+        help="also write the design as a request for NVIDIA's AIConfigurator (JSON)",
+    )
+    options.add_format(output)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Explain the design; a broken rule is shown, and is the status of the command."""
-    _check_load(args)
+    check_load(args)
     if args.concurrency is not None or args.rate is not None:
         return _run_load(args)
     args.batch = args.batch or "1"
@@ -109,6 +116,8 @@ def run(args: argparse.Namespace) -> int:
     }
     use_persistent_cache()
     workload = options.workload_from(args)
+    if args.aic_request is not None:
+        write_request(args, design, workload)
     with working("evaluating"):
         import jaxsim
 
@@ -138,7 +147,23 @@ def run(args: argparse.Namespace) -> int:
     return OK if explanation.feasible else BROKEN_RULE
 
 
-def _check_load(args: argparse.Namespace) -> None:
+def write_request(args: argparse.Namespace, design: dict[str, float], workload: "Workload") -> None:
+    """The design as AIConfigurator takes it, in a file."""
+    import json
+    from pathlib import Path
+
+    from jaxsim.catalog.setup import setup_of
+    from jaxsim.view.deploy.aiconfigurator import design_request
+    from jaxsim.view.files.atomic import output_file, replace_text
+
+    path = output_file(Path(args.aic_request), [".json"])
+    setup = setup_of(options.model_from(args), args.hardware, args.precision, args.engine)
+    widths = (int(design[name]) for name in ("tp", "ep", "pp", "batch"))
+    request = design_request(setup, args.phase, workload, *widths)
+    replace_text(path, json.dumps(request, indent=2) + "\n")
+
+
+def check_load(args: argparse.Namespace) -> None:
     """Refuse a load without the phases that bear it, and its options without a load."""
     loads = [f"--{name}" for name in ("concurrency", "rate") if getattr(args, name) is not None]
     pool = [n for n in PREFILL_POOL if getattr(args, f"prefill_{n}") is not None]
@@ -157,6 +182,8 @@ def _check_load(args: argparse.Namespace) -> None:
     for name in LIMITS:
         if not loads and getattr(args, name) is not None:
             raise InputError(f"{_flag(name)} counts under a load: give --concurrency N too.")
+    if loads and args.aic_request is not None:
+        raise InputError("--aic-request is of one design: leave out --concurrency and --rate.")
     if args.prompts is not None and args.concurrency is None:
         raise InputError("--prompts N needs --concurrency N: how many are in flight at once.")
     if args.chunk is not None and args.max_batched_tokens is not None:

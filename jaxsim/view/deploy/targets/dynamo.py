@@ -29,7 +29,7 @@ def files(order: Order, settings: Settings) -> dict[str, str]:
 
 def graph(order: Order, settings: Settings) -> dict[str, object]:
     """The DynamoGraphDeployment."""
-    components = [_frontend(settings)]
+    components = [_frontend(order, settings)]
     components += [_worker(order, pool, settings) for pool in order.pools]
     return {
         "apiVersion": API,
@@ -49,12 +49,14 @@ def image(settings: Settings) -> str:
     return settings.image or dynamo_release().images[settings.engine]
 
 
-def _frontend(settings: Settings) -> dict[str, object]:
+def _frontend(order: Order, settings: Settings) -> dict[str, object]:
+    # Prefixes are only found where requests go to the instance that has them.
+    route = ["--router-mode", "kv"] if order.hit_frac else []
     container = {
         "name": "main",
         "image": image(settings),
         "command": ["python3", "-m", "dynamo.frontend"],
-        "args": ["--http-port", str(settings.port)],
+        "args": ["--http-port", str(settings.port), *route],
         "envFrom": hub_token(settings),
     }
     return {

@@ -9,7 +9,7 @@ from jaxsim.view.deploy.arguments import serve_options, words_of
 from jaxsim.view.deploy.order import Order, Pool
 from jaxsim.view.deploy.settings import Settings
 from jaxsim.view.deploy.targets.kube import workload
-from jaxsim.view.deploy.targets.pods import kv_transfer
+from jaxsim.view.deploy.targets.pods import gpus_of, kv_transfer
 from jaxsim.view.deploy.yaml_text import yaml_text
 
 # Options that the chart writes itself, from its table `parallelism`.
@@ -22,11 +22,20 @@ def files(order: Order, settings: Settings) -> dict[str, str]:
         f"{pool.role}.yaml": yaml_text([workload(order, pool, settings)]) for pool in order.pools
     }
     made["kustomization.yaml"] = yaml_text([kustomization(order, settings)], "kubectl apply -k .")
-    made["values.yaml"] = yaml_text(
-        [values(order, settings)],
-        "helm install NAME llm-d-modelservice/llm-d-modelservice -f values.yaml",
-    )
+    if all(in_chart(pool) for pool in order.pools):
+        made["values.yaml"] = yaml_text(
+            [values(order, settings)],
+            "helm install NAME llm-d-modelservice/llm-d-modelservice -f values.yaml",
+        )
     return made
+
+
+def in_chart(pool: Pool) -> bool:
+    """Whether the chart can express a pool: of several nodes, each has whole data-parallel ranks.
+
+    It starts vLLM's ranks on every node, and has no words for one rank that spans two.
+    """
+    return pool.attention_dp % pool.nodes == 0
 
 
 def kustomization(order: Order, settings: Settings) -> dict[str, object]:
@@ -92,6 +101,8 @@ def _role(order: Order, pool: Pool, settings: Settings) -> Role:
                 "image": settings.image or f"docker.io/vllm/vllm-openai:v{flag.version}",
                 "modelCommand": "vllmServe",
                 "args": words,
+                # The chart would count tensor times local data-parallel ranks, without stages.
+                "resources": gpus_of(pool),
             }
         ],
     }
@@ -104,7 +115,8 @@ def check_values(roles: Mapping[str, Role], order: Order) -> None:
         role = roles["prefill" if pool.role == "prefill" else "decode"]
         widths = role["parallelism"]
         gpus = widths["tensor"] * widths["data"] * pool.pp
-        if gpus != pool.gpus:
+        workers = widths["data"] // widths.get("dataLocal", widths["data"])
+        if gpus != pool.gpus or workers != pool.nodes:
             raise InputError(f"values.yaml: {pool.role}: {gpus} GPUs, the plan has {pool.gpus}.")
         total += gpus * role["replicas"]
     if total != order.gpus:

@@ -55,6 +55,9 @@ def _router(order: Order, settings: Settings) -> str:
     placed = place(order, settings)
     words = ["python3", "-m", "sglang_router.launch_router", "--host", "0.0.0.0"]
     words += ["--port", str(settings.port)]
+    if order.hit_frac:
+        pool = "--prefill-policy" if order.kind == "disaggregated" else "--policy"
+        words += [pool, "cache_aware"]
     if order.kind == "disaggregated":
         words.append("--pd-disaggregation")
         for server in leaders(placed, "prefill"):

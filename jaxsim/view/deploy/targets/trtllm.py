@@ -53,6 +53,13 @@ def serve(pool: Pool, settings: Settings) -> str:
     )
 
 
+def _router(order: Order, pool: Pool) -> str:
+    """How the orchestrator chooses a server; prefixes are only found where they are."""
+    if pool.role == "decode":
+        return "load_balancing"
+    return "kv_cache_aware" if order.hit_frac else "round_robin"
+
+
 def orchestrator(order: Order, settings: Settings) -> dict[str, object]:
     """The file of `trtllm-serve disaggregated`: where servers are, and how each is set up."""
     placed = place(order, settings)
@@ -67,7 +74,7 @@ def orchestrator(order: Order, settings: Settings) -> dict[str, object]:
         described[SECTIONS[pool.role]] = {
             "num_instances": len(servers),
             "urls": [f"{p.host}:{p.port}" for p in servers],
-            "router": {"type": "load_balancing" if pool.role == "decode" else "round_robin"},
+            "router": {"type": _router(order, pool)},
             **trtllm_config(order, pool, settings),
         }
     return described

@@ -160,6 +160,34 @@ class Held(File, kw_only=True):
     left_out: dict[str, Total]
 
 
+class Compared(File, kw_only=True):
+    """One design, and what one of two tools predicts for it; seconds."""
+
+    kind: Kind
+    by: str
+    found_by: str
+    design: str
+    engine: str
+    gpus: Positive
+    ttft_s: Positive
+    tpot_s: Positive
+    output_tokens_per_s_per_gpu: Positive
+
+
+class Comparison(File, kw_only=True):
+    """A plan beside AIConfigurator's designs; differences are medians over all of its designs."""
+
+    schema: Literal["jaxsim.compare/1"]
+    model: str
+    workload: dict[str, Total]
+    targets: dict[str, Positive | None]
+    entries: list[Compared]
+    designs: Total
+    within_targets: dict[Kind, Total]
+    median_difference: dict[str, NotNegative]
+    left_out: dict[str, Total]
+
+
 class Part(File, kw_only=True):
     """One statement of a claim, and whether it holds."""
 

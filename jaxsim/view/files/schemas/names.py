@@ -5,7 +5,7 @@
 
 import msgspec
 
-from jaxsim.view.files.schemas.measured import Claim, Held, Study, Validation
+from jaxsim.view.files.schemas.measured import Claim, Comparison, Held, Study, Validation
 from jaxsim.view.files.schemas.plan import Mix, Plan
 from jaxsim.view.files.schemas.sensitivity import Sensitivity
 from jaxsim.view.files.schemas.served import (
@@ -25,6 +25,7 @@ FILES: dict[str, tuple[object, str]] = {
     "study": (Study, "what `jaxsim reproduce --format json` prints"),
     "validation": (Validation, "validation.json, as `jaxsim validate -o DIR` writes it"),
     "held": (Held, "what `jaxsim validate RESULT --plan plan.json --format json` prints"),
+    "compare": (Comparison, "what `jaxsim compare PLAN FOUND --format json` prints"),
     "estimate": (Estimate, "what `jaxsim estimate --format json` prints of one design"),
     "load": (UnderLoad, "what `jaxsim estimate --concurrency N --format json` prints"),
     "search": (Search, "what `jaxsim search --format json` prints"),

@@ -24,12 +24,30 @@ class Share(File, kw_only=True):
     share: Positive
 
 
-class Workload(File, kw_only=True):
+class Served(File, kw_only=True):
+    """What is served besides lengths: as `jaxsim.Workload` has it."""
+
+    hit_frac: Fraction | UnsetType = UNSET
+    draft_tokens: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
+    accept_frac: Fraction | UnsetType = UNSET
+    images: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
+    imbalance: Annotated[float, Meta(ge=1)] | UnsetType = UNSET
+
+
+class ServedShare(Served, kw_only=True):
+    """One workload of a mix, and what is served besides lengths."""
+
+    isl: Annotated[float, Meta(ge=1)]
+    osl: Annotated[float, Meta(ge=2)]
+    share: Positive
+
+
+class Workload(Served, kw_only=True):
     """Tokens of a request; of a mix, those of a mean request, and every workload."""
 
     isl: Annotated[float, Meta(ge=1)]
     osl: Annotated[float, Meta(ge=2)]
-    mix: list[Share] | UnsetType = UNSET
+    mix: list[ServedShare] | UnsetType = UNSET
 
 
 class Latencies(Share, kw_only=True):

@@ -1,0 +1,168 @@
+"""How does a plan stand beside what AIConfigurator found for the same request?
+
+Both are predictions. Of each kind there are up to three lines: the plan's own design, the best of
+AIConfigurator's under the plan's targets, and what jaxsim predicts for that same design.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxsim.catalog.errors import InputError
+from jaxsim.traffic.layout import Layout
+from jaxsim.truth.read.rows import ServingRow
+from jaxsim.truth.validate import Predicted, validate
+from jaxsim.view.deploy.order import Order
+from jaxsim.view.deploy.plan_file import KINDS, order_of, read_plan
+
+SCHEMA = "jaxsim.compare/1"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One design of one kind, and what `by` predicts for it."""
+
+    kind: str
+    by: str
+    found_by: str
+    design: str
+    engine: str
+    gpus: float
+    ttft_s: float
+    tpot_s: float
+    output_tokens_per_s_per_gpu: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A plan beside another tool's designs: entries by kind, and errors of all its designs."""
+
+    model: str
+    isl: int
+    osl: int
+    ftl_s: float
+    ttl_s: float
+    entries: tuple[Entry, ...]
+    designs: int
+    within: dict[str, int]
+    apart: dict[str, float]
+    left_out: dict[str, int]
+
+
+def compare(plan: Path, rows: Sequence[ServingRow]) -> Comparison:
+    """The plan beside the designs, which must be of its model and lengths."""
+    raw = read_plan(plan)
+    orders = [order_of(plan, kind) for kind in KINDS if raw.get(kind) is not None]
+    if not orders:
+        raise InputError(f"{plan}: no design meets its targets: there is nothing to compare.")
+    own = orders[0]
+    alike = [row for row in rows if (row.isl, row.osl) == (own.isl, own.osl)]
+    if not alike:
+        held = sorted({f"{row.isl:g}/{row.osl:g}" for row in rows})
+        raise InputError(
+            f"The designs have input and output lengths {', '.join(held)}, the plan has "
+            f"{own.isl}/{own.osl}; plan with --isl and --osl as there."
+        )
+    result = validate(alike)
+    ours = [one for one in result.predicted if one.case.named.model.name == own.model.name]
+    if not ours:
+        held = sorted({one.case.named.model.name for one in result.predicted})
+        raise InputError(f"The designs are of {', '.join(held)}, the plan of {own.model.name}.")
+    entries: list[Entry] = []
+    within: dict[str, int] = {}
+    for kind in KINDS:
+        entries += [_planned(order) for order in orders if order.kind == kind]
+        good = [one for one in ours if one.row.mode == kind and _meets(one.row, own)]
+        within[kind] = len(good)
+        if good:
+            best = max(good, key=lambda one: one.row.output_tokens_per_s_per_gpu or 0.0)
+            entries += _found(kind, best)
+    return Comparison(
+        model=own.model.name,
+        isl=own.isl,
+        osl=own.osl,
+        ftl_s=own.ftl_target_s,
+        ttl_s=own.ttl_target_s,
+        entries=tuple(entries),
+        designs=len(ours),
+        within=within,
+        apart=_apart(ours),
+        left_out=result.reasons,
+    )
+
+
+def _meets(row: ServingRow, order: Order) -> bool:
+    ttft, tpot = row.ttft_s or 0.0, row.tpot_s or 0.0
+    return ttft <= order.ftl_target_s and tpot <= order.ttl_target_s
+
+
+def _planned(order: Order) -> Entry:
+    return Entry(
+        order.kind,
+        "jaxsim",
+        "jaxsim",
+        " + ".join(
+            shape_words(
+                Layout(pool.tp, pool.ep, pool.pp, pool.count),
+                pool.role if len(order.pools) > 1 else "",
+            )
+            for pool in order.pools
+        ),
+        order.engine,
+        order.gpus,
+        order.ftl_s,
+        order.ttl_s,
+        order.output_tokens_per_s_per_gpu,
+    )
+
+
+def _found(kind: str, best: Predicted) -> list[Entry]:
+    """A design of theirs, as they and as we predict it."""
+    row = best.row
+    assert row.decode is not None
+    pools = [(row.prefill, "prefill"), (row.decode, "decode" if row.prefill else "")]
+    design = " + ".join(shape_words(pool, role) for pool, role in pools if pool is not None)
+    head = (kind, design, best.case.named.engine, row.gpus)
+
+    def entry(by: str, ttft: float, tpot: float, rate: float) -> Entry:
+        return Entry(head[0], by, row.source, head[1], head[2], head[3], ttft, tpot, rate)
+
+    theirs = (row.ttft_s or 0.0, row.tpot_s or 0.0, row.output_tokens_per_s_per_gpu or 0.0)
+    values = best.values
+    ours = (values["ttft"], values["tpot"], values["output_tokens_per_s_per_gpu"])
+    return [entry(row.source, *theirs), entry("jaxsim", *ours)]
+
+
+def shape_words(pool: Layout, role: str) -> str:
+    """A pool in words: instances × widths, those of 1 left out but for TP."""
+    widths = [f"TP {pool.tp:g}"]
+    widths += [f"EP {pool.ep:g}"] if pool.ep > 1 else []
+    widths += [f"PP {pool.pp:g}"] if pool.pp > 1 else []
+    return f"{pool.workers:g} {role} × {', '.join(widths)}".replace("  ", " ")
+
+
+def _apart(ours: Sequence[Predicted]) -> dict[str, float]:
+    """The median of |ours/theirs - 1| over all designs, by measure."""
+    found: dict[str, float] = {}
+    for measure in ("ttft", "tpot", "output_tokens_per_s_per_gpu"):
+        pairs = [(one.values[measure], one.row.measured(measure)) for one in ours]
+        errors = sorted(abs(a / b - 1.0) for a, b in pairs if b)
+        if errors:
+            middle = len(errors) // 2
+            found[measure] = 0.5 * (errors[middle] + errors[-1 - middle])
+    return found
+
+
+def compare_dict(found: Comparison) -> dict[str, object]:
+    """The same for scripts."""
+    return {
+        "schema": SCHEMA,
+        "model": found.model,
+        "workload": {"isl": found.isl, "osl": found.osl},
+        "targets": {"ftl_s": found.ftl_s, "ttl_s": found.ttl_s},
+        "entries": [vars(entry) for entry in found.entries],
+        "designs": found.designs,
+        "within_targets": found.within,
+        "median_difference": found.apart,
+        "left_out": found.left_out,
+    }
