@@ -1,7 +1,5 @@
 """Is a plan put beside AIConfigurator's designs, and are its files read right?"""
 
-import json
-
 import pytest
 
 from jaxsim.catalog.errors import InputError
@@ -66,7 +64,7 @@ def test_what_does_not_add_up_is_said(folder):
 def test_side_by_side(folder, capsys):
     plan = str(PLANS / "dense.json")
     assert main(["compare", plan, str(folder), "--format", "json"]) == OK
-    found = checked("compare", json.loads(capsys.readouterr().out))
+    found = checked("compare", capsys.readouterr().out)
     kinds = {(e["kind"], e["found_by"], e["by"]) for e in found["entries"]}
     ours, theirs = "jaxsim", "AIConfigurator"
     for kind in ("disaggregated", "colocated"):

@@ -53,11 +53,11 @@ def run(args: argparse.Namespace) -> int:
         from jaxsim.view.deploy.compare import compare, compare_dict
 
         rows = [row for name in args.files for row in read_designs(Path(name))]
-        found = compare(Path(args.plan), rows)
+        found = compare_dict(compare(Path(args.plan), rows))
     if args.format == "json":
         from jaxsim.view.text.plain_json import dumps
 
-        print(dumps(compare_dict(found)))
+        print(dumps(found))
     else:
         from jaxsim.view.text.compare import render_compare
         from jaxsim.view.text.layout import page_for

@@ -6,7 +6,7 @@ from jaxsim.catalog.errors import InputError, nearest
 from jaxsim.view.cli import options
 
 NAMES = (
-    "plan", "mix", "sensitivity", "claims", "study", "validation", "held", "estimate", "load",
+    "plan", "mix", "sensitivity", "claims", "study", "validation", "held", "compare", "estimate", "load",
     "search", "frontier", "traffic", "deployment",
 )  # fmt: skip
 SWEEP = "sweep"
