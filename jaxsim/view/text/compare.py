@@ -21,8 +21,8 @@ def render_compare(found: dict[str, Any], page: Page) -> str:
         kind = entry["kind"]
     head = (
         f"{found['model']}, {lengths['isl']} input and {lengths['osl']} output tokens, FTL at most "
-        f"{seconds(targets['ftl_s'])}, TTL at most {seconds(targets['ttl_s'])}. Both tools predict; "
-        "nothing here was measured."
+        f"{seconds(targets['ftl_s'])}, TTL at most {seconds(targets['ttl_s'])}. Both tools "
+        "predict; nothing here was measured."
     )
     lines = [*wrap(head, page), "", *table(rows, left=(0, 1, 2)), ""]
     for entry in found["entries"]:

@@ -6,8 +6,8 @@ from jaxsim.catalog.errors import InputError, nearest
 from jaxsim.view.cli import options
 
 NAMES = (
-    "plan", "mix", "sensitivity", "claims", "study", "validation", "held", "compare", "estimate", "load",
-    "search", "frontier", "traffic", "deployment",
+    "plan", "mix", "sensitivity", "claims", "study", "validation", "held", "compare", "estimate",
+    "load", "search", "frontier", "traffic", "deployment",
 )  # fmt: skip
 SWEEP = "sweep"
 # What `jaxsim run` reads, of each verb.
@@ -21,7 +21,7 @@ def add_parser(subparsers: options.Verbs) -> None:
         help="the JSON Schema of a file",
         description="Print the JSON Schema of a file that is written (plan, sensitivity, claims, "
         "validation, traffic, deployment) or read (mix, sweep, run-VERB), or of what "
-        "`--format json` prints (estimate, load, search, frontier, study, held).",
+        "`--format json` prints (estimate, load, search, frontier, study, held, compare).",
         allow_abbrev=False,
     )
     parser.add_argument("name", metavar="NAME", help="the file: plan, mix, sweep, run-plan, …")
