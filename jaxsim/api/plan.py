@@ -249,6 +249,7 @@ def plan(
     prefill_hardware: str | HardwareCard | None = None,
     space: Space | None = None,
     progress: Callable[[str], None] = lambda _: None,
+    choices: bool = False,
     **keywords: Unpack[PlanKeywords],
 ) -> Plan:
     """What to deploy under the latency targets: pools, counts, against co-located, and why.
@@ -256,7 +257,8 @@ def plan(
     `workload` is one workload, or shares of several that the same instances serve: every one of
     them then meets the targets. Keywords are `ftl_s` and `ttl_s`, the targets in seconds, `gpus`,
     a cap on GPUs, the other fields of `PlanRequest`, and `precision`, `engine`, `options`; or give
-    a `PlanRequest` in place of the workload. `progress` is called with what is being done.
+    a `PlanRequest` in place of the workload. `progress` is called with what is being done. With
+    `choices`, the plan also has the best deployments under other targets (`Choices`).
 
     Raises InputError for names, values or targets that make no sense, and where no design fits;
     TypeError for an unknown keyword.
@@ -272,7 +274,7 @@ def plan(
     prefill_setup = prefill_setup_of(setup, prefill_hardware, keywords)
     for share in request.mix:
         check_context(setup.model, float(share.workload.isl), float(share.workload.osl))
-    found = plan_of(setup, request, space, prefill_setup, progress)
+    found = plan_of(setup, request, space, prefill_setup, progress, choices=choices)
     if request.requests_per_s is None or found.recommended is None:
         return found
     # Only here: the simulator is not loaded by a plan that does not need it.

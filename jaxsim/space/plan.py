@@ -13,6 +13,7 @@ from jaxsim.space.deploy.curves import curves_of
 from jaxsim.space.deploy.doubt import doubt_of
 from jaxsim.space.deploy.integers import with_integers
 from jaxsim.space.deploy.mixture import mixed_phases
+from jaxsim.space.deploy.other_targets import choices_of
 from jaxsim.space.deploy.request import PlanRequest
 from jaxsim.space.deploy.result import Deployed, Lever, Plan, Unmet
 from jaxsim.space.deploy.select import best_colocated, best_disaggregated
@@ -26,6 +27,8 @@ def plan(
     space: Space | None = None,
     prefill_setup: Setup | None = None,
     progress: Callable[[str], None] = lambda _: None,
+    *,
+    choices: bool = False,
 ) -> Plan:
     """The best disaggregated and co-located deployments under the targets, and which to choose.
 
@@ -33,7 +36,8 @@ def plan(
     whole batches and chunks between those of the space (`with_integers`); pools are matched
     exactly (`match`), and the better of both modes of co-location is the baseline, on the hardware
     of either pool. Where no design
-    meets the targets, the result says which are nearest.
+    meets the targets, the result says which are nearest. With `choices`, it also has the best
+    deployments under other targets (`choices_of`).
     """
     started = time.perf_counter()
     swept = sweep_phases(setup, request, space, prefill_setup, progress)
@@ -90,6 +94,9 @@ def plan(
         formats={"prefill": swept.prefill_setup.formats, "decode": setup.formats},
         gain_at_mean_ttl=at_mean,
     )
+    if choices:
+        progress("trying other targets")
+        found = replace(found, choices=choices_of(swept, space, on_prefill))
     if doubt is None or found.gain is None:
         return found
     return replace(

@@ -8,7 +8,7 @@ from jaxsim.catalog.setup import Setup
 from jaxsim.space.axes import Space
 from jaxsim.space.deploy.mixture import Phases
 from jaxsim.space.deploy.sweep import Swept
-from jaxsim.space.designs import Designs
+from jaxsim.space.designs import Designs, lister
 from jaxsim.space.refine.along import beside_frontier
 from jaxsim.space.refine.optimum import refine
 from jaxsim.space.refine.problem import Problem
@@ -16,12 +16,15 @@ from jaxsim.space.refine.problem import Problem
 PHASES = ("prefill", "decode", "colocated")
 
 
-def with_integers(swept: Swept, space: Space | None, phases: tuple[str, ...] = PHASES) -> Swept:
+def with_integers(
+    swept: Swept, space: Space | None, phases: tuple[str, ...] = PHASES, *, best: bool = True
+) -> Swept:
     """The phases with more designs listed: the best whole batches and chunks, for one workload.
 
     Those under the targets are the best of all (`refine`), those of the frontiers lie beside the
     points of the grid (`beside_frontier`). An axis that `space` gives is taken at its values. A mix
-    of workloads stays on the grid, and so do phases that are not named.
+    of workloads stays on the grid, and so do phases that are not named. Without `best`, co-located
+    designs are those beside the frontier alone, which are found sooner.
     """
     if len(swept.each) > 1:
         return swept
@@ -54,6 +57,9 @@ def with_integers(swept: Swept, space: Space | None, phases: tuple[str, ...] = P
         designs: Designs = getattr(swept, phase)
         if not any(free[phase]) or phase not in phases:
             return designs
+        if not best and phase == "colocated":
+            columns = beside_frontier(problem, designs)
+            return replace(designs, listed=lister(phase, scenario)(columns)) if columns else designs
         # Without a cap on GPUs, smaller instances within the tolerance may be chosen, no others.
         found = refine(problem, designs, None if capped else request.tolerance)
         several = [found.columns]

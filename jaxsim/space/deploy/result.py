@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from jaxsim.catalog.workload import Share
+from jaxsim.space.deploy.choices import Choices
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,8 @@ class Plan:
     designs × workloads; `valid_points` designs that obey every rule for every workload.
     `gain_at_mean_ttl` is the gain of a mix where both kinds are held to TTL on the mean of the mix
     alone, not for every workload; None for one workload. `max_gpus` is the cap on GPUs, and
-    `exact_gpus` the same where all of them are paid. `under_rate` is of a request with a rate.
+    `exact_gpus` the same where all of them are paid. `under_rate` is of a request with a rate,
+    `choices` of one that asks for the best under other targets too.
 
     >>> space = jaxsim.Space(tp=(1,), pp=(1,), batch=(1, 16, 64), chunk=(1024,))
     >>> work = jaxsim.Workload(isl=1024, osl=128)
@@ -240,6 +242,7 @@ class Plan:
     beyond_measured: tuple[str, ...] = ()
     exact_gpus: int | None = None
     under_rate: UnderRate | None = None
+    choices: Choices | None = None
 
     @property
     def isl(self) -> float:
@@ -267,10 +270,8 @@ class Plan:
             found = getattr(self, kind)
             if isinstance(found, Unmet):
                 continue
-            whole = {
-                name: getattr(found, name)
-                for name in ("output_tokens_per_s_per_gpu", "ftl_s", "ttl_s", "gpus")
-            }
+            names = ("output_tokens_per_s_per_gpu", "ftl_s", "ttl_s", "gpus")
+            whole = {name: getattr(found, name) for name in names}
             for shape in found.instances:
                 own = {name: value for name, value in vars(shape).items() if name not in left_out}
                 rows.append({"kind": kind, **own, **whole})

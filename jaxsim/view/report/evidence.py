@@ -10,6 +10,7 @@ from jaxsim.view.text.catalogue import value_text
 if TYPE_CHECKING:
     from jaxsim.catalog._datum import Datum
     from jaxsim.catalog.calibration import Calibration
+    from jaxsim.catalog.engines import EngineCard
     from jaxsim.catalog.precision import Precision
     from jaxsim.catalog.setup import Setup
 
@@ -39,8 +40,25 @@ def evidence_of(setups: Sequence["Setup"]) -> tuple[Evidence, ...]:
         groups.append(Evidence(f"Hardware {setup.hardware.name}", _rows(used)))
         title = f"Kernel calibration {setup.calibration.name}: {setup.calibration.title}"
         groups.append(Evidence(title, _fits(setup.calibration, setup.precision)))
-    groups.append(Evidence(f"Engine {first.engine.title}", _rows(first.engine.provenance)))
+    engine = first.engine
+    groups.append(Evidence(f"Engine {engine.title}", _rows(_chosen(engine))))
     return tuple(groups)
+
+
+def _chosen(engine: "EngineCard") -> dict[str, "Datum"]:
+    """The numbers of the fit that was chosen, without those of fits to other chips and formats."""
+    own = f"variants.{engine.variant}."
+    chosen = {
+        key.removeprefix(own): datum
+        for key, datum in engine.provenance.items()
+        if key.startswith(own)
+    }
+    rest = {
+        key: datum
+        for key, datum in engine.provenance.items()
+        if not key.startswith("variants.") and not (chosen and key in chosen)
+    }
+    return {**rest, **chosen}
 
 
 def _rows(provenance: Mapping[str, "Datum"]) -> tuple[tuple[str, str, str, str], ...]:

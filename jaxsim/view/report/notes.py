@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from jaxsim.space.deploy.result import Deployed, Plan
-from jaxsim.view.figures.frontier import BLUE
 from jaxsim.view.report.evidence import Evidence, kinds
 from jaxsim.view.report.templating import Table
 from jaxsim.view.text import under_rate, units, words, workloads
@@ -53,7 +52,7 @@ def sureness(plan: Plan) -> dict[str, object]:
     rows = [
         (
             lever.name,
-            [(lever.name, abs(lever.elasticity) / most, BLUE)],
+            lever.elasticity / most,
             f"{lever.elasticity:+.3f} %",
         )
         for lever in top
@@ -89,6 +88,34 @@ def assumptions(plan: Plan, evidence: Sequence[Evidence]) -> dict[str, object]:
             )
             for group in evidence
         ],
+    }
+
+
+def measured(plan: Plan, evidence: Sequence[Evidence]) -> dict[str, object]:
+    """How far predictions were from measurements: of kernels, of passes, of the gain."""
+    kernels = [
+        [row[0], row[1], row[3]]
+        for group in evidence
+        if group.title.startswith("Kernel calibration")
+        for row in group.rows
+        if row[2] in ("measured", "fitted")
+    ]
+    rows = [
+        ["time of whole passes (σ of its log)", value, source]
+        for group in evidence
+        if group.title.startswith("Engine")
+        for name, value, _, source in group.rows
+        if name == "values.log_sigma"
+    ]
+    if plan.gain_interval is not None and plan.gain is not None:
+        low, high = plan.gain_interval
+        ends = f"{units.times(low)} – {units.times(high)}"
+        rows.append(["gain of disaggregation, 80 %", ends, "what measured pairs left, and kernels"])
+    beyond = "; ".join(plan.beyond_measured)
+    return {
+        "measured": Table(["what was compared", "left unexplained", "with what"], rows, (0, 2)),
+        "kernels": Table(["kernels", "left unexplained", "with what"], kernels, (0, 2), "fine"),
+        "beyond": [f"Beyond what was measured: {beyond}."] if beyond else [],
     }
 
 

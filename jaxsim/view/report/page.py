@@ -1,5 +1,6 @@
 """What does the report of a plan say?  One page that needs no network, to read or send on."""
 
+import math
 from collections.abc import Sequence
 
 from jaxsim._version import __version__
@@ -7,7 +8,9 @@ from jaxsim.space.deploy.result import Deployed, InstanceShape, Plan, Unmet
 from jaxsim.view.figures.breakdown import breakdown_figure
 from jaxsim.view.figures.frontier import frontier_figure, image
 from jaxsim.view.report import notes
+from jaxsim.view.report.data import at_levels, means, names, page_data
 from jaxsim.view.report.evidence import Evidence
+from jaxsim.view.report.library import library_js, page_js
 from jaxsim.view.report.templating import Picture, Table, render
 from jaxsim.view.text import units, words, workloads
 
@@ -19,19 +22,33 @@ Bar = tuple[str, list[tuple[str, float, str]], str]
 
 
 def render_report(
-    plan: Plan, evidence: Sequence[Evidence], command: str, link_bytes_per_s: float | None = None
+    plan: Plan,
+    evidence: Sequence[Evidence],
+    command: str,
+    link_bytes_per_s: float | None = None,
+    template: str = "plan.html",
 ) -> str:
-    """The whole page, by the template `plan.html`. `command` is what would make the plan again.
+    """The whole page. `command` is what would make the plan again.
 
-    `link_bytes_per_s` is what a GPU has for sending caches, to compare their flow with.
+    `link_bytes_per_s` is what a GPU has for sending caches, to compare their flow with. A plan made
+    with `choices` can be explored: its page has a script, and all that the script needs.
     """
-    lead = (f"Targets: {words.targets(plan)}.", words.verdict(plan), workloads.at_mean_ttl(plan))
+    held = page_data(plan, link_bytes_per_s)
     elapsed = units.seconds(plan.elapsed_s)
     values: dict[str, object] = {
         "title": f"{plan.model} on {plan.hardware}: plan",
         "kicker": words.case(plan),
         "headline": words.recommendation(plan),
-        "lead": " ".join(lead),
+        "lead": "",
+        "targets": words.targets(plan),
+        "verdict": words.verdict(plan),
+        "mean_ttl": workloads.at_mean_ttl(plan),
+        "constraint": words.constraint(plan),
+        "fixed": _fixed(plan),
+        "data": held,
+        "live": template != "plan.html",
+        "library": library_js() if held else "",
+        "logic": page_js() if held else "",
         "cards": _cards(plan),
         "unmet": _unmet(plan),
         "pools": _pools(plan),
@@ -41,6 +58,7 @@ def render_report(
         "transfer": notes.transfer(plan, link_bytes_per_s),
         **notes.sureness(plan),
         **notes.assumptions(plan, evidence),
+        **notes.measured(plan, evidence),
         "terms": notes.TERMS,
         "command": command,
         "footer": (
@@ -49,7 +67,7 @@ def render_report(
             "Numbers are predictions of a calibrated model, not measurements of a deployment."
         ),
     }
-    return render("plan.html", values)
+    return render(template, values)
 
 
 def _both(plan: Plan) -> list[tuple[str, Deployed]]:
@@ -59,6 +77,28 @@ def _both(plan: Plan) -> list[tuple[str, Deployed]]:
 
 def _span(ends: tuple[float, float]) -> str:
     return f"{units.count(ends[0])} – {units.count(ends[1])}"
+
+
+def _fixed(plan: Plan) -> Table | None:
+    """Every curve at a few interactivities, the gain there, and one number a curve."""
+    rows = at_levels(plan)
+    if not rows:
+        return None
+    named = names(plan.curves)
+    both = [curve.name for curve in plan.curves][:2] == ["disaggregated", "co-located"]
+
+    def line(first: str, values: Sequence[float]) -> list[str]:
+        gain = values[0] / values[1] if both else math.nan
+        shown = [units.count(v) if math.isfinite(v) else "–" for v in values]
+        return [
+            first,
+            *shown,
+            *([units.times(gain) if math.isfinite(gain) else "–"] if both else []),
+        ]
+
+    lines = [line(units.compact(x), values) for x, *values in rows]
+    lines.append(line("geometric mean", means(plan)))
+    return Table(["tokens/s a user", *named, *(["gain"] if both else [])], lines)
 
 
 def _cards(plan: Plan) -> list[tuple[str, str, str]]:

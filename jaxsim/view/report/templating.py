@@ -56,6 +56,7 @@ def environment(package: str) -> "Environment":
         return base64.b64encode(data).decode("ascii")
 
     found.filters["base64"] = in_base64
+    found.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return found
 
 

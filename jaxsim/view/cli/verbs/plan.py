@@ -212,6 +212,7 @@ def solve(
             precision=args.precision,
             engine=args.engine,
             progress=progress,
+            choices=getattr(args, "output", None) is not None,
         )
 
 

@@ -1,0 +1,224 @@
+"""Does the report work in a browser?  A real one, without a network."""
+
+import re
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import jaxsim
+from jaxsim.view.report.page import render_report
+from jaxsim.view.text import words
+
+CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None or DRIVER is None,
+    reason="needs chromium and chromedriver (Debian: chromium, chromium-driver)",
+)
+WORK = jaxsim.Workload(isl=2048, osl=256)
+# Batches and chunks are given, so that a plan has no others.
+SPACE = jaxsim.Space(
+    tp=(1, 2), pp=(1, 2), batch=(1, 4, 8, 16, 32, 64, 96, 128, 192, 256), chunk=(512, 2048),
+    prefill_batch=(1, 2, 4), prefill_chunk=(512, 2048),
+)  # fmt: skip
+
+
+def planned(ftl_s, ttl_s, choices=False):
+    return jaxsim.plan(
+        "llama-3.1-8b", "h100", WORK, ftl_s=ftl_s, ttl_s=ttl_s, space=SPACE, choices=choices
+    )
+
+
+@pytest.fixture(scope="module")
+def found():
+    return planned(1.0, 0.02, choices=True)
+
+
+@pytest.fixture(scope="module")
+def address(found, tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(render_report(found, (), "jaxsim plan …", 5e10), encoding="utf-8")
+    assert path.stat().st_size <= 3_000_000
+    return path.as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in (
+        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+        "--window-size=1280,900",
+    ):  # fmt: skip
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def opened(browser, address):
+    browser.get(address)
+    return browser
+
+
+@pytest.fixture
+def page(opened, browser, address):
+    if run(browser, "return typeof jaxsim") != "object":
+        browser.get(address)
+    run(browser, "document.querySelector('[data-preset=own]').click()")
+    yield browser
+    errors = [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
+    assert not errors
+
+
+def text(page, name):
+    return page.find_element("id", name).text
+
+
+def run(page, script, *arguments):
+    return page.execute_script(script, *arguments)
+
+
+def test_it_opens_with_what_the_plan_says(page, found):
+    assert text(page, "recommendation") == words.recommendation(found)
+    assert text(page, "verdict") == words.verdict(found)
+    row = run(page, "const d = jaxsim.derived(); return jaxsim.deployment(d.chosen)")
+    assert row == words.deployment(found.chosen)
+    assert page.find_elements("css selector", "#plot-frontier > *"), "nothing was drawn"
+
+
+@pytest.mark.parametrize("ftl_factor", [1.0, 0.5])
+def test_another_target_gives_what_plan_says_of_it(page, found, ftl_factor):
+    ftl_s = found.ftl_target_s * ftl_factor
+    ttl = np.unique(found.curves[0].ttl_s)
+    for ttl_s in (float(ttl[len(ttl) // 4]), float(ttl[-1])):
+        run(page, "jaxsim.change({ftl: arguments[0], ttl: arguments[1]})", ftl_s, ttl_s)
+        other = planned(ftl_s, ttl_s)
+        assert text(page, "recommendation") == words.recommendation(other)
+        assert text(page, "verdict").split(";")[0] == words.verdict(other).split(";")[0]
+    assert f"ttl={ttl_s!r}" in page.current_url
+
+
+def test_filters_change_the_counts_and_the_designs(page):
+    def count():
+        return int(re.sub(r"\D", "", text(page, "counts").split(" of ")[0]))
+
+    every = count()
+    page.find_element("css selector", ".controls summary").click()
+    box = page.find_element("css selector", '[data-axis="decode_tp"][value="1"]')
+    box.click()
+    held = count()
+    widths = run(
+        page,
+        "const d = JSON.parse(document.getElementById('data').textContent);"
+        "return jaxsim.derived().shown.filter(k => !d.rows.kind[k])"
+        ".map(k => d.designs.decode.tp[d.rows.second[k]])",
+    )
+    assert 0 < held < every
+    assert set(widths) == {2}
+    assert "f.decode_tp=2" in page.current_url
+    box.click()
+    assert count() == every
+    assert "f.decode_tp" not in page.current_url
+
+
+def test_a_click_on_a_design_shows_it(page):
+    before = text(page, "picked")
+    place = run(
+        page,
+        """
+        const view = Object.values(Bokeh.index.roots || Bokeh.index)[0];
+        const plot = view.frame ? view : view.child_views[0];
+        const d = jaxsim.derived(), k = d.curves.disaggregated[0];
+        const data = JSON.parse(document.getElementById('data').textContent).rows;
+        const box = plot.canvas_view.el.getBoundingClientRect();
+        const x = plot.frame.x_scale.compute(1 / data.ttl_s[k]);
+        const y = plot.frame.y_scale.compute(data.y[k]);
+        plot.el.scrollIntoView({block: 'center'});
+        const now = plot.canvas_view.el.getBoundingClientRect();
+        return [now.left + x, now.top + y, jaxsim.deployment(k)];
+        """,
+    )
+    for kind in ("mousePressed", "mouseReleased"):
+        page.execute_cdp_cmd(
+            "Input.dispatchMouseEvent",
+            {"type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1},
+        )
+    shown = page.execute_async_script(
+        "const done = arguments[0], from = Date.now();"
+        "const look = () => (jaxsim.state().a !== null || Date.now() - from > 3000)"
+        " ? done(document.getElementById('picked').textContent) : setTimeout(look, 20); look();"
+    )
+    assert shown == f"A is {place[2]}."
+    assert before != shown
+    assert place[2] in text(page, "compare")
+
+
+def test_arrow_keys_move_along_the_frontier(page):
+    from selenium.webdriver.common.keys import Keys
+
+    plot = page.find_element("id", "plot-frontier")
+    plot.send_keys(Keys.ARROW_LEFT)
+    first = run(page, "return jaxsim.state().a")
+    plot.send_keys(Keys.ARROW_LEFT)
+    second = run(page, "return jaxsim.state().a")
+    assert None not in (first, second)
+    assert first != second
+
+
+def test_every_chart_has_a_table_and_csv(page):
+    for button in page.find_elements("css selector", "[data-table]"):
+        name = button.get_attribute("data-table")
+        run(page, "arguments[0].click()", button)
+        rows = page.find_elements("css selector", f"#table-{name} tbody tr")
+        size = run(page, "const c = jaxsim.charts[arguments[0]]; return c.rows.length", name)
+        assert len(rows) == size > 0, name
+        lines = run(
+            page,
+            "const c = jaxsim.charts[arguments[0]]; return jaxsim.csv(c.head, c.rows)", name,
+        ).splitlines()  # fmt: skip
+        assert len(lines) == size + 1
+        assert page.find_elements("css selector", f'[data-csv="{name}"]')
+
+
+def test_the_address_holds_the_state(page, browser, address):
+    run(page, "jaxsim.change({ttl: 0.01, a: 3, b: 5, stack: 'prefill', theme: 'dark'})")
+    kept, said = page.current_url, text(page, "compare")
+    browser.get("about:blank")
+    browser.get(kept)
+    assert text(page, "compare") == said
+    assert run(page, "return document.documentElement.dataset.theme") == "dark"
+
+
+def test_a_phone_needs_no_sideways_scrolling(page):
+    size = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    wide = run(page, "return document.documentElement.scrollWidth")
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert wide <= 400
+
+
+def test_without_a_script_the_page_still_answers(browser, address, found):
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.get("about:blank")
+        browser.get(address)
+        assert text(browser, "recommendation") == words.recommendation(found)
+        fixed = browser.find_element("id", "fixed")
+        assert "geometric mean" in fixed.text
+        pictures = browser.find_elements("css selector", ".static img")
+        assert pictures and all(one.is_displayed() for one in pictures)  # noqa: PT018
+        assert not browser.find_element("css selector", ".controls").is_displayed()
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_a_model_with_a_hostile_name_stays_text(found):
+    hostile = replace(found, model="</script><script>alert(1)</script>")
+    page = render_report(hostile, (), "")
+    assert "<script>alert" not in page
