@@ -207,7 +207,7 @@ class Plan:
     `gain_at_mean_ttl` is the gain of a mix where both kinds are held to TTL on the mean of the mix
     alone, not for every workload; None for one workload. `max_gpus` is the cap on GPUs, and
     `exact_gpus` the same where all of them are paid. `under_rate` is of a request with a rate,
-    `choices` of one that asks for the best under other targets too.
+    `choices` of one that asks for other targets too.
 
     >>> space = jaxsim.Space(tp=(1,), pp=(1,), batch=(1, 16, 64), chunk=(1024,))
     >>> work = jaxsim.Workload(isl=1024, osl=128)
@@ -264,8 +264,7 @@ class Plan:
         """One row for each pool of each kind that meets the targets, as a pandas DataFrame."""
         import pandas as pd
 
-        left_out = ("parts_s", "memory_bytes", "price_source")
-        rows = []
+        left_out, rows = ("parts_s", "memory_bytes", "price_source"), []
         for kind in ("disaggregated", "colocated"):
             found = getattr(self, kind)
             if isinstance(found, Unmet):
