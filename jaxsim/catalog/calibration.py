@@ -166,8 +166,9 @@ def resolve_kernels(
     if not warm:
         for role in ("absorb_gemm", "decode", "decode_latent"):
             fits[role] = replace(fits[role], cache_bytes=0.0)
-    beyond = scaleout_constants()
     others = {name: fit_of(calibration, name) for name in plain}
-    others = {name: replace(fit, **beyond.get(name, {})) for name, fit in others.items()}
+    for name, beyond in scaleout_constants().items():
+        if "across_launch_s" not in calibration.family(name).constants:  # as at the limit
+            others[name] = replace(others[name], **beyond)
     build = cast(Callable[..., Kernels], Kernels)  # `KINDS` says of which kind each fit is
     return build(**fits, **others)

@@ -9,6 +9,7 @@ from typing import NotRequired, TypedDict
 from jaxsim.catalog._datum import DataFile, Datum, Table
 from jaxsim.catalog.engine import Engine, Serving
 from jaxsim.catalog.errors import unknown_name
+from jaxsim.catalog.limit import LIMIT
 from jaxsim.catalog.names import DATA
 from jaxsim.catalog.precision import Precision
 from jaxsim.catalog.routing import popularity_variance
@@ -27,6 +28,8 @@ class EngineCard:
     run (disaggregated, offline). `variant` names the fit that was chosen among
     those of the engine: of a generation of GPUs and a number format, of the generation alone, or,
     where neither was measured, of all (empty).
+    `kernels` is `limit` where kernels and messages are at the limit of the chip, and empty where
+    they are as measured.
     """
 
     name: str
@@ -38,6 +41,7 @@ class EngineCard:
     sigmas: Mapping[str, float] = field(default_factory=dict, compare=False)
     kind_sigmas: Mapping[str, Mapping[str, float]] = field(default_factory=dict, compare=False)
     variant: str = ""
+    kernels: str = ""
 
 
 def list_engines() -> list[str]:
@@ -87,7 +91,7 @@ def load_engine(
 
 
 def _read(path: Path, generation: str, number_format: str) -> EngineCard:
-    title, cards, kinds, provenance = _fits(path, path.stat().st_mtime_ns)
+    title, kernels, cards, kinds, provenance = _fits(path, path.stat().st_mtime_ns)
     wanted = [f"{generation}-{number_format}", generation, ""]
     chosen = next(key for key in wanted if key in cards)
     return EngineCard(
@@ -96,6 +100,7 @@ def _read(path: Path, generation: str, number_format: str) -> EngineCard:
         provenance=provenance,
         variant=chosen,
         kind_sigmas=kinds,
+        kernels=kernels,
         **cards[chosen],
     )
 
@@ -103,10 +108,15 @@ def _read(path: Path, generation: str, number_format: str) -> EngineCard:
 @cache
 def _fits(
     path: Path, changed_ns: int
-) -> tuple[str, Mapping[str, "_Fit"], Mapping[str, Mapping[str, float]], Mapping[str, Datum]]:
-    """Title, fits by variant, sigmas by kind of run and sources of a file, as last changed."""
+) -> tuple[
+    str, str, Mapping[str, "_Fit"], Mapping[str, Mapping[str, float]], Mapping[str, Datum]
+]:
+    """Title, whose kernels, fits by variant, sigmas by kind of run and sources of a file."""
     file = DataFile(path)
     title = file.root.label("title")
+    kernels = file.root.label("kernels", "")
+    if kernels not in ("", LIMIT):
+        raise file.root.error("kernels", f"is {kernels!r}; {LIMIT!r} is allowed, or leave it out")
     cards = {"": _numbers(file.root)}
     if "variants" in file.root:
         variants = file.root.table("variants")
@@ -117,7 +127,7 @@ def _fits(
         table = file.root.table("kinds")
         kinds = {kind: _sigmas(table.table(kind)) for kind in table.raw}
     file.finish()
-    return title, cards, kinds, file.provenance
+    return title, kernels, cards, kinds, file.provenance
 
 
 class _Fit(TypedDict):

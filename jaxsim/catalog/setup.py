@@ -4,7 +4,7 @@ A `Setup` joins cards of the catalogue (model, hardware, engine, precision, cali
 them, with a workload and a design, into the numbers of a `Scenario`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jaxsim.catalog.bounds import WORKLOAD, check
 from jaxsim.catalog.calibration import Calibration, borrowed, load_calibration, resolve_kernels
@@ -12,6 +12,7 @@ from jaxsim.catalog.cards import HardwareCard, ModelCard, emulated_classes
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engine import Options
 from jaxsim.catalog.engines import EngineCard, generation_of, load_engine
+from jaxsim.catalog.limit import LIMIT, at_the_limit
 from jaxsim.catalog.load import load_hardware, load_model
 from jaxsim.catalog.precision import SPOKEN, Precision, element_bytes, spoken_formats
 from jaxsim.catalog.precisions import load_precision
@@ -114,21 +115,30 @@ def setup_of(
     else:
         name = precision or default_precision(card, chip)
         chosen = load_precision(name, card)
+    runner = (
+        engine
+        if isinstance(engine, EngineCard)
+        else load_engine(engine or default_engine(chip), chip.name, chosen)
+    )
+    calibration = borrowed(
+        load_calibration(chip.calibration),
+        chip.name,
+        float(chip.hardware.chip.multiprocessors),
+        chip.calibration_sigma,
+    )
     return Setup(
         model=card,
         hardware=chip,
         precision_name=name,
         precision=chosen,
-        engine=(
-            engine
-            if isinstance(engine, EngineCard)
-            else load_engine(engine or default_engine(chip), chip.name, chosen)
-        ),
-        calibration=borrowed(
-            load_calibration(chip.calibration),
-            chip.name,
-            float(chip.hardware.chip.multiprocessors),
-            chip.calibration_sigma,
-        ),
+        engine=runner,
+        calibration=at_the_limit(calibration) if runner.kernels == LIMIT else calibration,
         options=options or Options(),
+    )
+
+
+def limit_of(setup: Setup) -> Setup:
+    """The same set-up with kernels and messages at the limit of the chip, and nothing added."""
+    return replace(
+        setup, engine=load_engine(LIMIT), calibration=at_the_limit(setup.calibration)
     )

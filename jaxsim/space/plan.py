@@ -11,6 +11,7 @@ from jaxsim.space.axes import Space
 from jaxsim.space.deploy.candidates import gather
 from jaxsim.space.deploy.curves import curves_of
 from jaxsim.space.deploy.doubt import doubt_of
+from jaxsim.space.deploy.headroom import headroom_of
 from jaxsim.space.deploy.integers import with_integers
 from jaxsim.space.deploy.mixture import mixed_phases
 from jaxsim.space.deploy.other_targets import choices_of
@@ -97,6 +98,7 @@ def plan(
     if choices:
         progress("trying other targets")
         found = replace(found, choices=choices_of(swept, space, on_prefill))
+    found = replace(found, headroom=_headroom(swept, on_prefill, found))
     if doubt is None or found.gain is None:
         return found
     return replace(
@@ -105,6 +107,16 @@ def plan(
         gain_interval=doubt.interval(found.gain),
         beyond_measured=doubt.beyond,
     )
+
+
+def _headroom(swept: Swept, on_prefill: Swept | None, found: Plan) -> dict[str, float]:
+    """What kernels at the limit of the chip would give either kind, by its name."""
+    each = {
+        kind: headroom_of(swept, own, on_prefill)
+        for kind in ("disaggregated", "colocated")
+        if isinstance(own := getattr(found, kind), Deployed)
+    }
+    return {kind: factor for kind, factor in each.items() if factor is not None}
 
 
 def _notes(setup: Setup, prefill: Setup) -> tuple[str, ...]:

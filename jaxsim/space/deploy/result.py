@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from html import escape
 
 import numpy as np
 
@@ -193,8 +194,9 @@ class UnderRate:
     largest_requests_per_s: float | None = None
 
 
-def _whole(number: float) -> float:
-    return int(number) if number == int(number) else number
+def _mean(name: str, mix: tuple[Share, ...]) -> float:
+    mean = sum(one.share * float(getattr(one.workload, name)) for one in mix)
+    return int(mean) if mean == int(mean) else mean
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,8 @@ class Plan:
     `gain_at_mean_ttl` is the gain of a mix where both kinds are held to TTL on the mean of the mix
     alone, not for every workload; None for one workload. `max_gpus` is the cap on GPUs, and
     `exact_gpus` the same where all of them are paid. `under_rate` is of a request with a rate,
-    `choices` of one that asks for other targets too.
+    `choices` of one that asks for other targets too, `headroom`, by kind, how much more its
+    instances would serve with kernels at the chip's limit.
 
     >>> space = jaxsim.Space(tp=(1,), pp=(1,), batch=(1, 16, 64), chunk=(1024,))
     >>> work = jaxsim.Workload(isl=1024, osl=128)
@@ -243,16 +246,17 @@ class Plan:
     exact_gpus: int | None = None
     under_rate: UnderRate | None = None
     choices: Choices | None = None
+    headroom: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def isl(self) -> float:
         """Input tokens of a mean request."""
-        return _whole(sum(one.share * float(one.workload.isl) for one in self.mix))
+        return _mean("isl", self.mix)
 
     @property
     def osl(self) -> float:
         """Output tokens of a mean request."""
-        return _whole(sum(one.share * float(one.workload.osl) for one in self.mix))
+        return _mean("osl", self.mix)
 
     @property
     def chosen(self) -> Deployed | None:
@@ -278,8 +282,6 @@ class Plan:
 
     def _repr_html_(self) -> str:
         """The plan as a notebook shows it."""
-        from html import escape
-
         gain = "" if self.gain is None else f", {self.gain:.2f}× by the objective"
         head = f"{self.model} on {self.hardware}: {self.recommended or 'no design'}{gain}"
         return f"<p>{escape(head)}</p>{self.to_dataframe().to_html(index=False)}"
@@ -296,5 +298,4 @@ class Plan:
         """`disaggregated` or `colocated`, whichever is worth more; None if neither can."""
         if isinstance(self.disaggregated, Unmet):
             return None if isinstance(self.colocated, Unmet) else "colocated"
-        gain = self.gain
-        return "disaggregated" if gain is None or gain > 1.0 else "colocated"
+        return "colocated" if (self.gain or np.inf) <= 1.0 else "disaggregated"

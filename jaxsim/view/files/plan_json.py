@@ -155,6 +155,7 @@ def plan_dict(plan: Plan) -> dict[str, object]:
         "probability": plan.probability,
         "gain_interval": None if plan.gain_interval is None else list(plan.gain_interval),
         "beyond_measured": list(plan.beyond_measured),
+        "headroom": dict(plan.headroom),
     }
     reason: dict[str, str] = {}
     nearest: dict[str, dict[str, float | None]] = {}

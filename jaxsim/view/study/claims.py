@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from jaxsim.catalog.errors import InputError, unknown_name
+from jaxsim.catalog.limit import LIMIT
 from jaxsim.view.study import claims_gain, claims_network, claims_pipeline, claims_pools
 from jaxsim.view.study.claim import NOT, PARTLY, REPRODUCED, Claim, Finding, criterion
 from jaxsim.view.study.settings import SELECTED, SWEPT, ClaimText, Level, Setting, settings
@@ -54,12 +55,17 @@ class Robustness:
 
 @dataclass(frozen=True)
 class Result:
-    """A claim with what was found."""
+    """A claim with what was found, with today's kernels and at the limit of the chip.
+
+    `at_limit` is the base reading with kernels and messages at the limit of the silicon; None where
+    no design of it meets the FTL cutoff.
+    """
 
     text: ClaimText
     finding: Finding
     robustness: Robustness
     figure: str
+    at_limit: Finding | None = None
 
     @property
     def id(self) -> str:
@@ -140,4 +146,9 @@ def base_finding(study: Study, claim: Claim) -> Finding:
     return found
 
 
-__all__ = ["CLAIMS", "NOT", "Result", "Robustness", "base_finding", "chosen", "try_readings"]
+def limit_finding(study: Study, claim: Claim) -> Finding | None:
+    """What the base reading gives with kernels at the limit of the chip."""
+    return claim.check(study, settings().base.mixed(engine=LIMIT))
+
+
+__all__ = ["CLAIMS", "NOT", "Result", "Robustness", "base_finding", "chosen", "limit_finding", "try_readings"]

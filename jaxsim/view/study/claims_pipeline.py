@@ -9,6 +9,7 @@ from jaxsim.space.deploy.candidates import Candidates, prefill_candidates
 from jaxsim.space.designs import Designs
 from jaxsim.view.study.claim import Claim, Finding, Part, criterion, finding, number, within
 from jaxsim.view.study.claims_gain import R1
+from jaxsim.view.study.curves import axis_columns
 from jaxsim.view.study.settings import Mixture, Setting
 from jaxsim.view.study.source import Study
 from jaxsim.view.study.sweeps import Case
@@ -147,7 +148,10 @@ def long_pool(study: Study, case: Case, mixture: Mixture) -> tuple[Candidates, D
 
 
 def tightening(study: Study, setting: Setting) -> list[dict[str, float]]:
-    """Algorithm 1's choice on a ladder of FTL cutoffs, from any to the fastest there is."""
+    """Algorithm 1's choice on a ladder of FTL cutoffs, from any to the fastest there is.
+
+    Stages and widths stay while a design with both is as good as the best (`ties`).
+    """
     case = long_prompt()
     first, prompt = long_pool(study, case, setting.mixture)
     pool = first.pool
@@ -155,11 +159,18 @@ def tightening(study: Study, setting: Setting) -> list[dict[str, float]]:
         return []
     rate = pool.requests_per_s / pool.gpus
     relaxed = pool.latency_s[int(np.argmax(rate))]
-    rows = []
+    rows: list[dict[str, float]] = []
+    columns, tie = axis_columns(prompt, first.index), criterion("tie")
     for cutoff_s in np.geomspace(relaxed, pool.latency_s.min(), FTL_STEPS) * (1 + 1e-9):
         met = np.flatnonzero(pool.latency_s <= cutoff_s)
         order = np.lexsort((pool.latency_s[met], pool.gpus[met], -rate[met]))
         best = int(met[order[0]])
+        if rows:
+            equal = (pool.latency_s <= cutoff_s * (1.0 + tie)) & (rate >= rate[best] * (1.0 - tie))
+            for name in ("pp", "tp"):
+                equal &= columns[name] == rows[-1][name]
+            if equal.any():
+                best = int(np.flatnonzero(equal)[np.argmax(rate[equal])])
         row = {"cutoff_s": float(cutoff_s), "ftl_s": float(pool.latency_s[best])}
         row |= {"gpus": float(pool.gpus[best]), "rate": float(rate[best])}
         rows.append(row | prompt.at(int(first.index[best])))

@@ -37,7 +37,8 @@ def c10(study: Study, setting: Setting) -> Finding | None:
         if not len(where):
             return None
         x = np.arange(len(where))
-        batch, tp = matched.decode["batch"][where], matched.decode["tp"][where]
+        equals = Equals(study, case, setting, matched, where)
+        batch, tp = (equals.path(axis, matched.decode[axis][where]) for axis in ("batch", "tp"))
         falls, rises = -rank_correlation(x, batch), rank_correlation(x, tp)
         name = SHORT[case.model]
         parts += [

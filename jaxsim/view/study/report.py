@@ -11,6 +11,7 @@ from jaxsim.view.study.claims import (
     Tried,
     base_finding,
     chosen,
+    limit_finding,
     robustness_of,
     try_readings,
 )
@@ -69,9 +70,15 @@ def run_study(
         if any(claim.id in picture.claims for claim in selected):
             progress(f"drawing {picture.name}")
             pictures[picture.name] = draw(picture, fine, known.base)
+    fine.forget()
+    limits = {}
+    for claim in selected:
+        progress(f"{claim.id} at the limit of the chip")
+        limits[claim.id] = limit_finding(fine, claim)
+    fine.forget()
     count = known.mixtures if mixtures is None else mixtures
     tried = try_readings(rough, selected, known.readings(count), progress)
-    results = tuple(_result(claim, found, tried) for claim in selected)
+    results = tuple(_result(claim, found, limits, tried) for claim in selected)
     chart = None
     if with_map:
         progress("map of when to disaggregate")
@@ -90,6 +97,7 @@ def run_study(
 def _result(
     claim: Claim,
     found: Mapping[str, Finding],
+    limits: Mapping[str, Finding | None],
     tried: Mapping[str, Tried],
 ) -> Result:
     return Result(
@@ -97,7 +105,12 @@ def _result(
         finding=found[claim.id],
         robustness=robustness_of(claim, tried[claim.id]),
         figure=figure_name(picture_of(claim.id)),
+        at_limit=limits[claim.id],
     )
+
+
+def _parts(found: Finding) -> list[dict[str, object]]:
+    return [{"text": part.text, "holds": bool(part.holds)} for part in found.parts]
 
 
 def claims_json(study: StudyResult) -> list[dict[str, object]]:
@@ -110,9 +123,14 @@ def claims_json(study: StudyResult) -> list[dict[str, object]]:
             "verdict": result.finding.verdict,
             "value": result.finding.value,
             "expected": result.text.expected,
-            "parts": [{"text": p.text, "holds": bool(p.holds)} for p in result.finding.parts],
+            "parts": _parts(result.finding),
             "why": result.finding.why,
             "measures": result.finding.measures,
+            "at_limit": result.at_limit and {
+                "verdict": result.at_limit.verdict,
+                "value": result.at_limit.value,
+                "parts": _parts(result.at_limit),
+            },
             "robustness": {
                 "holds": result.robustness.holds,
                 "partly": result.robustness.partly,

@@ -65,6 +65,7 @@ class Choices(TypedDict, total=False):
     """Fields of a mixture that claims replace."""
 
     chunk_attention: str
+    engine: str
     keep_up_projected: float
     equal_time_chunks: float
 

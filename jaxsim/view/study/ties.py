@@ -3,7 +3,11 @@
 Designs whose throughput and token latency are within `tie` of the best are equals: a difference
 below the model's own error, in either, is no preference. A claim that a property is preferred holds
 where a design with it is among the equals, and one that it is not, where a design without it is.
+A trend is judged on the path that changes least: what the best design has stays as long as an equal
+has it, since a change within a tie is no preference in either direction.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -41,6 +45,19 @@ class Equals:
         """The values of an axis among the equals of a rung."""
         return self.columns[axis][self.equal[place]]
 
+    def path(self, axis: str, own: np.ndarray) -> np.ndarray:
+        """The values of an axis along the rungs; `own` are those of the best designs."""
+        return least_changing(own, [self.columns[axis][equal] for equal in self.equal])
+
     def frac(self, axis: str, least: float) -> float:
         """The fraction of rungs at which an equal has at least so much of an axis."""
         return float(np.mean([self.columns[axis][own].max() >= least for own in self.equal]))
+
+
+def least_changing(best: np.ndarray, equals: Sequence[np.ndarray]) -> np.ndarray:
+    """What the best design has, step by step, kept while an equal of a later step has it too."""
+    found = np.array(best, dtype=float)
+    for k in range(1, len(found)):
+        if np.any(equals[k] == found[k - 1]):
+            found[k] = found[k - 1]
+    return found

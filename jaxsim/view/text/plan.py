@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from jaxsim.quantities import MODE_TITLES
 from jaxsim.space.deploy.result import Deployed, FrontierCurve, InstanceShape, Plan, Unmet
-from jaxsim.view.text import under_rate, units, words, workloads
+from jaxsim.view.text import headroom, under_rate, units, words, workloads
 from jaxsim.view.text.ascii_plot import KEEP, Line, plot
 from jaxsim.view.text.layout import Page, bar, indent, table, wrap
 
@@ -154,7 +154,7 @@ def _sureness(plan: Plan, page: Page) -> list[str]:
     for kind in ("disaggregated", "colocated"):
         if best is not None and isinstance(getattr(plan, kind), Unmet):
             lines += wrap(words.attainable(plan, kind), page)
-    return lines
+    return [*lines, *wrap(headroom.sentence(plan), page)]
 
 
 def _limits(plan: Plan, page: Page) -> list[str]:

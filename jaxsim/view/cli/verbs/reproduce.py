@@ -107,6 +107,9 @@ def show(study: "StudyResult", args: argparse.Namespace, written: list[Path]) ->
         for part in result.finding.parts:
             print(f"       {'yes' if part.holds else 'no ':3}  {part.text}")
         print(f"     expected: {result.text.expected}")
+        if result.at_limit is not None:
+            limit = result.at_limit
+            print(f"     at the limit of the chip: {MARKS[limit.verdict]}; {limit.value}")
         print(
             f"     holds in {100 * robust.holds:.0f} % of {robust.readings} readings of the study"
             f" ({robust.label})"

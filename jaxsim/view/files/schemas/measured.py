@@ -206,8 +206,16 @@ class Robustness(File, kw_only=True):
     by_unknown: dict[str, dict[str, Fraction]]
 
 
+class AtLimit(File, kw_only=True):
+    """A claim with kernels and messages at the limit of the chip."""
+
+    verdict: Literal["reproduced", "partly", "not"]
+    value: str
+    parts: list[Part]
+
+
 class Claim(File, kw_only=True):
-    """One claim of the study, with its verdict in the base reading."""
+    """One claim of the study, with its verdict in the base reading, also at the chip's limit."""
 
     id: str
     claim: str
@@ -220,6 +228,7 @@ class Claim(File, kw_only=True):
     measures: dict[str, Any]
     robustness: Robustness
     figure: str
+    at_limit: AtLimit | UnsetType | None = UNSET
 
 
 class Study(File, kw_only=True):

@@ -203,6 +203,7 @@ class Plan(File, kw_only=True):
     gain_at_mean_ttl: Positive | UnsetType | None = UNSET
     gain_interval: list[Positive] | UnsetType | None = UNSET
     beyond_measured: list[str] | UnsetType = UNSET
+    headroom: dict[Kind, Positive] | UnsetType = UNSET
     exact_gpus: Count | UnsetType | None = UNSET
     under_rate: UnderRate | UnsetType = UNSET
     reason: dict[Kind, str] | UnsetType = UNSET

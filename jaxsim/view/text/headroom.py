@@ -1,0 +1,24 @@
+"""What would kernels at the limit of the chip give?  A sentence of a plan."""
+
+from jaxsim.space.deploy.result import Plan
+from jaxsim.view.text import units, words
+
+
+def sentence(plan: Plan) -> str:
+    """By how much better kernels would raise a plan's throughput; empty where none was found."""
+    chosen = plan.recommended
+    if chosen is None or chosen not in plan.headroom:
+        return ""
+    text = (
+        f"Headroom: kernels and messages at the limit of the chip would give the {chosen_words(plan)}"
+        f" {units.times(plan.headroom[chosen])} the {units.WORTH[plan.objective]}"
+    )
+    for kind, factor in plan.headroom.items():
+        if kind != chosen:
+            text += f", the {words.POOLS[kind]} ones {units.times(factor)}"
+    return f"{text} (same widths, any batch and chunk; constants in data/limit.toml)."
+
+
+def chosen_words(plan: Plan) -> str:
+    """The recommended instances, by their kind."""
+    return f"{words.POOLS[plan.recommended or '']} instances"
