@@ -108,9 +108,7 @@ def _read(path: Path, generation: str, number_format: str) -> EngineCard:
 @cache
 def _fits(
     path: Path, changed_ns: int
-) -> tuple[
-    str, str, Mapping[str, "_Fit"], Mapping[str, Mapping[str, float]], Mapping[str, Datum]
-]:
+) -> tuple[str, str, Mapping[str, "_Fit"], Mapping[str, Mapping[str, float]], Mapping[str, Datum]]:
     """Title, whose kernels, fits by variant, sigmas by kind of run and sources of a file."""
     file = DataFile(path)
     title = file.root.label("title")

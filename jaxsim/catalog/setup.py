@@ -139,6 +139,4 @@ def setup_of(
 
 def limit_of(setup: Setup) -> Setup:
     """The same set-up with kernels and messages at the limit of the chip, and nothing added."""
-    return replace(
-        setup, engine=load_engine(LIMIT), calibration=at_the_limit(setup.calibration)
-    )
+    return replace(setup, engine=load_engine(LIMIT), calibration=at_the_limit(setup.calibration))

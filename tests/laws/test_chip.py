@@ -50,7 +50,7 @@ SLACK = 1 - 1e-5  # what rounding in single precision may take away
 SIZES = 10.0 ** np.linspace(0.0, 6.0, 7)
 CHIPS = list_hardware()
 FORMATS = ("nvfp4", "mxfp4", "int4", "fp8", "fp8_block", "bf16")
-ENGINES = [name for name in list_engines() if name != "ideal"]
+ENGINES = [name for name in list_engines() if name not in ("ideal", "limit")]
 
 
 def bandwidth(name: str) -> float:

@@ -7,7 +7,7 @@ import pytest
 
 import jaxsim
 from jaxsim.catalog.errors import InputError
-from jaxsim.catalog.setup import setup_of
+from jaxsim.catalog.setup import limit_of, setup_of
 from jaxsim.space.deploy.candidates import (
     colocated_candidates,
     decode_candidates,
@@ -47,6 +47,26 @@ def swept(setup, asked):
 @pytest.fixture(scope="module")
 def answer(setup, asked):
     return plan(setup, asked, SPACE)
+
+
+def test_headroom_is_what_the_same_widths_give_at_the_limit(setup, asked, answer):
+    """By a sweep over those widths alone, with both pools in balance."""
+    best = answer.disaggregated
+    prompt, token = best.instances
+    now = sum(s.gpus_per_instance / s.requests_per_s for s in (prompt, token))
+    then = 0.0
+    for shape in (prompt, token):
+        one = replace(
+            SPACE, tp=(shape.tp,), ep=(shape.ep,), pp=(shape.pp,), batch=(), chunk=(),
+            prefill_batch=(),
+        )  # fmt: skip
+        own = sweep_phases(limit_of(setup), asked, replace(one, tp=(shape.tp,)))
+        designs = getattr(own, shape.phase)
+        target, latency = {"prefill": (5.0, "ftl_s"), "decode": (0.05, "ttl_s")}[shape.phase]
+        met = designs.flat("valid") & (designs.flat(latency) <= target)
+        then += shape.gpus_per_instance / designs.flat("requests_per_s")[met].max()
+    assert answer.headroom["disaggregated"] == pytest.approx(now / then, rel=0.05)
+    assert answer.headroom["disaggregated"] > 1.0 < answer.headroom["colocated"]
 
 
 def test_both_modes_meet_the_targets(answer):

@@ -24,7 +24,8 @@ class Part:
 class Finding:
     """What one reading of the study gives for a claim.
 
-    `measures` are the numbers behind it, `why` a sentence on what decides, where that can be said.
+    `measures` are the numbers behind it, `why` a sentence on what decides, where that can be said,
+    `needed` what would have to be true of a statement that fails.
     """
 
     verdict: str
@@ -32,6 +33,7 @@ class Finding:
     parts: tuple[Part, ...]
     measures: Mapping[str, Any] = field(default_factory=dict)
     why: str = ""
+    needed: str = ""
 
 
 Check = Callable[[Study, Setting], Finding | None]
@@ -47,6 +49,14 @@ class Claim:
     id: str
     check: Check
     varies: tuple[str, ...]
+
+
+def least_of(holds: Callable[[float], bool], low: float, high: float, steps: int = 8) -> float:
+    """Where something begins to hold between a number where it does not and one where it does."""
+    for _ in range(steps):
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
 
 
 def judge(*parts: Part, essential: int = 1) -> str:

@@ -7,6 +7,7 @@ from jaxsim.catalog.errors import InputError, unknown_name
 from jaxsim.catalog.limit import LIMIT
 from jaxsim.view.study import claims_gain, claims_network, claims_pipeline, claims_pools
 from jaxsim.view.study.claim import NOT, PARTLY, REPRODUCED, Claim, Finding, criterion
+from jaxsim.view.study.needs import NEEDS
 from jaxsim.view.study.settings import SELECTED, SWEPT, ClaimText, Level, Setting, settings
 from jaxsim.view.study.source import Study
 
@@ -143,7 +144,10 @@ def base_finding(study: Study, claim: Claim) -> Finding:
             f"{claim.id}: no design of the base reading meets its FTL cutoff; loosen ftl_s in "
             "study.toml"
         )
-    return found
+    needs = NEEDS.get(claim.id)
+    if needs is None or found.verdict == REPRODUCED:
+        return found
+    return replace(found, needed=needs(study, settings().base))
 
 
 def limit_finding(study: Study, claim: Claim) -> Finding | None:
@@ -151,4 +155,13 @@ def limit_finding(study: Study, claim: Claim) -> Finding | None:
     return claim.check(study, settings().base.mixed(engine=LIMIT))
 
 
-__all__ = ["CLAIMS", "NOT", "Result", "Robustness", "base_finding", "chosen", "limit_finding", "try_readings"]
+__all__ = [
+    "CLAIMS",
+    "NOT",
+    "Result",
+    "Robustness",
+    "base_finding",
+    "chosen",
+    "limit_finding",
+    "try_readings",
+]

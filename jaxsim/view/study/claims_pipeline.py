@@ -202,7 +202,25 @@ def c9(study: Study, setting: Setting) -> Finding | None:
         f"TP {rows[0]['tp']:.0f} to {rows[longest]['tp']:.0f}"
     )
     trail = [[row["cutoff_s"], row["pp"], row["tp"], row["ep"]] for row in rows]
-    return finding(value, parts, essential=2, cutoff_pp_tp_ep=trail)
+    why = narrower(
+        study, setting, [r for r, p, t in zip(rows, grown_pp, grown_tp, strict=False) if p < t]
+    )
+    return finding(value, parts, essential=2, why=why, cutoff_pp_tp_ep=trail)
+
+
+def narrower(study: Study, setting: Setting, rows: list[dict[str, float]]) -> str:
+    """What stages instead of width would lose, at the cutoffs where width has grown more."""
+    if not rows:
+        return ""
+    first, prompt = long_pool(study, long_prompt(), setting.mixture)
+    pool, columns = first.pool, axis_columns(prompt, first.index)
+    rate, texts = pool.requests_per_s / pool.gpus, []
+    for row in rows:
+        other = rate[(pool.latency_s <= row["cutoff_s"]) & (columns["tp"] < row["tp"])]
+        if len(other):
+            lost = 1.0 - other.max() / row["rate"]
+            texts.append(f"{100 * lost:.1f} % at {row['cutoff_s']:.0f} s")
+    return f"With less TP and more stages the rate falls by {', '.join(texts)}." if texts else ""
 
 
 CLAIMS = (Claim("C8", c8, ()), Claim("C9", c9, ()))

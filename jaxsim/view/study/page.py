@@ -31,7 +31,7 @@ TERMS = (
     ("ctx:gen", "Prefill GPUs over decode GPUs of a rate-matched deployment."),
     ("Reading", "One choice for everything that the study leaves open. The base reading takes the "
      "first of each."),
-    ("Today's kernels, limit of the chip", "As measured, launch floors included; and with datasheet "
+    ("Today's kernels, limit of the chip", "As measured, with launch floors; and with datasheet "
      "peaks at the share that kernels are documented to reach, no launch floors, and reductions in "
      "the switch. The second is no prediction: it says what better kernels could change."),
     ("Robust, depends, finding", "A claim that holds in at least 95 %, in between, or in at most "
@@ -133,6 +133,7 @@ def _claim(result: Result) -> dict[str, object]:
         "value": finding.value,
         "parts": [(part.text, part.holds) for part in finding.parts],
         "why": finding.why,
+        "needed": finding.needed,
         "limit": result.at_limit,
         "holds": percent(robust.holds),
         "readings": robust.readings,

@@ -125,8 +125,10 @@ def claims_json(study: StudyResult) -> list[dict[str, object]]:
             "expected": result.text.expected,
             "parts": _parts(result.finding),
             "why": result.finding.why,
+            "would_have_to_be": result.finding.needed,
             "measures": result.finding.measures,
-            "at_limit": result.at_limit and {
+            "at_limit": result.at_limit
+            and {
                 "verdict": result.at_limit.verdict,
                 "value": result.at_limit.value,
                 "parts": _parts(result.at_limit),

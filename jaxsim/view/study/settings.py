@@ -43,7 +43,10 @@ class Mixture:
     `chunk_attention` says how a chunk attends to what came before it: `fitted`, as the fit to
     kernels without a past extrapolates; `overlapped`, blocks of queries share the walk over earlier
     keys, and reading them hides behind arithmetic.
-    The last two are no unknowns but options of an implementation that some claims turn on.
+    The next two are no unknowns but options of an implementation that some claims turn on. What
+    would have to be true of a claim that fails is sought in the last two: `hidden_frac` is how far
+    from `fitted` to `overlapped` the attention of a chunk is, `decode_attention` multiplies what
+    attention takes in a decode step.
     """
 
     kv: str
@@ -55,6 +58,8 @@ class Mixture:
     engine: str
     keep_up_projected: float = 0.0
     equal_time_chunks: float = 0.0
+    hidden_frac: float = 0.0
+    decode_attention: float = 1.0
 
 
 # What an unknown may be: a name or a number.
@@ -68,6 +73,8 @@ class Choices(TypedDict, total=False):
     engine: str
     keep_up_projected: float
     equal_time_chunks: float
+    hidden_frac: float
+    decode_attention: float
 
 
 @dataclass(frozen=True)

@@ -130,9 +130,13 @@ def _scenario(model: str, domain_gpus: float | None, mixture: Mixture) -> Scenar
     )
     setup = replace(loaded, hardware=hardware, precision=precision, options=options)
     scenario = setup.scenario(Workload(1.0, 2.0))
-    if mixture.chunk_attention == "overlapped":
-        scenario = replace_leaf(_chunk_fit, scenario, _OVERLAPPED)
-    return scenario
+    hidden = 1.0 if mixture.chunk_attention == "overlapped" else mixture.hidden_frac
+    if hidden:
+        pairs = zip(_chunk_fit(scenario), _OVERLAPPED, strict=True)
+        between = tuple((1.0 - hidden) * own + hidden * other for own, other in pairs)
+        scenario = replace_leaf(_chunk_fit, scenario, between)
+    factor = scenario.engine.attention_factor * mixture.decode_attention
+    return replace_leaf(lambda s: (s.engine.attention_factor,), scenario, (factor,))
 
 
 def best_by_targets(

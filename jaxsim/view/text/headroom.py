@@ -9,16 +9,12 @@ def sentence(plan: Plan) -> str:
     chosen = plan.recommended
     if chosen is None or chosen not in plan.headroom:
         return ""
+    worth = units.WORTH[plan.objective]
     text = (
-        f"Headroom: kernels and messages at the limit of the chip would give the {chosen_words(plan)}"
-        f" {units.times(plan.headroom[chosen])} the {units.WORTH[plan.objective]}"
+        "Headroom: kernels and messages at the limit of the chip would give the "
+        f"{words.POOLS[chosen]} instances {units.times(plan.headroom[chosen])} the {worth}"
     )
     for kind, factor in plan.headroom.items():
         if kind != chosen:
             text += f", the {words.POOLS[kind]} ones {units.times(factor)}"
     return f"{text} (same widths, any batch and chunk; constants in data/limit.toml)."
-
-
-def chosen_words(plan: Plan) -> str:
-    """The recommended instances, by their kind."""
-    return f"{words.POOLS[plan.recommended or '']} instances"

@@ -10,15 +10,34 @@ import pytest
 import jaxsim
 from jaxsim.view.cli import main as cli
 from jaxsim.view.study import map as study_map
-from jaxsim.view.study.claim import NOT, PARTLY, REPRODUCED, Part, judge, rank_correlation, thirds
-from jaxsim.view.study.claims import CLAIMS, chosen, readings_for, robustness_of, try_readings
+from jaxsim.view.study.claim import (
+    NOT,
+    PARTLY,
+    REPRODUCED,
+    Part,
+    judge,
+    least_of,
+    rank_correlation,
+    thirds,
+)
+from jaxsim.view.study.claims import (
+    CLAIMS,
+    base_finding,
+    chosen,
+    limit_finding,
+    readings_for,
+    robustness_of,
+    try_readings,
+)
 from jaxsim.view.study.claims_gain import DENSE, FOUR, HEAVY, SIZES, TRAFFIC
 from jaxsim.view.study.claims_pipeline import cpp_designs, cpp_rows
+from jaxsim.view.study.claims_pools import rungs
 from jaxsim.view.study.figures import PICTURES, draw, picture_of
 from jaxsim.view.study.lengths import LengthSpread, spread_frontier
 from jaxsim.view.study.settings import SELECTED, SWEPT, settings
 from jaxsim.view.study.source import Study
 from jaxsim.view.study.sweeps import Case, best_by_targets
+from jaxsim.view.study.ties import least_changing
 from tests.view.written import checked
 
 GOLDEN = Path(__file__).parent / "verdicts.json"
@@ -122,6 +141,31 @@ def test_a_claim_gives_a_verdict_from_its_parts(name, study, base):
     assert (found.verdict == REPRODUCED) == all(part.holds for part in found.parts)
     assert found.value
     json.dumps(found.measures, default=float)
+
+
+def test_a_trend_changes_least_among_equals():
+    equals = [np.array(own) for own in ([4.0], [4.0, 8.0], [8.0, 16.0], [2.0, 8.0])]
+    found = least_changing(np.array([4.0, 8.0, 16.0, 2.0]), equals)
+    assert found.tolist() == [4.0, 4.0, 16.0, 2.0]
+
+
+def test_what_would_have_to_be_true_is_where_a_claim_begins_to_hold(study, base):
+    assert least_of(lambda x: x >= 0.3, 0.0, 1.0, steps=20) == pytest.approx(0.3, abs=1e-5)
+    found = base_finding(study, CLAIMS["C14"])
+    assert found.verdict == PARTLY
+    assert "would start at 2.4 if attention took" in found.needed
+    half = study.matched(HEAVY, base.mixed(decode_attention=0.5))
+    whole = study.matched(HEAVY, base)
+    assert half.ctx_gen_ratio[rungs(half)[0]] > 1.1 * whole.ctx_gen_ratio[rungs(whole)[0]]
+
+
+def test_the_limit_of_the_chip_is_a_reading_beside_todays_kernels(study, base):
+    case = Case("llama-3.1-70b", 4096.0, 512.0)
+    today, limit = (study.matched(case, s) for s in (base, base.mixed(engine="limit")))
+    served = today.served & limit.served
+    assert served.any()
+    assert (limit.y[served] > today.y[served]).all()
+    assert limit_finding(study, CLAIMS["C2"]).verdict == REPRODUCED
 
 
 def test_a_cutoff_that_nothing_meets_answers_nothing(study, base):

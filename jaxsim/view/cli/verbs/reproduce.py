@@ -116,6 +116,8 @@ def show(study: "StudyResult", args: argparse.Namespace, written: list[Path]) ->
         )
         if result.finding.why:
             print(f"     why: {result.finding.why}")
+        if result.finding.needed:
+            print(f"     would have to be true: {result.finding.needed}")
     print(f"{study.designs:,} designs in {study.elapsed_s:.0f} s")
     if written:
         print(f"Wrote {', '.join(path.name for path in written)} in {written[0].parent}")

@@ -229,6 +229,7 @@ class Claim(File, kw_only=True):
     robustness: Robustness
     figure: str
     at_limit: AtLimit | UnsetType | None = UNSET
+    would_have_to_be: str | UnsetType = UNSET
 
 
 class Study(File, kw_only=True):
