@@ -122,7 +122,8 @@ def add_case(parser: argparse.ArgumentParser, many: bool = False) -> None:
     group.add_argument(
         "--engine",
         metavar="NAME",
-        help="serving software: ideal, trtllm, vllm or sglang (default: the one measured on it)",
+        help="serving software: ideal, trtllm, vllm or sglang (default: the one measured on it), or "
+        "limit, kernels at the limit of the chip",
     )
 
 
