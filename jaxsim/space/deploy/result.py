@@ -209,8 +209,7 @@ class Plan:
     `gain_at_mean_ttl` is the gain of a mix where both kinds are held to TTL on the mean of the mix
     alone, not for every workload; None for one workload. `max_gpus` is the cap on GPUs, and
     `exact_gpus` the same where all of them are paid. `under_rate` is of a request with a rate,
-    `choices` of one that asks for other targets too, `headroom`, by kind, how much more its
-    instances would serve with kernels at the chip's limit.
+    `choices` of one that asks for other targets too; `headroom`: `deploy.headroom`, by kind.
 
     >>> space = jaxsim.Space(tp=(1,), pp=(1,), batch=(1, 16, 64), chunk=(1024,))
     >>> work = jaxsim.Workload(isl=1024, osl=128)
