@@ -122,7 +122,7 @@ def add_case(parser: argparse.ArgumentParser, many: bool = False) -> None:
     group.add_argument(
         "--engine",
         metavar="NAME",
-        help="serving software: ideal, trtllm, vllm or sglang (default: the one measured on it), or "
+        help="serving software: ideal, trtllm, vllm or sglang (default: the one measured), or "
         "limit, kernels at the limit of the chip",
     )
 
