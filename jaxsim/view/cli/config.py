@@ -11,10 +11,12 @@
     price: {h200: 2.9}
 
 `jaxsim run FILE` runs it, `--set ttl=30ms` changes a key, `jaxsim schema run-plan` prints the JSON
-Schema. Every folder that a verb writes holds `run.yaml`, from which the run can be repeated.
+Schema. Every folder that a verb writes holds `run.yaml`, from which the run can be repeated; a
+sweep's store and file hold it as the attribute `run`, where `config` is the sweep's own file.
 """
 
 import argparse
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -22,6 +24,8 @@ from jaxsim._version import __version__
 from jaxsim.catalog.errors import InputError, nearest
 
 NAME = "run.yaml"
+# Where a Zarr store has its attributes, and which of them has the options of the run.
+STORE, KEPT = "zarr.json", "run"
 # Where and how to write is not part of a request: these keys are never in a file.
 APART = ("help", "output", "format")
 
@@ -89,6 +93,11 @@ def config_schema(verb: str, parser: argparse.ArgumentParser) -> dict[str, objec
             kind = {"anyOf": [scalar, {"type": "array", "items": scalar}]}
         if action.default not in (None, False, [], argparse.SUPPRESS):
             kind["default"] = action.default
+        if verb == "sweep" and key == "config":
+            from jaxsim.view.files.sweep_config import SCHEMA
+
+            own = {name: value for name, value in SCHEMA.items() if name != "$schema"}
+            kind = {"anyOf": [{"type": "string"}, own]}
         properties[key] = {**said, **kind}
         if action.required:
             required.append(key)
@@ -102,17 +111,35 @@ def config_schema(verb: str, parser: argparse.ArgumentParser) -> dict[str, objec
     }
 
 
+def _text_of(path: Path) -> str:
+    """The YAML of a file, of a folder that a verb wrote, or of a sweep's store or NetCDF file."""
+    if path.is_dir() and (path / NAME).exists():
+        return (path / NAME).read_text(encoding="utf-8")
+    if path.is_dir() and (path / STORE).exists():
+        kept = json.loads((path / STORE).read_text(encoding="utf-8")).get("attributes", {})
+    elif path.suffix == ".nc":
+        import xarray as xr
+
+        with xr.open_datatree(path) as tree:
+            kept = tree.attrs
+    else:
+        return path.read_text(encoding="utf-8")
+    if not isinstance(kept.get(KEPT), str):
+        raise InputError(f"{path}: does not say how it was made; give a run.yaml.")
+    return kept[KEPT]
+
+
 def read_config(path: Path) -> dict[str, object]:
-    """The table of a YAML file; data only."""
+    """The table of a YAML file, or of what a verb wrote; data only."""
     import yaml
 
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.safe_load(_text_of(path))
     except FileNotFoundError:
         raise InputError(
             f"{path}: no such file. `jaxsim schema run-plan` says what one holds."
         ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"{path}: not valid YAML: {error}.") from None
     if not isinstance(raw, dict) or "verb" not in raw:
         raise InputError(f"{path}: a table with the key 'verb' is needed, such as verb: plan.")
@@ -163,7 +190,7 @@ def words_of(raw: dict[str, object], parser: argparse.ArgumentParser, where: str
                 raise InputError(f"{where}: {raw['verb']}.{key}: {value!r} is not true or false.")
             flags.append(action.option_strings[-1])
             continue
-        texts = _texts(value, _repeats(action) or action.nargs == "+")
+        texts = _texts(value, _repeats(action) or action.nargs in ("+", "*"))
         if not action.option_strings:
             positional += texts
         elif _repeats(action):

@@ -111,8 +111,8 @@ def execute(parsers: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
     """Run the verb; the folder it writes also holds the options of the run."""
     args = parsers.parse_args(list(arguments))
     folder, run_options = str(getattr(args, "output", None) or ""), None
-    # A sweep's store and the study say themselves how they were made.
-    if folder and args.verb not in ("run", "sweep", "reproduce"):
+    # A sweep's store says itself how it was made: a file of ours in it would be taken for an array.
+    if folder and args.verb not in ("run", "sweep"):
         from jaxsim.view.cli.config import parser_of, resolved
 
         run_options = resolved(args, parser_of(parsers, args.verb))

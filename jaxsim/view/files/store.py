@@ -20,7 +20,7 @@ from jaxsim.api.spreads import inputs_of
 from jaxsim.catalog.errors import InputError
 from jaxsim.space.designs import Designs, evaluate_phase
 from jaxsim.view.files.atomic import output_folder, umask
-from jaxsim.view.files.sweep_config import SweepConfig
+from jaxsim.view.files.sweep_config import SweepConfig, run_text
 
 DONE = "blocks_done"
 
@@ -95,6 +95,7 @@ def _fill(root: "zarr.Group", config: SweepConfig) -> None:
     root.attrs.update(
         jaxsim_version=__version__,
         sweep=config.digest,
+        run=run_text(config.run_options()),
         **inputs_of(config.setup),
     )
     done = root.create_array(

@@ -94,6 +94,18 @@ class SweepConfig:
         text = json.dumps([self.options, resolved, __version__], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    def run_options(self, **more: object) -> dict[str, object]:
+        """What `jaxsim run` needs to make the same sweep: its file, and the verb's options."""
+        given = {key: value for key, value in more.items() if value is not None}
+        return {"jaxsim": __version__, "verb": "sweep", "config": self.options, **given}
+
+
+def run_text(table: dict[str, object]) -> str:
+    """Options of a run as YAML, from which `jaxsim run` repeats it."""
+    import yaml
+
+    return yaml.safe_dump(table, sort_keys=False, allow_unicode=True)
+
 
 def read_sweep(path: Path) -> SweepConfig:
     """The sweep that a YAML file describes; data only, nothing in it is executed."""

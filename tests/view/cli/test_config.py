@@ -65,6 +65,29 @@ def test_what_is_resolved_asks_for_the_same_again(parsers):
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        "traffic day.csv llama-3.1-8b --hardware h200 --ftl 1s --ttl 50ms --prefix-cache "
+        "--fail decode@5min,count=2 --fail prefill@9min --colocated tp=1,instances=2",
+        "traffic llama-3.1-8b --users 4 --isl 512 --osl 32 --hardware h200 --ftl 1s --ttl 50ms",
+        "reproduce C1 C2 --mixtures 8 --no-map",
+        "search llama-3.1-8b --hardware h200 --phase decode --isl 1024..4096:3 --osl 128 "
+        "--ttl 20ms,50ms",
+        "validate runs.csv --hit-frac 20% --tp 8",
+    ],
+)
+def test_every_verb_that_writes_is_repeated_by_its_file(parsers, words):
+    first = parsers.parse_args(words.split())
+    own = parser_of(parsers, first.verb)
+    again = asked(yaml.safe_dump(resolved(first, own)).replace("jaxsim: ", "# "), parsers)
+    assert vars(again) == vars(first)
+    jsonschema.validate(
+        {k: v for k, v in resolved(first, own).items() if k != "jaxsim"},
+        config_schema(first.verb, own),
+    )
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         (FILE.replace("ttl:", "tll:"), "did you mean 'ttl'"),

@@ -4,17 +4,23 @@ import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+import yaml
+import zarr
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.space.designs import evaluate_phase
+from jaxsim.view.cli.config import read_config
 from jaxsim.view.cli.main import main
+from jaxsim.view.cli.verbs import sweep
 from jaxsim.view.cli.verbs.sweep import parse_shard
 from jaxsim.view.files import store
-from jaxsim.view.files.sweep_config import read_sweep
+from jaxsim.view.files.atomic import replace_netcdf
+from jaxsim.view.files.sweep_config import read_sweep, run_text
 from tests.view.written import checked
 
 CONFIG = """
@@ -244,3 +250,30 @@ def test_a_tree_that_does_not_say_how_sure_it_is_is_refused(config):
     del tree.attrs["log_sigma_sources"]
     with pytest.raises(InputError, match="log_sigma_sources"):
         jaxsim.frontier(tree)
+
+
+def test_a_store_says_how_it_was_made(whole, tmp_path, monkeypatch):
+    """`jaxsim run STORE` sweeps the same, with what --set changes; a store of others says no."""
+    assert read_sweep_of(whole, [], tmp_path, monkeypatch).options == yaml.safe_load(CONFIG)
+    longer = read_sweep_of(whole, ["--set", "config.workload.isl=4096"], tmp_path, monkeypatch)
+    assert longer.isl == (4096.0,)
+    other = tmp_path / "other.zarr"
+    zarr.open_group(other, mode="w")
+    with pytest.raises(InputError, match="does not say how it was made"):
+        read_config(other)
+
+
+def read_sweep_of(path, more, folder, monkeypatch):
+    """The sweep that `jaxsim run` asks for."""
+    found = []
+    monkeypatch.setattr(sweep, "run", lambda args: found.append(read_sweep(Path(args.config))) or 0)
+    assert main(["run", str(path), *more, "-o", str(folder / "new.zarr")]) == 0
+    return found[0]
+
+
+def test_the_best_of_a_sweep_say_how_they_were_found(tmp_path):
+    path = tmp_path / "best.nc"
+    tree = xr.DataTree.from_dict({"/decode": xr.Dataset()})
+    tree.attrs["run"] = run_text({"verb": "sweep", "config": {"model": "x"}, "best": "2"})
+    replace_netcdf(path, tree)
+    assert read_config(path) == {"verb": "sweep", "config": {"model": "x"}, "best": "2"}

@@ -1,18 +1,22 @@
 """`jaxsim run FILE`: a verb with the options of a YAML file."""
 
 import argparse
+import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from jaxsim.view.cli import options
 
 DESCRIPTION = """\
 Run the verb of a YAML file; the keys of the file are its options. Keys are strict:
 `jaxsim schema run-plan` prints the JSON Schema of one for `jaxsim plan`. Every folder that a verb
-writes holds run.yaml, which reproduces it."""
+writes holds run.yaml, which reproduces it; a sweep's store, and its file of best designs, keep the
+same within."""
 
 EPILOG = """\
 examples:
   jaxsim run plan/run.yaml -o again
+  jaxsim run space.zarr --set config.workload.isl=8192 -o longer.zarr
   jaxsim run plan/run.yaml --set ttl=30ms --set price.h200=2.9 -o cheaper
 """
 
@@ -27,7 +31,7 @@ def add_parser(subparsers: options.Verbs) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("file", metavar="FILE", help="YAML with the key verb, and its options")
+    parser.add_argument("file", metavar="FILE", help="YAML with the key verb, or what a verb wrote")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the file"
     )
@@ -45,9 +49,14 @@ def run(args: argparse.Namespace) -> int:
     raw = changed(read_config(path), args.set)
     parsers = build_parser()
     verb = str(raw["verb"])
-    words = [verb, *words_of(raw, parser_of(parsers, verb), str(path))]
-    if args.output is not None:
-        words += ["-o", args.output]
-    if args.format == "json":
-        words += ["--format", "json"]
-    return execute(parsers, words)
+    with TemporaryDirectory(prefix="jaxsim-run-") as folder:
+        if isinstance(raw.get("config"), dict):  # the file of a sweep, as a store keeps it
+            file = Path(folder) / "sweep.yaml"
+            file.write_text(json.dumps(raw["config"]), encoding="utf-8")
+            raw["config"] = str(file)
+        words = [verb, *words_of(raw, parser_of(parsers, verb), str(path))]
+        if args.output is not None:
+            words += ["-o", args.output]
+        if args.format == "json":
+            words += ["--format", "json"]
+        return execute(parsers, words)

@@ -11,7 +11,17 @@ NAMES = (
 )  # fmt: skip
 SWEEP = "sweep"
 # What `jaxsim run` reads, of each verb.
-VERBS = ("plan", "search", "sensitivity", "estimate", "deploy", "validate", "traffic")
+VERBS = (
+    "plan",
+    "search",
+    "sensitivity",
+    "estimate",
+    "deploy",
+    "validate",
+    "traffic",
+    "sweep",
+    "reproduce",
+)
 
 
 def add_parser(subparsers: options.Verbs) -> None:

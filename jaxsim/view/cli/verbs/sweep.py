@@ -149,7 +149,7 @@ def run_best(args: argparse.Namespace, shard: tuple[int, int]) -> int:
     from jaxsim.api.search import SearchRequest, searched
     from jaxsim.space.axes import designs_in
     from jaxsim.view.cli.progress import working
-    from jaxsim.view.files.sweep_config import read_sweep
+    from jaxsim.view.files.sweep_config import read_sweep, run_text
 
     config = read_sweep(Path(args.config))
     cases = len(config.isl) * len(config.osl)
@@ -164,6 +164,8 @@ def run_best(args: argparse.Namespace, shard: tuple[int, int]) -> int:
             found[phase] = searched(request, [config.setup], config.space, config.isl, config.osl)
     elapsed = time.perf_counter() - started
     tree = xr.DataTree.from_dict({f"/{phase}": dataset for phase, dataset in found.items()})
+    run_options = config.run_options(best=args.best, ttl=args.ttl, ftl=args.ftl)
+    tree.attrs["run"] = run_text(run_options)
     replace_netcdf(path, tree)
     points = sum(int(dataset.attrs["points_evaluated"]) for dataset in found.values())
     if args.format == "json":
