@@ -42,6 +42,7 @@ class SearchKeywords(SetupKeywords, total=False):
     ftl_s: float
     count: int
     frontier: bool
+    exact: bool
 
 
 class ServeKeywords(SetupKeywords, total=False):

@@ -18,6 +18,7 @@ from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import Setup
 from jaxsim.catalog.workload import Workload
 from jaxsim.space.axes import Space, Values
+from jaxsim.space.every_integer import with_every_integer
 from jaxsim.space.grid.best import Best
 from jaxsim.space.search import LATENCY, OBJECTIVE, SearchResult
 from jaxsim.space.search import search as search_in
@@ -29,7 +30,8 @@ class SearchRequest:
 
     `workload` may hold sequences of `isl` and `osl`. `targets_s` limit TTL (TPOT), in prefill FTL
     (TTFT), in seconds; `ftl_s` limits FTL of co-located designs besides. The `count` best designs
-    are kept, or with `frontier` all that no other beats in both latency and throughput.
+    are kept, or with `frontier` all that no other beats in both latency and throughput. With
+    `exact`, the best is that of every whole batch and chunk, also between those of the grid.
 
     >>> work = jaxsim.Workload(isl=np.array([1024, 4096]), osl=128)
     >>> jaxsim.SearchRequest(work, phase="decode", targets_s=(0.02, 0.05)).count
@@ -42,6 +44,7 @@ class SearchRequest:
     ftl_s: float = np.inf
     count: int = 1
     frontier: bool = False
+    exact: bool = False
 
     def __post_init__(self):
         check_phase(self.phase)
@@ -49,6 +52,8 @@ class SearchRequest:
             raise InputError(f"count = {self.count}: a whole number of at least 1 is needed")
         if not (self.targets and all(target > 0 for target in self.targets)):
             raise InputError(f"targets_s = {self.targets_s}: seconds of more than 0 are needed")
+        if self.exact and (self.frontier or self.count > 1):
+            raise InputError("exact: the best design alone is sought; leave out count and frontier")
         if not self.ftl_s > 0:
             raise InputError(f"ftl_s = {self.ftl_s}: seconds of more than 0 are needed")
 
@@ -103,6 +108,8 @@ def searched(
         targets_s=request.targets, ftl_s=request.ftl_s, count=int(request.count),
         frontier=request.frontier,
     )  # fmt: skip
+    if request.exact:
+        result, _ = with_every_integer(result, scenarios, space, request.ftl_s)
     return labelled(result, setups, request.ftl_s)
 
 

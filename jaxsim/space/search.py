@@ -77,7 +77,8 @@ class SearchResult:
     """The best designs, or the frontiers, of every group, and the values of every axis by name.
 
     `groups` are the axes that `designs` is given for, outer to inner; `dropped` says what of the
-    space was left out.
+    space was left out. Where whole numbers between the grid's were looked at, no other serves more
+    by the fraction `gap`.
     """
 
     phase: str
@@ -85,6 +86,7 @@ class SearchResult:
     groups: tuple[str, ...]
     designs: Best | Frontiers
     dropped: tuple[str, ...] = ()
+    gap: float | None = None
 
 
 class _Wanted(TypedDict):

@@ -1,6 +1,7 @@
 """Are the best designs of a search those of the whole evaluation?"""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -146,3 +147,23 @@ def test_bad_searches_leave_nothing(tmp_path, capsys, extra, says):
     assert main(["sweep", str(tmp_path / "space.yaml"), "-o", str(out), *extra]) == BAD_INPUT
     assert says in capsys.readouterr().err
     assert not out.exists()
+
+
+@pytest.mark.parametrize("phase", ["decode", "colocated"])
+def test_exact_is_the_best_of_every_batch(phase):
+    """Against every whole batch, one by one: better than the grid, and as good as any."""
+    space = jaxsim.Space(tp=(1, 2), pp=(1,), chunk=(2048,))
+    loads = jaxsim.Workload(isl=1500.0, osl=300.0)
+    wanted = {"phase": phase, "targets_s": (0.013, 0.021), "ftl_s": 2.0}
+    grid, exact = (
+        jaxsim.search("llama-3.1-8b", "h100", loads, space, exact=own, **wanted)
+        for own in (False, True)
+    )
+    name = "output_tokens_per_s_per_gpu"
+    whole = replace(space, batch=tuple(float(b) for b in range(1, 600)))
+    dense = jaxsim.search("llama-3.1-8b", "h100", loads, whole, **wanted)
+    assert float(dense.batch.max()) < 590
+    np.testing.assert_allclose(exact[name], dense[name], rtol=4e-4)
+    assert float((exact[name] / grid[name]).max()) > 1.01
+    with pytest.raises(jaxsim.InputError, match="leave out count and frontier"):
+        jaxsim.search("llama-3.1-8b", "h100", loads, space, exact=True, count=2, **wanted)

@@ -5,7 +5,7 @@ corners, those that may hold something better are cut into pieces, and so on unt
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,13 +25,17 @@ class Refined:
     `columns` has tp, ep, pp, chunk and batch, one entry a design. No whole batch and chunk serves
     more than (1 + `gap`) times what the best of the grid and these serve, instance for instance
     of equal size. `evaluated` counts the designs that were looked at, and `evaluate`
-    gives all outputs of such a list.
+    gives all outputs of such a list. `best` has the axes of the design that serves most per GPU, of
+    the grid or of these, and `best_per_gpu` what it serves; without entries and 0 where none is
+    allowed.
     """
 
     columns: dict[str, np.ndarray]
     gap: float
     evaluated: int
     evaluate: Callable[[Mapping[str, np.ndarray]], Listed]
+    best: Mapping[str, float] = field(default_factory=dict)
+    best_per_gpu: float = 0.0
 
 
 class _Search:
@@ -220,4 +224,9 @@ def refine(problem: Problem, designs: Designs, slack: float | None = None) -> Re
     better = np.flatnonzero(search.best > search.start * (1.0 + TIE))
     columns = search.columns(better, search.at[better])
     gap = (1.0 + float(np.max(over, initial=0.0))) * (1.0 + ENOUGH) - 1.0
-    return Refined(columns, gap, search.evaluated, search.evaluate)
+    per_gpu = search.best / search.gpus
+    first = np.array([int(per_gpu.argmax())])
+    most = float(per_gpu[first[0]])
+    best = search.columns(first, search.at[first]) if most > 0.0 else {}
+    one = {name: float(values[0]) for name, values in best.items()}
+    return Refined(columns, gap, search.evaluated, search.evaluate, one, most)

@@ -63,6 +63,11 @@ def add_parser(subparsers: options.Verbs) -> None:
     targets.add_argument(
         "--best", metavar="K", default="1", help="designs to keep of each workload"
     )
+    targets.add_argument(
+        "--exact",
+        action="store_true",
+        help="the best of every whole batch and chunk, also between those of the grid",
+    )
     options.add_workload(parser, many=True)
     options.add_axes(parser)
     device.add_option(parser.add_argument_group("machine"))
@@ -83,6 +88,10 @@ def run(args: argparse.Namespace) -> int:
     use_persistent_cache()
     result, setups, elapsed_s, machine = solve(args, request)
     notes = [*said(args), *(f"Left out: {text}." for text in result.dropped)]
+    if result.gap is not None:
+        notes.append(
+            f"No whole batch or chunk within the grid's ends serves {100 * result.gap:.2f} % more."
+        )
     told: dict[str, object] = {"device": machine, "notes": notes}
     if args.format == "text":
         show(result, setups, elapsed_s, machine, notes)
@@ -197,6 +206,12 @@ def solve(
             ftl_s=request["ftl_s"],
             count=request["count"],
         )
+        if args.exact:
+            from jaxsim.space.every_integer import with_every_integer
+
+            progress("looking between the points of the grid")
+            result, gap = with_every_integer(result, scenarios, space, request["ftl_s"])
+            result = replace(result, gap=gap)
         return result, setups, time.perf_counter() - started, machine
 
 
