@@ -34,7 +34,7 @@ ROOMS = (
     "catalog", "point",
     "space.program", "space.grid", "space.axes", "space.designs", "space.match", "space.refine",
     "space.deploy",
-    "space.gradient", "space.sensitivity", "space.plan", "space.search",
+    "space.gradient", "space.sensitivity", "space.plan", "space.search", "space.every_integer",
     "traffic",
     "truth.read", "truth.cases", "truth.runs", "truth.kernels", "truth.engines", "truth.validate",
     "truth.gain", "truth.decisions", "truth.arrivals",
