@@ -9,6 +9,7 @@ import pytest
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.truth.read.clients.stated import Stated
+from jaxsim.truth.read.drafted import WHY
 from jaxsim.truth.read.names import names_of
 from jaxsim.truth.read.readers import PUBLISHED, read_rows
 from jaxsim.truth.read.serving_table import OPTIONAL, REQUIRED
@@ -652,3 +653,27 @@ def test_the_published_runs_that_ship_are_readable():
     rows = read_rows(PUBLISHED)
     assert 40 <= len(rows) < 100
     assert all(names_of(row) for row in rows if not row.refused)
+
+
+def test_runs_that_must_have_drafted_are_set_apart(tmp_path):
+    """Only where the model can draft, and only the whole curve that twice the GPUs cannot match."""
+
+    def points(model, small_ms):
+        large = {"tp_size": "8", "moe_tp_size": "8"}
+        for load, small, big in (("4", small_ms, "9.0"), ("64", "20.0", "19.0")):
+            own = {**POINT, "id": f"run_{load}", "model_path": model, "concurrency": load}
+            yield {**own, "silicon_tpot_ms": small}
+            yield {**own, **large, "silicon_tpot_ms": big}
+
+    def excluded(model, small_ms):
+        path = tmp_path / "points.csv"
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(POINT))
+            writer.writeheader()
+            writer.writerows(points(model, small_ms))
+        return [row.excluded for row in read_rows(path)]
+
+    drafts = "Qwen/Qwen3.5-397B-A17B"
+    assert excluded(drafts, "6.0") == [WHY, "", WHY, ""]
+    assert excluded(drafts, "8.5") == [""] * 4
+    assert excluded("meta-llama/Llama-3.1-70B", "6.0") == [""] * 4

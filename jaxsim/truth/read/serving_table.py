@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from jaxsim.traffic.layout import Layout
+from jaxsim.truth.read.drafted import set_apart
 from jaxsim.truth.read.rows import ServingRow, implied_tokens_per_s_per_gpu
 from jaxsim.truth.read.table import Line, check_columns
 
@@ -84,7 +85,7 @@ def pool(line: Line, prefix: str, workers: float) -> Layout | None:
 def read(path: Path, columns: list[str], lines: list[Line]) -> list[ServingRow]:
     """The rows of a table of serving points."""
     check_columns(path, columns, REQUIRED, OPTIONAL, "serving-point")
-    return [_row(line) for line in lines]
+    return set_apart([_row(line) for line in lines])
 
 
 def _row(line: Line) -> ServingRow:
