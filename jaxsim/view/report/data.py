@@ -34,6 +34,7 @@ def page_data(plan: Plan, link_bytes_per_s: float | None) -> dict[str, object] |
         "own": {
             "recommendation": words.recommendation(plan),
             "verdict": words.verdict(plan),
+            "constraint": words.constraint(plan),
             "recommended": plan.recommended,
             "gain": plan.gain,
         },

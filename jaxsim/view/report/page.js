@@ -422,6 +422,8 @@ function render() {
   $("recommendation").textContent = recommendation(d);
   $("verdict").textContent = verdict(d);
   $("targets").textContent = `FTL (TTFT) ≤ ${seconds(state.ftl)}, TTL (TPOT) ≤ ${seconds(state.ttl)}`;
+  if (!untouched()) $("constraint").textContent = `FTL ≤ ${seconds(state.ftl)}${D.cap ? `, at most ${whole(D.cap)} GPUs` : ""}`;
+  else $("constraint").textContent = D.own.constraint;
   document.body.classList.toggle("moved", !untouched());
   $("counts").textContent = `${whole(d.shown.length)} of ${whole(N)} deployments pass the filters; ${whole(d.meets.length)} of them meet the targets.`;
   $("ftl").value = [...$("ftl").options].find((o) => Number(o.value) === state.ftl) ? state.ftl : "";
