@@ -106,20 +106,25 @@ def pair_of(
     return Pair(model, gpu, precision, isl, osl, at, *gains)
 
 
-def pairs(entries: Iterable[Prediction]) -> list[Pair]:
-    """Every pair of frontiers, of rows without unknowns that measured both numbers."""
-    groups: dict[tuple[str, str, str, float, float], dict[str, list[Prediction]]] = {}
+def pairs(entries: Iterable[Prediction], one_engine: bool = False) -> list[Pair]:
+    """Every pair of frontiers, of rows without unknowns that measured both numbers.
+
+    With `one_engine`, both frontiers of a pair are of the same engine, as in a plan; else each is
+    the best that any engine was measured to give, whenever that was.
+    """
+    groups: dict[tuple[str, str, str, float, float, str], dict[str, list[Prediction]]] = {}
     for entry in entries:
         row = entry.row
         if row.excluded or not row.tpot_s or not row.output_tokens_per_s_per_gpu:
             continue
         model, gpu, precision = (entry.key(name) for name in SYSTEM)
-        key = (model, gpu, precision, row.isl_max, row.osl_max)
+        engine = entry.key("engine") if one_engine else ""
+        key = (model, gpu, precision, row.isl_max, row.osl_max, engine)
         groups.setdefault(key, {}).setdefault(row.mode, []).append(entry)
     found = []
     for key, modes in sorted(groups.items()):
         if "colocated" in modes and "disaggregated" in modes:
-            one = pair_of(key, modes["disaggregated"], modes["colocated"])
+            one = pair_of(key[:5], modes["disaggregated"], modes["colocated"])
             if one is not None:
                 found.append(one)
     return found
@@ -135,8 +140,10 @@ def gain_summary(entries: Iterable[Prediction]) -> dict[str, object]:
 
     Errors are |predicted / measured - 1|. `side` counts points whose measured gain is beyond 15 %
     either way. `reliability` has, for each range of the probability stated for the better side,
-    how often that side was right. Without a pair, `reason` says so and numbers are None.
+    how often that side was right. `one_engine` has the same of pairs whose modes ran on one engine.
+    Without a pair, `reason` says so and numbers are None.
     """
+    entries = list(entries)
     found = pairs(entries)
     if not found:
         reason = (
@@ -145,14 +152,11 @@ def gain_summary(entries: Iterable[Prediction]) -> dict[str, object]:
         )
         empty = dict.fromkeys(("median", "mean", "interval80"))
         return {"pairs": 0, "points": 0, "reason": reason, **empty, "side": None,
-                "reliability": [], "by_pair": []}  # fmt: skip
-    measured, predicted = (
-        np.concatenate([getattr(one, name) for one in found]) for name in ("measured", "predicted")
-    )
-    error = np.abs(np.expm1(predicted - measured))
+                "reliability": [], "by_pair": [], "one_engine": None}  # fmt: skip
+    measured, predicted = _logs(found)
     sigma = load_gain().log_sigma
-    clear = np.abs(measured) > CLEAR
     right = (predicted > 0) == (measured > 0)
+    same = pairs(entries, one_engine=True)
     stated = side_probability(predicted, sigma)
     sure = np.maximum(stated, 1.0 - stated)
     table = []
@@ -164,13 +168,9 @@ def gain_summary(entries: Iterable[Prediction]) -> dict[str, object]:
             "right": float(right[within].mean()) if within.any() else None,
         })  # fmt: skip
     return {
-        "pairs": len(found),
-        "points": len(measured),
         "reason": None,
-        "median": float(np.median(error)),
-        "mean": float(error.mean()),
-        "interval80": float(np.mean(np.abs(predicted - measured) <= EIGHTY_PERCENT * sigma)),
-        "side": {"points": int(clear.sum()), "right": int(right[clear].sum())},
+        **_errors(found),
+        "one_engine": _errors(same) if same else None,
         "reliability": table,
         "by_pair": [
             {
@@ -185,6 +185,27 @@ def gain_summary(entries: Iterable[Prediction]) -> dict[str, object]:
             for one in found
         ],
     }  # fmt: skip
+
+
+def _logs(found: Sequence[Pair]) -> tuple[np.ndarray, np.ndarray]:
+    """Log gains of all points, measured and predicted."""
+    measured = np.concatenate([one.measured for one in found])
+    return measured, np.concatenate([one.predicted for one in found])
+
+
+def _errors(found: Sequence[Pair]) -> dict[str, object]:
+    """How far the gains of some pairs are off, and how often the side is right."""
+    measured, predicted = _logs(found)
+    error, sigma = np.abs(np.expm1(predicted - measured)), load_gain().log_sigma
+    clear, right = np.abs(measured) > CLEAR, (predicted > 0) == (measured > 0)
+    return {
+        "pairs": len(found),
+        "points": len(measured),
+        "median": float(np.median(error)),
+        "mean": float(error.mean()),
+        "interval80": float(np.mean(np.abs(predicted - measured) <= EIGHTY_PERCENT * sigma)),
+        "side": {"points": int(clear.sum()), "right": int(right[clear].sum())},
+    }
 
 
 def fit_log_sigma(found: Sequence[Pair]) -> dict[str, float]:

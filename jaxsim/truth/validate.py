@@ -10,6 +10,7 @@ import numpy as np
 from jaxsim._record import Tree
 from jaxsim.catalog.engines import EngineCard, load_engine
 from jaxsim.catalog.precision import Precision
+from jaxsim.catalog.speculation import speculation_prior
 from jaxsim.space.deploy.uncertainty import EIGHTY_PERCENT
 from jaxsim.traffic.finite import predict_finite
 from jaxsim.traffic.serving import MEASURES, predict, predict_at_rate
@@ -20,6 +21,8 @@ from jaxsim.truth.runs import Runs, runs_of
 KEYS = ("model", "gpu", "engine", "mode", "precision")
 # What else errors are shown by, one at a time.
 ALSO_BY = ("regime", "source")
+# Measures that tokens a step divide or multiply.
+PER_TOKEN = ("tpot", "output_tokens_per_s_per_gpu")
 # Whether a TTFT counts: "ttft" leaves out rows whose time to the first token is mostly a queue's.
 SCORES = (*MEASURES, "ttft_all")
 
@@ -139,6 +142,9 @@ def validate(
     for case, own, card in zip(runs.cases, values, cards, strict=True):
         known = card.kind_sigmas.get(case.row.kind, card.sigmas)
         sigmas = {name: known.get(name, card.log_sigma) for name in MEASURES}
+        if case.row.excluded and case.row.draft_tokens:  # by a prior: tokens a step are not known
+            more = speculation_prior().log_sigma
+            sigmas |= {name: float(np.hypot(sigmas[name], more)) for name in PER_TOKEN}
         measures: dict[str, float] = dict(zip(MEASURES, map(float, own), strict=True))
         predicted.append(Predicted(case, measures, sigmas, card.variant))
     return Validation(len(rows), predicted, runs.left_out, runs.reasons)

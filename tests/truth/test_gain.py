@@ -14,6 +14,8 @@ from tests.truth.test_validate import row
 class Fake:
     """What scores read of a prediction: a row, keys, values."""
 
+    engine = "e"
+
     def __init__(self, number, mode, measured, predicted, **changes):
         tpot, rate = measured
         self.row = row(number, mode=mode, tpot_s=tpot, output_tokens_per_s_per_gpu=rate, **changes)
@@ -22,7 +24,7 @@ class Fake:
         )
 
     def key(self, name):
-        return {"model": "m", "gpu": "g", "precision": "p", "engine": "e"}[name]
+        return {"model": "m", "gpu": "g", "precision": "p", "engine": self.engine}[name]
 
 
 def runs(gain_measured, gain_predicted):
@@ -55,6 +57,16 @@ def test_gains_are_compared_at_the_interactivities_that_both_cover():
     assert wrong["side"] == {"points": 2, "right": 0}
     stated = sum(step["points"] for step in wrong["reliability"])
     assert stated == 2
+
+
+def test_pairs_of_one_engine_are_told_apart():
+    """The frontier of another engine is in the pair of all, and in none of its own."""
+    entries = runs(1.5, 1.2)
+    assert gain_summary(entries)["one_engine"]["pairs"] == 1
+    for entry in entries[1::2]:
+        entry.engine = "other"
+    found = gain_summary(entries)
+    assert (found["pairs"], found["one_engine"]) == (1, None)
 
 
 def test_a_file_without_a_pair_says_so():

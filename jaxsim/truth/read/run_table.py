@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from jaxsim.catalog.speculation import speculation_prior
 from jaxsim.traffic.layout import Layout
 from jaxsim.truth.read.rows import ServingRow
 from jaxsim.truth.read.table import Line, check_columns
@@ -134,8 +135,12 @@ def _row(line: Line) -> ServingRow:
     if line.text("quality") == "C":
         excluded = "simulated, preview or unclear"
     speculation = _speculation(line.text("spec_decode"))
+    drafts, accepted = 0.0, 0.0
     if speculation != "none":
         excluded = excluded or "speculative decoding with unstated acceptance"
+        prior = speculation_prior()
+        stated = re.search(r"MTP\s*(\d+)", line.text("spec_decode"))
+        drafts, accepted = float(stated[1]) if stated else prior.draft_tokens, prior.accept_frac
     medians = "MEDIANS" in notes
     ttft, tpot = number("ttft_ms"), number("tpot_ms")
     median = number("ttft_p50_ms")
@@ -170,6 +175,8 @@ def _row(line: Line) -> ServingRow:
         else (1e-3 * ttft if medians and ttft else None),
         excluded=excluded,
         refused=refused,
+        draft_tokens=drafts,
+        accept_frac=accepted,
     )
 
 

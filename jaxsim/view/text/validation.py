@@ -97,6 +97,13 @@ def _gain(gain: Mapping[str, Any], page: Page) -> list[str]:
         "whose measured gain is beyond 15 %.",
         page,
     )
+    if (same := gain["one_engine"]) is not None:
+        lines += wrap(
+            f"Where both modes ran on one engine, {same['pairs']} pairs at {same['points']}: "
+            f"{_percent(same['median'])} in the median, {_percent(same['mean'])} in the mean; "
+            f"right side at {same['side']['right']} of {same['side']['points']}.",
+            page,
+        )
     rows = [["probability stated", "points", "mean", "true"]]
     rows += [
         [

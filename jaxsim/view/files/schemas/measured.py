@@ -68,12 +68,24 @@ class Side(File, kw_only=True):
     right: Total
 
 
+class GainOfOneEngine(File, kw_only=True):
+    """Errors of the gain where both modes ran on one engine."""
+
+    pairs: Total
+    points: Total
+    median: NotNegative
+    mean: NotNegative
+    interval80: Fraction
+    side: Side
+
+
 class Gain(File, kw_only=True):
     """Errors of the gain of disaggregated over co-located runs."""
 
     pairs: Total
     points: Total
     reason: str | None
+    one_engine: GainOfOneEngine | UnsetType | None = UNSET
     median: NotNegative | None
     mean: NotNegative | None
     interval80: Fraction | None
