@@ -5,7 +5,6 @@ Reads TOML, refusing whatever is missing, unknown or impossible, with the file a
 
 import datetime
 import math
-import tomllib
 from collections.abc import Collection, Iterable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from jaxsim.catalog._calibration_kinds import (
     Calibration,
     Family,
 )
+from jaxsim.catalog.documents import given_path, quoted, read_toml
 from jaxsim.catalog.errors import InputError, nearest, unknown_name
 
 
@@ -36,7 +36,7 @@ def list_calibrations() -> list[str]:
 
 def load_calibration(name: str) -> Calibration:
     """A calibration by its name in the catalogue, or from a TOML file."""
-    path = Path(name) if name.endswith(".toml") else DATA / f"{name}.toml"
+    path = given_path(name if name.endswith(".toml") else DATA / f"{name}.toml", "calibration ")
     if not path.is_file():
         hint = "Give the path of a TOML file, or make one with `jaxsim calibrate`."
         raise unknown_name("calibration", name, list_calibrations(), hint)
@@ -50,13 +50,7 @@ def constant_names(kind: str) -> tuple[str, ...]:
 
 def read_calibration(path: Path) -> Calibration:
     """A calibration from a TOML file, refusing whatever is missing, unknown or impossible."""
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not valid TOML: {error}.") from None
-    found = _Reader(path, raw, OWN_KINDS).calibration()
+    found = _Reader(path, read_toml(path), OWN_KINDS).calibration()
     families, sources = state_families(path.stem)
     return replace(
         found,
@@ -70,8 +64,7 @@ def state_families(name: str) -> tuple[dict[str, dict[str, Family]], dict[str, d
     path = STATES / f"{name}.toml"
     own = path.is_file()
     path = path if own else STATES / f"{BORROWED}.toml"
-    raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    found = _Reader(path, raw, STATE_KINDS).calibration()
+    found = _Reader(path, read_toml(path), STATE_KINDS).calibration()
     if own:
         return found.families, found.sources
     return {
@@ -126,14 +119,14 @@ class _Reader:
 
     def real(self, key: str, value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise self.error(key, f"is {value!r}; a number is needed")
+            raise self.error(key, f"is {quoted(value)}; a number is needed")
         return float(value)
 
     def number(self, key: str, given: object, zero: bool = True) -> float:
         value = self.real(key, given)
         if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
             need = "a finite number of 0 or more" if zero else "a finite number above 0"
-            raise self.error(key, f"is {given}; {need} is needed")
+            raise self.error(key, f"is {quoted(given)}; {need} is needed")
         return value
 
     def calibration(self) -> Calibration:
@@ -182,12 +175,17 @@ class _Reader:
         for needed in ("sigma", "source"):
             if needed not in raw:
                 raise self.error(needed, "is missing, and `transferred_from` needs it")
-        if raw["source"] not in sources:
-            raise self.error("source", f"{raw['source']!r} is not in [sources]")
+        if not isinstance(raw["source"], str) or raw["source"] not in sources:
+            raise self.error("source", f"{quoted(raw['source'])} is not in [sources]")
         sigma = self.number("sigma", raw["sigma"], zero=False)
-        beside = self.path.with_name(f"{raw['transferred_from']}.toml")
-        origin = read_calibration(beside) if beside.is_file() else None
-        origin = origin or load_calibration(str(raw["transferred_from"]))
+        named = raw["transferred_from"]
+        # One name of one file: a chain of such files could come back to this one.
+        if not isinstance(named, str) or not named.replace("-", "").replace(".", "").isalnum():
+            raise self.error("transferred_from", f"is {quoted(named)}; a name is needed")
+        beside = self.path.with_name(f"{named}.toml")
+        if beside.is_file() and "transferred_from" in read_toml(beside):
+            raise self.error("transferred_from", f"{beside} is itself transferred; name its origin")
+        origin = read_calibration(beside) if beside.is_file() else load_calibration(named)
         # The share of a chip's time that starting tiles takes is what is carried over, so that few
         # large multiprocessors start as much work in a second as many small ones.
         ratio = self.number("multiprocessors", raw["multiprocessors"]) / origin.multiprocessors

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from jaxsim.catalog._harmless import HARMLESS
+from jaxsim.catalog.documents import quoted
 from jaxsim.catalog.errors import InputError
 
 ALIASES = {
@@ -68,7 +69,7 @@ class Config:
         """A word."""
         value = self.get(key, default)
         if not isinstance(value, str):
-            raise self.error(f"{key} is {value!r}; a word is needed.")
+            raise self.error(f"{key} is {quoted(value)}; a word is needed.")
         return value
 
     def number(self, key: str, default: float | None = None) -> float:
@@ -78,7 +79,7 @@ class Config:
         if value is None:
             raise self.error(f"{names} is missing.")
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise self.error(f"{key} is {value!r}; a number is needed.")
+            raise self.error(f"{key} is {quoted(value)}; a number is needed.")
         if not math.isfinite(value) or value < 0:
             raise self.error(f"{key} is {value}; it must be finite and 0 or more.")
         if value > MOST:
@@ -103,14 +104,14 @@ class Config:
         """Whether something is so."""
         value = self.get(key, default)
         if not isinstance(value, (bool, int)):
-            raise self.error(f"{key} is {value!r}; true or false is needed.")
+            raise self.error(f"{key} is {quoted(value)}; true or false is needed.")
         return bool(value)
 
     def table(self, key: str) -> "Config":
         """The keys of an object within this one; all of them count as read."""
         value = self.get(key, {})
         if not isinstance(value, dict):
-            raise self.error(f"{key} is {value!r}; an object is needed.")
+            raise self.error(f"{key} is {quoted(value)}; an object is needed.")
         return Config(self.path, value)
 
     def entries(self, key: str, allowed: Iterable[str] = ()) -> list[object] | None:
@@ -142,7 +143,7 @@ class Config:
         """A list of indices of layers, as a set."""
         value = self.get(key, [])
         if not isinstance(value, list) or any(isinstance(i, bool | str) for i in value):
-            raise self.error(f"{key} is {value!r}; a list of layers is needed.")
+            raise self.error(f"{key} is {quoted(value)}; a list of layers is needed.")
         return {int(i) for i in value}
 
     def layers(self) -> range:

@@ -17,12 +17,12 @@ source and date itself.
 
 import datetime
 import math
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import SupportsFloat
 
 from jaxsim.catalog.bounds import HARDWARE, problem
+from jaxsim.catalog.documents import quoted, read_toml
 from jaxsim.catalog.errors import InputError, nearest
 
 KINDS = ("spec", "measured", "fitted", "assumed", "derived")
@@ -52,18 +52,14 @@ class DataFile:
 
     def __init__(self, path: Path):
         self.path = path
-        try:
-            self.raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such file.") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: cannot be read: {error}.") from None
-        except tomllib.TOMLDecodeError as error:
-            raise InputError(f"{path}: not valid TOML: {error}.") from None
+        self.raw = read_toml(path)
         self.provenance: dict[str, Datum] = {}
-        self.sources = self.raw.pop("sources", {})
-        for name, source in self.sources.items():
-            self._check_source(f"sources.{name}", source)
+        self.sources: dict[str, dict[str, object]] = {}
+        sources = self.raw.pop("sources", {})
+        if not isinstance(sources, dict):
+            raise self.error("sources", "must be a table of sources by name")
+        for name, source in sources.items():
+            self.sources[name] = self._source(f"sources.{name}", source)
         self.default = self.raw.pop("from", None)
         self.root = Table(self, "", self.raw)
 
@@ -71,18 +67,20 @@ class DataFile:
         """An error about one key of this file."""
         return InputError(f"{self.path}: {key}: {problem}.")
 
-    def _check_source(self, key: str, entry: object) -> None:
+    def _source(self, key: str, entry: object) -> dict[str, object]:
         if not isinstance(entry, dict):
             raise self.error(key, "must be a table with kind, source and date")
         missing = {"kind", "source", "date"} - set(entry)
         if missing:
             raise self.error(key, f"lacks {', '.join(sorted(missing))}")
         if entry["kind"] not in KINDS:
-            raise self.error(f"{key}.kind", f"is {entry['kind']!r}; allowed are {', '.join(KINDS)}")
+            given = quoted(entry["kind"])
+            raise self.error(f"{key}.kind", f"is {given}; allowed are {', '.join(KINDS)}")
         if not isinstance(entry["date"], datetime.date):
             raise self.error(f"{key}.date", "must be a date, such as 2025-01-31")
-        if not str(entry["source"]).strip():
-            raise self.error(f"{key}.source", "is empty")
+        if not isinstance(entry["source"], str) or not entry["source"].strip():
+            raise self.error(f"{key}.source", "must be a sentence that says where it is from")
+        return entry
 
     def datum(self, key: str, raw: object) -> Datum:
         """One value with its provenance, which is recorded under `key`."""
@@ -92,14 +90,14 @@ class DataFile:
             wrong = f"unknown {sorted(unknown)[0]!r}" if unknown else "no value"
             raise self.error(key, f"{wrong}; a value may have {', '.join(sorted(_DATUM_KEYS))}")
         named = entry.get("from", None if "source" in entry else self.default)
-        if named is not None and named not in self.sources:
-            known = ", ".join(self.sources) or "none"
-            raise self.error(key, f"is from {named!r}, which [sources] lacks; it has: {known}")
+        if named is not None and (not isinstance(named, str) or named not in self.sources):
+            known, given = ", ".join(self.sources) or "none", quoted(named)
+            raise self.error(key, f"is from {given}, which [sources] lacks; it has: {known}")
         origin = dict(self.sources[named]) if named is not None else {}
         origin.update({name: entry[name] for name in ("kind", "source", "date") if name in entry})
         if "source" not in origin:
             raise self.error(key, "has no source, and the file names none for all its values")
-        self._check_source(key, origin)
+        self._source(key, origin)
         note = str(entry.get("note", ""))
         datum = Datum(entry["value"], origin["kind"], origin["source"], origin["date"], note)
         self.provenance[key] = datum
@@ -150,12 +148,12 @@ class Table:
         """A sourced list of words."""
         value = self.value(name)
         if not isinstance(value, list):
-            raise self.error(name, f"is {value!r}; a list of words is needed")
+            raise self.error(name, f"is {quoted(value)}; a list of words is needed")
         return tuple(self._word(name, word) for word in value)
 
     def _word(self, name: str, value: object) -> str:
         if not isinstance(value, str):
-            raise self.error(name, f"is {value!r}; a word is needed")
+            raise self.error(name, f"is {quoted(value)}; a word is needed")
         return value
 
     def value(self, name: str) -> object:
@@ -169,7 +167,7 @@ class Table:
         """A sourced number: positive, finite unless `infinite`, and not 0 unless `zero`."""
         value = self.value(name)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise self.error(name, f"is {value!r}; a number is needed")
+            raise self.error(name, f"is {quoted(value)}; a number is needed")
         if math.isnan(value) or (math.isinf(value) and not infinite):
             raise self.error(name, f"is {value}; a finite number is needed")
         if value < 0 or (value == 0 and not zero):
@@ -184,7 +182,7 @@ class Table:
         """A sourced value that is one of a few."""
         value = self.value(name)
         if not isinstance(value, str) or value not in allowed:
-            raise self.error(name, f"is {value!r}; allowed are {', '.join(allowed)}")
+            raise self.error(name, f"is {quoted(value)}; allowed are {', '.join(allowed)}")
         return value
 
     def table(self, name: str) -> "Table":

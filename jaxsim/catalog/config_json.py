@@ -6,7 +6,6 @@ An architecture that the records cannot express is refused with the keys that st
 
 import contextlib
 import datetime
-import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,6 +19,7 @@ from jaxsim.catalog._encoders import encoder_of
 from jaxsim.catalog._modules import modules_of
 from jaxsim.catalog._quantization import precision_of
 from jaxsim.catalog.cards import ModelCard
+from jaxsim.catalog.documents import read_json
 from jaxsim.catalog.errors import InputError, nearest
 from jaxsim.catalog.model import LayerGroup, Model
 from jaxsim.catalog.precision import Precision
@@ -33,20 +33,10 @@ _ORDINARY = (
     "hidden_size", "vocab_size", "num_hidden_layers", "num_attention_heads", "kv_heads", "head_dim",
     "intermediate_size", "activation", "tie_word_embeddings", "context", "mtp", "use_mtp",
 )  # fmt: skip
-MOST_BYTES = 32 * 2**20
 
 
 def _read_json(path: Path) -> dict[str, object]:
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise InputError(f"{path}: larger than {MOST_BYTES >> 20} MiB, which no config is.")
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}.") from None
-    except (json.JSONDecodeError, RecursionError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: not valid JSON: {error}.") from None
+    raw = read_json(path)
     if not isinstance(raw, dict):
         raise InputError(f"{path}: must be a JSON object.")
     return raw

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NotRequired, TypedDict
 
 from jaxsim.catalog._datum import DataFile, Datum, Table
+from jaxsim.catalog.documents import given_path
 from jaxsim.catalog.engine import Engine, Serving
 from jaxsim.catalog.errors import unknown_name
 from jaxsim.catalog.limit import LIMIT
@@ -80,9 +81,9 @@ def load_engine(
 
     With `hardware` (a catalogue name) and a precision, the fit nearest to them.
     """
-    path = DATA / "engines" / f"{name.lower()}.toml"
+    path = given_path(DATA / "engines" / f"{name.lower()}.toml", "engine ")
     if not path.is_file():
-        path = Path(name)
+        path = given_path(name, "engine ")
         if path.suffix != ".toml":
             hint = f"Known: {', '.join(list_engines())}; or give a TOML file."
             raise unknown_name("engine", name, list_engines(), hint)
@@ -91,7 +92,8 @@ def load_engine(
 
 
 def _read(path: Path, generation: str, number_format: str) -> EngineCard:
-    title, kernels, cards, kinds, provenance = _fits(path, path.stat().st_mtime_ns)
+    changed_ns = path.stat().st_mtime_ns if path.is_file() else 0
+    title, kernels, cards, kinds, provenance = _fits(path, changed_ns)
     wanted = [f"{generation}-{number_format}", generation, ""]
     chosen = next(key for key in wanted if key in cards)
     return EngineCard(

@@ -15,6 +15,7 @@ from jaxsim.catalog._calibration_kinds import BORROWED, BORROWED_SIGMA
 from jaxsim.catalog._datum import DataFile, Table
 from jaxsim.catalog.cards import HardwareCard, ModelCard, with_domain
 from jaxsim.catalog.config_json import read_config
+from jaxsim.catalog.documents import given_path
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.hardware import Chip, Fabric, Hardware, PeakFlop
 from jaxsim.catalog.model import (
@@ -116,7 +117,7 @@ def load_model(name_or_path: str | Path, ignore_keys: Iterable[str] = ()) -> Mod
     >>> jaxsim.load_model("nvidia/DeepSeek-R1-FP4").name
     'deepseek-r1'
     """
-    path = Path(name_or_path).expanduser()
+    path = given_path(name_or_path, "model ")
     if path.is_file() or (path.is_dir() and (path / "config.json").exists()):
         if path.suffix == ".toml":
             _no_keys(ignore_keys, name_or_path)
@@ -207,7 +208,7 @@ def load_hardware(name_or_path: str | Path) -> HardwareCard:
     >>> jaxsim.load_hardware("gb200-nvl72").hardware.domain_gpus
     72.0
     """
-    path = Path(name_or_path).expanduser()
+    path = given_path(name_or_path, "hardware ")
     if path.suffix == ".toml" or path.is_file():
         return read_hardware_file(path)
     return read_hardware_file(

@@ -6,6 +6,7 @@ BurstGPT's CSV, ServeGen's folder or archive, request records of inference-perf 
 
 from pathlib import Path
 
+from jaxsim.catalog.documents import given_path
 from jaxsim.catalog.errors import InputError
 from jaxsim.traffic.read import csv_traces, json_lines, json_logs, servegen
 from jaxsim.traffic.read.requests import Requests
@@ -39,7 +40,7 @@ def read_trace(
     >>> jaxsim.read_trace(path).isl.tolist()
     [512]
     """
-    found = Path(path)
+    found = given_path(path)
     if not found.exists():
         raise InputError(f"{path}: no such file; a trace is {FORMATS}.")
     if time_unit is not None and time_unit not in UNITS_S:

@@ -1,12 +1,12 @@
 """What is in a trace of JSON lines: Mooncake's, or vLLM's log of requests?"""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
 
+from jaxsim.catalog.documents import MOST_TABLE_BYTES, decode_json, read_text
 from jaxsim.catalog.errors import InputError
 from jaxsim.traffic.read.requests import (
     MOST_SKIPPED_FRAC,
@@ -24,7 +24,7 @@ VLLM = ("input_toks", "output_toks", "arrival_time")
 
 def lines_of(path: Path, allow_truncated: bool) -> list[str]:
     """The lines of a text file; an InputError where the last one is cut off."""
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = read_text(path, MOST_TABLE_BYTES, errors="replace")
     lines = text.splitlines()
     if text and not text.endswith("\n") and not _whole(lines):
         if not allow_truncated:
@@ -72,7 +72,7 @@ def read_json_lines(
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = decode_json(line)
             if not isinstance(row, dict):
                 raise ValueError("not an object")
         except ValueError as error:
@@ -85,7 +85,7 @@ def read_json_lines(
                 raise ValueError(f"one of {', '.join(keys)} is no number")
         except KeyError as error:
             skipped = skipped.and_line(f"line {number}", f"no {error.args[0]!r}")
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             skipped = skipped.and_line(f"line {number}", str(error).split(":")[0])
         else:
             rows.append(values)

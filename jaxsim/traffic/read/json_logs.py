@@ -1,10 +1,10 @@
 """What is in a client's record of requests: inference-perf's, or vLLM's bench result?"""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
+from jaxsim.catalog.documents import MOST_TABLE_BYTES, read_json
 from jaxsim.catalog.errors import InputError
 from jaxsim.traffic.read.requests import Requests, Skipped, requests_of
 
@@ -13,10 +13,7 @@ BENCH = ("input_lens", "output_lens", "start_times")
 
 def read_json_log(path: Path, sort: bool) -> Requests:
     """The requests of one JSON document; failed ones are counted and left out."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON, or cut off: {error}.") from None
+    found = read_json(path, most_bytes=MOST_TABLE_BYTES)
     if isinstance(found, dict) and all(key in found for key in BENCH):
         return _bench(path, found)
     if isinstance(found, dict):

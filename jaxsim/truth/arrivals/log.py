@@ -1,10 +1,10 @@
 """How is an engine's log of requests read, with what its server was started with beside it?"""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
+from jaxsim.catalog.documents import read_json
 from jaxsim.catalog.errors import InputError
 from jaxsim.traffic.layout import Layout
 from jaxsim.traffic.read.files import read_trace
@@ -25,12 +25,14 @@ def read(path: Path, stated: Stated) -> ArrivalRun:
     """The run of a log. Its GPU is stated, or the first word of the file's name."""
     settings = path.with_name(path.name.removesuffix(SUFFIX) + META)
     try:
-        meta = json.loads(settings.read_text(encoding="utf-8"))
+        meta = read_json(settings, "It says how the server was started.")
+        if not isinstance(meta, dict):
+            raise TypeError("no object")
         engine = dict(meta["engine_kwargs"])
         version = str(meta.get("vllm_version", ""))
-    except FileNotFoundError:
-        raise InputError(f"{settings}: no such file; it says how the server was started.") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{settings}: a JSON object with engine_kwargs is needed: {type(error).__name__} "
             f"{error}."

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from jaxsim.catalog.documents import MOST_TABLE_BYTES, decode_json, given_path, read_text
 from jaxsim.catalog.errors import InputError
 from jaxsim.truth.read import aiconfigurator, external_table, results, run_table, serving_table
 from jaxsim.truth.read.clients import vendors
@@ -25,7 +26,7 @@ def read_rows(path: str | Path, stated: Stated | None = None) -> list[ServingRow
 
     `results` names the clients whose files are read; `stated` says what they leave out.
     """
-    path, own = Path(path), stated or Stated()
+    path, own = given_path(path), stated or Stated()
     return [restated(row, own) for row in _rows(path, own)]
 
 
@@ -53,28 +54,25 @@ def _rows(path: Path, stated: Stated) -> list[ServingRow]:
 
 def load_text(path: Path) -> str:
     """The text of a file."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}.") from None
+    return read_text(path, MOST_TABLE_BYTES)
 
 
 def load_json(path: Path) -> list[dict[str, object]]:
     """The JSON objects of a file: one, a list, or one a line."""
     text = load_text(path)
     try:
-        found = json.loads(text)
+        found = decode_json(text)
     except json.JSONDecodeError:
         found = []
         for number, line in enumerate(text.splitlines(), start=1):
             if not line.strip():
                 continue
             try:
-                found.append(json.loads(line))
-            except json.JSONDecodeError as error:
+                found.append(decode_json(line))
+            except ValueError as error:
                 raise InputError(f"{path}: line {number}: not valid JSON: {error}.") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON: {error}.") from None
     found = found if isinstance(found, list) else [found]
     if not found or not all(isinstance(entry, dict) for entry in found):
         raise InputError(f"{path}: holds no JSON object; a benchmark's result file is needed.")

@@ -4,10 +4,12 @@ A cell that cannot be what its column says is refused with the file, the line an
 """
 
 import csv
+import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from jaxsim.catalog.documents import MOST_TABLE_BYTES, read_text
 from jaxsim.catalog.errors import InputError, nearest
 
 _BLANK = {"", "nan", "none", "null", "n/a"}
@@ -74,12 +76,10 @@ class Line:
 
 def read_lines(path: Path) -> tuple[list[str], list[Line]]:
     """The columns and lines of a CSV file, all of equal width."""
+    text = read_text(path, MOST_TABLE_BYTES)
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.reader(file, strict=True))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file.") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
         raise InputError(f"{path}: cannot be read as CSV: {error}.") from None
     if not rows or not rows[0]:
         raise InputError(f"{path}: is empty; a header line and rows are needed.")

@@ -21,6 +21,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from jaxsim._version import __version__
+from jaxsim.catalog.documents import (
+    MOST_YAML_BYTES,
+    parse_yaml,
+    quoted,
+    read_json,
+    read_text,
+)
 from jaxsim.catalog.errors import InputError, nearest
 
 NAME = "run.yaml"
@@ -113,34 +120,32 @@ def config_schema(verb: str, parser: argparse.ArgumentParser) -> dict[str, objec
 
 def _text_of(path: Path) -> str:
     """The YAML of a file, of a folder that a verb wrote, or of a sweep's store or NetCDF file."""
+    missing = "`jaxsim schema run-plan` says what one holds."
     if path.is_dir() and (path / NAME).exists():
-        return (path / NAME).read_text(encoding="utf-8")
+        return read_text(path / NAME)
+    kept: object = {}
     if path.is_dir() and (path / STORE).exists():
-        kept = json.loads((path / STORE).read_text(encoding="utf-8")).get("attributes", {})
-    elif path.suffix == ".nc":
+        root = read_json(path / STORE)
+        kept = root.get("attributes") if isinstance(root, dict) else {}
+    elif path.suffix == ".nc" and path.is_file():
         import xarray as xr
 
-        with xr.open_datatree(path) as tree:
-            kept = tree.attrs
+        try:
+            with xr.open_datatree(path, engine="h5netcdf") as tree:
+                kept = dict(tree.attrs)
+        except Exception as error:  # of the HDF5 library, whatever it makes of a damaged file
+            raise InputError(f"{path}: is no NetCDF file that can be read: {error}.") from None
     else:
-        return path.read_text(encoding="utf-8")
-    if not isinstance(kept.get(KEPT), str):
+        return read_text(path, MOST_YAML_BYTES, missing)
+    text = kept.get(KEPT) if isinstance(kept, dict) else None
+    if not isinstance(text, str):
         raise InputError(f"{path}: does not say how it was made; give a run.yaml.")
-    return kept[KEPT]
+    return text
 
 
 def read_config(path: Path) -> dict[str, object]:
     """The table of a YAML file, or of what a verb wrote; data only."""
-    import yaml
-
-    try:
-        raw = yaml.safe_load(_text_of(path))
-    except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such file. `jaxsim schema run-plan` says what one holds."
-        ) from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: not valid YAML: {error}.") from None
+    raw = parse_yaml(_text_of(path), path)
     if not isinstance(raw, dict) or "verb" not in raw:
         raise InputError(f"{path}: a table with the key 'verb' is needed, such as verb: plan.")
     raw.pop("jaxsim", None)
@@ -149,17 +154,12 @@ def read_config(path: Path) -> dict[str, object]:
 
 def changed(raw: dict[str, object], settings: Iterable[str]) -> dict[str, object]:
     """The table with `a.b=c` of each setting; values are read as YAML."""
-    import yaml
-
     made = dict(raw)
     for text in settings:
         where, equals, value = text.partition("=")
         if not (where and equals):
             raise InputError(f"--set {text!r}: give KEY=VALUE, with dots to go into a table.")
-        try:
-            read = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise InputError(f"--set {text!r}: not valid YAML: {error}.") from None
+        read = parse_yaml(value, f"--set {quoted(text)}")
         *parents, last = where.split(".")
         table = made
         for parent in parents:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from jaxsim.catalog.cards import HardwareCard, ModelCard
+from jaxsim.catalog.documents import quoted, read_json
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.load import load_hardware, load_model
 from jaxsim.catalog.precisions import load_precision
@@ -19,21 +20,13 @@ ROLES = {"disaggregated": ("prefill", "decode"), "colocated": ("colocated",)}
 
 def read_plan(path: Path) -> dict[str, object]:
     """The JSON of a plan, if it has the schema that this version writes."""
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such file. `jaxsim plan MODEL … -o DIR` writes DIR/plan.json."
-        ) from None
-    except IsADirectoryError:
-        return read_plan(path / "plan.json")
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: not valid JSON: {error}.") from None
+    path = path / "plan.json" if path.is_dir() else path
+    raw = read_json(path, "`jaxsim plan MODEL … -o DIR` writes DIR/plan.json.")
     found = raw.get("schema") if isinstance(raw, dict) else None
     if found != SCHEMA:
         raise InputError(
-            f"{path}: schema {found!r} is not {SCHEMA!r}, which this version of jaxsim reads. "
-            "Make the plan again with `jaxsim plan … -o DIR`."
+            f"{path}: schema {quoted(found)} is not {SCHEMA!r}, which this version of jaxsim "
+            "reads. Make the plan again with `jaxsim plan … -o DIR`."
         )
     return raw
 
@@ -58,7 +51,7 @@ class Fields:
         """A name: one line of printable characters."""
         value = self.table.get(name)
         if not isinstance(value, str) or not value.strip() or not value.isprintable():
-            raise self.error(name, f"{value!r} is not a name.")
+            raise self.error(name, f"{quoted(value)} is not a name.")
         return value
 
     def number(self, name: str, default: float | None = None) -> float:
@@ -66,7 +59,7 @@ class Fields:
         value = self.table.get(name, default)
         real = isinstance(value, int | float) and not isinstance(value, bool)
         if not real or not math.isfinite(value) or value < 0:
-            raise self.error(name, f"{value!r} is not a number of 0 or more.")
+            raise self.error(name, f"{quoted(value)} is not a number of 0 or more.")
         return float(value)
 
     def whole(self, name: str, least: int = 1) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from jaxsim._version import __version__
+from jaxsim.catalog.documents import read_json
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.deploy.order import Order
 from jaxsim.view.deploy.settings import Settings
@@ -45,9 +46,11 @@ def check_folder(folder: Path, digest: str, target: str) -> None:
     if not held:
         return
     try:
-        found = json.loads((folder / STAMP).read_text(encoding="utf-8"))
+        found = read_json(folder / STAMP)
+        if not isinstance(found, dict):
+            raise ValueError
         plan, kind = found["plan"], found["target"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError):
         raise InputError(
             f"{folder}: holds other files ({', '.join(held[:3])}, …); give an empty or new folder."
         ) from None

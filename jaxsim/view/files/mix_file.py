@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from jaxsim.catalog.documents import decode_json, read_text
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.workload import Share, Workload
 
@@ -26,14 +27,7 @@ def read_mix(path: Path, others: Mapping[str, float] | None = None) -> tuple[Sha
     `others` are the fields of a workload besides its lengths, the same for all. Rows of the same
     lengths become one workload; the order is that of the file.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise InputError(f"--mix {path}: there is no such file; a mix is {SHAPE}.") from None
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: not text in UTF-8 (at byte {error.start}); a mix is {SHAPE}."
-        ) from None
+    text = read_text(path, missing=f"A mix is {SHAPE}.", encoding="utf-8-sig")
     rows = _json_rows(text, path) if text.lstrip()[:1] in ("[", "{") else _csv_rows(text, path)
     if not rows:
         raise InputError(f"{path}: no workload; a mix is {SHAPE}, one row for each workload.")
@@ -81,12 +75,12 @@ def _csv_rows(text: str, path: Path) -> list[tuple[str, Mapping[str, object]]]:
 def _json_rows(text: str, path: Path) -> list[tuple[str, Mapping[str, object]]]:
     """Objects of a JSON list, each with where it is."""
     try:
-        content = json.loads(text)
+        content = decode_json(text)
     except json.JSONDecodeError as error:
         raise InputError(
             f"{path}, line {error.lineno}: not JSON: {error.msg}; a mix is {SHAPE}."
         ) from None
-    except (RecursionError, ValueError) as error:  # nested too deep, or an endless integer
+    except ValueError as error:  # nested too deep, or an endless integer
         raise InputError(f"{path}: not JSON that can be read: {error}.") from None
     if not isinstance(content, list):
         raise InputError(f"{path}: a JSON object; a mix is {SHAPE}.")

@@ -9,6 +9,7 @@ import jax
 
 from jaxsim._version import __version__
 from jaxsim.catalog.bounds import WORKLOAD, check
+from jaxsim.catalog.documents import quoted, read_yaml
 from jaxsim.catalog.errors import InputError, nearest
 from jaxsim.catalog.setup import Setup, setup_of
 from jaxsim.catalog.workload import Workload
@@ -109,18 +110,7 @@ def run_text(table: dict[str, object]) -> str:
 
 def read_sweep(path: Path) -> SweepConfig:
     """The sweep that a YAML file describes; data only, nothing in it is executed."""
-    try:
-        import yaml
-    except ImportError:
-        raise InputError(
-            "jaxsim sweep reads YAML with the package 'pyyaml'; install jaxsim-inference[sweep]."
-        ) from None
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file. A sweep looks like this:\n{EXAMPLE}") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: not valid YAML: {error}.") from None
+    raw = read_yaml(path, f"A sweep looks like this:\n{EXAMPLE}")
     if not isinstance(raw, dict):
         raise InputError(f"{path}: must be a table of keys, like this:\n{EXAMPLE}")
     return _config(path, raw)
@@ -142,11 +132,11 @@ def _numbers(path: Path, key: str, value: object, least: float) -> tuple[float, 
     numbers: list[float] = []
     for one in values:
         if isinstance(one, bool) or not isinstance(one, int | float) or not one >= least:
-            raise InputError(f"{path}: {key}: {one!r} is not a number of at least {least:g}.")
+            raise InputError(f"{path}: {key}: {quoted(one)} is not a number of at least {least:g}.")
         if not one <= _LARGEST:
-            raise InputError(f"{path}: {key}: {one!r} is more than {_LARGEST:g}.")
+            raise InputError(f"{path}: {key}: {quoted(one)} is more than {_LARGEST:g}.")
         if one != int(one):
-            raise InputError(f"{path}: {key}: {one!r} is not a whole number.")
+            raise InputError(f"{path}: {key}: {quoted(one)} is not a whole number.")
         numbers.append(float(one))
     if not values:
         raise InputError(f"{path}: {key}: the list is empty; give at least one value.")
@@ -173,7 +163,9 @@ def _config(path: Path, raw: dict[str, object]) -> SweepConfig:
         if key in workload_table:
             value = workload_table[key]
             if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-                raise InputError(f"{path}: workload.{key}: {value!r} is not a number of 0 or more.")
+                raise InputError(
+                    f"{path}: workload.{key}: {quoted(value)} is not a number of 0 or more."
+                )
             rest[key] = float(value)
     check({"isl": isl, "osl": osl, **rest}, WORKLOAD, f"{path}: workload.")
     workload = Workload(isl[0], osl[0], **rest)
@@ -187,7 +179,7 @@ def _config(path: Path, raw: dict[str, object]) -> SweepConfig:
     phases = tuple(map(str, listed if isinstance(listed, list) else [listed]))
     for phase in phases:
         if phase not in PHASES:
-            raise InputError(f"{path}: phases: {phase!r} is not one of {', '.join(PHASES)}.")
+            raise InputError(f"{path}: phases: {quoted(phase)} is not one of {', '.join(PHASES)}.")
     if len(set(phases)) < len(phases):
         raise InputError(f"{path}: phases: each once, and not {', '.join(phases)}.")
     block = raw.get("block_workloads", 8)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxsim.catalog.deployment import Deployment
+from jaxsim.catalog.documents import read_json
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.catalog.setup import Setup
@@ -129,11 +130,13 @@ def _read(folder: Path, name: str, keys: tuple[str, ...]) -> dict[str, np.ndarra
             with np.load(packed, allow_pickle=False) as held:
                 found = {key: np.asarray(held[key], dtype=float) for key in held.files}
         elif plain.is_file():
-            raw = json.loads(plain.read_text(encoding="utf-8"))
+            raw = read_json(plain)
+            if not isinstance(raw, dict):
+                raise InputError(f"{plain}: must be a table of columns.")
             found = {key: np.asarray(value, dtype=float) for key, value in raw.items()}
         else:
             raise InputError(f"{folder}: neither {packed.relative_to(folder)} nor {plain.name}.")
-    except (ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{folder}: {name} profile: {error}.") from None
