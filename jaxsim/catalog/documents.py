@@ -6,6 +6,7 @@ content is data only; nothing in it is executed.
 """
 
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import NoReturn
@@ -19,6 +20,15 @@ _MOST_TOML_BYTES = 4 * 2**20
 _MOST_NODES, _DEEPEST = 10**6, 100
 # A float holds numbers of 309 digits.
 _MOST_DIGITS = 300
+# What steers a terminal, or turns the direction of what follows; half a character of JSON.
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_ESCAPED = re.compile(
+    r"\\u(00(0[0-8bcef]|1[0-9a-f]|7f|[89][0-9a-f])|202[a-e]|206[6-9]|d[89ab]..(?!\\ud[c-f])"
+    r"|(?<!\\ud[89ab]..\\u)d[c-f]..)",
+    re.IGNORECASE,
+)
 
 
 def given_path(text: str | Path, what: str = "") -> Path:
@@ -43,7 +53,12 @@ def shown(given: object, most: int = 60) -> str:
         text = given if isinstance(given, str) else str(given)
     except (ValueError, RecursionError):  # an integer of thousands of digits; a deep list
         text = f"a {type(given).__name__} that is too long to be shown"
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return printable(text if len(text) <= most else f"{text[: most - 1]}…")
+
+
+def printable(text: str) -> str:
+    """The text with its control characters spelled out, so that no terminal obeys them."""
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def quoted(given: object) -> str:
@@ -72,7 +87,7 @@ def read_text(
     if len(raw) > most_bytes:
         raise InputError(f"{path}: larger than {_size(most_bytes)}, which no such file is.")
     try:
-        return raw.decode(encoding, errors)
+        return printable(raw.decode(encoding, errors))
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path}: cannot be read: not text in UTF-8 (at byte {error.start})."
@@ -110,6 +125,8 @@ _DECODER = json.JSONDecoder(parse_int=_whole, parse_float=_real)
 
 def decode_json(text: str) -> object:
     """The value of a JSON text; a ValueError says what is wrong with it, depth included."""
+    if "\\u" in text and (found := _ESCAPED.search(text)):
+        raise ValueError(f"the control character {found[0]}")
     try:
         return _DECODER.decode(text)
     except RecursionError:
@@ -180,5 +197,7 @@ def _check(raw: object, where: object) -> None:
             held += [(one, depth + 1) for pair in value.items() for one in pair]
         elif isinstance(value, list | tuple | set):
             held += [(one, depth + 1) for one in value]
+        elif isinstance(value, str) and (found := _CONTROL.search(value)):
+            raise InputError(f"{where}: a text has the control character {found[0]!r}.")
         elif isinstance(value, int) and value.bit_length() > 1000:
             raise InputError(f"{where}: a number has more than {_MOST_DIGITS} digits.")

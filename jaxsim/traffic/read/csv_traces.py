@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +21,7 @@ _FRACTION = re.compile(r"(\.\d{1,6})\d*")
 def read_csv_trace(path: Path, unit_s: float | None, allow_truncated: bool, sort: bool) -> Requests:
     """The requests of a CSV table; of plain ones with columns arrival_s, isl, osl too."""
     lines = lines_of(path, allow_truncated)
-    header = [name.strip().lstrip("\ufeff") for name in next(csv.reader(lines[:1]))]
+    header = [name.strip().lstrip("\ufeff") for name in next(_rows(path, lines[:1]), [])]
     kind = next((k for k in (AZURE, BURST, PLAIN) if set(k) <= set(header)), None)
     if kind is None:
         raise InputError(
@@ -30,7 +31,7 @@ def read_csv_trace(path: Path, unit_s: float | None, allow_truncated: bool, sort
     places = [header.index(name) for name in kind]
     times, isl, osl, numbers = [], [], [], []
     skipped, failed = Skipped(), Skipped()
-    for number, row in enumerate(csv.reader(lines[1:]), 2):
+    for number, row in enumerate(_rows(path, lines[1:]), 2):
         if not row:
             continue
         try:
@@ -63,6 +64,14 @@ def read_csv_trace(path: Path, unit_s: float | None, allow_truncated: bool, sort
         skipped=Skipped(skipped.count + failed.count, (*skipped.named, *failed.named)),
     )
     return check_unit(found, "s")
+
+
+def _rows(path: Path, lines: list[str]) -> Iterator[list[str]]:
+    """The rows of a CSV table; an InputError where a line is none."""
+    try:
+        yield from csv.reader(lines)
+    except csv.Error as error:
+        raise InputError(f"{path}: cannot be read as CSV: {error}.") from None
 
 
 def _clock_s(stamp: str) -> float:

@@ -27,7 +27,7 @@ def read_json_log(path: Path, sort: bool) -> Requests:
 
 
 def _bench(path: Path, found: dict[str, object]) -> Requests:
-    columns = {name: np.asarray(_listed(found, name), np.float64) for name in BENCH}
+    columns = {name: _column(path, name, _listed(found, name)) for name in BENCH}
     if len({len(values) for values in columns.values()}) > 1:
         raise InputError(f"{path}: {', '.join(BENCH)} have different lengths.")
     start = columns["start_times"]
@@ -38,11 +38,11 @@ def _bench(path: Path, found: dict[str, object]) -> Requests:
     measured = {}
     ttfts, gaps = _listed(found, "ttfts"), _listed(found, "itls")
     if len(ttfts) == len(start):
-        ttft = np.asarray(ttfts, np.float64)
+        ttft = _column(path, "ttfts", ttfts)
         measured["ttft_s"] = ttft[kept]
         if len(gaps) == len(start):
             measured["e2e_s"] = (
-                ttft + np.asarray([np.sum(np.asarray(one, np.float64)) for one in gaps])
+                ttft + np.asarray([np.sum(_column(path, "itls", one)) for one in gaps])
             )[kept]
     if not kept.any():
         raise InputError(f"{path}: every request failed.")
@@ -57,27 +57,37 @@ def _bench(path: Path, found: dict[str, object]) -> Requests:
     )
 
 
+def _column(path: Path, name: str, listed: object) -> np.ndarray:
+    """A list of numbers."""
+    numbers = isinstance(listed, list) and all(
+        isinstance(x, int | float) and not isinstance(x, bool) for x in listed
+    )
+    if not numbers:
+        raise InputError(f"{path}: {name}: a list of numbers is needed.")
+    return np.asarray(listed, np.float64)
+
+
 def _listed(found: dict[str, object], name: str) -> list[object]:
     """A list of the file; empty where it has none of that name."""
     values = found.get(name)
     return values if isinstance(values, list) else []
 
 
-def _lifecycle(path: Path, found: list[dict[str, object]]) -> Requests:
+def _lifecycle(path: Path, found: list[object]) -> Requests:
     rows, skipped = [], Skipped()
     for number, row in enumerate(found, 1):
-        info = row.get("info")
-        if row.get("error") or not isinstance(info, dict):
+        info = row.get("info") if isinstance(row, dict) else None
+        if not isinstance(row, dict) or row.get("error") or not isinstance(info, dict):
             skipped = skipped.and_line(f"request {number}", "failed")
             continue
         try:
             start, end = _seconds(row, "start_time"), _seconds(row, "end_time")
-            times = [float(time) for time in info.get("output_token_times") or ()]
+            times = [float(time) for time in list(info.get("output_token_times") or ())]
             tokens = float(info["output_tokens"])
             rows.append(
                 (start, float(info["input_tokens"]), tokens, (times or [np.nan])[0], end, number)
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             skipped = skipped.and_line(f"request {number}", f"{type(error).__name__}: {error}")
     if not rows:
         raise InputError(f"{path}: no request was served: {'; '.join(skipped.named)}.")

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxsim.catalog.bounds import WORKLOAD
 from jaxsim.catalog.errors import InputError
 
 # A trace whose requests come faster or slower than this is in another unit of time.
 MOST_PER_S = 1e5
 LONGEST_GAP_S = 86400.0
+# A clock that counts seconds since 1970 is far below.
+LATEST_S = 1e11
 # Of the lines of a file, at most so many may be unreadable before it is refused.
 MOST_SKIPPED_FRAC = 0.01
 MOST_NAMED = 5
@@ -151,9 +154,12 @@ def requests_of(
         raise InputError(f"{name}: it holds no request.")
     _refuse(name, where, "time", times, ~np.isfinite(times), "a finite number is needed")
     _refuse(name, where, "time", times, times < 0.0, "times start at 0 or later")
+    _refuse(name, where, "time", times, times > LATEST_S, f"times end before {LATEST_S:g} s")
     for what, values in lengths.items():
-        bad = ~np.isfinite(values) | (values < 1.0) | (values != np.floor(values))
-        _refuse(name, where, what, values, bad, "a whole number of at least 1 token is needed")
+        least, most = WORKLOAD[what].lowest, WORKLOAD[what].highest
+        bad = ~((values >= least) & (values <= most)) | (values != np.floor(values))
+        needed = f"a whole number of {least:g} to {most:g} tokens is needed"
+        _refuse(name, where, what, values, bad, needed)
     if sort:
         order = np.argsort(times, kind="stable")
         blocks = None if blocks is None else _ordered(blocks, order)

@@ -6,13 +6,13 @@ lengths (`chunk-N-dataset.json`: by start of a window, {tokens: probability}). R
 """
 
 import csv
-import json
 import re
 import tarfile
 from pathlib import Path
 
 import numpy as np
 
+from jaxsim.catalog.documents import decode_json, read_text
 from jaxsim.catalog.errors import InputError
 from jaxsim.traffic.read.requests import Requests, requests_of
 
@@ -51,7 +51,7 @@ def _texts(path: Path) -> dict[tuple[str, str], str]:
     if path.is_dir():
         for file in sorted(path.iterdir()):
             if match := _FILE.search(file.name):
-                found[match[1], match[2]] = file.read_text(encoding="utf-8")
+                found[match[1], match[2]] = read_text(file, MOST_FILE_BYTES, errors="replace")
         return found
     try:
         with tarfile.open(path) as archive:
@@ -133,7 +133,7 @@ class _Lengths:
     def __init__(self, client: str, text: str):
         name = f"chunk-{client}-dataset.json"
         try:
-            found = json.loads(text)
+            found = decode_json(text)
             pairs = sorted((float(start), window) for start, window in found.items())
         except (ValueError, AttributeError):
             raise InputError(f"{name}: not a JSON object by start of window.") from None

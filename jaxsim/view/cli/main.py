@@ -5,7 +5,9 @@ or at the top of those files imports JAX, xarray or NumPy: help must come at onc
 """
 
 import argparse
+import codecs
 import gc
+import io
 import itertools
 import os
 import pkgutil
@@ -17,10 +19,13 @@ from importlib import import_module
 from typing import NoReturn
 
 from jaxsim._version import __version__
+from jaxsim.catalog.documents import printable, quoted, shown
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import device, options
 
 OK, FAILED, BAD_INPUT, UNMET, INTERNAL, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 70, 130, 141
+# Characters of a line of a complaint.
+_LONGEST = 1000
 # Set to 1, an internal error shows its traceback.
 DEBUG = "JAXSIM_DEBUG"
 
@@ -99,7 +104,11 @@ def wants_json(argv: Sequence[str]) -> bool:
 
 
 def complain(message: str, as_json: bool) -> None:
-    """Say what is wrong: on standard error, and as one JSON object where the output is JSON."""
+    """Say what is wrong: on standard error, and as one JSON object where the output is JSON.
+
+    Cut where it is long, and without what a terminal would obey: it may repeat what was given.
+    """
+    message = "\n".join(shown(line, _LONGEST) for line in message.replace("\r", "").split("\n"))
     print(f"jaxsim: {message}", file=sys.stderr)
     if as_json:
         import json
@@ -132,7 +141,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     as_json = wants_json(arguments)
+    _accept_any_text()
     try:
+        _refuse_odd(arguments)
         status = execute(build_parser(), arguments)
         sys.stdout.flush()
         return status
@@ -163,6 +174,34 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         complain(_internal(error, arguments), as_json)
         return INTERNAL
+
+
+def _accept_any_text() -> None:
+    """Spell out what a stream's encoding lacks, as where a terminal knows ASCII alone.
+
+    In the way of JSON, which is then still valid.
+    """
+    codecs.register_error("jaxsim", _spelled)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="jaxsim")
+
+
+def _spelled(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    given = error.object[error.start : error.end]
+    halves = given.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{halves[i : i + 4]}" for i in range(0, len(halves), 4)), error.end
+
+
+def _refuse_odd(arguments: Sequence[str]) -> None:
+    """Refuse what no option and no name of a file needs, before anything repeats it."""
+    for argument in arguments:
+        if printable(argument) != argument or any(mark in argument for mark in "\r\n\t"):
+            raise InputError(f"{quoted(argument)}: an argument has a control character.")
+        if argument.startswith("--") and argument.endswith("=--"):  # argparse loses it
+            raise InputError(f"{quoted(argument)}: a value is needed.")
 
 
 def _internal(error: Exception, arguments: Sequence[str]) -> str:

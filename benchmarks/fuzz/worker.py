@@ -1,0 +1,108 @@
+"""Which cases does a process run, and what does it say of each?"""
+
+import json
+import os
+import random
+import resource
+import tempfile
+import time
+import traceback
+from functools import cache
+from pathlib import Path
+
+from benchmarks.fuzz.documents import Document, document_of
+from benchmarks.fuzz.judge import Hang, Verdict, judged_line, limited
+from benchmarks.fuzz.lines import BASES, line_of
+
+KINDS = ("line", "file")
+MOST_BYTES = 12 * 2**30
+
+
+@cache
+def flags() -> dict[str, list[str]]:
+    """The options of every verb."""
+    from jaxsim.view.cli.config import verbs_of
+    from jaxsim.view.cli.main import build_parser
+
+    return {
+        verb: sorted(o for a in parser._actions for o in a.option_strings)
+        for verb, parser in verbs_of(build_parser()).items()
+    }
+
+
+def run(kind: str, seed: int, folder: Path) -> Verdict:
+    """The verdict on one case, run in a folder of its own."""
+    chosen = random.Random(f"{kind} {seed}")
+    if kind == "line":
+        argv = line_of(chosen, flags())
+        encoding = chosen.choice(("utf-8", "utf-8", "ascii", "latin-1"))
+        return judged_line(argv, folder, encoding)
+    return judged_file(document_of(chosen), folder)
+
+
+def judged_file(document: Document, folder: Path) -> Verdict:
+    """Whether a reader answers with finite numbers or says what is wrong, as bad input."""
+    from jaxsim.catalog.errors import InputError
+
+    path = folder / document.name
+    path.write_bytes(document.content)
+    started, faults, detail = time.perf_counter(), [], ""
+    status: int | str = "none"
+    try:
+        with limited(10.0):
+            json.dumps(document.read(path), allow_nan=False)
+        status = 0
+    except InputError as error:
+        status, detail = 2, str(error)
+        if len(detail) > 20_000:
+            faults.append(f"a message of {len(detail)} characters")
+    except Hang:
+        status, detail = "hang", traceback.format_exc()
+    except BaseException:  # whatever leaves a reader is a fault
+        status, detail = "traceback", traceback.format_exc()
+    if status not in (0, 2):
+        faults.append(f"status {status} of {document.kind}")
+    return Verdict(status, time.perf_counter() - started, faults, detail)
+
+
+def case_text(kind: str, seed: int) -> str:
+    """What a case is, to be looked at."""
+    chosen = random.Random(f"{kind} {seed}")
+    if kind == "line":
+        return repr(line_of(chosen, flags()))
+    made = document_of(chosen)
+    return f"{made.kind} {made.name}: {made.content[:2000]!r}"
+
+
+def prepare() -> None:
+    """Import and compile first, so that no case waits for it; bound memory."""
+    from jaxsim.view.cli import main as cli
+
+    cli.build_parser = cache(cli.build_parser)  # pyright: ignore[reportAttributeAccessIssue]
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+        home = os.getcwd()
+        os.chdir(name)
+        for verb in ("plan", "search", "estimate"):
+            judged_line([verb, *BASES[verb][1]], Path(name))
+        judged_line(["plan", *BASES["plan"][1], "-o", "out"], Path(name))
+        os.chdir(home)
+    resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES))
+
+
+def serve(kind: str, first: int, stop: int, step: int, log: str) -> None:
+    """Run every `step`-th case and write a line of JSON for each that is at fault or slow."""
+    prepare()
+    home = os.getcwd()
+    with Path(log).open("a", encoding="utf-8") as out:
+        for seed in range(first, stop, step):
+            with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+                print(json.dumps({"begin": seed}), file=out, flush=True)
+                os.chdir(name)
+                found = run(kind, seed, Path(name))
+                if found.status == "hang":  # something new may have been compiled: once more
+                    found = run(kind, seed, Path(name))
+                os.chdir(home)
+            told = {"seed": seed, "status": found.status, "seconds": round(found.seconds, 3)}
+            if found.faults or found.seconds > 5.0:
+                told |= {"faults": found.faults, "detail": found.detail[-3000:]}
+            print(json.dumps(told), file=out, flush=True)
