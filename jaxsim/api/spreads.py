@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from jaxsim._version import __version__, machine
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import Setup
 from jaxsim.space.deploy.select import parts_at
@@ -32,6 +33,15 @@ def inputs_of(setup: Setup) -> dict[str, str | float]:
         "calibration": setup.calibration.name,
         "scaleout_bytes_per_s": float(setup.hardware.hardware.scaleout.bytes_per_s),
         ATTRIBUTE: json.dumps({phase: sources_of(phase, setup) for phase in PHASES}),
+    }
+
+
+def made_by(setup: Setup) -> dict[str, str]:
+    """What evaluated a store: version, numbers of the calibration, kind of machine."""
+    return {
+        "jaxsim_version": __version__,
+        "calibration_sha256": setup.calibration.sha256,
+        "machine": machine(),
     }
 
 

@@ -1,7 +1,9 @@
 """Which kernels are calibrated, in which formats, and what is one fit as a file has it?"""
 
 import datetime
-from dataclasses import dataclass, field
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from jaxsim._record import Record
@@ -90,6 +92,12 @@ class Calibration:
     multiprocessors: float
     families: dict[str, dict[str, Family]]
     sources: dict[str, dict[str, object]]
+
+    @property
+    def sha256(self) -> str:
+        """A fingerprint of every constant and its uncertainty."""
+        text = json.dumps([self.multiprocessors, self.families], sort_keys=True, default=asdict)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def family(self, kind: str, number_format: str = ANY) -> Family:
         """One fit."""

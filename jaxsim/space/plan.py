@@ -74,6 +74,7 @@ def plan(
         precision=setup.precision_name,
         engine=setup.engine.name,
         calibration=setup.calibration.name,
+        calibration_sha256=setup.calibration.sha256,
         mix=request.mix,
         ftl_target_s=request.ftl_s,
         ttl_target_s=request.ttl_s,

@@ -246,6 +246,7 @@ class Plan:
     under_rate: UnderRate | None = None
     choices: Choices | None = None
     headroom: Mapping[str, float] = field(default_factory=dict)
+    calibration_sha256: str = ""
 
     @property
     def isl(self) -> float:

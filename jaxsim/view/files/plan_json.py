@@ -1,6 +1,6 @@
 """What does a plan look like to a script?  `plan.json`: SI units, one schema, no NaN."""
 
-from jaxsim._version import __version__
+from jaxsim._version import __version__, machine
 from jaxsim.catalog.workload import Share, Workload
 from jaxsim.space.deploy.result import Deployed, Held, InstanceShape, Plan, UnderRate, Unmet
 from jaxsim.view.text import words
@@ -141,6 +141,8 @@ def plan_dict(plan: Plan) -> dict[str, object]:
         "notes": list(plan.notes),
         "engine": plan.engine,
         "calibration": plan.calibration,
+        "calibration_sha256": plan.calibration_sha256,
+        "machine": machine(),
         "workload": workload_dict(plan),
         "targets": {"ftl_s": plan.ftl_target_s, "ttl_s": plan.ttl_target_s},
         "objective": plan.objective,

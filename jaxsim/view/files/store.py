@@ -2,24 +2,26 @@
 
 A Zarr store with a group for each phase, which xarray opens as a DataTree. Its chunks are the
 blocks of the sweep, so that several processes write it without locks, and a bitmap says which
-blocks are whole: after a kill at any moment, only what is not marked is computed again.
+blocks are whole: after a kill at any moment, only what is not marked is computed again. Chunks
+have checksums (see `store_checks`).
 """
 
+import itertools
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
-from jaxsim._version import __version__
 from jaxsim.api.dataset import attributes
-from jaxsim.api.spreads import inputs_of
+from jaxsim.api.spreads import inputs_of, made_by
 from jaxsim.catalog.errors import InputError
 from jaxsim.space.designs import Designs, evaluate_phase
 from jaxsim.view.files.atomic import output_folder, umask
+from jaxsim.view.files.store_checks import SCHEMA, attributes_of, sealed
 from jaxsim.view.files.sweep_config import SweepConfig, run_text
 
 DONE = "blocks_done"
@@ -27,6 +29,8 @@ DONE = "blocks_done"
 
 if TYPE_CHECKING:
     import zarr
+    from zarr.codecs import Crc32cCodec, ZstdCodec
+    from zarr.core.array_spec import ArrayConfigParams
     from zarr.core.metadata import ArrayV3Metadata
 
 
@@ -51,7 +55,7 @@ def blocks_of(config: SweepConfig) -> tuple[Block, ...]:
     return tuple(found)
 
 
-def _zarr():
+def require_zarr():
     try:
         import zarr
     except ImportError:
@@ -74,11 +78,13 @@ def create(config: SweepConfig, path: Path) -> None:
     It is made in a folder of this process alone and then renamed, so that of several processes
     that begin together the first one's is kept, whole.
     """
-    zarr = _zarr()
+    zarr = require_zarr()
     output_folder(path.parent)
     aside = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
-        _fill(zarr.open_group(aside, mode="w"), config)
+        root = zarr.open_group(aside, mode="w")
+        _fill(root, config)
+        root.attrs.update(sealed(aside, root.attrs.asdict()))
         aside.chmod(0o777 & ~umask())
         aside.rename(path)
     except OSError:
@@ -93,14 +99,21 @@ def _fill(root: "zarr.Group", config: SweepConfig) -> None:
     """The arrays of a store, still without values."""
     blocks = blocks_of(config)
     root.attrs.update(
-        jaxsim_version=__version__,
+        schema=SCHEMA,
+        **made_by(config.setup),
         sweep=config.digest,
         run=run_text(config.run_options()),
         **inputs_of(config.setup),
     )
     done = root.create_array(
-        DONE, shape=(len(blocks),), chunks=(1,), dtype="uint8", dimension_names=("block",)
+        DONE,
+        shape=(len(blocks),),
+        chunks=(1,),
+        dtype="uint8",
+        dimension_names=("block",),
+        **_checked(),
     )
+    done[:] = 0
     done.attrs["description"] = "1 where a block of the sweep is whole"
     for phase in config.phases:
         first = next(block for block in blocks if block.phase == phase)
@@ -114,7 +127,12 @@ def _create_phase(group: "zarr.Group", config: SweepConfig, like: Designs) -> No
         whole = {"isl": config.isl, "osl": config.osl}.get(name, values)
         array = np.asarray(whole, dtype=np.float32)
         made = group.create_array(
-            name, shape=array.shape, dtype=array.dtype, dimension_names=(name,)
+            name,
+            shape=array.shape,
+            chunks=array.shape,
+            dtype=array.dtype,
+            dimension_names=(name,),
+            **_checked(),
         )
         made[:] = array
         made.attrs.update(attributes(name))
@@ -123,41 +141,58 @@ def _create_phase(group: "zarr.Group", config: SweepConfig, like: Designs) -> No
         block = {"isl": 1, "osl": config.block_workloads}
         chunks = tuple(min(block.get(d, n), n) for d, n in zip(dims, shape, strict=True))
         made = group.create_array(
-            name, shape=shape, chunks=chunks, dtype=array.dtype, dimension_names=dims
+            name,
+            shape=shape,
+            chunks=chunks,
+            dtype=array.dtype,
+            dimension_names=dims,
+            fill_value=np.nan if array.dtype.kind == "f" else None,
+            **_checked(),
         )
         made.attrs.update(attributes(name))
 
 
+class _Codecs(TypedDict):
+    """How chunks are written: compressed, with a checksum, and each of them."""
+
+    compressors: "tuple[ZstdCodec, Crc32cCodec]"
+    config: "ArrayConfigParams"
+
+
+def _checked() -> _Codecs:
+    from zarr.codecs import Crc32cCodec, ZstdCodec
+
+    return {
+        "compressors": (ZstdCodec(level=0), Crc32cCodec()),
+        "config": {"write_empty_chunks": True},
+    }
+
+
 def open_store(config: SweepConfig, path: Path, resume: bool) -> "zarr.Group":
     """The store of this sweep, made if it is not there; an error if it holds something else."""
-    zarr = _zarr()
+    zarr = require_zarr()
     if not path.exists():
         create(config, path)
     elif not resume:
         raise InputError(f"{path} exists; continue it with --resume, or choose another name.")
-    try:
-        root = zarr.open_group(path, mode="r+")
-        held = root.attrs["sweep"]
-    except (KeyError, FileNotFoundError, ValueError):
-        raise InputError(f"{path} is not a store of `jaxsim sweep`; choose another name.") from None
-    if held != config.digest:
+    if attributes_of(path)["sweep"] != config.digest:
         raise InputError(
             f"{path} holds another sweep: of other options, other numbers behind their names, or "
             "another version of jaxsim; choose another name for this one."
         )
-    return root
+    return zarr.open_group(path, mode="r+")
 
 
 def _group(root: "zarr.Group", name: str) -> "zarr.Group":
     found = root[name]
-    if not isinstance(found, _zarr().Group):
+    if not isinstance(found, require_zarr().Group):
         raise InputError(f"{root.store}: {name} is not a group; choose another store.")
     return found
 
 
 def _array(root: "zarr.Group", name: str) -> "zarr.Array[ArrayV3Metadata]":
     found = root[name]
-    if not isinstance(found, _zarr().Array):
+    if not isinstance(found, require_zarr().Array):
         raise InputError(f"{root.store}: {name} is not an array; choose another store.")
     return found
 
@@ -166,9 +201,7 @@ def write_block(root: "zarr.Group", block: Block, designs: Designs) -> None:
     """Write a block's region, then mark it whole."""
     group = _group(root, block.phase)
     for name, (array, dims) in designs.outputs.items():
-        if "osl" not in dims and block.osl.start > 0:
-            continue  # does not depend on the output length: the first block has written it
-        if "isl" not in dims and block.isl > 0:
+        if not _writes(block, dims):
             continue
         region = tuple(
             slice(block.isl, block.isl + 1)
@@ -182,11 +215,60 @@ def write_block(root: "zarr.Group", block: Block, designs: Designs) -> None:
     _array(root, DONE)[block.number] = 1
 
 
+def _writes(block: Block, dims: Sequence[str]) -> bool:
+    """Whether a block writes an array: of what does not depend on a length, the first one does."""
+    return ("osl" in dims or block.osl.start == 0) and ("isl" in dims or block.isl == 0)
+
+
 def pending(root: "zarr.Group", config: SweepConfig, shard: tuple[int, int]) -> list[Block]:
-    """The blocks of shard (i, n) that are not whole yet; shards are counted from 1."""
+    """The blocks of shard (i, n) that are not whole yet; shards are counted from 1.
+
+    Whole are those that are marked and whose chunks are all there.
+    """
     i, n = shard
-    done = np.asarray(_array(root, DONE)[:])
-    return [b for b in blocks_of(config) if b.number % n == i - 1 and not done[b.number]]
+    path = Path(str(getattr(root.store, "root", "")))
+    own = [block for block in blocks_of(config) if block.number % n == i - 1]
+    marked = {block.number for block in own if _is_marked(root, block)}
+    arrays = {
+        phase: [
+            (name, array.metadata.dimension_names or (), array.shape, array.chunks)
+            for name, array in _group(root, phase).arrays()
+            if array.metadata.dimension_names != (name,)
+        ]
+        for phase in {block.phase for block in own if block.number in marked}
+    }
+
+    def there(block: Block) -> bool:
+        return all(
+            (path / block.phase / name / place).is_file()
+            for name, dims, shape, chunks in arrays[block.phase]
+            if _writes(block, dims)
+            for place in _chunks_of(block, dims, shape, chunks)
+        )
+
+    return [block for block in own if block.number not in marked or not there(block)]
+
+
+def _is_marked(root: "zarr.Group", block: Block) -> bool:
+    try:
+        return bool(np.asarray(_array(root, DONE)[block.number]))
+    except (InputError, MemoryError):
+        raise
+    except Exception:  # the mark itself was being written when the process was killed
+        return False
+
+
+def _chunks_of(
+    block: Block, dims: Sequence[str], shape: tuple[int, ...], chunks: tuple[int, ...]
+) -> Iterator[str]:
+    """The names of the chunks of an array that a block fills."""
+    ends = {"isl": (block.isl, block.isl + 1), "osl": (block.osl.start, block.osl.stop)}
+    spans = [(*ends.get(d, (0, n)), n) for d, n in zip(dims, shape, strict=True)]
+    counts = [
+        range(first // own, -(-min(last, n) // own))
+        for (first, last, n), own in zip(spans, chunks, strict=True)
+    ]
+    return ("/".join(("c", *map(str, place))) for place in itertools.product(*counts))
 
 
 def run_blocks(

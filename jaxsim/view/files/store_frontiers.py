@@ -9,36 +9,31 @@ import xarray as xr
 from jaxsim.api.dataset import attributes, end_attributes
 from jaxsim.api.plan import frontier
 from jaxsim.catalog.errors import InputError
-from jaxsim.view.files.store import DONE
+from jaxsim.view.files.store import DONE, require_zarr
+from jaxsim.view.files.store_checks import attributes_of, intact, refuse_missing
 
 
 def open_swept(path: Path) -> xr.DataTree:
     """The store as a DataTree, read lazily; an error if it is not whole."""
-    try:
-        tree = xr.open_datatree(path, engine="zarr", consolidated=False)
-    except ImportError:
-        raise InputError(
-            "stores are read with the package 'zarr'; install jaxsim-inference[sweep]."
-        ) from None
-    except (FileNotFoundError, KeyError, ValueError) as error:
-        raise InputError(f"{path} is not a store of `jaxsim sweep`: {error}.") from None
-    if "sweep" not in tree.attrs or DONE not in tree:
-        raise InputError(f"{path} is not a store of `jaxsim sweep`.")
-    done = np.asarray(tree.to_dataset()[DONE])
+    require_zarr()
+    attributes_of(path)
+    tree = intact(path, lambda: xr.open_datatree(path, engine="zarr", consolidated=False))
+    done = intact(path, lambda: np.asarray(tree.to_dataset()[DONE]))
     if not done.all():
         raise InputError(
             f"{path}: {int((done == 0).sum())} of {done.size} blocks are missing; finish it with "
             "`jaxsim sweep … --resume`."
         )
+    refuse_missing(path)
     return tree
 
 
-def _workload(tree: xr.DataTree, **lengths: float) -> xr.DataTree:
+def _workload(path: Path, tree: xr.DataTree, **lengths: float) -> xr.DataTree:
     """The phases at one workload, in memory; a phase ignores a length it does not depend on."""
     phases = {}
     for name, node in tree.children.items():
         own = {axis: value for axis, value in lengths.items() if axis in node.dims}
-        phases[name] = node.to_dataset().sel(own).load()
+        phases[name] = intact(path, node.to_dataset().sel(own).load)
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=tree.attrs), **phases})
 
 
@@ -57,7 +52,7 @@ def frontiers_of(
     best = {kind + end: np.full(shape, np.nan) for kind in kinds for end in ends}
     for i, one_isl in enumerate(isl):
         for j, one_osl in enumerate(osl):
-            one = _workload(tree, isl=float(one_isl), osl=float(one_osl))
+            one = _workload(path, tree, isl=float(one_isl), osl=float(one_osl))
             found = frontier(one, ftl_s=ftl_s, ttl_metric=ttl_metric)
             for kind in kinds:
                 front = found[kind].to_dataset()
