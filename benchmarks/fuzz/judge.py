@@ -35,18 +35,18 @@ class Verdict:
 
 @contextlib.contextmanager
 def limited(seconds: float) -> Generator[None, None, None]:
-    """A block that is interrupted after some seconds."""
+    """A block that is interrupted after some seconds of the processor, whatever else runs."""
 
     def stop(*_: object) -> None:
         raise Hang
 
-    held = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    held = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, held)
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
+        signal.signal(signal.SIGPROF, held)
 
 
 def judged_line(argv: list[str], folder: Path, encoding: str = "utf-8") -> Verdict:

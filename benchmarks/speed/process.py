@@ -14,7 +14,7 @@ from benchmarks.speed.forms import Timing
 ROOT = Path(__file__).parents[2]
 
 STREAM = """
-from jaxsim.view.cli.main import collect_seldom
+from jaxsim.view.cli.process import collect_seldom
 collect_seldom()
 import json
 from benchmarks.speed.cases import GROUPS, case, size

@@ -70,7 +70,10 @@ def _shape(line: Line) -> Shape:
     for part in re.split(r"[,;]", line.need("shape")):
         word = part.strip()
         if match := _PAIR.match(word) or _COUNT.match(word):
-            found[match["name"].lower().replace(" ", "_")] = float(match["value"])
+            try:
+                found[match["name"].lower().replace(" ", "_")] = float(match["value"])
+            except ValueError:
+                raise line.error("shape", f"has {word!r}; a number is needed") from None
         elif match := _DIM.match(word):
             found["head_dim"] = float(match["value"])
     return found

@@ -190,7 +190,11 @@ def words_of(raw: dict[str, object], parser: argparse.ArgumentParser, where: str
                 raise InputError(f"{where}: {raw['verb']}.{key}: {value!r} is not true or false.")
             flags.append(action.option_strings[-1])
             continue
-        texts = _texts(value, _repeats(action) or action.nargs in ("+", "*"))
+        several = _repeats(action) or action.nargs in ("+", "*")
+        texts = _texts(value, several)
+        if not texts or (isinstance(value, dict) and not several):
+            given = quoted(value)
+            raise InputError(f"{where}: {raw['verb']}.{key}: {given} is no value; give one.")
         if not action.option_strings:
             positional += texts
         elif _repeats(action):

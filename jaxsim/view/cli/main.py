@@ -5,29 +5,23 @@ or at the top of those files imports JAX, xarray or NumPy: help must come at onc
 """
 
 import argparse
-import codecs
-import gc
-import io
 import itertools
 import os
 import pkgutil
-import signal
 import sys
-import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
 from jaxsim._version import __version__
-from jaxsim.catalog.documents import printable, quoted, shown
+from jaxsim.catalog.documents import shown
 from jaxsim.catalog.errors import InputError
-from jaxsim.view.cli import device, options
+from jaxsim.view.cli import device, options, process
+from jaxsim.view.cli.output import Delivered
 
 OK, FAILED, BAD_INPUT, UNMET, INTERNAL, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 70, 130, 141
 # Characters of a line of a complaint.
 _LONGEST = 1000
-# Set to 1, an internal error shows its traceback.
-DEBUG = "JAXSIM_DEBUG"
 
 DESCRIPTION = """\
 Choose how to serve a large language model: which parallel widths, batches and chunks, with
@@ -141,9 +135,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     as_json = wants_json(arguments)
-    _accept_any_text()
     try:
-        _refuse_odd(arguments)
+        process.open_streams()
+        process.refuse_odd(arguments)
         status = execute(build_parser(), arguments)
         sys.stdout.flush()
         return status
@@ -155,97 +149,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         complain("interrupted.", as_json)
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader has gone, as with `| head`. Python flushes standard output once more as it
-        # exits: give it somewhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader has gone, as with `| head`
+        process.give_up_output()
         return BROKEN_PIPE
+    except Delivered as error:
+        return _failed(process.os_message(error.error), as_json=False)
     except OSError as error:
-        complain(os_message(error), as_json)
-        return FAILED
+        return _failed(process.os_message(error), as_json)
     except MemoryError:
-        complain("out of memory; restrict an axis, for example --batch or --chunk.", as_json)
-        return FAILED
+        return _failed(process.OUT_OF_MEMORY, as_json)
     except Exception as error:
-        if "RESOURCE_EXHAUSTED" in str(error):
-            complain("out of memory; restrict an axis, for example --batch or --chunk.", as_json)
-            return FAILED
-        if os.environ.get(DEBUG) == "1":
-            traceback.print_exc()
-        complain(_internal(error, arguments), as_json)
+        if process.was_interrupted():
+            complain("interrupted.", as_json)
+            return INTERRUPTED
+        if said := process.of_the_machine(error):
+            return _failed(said, as_json)
+        complain(process.internal(error, arguments), as_json)
         return INTERNAL
 
 
-def _accept_any_text() -> None:
-    """Spell out what a stream's encoding lacks, as where a terminal knows ASCII alone.
-
-    In the way of JSON, which is then still valid.
-    """
-    codecs.register_error("jaxsim", _spelled)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="jaxsim")
-
-
-def _spelled(error: UnicodeError) -> tuple[str, int]:
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    given = error.object[error.start : error.end]
-    halves = given.encode("utf-16-be", "surrogatepass").hex()
-    return "".join(f"\\u{halves[i : i + 4]}" for i in range(0, len(halves), 4)), error.end
-
-
-def _refuse_odd(arguments: Sequence[str]) -> None:
-    """Refuse what no option and no name of a file needs, before anything repeats it."""
-    for argument in arguments:
-        if printable(argument) != argument or any(mark in argument for mark in "\r\n\t"):
-            raise InputError(f"{quoted(argument)}: an argument has a control character.")
-        if argument.startswith("--") and argument.endswith("=--"):  # argparse loses it
-            raise InputError(f"{quoted(argument)}: a value is needed.")
-
-
-def _internal(error: Exception, arguments: Sequence[str]) -> str:
-    """What to say of a fault of jaxsim's own, which is written to a file that can be sent."""
-    import platform
-    import tempfile
-
-    first = next(iter(str(error).splitlines()), "")
-    said = f"internal error: {type(error).__name__}: {first}"
+def _failed(message: str, as_json: bool) -> int:
+    """Say why, also where standard output itself is what failed."""
     try:
-        handle, name = tempfile.mkstemp(prefix="jaxsim-error-", suffix=".txt")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(f"jaxsim {__version__}, Python {platform.python_version()}\n")
-            file.write(f"arguments: {list(arguments)!r}\n\n")
-            file.write("".join(traceback.format_exception(error)))
+        complain(message, as_json)
+        sys.stdout.flush()
     except OSError:
-        return f"{said}. {DEBUG}=1 shows where."
-    return f"{said}. Please send {name}, which says where; {DEBUG}=1 shows it here."
-
-
-def collect_seldom() -> None:
-    """Let the collector look for garbage less often: nearly all that a run makes stays."""
-    gc.set_threshold(200_000, 50, 100)
-
-
-def command() -> int:
-    """`jaxsim` as a process of its own: one verb, and the exit status.
-
-    At the exit, garbage is not looked for among what is left, which takes up to half a second.
-    """
-    collect_seldom()
-    # Stopped by a scheduler is stopped by the user: nothing half-written, and no traceback.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        return main()
-    finally:
-        gc.freeze()
-
-
-def os_message(error: OSError) -> str:
-    """What the system refused, and for which file."""
-    where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror or error}."
-
-
-if __name__ == "__main__":
-    sys.exit(command())
+        process.give_up_output()
+    return FAILED

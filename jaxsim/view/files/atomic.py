@@ -28,6 +28,9 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
             os.fsync(written.fileno())
         temporary.chmod(0o666 & ~umask())
         temporary.replace(path)
+    except OSError as error:
+        error.filename = str(path)  # "No space left" alone names none
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

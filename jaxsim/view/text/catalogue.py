@@ -114,5 +114,7 @@ def value_text(key: str, value: object) -> str:
     for suffix, show in suffixes:
         if name.endswith(suffix):
             return show(float(value))
-    whole = math.isfinite(value) and float(value) == int(value)
+    if math.isinf(value):
+        return "no limit"
+    whole = float(value) == int(value)
     return f"{value:,}" if whole else f"{value:g}"

@@ -134,10 +134,13 @@ def run(args: argparse.Namespace) -> int:
             precision=args.precision,
             engine=args.engine,
         )
+    if broken := [name for name, holds in explanation.rules.items() if not holds]:
+        print(f"jaxsim: the design breaks a rule: {', '.join(broken)}.", file=sys.stderr)
     if args.format == "json":
         from jaxsim.view.text.plain_json import dumps
 
-        print(dumps(explanation_dict(explanation)))
+        error = {"error": f"breaks a rule: {', '.join(broken)}."} if broken else {}
+        print(dumps(explanation_dict(explanation) | error))
     else:
         from jaxsim.view.text.estimate import render_explanation
         from jaxsim.view.text.layout import page_for

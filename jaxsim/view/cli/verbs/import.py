@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from jaxsim.catalog.documents import given_path
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import options
 
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.view.files.atomic import output_file, replace_text
     from jaxsim.view.text.units import parameters as said
 
-    path = Path(args.path).expanduser()
+    path = given_path(args.path)
     if not path.exists():
         raise InputError(f"{path}: no such file. Give a config.json or the folder that holds one.")
     card = read_config(path, args.ignore_keys.split(",") if args.ignore_keys else ())

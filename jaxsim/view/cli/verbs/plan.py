@@ -126,8 +126,7 @@ def run(args: argparse.Namespace) -> int:
     folder = None if args.output is None else output_folder(Path(args.output))
     plan = solve(args, fields, domain, axes, workload)
     plan = replace(plan, notes=(*said(args), *plan.notes))
-    written = [] if folder is None else write(plan, folder, args)
-    show(plan, args, written)
+    show(plan, args, folder)
     if plan.recommended is not None:
         return OK
     from jaxsim.view.text.words import unmet_message
@@ -216,9 +215,9 @@ def solve(
         )
 
 
-def show(plan: "Plan", args: argparse.Namespace, written: list[Path]) -> None:
-    """Print the plan."""
-    from jaxsim.view.cli.output import print_result
+def show(plan: "Plan", args: argparse.Namespace, folder: Path | None) -> None:
+    """Print the plan, then write its files."""
+    from jaxsim.view.cli.output import deliver
 
     def as_dict() -> object:
         from jaxsim.view.files.plan_json import plan_dict
@@ -230,7 +229,7 @@ def show(plan: "Plan", args: argparse.Namespace, written: list[Path]) -> None:
 
         return render_plan(plan, page)
 
-    print_result(args, as_dict, as_text, written)
+    deliver(args, as_dict, as_text, folder and (lambda: write(plan, folder, args)))
 
 
 def write(plan: "Plan", folder: Path, args: argparse.Namespace) -> list[Path]:

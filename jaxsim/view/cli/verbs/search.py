@@ -80,7 +80,8 @@ def add_parser(subparsers: options.Verbs) -> None:
 def run(args: argparse.Namespace) -> int:
     """Search, show, write; status 3 where nothing is within the targets."""
     from jaxsim.view.cli.cache import use_persistent_cache
-    from jaxsim.view.cli.main import FAILED, OK, UNMET, os_message
+    from jaxsim.view.cli.main import FAILED, OK, UNMET
+    from jaxsim.view.cli.process import os_message
     from jaxsim.view.files.atomic import output_file
 
     request = request_of(args)

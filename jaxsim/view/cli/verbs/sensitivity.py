@@ -142,13 +142,7 @@ def run(args: argparse.Namespace) -> int:
     if isinstance(found, Unmet):
         complain(unmet_message(found, args), args.format == "json")
         return UNMET
-    written = []
-    if folder is not None:
-        from jaxsim.view.files.sensitivity import write_sensitivity
-
-        with working("drawing"):
-            written = write_sensitivity(found, folder)
-    show(found, args, written)
+    show(found, args, folder)
     return OK
 
 
@@ -223,9 +217,10 @@ def solve(
     )
 
 
-def show(found: "Sensitivity", args: argparse.Namespace, written: list[Path]) -> None:
+def show(found: "Sensitivity", args: argparse.Namespace, folder: Path | None) -> None:
     """Print it."""
-    from jaxsim.view.cli.output import print_result
+    from jaxsim.view.cli.output import deliver
+    from jaxsim.view.cli.progress import working
 
     def as_dict() -> object:
         from jaxsim.view.files.sensitivity import sensitivity_dict
@@ -237,4 +232,10 @@ def show(found: "Sensitivity", args: argparse.Namespace, written: list[Path]) ->
 
         return render_sensitivity(found, page)
 
-    print_result(args, as_dict, as_text, written)
+    def write(folder: Path) -> list[Path]:
+        from jaxsim.view.files.sensitivity import write_sensitivity
+
+        with working("drawing"):
+            return write_sensitivity(found, folder)
+
+    deliver(args, as_dict, as_text, folder and (lambda: write(folder)))

@@ -41,6 +41,7 @@ class Estimate(File, kw_only=True):
     outputs: dict[str, float | bool | None]
     formats: dict[str, str]
     notes: list[str]
+    error: str | UnsetType = UNSET
 
 
 class UnderLoad(File, kw_only=True):
