@@ -31,7 +31,8 @@ def main() -> None:
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
-        worker.serve(args.kind, *map(int, args.serve.split(",")), args.json)
+        first, stop, step = map(int, args.serve.split(","))
+        worker.serve(args.kind, first, stop, step, args.json)
         return
     if args.seed is not None:
         _show(args.kind, args.seed)
@@ -88,7 +89,7 @@ def _run(kind: str, first: int, cases: int, workers: int) -> dict[str, object]:
         print(kind, row["seed"], row["faults"], row["detail"].strip().splitlines()[-1:])
     for seed in died:
         print(kind, seed, "the process died")
-    told = {
+    told: dict[str, object] = {
         "kind": kind, "first": first, "cases": len(rows),
         "seconds": round(time.perf_counter() - started),
         "statuses": dict(sorted(statuses.items())), "faults": len(wrong), "died": died,

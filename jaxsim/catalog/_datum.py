@@ -82,6 +82,14 @@ class DataFile:
             raise self.error(f"{key}.source", "must be a sentence that says where it is from")
         return entry
 
+    def _dated(self, key: str, entry: dict[str, object], note: str, value: object) -> Datum:
+        """A value with a source that is whole."""
+        kind, source, date = (self._source(key, entry)[name] for name in ("kind", "source", "date"))
+        assert isinstance(kind, str)
+        assert isinstance(source, str)
+        assert isinstance(date, datetime.date)
+        return Datum(value, kind, source, date, note)
+
     def datum(self, key: str, raw: object) -> Datum:
         """One value with its provenance, which is recorded under `key`."""
         entry = raw if isinstance(raw, dict) else {"value": raw}
@@ -97,9 +105,7 @@ class DataFile:
         origin.update({name: entry[name] for name in ("kind", "source", "date") if name in entry})
         if "source" not in origin:
             raise self.error(key, "has no source, and the file names none for all its values")
-        self._source(key, origin)
-        note = str(entry.get("note", ""))
-        datum = Datum(entry["value"], origin["kind"], origin["source"], origin["date"], note)
+        datum = self._dated(key, origin, str(entry.get("note", "")), entry["value"])
         self.provenance[key] = datum
         return datum
 

@@ -33,8 +33,9 @@ _ESCAPED = re.compile(
 
 def given_path(text: str | Path, what: str = "") -> Path:
     """The path that a text names, with `~` and `~user` for home folders."""
+    path = Path(text)
     try:
-        path = Path(text).expanduser()
+        path = path.expanduser()
         path.lstat()
     except RuntimeError:
         raise InputError(f"{what}{quoted(str(text))}: there is no such home folder.") from None

@@ -203,9 +203,8 @@ def _mean(name: str, mix: tuple[Share, ...]) -> float:
 class Plan:
     """What to deploy, against co-located, why, and how sure.
 
-    `formats` has the number format of every class of tensor, for each pool.
-    `mix` has the workloads with their shares of requests, which sum to 1. `points_evaluated` counts
-    designs × workloads; `valid_points` designs that obey every rule for every workload.
+    `formats` has the format of every class of tensor by pool, `mix` the workloads with shares that
+    sum to 1. `points_evaluated` counts designs × workloads; `valid_points` those that obey rules.
     `gain_at_mean_ttl` is the gain of a mix where both kinds are held to TTL on the mean of the mix
     alone, not for every workload; None for one workload. `max_gpus` is the cap on GPUs, and
     `exact_gpus` the same where all of them are paid. `under_rate` is of a request with a rate,

@@ -134,6 +134,8 @@ class _Lengths:
         name = f"chunk-{client}-dataset.json"
         try:
             found = decode_json(text)
+            if not isinstance(found, dict):
+                raise ValueError("no object")
             pairs = sorted((float(start), window) for start, window in found.items())
         except (ValueError, AttributeError):
             raise InputError(f"{name}: not a JSON object by start of window.") from None

@@ -73,7 +73,8 @@ def load_json(path: Path) -> list[dict[str, object]]:
                 raise InputError(f"{path}: line {number}: not valid JSON: {error}.") from None
     except ValueError as error:
         raise InputError(f"{path}: not valid JSON: {error}.") from None
-    found = found if isinstance(found, list) else [found]
-    if not found or not all(isinstance(entry, dict) for entry in found):
+    entries = found if isinstance(found, list) else [found]
+    objects = [entry for entry in entries if isinstance(entry, dict)]
+    if not objects or len(objects) < len(entries):
         raise InputError(f"{path}: holds no JSON object; a benchmark's result file is needed.")
-    return found
+    return objects

@@ -16,7 +16,6 @@ sweep's store and file hold it as the attribute `run`, where `config` is the swe
 """
 
 import argparse
-import json
 from collections.abc import Iterable
 from pathlib import Path
 

@@ -23,7 +23,7 @@ def read_plan(path: Path) -> dict[str, object]:
     path = path / "plan.json" if path.is_dir() else path
     raw = read_json(path, "`jaxsim plan MODEL … -o DIR` writes DIR/plan.json.")
     found = raw.get("schema") if isinstance(raw, dict) else None
-    if found != SCHEMA:
+    if not isinstance(raw, dict) or found != SCHEMA:
         raise InputError(
             f"{path}: schema {quoted(found)} is not {SCHEMA!r}, which this version of jaxsim "
             "reads. Make the plan again with `jaxsim plan … -o DIR`."

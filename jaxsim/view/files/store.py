@@ -21,7 +21,7 @@ from jaxsim.api.spreads import inputs_of, made_by
 from jaxsim.catalog.errors import InputError
 from jaxsim.space.designs import Designs, evaluate_phase
 from jaxsim.view.files.atomic import output_folder, umask
-from jaxsim.view.files.store_checks import SCHEMA, attributes_of, sealed
+from jaxsim.view.files.store_checks import SCHEMA, attributes_of, seal_of
 from jaxsim.view.files.sweep_config import SweepConfig, run_text
 
 DONE = "blocks_done"
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import zarr
     from zarr.codecs import Crc32cCodec, ZstdCodec
     from zarr.core.array_spec import ArrayConfigParams
-    from zarr.core.metadata import ArrayV3Metadata
+    from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ def blocks_of(config: SweepConfig) -> tuple[Block, ...]:
 
 
 def require_zarr():
+    """The package zarr; an error that says how to install it where there is none."""
     try:
         import zarr
     except ImportError:
@@ -84,7 +85,7 @@ def create(config: SweepConfig, path: Path) -> None:
     try:
         root = zarr.open_group(aside, mode="w")
         _fill(root, config)
-        root.attrs.update(sealed(aside, root.attrs.asdict()))
+        root.attrs["sha256"] = seal_of(aside, root.attrs.asdict())
         aside.chmod(0o777 & ~umask())
         aside.rename(path)
     except OSError:
@@ -231,9 +232,9 @@ def pending(root: "zarr.Group", config: SweepConfig, shard: tuple[int, int]) -> 
     marked = {block.number for block in own if _is_marked(root, block)}
     arrays = {
         phase: [
-            (name, array.metadata.dimension_names or (), array.shape, array.chunks)
+            (name, dims, array.shape, array.chunks)
             for name, array in _group(root, phase).arrays()
-            if array.metadata.dimension_names != (name,)
+            if (dims := _dims(array)) != (name,)
         ]
         for phase in {block.phase for block in own if block.number in marked}
     }
@@ -247,6 +248,10 @@ def pending(root: "zarr.Group", config: SweepConfig, shard: tuple[int, int]) -> 
         )
 
     return [block for block in own if block.number not in marked or not there(block)]
+
+
+def _dims(array: "zarr.Array[ArrayV2Metadata] | zarr.Array[ArrayV3Metadata]") -> tuple[str, ...]:
+    return tuple(map(str, getattr(array.metadata, "dimension_names", None) or ()))
 
 
 def _is_marked(root: "zarr.Group", block: Block) -> bool:

@@ -32,11 +32,6 @@ def seal_of(path: Path, attributes: Mapping[str, object]) -> str:
     return found.hexdigest()
 
 
-def sealed(path: Path, attributes: Mapping[str, object]) -> dict[str, object]:
-    """The attributes with the seal of a store that has just been made."""
-    return {**attributes, _SEAL: seal_of(path, attributes)}
-
-
 def attributes_of(path: Path) -> dict[str, object]:
     """The root's attributes of a store that is described as it was made; an error if it is not."""
     other = InputError(f"{path} is not a store of `jaxsim sweep`; choose another name.")

@@ -76,7 +76,7 @@ def test_csv_and_json_say_the_same(content, tmp_path):
         ('[{"isl": 1024, "osl": 512, "share": [1]}]', r"column share: \[1\] is not a number"),
         ('[{"isl": 1024, "osl": 512, "weight": 1}]', r"row 1: unknown key 'weight'"),
         ('[{"isl": 1' + "0" * 5000 + ', "osl": 512, "share": 1}]', "not JSON that can be read"),
-        ('[{"isl": 1' + "0" * 400 + ', "osl": 512, "share": 1}]', r"isl: 1000.*\.\.\. is not a"),
+        ('[{"isl": 1' + "0" * 400 + ', "osl": 512, "share": 1}]', "a number of 401 digits"),
         ("[" * 100_000, "not JSON"),
     ],
 )
@@ -87,7 +87,7 @@ def test_what_makes_no_sense_is_refused_where_it_is(content, says, tmp_path):
 
 def test_a_file_that_is_not_there_is_bad_input(tmp_path):
     for path in (tmp_path / "none.csv", tmp_path):
-        with pytest.raises(InputError, match="no such file"):
+        with pytest.raises(InputError, match=r"no such file|a directory"):
             read_mix(path)
 
 
