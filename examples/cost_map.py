@@ -46,7 +46,7 @@ for panel, model in zip(panels, MODELS, strict=False):
     for place in np.ndindex(saved.shape):
         found = plan(model, ISL[place[0]], OSL[place[1]])
         saved[place] = 1.0 - usd(found.disaggregated) / usd(found.colocated)
-    image = panel.imshow(saved, cmap="RdBu", vmin=-0.6, vmax=0.6, origin="lower")
+    panel.imshow(saved, cmap="RdBu", vmin=-0.6, vmax=0.6, origin="lower")
     panel.set_xticks(range(len(OSL)), OSL)
     panel.set(xlabel="OSL", title=f"{model}\nseparate pools on H200")
     inside = np.mean((saved >= CLAIM[0]) & (saved <= CLAIM[1]))
@@ -76,7 +76,7 @@ for panel in panels:
     for (row, column), value in np.ndenumerate(panel.images[0].get_array()):
         text = "none" if not np.isfinite(float(value)) else f"{value:+.0%}"
         panel.text(column, row, text, ha="center", va="center")
-figure.colorbar(image, ax=panels, label="cost, or energy, of an output token saved")
+figure.colorbar(panels[0].images[0], ax=panels, label="cost, or energy, of an output token saved")
 figure.suptitle(
     f"Claimed: {CLAIM[0]:.0%} to {CLAIM[1]:.0%} lower cost from separate pools, and from unlike "
     "hardware"

@@ -2,12 +2,12 @@
 
 import sys
 
+import jax.numpy as jnp
 import matplotlib.pyplot as plt
-import numpy as np
 
 import jaxsim
 
-lengths = 2.0 ** np.arange(10, 21)
+lengths = 2.0 ** jnp.arange(10, 21)
 workload = jaxsim.Workload(isl=lengths, osl=2048)
 mapping = jaxsim.Space(tp=[4], ep=[1], pp=[1], prefill_batch=[4], chunk=[16384])
 

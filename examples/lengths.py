@@ -2,6 +2,7 @@
 
 import sys
 
+import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -10,7 +11,7 @@ import jaxsim
 isl, osl = 4096 * 2.0 ** np.arange(-2, 3), 512 * 2.0 ** np.arange(-2, 3)
 weights = np.array([1, 4, 6, 4, 1]) / 16  # binomial in powers of two, about the median
 space = jaxsim.Space(tp=[8], pp=[1], batch=[2**k for k in range(10)])
-workload = jaxsim.Workload(isl=isl, osl=osl)
+workload = jaxsim.Workload(isl=jnp.asarray(isl), osl=jnp.asarray(osl))
 tree = jaxsim.evaluate("llama-3.1-70b", "gb200-nvl72", workload, space, phases=("decode",))
 ttl_s = tree["decode"].ttl_s.squeeze()
 

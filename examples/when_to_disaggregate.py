@@ -2,6 +2,7 @@
 
 import sys
 
+import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -9,7 +10,7 @@ import jaxsim
 
 isl, osl, ttl_s = 2.0 ** np.arange(9, 18, 2), 2.0 ** np.arange(6, 14), 0.025
 space = jaxsim.Space(batch=[2**k for k in range(13)], chunk=(256, 2048), pp=(1, 4))
-workload = jaxsim.Workload(isl=isl, osl=osl)
+workload = jaxsim.Workload(isl=jnp.asarray(isl), osl=jnp.asarray(osl))
 tree = jaxsim.evaluate("llama-3.1-70b", "gb200-nvl72", workload, space)
 
 gain = np.full((len(isl), len(osl)), np.nan)

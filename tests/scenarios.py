@@ -1,6 +1,7 @@
 """Small set-ups of every kind of model, in round numbers, for any test of the physics."""
 
 from dataclasses import fields, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -120,7 +121,7 @@ def _round(name: str) -> float:
     return next((value for unit, value in BY_UNIT.items() if name.endswith(unit)), 1.0)
 
 
-def _fit(role: str, kind: type, launch_s: float):
+def _fit(role: str, kind: Any, launch_s: float) -> Any:
     """A fit in round numbers, with a launch floor of its own, so that a test sees who used it."""
     arithmetic = {"ffn_gemm": "fp4", "experts": "fp4", "attention_gemm": "fp8", "context": "fp8"}
     peak = PeakShare(

@@ -8,13 +8,14 @@ import pytest
 from jaxtyping import Float
 
 import jaxsim
-from jaxsim._scalar import Scalar
+from jaxsim._scalar import Scalar, as_scalar
 from jaxsim.catalog.hardware import PeakFlop
 from jaxsim.space.program.interpret import run
+from tests.narrow import untyped
 from tests.typecheck import check, checked
 
 if TYPE_CHECKING:
-    from somewhere import Unknown
+    from jaxsim.space.program.trace import Program as Unknown
 
 Rows = Float[np.ndarray, "rows"]
 by_tests = checked(typechecker=check)
@@ -23,10 +24,12 @@ by_tests = checked(typechecker=check)
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda: run(1, [np.zeros(1)], 3),  # a function
-        lambda: PeakFlop("a", 1.0, 2.0),  # a record of JAX
-        lambda: jaxsim.Space(tp=8),  # a dataclass
-        lambda: jaxsim.plan("llama-3.1-8b", "h100", 3, ftl_s=1.0, ttl_s=0.1),  # a public name
+        lambda: untyped(run)(1, [np.zeros(1)], 3),  # a function
+        lambda: untyped(PeakFlop)("a", 1.0, 2.0),  # a record of JAX
+        lambda: untyped(jaxsim.Space)(tp=8),  # a dataclass
+        lambda: untyped(jaxsim.plan)(
+            "llama-3.1-8b", "h100", 3, ftl_s=1.0, ttl_s=0.1
+        ),  # a public name
     ],
 )
 def test_jaxsim_is_checked(wrong):
@@ -35,13 +38,13 @@ def test_jaxsim_is_checked(wrong):
 
 
 def test_what_is_right_passes():
-    assert PeakFlop(1.0, np.ones(2), 3).fp4_flop_per_s == 1.0
+    assert PeakFlop(1.0, as_scalar(np.ones(2)), 3).fp4_flop_per_s == 1.0
 
 
 def test_results_are_checked():
     @by_tests
     def half(x: int) -> int:
-        return x / 2
+        return untyped(x / 2)
 
     with pytest.raises(Exception, match="violates type hint"):
         half(2)
@@ -64,7 +67,7 @@ def test_types_of_static_checkers_alone_are_let_pass():
 
     first(object(), 1)
     with pytest.raises(Exception, match="violates type hint"):
-        first(object(), "1")
+        first(object(), untyped("1"))
 
 
 def test_a_dataclass_is_checked_where_it_is_made():
@@ -75,4 +78,4 @@ def test_a_dataclass_is_checked_where_it_is_made():
 
     assert One(1).x == 1
     with pytest.raises(Exception, match="violates type hint"):
-        One("1")
+        One(untyped("1"))

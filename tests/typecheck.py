@@ -17,8 +17,10 @@ from beartype import BeartypeConf, beartype
 
 from jaxsim import _scalar
 
+KINDS: tuple[Any, ...] = (jaxtyping.Float, jaxtyping.Int, jaxtyping.Bool)
+
 check = beartype(conf=BeartypeConf(is_pep484_tower=True))
-_jaxtyped = jaxtyping.jaxtyped
+_jaxtyped: Any = jaxtyping.jaxtyped
 
 
 def install() -> None:
@@ -31,22 +33,24 @@ def install() -> None:
 def _narrow() -> None:
     """Numbers are asked for as arrays of numbers, flags as arrays of flags."""
     held = jax.Array | np.ndarray | np.generic
-    _scalar.Scalar = jaxtyping.Float[held, "..."] | jaxtyping.Int[held, "..."] | float
-    _scalar.Flag = jaxtyping.Bool[held, "..."] | bool
+    real, whole, flag = (kind[held, "..."] for kind in KINDS)
+    names: Any = _scalar
+    names.Scalar = real | whole | float
+    names.Flag = flag | bool
 
 
-def checked(fn=None, **asked):
+def checked(fn: Any = None, **options: Any) -> Any:
     """The function or dataclass with its annotations checked; called as `jaxtyped` is."""
     if fn is None:
-        return functools.partial(checked, **asked)
+        return functools.partial(checked, **options)
     if dataclasses.is_dataclass(fn) and inspect.isfunction(fn.__init__):
-        fn.__init__ = checked(fn.__init__, **asked)
+        fn.__init__ = checked(fn.__init__, **options)
         return fn
-    if not inspect.isfunction(fn) or asked.get("typechecker") is None:
-        return _jaxtyped(fn, **asked)
+    if not inspect.isfunction(fn) or options.get("typechecker") is None:
+        return _jaxtyped(fn, **options)
     hints = {name: _hint(fn, name) for name in fn.__annotations__}
     if any(map(_names_dimensions, hints.values())):
-        return _jaxtyped(fn, **asked)
+        return _jaxtyped(fn, **options)
     fn.__annotations__ = hints
     return check(fn)
 

@@ -1,6 +1,7 @@
 """Restating records in other units of time and data, by the suffixes of their fields' names."""
 
 import dataclasses
+from typing import Any
 
 from jaxsim._record import Record
 
@@ -14,7 +15,7 @@ _SUFFIXES = (
 )
 
 
-def in_other_units(tree, second: float, byte: float):
+def in_other_units(tree: Any, second: float, byte: float) -> Any:
     """A tuple of records or a record, with every dimensional field restated."""
     if isinstance(tree, tuple):
         return tuple(in_other_units(one, second, byte) for one in tree)

@@ -16,6 +16,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jaxsim
 from jaxsim.catalog.errors import InputError
@@ -55,7 +56,7 @@ OPEN = {
 }
 
 
-def serve(model, hardware, engine, precision, isl, osl, load, measure, tp=1, ep=1, **more):
+def serve(model, hardware, engine, precision, isl, osl, load, measure, tp=1.0, ep=1.0, **more):
     """One number of a deployment under load."""
     options = {name: more.pop(name) for name in ("prompts", "limits") if name in more}
     workload = jaxsim.Workload(isl=float(isl), osl=float(osl), **more)
@@ -75,7 +76,9 @@ def serve(model, hardware, engine, precision, isl, osl, load, measure, tp=1, ep=
 def each(model, hardware, engine, precision, cases, measures, tp=1, **more) -> list[Callable]:
     """Several loads, each measured in several ways, the measures outer."""
     return [
-        lambda c=case, m=measure: serve(model, hardware, engine, precision, *c, m, tp=tp, **more)
+        lambda c=case, m=measure: serve(
+            model, hardware, engine, precision, *c, measure=m, tp=tp, **more
+        )
         for measure in measures
         for case in cases
     ]
@@ -107,7 +110,7 @@ def numbers_of(folder: Path) -> dict[str, list[Callable]]:
 
     def design(phase, ep, batch, isl, osl, output, **more):
         workload = jaxsim.Workload(isl=float(isl), osl=float(osl))
-        names = {"engine": "sglang", "precision": "fp8", "phase": phase}
+        names: dict[str, Any] = {"engine": "sglang", "precision": "fp8", "phase": phase}
         found = jaxsim.estimate(
             "deepseek-v3", "h100", workload, tp=1, ep=ep, batch=batch, **names, **more
         )
@@ -333,7 +336,7 @@ def table(records: list[dict]) -> str:
 
 def main() -> None:
     """Run every case and write what came of it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="DIR")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--markdown", type=Path, metavar="FILE")

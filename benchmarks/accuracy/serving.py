@@ -104,7 +104,8 @@ def large_groups(entries: Sequence[Predicted]) -> list[dict]:
     from jaxsim.truth.validate import groups
 
     keys = ("model", "engine", "mode", "precision")
-    found = [g for g in groups(entries, keys) if g["tpot"]["n"] >= FEWEST_OF_A_GROUP]
+    found: list[dict[str, Any]] = [dict(group) for group in groups(entries, keys)]
+    found = [group for group in found if group["tpot"]["n"] >= FEWEST_OF_A_GROUP]
     return sorted(found, key=lambda g: -g["tpot"]["median"])
 
 

@@ -75,7 +75,7 @@ def answers(path: str, small: bool) -> None:
         )
         if name == "decode":
             keep(f"{name} list ", _listed(one, flat, 1 << (12 if small else 16)))
-    np.savez(path, **found)
+    np.savez(path, allow_pickle=False, **found)
 
 
 def _listed(one, flat, count: int):

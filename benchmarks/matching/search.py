@@ -24,7 +24,7 @@ from benchmarks.matching.scenarios import (
     problem,
 )
 from jaxsim.space.match.lattice import Explored, LatticeMatch, certify, matcher, refine, whole
-from jaxsim.space.match.records import NoMatch
+from jaxsim.space.match.records import Match, NoMatch
 from jaxsim.space.match.relaxed import Targets, random_starts, relax
 
 STEPS = 60
@@ -87,7 +87,7 @@ def attempt(task: Problem, method: str, starts: np.ndarray, optimum: LatticeMatc
         "gap": 1.0,
         "missed": "no plan",
     }
-    if not isinstance(found.match, NoMatch):
+    if isinstance(found.match, Match) and isinstance(optimum.match, Match):
         row["gap"] = max(0.0, 1.0 - found.match.value / optimum.match.value)
         wrong = [
             f"{name} {axis}"

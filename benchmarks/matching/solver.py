@@ -11,6 +11,7 @@ import json
 import time
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -92,7 +93,7 @@ def collapsed(rng: np.random.Generator) -> list[dict]:
         collapse(decode, usable(decode, np.inf))
 
     rows.append(row("collapse of 10^4 + 10^4 designs", "exact", pairs, least_seconds(both), None))
-    for name, limits in (
+    caps: tuple[tuple[str, dict[str, Any]], ...] = (
         (f"at most {CAP} GPUs", {"max_gpus": CAP}),
         (f"exactly {CAP} GPUs", {"exact_gpus": CAP}),
         ("no cap", {}),
@@ -100,7 +101,8 @@ def collapsed(rng: np.random.Generator) -> list[dict]:
         (f"at most {CAP} GPUs in domains of 72", {"max_gpus": CAP, "domain_gpus": 72}),
         (f"at most {CAP} GPUs in domains of 8", {"max_gpus": CAP, "domain_gpus": 8}),
         ("at most 65,536 GPUs", {"max_gpus": 65_536}),
-    ):
+    )
+    for name, limits in caps:
         call = lambda k=limits: match(prefill, decode, 1025, **k)  # noqa: E731
         call()
         rows.append(row(f"match, {name}", "collapse + proof", pairs, least_seconds(call), None))
@@ -121,12 +123,16 @@ def choose_first(rng: np.random.Generator, problems: int = 200) -> dict:
         prefill = random_pool(rng, 60, 1.0, 7, thirds=True)
         decode = random_pool(rng, 60, 10 ** rng.uniform(-1, 1), 7, thirds=True)
         ftl, ttl = np.exp(rng.normal(0, 0.5, 2))
-        limits = {"max_gpus": int(2 ** rng.uniform(4, 9)), "ftl_s": ftl, "ttl_s": ttl}
+        limits: dict[str, Any] = {
+            "max_gpus": int(2 ** rng.uniform(4, 9)),
+            "ftl_s": ftl,
+            "ttl_s": ttl,
+        }
         best = match(prefill, decode, 1025, **limits)
         if not isinstance(best, Match):
             continue
         for name in worse:
-            short = [_short_cut(p, at, name) for p, at in ((prefill, ftl), (decode, ttl))]
+            short = _short_cut(prefill, ftl, name), _short_cut(decode, ttl, name)
             got = match(*short, 1025, **limits)
             worse[name].append(1.0 - got.value / best.value if isinstance(got, Match) else 1.0)
     return {

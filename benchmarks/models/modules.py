@@ -9,6 +9,7 @@ projections, indexer, selection, attention, output. Nothing here was fitted to t
 import argparse
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +17,12 @@ import numpy as np
 
 from jaxsim.catalog.calibration import load_calibration, resolve_kernels
 from jaxsim.catalog.load import load_hardware, load_model
-from jaxsim.catalog.precision import Precision, element_bytes
+from jaxsim.catalog.precision import Format, Precision, element_bytes
 from jaxsim.point.attention.kinds import context_items, decode_items, projection_items
 from jaxsim.point.items import ContextTokens, DecodeTokens
 from jaxsim.point.ranks import Ranks
 from jaxsim.point.roofline import kernel_s
+from jaxsim.point.work import AbstractWork
 from jaxsim.truth.kernels.tables import FOLDERS, pandas_module
 
 # Folder and table, model of the catalogue, and which of its kinds of layer the table times.
@@ -37,7 +39,7 @@ MODELS = {
     "deepseek-ai/DeepSeek-V3.2": "deepseek-v3.2",
     "zai-org/GLM-5": "glm-5",
 }
-FORMATS = {"bfloat16": "bf16", "fp8_block": "fp8_block"}
+FORMATS: dict[str, Format] = {"bfloat16": "bf16", "fp8_block": "fp8_block"}
 MOST = 400  # launches of a table that are compared
 
 
@@ -55,7 +57,7 @@ def seconds_of(attention, hidden, element, kernels, chip, context: bool):
             items += decode_items(attention, DecodeTokens(sequences, queries, past), ranks, element)
         left_out = ("hyper_connections",)
         return sum(
-            item.count * kernel_s(item.work, getattr(kernels, item.role), chip)
+            item.count * kernel_s(cast(AbstractWork, item.work), getattr(kernels, item.role), chip)
             for item in items
             if item.name not in left_out
         )
@@ -82,7 +84,9 @@ def compare(root: Path, chip: str, engine: str) -> list[dict]:
                     kv = "fp8" if "fp8" in str(some["kv_cache_dtype"].iloc[0]) else "bf16"
                     stored = FORMATS[gemm]
                     precision = Precision(attention=stored, attention_out=stored, kv=kv)
-                    heads = getattr(attention, "latent", getattr(attention, "grouped", attention))
+                    heads: Any = getattr(
+                        attention, "latent", getattr(attention, "grouped", attention)
+                    )
                     tp = float(heads.heads) / some["num_heads"].to_numpy(float)
                     kernels = resolve_kernels(calibration, precision, warm=True)
                     fn = seconds_of(

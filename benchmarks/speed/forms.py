@@ -109,7 +109,7 @@ def materialised_forms(case: Case, points: float) -> Iterator[Timing]:
     axes = case.grid(points)
     staged = split(case.fn, case.point, axes, host_points=HOST_POINTS)
     work = operations_of(case.fn, case, axes)
-    state = {"buffers": None}
+    state: dict[str, Any] = {"buffers": None}
 
     def fresh():
         state["buffers"] = jax.block_until_ready(staged.buffers())
@@ -133,8 +133,8 @@ def streamed_forms(case: Case, points: float) -> Iterator[Timing]:
     given = (case.fn, case.point, axes, GROUPS)
     wanted = Objective(case.fn, case.objective, case.valid, 1.0)
     work = operations_of(wanted, case, axes)
-    best = dict(objective=case.objective, valid=case.valid)
-    pair = dict(x=case.latency, y=case.objective, valid=case.valid)
+    best: dict[str, Any] = dict(objective=case.objective, valid=case.valid)
+    pair: dict[str, Any] = dict(x=case.latency, y=case.objective, valid=case.valid)
     runs = {
         "stream, best per workload": lambda: stream_best(*given, **best),
         "stream, best 10 per workload": lambda: stream_topk(*given, count=10, **best),

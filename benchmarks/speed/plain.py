@@ -6,6 +6,7 @@ All are made from the traced operations of the point function, so they compute t
 import dataclasses
 import itertools
 import math
+from typing import Any
 
 import jax
 import numpy as np
@@ -93,7 +94,7 @@ class Plain:
 
     def python(self, count: int) -> float:
         """Sum of the first output, one point at a time."""
-        scope = {"math": math}
+        scope: dict[str, Any] = {"math": math}
         exec(source(self.program), scope)
         others = [float(x) for x in self.leaves[self.axes :]]
         total = 0.0
@@ -136,7 +137,7 @@ class Plain:
         """A function that gives the first output over a list of points, in parallel loops."""
         import numba
 
-        scope = {"math": math, "numba": numba, "np": np}
+        scope: dict[str, Any] = {"math": math, "numba": numba, "np": np}
         inputs = ", ".join(f"x{i}[i]" for i in range(self.axes))
         others = ", ".join(f"c[{i}]" for i in range(self.program.inputs - self.axes))
         arrays = ", ".join(f"x{i}" for i in range(self.axes))
@@ -166,7 +167,7 @@ class Plain:
         left = on_host(self.program, known, self.lengths, int(total / 64))
         rest = dataclasses.replace(self.program, ops=tuple(self.program.ops[i] for i in left))
         used = {i: np.asarray(known[i]) for i in sorted(known) if i in _read(rest)}
-        scope = {"math": math, "numba": numba, "np": np}
+        scope: dict[str, Any] = {"math": math, "numba": numba, "np": np}
         exec(nested_source(rest, used, self.lengths, groups), scope)
         every = numba.njit(parallel=True)(scope["every"])
         # In one piece: numba takes few arguments.

@@ -100,7 +100,7 @@ def cases(day: str | None):
             list(threads.map(lambda q: simulate_run(q, mixed, {0: 4}, Static()), seeds))
 
     yield "eight seeds of 20,000 on two threads", 8 * 20_000, lanes
-    small = drawn(1000, 50.0, isl=128, osl=128)
+    small = drawn(1000, 50.0, isl="128", osl="128")
     yield (
         "one worker, 1,000 requests of 128 tokens",
         1000,

@@ -8,13 +8,16 @@ import pytest
 import xarray as xr
 
 import jaxsim
+from jaxsim._scalar import as_scalar
 from jaxsim.view.cli.main import BAD_INPUT, OK, main
 
 SPACE = jaxsim.Space(
     tp=(1, 2, 4, 8), ep=(1, 8, 32), pp=(1, 2), batch=(1, 8, 64, 300, 1024), chunk=(1024, 4096),
     prefill_batch=(1, 4, 16),
 )  # fmt: skip
-LOADS = jaxsim.Workload(isl=np.array([2048.0, 8192.0]), osl=np.array([256.0, 1024.0]))
+LOADS = jaxsim.Workload(
+    isl=as_scalar(np.array([2048.0, 8192.0])), osl=as_scalar(np.array([256.0, 1024.0]))
+)
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,10 @@ from jaxsim.catalog.calibration import (
     resolve_kernels,
 )
 from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.fits import DecodeAttentionFit, GemmFit
 from jaxsim.catalog.names import list_hardware
 from jaxsim.catalog.precision import Precision
+from tests.narrow import of
 
 FITTED = [
     name
@@ -76,8 +78,10 @@ def test_formats_select_fits():
     kernels = resolve_kernels(calibration, precision)
     assert families_of(precision)["experts"] == ("experts", "nvfp4")
     assert (kernels.experts.peak.fp4, kernels.experts.peak.bf16) == (1.0, 0.0)
-    assert kernels.attention_gemm.launch_s == fit_of(calibration, "gemm", "fp8_block").launch_s
-    assert kernels.decode.hbm_frac == fit_of(calibration, "decode", "fp8").hbm_frac
+    gemm = of(GemmFit, fit_of(calibration, "gemm", "fp8_block"))
+    assert kernels.attention_gemm.launch_s == gemm.launch_s
+    decode = of(DecodeAttentionFit, fit_of(calibration, "decode", "fp8"))
+    assert kernels.decode.hbm_frac == decode.hbm_frac
     assert kernels.context.peak.fp8 == 1.0
 
 

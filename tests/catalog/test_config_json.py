@@ -10,6 +10,7 @@ from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.load import load_model
 from jaxsim.catalog.model import GQA, MLA, DenseFFN, MoEFFN, SparseMLA
 from jaxsim.catalog.parameters import parameters
+from tests.narrow import of
 
 LLAMA = {
     "architectures": ["LlamaForCausalLM"],
@@ -272,22 +273,27 @@ def test_a_path_may_be_the_file_or_its_folder(tmp_path):
 
 
 def test_head_size_is_read_and_only_defaults_to_hidden_over_heads(tmp_path):
-    assert read(tmp_path, QWEN3).model.groups[0].attention.head_dim == 128
+    assert of(GQA, read(tmp_path, QWEN3).model.groups[0].attention).head_dim == 128
     without = {key: value for key, value in QWEN3.items() if key != "head_dim"}
-    assert read(tmp_path, without).model.groups[0].attention.head_dim == 80
+    assert of(GQA, read(tmp_path, without).model.groups[0].attention).head_dim == 80
 
 
 def test_a_window_that_is_switched_off_is_none(tmp_path):
-    assert read(tmp_path, QWEN3).model.groups[0].attention.window_tokens == math.inf
+    assert of(GQA, read(tmp_path, QWEN3).model.groups[0].attention).window_tokens == math.inf
     on = {**QWEN3, "use_sliding_window": True, "max_window_layers": 16}
     groups = read(tmp_path, on).model.groups
-    assert [(g.layers, g.attention.window_tokens) for g in groups] == [(16, math.inf), (48, 4096)]
+    assert [(g.layers, of(GQA, g.attention).window_tokens) for g in groups] == [
+        (16, math.inf),
+        (48, 4096),
+    ]
 
 
 def test_key_value_heads_default_to_heads(tmp_path):
     without = {key: value for key, value in LLAMA.items() if key != "num_key_value_heads"}
-    assert read(tmp_path, without).model.groups[0].attention.kv_heads == 32
-    assert read(tmp_path, {**without, "n_head_kv": 4}).model.groups[0].attention.kv_heads == 4
+    assert of(GQA, read(tmp_path, without).model.groups[0].attention).kv_heads == 32
+    assert (
+        of(GQA, read(tmp_path, {**without, "n_head_kv": 4}).model.groups[0].attention).kv_heads == 4
+    )
 
 
 def test_sparse_steps_and_dense_exceptions_of_qwen3_moe(tmp_path):
@@ -309,7 +315,8 @@ def test_latent_and_sparse_attention(tmp_path):
 def test_llama4_interleaves_and_chunks(tmp_path):
     card = read(tmp_path, LLAMA4)
     layers = {
-        (type(g.ffn).__name__, g.attention.window_tokens): g.layers for g in card.model.groups
+        (type(g.ffn).__name__, of(GQA, g.attention).window_tokens): g.layers
+        for g in card.model.groups
     }
     assert layers == {
         ("DenseFFN", 8192.0): 24.0,
@@ -323,8 +330,7 @@ def test_llama4_interleaves_and_chunks(tmp_path):
 
 def test_sliding_layers_of_gpt_oss(tmp_path):
     card = read(tmp_path, GPT_OSS)
-    attentions = [group.attention for group in card.model.groups]
-    assert all(isinstance(attention, GQA) for attention in attentions)
+    attentions = [of(GQA, group.attention) for group in card.model.groups]
     assert [attention.window_tokens for attention in attentions] == [128.0, math.inf]
     without = {key: value for key, value in GPT_OSS.items() if key != "layer_types"}
     assert repr(read(tmp_path, without).model) == repr(card.model)

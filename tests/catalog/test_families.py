@@ -18,6 +18,7 @@ from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.write import card_text
 from jaxsim.point.held import kv_bytes_per_gpu
 from tests.catalog.test_config_json import DEEPSEEK, GLM5, LLAMA, QWEN3, QWEN3_MOE, read
+from tests.narrow import some, untyped
 
 # Billions of parameters, and of those active in a token where published.
 PUBLISHED = {
@@ -296,20 +297,20 @@ def test_layers_of_a_config(tmp_path, name):
 
 
 def test_numbers_that_only_some_families_have(tmp_path):
-    groups = read(tmp_path, GEMMA).model.groups
-    assert (groups[1].attention.qk_dim, groups[1].attention.kv_heads) == (512.0, 2.0)
-    assert (groups[1].attention.own_values, groups[1].attention.window_tokens) == (0.0, math.inf)
+    whole = untyped(read(tmp_path, GEMMA).model.groups[1].attention)
+    assert (whole.qk_dim, whole.kv_heads) == (512.0, 2.0)
+    assert (whole.own_values, whole.window_tokens) == (0.0, math.inf)
     late = read(tmp_path, {**GEMMA, "num_kv_shared_layers": 1}).model.groups[-1]
-    assert late.attention.own_cache == 0.0
-    ratios = [group.attention.ratio for group in read(tmp_path, COMPRESSED).model.groups]
+    assert untyped(late.attention).own_cache == 0.0
+    ratios = [untyped(group.attention).ratio for group in read(tmp_path, COMPRESSED).model.groups]
     assert ratios == [math.inf, 4.0, 128.0]
-    sliding = read(tmp_path, STEP).model.groups[1].attention
+    sliding = untyped(read(tmp_path, STEP).model.groups[1].attention)
     assert (sliding.heads, sliding.gate_dim) == (48.0, 1.0)
-    mimo = read(tmp_path, MIMO).model.groups
-    assert [(g.attention.v_dim, g.attention.kv_heads) for g in mimo] == [(128, 4), (128, 8)]
-    moe = read(tmp_path, BLOCKS).model.groups[0].ffn
+    mimo = [untyped(group.attention) for group in read(tmp_path, MIMO).model.groups]
+    assert [(kind.v_dim, kind.kv_heads) for kind in mimo] == [(128, 4), (128, 8)]
+    moe = untyped(read(tmp_path, BLOCKS).model.groups[0].ffn)
     assert (moe.latent, moe.moe.matrices) == (1024.0, 2.0)
-    delta = read(tmp_path, HYBRID).model.groups[0].attention
+    delta = untyped(read(tmp_path, HYBRID).model.groups[0].attention)
     assert (delta.heads, delta.key_heads, delta.conv_width) == (32.0, 16.0, 4.0)
 
 
@@ -516,7 +517,7 @@ def test_encoders_of_images(tmp_path):
               "patch_size": 16, "spatial_merge_size": 2}  # fmt: skip
     card = read(tmp_path, {"architectures": ["Qwen3VLForConditionalGeneration"],
                            "text_config": QWEN3, "vision_config": vision})  # fmt: skip
-    assert (card.encoder.patches, card.encoder.tokens) == (4096.0, 1024.0)
+    assert (some(card.encoder).patches, some(card.encoder).tokens) == (4096.0, 1024.0)
     assert card.model.encoders == ()
     assert with_images(card).model.encoders == (card.encoder,)
     with pytest.raises(InputError, match="no encoder"):
@@ -527,7 +528,7 @@ def test_encoders_of_images(tmp_path):
                              "global_head_dim": None, "num_global_key_value_heads": None},
              "vision_config": fixed}  # fmt: skip
     own = read(tmp_path, outer).encoder
-    assert (own.patches, own.tokens) == (4096.0, 256.0)
+    assert (some(own).patches, some(own).tokens) == (4096.0, 256.0)
 
 
 def test_import_writes_a_file_that_plans(tmp_path):

@@ -1,12 +1,15 @@
 """Do costs follow prices, and do prices say where they come from?"""
 
 import datetime
+from typing import Any
 
 import pytest
 
 import jaxsim
 from jaxsim.catalog.prices import given_prices, price_source, read_prices
+from jaxsim.space.deploy.result import Deployed
 from jaxsim.view.text.costs import costs_of
+from tests.narrow import of, untyped
 
 FILE = """
 from = "quote"
@@ -48,12 +51,12 @@ def test_costs_follow_prices():
     """Twice the price is twice the cost of every token; pools add up to the whole."""
     card = jaxsim.load_hardware("h200")
     space = jaxsim.Space(tp=(1, 2), pp=(1,), batch=(8.0,), chunk=(2048.0,))
-    case = {"space": space, "engine": "ideal"}
+    case: dict[str, Any] = {"space": space, "engine": "ideal"}
     work = jaxsim.Workload(2048, 256)
     work = jaxsim.PlanRequest(work, ftl_s=1.0, ttl_s=0.05, objective="cost")
     plan = jaxsim.plan("llama-3.1-8b", jaxsim.with_price(card, 2.0, "a quote"), work, **case)
-    found = plan.disaggregated
-    costs = costs_of(found, plan.isl)
+    found = of(Deployed, plan.disaggregated)
+    costs = untyped(costs_of(found, plan.isl))
     per_million = costs["usd_per_million_tokens"]
     assert per_million["output"] == pytest.approx(found.cost_usd_per_million_output_tokens)
     assert 1 / per_million["total"] == pytest.approx(
@@ -70,7 +73,9 @@ def test_costs_follow_prices():
     assert "a quote" in costs["prices"][0]["source"]
     assert costs["tokens_per_joule"]["output"] == pytest.approx(found.output_tokens_per_joule)
     other = jaxsim.plan("llama-3.1-8b", jaxsim.with_price(card, 4.0), work, **case)
-    doubled = costs_of(other.disaggregated, plan.isl)["usd_per_million_tokens"]
+    doubled = untyped(costs_of(of(Deployed, other.disaggregated), plan.isl))[
+        "usd_per_million_tokens"
+    ]
     assert doubled["total"] == pytest.approx(2 * per_million["total"])
     assert "2.26" not in price_source(card)
     with pytest.raises(jaxsim.InputError, match="more than 0 dollars"):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.load import load_model
+from jaxsim.catalog.model import MLA
 from jaxsim.catalog.names import list_models
 from jaxsim.catalog.parameters import parameters
 from jaxsim.catalog.setup import setup_of
@@ -20,6 +21,7 @@ from jaxsim.point.phases.decode import tokens_per_step
 from jaxsim.point.ranks import busiest_share, ranks_of
 from jaxsim.point.routing import active_experts
 from jaxsim.point.work import AbstractMessage
+from tests.narrow import of
 from tests.reference.layers import attended, expected_experts
 from tests.scenarios import MODELS, scenario
 
@@ -175,5 +177,5 @@ def test_kept_keys_and_values_are_not_projected_again():
 
 
 def test_the_catalogue_names_deepseek_r1_as_the_study_does():
-    attention = load_model("deepseek-r1").model.groups[0].attention
+    attention = of(MLA, load_model("deepseek-r1").model.groups[0].attention)
     assert (attention.kv_rank + attention.rope_dim) == 576

@@ -8,6 +8,7 @@ import numpy as np
 from jaxsim.point import forward
 from jaxsim.point.phases import colocated, decode
 from jaxsim.point.work import AbstractMessage
+from tests.narrow import untyped
 from tests.reference import plain as reference
 from tests.scenarios import outputs_of, random_scenarios, stacked
 
@@ -59,13 +60,13 @@ def evaluated(
     scenarios = random_scenarios(model, count, seed, whole_chunks=whole_chunks, packed=packed)
     own = forward.item_spent
     for module in _TIMING:
-        module.item_spent = timed(linear)
+        untyped(module).item_spent = timed(linear)
     try:
         # A function of its own, so that it is traced with this model of time and no other.
         outputs = outputs_of(lambda s: phase(s), stacked(scenarios))
     finally:
         for module in _TIMING:
-            module.item_spent = own
+            untyped(module).item_spent = own
     return [reference.plain(s) for s in scenarios], outputs
 
 

@@ -1,5 +1,6 @@
 """The study's algorithms against brute force, and the identities of matched points."""
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -18,7 +19,7 @@ def simplest(low: float, high: float) -> Fraction:
     """The fraction of least denominator, then least numerator, by trying denominators in turn."""
     denominator = 1
     while True:
-        numerator = max(1, int(np.ceil(Fraction(low) * denominator)))
+        numerator = max(1, math.ceil(Fraction(low) * denominator))
         if Fraction(numerator, denominator) <= Fraction(high):
             return Fraction(numerator, denominator)
         denominator += 1
@@ -72,9 +73,8 @@ def test_algorithm_1_takes_the_most_requests_per_gpu_in_time(designs):
 @given(rates, st.integers(1, 64), st.integers(1, 512), st.integers(1, 64), rates, tolerances)
 def test_algorithm_2_conserves_requests(prefill, prefill_gpus, batch, gpus, ttl_s, tolerance):
     osl = 129
-    got = balance.algorithm2(
-        prefill, prefill_gpus, *map(np.array, ([batch], [gpus], [ttl_s])), osl, np.inf, tolerance
-    )
+    decode_columns = np.array([batch]), np.array([gpus]), np.array([ttl_s])
+    got = balance.algorithm2(prefill, prefill_gpus, *decode_columns, osl, np.inf, tolerance)
     n, m = int(got.prefill_instances[0]), int(got.decode_instances[0])
     decode = batch / (ttl_s * 128)
     assert abs(n / m - decode / prefill) <= tolerance * decode / prefill * (1 + 1e-9)
@@ -89,7 +89,8 @@ def test_algorithm_2_conserves_requests(prefill, prefill_gpus, batch, gpus, ttl_
 
 
 def test_algorithm_2_leaves_out_what_is_too_slow():
-    got = balance.algorithm2(2.0, 8, *map(np.array, ([64, 64], [8, 8], [0.02, 0.2])), 1025, 0.05)
+    columns = np.array([64, 64]), np.array([8, 8]), np.array([0.02, 0.2])
+    got = balance.algorithm2(2.0, 8, *columns, 1025, 0.05)
     assert got.met.tolist() == [True, False]
     assert got.output_tokens_per_s_per_gpu[1] == 0.0
 

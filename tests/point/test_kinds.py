@@ -46,6 +46,7 @@ from jaxsim.point.phases.decode import decode
 from jaxsim.point.phases.prefill import chunks_of, prefill
 from jaxsim.point.ranks import Ranks
 from jaxsim.point.transfer import cached_bytes, distinct_shards
+from tests.narrow import untyped
 from tests.reference import kinds as reference
 from tests.scenarios import DENSE, EXPERTS, GROUPED, LATENT, SPARSE, scenario
 
@@ -183,7 +184,7 @@ def test_states_are_passed_as_counted(name):
     per_state = FLOP_PER_STATE[kind]
     tokens = DecodeTokens(5.0, 2.0, 1e4)
     items = decode_items(attention, tokens, ranks(), KV)
-    (work,) = [item.work for item in items if item.name == "state_step"]
+    (work,) = [untyped(item.work) for item in items if item.name == "state_step"]
     expected_flop, expected_bytes = reference.step(attention, per_state, 5, 2)
     assert float(work.flop) == pytest.approx(expected_flop)
     assert float(work.hbm_bytes - work.token_bytes) == pytest.approx(expected_bytes)
@@ -191,7 +192,7 @@ def test_states_are_passed_as_counted(name):
     chunk, products = CHUNK[kind], PRODUCTS[kind]
     prompt = ContextTokens(1.0, 4.0 * chunk, 1e4, 0.0)
     (scan,) = [
-        item.work
+        untyped(item.work)
         for item in context_items(attention, prompt, ranks(), KV)
         if item.name == "state_scan"
     ]
@@ -238,14 +239,14 @@ def test_experts_of_a_latent():
     bytes_ = float(ffn_weight_bytes(FFN["latent"], HIDDEN, ranks(), ONE))
     assert bytes_ == pytest.approx(float(own.total) - EXPERTS.bias_params, rel=1e-6)
     items = ffn_items(FFN["latent"], HIDDEN, 8.0, 8.0, 1.0, ranks(), ONE)
-    (experts,) = [item.work for item in items if item.name == "experts"]
+    (experts,) = [untyped(item.work) for item in items if item.name == "experts"]
     assert float(experts.hidden) == 1024.0
     down_and_up = flop(items, "latent_down", "latent_up")
     assert down_and_up == pytest.approx(8 * 2 * 2 * 1024 * HIDDEN)
     apart = ffn_items(FFN["latent"], HIDDEN, 8.0, 64.0, 1.0, ranks(1.0, 8.0), ONE)
     whole = ffn_items(EXPERTS, HIDDEN, 8.0, 64.0, 1.0, ranks(1.0, 8.0), ONE)
     sent = [
-        next(float(i.work.data_bytes) for i in items if i.name == "dispatch")
+        next(float(untyped(i.work).data_bytes) for i in items if i.name == "dispatch")
         for items in (apart, whole)
     ]
     assert sent[0] / sent[1] == pytest.approx(1024.0 / HIDDEN)

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from jaxsim.catalog.model import DenseFFN
 from jaxsim.catalog.parameters import parameters
 from jaxsim.point.forward import layers_of
 from jaxsim.point.memory import memory_of, weights_bytes_of
@@ -14,6 +15,7 @@ from jaxsim.point.phases.colocated import colocated
 from jaxsim.point.phases.decode import decode
 from jaxsim.point.phases.prefill import prefill
 from jaxsim.point.ranks import ranks_of
+from tests.narrow import of
 from tests.point._against import MODELS, evaluated
 from tests.reference import memory as reference
 from tests.reference import phases
@@ -100,9 +102,10 @@ def test_up_projected_keys_and_values_are_those_of_one_layer_unless_kept():
 def test_activations_hold_what_lies_between_the_products_of_a_network(tp):
     """Gate, up and their product of the widest layer, split over tp; beside the hidden copies."""
     s = scenario("gqa_dense", tp=tp, ep=1.0)
+    dense = [of(DenseFFN, group.ffn) for group in s.model.groups]
     arguments = {"sequences": 0.0, "context": 0.0, "head_rows": 0.0, "projected": 0.0}
     found = memory_of(s, ranks_of(s.design), rows=1000.0, **arguments).activation_bytes
-    widest = max(float(group.ffn.intermediate * group.ffn.matrices) for group in s.model.groups)
+    widest = max(float(ffn.intermediate * ffn.matrices) for ffn in dense)
     hidden = 4 * float(s.model.hidden)
     assert float(found) == pytest.approx(1000 * (hidden + widest / tp) * float(ELEMENT.wide))
 

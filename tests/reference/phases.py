@@ -26,7 +26,7 @@ def exposed_s(s, item, time) -> float:
 
 def add_up(s, items: list[Kernel | Message], time, prompts=False) -> dict[str, float]:
     """Seconds by part: an engine multiplies what is not a launch floor."""
-    found = dict.fromkeys(PARTS, 0.0)
+    found: dict[str, float] = dict.fromkeys(PARTS, 0.0)
     for item in items:
         own = exposed_s(s, item, time)
         factor = _factor(s, item.part, prompts)

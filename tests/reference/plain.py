@@ -3,11 +3,12 @@
 import math
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
 
-def plain(record):
+def plain(record) -> Any:
     """A record, its records and tuples, with every leaf a float; `kind` is the class it had."""
     if isinstance(record, tuple):
         return tuple(plain(entry) for entry in record)

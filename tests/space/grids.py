@@ -1,5 +1,7 @@
 """A point function with terms on many subsets of its axes, and its grids, for tests of sweeps."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -13,30 +15,45 @@ def precision(bits):
 
 
 class Chip(Record):
-    flop_per_s: float = 1.0e15
-    bytes_per_s: float = 3.0e12
-    hbm_bytes: float = 1.8e11
+    flop_per_s: Any = 1.0e15
+    bytes_per_s: Any = 3.0e12
+    hbm_bytes: Any = 1.8e11
 
 
 class Point(Record):
     chip: Chip = Chip()
-    hidden: float = 7168.0
-    layers: float = 61.0
-    tp: float = 8.0
-    pp: float = 1.0
-    batch: float = 64.0
-    isl: float = 16384.0
-    osl: float = 2048.0
-    name: str = "kept out of the arithmetic"
+    hidden: Any = 7168.0
+    layers: Any = 61.0
+    tp: Any = 8.0
+    pp: Any = 1.0
+    batch: Any = 64.0
+    isl: Any = 16384.0
+    osl: Any = 2048.0
+    name: Any = "kept out of the arithmetic"
 
 
 def _larger(a, b):
     return jnp.sqrt(a * a + b * b)
 
 
+class Calls:
+    """How often a function was called."""
+
+    def __init__(self):
+        self.count = 0
+
+
+CALLS = Calls()
+
+
+def compilations(jitted: Any) -> int:
+    """How many programs JAX has compiled for a jitted function."""
+    return jitted._cache_size()
+
+
 def step(p):
-    """Outputs on several subsets of the axes; `calls` counts how often it is traced."""
-    step.calls += 1
+    """Outputs on several subsets of the axes; `CALLS` counts how often it is traced."""
+    CALLS.count += 1
     share = p.batch / p.pp
     gemm_s = 4e-6 + _larger(
         jnp.ceil(share / 16.0) * 32.0 * p.hidden**2 / (p.tp * p.chip.flop_per_s),
@@ -62,8 +79,6 @@ def step(p):
         "valid": valid,
     }
 
-
-step.calls = 0
 
 WHERE = {
     "isl": lambda p: p.isl,

@@ -17,6 +17,7 @@ from jaxsim.space.deploy.request import PlanRequest
 from jaxsim.space.deploy.result import Deployed, Unmet
 from jaxsim.space.deploy.sweep import sweep_phases
 from jaxsim.space.plan import plan
+from tests.narrow import of, some
 
 SPACE = jaxsim.Space(
     tp=(1, 2, 4, 8),
@@ -138,13 +139,13 @@ def test_co_location_is_tried_on_the_hardware_of_either_pool(asked):
     slow, fast = (setup_of("deepseek-r1", name) for name in ("h200", "b300"))
     request = replace(asked, ftl_s=20.0, ttl_s=0.2)
     both = plan(slow, request, few, prefill_setup=fast)
-    assert [one.hardware for one in both.colocated.instances] == ["b300"]
+    assert [one.hardware for one in of(Deployed, both.colocated).instances] == ["b300"]
     alone = plan(fast, request, few)
-    assert both.colocated.output_tokens_per_s_per_gpu == pytest.approx(
-        alone.colocated.output_tokens_per_s_per_gpu
+    assert of(Deployed, both.colocated).output_tokens_per_s_per_gpu == pytest.approx(
+        of(Deployed, alone.colocated).output_tokens_per_s_per_gpu
     )
     back = plan(fast, request, few, prefill_setup=slow)
-    assert [one.hardware for one in back.colocated.instances] == ["b300"]
+    assert [one.hardware for one in of(Deployed, back.colocated).instances] == ["b300"]
 
 
 def test_kv_flows_obey_the_studys_identity(answer):
@@ -165,17 +166,16 @@ def test_impossible_targets_say_what_is_near(setup):
     assert isinstance(answer.disaggregated, Unmet)
     assert isinstance(answer.colocated, Unmet)
     assert answer.recommended is None
-    assert answer.disaggregated.ftl_s > 1e-4
-    assert answer.colocated.ftl_s > 1e-4
+    assert some(answer.disaggregated.ftl_s) > 1e-4
+    assert some(answer.colocated.ftl_s) > 1e-4
 
 
 def test_a_cap_never_helps_and_is_kept(setup, answer):
     capped = plan(setup, PlanRequest(WORKLOAD, ftl_s=5.0, ttl_s=0.05, max_gpus=40), SPACE)
-    assert capped.disaggregated.gpus <= 40
-    assert (
-        capped.disaggregated.output_tokens_per_s_per_gpu
-        <= answer.disaggregated.certificate.upper_bound * (1 + 1e-9)
-    )
+    assert of(Deployed, capped.disaggregated).gpus <= 40
+    assert of(
+        Deployed, capped.disaggregated
+    ).output_tokens_per_s_per_gpu <= answer.disaggregated.certificate.upper_bound * (1 + 1e-9)
 
 
 @pytest.mark.parametrize(
@@ -206,6 +206,7 @@ def test_a_budget_is_filled_by_both_kinds(setup, pack):
     asked = PlanRequest(WORKLOAD, ftl_s=5.0, ttl_s=0.05, max_gpus=600, pack=pack)
     wide = plan(setup, asked, SPACE)
     for found in (wide.disaggregated, wide.colocated):
+        assert isinstance(found, Deployed)
         unit = found.gpus // found.copies
         assert unit * found.copies == found.gpus
         assert all(shape.count % found.copies == 0 for shape in found.instances)
@@ -213,12 +214,13 @@ def test_a_budget_is_filled_by_both_kinds(setup, pack):
         if not pack:
             assert 0 <= 600 - found.gpus < unit
             assert served / found.gpus == pytest.approx(found.output_tokens_per_s_per_gpu)
-    first, second = wide.disaggregated.instances
+    pools = of(Deployed, wide.disaggregated)
+    first, second = pools.instances
     rates = (first.count * first.requests_per_s, second.count * second.requests_per_s)
-    assert min(rates) == pytest.approx(wide.disaggregated.requests_per_s)
+    assert min(rates) == pytest.approx(pools.requests_per_s)
     if pack:
         return
-    one = replace(asked, max_gpus=wide.disaggregated.gpus // wide.disaggregated.copies)
+    one = replace(asked, max_gpus=pools.gpus // pools.copies)
     small = plan(setup, one, SPACE).disaggregated
     for name in (
         "output_tokens_per_s_per_gpu",
@@ -227,7 +229,7 @@ def test_a_budget_is_filled_by_both_kinds(setup, pack):
         "cost_usd_per_million_output_tokens",
         "output_tokens_per_joule",
     ):
-        assert getattr(small, name) == pytest.approx(getattr(wide.disaggregated, name)), name
+        assert getattr(small, name) == pytest.approx(getattr(pools, name)), name
 
 
 def test_a_budget_that_nothing_fits_draws_nothing(setup):
@@ -238,11 +240,11 @@ def test_a_budget_that_nothing_fits_draws_nothing(setup):
 def test_relaxing_a_target_never_hurts(setup, answer):
     relaxed = plan(setup, PlanRequest(WORKLOAD, ftl_s=10.0, ttl_s=0.1), SPACE)
     assert (
-        relaxed.disaggregated.certificate.upper_bound
+        some(of(Deployed, relaxed.disaggregated).certificate).upper_bound
         >= answer.disaggregated.certificate.upper_bound
     )
     assert (
-        relaxed.colocated.output_tokens_per_s_per_gpu
+        of(Deployed, relaxed.colocated).output_tokens_per_s_per_gpu
         >= answer.colocated.output_tokens_per_s_per_gpu
     )
 
@@ -283,11 +285,13 @@ def test_packed_domains_are_paid_whole_and_never_help(setup, answer, limit):
     for kind in ("disaggregated", "colocated"):
         ours = getattr(packed, kind).output_tokens_per_s_per_gpu
         bound = getattr(free, kind).output_tokens_per_s_per_gpu
-        if free.disaggregated.certificate.method != "exact" and kind == "disaggregated":
-            bound = free.disaggregated.certificate.upper_bound
+        certificate = some(of(Deployed, free.disaggregated).certificate)
+        if certificate.method != "exact" and kind == "disaggregated":
+            bound = certificate.upper_bound
         assert ours <= bound * (1 + 1e-9)
-    shape = packed.colocated.instances[0]
+    together = of(Deployed, packed.colocated)
+    shape = together.instances[0]
     per_domain = 72 // (shape.gpus_per_instance // shape.pp)
     domains = -(-shape.count * shape.pp // per_domain)
-    paid = packed.colocated.requests_per_s * 2047 / packed.colocated.output_tokens_per_s_per_gpu
+    paid = together.requests_per_s * 2047 / together.output_tokens_per_s_per_gpu
     assert paid == pytest.approx(144 if "exact_gpus" in limit else min(domains * 72, 144), rel=1e-5)

@@ -1,5 +1,7 @@
 """A small law of step times, links and clients for tests: numbers of no machine."""
 
+from typing import Any
+
 import numpy as np
 
 from jaxsim.traffic.simulate.records import Client, Law, Links
@@ -12,7 +14,7 @@ def law(slots, blocks=1e6, most=None, budget=2048.0, gain=1.0, **changed):
     count = np.arange(slots + 1)[:, None]
     slope = np.broadcast_to(1e-8 + 1e-10 * np.arange(4), (slots + 1, 4))
 
-    def thrice(values):
+    def thrice(values) -> Any:
         return np.broadcast_to(values, (3, *np.shape(values))).copy()
 
     tokens = np.array([0.0, 64, 256, 1024, 4096, 16384])
@@ -28,7 +30,7 @@ def law(slots, blocks=1e6, most=None, budget=2048.0, gain=1.0, **changed):
         pass_tokens=thrice(tokens),
         pass_s=thrice(0.004 + 2e-5 * tokens),
         pass_slope=thrice(np.full(6, 1e-9)),
-        **{name: np.full(3, float(value)) for name, value in scalars.items()},
+        **{name: thrice(float(value)) for name, value in scalars.items()},
     )
 
 
@@ -38,7 +40,8 @@ def links(**changed):
         "token_s": 1e-7, "segment_s": 0.0, "segment_tokens": 64.0, "out_frac": 1.0,
         "in_frac": 1.0, "streamed": 1.0, "layers": 60.0, "setup_s": 1e-4, **changed,
     }  # fmt: skip
-    return Links(**{name: np.float64(value) for name, value in values.items()})
+    numbers: dict[str, Any] = {name: np.float64(value) for name, value in values.items()}
+    return Links(**numbers)
 
 
 def client(**changed):
@@ -49,4 +52,8 @@ def client(**changed):
         **changed,
     }  # fmt: skip
     whole = ("users", "retries")
-    return Client(**{k: np.int32(v) if k in whole else np.float64(v) for k, v in values.items()})
+    numbers: dict[str, Any] = {
+        name: np.int32(value) if name in whole else np.float64(value)
+        for name, value in values.items()
+    }
+    return Client(**numbers)

@@ -13,6 +13,7 @@ from jaxsim.traffic.simulate.faults import RESUMES, Fault, recovery_s
 from jaxsim.traffic.simulate.fleet import Fleet
 from jaxsim.traffic.simulate.run import Service, simulate_run
 from jaxsim.traffic.synthetic.load import load_of
+from tests.narrow import untyped
 from tests.traffic.laws import law, links
 
 FLEET = Fleet(law(63), links(), {1: 1.0, 2: 1.0}, 0.0, 0.0, startup_s=3.0)
@@ -100,7 +101,7 @@ def test_spare_instances_and_elastic_pools_shorten_the_recovery(runs):
 def test_a_domain_that_dies_loses_what_arrives_meanwhile():
     both = [replace(DIES, role=role, count=2, repair_s=10.0) for role in (1, 2)]
     run = run_with(*both)
-    found = outcome(run, 1.0, 0.05)
+    found = untyped(outcome(run, 1.0, 0.05))
     assert found["served"] + found["refused"] == len(REQUESTS)
     away = (REQUESTS.arrival_s > 30.0) & (REQUESTS.arrival_s < 40.0)
     assert not users_of(run).served[away].any()

@@ -33,8 +33,8 @@ def counted(prompts, cap, busy_s, osl, prompts_per_pass):
 def test_a_run_is_what_its_steps_add_up_to(prompts, cap, slots):
     prompt = Prompt(busy_s=0.02, latency_s=0.0, fixed_s=0.0)
     pools = Pools(decoders=1.0, slots=slots, prefillers=1.0, shared=1.0)
-    args = [jnp.asarray(float(x)) for x in (prompts, cap)]
-    found = finite_run(*args, step_s, prompt, pools, 101.0, 8.0)
+    sent, in_flight = jnp.asarray(float(prompts)), jnp.asarray(float(cap))
+    found = finite_run(sent, in_flight, step_s, prompt, pools, 101.0, 8.0)
     ttft_s, rate = counted(prompts, int(min(cap, slots)), 0.02, 101, 8)
     assert bool(found.followed)
     assert float(found.requests_per_s) == pytest.approx(rate, rel=0.06)

@@ -8,15 +8,17 @@ import pytest
 import jaxsim
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import setup_of
+from jaxsim.space.deploy.result import Deployed
 from jaxsim.space.plan import plan
 from jaxsim.traffic.simulate.records import DECODE, MIXED, PREFILL
 from jaxsim.traffic.size import search
 from jaxsim.traffic.size.shapes import ROLES, drawn, held, shapes_of
 from jaxsim.view.cli.main import main
 from jaxsim.view.files.plan_json import plan_dict
-from jaxsim.view.files.schemas.plan import Plan
+from jaxsim.view.files.schemas.plan import Plan, UnderRate
 from jaxsim.view.text.layout import Page
 from jaxsim.view.text.plan import render_plan
+from tests.narrow import of, some
 
 SETUP = setup_of("llama-3.1-8b", "h100", None, "vllm")
 SPACE = jaxsim.Space(tp=(1,), ep=(1,), pp=(1,), batch=(1, 8, 32), chunk=(1024,))
@@ -43,7 +45,7 @@ def test_the_fewest_is_the_fewest(answer, first):
 def sized():
     """A plan for nearly what two of its prefill instances serve without queues."""
     own = plan(SETUP, replace(ASKED, requests_per_s=None, percentile=None), SPACE)
-    rate = 1.95 * own.disaggregated.instances[0].requests_per_s
+    rate = 1.95 * of(Deployed, own.disaggregated).instances[0].requests_per_s
     asked = replace(ASKED, requests_per_s=rate)
     found = search.under_rate(own, asked, (SETUP, SETUP), lambda ftl, ttl: own)
     return replace(own, under_rate=found), asked
@@ -89,8 +91,9 @@ def test_a_cap_says_what_its_instances_bear(sized):
 def test_scripts_read_it(sized):
     written = plan_dict(sized[0])
     read = msgspec.convert(written, Plan)
-    assert read.under_rate.sized.holds
-    assert read.under_rate.percentile == 95
+    under_rate = of(UnderRate, read.under_rate)
+    assert some(under_rate.sized).holds
+    assert under_rate.percentile == 95
 
 
 def test_the_plan_says_what_holds_and_what_it_would_have_given(sized):

@@ -3,6 +3,7 @@
 import itertools
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from jaxsim.traffic.simulate.capacity import Lengths, lengths_of
 from jaxsim.traffic.simulate.fleet import Fleet
 from jaxsim.traffic.simulate.run import Service, simulate_run
 from jaxsim.traffic.synthetic.load import load_of
+from tests.narrow import untyped
 from tests.traffic.laws import law, links
 
 COUNT = 12_000
@@ -186,12 +188,13 @@ def test_a_division_is_the_best_of_all():
 def test_matched_pools_follow_the_mix_and_elastic_ones_the_load():
     requests, start = shifting(), {1: 2, 2: 2}
     limits = {1: (1, 4), 2: (1, 4)}
-    targets = {"ftl_s": 1.0, "ttl_s": 0.05}
     runs = {
-        policy.name: simulate_run(requests, POOLS, start, policy, limits=limits, **targets)
+        policy.name: simulate_run(
+            requests, POOLS, start, policy, limits=limits, ftl_s=1.0, ttl_s=0.05
+        )
         for policy in (Static(), Matched(interval_s=15.0), Elastic(interval_s=15.0))
     }
-    found = {name: outcome(run, 1.0, 0.05) for name, run in runs.items()}
+    found = {name: untyped(outcome(run, 1.0, 0.05)) for name, run in runs.items()}
     for one in found.values():
         assert one["served"] == len(requests)
     assert runs["matched"].changes
@@ -211,7 +214,7 @@ def test_the_programme_is_the_cheapest_of_all_sequences():
     generator = np.random.default_rng(0)
     for _ in range(5):
         load = generator.uniform(0.0, 3.5, 5)
-        costs = {"hold_cost": 1.0, "switch_cost": 0.7, "miss_cost": 2.0}
+        costs: dict[str, Any] = {"hold_cost": 1.0, "switch_cost": 0.7, "miss_cost": 2.0}
         value, path = cheapest(load, 1.0, 3, **costs)
 
         def cost(counts, load=load):

@@ -9,6 +9,7 @@ import pytest
 from jaxsim.catalog.errors import InputError
 from jaxsim.traffic.read.files import read_trace
 from jaxsim.traffic.synthetic.load import load_of
+from tests.narrow import some
 
 MOONCAKE = [
     {"timestamp": 0, "input_length": 1000, "output_length": 5, "hash_ids": [7, 9]},
@@ -41,11 +42,11 @@ def test_mooncake_has_blocks_and_milliseconds(tmp_path):
     np.testing.assert_allclose(found.arrival_s, [0.0, 1.5, 3.0])
     assert found.isl.tolist() == [1000, 600, 20]
     assert found.osl.tolist() == [5, 50, 1]
-    ids, start = found.blocks.ids, found.blocks.start
+    ids, start = some(found.blocks).ids, some(found.blocks).start
     assert ids[start[0]] == ids[start[1]] != ids[start[2]]
     part = found.between(1.0, 9.0)
     assert len(part) == 2
-    assert part.blocks.start.tolist() == [0, 2, 3]
+    assert some(part.blocks).start.tolist() == [0, 2, 3]
 
 
 def test_azure_and_burstgpt(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from jaxsim.catalog.gain import load_gain
 from jaxsim.truth.decisions import decisions
 from jaxsim.truth.gain import Pair, fit_log_sigma, frontier, gain_summary, pairs, side_probability
+from tests.narrow import untyped
 from tests.truth.test_validate import row
 
 
@@ -48,12 +49,12 @@ def test_a_frontier_keeps_what_no_other_point_beats():
 
 
 def test_gains_are_compared_at_the_interactivities_that_both_cover():
-    found = gain_summary(runs(1.5, 1.2))
+    found = untyped(gain_summary(runs(1.5, 1.2)))
     assert (found["pairs"], found["points"]) == (1, 2)
     assert found["median"] == pytest.approx(1 - 1.2 / 1.5)
     assert found["side"] == {"points": 2, "right": 2}
     assert found["by_pair"][0]["measured"] == pytest.approx(1.5)
-    wrong = gain_summary(runs(0.8, 1.3))
+    wrong = untyped(gain_summary(runs(0.8, 1.3)))
     assert wrong["side"] == {"points": 2, "right": 0}
     stated = sum(step["points"] for step in wrong["reliability"])
     assert stated == 2
@@ -70,7 +71,7 @@ def test_pairs_of_one_engine_are_told_apart():
 
 
 def test_a_file_without_a_pair_says_so():
-    found = gain_summary(runs(1.5, 1.2)[::2])
+    found = untyped(gain_summary(runs(1.5, 1.2)[::2]))
     assert found["pairs"] == 0
     assert "no pair" in found["reason"]
     assert found["median"] is None

@@ -11,7 +11,7 @@ from jaxsim.truth.kernels.priors import SETTLED, measured, spreads
 def _calibration(value, deviation, kind="fitted"):
     constants, covariance = {"tile_s": value}, ((deviation**2,),)
     family = Family(constants, 0.1, "own", free=("tile_s",), covariance=covariance)
-    sources = {"own": {"kind": kind}}
+    sources: dict[str, dict[str, object]] = {"own": {"kind": kind}}
     return Calibration("chip", "a chip", 100.0, {"gemm": {"bf16": family}}, sources)
 
 

@@ -15,6 +15,7 @@ from jaxsim.truth.read.names import names_of
 from jaxsim.truth.read.readers import PUBLISHED, read_rows
 from jaxsim.truth.read.serving_table import OPTIONAL, REQUIRED
 from jaxsim.truth.validate import validate
+from tests.narrow import some
 
 COLUMNS = sorted(REQUIRED | OPTIONAL)
 POINT = {
@@ -90,10 +91,11 @@ def test_a_serving_point_in_base_units(tmp_path):
     assert (row.ttft_s, row.tpot_s) == pytest.approx((0.160, 0.015))
     assert (row.isl_max, row.osl_max) == (1024, 1024)
     np.testing.assert_allclose((row.isl, row.osl), (921.6, 921.6))
-    assert (row.decode.tp, row.decode.ep, row.gpus) == (4, 1, 4)
+    decode = some(row.decode)
+    assert (decode.tp, decode.ep, row.gpus) == (4, 1, 4)
     # N = X · T, of which the rate is implied.
     rate = 32 / (0.160 + (921.6 - 1) * 0.015)
-    np.testing.assert_allclose(row.output_tokens_per_s_per_gpu, rate * 921.6 / 4)
+    assert row.output_tokens_per_s_per_gpu == pytest.approx(rate * 921.6 / 4, rel=1e-7)
 
 
 def test_lengths_of_other_clients_are_as_stated(tmp_path):
@@ -127,7 +129,7 @@ def test_lengths_of_other_clients_are_as_stated(tmp_path):
 def test_widths(tmp_path, stated, expected):
     stated = {"id": "x_cfg1", **stated}
     layout = one(tmp_path, model_path="openai/gpt-oss-120b", **stated).decode
-    assert (layout.tp, layout.ep, layout.gpus) == expected
+    assert (some(layout).tp, some(layout).ep, some(layout).gpus) == expected
 
 
 def test_a_disaggregated_point_counts_its_workers(tmp_path):
@@ -144,7 +146,7 @@ def test_a_disaggregated_point_counts_its_workers(tmp_path):
     }
     model = "moonshotai/Kimi-K2.5"
     row = one(tmp_path, mode="disagg", tp_size="", model_path=model, **pools)
-    assert (row.prefill.gpus, row.decode.gpus, row.gpus) == (12, 8, 20)
+    assert (some(row.prefill).gpus, some(row.decode).gpus, row.gpus) == (12, 8, 20)
     assert not row.excluded
     assert (
         "worker"
@@ -164,8 +166,8 @@ def test_unstated_speculation_is_set_apart(tmp_path):
 
 def test_a_published_run(tmp_path):
     row = run(tmp_path)
-    assert (row.prefill.workers, row.prefill.tp, row.prefill.ep) == (2, 1, 8)
-    assert (row.decode.workers, row.decode.tp, row.decode.ep) == (1, 1, 8)
+    assert (some(row.prefill).workers, some(row.prefill).tp, some(row.prefill).ep) == (2, 1, 8)
+    assert (some(row.decode).workers, some(row.decode).tp, some(row.decode).ep) == (1, 1, 8)
     assert row.gpus == 24
     assert row.output_tokens_per_s_per_gpu == 300
     assert row.isl == 7372.8
@@ -347,8 +349,8 @@ def test_inferencex_rates_are_over_all_gpus(tmp_path):
     row = read_rows(result(tmp_path, INFERENCEX))[0]
     assert row.output_tokens_per_s_per_gpu == 300
     assert (row.ttft_s, row.tpot_s) == (1.5, 0.012)
-    assert (row.prefill.tp, row.prefill.ep, row.prefill.gpus) == (1, 4, 8)
-    assert (row.decode.tp, row.decode.ep) == (8, 8)
+    assert (some(row.prefill).tp, some(row.prefill).ep, some(row.prefill).gpus) == (1, 4, 8)
+    assert (some(row.decode).tp, some(row.decode).ep) == (8, 8)
 
 
 def test_what_a_result_leaves_out_must_be_stated(tmp_path):
@@ -560,7 +562,8 @@ def test_inferencex_csv(tmp_path):
 def test_two_pools_hits_and_acceptance_are_stated(tmp_path):
     pools = dataclasses.replace(STATED, prefill_tp=1.0, prefill_instances=2.0, hit_frac=0.5)
     row = read_rows(result(tmp_path, VLLM), pools)[0]
-    assert (row.mode, row.prefill.gpus, row.gpus, row.hit_frac) == ("disaggregated", 2, 4, 0.5)
+    assert (row.mode, row.gpus, row.hit_frac) == ("disaggregated", 4, 0.5)
+    assert some(row.prefill).gpus == 2
     assert row.output_tokens_per_s_per_gpu == 375
     drafted = {**INFERENCEX, "spec_decoding": "mtp"}
     assert "unstated acceptance" in read_rows(result(tmp_path, drafted))[0].excluded
@@ -627,16 +630,16 @@ def test_a_third_partys_run(tmp_path):
     row = third(tmp_path)
     assert (row.concurrency, row.finite, row.load, row.excluded) == (4, False, "closed", "")
     assert (row.ttft_s, row.tpot_s, row.output_tokens_per_s_per_gpu) == (0.05, 0.008, 100)
-    assert (row.decode.tp, row.decode.ep, row.gpus) == (1, 8, 8)
+    assert (some(row.decode).tp, some(row.decode).ep, row.gpus) == (1, 8, 8)
     assert "fp8 kv" in row.precision
     assert row.regime == "low_load"
 
 
 def test_widths_of_replicas_and_of_all_gpus(tmp_path):
     over_all = third(tmp_path, tp="8", dp="2", engine="sglang").decode
-    assert (over_all.tp, over_all.ep, over_all.gpus) == (4, 8, 8)
+    assert (some(over_all).tp, some(over_all).ep, some(over_all).gpus) == (4, 8, 8)
     replicas = third(tmp_path, tp="4", dp="2").decode
-    assert (replicas.tp, replicas.ep, replicas.gpus) == (4, 8, 8)
+    assert (some(replicas).tp, some(replicas).ep, some(replicas).gpus) == (4, 8, 8)
     assert "layout" in third(tmp_path, tp="3", dp="2").refused
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import cast
+from typing import Generic, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,9 @@ from jaxsim.space.program.trace import Literal, Op, Program, numbers, size, trac
 # A stage ends where operations have more than this share of the grid's points. The first stage
 # costs next to nothing; the others keep terms without one of the axes from being repeated over it.
 STAGE_SHARES = (1 / 64, 1 / 6, 1 / 1.9)
+
+
+T = TypeVar("T")  # what a point function returns: a pytree of numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +71,7 @@ def local_stages(stages: tuple[Stage, ...], spread: Spread) -> tuple[Stage, ...]
 
 
 @dataclass(frozen=True)
-class Staged:
+class Staged(Generic[T]):
     """A point function over a grid, in stages; `materialise` evaluates it."""
 
     program: Program
@@ -88,7 +91,7 @@ class Staged:
         """The names of the axes that each output depends on, as a pytree like the outputs."""
         return dims_tree(self.program, self.names)
 
-    def sharded(self, axis: str, mesh: Mesh) -> "Staged":
+    def sharded(self, axis: str, mesh: Mesh) -> "Staged[T]":
         """The same with one axis spread over the devices of a one-dimensional mesh.
 
         Each device evaluates its own positions of the axis, and what does not depend on it;
@@ -129,15 +132,15 @@ class Staged:
             kept.append(results)
         return tuple(kept)
 
-    def outputs(self, buffers: Sequence[Sequence[jax.Array]]) -> object:
+    def outputs(self, buffers: Sequence[Sequence[jax.Array]]) -> T:
         """The outputs of the point function on natural dims, from `buffers`."""
         known = dict(self.known)
         for stage, results in zip(self.stages, buffers, strict=True):
             known.update(zip(stage.keeps, results, strict=True))
         leaves = [x.value if isinstance(x, Literal) else known[x] for x in self.program.outputs]
-        return jax.tree.unflatten(self.program.tree, [jnp.asarray(x) for x in leaves])
+        return cast(T, jax.tree.unflatten(self.program.tree, [jnp.asarray(x) for x in leaves]))
 
-    def materialise(self) -> object:
+    def materialise(self) -> T:
         """The outputs of the point function on natural dims."""
         return self.outputs(self.buffers())
 
@@ -188,12 +191,12 @@ def _all_stages(
 
 
 def split(
-    fn: Callable[..., object],
+    fn: Callable[..., T],
     point: object,
     axes: Sequence[Axis],
     shares: Sequence[float] = STAGE_SHARES,
     host_points: int = 0,
-) -> Staged:
+) -> Staged[T]:
     """`fn` over a grid, cut into stages at the given shares of the full grid's size.
 
     Equal to `sweep` point by point, to rounding: the operations are the same, sums of several
@@ -214,7 +217,7 @@ def split(
     numbers_read = sorted(x for x in read if not isinstance(known[x], jax.Array))
     moved = jax.device_put([known[x] for x in numbers_read])
     held = cast(dict[int, Held], known | dict(zip(numbers_read, moved, strict=True)))
-    return Staged(program, tuple(name for name, _, _ in axes), lengths, stages, held)
+    return Staged[T](program, tuple(name for name, _, _ in axes), lengths, stages, held)
 
 
 @cached

@@ -1,6 +1,7 @@
 """What does a point function give at every combination of axes?"""
 
 from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +11,10 @@ from jaxsim.space.program.in_jax import run_ops
 from jaxsim.space.program.inputs import Axis, axis_values, lengths_of, numbers_of, replace
 from jaxsim.space.program.trace import Literal, Program, trace
 
+T = TypeVar("T")  # what a point function returns: a pytree of numbers
 
-def sweep(fn: Callable[..., object], point: object, axes: Sequence[Axis]) -> object:
+
+def sweep(fn: Callable[..., T], point: object, axes: Sequence[Axis]) -> T:
     """`fn` at every combination of `axes`: one leading dimension per axis, outer to inner.
 
     An axis is `(name, where, values)`: `where(point)` selects what the values replace, a leaf, a
@@ -20,7 +23,7 @@ def sweep(fn: Callable[..., object], point: object, axes: Sequence[Axis]) -> obj
     """
     numbers, rest = numbers_of(point)
 
-    def at(*chosen: object) -> object:
+    def at(*chosen: object) -> T:
         return fn(replace(combine(numbers, rest), axes, chosen))
 
     for i in reversed(range(len(axes))):
@@ -28,22 +31,20 @@ def sweep(fn: Callable[..., object], point: object, axes: Sequence[Axis]) -> obj
     return at(*axis_values(axes))
 
 
-def flat(fn: Callable[..., object], point: object, axes: Sequence[Axis]) -> object:
+def flat(fn: Callable[..., T], point: object, axes: Sequence[Axis]) -> T:
     """`fn` over a list of points: every axis has values of one length, taken together.
 
     The form for designs that are no grid. Sharing work between designs is lost.
     """
     numbers, rest = numbers_of(point)
 
-    def at(chosen: Sequence[object]) -> object:
+    def at(chosen: Sequence[object]) -> T:
         return fn(replace(combine(numbers, rest), axes, chosen))
 
     return jax.vmap(at)(axis_values(axes))
 
 
-def natural(
-    fn: Callable[..., object], point: object, axes: Sequence[Axis]
-) -> tuple[object, object]:
+def natural(fn: Callable[..., T], point: object, axes: Sequence[Axis]) -> tuple[T, Any]:
     """`fn` on natural dims: outputs, each on only the axes it depends on, and those axes' names.
 
     The second is a pytree like the first, with a tuple of names for every output, outer to inner.
@@ -61,7 +62,7 @@ def natural(
         jnp.asarray(x.value) if isinstance(x, Literal) else known[x] for x in program.outputs
     ]
     names = [name for name, _, _ in axes]
-    return jax.tree.unflatten(program.tree, outputs), dims_tree(program, names)
+    return cast(T, jax.tree.unflatten(program.tree, outputs)), dims_tree(program, names)
 
 
 def dims_tree(program: Program, names: Sequence[str]):

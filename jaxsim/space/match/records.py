@@ -1,7 +1,7 @@
 """What goes into rate matching, and what comes out?"""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
 
 import numpy as np
 
@@ -154,7 +154,7 @@ class NoMatch:
     nearest: tuple[float, float] | None
     attainable: list[tuple[float, float]] = field(default_factory=list)
 
-    def __bool__(self):
+    def __bool__(self) -> Literal[False]:
         return False
 
 

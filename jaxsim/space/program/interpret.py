@@ -6,7 +6,7 @@ those of the traced function: there is no second physics.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -100,7 +100,7 @@ def at_many(fn: Callable[[Points], Outputs], points: Points) -> Outputs:
 
 def interpreted(
     fn: Callable[[Points], Outputs], point: Points, axes: Sequence[Axis]
-) -> tuple[Outputs, object]:
+) -> tuple[Outputs, Any]:
     """`fn` on natural dims, like `sweep.natural`, as NumPy arrays and without compilation.
 
     Equal to the compiled form up to the rounding of NumPy's elementary functions. Every leaf of

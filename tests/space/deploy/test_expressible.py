@@ -8,6 +8,7 @@ from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.shapes import RULES, why_not
 from jaxsim.space.deploy.expressible import expressible, shape_mask
+from jaxsim.space.deploy.result import Deployed
 from jaxsim.space.designs import Designs
 
 SPACE = {"tp": (1, 2, 4, 8), "ep": (1, 2, 4, 8), "pp": (1, 2)}
@@ -44,6 +45,7 @@ def test_a_restricted_plan_is_expressible():
 
     held = planned("vllm")
     for found in (held.disaggregated, held.colocated):
+        assert isinstance(found, Deployed)
         for shape in found.instances:
             assert not why_not("vllm", shape.tp, shape.ep, shape.pp, True, shape.phase, 8)
     with pytest.raises(InputError, match="no valid design of the space can be deployed"):

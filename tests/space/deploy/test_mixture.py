@@ -14,6 +14,7 @@ from jaxsim.space.deploy.result import Deployed, Unmet
 from jaxsim.space.deploy.sweep import sweep_phases
 from jaxsim.space.designs import evaluate_phase
 from jaxsim.space.plan import plan
+from tests.narrow import of, some
 
 SPACE = jaxsim.Space(
     tp=(1, 4),
@@ -69,6 +70,7 @@ def test_a_mix_of_one_workload_is_the_plan(setup, asked):
     assert repr(ours) == repr(theirs)
     assert ours.gain_at_mean_ttl is None
     for kind in (ours.disaggregated, ours.colocated):
+        assert isinstance(kind, Deployed)
         assert kind.mixed_ttl_s == kind.ttl_s == kind.by_workload[0].ttl_s
         assert kind.by_workload[0].ftl_s == kind.ftl_s
 
@@ -177,7 +179,7 @@ def test_nothing_evaluated_beats_the_answer(setup, asked, mixed):
                 for g in grids
             ]
         )
-        best = max(best, float(F @ TOKENS) / mean[met].min(initial=np.inf))
+        best = max(best, float(F @ TOKENS) / np.asarray(mean)[met].min(initial=np.inf))
     assert mixed.colocated.output_tokens_per_s_per_gpu == pytest.approx(best, rel=1e-5)
 
 
@@ -228,7 +230,7 @@ def test_only_the_ratios_of_shares_matter_and_no_order(setup, asked, mixed):
     again = plan(setup, replace(asked, workload=shuffled), SPACE)
     assert [one.share for one in again.mix] == pytest.approx([0.2, 0.3, 0.5])
     assert again.gain == pytest.approx(mixed.gain)
-    assert again.disaggregated.by_workload[0].ftl_s == pytest.approx(
+    assert of(Deployed, again.disaggregated).by_workload[0].ftl_s == pytest.approx(
         mixed.disaggregated.by_workload[2].ftl_s
     )
 
@@ -236,10 +238,10 @@ def test_only_the_ratios_of_shares_matter_and_no_order(setup, asked, mixed):
 def test_a_budget_and_whole_domains_are_kept(setup, asked):
     capped = plan(setup, replace(asked, max_gpus=96), SPACE)
     for found in (capped.disaggregated, capped.colocated):
-        assert found.gpus <= 96
-    assert capped.disaggregated.certificate.gap == 0.0
+        assert of(Deployed, found).gpus <= 96
+    assert some(of(Deployed, capped.disaggregated).certificate).gap == 0.0
     packed = plan(setup, replace(asked, exact_gpus=144, pack=True), SPACE)
-    one = packed.disaggregated
+    one = of(Deployed, packed.disaggregated)
     paid = one.requests_per_s * float(F @ TOKENS) / one.output_tokens_per_s_per_gpu
     assert paid == pytest.approx(144.0)
 
@@ -254,9 +256,10 @@ def test_what_is_nearest_can_be_met(setup, asked):
         named = getattr(unmet, kind)
         assert isinstance(named, Unmet)
         assert named.ftl_s is None
-        just = plan(setup, replace(asked, ttl_s=named.ttl_s * 1.0001), SPACE)
+        ttl_s = some(named.ttl_s)
+        just = plan(setup, replace(asked, ttl_s=ttl_s * 1.0001), SPACE)
         assert isinstance(getattr(just, kind), Deployed)
-        short = plan(setup, replace(asked, ttl_s=named.ttl_s * 0.9999), SPACE)
+        short = plan(setup, replace(asked, ttl_s=ttl_s * 0.9999), SPACE)
         assert isinstance(getattr(short, kind), Unmet)
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import jaxsim
 from jaxsim._record import replace_leaf
+from jaxsim._scalar import as_scalar
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engine import Options
 from jaxsim.catalog.setup import setup_of
@@ -22,6 +23,7 @@ from jaxsim.space.gradient.reverse import path_name, slopes_of, values_of
 from jaxsim.space.program.in_numpy import NotInNumpy
 from jaxsim.space.sensitivity.change import Change
 from jaxsim.space.sensitivity.elasticity import points_on_axes, stacked
+from tests.narrow import untyped
 
 OUTPUTS = {
     "prefill": ("requests_per_s", "ftl_s", "total_bytes", "kv_link_frac"),
@@ -65,7 +67,7 @@ def test_equal_to_jax():
     numbers = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), scenario)
     designed = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), Deployment(**AWAY))
     numbers = replace_leaf(lambda point: point.design, numbers, designed)
-    value, gradient = jax.value_and_grad(lambda point: fn(point).ftl_s)(numbers)
+    value, gradient = jax.value_and_grad(lambda point: untyped(fn(point)).ftl_s)(numbers)
     assert found.values["ftl_s"][0] == pytest.approx(float(value), rel=1e-12)
     flat, _ = jax.tree_util.tree_flatten_with_path(gradient)
     assert len(flat) > 250
@@ -95,7 +97,7 @@ def straight_through(monkeypatch):
 
     monkeypatch.setattr(reverse, "in_float64", run)
     monkeypatch.setattr(levels, "in_float64", run)
-    monkeypatch.setattr(reverse, "wanted_of", reverse.wanted_of.__wrapped__)
+    monkeypatch.setattr(reverse, "wanted_of", untyped(reverse.wanted_of).__wrapped__)
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -227,11 +229,12 @@ def test_blocks_do_not_matter():
     """More points than a block holds give the same values, in order."""
     scenario = SETUP.scenario(WORKLOAD)
     batches = np.arange(1.0, 20001.0)
-    one = np.ones_like(batches)
-    designs = Deployment(one, 8.0 * one, one, batches, one)
+    one = as_scalar(np.ones_like(batches))
+    designs = Deployment(one, 8.0 * one, one, as_scalar(batches), one)
     values = values_of(PHASES["decode"], scenario, listed("decode", designs), ("ttl_s",))["ttl_s"]
     some = [0, 8191, 8192, 19999]
-    few = Deployment(*(np.ones(4), 8.0 * np.ones(4), np.ones(4), batches[some], np.ones(4)))
+    one = as_scalar(np.ones(4))
+    few = Deployment(one, 8.0 * one, one, as_scalar(batches[some]), one)
     again = values_of(PHASES["decode"], scenario, listed("decode", few), ("ttl_s",))["ttl_s"]
     np.testing.assert_array_equal(values[some], again)
 

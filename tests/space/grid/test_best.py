@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ from jaxsim.space.grid.block_run import run_block
 from jaxsim.space.grid.small import small_best
 from jaxsim.space.grid.split import split
 from jaxsim.space.grid.sweep import sweep
-from tests.space.grids import Chip, Point, grid, precision, step, whole
+from tests.space.grids import CALLS, Chip, Point, compilations, grid, precision, step, whole
 
 
 def searched(fn, axes, groups, value, valid, count):
@@ -35,7 +36,8 @@ def searched(fn, axes, groups, value, valid, count):
 
 def flat_index(best, axes, groups):
     reduced = [(a[0], len(a[2])) for a in axes if a[0] not in groups]
-    return np.ravel_multi_index([best.index[n] for n, _ in reduced], [n for _, n in reduced])
+    index = tuple(np.asarray(best.index[n]) for n, _ in reduced)
+    return np.asarray(np.ravel_multi_index(index, tuple(n for _, n in reduced)))
 
 
 SMALL = dict(step_points=40, block_points=400)
@@ -104,7 +106,7 @@ def test_best_and_their_values_equal_the_materialised_search(options, bits):
 def test_several_chips_are_one_more_group():
     chips = Chip(np.array([1e15, 2e15]), np.array([3e12, 8e12]), np.array([8e10, 1.8e11]))
     axes = [("chip", lambda p: p.chip, chips), *grid(2, 3, 4, 2, 9)]
-    options = dict(objective="per_gpu", valid="valid")
+    options: dict[str, Any] = dict(objective="per_gpu", valid="valid")
     best = stream_best(step, Point(), axes, ("isl", "chip"), **options)
     for i in range(2):
         chip = jax.tree.map(lambda x, i=i: x[i], chips)
@@ -143,10 +145,10 @@ def test_other_numbers_trace_and_compile_nothing_again():
         return stream_best(step, point, axes, ("isl",), objective="per_gpu", valid="valid")
 
     search(Point(), grid())
-    traced, compiled = step.calls, run_block._cache_size()
+    traced, compiled = CALLS.count, compilations(run_block)
     for chip in (Chip(), Chip(bytes_per_s=8e12)):
         search(Point(chip=chip, layers=32), [(n, w, v * 2) for n, w, v in grid()])
-    assert (step.calls, run_block._cache_size()) == (traced, compiled)
+    assert (CALLS.count, compilations(run_block)) == (traced, compiled)
 
 
 @pytest.mark.parametrize(

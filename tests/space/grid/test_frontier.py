@@ -1,5 +1,7 @@
 """Does a stream find the frontiers and extremes of the whole, materialised grid?"""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,7 +33,8 @@ def materialised(fn, axes, groups, names):
 
 def positions(found, axes, groups):
     reduced = [(a[0], len(a[2])) for a in axes if a[0] not in groups]
-    return np.ravel_multi_index([found.index[n] for n, _ in reduced], [n for _, n in reduced])
+    index = tuple(np.asarray(found.index[n]) for n, _ in reduced)
+    return np.asarray(np.ravel_multi_index(index, tuple(n for _, n in reduced)))
 
 
 @pytest.mark.parametrize(
@@ -91,15 +94,16 @@ def test_more_is_kept_where_a_frontier_is_long(monkeypatch):
     axes = grid(2, 1, 3, 1, 100)
     axes[-1] = (*axes[-1][:2], np.arange(1.0, 101.0))
     monkeypatch.setattr(module, "_first_counts", lambda size: (2, 3))
-    options = dict(x="x", y="y", duplicates=True, step_points=400)
+    options: dict[str, Any] = dict(x="x", y="y", duplicates=True, step_points=400)
     found = stream_frontier(line, Point(), axes, ("isl",), **options)
     assert np.diff(found.starts).tolist() == [300, 300]
 
 
 def test_positions_of_a_loop_are_reduced_at_once_as_one_after_another(monkeypatch):
-    axes, options = grid(3, 2, 4, 3, 64), dict(step_points=4096)
+    axes = grid(3, 2, 4, 3, 64)
+    options: dict[str, Any] = dict(step_points=4096)
     given = (step, Point(), axes, ("isl", "osl"))
-    pair = dict(x="ttl_s", y="per_gpu", valid="valid")
+    pair: dict[str, Any] = dict(x="ttl_s", y="per_gpu", valid="valid")
     in_turn = stream_frontier(*given, **pair, **options)
     monkeypatch.setattr(module.Grid, "in_turn", False)
     at_once = stream_frontier(*given, **pair, **options)

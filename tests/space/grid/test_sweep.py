@@ -18,7 +18,7 @@ class Inner(Record):
     b: Any = 3.0
 
 
-class Record(Record):
+class Sample(Record):
     inner: Inner = Inner()
     c: Any = 5.0
     table: Any = (1.0, 4.0, 9.0)
@@ -61,7 +61,7 @@ AXES = [
 @functools.cache
 def reference():
     """Every point by itself, in a plain loop."""
-    rows, alone = [], jax.jit(lambda a, b, c: function(Record(Inner(a, b), c)))
+    rows, alone = [], jax.jit(lambda a, b, c: function(Sample(Inner(a, b), c)))
     for values in itertools.product(*(a[2] for a in AXES)):
         rows.append(alone(*map(float, values)))
     shape = tuple(len(a[2]) for a in AXES)
@@ -89,19 +89,19 @@ def same(got, expected):
 
 
 def test_sweep_equals_a_plain_loop():
-    same({k: np.asarray(v) for k, v in sweep(function, Record(), AXES).items()}, reference())
+    same({k: np.asarray(v) for k, v in sweep(function, Sample(), AXES).items()}, reference())
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_natural_equals_a_plain_loop_in_any_order_of_axes(order):
     axes = [AXES[i] for i in order]
-    outputs, dims = natural(function, Record(), axes)
+    outputs, dims = natural(function, Sample(), axes)
     expected = {k: v.transpose(order) for k, v in reference().items()}
     same(broadcast(outputs, dims, axes), expected)
 
 
 def test_an_output_carries_only_the_axes_it_depends_on():
-    outputs, dims = natural(function, Record(), AXES)
+    outputs, dims = natural(function, Sample(), AXES)
     assert dims["ab"] == ("a", "b")
     assert dims["table"] == dims["same"] == ("c",)
     assert dims["none"] == ()
@@ -113,8 +113,8 @@ def test_an_output_carries_only_the_axes_it_depends_on():
 
 def test_flat_takes_axes_together():
     axes = [("a", AXES[0][1], (1.0, 3.0)), ("c", AXES[2][1], (2.0, 9.0))]
-    grid = sweep(function, Record(), axes)
-    listed = flat(function, Record(), axes)
+    grid = sweep(function, Sample(), axes)
+    listed = flat(function, Sample(), axes)
     for key in grid:
         np.testing.assert_array_equal(listed[key], np.asarray(grid[key])[[0, 1], [0, 1]])
 
@@ -122,26 +122,26 @@ def test_flat_takes_axes_together():
 def test_an_axis_may_be_a_record_or_several_leaves():
     stacked = Inner(jnp.asarray([1.0, 3.0]), jnp.asarray([2.0, 4.0]))
     axes = [("inner", lambda p: p.inner, stacked), AXES[2]]
-    outputs, dims = natural(function, Record(), axes)
+    outputs, dims = natural(function, Sample(), axes)
     for i in range(2):
-        point = Record(inner=Inner(stacked.a[i], stacked.b[i]))
+        point = Sample(inner=Inner(stacked.a[i], stacked.b[i]))
         one = sweep(function, point, [AXES[2]])
         np.testing.assert_allclose(outputs["all"][i], one["all"], rtol=4e-7)
     assert dims["ab"] == ("inner",)
     both = [("x", lambda p: (p.inner.a, p.inner.b), (2.0, 3.0))]
-    np.testing.assert_allclose(natural(function, Record(), both)[0]["ab"], (4.0, 7.0))
+    np.testing.assert_allclose(natural(function, Sample(), both)[0]["ab"], (4.0, 7.0))
 
 
 def test_a_whole_number_is_swept_as_a_real_one():
     huge = [("a", AXES[0][1], (50_000, 100_000))]
-    out = sweep(lambda p: p.inner.a * p.inner.a, Record(), huge)
+    out = sweep(lambda p: p.inner.a * p.inner.a, Sample(), huge)
     np.testing.assert_allclose(out, (2.5e9, 1e10), rtol=1e-6)
 
 
 def test_gradients_pass_through():
     def total(c):
         axes = AXES[:2]
-        outputs, _ = natural(function, Record(c=c), axes)
+        outputs, _ = natural(function, Sample(c=c), axes)
         return outputs["all"].sum()
 
     np.testing.assert_allclose(jax.grad(total)(2.0), 15.0, rtol=1e-6)
@@ -159,7 +159,7 @@ def test_gradients_pass_through():
 def test_bad_axes_are_named(axes, says):
     for form in (sweep, natural):
         with pytest.raises(ValueError, match=says):
-            form(function, Record(), axes)
+            form(function, Sample(), axes)
 
 
 def test_a_side_effect_is_refused():
@@ -168,4 +168,4 @@ def test_a_side_effect_is_refused():
         return p.c
 
     with pytest.raises(ValueError, match="side effect"):
-        natural(noisy, Record(), AXES)
+        natural(noisy, Sample(), AXES)

@@ -2,18 +2,45 @@
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
-from scipy.optimize import LinearConstraint, milp
+from numpy.typing import ArrayLike
+from scipy.optimize import milp
 
-from jaxsim.space.match.records import Pool
+from jaxsim.space.match.records import Match, Pool
+from jaxsim.space.match.solve import match
 
 
-def pool(rng, count, rate=1.0, weight=1.0, sizes=(1, 2, 4, 8)):
+def pool_of(
+    requests_per_s: ArrayLike,
+    gpus: ArrayLike,
+    latency_s: ArrayLike,
+    weight: ArrayLike = 1.0,
+    confined_gpus: ArrayLike | None = None,
+) -> Pool:
+    """A pool from lists."""
+    return Pool(
+        np.asarray(requests_per_s),
+        np.asarray(gpus),
+        np.asarray(latency_s),
+        np.asarray(weight),
+        None if confined_gpus is None else np.asarray(confined_gpus),
+    )
+
+
+def matched(prefill: Pool, decode: Pool, osl: float, **limits: Any) -> Match:
+    """The match, where there must be one."""
+    result = match(prefill, decode, osl, **limits)
+    assert isinstance(result, Match), result
+    return result
+
+
+def pool(rng, count, rate=1.0, weight: ArrayLike = 1.0, sizes=(1, 2, 4, 8)) -> Pool:
     """A random pool; rates grow with size, not in proportion."""
     gpus = rng.choice(sizes, count)
     speed = rate * rng.lognormal(0, 0.7, count) * gpus ** rng.uniform(0.6, 1.1)
-    return Pool(speed, gpus, rng.lognormal(0, 0.5, count), weight)
+    return Pool(speed, gpus, rng.lognormal(0, 0.5, count), np.asarray(weight))
 
 
 def every_plan(
@@ -82,7 +109,7 @@ def best_by_milp(prefill, decode, ftl_s, ttl_s, gpus):
     integral[0] = 0
     got = milp(
         goal,
-        constraints=LinearConstraint(np.array(rows), low, high),
+        constraints=(np.array(rows), low, high),
         integrality=integral,
         bounds=(np.zeros(size), upper),
         options={"mip_rel_gap": 1e-9},

@@ -1,6 +1,7 @@
 """Packing into scale-up domains against placing every part by hand."""
 
 import functools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ from hypothesis import strategies as st
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.space.match.pack import Shape, mixture_bound, shared_cells
-from jaxsim.space.match.records import NoMatch, Pool
+from jaxsim.space.match.records import Match, NoMatch, Pool
 from jaxsim.space.match.solve import match
-from tests.space.match.oracles import every_plan, pool
+from tests.narrow import some
+from tests.space.match.oracles import every_plan, matched, pool, pool_of
 
 OSL = 101
 seeds = st.integers(0, 2**32 - 1)
@@ -60,16 +62,17 @@ def parts_of(pool_, index, count):
     return int(count * pool_.gpus[index]) // part, part
 
 
-def compare(got, plans):
+def compare(got: Match | NoMatch, plans):
     plans = [p for p in plans if p[0] > 0]  # what cannot be placed is paid without end
     if not plans:
         assert isinstance(got, NoMatch)
         return
+    assert isinstance(got, Match)
     best = max(p[0] for p in plans) * (OSL - 1)
     np.testing.assert_allclose(got.value, best, rtol=1e-9)
     others = [p[0] for p in plans if p[1:3] != (got.prefill_index, got.decode_index)]
     if others:
-        runner = got.certificate.runner_up.value
+        runner = some(got.certificate.runner_up).value
         np.testing.assert_allclose(runner, max(others) * (OSL - 1), rtol=1e-9)
 
 
@@ -85,8 +88,8 @@ def test_shared_domains_are_packed_at_best(seed, domain, exact, with_ratio):
                 return gpus if exact else sum(bins)
         return np.inf
 
-    ratio = {"ratio": 1.0, "ratio_tolerance": 0.4} if with_ratio else {}
-    cap = {"exact_gpus" if exact else "max_gpus": gpus}
+    ratio: dict[str, Any] = {"ratio": 1.0, "ratio_tolerance": 0.4} if with_ratio else {}
+    cap: dict[str, Any] = {"exact_gpus" if exact else "max_gpus": gpus}
     got = match(prefill, decode, OSL, domain_gpus=domain, ftl_s=1.5, ttl_s=1.5, **cap, **ratio)
     cone = (0.6, 1.4) if with_ratio else None
     compare(got, every_plan(prefill, decode, 1.5, 1.5, gpus, paid=paid, ratio=cone))
@@ -115,7 +118,7 @@ def test_separate_domains_are_bought_whole(seed, domains, exact):
         idle = gpus - sum(bought) if exact else 0
         return bought[0] * weights[0] + bought[1] * weights[1] + idle * min(weights)
 
-    cap = {"exact_gpus" if exact else "max_gpus": gpus}
+    cap: dict[str, Any] = {"exact_gpus" if exact else "max_gpus": gpus}
     got = match(prefill, decode, OSL, domain_gpus=domains, ftl_s=1.5, ttl_s=1.5, **cap)
     compare(got, every_plan(prefill, decode, 1.5, 1.5, gpus, paid=paid))
 
@@ -124,10 +127,11 @@ def test_separate_domains_are_bought_whole(seed, domains, exact):
 @given(seeds, st.sampled_from([5, 8]), st.booleans())
 def test_domains_never_help(seed, domain, exact):
     prefill, decode, gpus = problem(seed, domain)
-    cap = {"exact_gpus" if exact else "max_gpus": gpus}
+    cap: dict[str, Any] = {"exact_gpus" if exact else "max_gpus": gpus}
     packed = match(prefill, decode, OSL, domain_gpus=domain, **cap)
     loose = match(prefill, decode, OSL, **cap)
     if packed:
+        assert loose
         assert packed.value <= loose.value * (1 + 1e-12)
         low, high = packed.certificate.prefill_rate_range
         assert low <= 1 <= high
@@ -137,9 +141,9 @@ def test_domains_never_help(seed, domain, exact):
 @given(seeds, st.sampled_from([5, 8, (4, 6)]))
 def test_without_a_cap_enough_domains_come_within_the_tolerance(seed, domain):
     prefill, decode, _ = problem(seed, 8)
-    got = match(prefill, decode, OSL, domain_gpus=domain, tolerance=0.1)
+    got = matched(prefill, decode, OSL, domain_gpus=domain, tolerance=0.1)
     assert 0 <= got.certificate.gap <= 0.1 + 1e-12
-    large = match(prefill, decode, OSL, domain_gpus=domain, max_gpus=240)
+    large = matched(prefill, decode, OSL, domain_gpus=domain, max_gpus=240)
     assert large.value <= got.certificate.upper_bound * (1 + 1e-9)
     assert large.value >= got.value * (1 - 1e-9) or got.paid_gpus > 240
 
@@ -168,8 +172,8 @@ def test_the_classic_leftover_of_72():
     assert dict(zip(cells.n.astype(int).tolist(), cells.m.astype(int).tolist(), strict=True)) == {
         0: 9, 1: 5, 2: 1,
     }  # fmt: skip
-    prefill, decode = Pool([1.0], [32], [1.0]), Pool([2.0], [8], [1.0])
-    got = match(prefill, decode, OSL, max_gpus=72, domain_gpus=72)
+    prefill, decode = pool_of([1.0], [32], [1.0]), pool_of([2.0], [8], [1.0])
+    got = matched(prefill, decode, OSL, max_gpus=72, domain_gpus=72)
     assert (got.prefill_instances, got.decode_instances, got.paid_gpus, got.domains) == (
         2,
         1,
@@ -179,15 +183,15 @@ def test_the_classic_leftover_of_72():
 
 
 def test_what_cannot_be_packed_is_refused_or_reported():
-    big = Pool([1.0], [16], [1.0])
+    big = pool_of([1.0], [16], [1.0])
     none = match(big, big, OSL, max_gpus=64, domain_gpus=8)
     assert isinstance(none, NoMatch)
-    staged = Pool([1.0], [16], [1.0], confined_gpus=[8])
-    assert match(staged, staged, OSL, max_gpus=64, domain_gpus=8).domains == 4
-    odd, small = Pool([1.0], [16], [1.0], confined_gpus=[5]), Pool([1.0], [1], [1.0])
+    staged = pool_of([1.0], [16], [1.0], confined_gpus=[8])
+    assert matched(staged, staged, OSL, max_gpus=64, domain_gpus=8).domains == 4
+    odd, small = pool_of([1.0], [16], [1.0], confined_gpus=[5]), pool_of([1.0], [1], [1.0])
     with pytest.raises(InputError, match="whole multiples"):
         match(odd, odd, OSL, max_gpus=64, domain_gpus=8)
     with pytest.raises(InputError, match="cannot share domains"):
-        match(big, Pool([1.0], [8], [1.0], 2.0), OSL, max_gpus=64, domain_gpus=72)
+        match(big, pool_of([1.0], [8], [1.0], 2.0), OSL, max_gpus=64, domain_gpus=72)
     with pytest.raises(InputError, match="Packing this cluster"):
         match(small, small, OSL, max_gpus=10**6, domain_gpus=8)

@@ -1,6 +1,7 @@
 """Rate matching against oracles, and the laws that every answer obeys."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,13 +11,14 @@ from hypothesis import strategies as st
 from jaxsim.catalog.errors import InputError
 from jaxsim.space.match.exact import Limits, best_counts, upper_bound
 from jaxsim.space.match.prune import Pairs, pairs_of
-from jaxsim.space.match.records import NoMatch, Pool
+from jaxsim.space.match.records import Match, NoMatch, Pool
 from jaxsim.space.match.solve import match
-from tests.space.match.oracles import best_by_milp, every_plan, pool
+from tests.narrow import of, some
+from tests.space.match.oracles import best_by_milp, every_plan, matched, pool, pool_of
 
 OSL = 101
 seeds = st.integers(0, 2**32 - 1)
-TARGETS = {"ftl_s": 1.5, "ttl_s": 1.5}
+TARGETS: dict[str, Any] = {"ftl_s": 1.5, "ttl_s": 1.5}
 
 
 def pools(seed, count=6, prefill_weight=1.0, decode_weight=1.0, **options):
@@ -29,12 +31,13 @@ def pools(seed, count=6, prefill_weight=1.0, decode_weight=1.0, **options):
     )
 
 
-def check(got, plans, tokens=OSL - 1):
+def check(got: Match | NoMatch, plans, tokens=OSL - 1):
     """`got` is the best of all `plans`, and its runner-up the best of any other pair."""
     plans = list(plans)
     if not plans:
         assert isinstance(got, NoMatch)
         return
+    assert isinstance(got, Match)
     best = max(p[0] for p in plans) * tokens
     np.testing.assert_allclose(got.value, best, rtol=1e-9)
     assert got.certificate.gap == 0.0
@@ -42,7 +45,9 @@ def check(got, plans, tokens=OSL - 1):
     ours = (got.prefill_index, got.decode_index)
     others = [p[0] for p in plans if (p[1], p[2]) != ours]
     if others:
-        np.testing.assert_allclose(got.certificate.runner_up.value, max(others) * tokens, rtol=1e-9)
+        np.testing.assert_allclose(
+            some(got.certificate.runner_up).value, max(others) * tokens, rtol=1e-9
+        )
     else:
         assert got.certificate.runner_up is None
 
@@ -79,7 +84,8 @@ def test_exactly_g_gpus_pays_the_idle_ones(seed, weights):
 def test_unlike_hardware_at_equal_cost(seed, exact):
     prefill, decode, gpus = pools(seed, 5, 1.7, 0.9)
     cost = 1.3 * gpus
-    got = match(prefill, decode, OSL, **TARGETS, **{"exact_cost" if exact else "max_cost": cost})
+    cap: dict[str, Any] = {"exact_cost" if exact else "max_cost": cost}
+    got = match(prefill, decode, OSL, **TARGETS, **cap)
     most = int(cost / 0.9)
     plans = every_plan(
         prefill, decode, 1.5, 1.5, most, cost=cost, paid=(lambda *_: cost) if exact else None
@@ -96,15 +102,16 @@ def test_a_pool_of_several_kinds_of_hardware(seed, name):
     prefill, decode = pool(rng, 6, 1.0, prices[0]), pool(rng, 6, 1.0, prices[1])
     gpus = int(rng.integers(8, 41))
     cost = gpus if name == "max_cost" else None
-    got = match(prefill, decode, OSL, **{name: gpus}, **TARGETS)
+    limits: dict[str, Any] = {name: gpus, **TARGETS}
+    got = match(prefill, decode, OSL, **limits)
     most = int(gpus / 0.8) if cost else gpus
     check(got, every_plan(prefill, decode, 1.5, 1.5, most, cost=cost))
 
 
 def test_the_best_rates_per_gpu_of_each_size_are_not_enough():
     """The design of 3 is beaten in rate per GPU by a smaller one, and is in the optimum."""
-    prefill, decode = Pool([2.1, 3.0], [2, 3], [1.0, 1.0]), Pool([3.0], [4], [1.0])
-    got = match(prefill, decode, 2, max_gpus=7)
+    prefill, decode = pool_of([2.1, 3.0], [2, 3], [1.0, 1.0]), pool_of([3.0], [4], [1.0])
+    got = matched(prefill, decode, 2, max_gpus=7)
     assert got.prefill_index == 1
     assert got.value == 3.0 / 7.0
 
@@ -114,9 +121,8 @@ def test_the_best_rates_per_gpu_of_each_size_are_not_enough():
 def test_a_fixed_ratio_of_gpus(seed, exact, ratio, tolerance):
     prefill, decode, gpus = pools(seed, 5)
     name = "exact_gpus" if exact else "max_gpus"
-    got = match(
-        prefill, decode, OSL, ratio=ratio, ratio_tolerance=tolerance, **TARGETS, **{name: gpus}
-    )
+    limits: dict[str, Any] = {name: gpus, "ratio": ratio, "ratio_tolerance": tolerance}
+    got = match(prefill, decode, OSL, **TARGETS, **limits)
     cone = ratio * (1 - tolerance), ratio * (1 + tolerance)
     paid = (lambda *_: gpus) if exact else None
     check(got, every_plan(prefill, decode, 1.5, 1.5, gpus, ratio=cone, paid=paid))
@@ -127,7 +133,7 @@ def test_a_fixed_ratio_of_gpus(seed, exact, ratio, tolerance):
 def test_ranges_of_instances(seed, least_p, more_p, least_d, more_d):
     prefill, decode, gpus = pools(seed, 5)
     counts = (least_p, least_p + more_p), (least_d, least_d + more_d)
-    ranges = {"prefill_instances": counts[0], "decode_instances": counts[1]}
+    ranges: dict[str, Any] = {"prefill_instances": counts[0], "decode_instances": counts[1]}
     got = match(prefill, decode, OSL, max_gpus=gpus, **TARGETS, **ranges)
     check(got, every_plan(prefill, decode, 1.5, 1.5, gpus, counts=counts))
     everything = 16 * max(c for _, c in counts)  # ranges alone are a cap
@@ -177,7 +183,7 @@ def test_the_answer_is_the_best_inside_its_range_of_rates_and_not_outside(seed, 
     def lead(factor):
         """The best value over ours, all prefill rates scaled."""
         scaled = Pool(prefill.requests_per_s * factor, prefill.gpus, prefill.latency_s)
-        best = match(scaled, decode, OSL, **{name: gpus}, **TARGETS)
+        best = matched(scaled, decode, OSL, **{name: gpus}, **TARGETS)
         ours = min(n * scaled.requests_per_s[i], m * decode.requests_per_s[j]) * (OSL - 1)
         return best.value / (ours / got.paid_gpus)
 
@@ -209,6 +215,7 @@ def test_without_a_cap_integers_approach_real_counts(seed, tolerance):
     if not (p.any() and d.any()):
         assert isinstance(got, NoMatch)
         return
+    assert isinstance(got, Match)
     supremum = (OSL - 1) / (
         (prefill.gpus / prefill.requests_per_s)[p].min()
         + (decode.gpus / decode.requests_per_s)[d].min()
@@ -219,7 +226,7 @@ def test_without_a_cap_integers_approach_real_counts(seed, tolerance):
     least = supremum * (1 - tolerance)
     smaller = every_plan(prefill, decode, 1.5, 1.5, min(got.gpus, 40) - 1)
     assert all(value * (OSL - 1) < least for value, *_ in smaller)
-    capped = match(prefill, decode, OSL, max_gpus=10**6, **TARGETS)
+    capped = matched(prefill, decode, OSL, max_gpus=10**6, **TARGETS)
     assert capped.value <= supremum * (1 + 1e-12)
     assert capped.value >= supremum * (1 - 1e-3)
 
@@ -229,7 +236,7 @@ def test_without_a_cap_integers_approach_real_counts(seed, tolerance):
 def test_without_a_cap_the_stable_range_holds_against_any_counts(seed, tolerance, domain):
     """While rates change within the range, nothing is better by more than `near_frac`."""
     prefill, decode, _ = pools(seed)
-    got = match(prefill, decode, OSL, tolerance=tolerance, domain_gpus=domain)
+    got = matched(prefill, decode, OSL, tolerance=tolerance, domain_gpus=domain)
     cost = got.paid_gpus
     ours = (
         got.prefill_instances * prefill.requests_per_s[got.prefill_index] / cost,
@@ -259,23 +266,23 @@ def test_without_a_cap_the_stable_range_holds_against_any_counts(seed, tolerance
 
 def test_the_fewest_gpus_within_the_tolerance_and_of_equals_the_quickest():
     """Real counts ask for 1,000 : 999 of the best pair; one of each loses 0.1 %."""
-    prefill = Pool([9.99, 10.2, 9.99, 4.0], [8, 8, 8, 8], [0.8, 0.9, 0.2, 0.1])
-    decode = Pool([10.0, 2.0], [8, 2], [0.05, 0.05])
-    got = match(prefill, decode, OSL, tolerance=0.03)
+    prefill = pool_of([9.99, 10.2, 9.99, 4.0], [8, 8, 8, 8], [0.8, 0.9, 0.2, 0.1])
+    decode = pool_of([10.0, 2.0], [8, 2], [0.05, 0.05])
+    got = matched(prefill, decode, OSL, tolerance=0.03)
     # The prefill instance of 10.2 would serve no more than decode can take in: its gain is 0.
     assert (got.prefill_instances, got.decode_instances, got.gpus) == (1, 1, 16)
     assert got.prefill_index == 1
-    exact = match(prefill, decode, OSL, tolerance=1e-4)
+    exact = matched(prefill, decode, OSL, tolerance=1e-4)
     assert exact.gpus > 500
     # Where decode is the slower pool, the quicker of two prefill designs serves as much.
-    slower = match(prefill, Pool([9.0], [8], [0.05]), OSL, exact_gpus=16, quickest=True)
+    slower = matched(prefill, pool_of([9.0], [8], [0.05]), OSL, exact_gpus=16, quickest=True)
     assert (slower.prefill_index, slower.ftl_s) == (2, 0.2)
 
 
 def test_a_fixed_ratio_without_a_cap_is_the_identity():
-    prefill, decode = Pool([12.0], [8], [1.0]), Pool([3.0], [4], [1.0])
+    prefill, decode = pool_of([12.0], [8], [1.0]), pool_of([3.0], [4], [1.0])
     for ratio in (0.5, 1.0, 2.0):
-        got = match(prefill, decode, OSL, ratio=ratio, ratio_tolerance=0.0)
+        got = matched(prefill, decode, OSL, ratio=ratio, ratio_tolerance=0.0)
         expected = (OSL - 1) * min(12 / 8 * ratio, 3 / 4) / (1 + ratio)
         np.testing.assert_allclose(got.value, expected, rtol=1e-12)
         assert got.ctx_gen_ratio == ratio
@@ -300,22 +307,22 @@ def test_the_order_of_candidates_changes_nothing(seed, cap):
     def shuffled(pool, order):
         return Pool(pool.requests_per_s[order], pool.gpus[order], pool.latency_s[order])
 
-    one = match(prefill, decode, OSL, **cap)
-    two = match(shuffled(prefill, p), shuffled(decode, d), OSL, **cap)
+    one = matched(prefill, decode, OSL, **cap)
+    two = matched(shuffled(prefill, p), shuffled(decode, d), OSL, **cap)
     assert (one.prefill_index, one.decode_index) == (p[two.prefill_index], d[two.decode_index])
     assert (one.prefill_instances, one.decode_instances, one.value) == (
         two.prefill_instances, two.decode_instances, two.value
     )  # fmt: skip
-    assert one.certificate.runner_up.value == two.certificate.runner_up.value
+    assert some(one.certificate.runner_up).value == some(two.certificate.runner_up).value
 
 
 @settings(max_examples=60, deadline=None)
 @given(seeds, st.integers(-20, 20))
 def test_rates_in_other_units_change_nothing_but_the_unit(seed, power):
     prefill, decode, gpus = pools(seed, 20)
-    one = match(prefill, decode, OSL, max_gpus=gpus)
+    one = matched(prefill, decode, OSL, max_gpus=gpus)
     factor = 2.0**power
-    two = match(
+    two = matched(
         Pool(prefill.requests_per_s * factor, prefill.gpus, prefill.latency_s),
         Pool(decode.requests_per_s * factor, decode.gpus, decode.latency_s),
         OSL, max_gpus=gpus,
@@ -331,7 +338,7 @@ def test_rates_in_other_units_change_nothing_but_the_unit(seed, power):
 @given(seeds)
 def test_matched_points_conserve_requests(seed):
     prefill, decode, gpus = pools(seed, 20)
-    got = match(prefill, decode, OSL, max_gpus=gpus)
+    got = matched(prefill, decode, OSL, max_gpus=gpus)
     r = prefill.requests_per_s[got.prefill_index]
     s = decode.requests_per_s[got.decode_index]
     n, m = got.prefill_instances, got.decode_instances
@@ -343,22 +350,22 @@ def test_matched_points_conserve_requests(seed):
 
 
 def test_ties_go_to_the_fewest_gpus_then_latency_then_order():
-    prefill = Pool([4.0, 2.0, 2.0, 2.0], [4, 2, 2, 2], [0.1, 0.5, 0.4, 0.4])
-    decode = Pool([2.0, 1.0], [2, 1], [0.1, 0.1])
-    got = match(prefill, decode, OSL, max_gpus=64)
+    prefill = pool_of([4.0, 2.0, 2.0, 2.0], [4, 2, 2, 2], [0.1, 0.5, 0.4, 0.4])
+    decode = pool_of([2.0, 1.0], [2, 1], [0.1, 0.1])
+    got = matched(prefill, decode, OSL, max_gpus=64)
     assert (got.prefill_index, got.decode_index, got.gpus) == (2, 0, 4)
     assert got.certificate.margin == 0.0
-    assert got.certificate.runner_up.prefill_index == 3
+    assert some(got.certificate.runner_up).prefill_index == 3
 
 
 def test_nothing_in_time_names_the_nearest_targets():
-    prefill = Pool([1.0, 5.0], [4, 8], [2.0, 1.0])
-    decode = Pool([1.0, 5.0], [4, 8], [0.05, 0.02])
+    prefill = pool_of([1.0, 5.0], [4, 8], [2.0, 1.0])
+    decode = pool_of([1.0, 5.0], [4, 8], [0.05, 0.02])
     none = match(prefill, decode, OSL, ftl_s=0.5, ttl_s=0.03)
     assert isinstance(none, NoMatch)
     assert not none
     assert (none.ftl_s_at_ttl, none.ttl_s_at_ftl, none.nearest) == (1.0, None, (1.0, 0.02))
-    capped = match(prefill, decode, OSL, ftl_s=0.5, ttl_s=0.03, max_gpus=12)
+    capped = of(NoMatch, match(prefill, decode, OSL, ftl_s=0.5, ttl_s=0.03, max_gpus=12))
     assert capped.attainable == [(1.0, 0.05), (2.0, 0.02)]
     assert capped.ftl_s_at_ttl == 2.0
     assert "2" in capped.reason
@@ -366,14 +373,14 @@ def test_nothing_in_time_names_the_nearest_targets():
     assert isinstance(tiny, NoMatch)
     assert tiny.nearest is None
     assert "raise the cap" in tiny.reason
-    assert isinstance(match(Pool([], [], []), decode, OSL), NoMatch)
+    assert isinstance(match(pool_of([], [], []), decode, OSL), NoMatch)
 
 
 def test_the_nearest_targets_can_be_met():
     rng = np.random.default_rng(5)
     for _ in range(20):
         prefill, decode = pool(rng, 10), pool(rng, 10)
-        none = match(prefill, decode, OSL, ftl_s=0.01, ttl_s=0.01, max_gpus=10)
+        none = of(NoMatch, match(prefill, decode, OSL, ftl_s=0.01, ttl_s=0.01, max_gpus=10))
         for ftl_s, ttl_s in none.attainable:
             assert match(prefill, decode, OSL, ftl_s=ftl_s, ttl_s=ttl_s, max_gpus=10)
             assert not match(prefill, decode, OSL, ftl_s=ftl_s * 0.99, ttl_s=ttl_s, max_gpus=10)
@@ -381,9 +388,9 @@ def test_the_nearest_targets_can_be_met():
 
 
 def test_designs_that_serve_nothing_are_never_chosen():
-    prefill = Pool([np.nan, 0.0, 1.0, np.inf], [1, 1, 4, 1], [0.1, 0.1, 0.1, 0.1])
-    decode = Pool([1.0, 9.0], [4, 1], [0.1, np.nan])
-    got = match(prefill, decode, OSL, max_gpus=8)
+    prefill = pool_of([np.nan, 0.0, 1.0, np.inf], [1, 1, 4, 1], [0.1, 0.1, 0.1, 0.1])
+    decode = pool_of([1.0, 9.0], [4, 1], [0.1, np.nan])
+    got = matched(prefill, decode, OSL, max_gpus=8)
     assert (got.prefill_index, got.decode_index) == (2, 0)
 
 
@@ -400,23 +407,23 @@ def test_designs_that_serve_nothing_are_never_chosen():
     ],
 )
 def test_bad_limits_are_refused(arguments, message):
-    one = Pool([1.0], [1], [1.0])
+    one = pool_of([1.0], [1], [1.0])
     with pytest.raises(InputError, match=message):
         match(one, one, OSL, **arguments)
 
 
 def test_bad_pools_are_refused():
-    one = Pool([1.0], [1], [1.0])
+    one = pool_of([1.0], [1], [1.0])
     with pytest.raises(InputError, match="osl is 1"):
         match(one, one, 1)
     with pytest.raises(InputError, match="equal length"):
-        Pool([1.0, 2.0], [1], [1.0])
+        pool_of([1.0, 2.0], [1], [1.0])
     with pytest.raises(InputError, match="at least 1"):
-        Pool([1.0], [0], [1.0])
+        pool_of([1.0], [0], [1.0])
     with pytest.raises(InputError, match="positive and finite"):
-        Pool([1.0], [1], [1.0], weight=0.0)
+        pool_of([1.0], [1], [1.0], weight=0.0)
     with pytest.raises(InputError, match="one-dimensional"):
-        Pool([[1.0]], [[1]], [[1.0]])
+        pool_of([[1.0]], [[1]], [[1.0]])
 
 
 def test_swapping_the_pools_swaps_the_answer():
@@ -425,6 +432,6 @@ def test_swapping_the_pools_swaps_the_answer():
     swapped = pairs.swapped().swapped()
     assert isinstance(swapped, Pairs)
     np.testing.assert_array_equal(swapped.r, pairs.r)
-    one = match(prefill, decode, OSL, max_gpus=gpus)
-    two = match(decode, prefill, OSL, max_gpus=gpus)
+    one = matched(prefill, decode, OSL, max_gpus=gpus)
+    two = matched(decode, prefill, OSL, max_gpus=gpus)
     np.testing.assert_allclose(one.value, two.value, rtol=1e-12)

@@ -1,5 +1,7 @@
 """Is what is evaluated once for a class of designs the same as at every design?"""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -173,21 +175,20 @@ def test_streams_find_the_best_whatever_the_grid(batches, stages, step_points):
 def test_an_axis_of_no_consequence_counts_but_costs_nothing():
     """Of designs that differ on it alone, the first is named first, and all of them are ranked."""
     axes = [*_axes()[:4], ("unused", lambda p: p.layers, np.arange(3.0)), _axes()[4]]
-    asked = {"objective": "rate", "valid": "valid"}
-    best = stream_best(ranked, Point(), axes, ("isl", "osl"), **asked)
-    without = stream_best(ranked, Point(), _axes(), ("isl", "osl"), **asked)
+    request: dict[str, Any] = {"objective": "rate", "valid": "valid"}
+    best = stream_best(ranked, Point(), axes, ("isl", "osl"), **request)
+    without = stream_best(ranked, Point(), _axes(), ("isl", "osl"), **request)
     assert best.points == 3 * without.points
     np.testing.assert_array_equal(best.value, without.value)
     assert not best.index["unused"].any()
     for name in ("tp", "pp", "batch"):
         np.testing.assert_array_equal(best.index[name], without.index[name])
-    top = stream_topk(ranked, Point(), axes, ("isl", "osl"), count=7, **asked)
-    plain = stream_topk(ranked, Point(), _axes(), ("isl", "osl"), count=7, **asked)
+    top = stream_topk(ranked, Point(), axes, ("isl", "osl"), count=7, **request)
+    plain = stream_topk(ranked, Point(), _axes(), ("isl", "osl"), count=7, **request)
     repeated = np.repeat(plain.value, 3, axis=-1)[..., :7]
     np.testing.assert_array_equal(top.value, repeated)
     np.testing.assert_array_equal(top.index["unused"][0, 0], [0, 1, 2, 0, 1, 2, 0])
-    pair = {"x": "ttl_s", "y": "rate", "valid": "valid"}
-    pair |= {"duplicates": True}
+    pair: dict[str, Any] = {"x": "ttl_s", "y": "rate", "valid": "valid", "duplicates": True}
     fronts = stream_frontier(ranked, Point(), axes, ("isl",), **pair)
     once = stream_frontier(ranked, Point(), _axes(), ("isl",), **pair)
     np.testing.assert_array_equal(fronts.x, np.repeat(once.x, 3))

@@ -7,6 +7,7 @@ import pytest
 
 import jaxsim
 from jaxsim.catalog.errors import InputError
+from jaxsim.space.deploy.result import Deployed
 from jaxsim.space.deploy.sweep import sweep_phases
 from jaxsim.space.sensitivity.along import along_frontier, attributions_of
 from jaxsim.space.sensitivity.attribution import attribution
@@ -26,7 +27,7 @@ from jaxsim.space.sensitivity.parameters import (
 from jaxsim.space.sensitivity.plan_levers import at_deployment
 from jaxsim.space.sensitivity.problem import problem_of
 from jaxsim.space.sensitivity.request import SensitivityRequest, Times
-from jaxsim.space.sensitivity.result import best_of, sensitivity_of
+from jaxsim.space.sensitivity.result import Sensitivity, best_of, sensitivity_of
 from jaxsim.space.sensitivity.solve import run_searches
 from jaxsim.space.sensitivity.sources import Source, sources_of
 from jaxsim.space.sensitivity.study import (
@@ -35,6 +36,7 @@ from jaxsim.space.sensitivity.study import (
     study_lever,
 )
 from jaxsim.space.sensitivity.uncertainty import propagate
+from tests.narrow import of, some
 
 SPACE = jaxsim.Space(
     tp=(1, 2, 4),
@@ -54,7 +56,7 @@ def solved(swept):
     found = {}
     for colocated in KINDS:
         problem = problem_of(swept, colocated, SPACE)
-        base = problem.solve(Change())
+        base = some(problem.solve(Change()))
         found[colocated] = problem, base, elasticities_at(swept, base)
     return found
 
@@ -124,11 +126,11 @@ def test_memory_gets_a_multiplier_where_it_binds(setup, asked):
     few = replace(asked, ttl_s=0.5)
     swept = sweep_phases(small, few, SPACE)
     problem = problem_of(swept)
-    base = problem.solve(Change())
+    base = some(problem.solve(Change()))
     found = elasticities_at(swept, base)
     assert "memory" in found.binding[0]["decode"]
     path = "hardware.chip.hbm_bytes"
-    ends = [problem.solve(Change({path: factor})).value for factor in (1.001, 1 / 1.001)]
+    ends = [some(problem.solve(Change({path: f}))).value for f in (1.001, 1 / 1.001)]
     exact = np.log(ends[0] / ends[1]) / (2.0 * np.log(1.001))
     assert exact > 0.0
     assert float(found.by_input[path][0]) == pytest.approx(exact, rel=1e-3)
@@ -206,7 +208,7 @@ def test_an_input_of_another_kind_moves_all_designs(setup, asked, solved):
     change = Change({"workload.isl": 2.0})
     assert change.bounds() is None
     moved = problem.solve(change)
-    assert moved.value == pytest.approx(again.value, rel=1e-9)
+    assert moved.value == pytest.approx(some(again).value, rel=1e-9)
 
 
 def test_stable_ranges_end_where_the_design_changes(solved):
@@ -233,12 +235,9 @@ def test_whole_steps_never_beat_the_best(swept):
 
 def test_the_answer_and_the_frontier(swept):
     """Elasticities at integers are near those at the real-valued optimum; all points are finite."""
-    deployed = best_of(swept, "disaggregated")
-    assert (
-        0.0
-        < float(at_deployment(swept, deployed).by_input["hardware.chip.multiprocessors"][0])
-        < 1.5
-    )
+    deployed = of(Deployed, best_of(swept, "disaggregated"))
+    by_input = at_deployment(swept, deployed).by_input
+    assert 0.0 < float(by_input["hardware.chip.multiprocessors"][0]) < 1.5
     along = along_frontier(swept)
     for slopes in along.levers.values():
         assert np.isfinite(slopes).all()
@@ -279,7 +278,7 @@ def test_reaching_a_goal_takes_just_enough(solved):
         if answer.factor is None:
             assert problem.solve(changes[title](16.0 if slope > 0 else 1 / 16)).value < goal
             continue
-        assert answer.optimum.value >= goal
+        assert some(answer.optimum).value >= goal
         less = problem.solve(changes[title](answer.factor**0.99))
         assert less.value < goal * (1.0 + 1e-6)
 
@@ -347,8 +346,9 @@ def test_what_if(setup, asked):
             ],
         ),
     )  # fmt: skip
+    assert isinstance(found, Sensitivity)
     first, second = found.what_if
-    assert 0.0 < first.exact < 0.2
+    assert 0.0 < some(first.exact) < 0.2
     assert first.local == pytest.approx(first.exact, abs=0.02)
     assert second.exact is not None
     assert found.levers[0].elasticity == pytest.approx(
@@ -413,9 +413,10 @@ def test_prices_count_where_cost_is_the_objective(setup, asked, colocated):
     """Twice the price is half the throughput per dollar, exactly and by the elasticity."""
     swept = sweep_phases(setup, replace(asked, objective="cost"), SPACE)
     problem = problem_of(swept, colocated, SPACE)
-    base, path = problem.solve(UNCHANGED), "hardware.price_usd_per_hour"
+    base, path = some(problem.solve(UNCHANGED)), "hardware.price_usd_per_hour"
     assert float(elasticities_at(swept, base).by_input[path][0]) == pytest.approx(-1.0)
-    assert problem.solve(Change({path: 2.0})).value == pytest.approx(0.5 * base.value, rel=1e-9)
+    dear = some(problem.solve(Change({path: 2.0})))
+    assert dear.value == pytest.approx(0.5 * base.value, rel=1e-9)
     spread = problem.sampled(base, Change({path: np.array([1.0, 4.0])}))
     assert spread[0] - spread[1] == pytest.approx(np.log(4.0))
 

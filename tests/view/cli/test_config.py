@@ -39,8 +39,9 @@ def parsers():
 
 def asked(text, parsers, *settings):
     raw = changed(yaml.safe_load(text), settings)
-    own = parser_of(parsers, raw["verb"])
-    return parsers.parse_args([raw["verb"], *words_of(raw, own, "x.yaml")])
+    verb = str(raw["verb"])
+    own = parser_of(parsers, verb)
+    return parsers.parse_args([verb, *words_of(raw, own, "x.yaml")])
 
 
 def test_a_file_asks_for_the_same_as_words(parsers):

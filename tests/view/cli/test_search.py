@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 
 import jaxsim
+from jaxsim._scalar import as_scalar
 from jaxsim.view.cli import device
 from jaxsim.view.cli import main as cli
 from tests.view.written import checked
@@ -32,7 +33,7 @@ def asked(*more, phase="decode", isl="1000,4000", osl="100,900"):
 
 
 def found(phase="decode", isl=(1000.0, 4000.0), osl=(100.0, 900.0), hardware="h100", **more):
-    workload = jaxsim.Workload(isl=np.array(isl), osl=np.array(osl))
+    workload = jaxsim.Workload(isl=as_scalar(np.array(isl)), osl=as_scalar(np.array(osl)))
     return jaxsim.search("llama-3.1-8b", hardware, workload, SPACE, phase=phase, **more)
 
 

@@ -11,6 +11,7 @@ from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.flags import FOLDER
 from jaxsim.view.deploy.aiconfigurator import request
 from jaxsim.view.deploy.measure import measure_files
+from tests.narrow import untyped
 from tests.view.deploy.made import order, settings
 
 
@@ -65,7 +66,7 @@ def test_scripts_are_read_by_bash(made):
 
 
 def test_the_request_for_aiconfigurator_is_the_plan():
-    asked = request(order("moe"), "trtllm", "nvidia/x")
+    asked = untyped(request(order("moe"), "trtllm", "nvidia/x"))
     assert asked["systems"] == {"prefill": "gb200", "decode": "gb200"}
     decode = asked["topology"]["decode"]
     assert decode == {
@@ -73,7 +74,7 @@ def test_the_request_for_aiconfigurator_is_the_plan():
         "attention_dp_size": 16, "moe_tp_size": 1, "moe_ep_size": 16,
     }  # fmt: skip
     assert asked["topology"]["prefill"]["pp_size"] == 4
-    colocated = request(order("moe", "colocated"), "trtllm", "nvidia/x")
+    colocated = untyped(request(order("moe", "colocated"), "trtllm", "nvidia/x"))
     assert colocated["topology"]["kind"] == "agg"
     with pytest.raises(InputError, match="no data for trainium2"):
         request(order("trainium"), "vllm", "x")

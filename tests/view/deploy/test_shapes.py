@@ -12,6 +12,7 @@ from jaxsim.catalog.shapes import why_not
 from jaxsim.view.cli.main import BAD_INPUT, OK, main
 from jaxsim.view.deploy.plan_file import order_of
 from jaxsim.view.deploy.shapes import check_shapes, nearest_shape, pool_why_not
+from tests.narrow import some
 from tests.view.deploy.made import PLANS, order, plan_with
 from tests.view.written import checked
 
@@ -39,7 +40,7 @@ def test_shapes(engine, shape, nearest):
     assert bool(pool_why_not(engine, pool, moe=True)) == (nearest is not None)
     if nearest is not None:
         near = nearest_shape(engine, pool, moe=True)
-        assert (near.tp, near.ep, near.pp) == nearest
+        assert (some(near).tp, some(near).ep, some(near).pp) == nearest
 
 
 def test_the_nearest_shape_is_expressible_and_as_large():
@@ -47,8 +48,8 @@ def test_the_nearest_shape_is_expressible_and_as_large():
         for tp, ep in ((4, 2), (2, 4), (8, 4), (4, 16)):
             pool = replace(order("moe").pool("decode"), tp=tp, ep=ep)
             near = nearest_shape(engine, pool, moe=True)
-            assert near.gpus == pool.gpus
-            assert not why_not(engine, near.tp, near.ep, near.pp, moe=True)
+            assert some(near).gpus == pool.gpus
+            assert not why_not(engine, some(near).tp, some(near).ep, some(near).pp, moe=True)
 
 
 def test_transfer_between_widths_that_do_not_divide():

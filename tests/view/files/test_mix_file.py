@@ -16,6 +16,7 @@ from jaxsim.view.files.plan_json import plan_dict
 from jaxsim.view.report.page import render_report
 from jaxsim.view.text.layout import Page
 from jaxsim.view.text.plan import render_plan
+from tests.narrow import untyped
 
 ASK = ["plan", "deepseek-r1", "--hardware", "gb200-nvl72", "--ftl", "5s", "--ttl", "50ms"]
 HEADER = "isl,osl,share\n"
@@ -135,7 +136,7 @@ def test_the_report_has_the_mix(mixed):
 
 
 def test_json_has_the_schema_of_a_plan(mixed, unmet):
-    found = plan_dict(mixed)
+    found = untyped(plan_dict(mixed))
     assert found["schema"] == "jaxsim.plan/1"
     assert found["objective"] == "gpu"
     assert found["workload"] == {
@@ -156,7 +157,7 @@ def test_json_has_the_schema_of_a_plan(mixed, unmet):
     assert disaggregated["certificate"]["gap"] == 0
     assert disaggregated["instances"][0]["count"] == 6
     assert "certificate" not in found["colocated"]
-    nothing = plan_dict(unmet)
+    nothing = untyped(plan_dict(unmet))
     assert nothing["disaggregated"] is None
     assert nothing["nearest"]["colocated"] == {"ftl_s": None, "ttl_s": 0.0061}
     assert "every workload" in nothing["error"]
