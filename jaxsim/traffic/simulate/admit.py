@@ -97,7 +97,7 @@ def admit(
         def decode(carry: tuple[State, tuple[jax.Array, ...]]):
             s, given = carry
             s = replace(s, attempts=put_at(s.attempts, attempt, blocks=blocks))
-            return take_slot(s, law, attempt, instance), (given[0] - 1, *given[1:])
+            return take_slot(s, law, shape, attempt, instance), (given[0] - 1, *given[1:])
 
         def process(carry: tuple[State, tuple[jax.Array, ...]]):
             s, given = carry

@@ -91,11 +91,24 @@ def advance(s: State, law: Law, instance: jax.Array) -> State:
     return replace(s, instances=one, gaps=gaps)
 
 
-def blocks_decoding(s: State, law: Law, instance: jax.Array):
-    """Blocks of the decoding sequences once their next step is done."""
+def blocks_decoding(s: State, law: Law, shape: Shape, instance: jax.Array):
+    r"""Blocks of the decoding sequences once their next step is done.
+
+    Of n whole contexts $x$, with $c_r$ of them $\equiv r$ modulo a block of b tokens,
+    $\sum \lceil x / b \rceil = (\sum x + n(b-1) - \sum_r c_r\,((r + b - 1) \bmod b)) / b$.
+    """
     one = s.instances
     role = at(one.role, instance)
     gain, size = at(law.gain, role), at(law.block_tokens, role)
+    if shape.phases:
+        count = at(one.decoding, instance)
+        ahead = (gain * (at(one.step, instance) + 1.0)).astype(jnp.int32) + shape.phases - 1
+        rest = (lax.iota(jnp.int32, shape.phases) + ahead) % shape.phases
+        over = jnp.sum(row(s.slots.phase, instance) * rest)
+        tokens = at(one.context, instance) + (gain + shape.phases - 1.0) * count
+        needed = jnp.round((tokens - over) / shape.phases).astype(jnp.int32)
+        reserves = at(law.reserves, role) > 0.5
+        return jnp.where(reserves, at(one.reserved, instance), needed)
     after = row(s.slots.base, instance) + gain * (at(one.step, instance) + 1.0)
     needed = whole_blocks(after, size)
     reserved = row(s.slots.reserved, instance) * jnp.where(at(law.reserves, role) > 0.5, 1.0, 0.0)
@@ -103,7 +116,7 @@ def blocks_decoding(s: State, law: Law, instance: jax.Array):
     return jnp.sum(jnp.where(taken, jnp.maximum(needed, reserved), 0.0)).astype(jnp.int32)
 
 
-def preempt(s: State, law: Law, instance: jax.Array, free: jax.Array):
+def preempt(s: State, law: Law, shape: Shape, instance: jax.Array, free: jax.Array):
     """The latest sequences go back to the queue until the others' next step finds blocks."""
     role = at(s.instances.role, instance)
     gain, size = at(law.gain, role), at(law.block_tokens, role)
@@ -129,7 +142,7 @@ def preempt(s: State, law: Law, instance: jax.Array, free: jax.Array):
         )
         blocks = jnp.maximum(ceil_div(context + gain, size), reserved)
         longer = ceil_div(context, 1.0) + 1
-        s = free_slot(s, law, instance, latest)
+        s = free_slot(s, law, shape, instance, latest)
         attempts = put_at(
             s.attempts, attempt, size=longer, need=longer, rest=longer, past=0, left=left - 1
         )
@@ -149,9 +162,9 @@ def form(s: State, law: Law, client: Client, shape: Shape, instance: jax.Array) 
         total
         - at(one.prompt_blocks, instance)
         - at(one.held_blocks, instance)
-        - blocks_decoding(s, law, instance)
+        - blocks_decoding(s, law, shape, instance)
     )
-    s, free, short = preempt(s, law, instance, free)
+    s, free, short = preempt(s, law, shape, instance, free)
     budget = (at(law.budget, role)).astype(jnp.int32) - at(s.instances.decoding, instance)
     given = nothing_given(budget)
     s, given = continue_prompts(s, law, role, instance, given)
@@ -185,7 +198,7 @@ def start(
     passing_s = jnp.where(passing, stall * stretch * whole_s + load_s, 0.0)
     first_s = jnp.where(decodes & (mixes | ~passing), first_s, 0.0)
     # A macro-step ends where a sequence does, at a knee, and before blocks can run out.
-    soonest = jnp.min(row(s.slots.end, instance)) - step
+    soonest = jnp.min(row(s.slots.soonest, instance)) - step
     spare = jnp.floor(free / jnp.maximum(count, 1))
     safe = jnp.floor(at(law.block_tokens, role) * spare / at(law.gain, role)) + 1.0
     steps = jnp.minimum(jnp.minimum(soonest * 1.0, knee), jnp.maximum(safe, 1.0))

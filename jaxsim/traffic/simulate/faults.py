@@ -29,7 +29,7 @@ _NOTHING = {
     "until_s": NEVER, "send_s": NEVER, "head": -1, "tail": -1, "pass_head": -1, "pass_tail": -1,
     "send_head": -1, "send_tail": -1, **dict.fromkeys((
         "steps", "advance", "decoding", "context", "prompts", "prompt_blocks", "held_blocks",
-        "waiting", "assigned", "work", "passing_s", "extra_s", "pause_s"), 0),
+        "waiting", "assigned", "reserved", "work", "passing_s", "extra_s", "pause_s"), 0),
 }  # fmt: skip
 
 
@@ -164,7 +164,8 @@ def _forget(
     for name, value in _NOTHING.items():
         one[name][place] = value
     one["ready_s"][place] = NEVER
-    for name, value in {"attempt": -1, "end": FAR, "base": 0, "stamp": 0, "reserved": 0}.items():
+    empty = {"attempt": -1, "end": FAR, "base": 0, "stamp": 0, "reserved": 0, "soonest": FAR}
+    for name, value in {**empty, "phase": 0}.items():
         slots[name][place] = value
     cache["hbm_tail"][place] = cache["host_tail"][place] = cache["stamp"][place] - 1
     cache["hbm_count"][place] = cache["host_count"][place] = 0

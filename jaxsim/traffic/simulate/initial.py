@@ -10,6 +10,7 @@ from jaxsim.traffic.simulate.records import (
     DECODE,
     FAR,
     GAP_BINS,
+    GROUP,
     NEVER,
     Attempts,
     Cache,
@@ -103,7 +104,7 @@ def initial(
         now_s=np.float64(0.0),
         attempts=attempts,
         instances=_instances(start, shape.instances),
-        slots=_slots(shape.instances, shape.slots),
+        slots=_slots(shape),
         cache=_cache(requests, shape),
         gaps=np.zeros(GAP_BINS),
         arriving=dtype(0),
@@ -124,7 +125,7 @@ def _instances(start: Start, size: int) -> Instances:
         name: np.zeros(size, np.int32)
         for name in (
             "steps", "advance", "step", "decoding", "prompts", "prompt_blocks", "held_blocks",
-            "waiting", "assigned", "work", "stamp",
+            "waiting", "assigned", "reserved", "work", "stamp",
         )
     }  # fmt: skip
     nobody = {
@@ -158,8 +159,8 @@ def _instances(start: Start, size: int) -> Instances:
     )
 
 
-def _slots(instances: int, slots: int) -> Slots:
-    shape = (instances, slots)
+def _slots(sizes: Shape) -> Slots:
+    shape = (sizes.instances, sizes.slots)
     return of_numpy(
         Slots,
         attempt=np.full(shape, -1, np.int32),
@@ -167,6 +168,8 @@ def _slots(instances: int, slots: int) -> Slots:
         base=np.zeros(shape),
         stamp=np.zeros(shape, np.int32),
         reserved=np.zeros(shape, np.int32),
+        soonest=np.full((sizes.instances, sizes.slots // GROUP), FAR, np.int32),
+        phase=np.zeros((sizes.instances, max(sizes.phases, 1)), np.int32),
     )
 
 

@@ -10,12 +10,14 @@ from jax.typing import ArrayLike
 from jaxsim.traffic.simulate.records import (
     FAR,
     GIVEN_UP,
+    GROUP,
     PREFILL,
     SERVED,
     Client,
     Law,
     Links,
     Shape,
+    Slots,
     State,
 )
 from jaxsim.traffic.simulate.scalars import (
@@ -23,6 +25,7 @@ from jaxsim.traffic.simulate.scalars import (
     after,
     at,
     cell,
+    cells,
     first_smallest,
     once,
     put_at,
@@ -51,7 +54,34 @@ def finish(
     return replace(s, attempts=attempts, instances=instances, served=s.served + 1)
 
 
-def take_slot(s: State, law: Law, attempt: jax.Array, instance: jax.Array) -> State:
+def soonest(slots: Slots, instance: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The first step at which a sequence ends, and its slot (the first of several)."""
+    end, group = first_smallest(row(slots.soonest, instance))
+    first = group * GROUP
+    ends = cells(slots.end, instance, first, GROUP)
+    place = lax.iota(jnp.int32, GROUP)
+    return end, first + jnp.min(jnp.where(ends == end, place, GROUP - 1))
+
+
+def _regrouped(slots: Slots, instance: jax.Array, place: jax.Array) -> Slots:
+    """The same once the slot's end has changed."""
+    group = place // GROUP
+    least = jnp.min(cells(slots.end, instance, group * GROUP, GROUP))
+    return replace(slots, soonest=set_cell(slots.soonest, instance, group, least))
+
+
+def _counted(
+    slots: Slots, shape: Shape, instance: jax.Array, base: jax.Array, change: int
+) -> Slots:
+    """The same with one sequence more, or less, of its base modulo a block."""
+    if not shape.phases:
+        return slots
+    phase = base.astype(jnp.int32) % shape.phases
+    count = cell(slots.phase, instance, phase) + change
+    return replace(slots, phase=set_cell(slots.phase, instance, phase, count))
+
+
+def take_slot(s: State, law: Law, shape: Shape, attempt: jax.Array, instance: jax.Array) -> State:
     """The attempt decodes from the next step on."""
     one = s.instances
     gain = at(law.gain, at(one.role, instance))
@@ -69,7 +99,10 @@ def take_slot(s: State, law: Law, attempt: jax.Array, instance: jax.Array) -> St
         s.slots,
         **{n: set_cell(getattr(s.slots, n), instance, place, v) for n, v in values.items()},
     )
-    instances = add_at(one, instance, decoding=1, context=size, stamp=1)
+    slots = _counted(_regrouped(slots, instance, place), shape, instance, values["base"], 1)
+    instances = add_at(
+        one, instance, decoding=1, context=size, stamp=1, reserved=values["reserved"]
+    )
     joined = jnp.minimum(at(s.attempts.joined_s, attempt), s.now_s)
     return replace(
         s,
@@ -79,12 +112,16 @@ def take_slot(s: State, law: Law, attempt: jax.Array, instance: jax.Array) -> St
     )
 
 
-def free_slot(s: State, law: Law, instance: jax.Array, place: jax.Array) -> State:
+def free_slot(
+    s: State, law: Law, shape: Shape, instance: jax.Array, place: jax.Array
+) -> State:
     """The sequence in a slot is gone; the last one takes its place."""
     one = s.instances
     gain = at(law.gain, at(one.role, instance))
     last = at(one.decoding, instance) - 1
-    context = cell(s.slots.base, instance, place) + gain * at(one.step, instance)
+    base = cell(s.slots.base, instance, place)
+    context = base + gain * at(one.step, instance)
+    reserved = cell(s.slots.reserved, instance, place)
 
     def moved(values: jax.Array, empty: ArrayLike):
         kept = cell(values, instance, last)
@@ -98,8 +135,11 @@ def free_slot(s: State, law: Law, instance: jax.Array, place: jax.Array) -> Stat
         stamp=moved(s.slots.stamp, 0),
         reserved=moved(s.slots.reserved, 0),
     )
+    slots = _regrouped(_regrouped(slots, instance, place), instance, last)
+    slots = _counted(slots, shape, instance, base, -1)
     left = at(one.context, instance) - context
     instances = put_at(one, instance, decoding=last, context=jnp.where(last == 0, 0.0, left))
+    instances = add_at(instances, instance, reserved=-reserved)
     return replace(s, slots=slots, instances=instances)
 
 
@@ -152,7 +192,7 @@ def end_passes(
         )
         s = once(ended, lambda s: finish(s, client, shape, attempt, instance, passed_s), s)
         decodes = (~gone) & more & (role != PREFILL)
-        s = once(decodes, lambda s: take_slot(s, law, attempt, instance), s)
+        s = once(decodes, lambda s: take_slot(s, law, shape, attempt, instance), s)
         return once(sent, lambda s: send(s, links, attempt, instance, passed_s), s)
 
     def each(carry: tuple[jax.Array, State]):
@@ -176,10 +216,9 @@ def end_sequences(s: State, law: Law, client: Client, shape: Shape, instance: ja
     def one(carry: tuple[jax.Array, jax.Array, State]):
         _, place, s = carry
         attempt = cell(s.slots.attempt, instance, place)
-        s = free_slot(s, law, instance, place)
+        s = free_slot(s, law, shape, instance, place)
         s = finish(s, client, shape, attempt, instance, s.now_s)
-        end, place = first_smallest(row(s.slots.end, instance))
-        return end, place, s
+        return (*soonest(s.slots, instance), s)
 
-    end, place = first_smallest(row(s.slots.end, instance))
+    end, place = soonest(s.slots, instance)
     return lax.while_loop(over, one, (end, place, s))[2]

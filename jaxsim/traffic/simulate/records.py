@@ -38,6 +38,7 @@ ROUTES = ("round_robin", "least_loaded", "kv_aware")
 NEVER = np.inf
 NOBODY = np.int32(-1)
 FAR = np.int32(2**31 - 1)
+GROUP = 32  # slots whose least end is kept
 GAP_BINS = 512
 GAP_LOW_S, GAP_HIGH_S = 1e-5, 1e3
 
@@ -53,6 +54,7 @@ class Shape(NamedTuple):
     touches: int = 0
     route: str = "least_loaded"
     patience: bool = False  # clients give up, and may try again
+    phases: int = 0  # tokens of a block, where contexts are whole numbers; 0: unknown
 
 
 class Law(Record):
@@ -199,6 +201,7 @@ class Instances(Record):
     link_out_s: Array
     link_in_s: Array
     assigned: Array
+    reserved: Array
     work: Array
     stamp: Array
     pause_s: Array
@@ -215,7 +218,8 @@ class Instances(Record):
 class Slots(Record):
     """Decoding sequences by instance: [instance, slot], the first `decoding` of them taken.
 
-    A sequence ends at step `end`; its context is `base + gain · step`.
+    A sequence ends at step `end`; its context is `base + gain · step`. `soonest` is the least end
+    of each `GROUP` of slots, `phase` how many sequences have a base of 0, 1, … modulo a block.
     """
 
     attempt: Array
@@ -223,6 +227,8 @@ class Slots(Record):
     base: Array
     stamp: Array
     reserved: Array
+    soonest: Array  # [instance, group]
+    phase: Array  # [instance, tokens of a block]
 
 
 class Cache(Record):

@@ -22,6 +22,7 @@ from jaxsim.traffic.simulate.records import NEVER, ROUTES, Client, Shape, State,
 from jaxsim.traffic.simulate.watch import Watch
 
 MOST_INSTANCES = 256
+MOST_PHASES = 64  # tokens of a block; of larger ones every sequence is looked at
 MANY_REQUESTS = 262144  # beyond, arrays are no longer than they need be
 
 
@@ -155,6 +156,8 @@ def _shape(requests: Requests, instances: int, fleet: Fleet, service: Service) -
     blocks = requests.blocks
     cached = service.cached and blocks is not None
     slots = int(np.max(fleet.law.sequences)) + 1
+    gain, size_of = np.asarray(fleet.law.gain), np.unique(fleet.law.block_tokens)
+    whole = bool((gain == np.round(gain)).all()) and len(size_of) == 1 and size_of[0] % 1 == 0
     return Shape(
         attempts=count * (2 if service.faults else 1 + (0 if patient else service.retries)),
         requests=count,
@@ -164,6 +167,7 @@ def _shape(requests: Requests, instances: int, fleet: Fleet, service: Service) -
         touches=bucket(len(blocks.ids), 1024) if cached and blocks else 0,
         route=service.route,
         patience=not patient or bool(service.faults),
+        phases=int(size_of[0]) if whole and size_of[0] <= MOST_PHASES else 0,
     )
 
 

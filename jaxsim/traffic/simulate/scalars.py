@@ -46,6 +46,13 @@ def inner_cell(
     return lax.reshape(found, ())
 
 
+def cells(values: jax.Array, index: jax.Array, column: jax.Array, count: int) -> jax.Array:
+    """Some cells of one row of a table, from a column on."""
+    start = (jnp.asarray(index, jnp.int32), jnp.asarray(column, jnp.int32))
+    found = lax.dynamic_slice(values, start, (1, count), allow_negative_indices=False)
+    return lax.reshape(found, (count,))
+
+
 def set_at(values: jax.Array, index: jax.Array, value: ArrayLike) -> jax.Array:
     """The same with one entry replaced."""
     new = lax.reshape(lax.convert_element_type(value, values.dtype), (1,))
