@@ -29,7 +29,6 @@ from jaxsim.traffic.simulate.scalars import (
     add_at,
     at,
     ceil_div,
-    cell,
     put_at,
     row,
     set_at,
@@ -133,16 +132,12 @@ def preempt(s: State, law: Law, shape: Shape, instance: jax.Array, free: jax.Arr
         taken = place < at(one.decoding, instance)
         key = jnp.max(jnp.where(taken, stamps.astype(jnp.int64) * stamps.shape[0] + place, -1))
         latest = (key % stamps.shape[0]).astype(jnp.int32)
-        attempt = cell(s.slots.attempt, instance, latest)
         step = at(one.step, instance)
-        context = cell(s.slots.base, instance, latest) + gain * step
-        left = cell(s.slots.end, instance, latest) - step
-        reserved = jnp.where(
-            at(law.reserves, role) > 0.5, cell(s.slots.reserved, instance, latest), 0
-        )
+        s, gone = free_slot(s, law, shape, instance, latest)
+        attempt, context, left = gone.attempt, gone.base + gain * step, gone.end - step
+        reserved = jnp.where(at(law.reserves, role) > 0.5, gone.reserved, 0)
         blocks = jnp.maximum(ceil_div(context + gain, size), reserved)
         longer = ceil_div(context, 1.0) + 1
-        s = free_slot(s, law, shape, instance, latest)
         attempts = put_at(
             s.attempts, attempt, size=longer, need=longer, rest=longer, past=0, left=left - 1
         )

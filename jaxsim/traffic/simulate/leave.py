@@ -1,6 +1,7 @@
 """What happens when a prompt is processed, and when a request ends?"""
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -112,16 +113,27 @@ def take_slot(s: State, law: Law, shape: Shape, attempt: jax.Array, instance: ja
     )
 
 
+class Sequence(NamedTuple):
+    """What a slot held."""
+
+    attempt: jax.Array
+    end: jax.Array
+    base: jax.Array
+    reserved: jax.Array
+
+
 def free_slot(
     s: State, law: Law, shape: Shape, instance: jax.Array, place: jax.Array
-) -> State:
-    """The sequence in a slot is gone; the last one takes its place."""
+) -> tuple[State, Sequence]:
+    """The sequence in a slot is gone, and what it was; the last one takes its place."""
     one = s.instances
     gain = at(law.gain, at(one.role, instance))
     last = at(one.decoding, instance) - 1
-    base = cell(s.slots.base, instance, place)
+    gone = Sequence(*(cell(getattr(s.slots, n), instance, place) for n in Sequence._fields))
+    for value in gone:  # read before any of it is overwritten: XLA copies no table
+        place = after(place, value.astype(jnp.int32))
+    base, reserved = gone.base, gone.reserved
     context = base + gain * at(one.step, instance)
-    reserved = cell(s.slots.reserved, instance, place)
 
     def moved(values: jax.Array, empty: ArrayLike):
         kept = cell(values, instance, last)
@@ -140,7 +152,7 @@ def free_slot(
     left = at(one.context, instance) - context
     instances = put_at(one, instance, decoding=last, context=jnp.where(last == 0, 0.0, left))
     instances = add_at(instances, instance, reserved=-reserved)
-    return replace(s, slots=slots, instances=instances)
+    return replace(s, slots=slots, instances=instances), gone
 
 
 def end_passes(
@@ -215,9 +227,8 @@ def end_sequences(s: State, law: Law, client: Client, shape: Shape, instance: ja
 
     def one(carry: tuple[jax.Array, jax.Array, State]):
         _, place, s = carry
-        attempt = cell(s.slots.attempt, instance, place)
-        s = free_slot(s, law, shape, instance, place)
-        s = finish(s, client, shape, attempt, instance, s.now_s)
+        s, gone = free_slot(s, law, shape, instance, place)
+        s = finish(s, client, shape, gone.attempt, instance, s.now_s)
         return (*soonest(s.slots, instance), s)
 
     end, place = soonest(s.slots, instance)
