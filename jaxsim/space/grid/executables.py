@@ -31,18 +31,15 @@ _PROCESSOR = Path("/proc/cpuinfo")
 
 def path_of(nest: Nest, reducer: Reducer, part: Sequence[np.ndarray | jax.Array]) -> Path | None:
     """The file of a block's executable, if programs are kept and this one can be."""
-    folder = os.environ.get(_kept.FOLDER)
-    if not folder or jax.process_count() > 1:
-        return None
-    if jax.config.jax_disable_jit:  # pyright: ignore[reportAttributeAccessIssue]
+    folder = _folder()
+    if folder is None:
         return None
     try:
-        text = json.dumps(
+        return _file(
+            folder,
+            "block",
             [
-                _kept.code(),
-                _machine(),
                 _kept.named(reducer),
-                wide(),
                 [[str(x.dtype), x.shape] for x in part],
                 nest.program.inputs,
                 [_kept.atom(x) for x in nest.program.outputs],
@@ -50,11 +47,35 @@ def path_of(nest: Nest, reducer: Reducer, part: Sequence[np.ndarray | jax.Array]
                 [[[_kept.operation(op) for op in ops] for ops in own] for own in nest.small_terms],
                 [nest.lengths, nest.classes, nest.loops, nest.strides, nest.barriers, nest.given],
                 sorted((x, nest.program.dims[x]) for x in _used(nest)),
-            ]
+            ],
         )
     except (_kept.CannotKeep, TypeError):
         return None
-    return Path(folder) / f"block-{hashlib.sha256(text.encode()).hexdigest()[:32]}.bin"
+
+
+def path_for(kind: str, parts: Sequence[object], arguments: object) -> Path | None:
+    """The file of an executable of the package that `parts` and the types of arguments tell."""
+    folder = _folder()
+    if folder is None:
+        return None
+    types = [[str(x.dtype), x.shape] for x in jax.tree.leaves(arguments)]
+    return _file(folder, kind, [*parts, types])
+
+
+def _folder() -> Path | None:
+    """Where executables are kept, if they are."""
+    folder = os.environ.get(_kept.FOLDER)
+    if not folder or jax.process_count() > 1:
+        return None
+    if jax.config.jax_disable_jit:  # pyright: ignore[reportAttributeAccessIssue]
+        return None
+    return Path(folder)
+
+
+def _file(folder: Path, kind: str, parts: Sequence[object]) -> Path:
+    """A file named by what an executable is made of; TypeError where that is no JSON."""
+    text = json.dumps([_kept.code(), _machine(), wide(), *parts])
+    return folder / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:32]}.bin"
 
 
 def _used(nest: Nest) -> set[int]:

@@ -27,7 +27,7 @@ PACKAGE = Path(__file__).parents[2]
 # What the operations of a traced function depend on.
 _SOURCES = (
     "_*.py", "catalog/*.py", "point/**/*.py", "space/*.py", "space/program/*.py", "space/grid/*.py",
-    "traffic/*.py",
+    "traffic/*.py", "traffic/simulate/*.py",
 )  # fmt: skip
 _OWN = ("jaxsim.catalog.", "jaxsim.point.", "jaxsim.space.", "jaxsim.traffic.")
 # The folder where programs are kept; nowhere unless the environment names one. A command line does.

@@ -97,8 +97,12 @@ def role_law(
     places = min(float(serving.most_sequences) * ranks, float(MOST_SEQUENCES) * ranks)
     places = min(places, float(most) if most else np.inf, max(np.floor(room / 64.0), 1.0))
     gain = float(tokens_per_step(workload.draft_tokens, workload.accept_frac))
-    knots, decode_s, slope = _decode_table(rows, engine, contexts, int(places), gain)
-    pass_tokens, pass_s, pass_slope = _pass_table(rows, engine, tokens, past, ranks)
+    step_s, alone_s, busy_s = map(np.asarray, _engine_s(rows, engine))
+    steps = np.asarray(rows.batch, float)[:PIECES], np.asarray(step_s, float)[:PIECES]
+    knots, decode_s, slope = _decode_table(*steps, contexts, int(places), gain)
+    joint_s = busy_s * rows.prompts_per_pass / rows.prompt_stretch
+    passes_s = np.asarray(alone_s if ranks <= 1.0 else joint_s, float)
+    pass_tokens, pass_s, pass_slope = _pass_table(passes_s, tokens, past)
     scalars = {
         "stretch": float(one.prompt_stretch),
         "stall": float(serving.stall_frac),
@@ -146,17 +150,28 @@ def _at_chunk(base: Scenario, tokens: float, past: float) -> Scenario:
     )
 
 
-def _decode_table(rows: Steps, engine: Engine, contexts: np.ndarray, places: int, gain: float):
+@jax.jit
+def _engine_s(rows: Steps, engine: Engine):
+    """By row: decode steps at the batches that were timed, a prompt's passes alone and among many.
+
+    Compiled once: its shapes are those of the ladders.
+    """
+
+    def one(row: Steps):
+        return decode_step_s(row, engine, row.batch), *prompt_s(row, engine)[:2]
+
+    return jax.vmap(one)(rows)
+
+
+def _decode_table(
+    batch: np.ndarray, batch_s: np.ndarray, contexts: np.ndarray, places: int, gain: float
+):
     """Steps by sequences and piece: what they take without context, and per token of it."""
     count = np.arange(places + 1, dtype=np.float64)
     sizes = np.maximum(count, 1.0)
-
-    def steps(row: int):
-        one = jax.tree.map(lambda leaf: leaf[row], rows)
-        return np.asarray(decode_step_s(one, engine, jnp.asarray(sizes, jnp.float32)), np.float64)
-
+    rows = [np.interp(sizes, *row) for row in zip(batch, batch_s, strict=True)]
     # A step yields `gain` tokens; steps.py gives the time of one.
-    step_s = gain * np.stack([steps(row) for row in range(PIECES)], axis=1)
+    step_s = gain * np.stack(rows, axis=1)
     step_s = np.maximum.accumulate(step_s, axis=1)  # single precision: never less for more context
     rise = np.diff(step_s, axis=1) / np.diff(contexts)
     rise = np.concatenate([rise, rise[:, -1:]], axis=1)
@@ -166,18 +181,12 @@ def _decode_table(rows: Steps, engine: Engine, contexts: np.ndarray, places: int
     return knots, base, rise / sizes[:, None]
 
 
-def _pass_table(rows: Steps, engine: Engine, tokens: np.ndarray, past: float, ranks: float):
-    """Passes by tokens: what they take without pairs that attend, and per pair."""
-    half = ROWS // 2
+def _pass_table(passes_s: np.ndarray, tokens: np.ndarray, past: float):
+    """Passes by tokens: what they take without pairs that attend, and per pair.
 
-    def total(row: int):
-        one = jax.tree.map(lambda leaf: leaf[row], rows)
-        alone, busy, _ = prompt_s(one, engine)
-        joint = float(busy) * float(one.prompts_per_pass) / float(one.prompt_stretch)
-        return float(alone) if ranks <= 1.0 else joint
-
-    first = np.array([total(row) for row in range(half)])
-    later = np.array([total(row) for row in range(half, ROWS)])
+    The first half of the rows are of prompts' beginnings, the others come after `past` tokens.
+    """
+    first, later = np.split(passes_s, 2)
     slope = np.maximum(later - first, 0.0) / (tokens * past)
     base = first - slope * 0.5 * tokens**2
     base = np.maximum.accumulate(np.maximum(base, 1e-9))

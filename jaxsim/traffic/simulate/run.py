@@ -14,14 +14,15 @@ from jaxsim.catalog.errors import InputError
 from jaxsim.space.program.bits import in_precision
 from jaxsim.traffic.policy.view import Policy
 from jaxsim.traffic.read.requests import Requests
+from jaxsim.traffic.simulate.compiled import run_compiled
 from jaxsim.traffic.simulate.faults import RESUMES, Fault, die, revive, schedule
 from jaxsim.traffic.simulate.fleet import Fleet
 from jaxsim.traffic.simulate.initial import Start, bucket, initial, wide_bucket
-from jaxsim.traffic.simulate.loop import run_until
 from jaxsim.traffic.simulate.records import NEVER, ROUTES, Client, Shape, State, of_numpy
 from jaxsim.traffic.simulate.watch import Watch
 
 MOST_INSTANCES = 256
+WIDE_SLOTS = 8192  # beyond, and where each is looked at, tables are no longer than needed
 MOST_PHASES = 64  # tokens of a block; of larger ones every sequence is looked at
 MANY_REQUESTS = 262144  # beyond, arrays are no longer than they need be
 
@@ -108,13 +109,14 @@ def simulate_run(
     with in_precision(True):
         state = initial(requests, start, gain, shape, service.hit_frac)
         law = jax.tree.map(np.asarray, _as_long(fleet, shape))
+        links = jax.tree.map(np.float64, fleet.links)
         stop = policy.interval_s
         to_come = schedule(service.faults)
         dead: dict[int, list[int]] = {}
         while True:
             next_s = min(stop, to_come[0][0]) if to_come else stop
             state = replace(state, stop_s=np.float64(next_s))
-            state = jax.block_until_ready(run_until(state, law, fleet.links, client, shape))
+            state = jax.block_until_ready(run_compiled(state, law, links, client, shape))
             progress(float(np.asarray(state.arriving)) / len(requests))
             over = _ended(state, len(requests)) and not to_come
             if over or not np.isfinite(next_s):
@@ -155,19 +157,20 @@ def _shape(requests: Requests, instances: int, fleet: Fleet, service: Service) -
     patient = not np.isfinite(service.patience_s)
     blocks = requests.blocks
     cached = service.cached and blocks is not None
-    slots = int(np.max(fleet.law.sequences)) + 1
+    slots = int(np.max(fleet.law.sequences))
     gain, size_of = np.asarray(fleet.law.gain), np.unique(fleet.law.block_tokens)
     whole = bool((gain == np.round(gain)).all()) and len(size_of) == 1 and size_of[0] % 1 == 0
+    phases = int(size_of[0]) if whole and size_of[0] <= MOST_PHASES else 0
     return Shape(
         attempts=count * (2 if service.faults else 1 + (0 if patient else service.retries)),
         requests=count,
-        instances=wide_bucket(instances, 8, 2),
-        slots=bucket(slots, 64),
+        instances=min(wide_bucket(instances, 8, 8), MOST_INSTANCES),
+        slots=wide_bucket(slots, 128, 8) if phases and slots <= WIDE_SLOTS else bucket(slots),
         unique_blocks=bucket(int(blocks.ids.max()) + 1, 1024) if cached and blocks else 0,
         touches=bucket(len(blocks.ids), 1024) if cached and blocks else 0,
         route=service.route,
         patience=not patient or bool(service.faults),
-        phases=int(size_of[0]) if whole and size_of[0] <= MOST_PHASES else 0,
+        phases=phases,
     )
 
 

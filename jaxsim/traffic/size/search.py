@@ -5,7 +5,7 @@ there are then as many as it takes, and not one more.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import Setup
@@ -20,6 +20,7 @@ from jaxsim.traffic.size.shapes import ROLES, Shapes, drawn, held, shapes_of
 TIGHTER = ((1.0, 1.0), (0.5, 0.8), (0.25, 0.6))
 RATE_STEPS = 7
 FRESH_SEED = 17
+MOST_ADDED = 3  # instances that other requests may ask for beyond what the first ones did
 
 
 def steady_counts(shapes: Shapes) -> dict[int, int]:
@@ -44,39 +45,67 @@ def _simulable(shapes: Shapes) -> dict[int, int]:
     return counts
 
 
-def least(shapes: Shapes, progress: Callable[[str], None] = lambda _: None) -> Held | None:
-    """The fewest instances that hold the targets; None where no number of them does.
+def least(
+    shapes: Shapes,
+    affordable: Callable[[dict[int, int]], bool] = lambda _: True,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Held | None:
+    """The fewest instances that hold the targets, while they are `affordable`; else None.
 
-    Every pool alone is the smallest: one instance fewer of it, and a target is missed. The more
-    instances a pool has, the sooner come the tokens that it makes, so its number is found by
-    halving, from what its capacity asks for.
+    It begins with what keeps up with the mean load: queues of fewer grow without end. The pool to
+    which a missed target is laid (TTFT to prefill, TPOT to decode, unless only the other can grow)
+    grows by one, two, four and so on. Then each is halved back: with one instance fewer of any
+    pool, a target is missed.
     """
     tried: dict[tuple[int, ...], Held] = {}
+    first, most = shapes.least(), shapes.most()
+    counts, step = dict(first), dict.fromkeys(first, 1)
 
     def at(counts: dict[int, int]) -> Held:
         key = tuple(counts.values())
         if key not in tried:
-            progress(
-                f"{' + '.join(map(str, key))} instances at {shapes.request.requests_per_s:g}/s"
-            )
+            progress(f"{' + '.join(map(str, key))} instances")
             tried[key] = held(shapes, counts)
         return tried[key]
 
-    first, counts = shapes.least(), shapes.most()
-    if sum(counts.values()) > MOST_INSTANCES or not at(counts).holds:
+    if not affordable(counts) or sum(counts.values()) > MOST_INSTANCES:
         return None
+    while not (found := at(counts)).holds:
+        role = _to_grow(found, shapes, counts, most)
+        if role is None:
+            return None
+        more = min(counts[role] + step[role], most[role])
+        fewer = {**counts, role: counts[role] + 1}
+        if sum(counts.values()) - counts[role] + more > MOST_INSTANCES:
+            return None
+        if not affordable(fewer):
+            return None
+        step[role] *= 2
+        counts[role] = more
     for role in sorted(counts, key=lambda r: -shapes.fleet.gpus[r]):
+        if counts[role] == first[role]:
+            continue
 
         def enough(count: int, role: int = role) -> bool:
             return at({**counts, role: count}).holds
 
-        counts[role] = fewest(enough, first[role], counts[role])
+        counts[role] = fewest(enough, first[role], counts[role], first[role] - 1)
     return at(counts)
 
 
-def fewest(enough: Callable[[int], bool], first: int, most: int) -> int:
-    """The least count that is enough, where `most` is, looked for near `first`."""
-    low, high, step = 0, most, 1
+def _to_grow(
+    found: Held, shapes: Shapes, counts: Mapping[int, int], most: Mapping[int, int]
+) -> int | None:
+    """The pool that must be larger, by the target that is missed more; None where none may be."""
+    able = [role for role in counts if counts[role] < most[role]]
+    late = found.ttft_s / shapes.request.ftl_s >= found.tpot_s / shapes.request.ttl_s
+    wanted = PREFILL if late else DECODE
+    return wanted if wanted in able else able[0] if able else None
+
+
+def fewest(enough: Callable[[int], bool], first: int, most: int, none: int = 0) -> int:
+    """The least count that is enough, where `most` is and `none` not, looked for near `first`."""
+    low, high, step = none, most, 1
     guess = min(first, most - 1)
     while high - low > 1:
         if enough(guess):
@@ -92,15 +121,15 @@ def fewest(enough: Callable[[int], bool], first: int, most: int) -> int:
 def confirmed(shapes: Shapes, found: Held, seed: int) -> Held:
     """The same instances on other requests of the same law, one more of a pool where they fail."""
     counts = {ROLES[one.phase]: one.count for one in found.instances}
-    fresh = drawn(shapes.request, seed)
-    for _ in range(3):
-        again = held(shapes, counts, fresh)
-        if again.holds:
-            return again
-        late = again.ttft_s > shapes.request.ftl_s
-        role = MIXED if MIXED in counts else PREFILL if late else DECODE
+    fresh, most = drawn(shapes.request, seed), shapes.most()
+    again = held(shapes, counts, fresh)
+    for _ in range(MOST_ADDED):
+        role = None if again.holds else _to_grow(again, shapes, counts, most)
+        if role is None:
+            break
         counts[role] += 1
-    return held(shapes, counts, fresh)
+        again = held(shapes, counts, fresh)
+    return again
 
 
 def largest_rate(shapes: Shapes, counts: Mapping[int, int]) -> float:
@@ -130,10 +159,43 @@ def under_rate(
     """
     by_role = {PREFILL: setups[0], DECODE: setups[1], MIXED: setups[1]}
     requests = drawn(request, 0)
-    seen: set[tuple[object, ...]] = set()
     best: dict[str, Held] = {}
     steady: Held | None = None
     own: Shapes | None = None
+
+    def weight(instances: Sequence[InstanceShape]) -> float:
+        return _weight(instances, setups, request)
+
+    for kind, deployed in _candidates(plan, request, plan_at, progress):
+        shapes = shapes_of(deployed, by_role, request, requests)
+        if steady is None and kind == plan.recommended:
+            progress("the steady-state plan")
+            steady, own = held(shapes, _simulable(shapes)), shapes
+        below = weight(best[kind].instances) if kind in best else math.inf
+
+        def affordable(
+            counts: dict[int, int], shapes: Shapes = shapes, below: float = below
+        ) -> bool:
+            return weight(shapes.counted(counts)) < below
+
+        found = least(shapes, affordable, progress)
+        found = found and confirmed(shapes, found, FRESH_SEED)
+        if found is not None and found.holds and weight(found.instances) < below:
+            best[kind] = found
+    if steady is None or own is None:
+        raise InputError("no deployment meets the targets even without queues; widen them.")
+    ranked = sorted(best, key=lambda kind: weight(best[kind].instances))
+    return _told(request, len(requests), best, ranked, steady, own)
+
+
+def _candidates(
+    plan: Plan,
+    request: PlanRequest,
+    plan_at: Callable[[float, float], Plan],
+    progress: Callable[[str], None],
+) -> Iterator[tuple[str, Deployed]]:
+    """Deployments whose shapes are tried, by kind: of the plan, and of some for tighter targets."""
+    seen: set[tuple[object, ...]] = set()
     for ftl, ttl in TIGHTER:
         tight = plan
         if (ftl, ttl) != (1.0, 1.0):
@@ -144,27 +206,9 @@ def under_rate(
             if not isinstance(deployed, Deployed):
                 continue
             key = tuple((s.phase, s.tp, s.ep, s.pp, s.batch, s.chunk) for s in deployed.instances)
-            if key in seen:
-                continue
-            seen.add(key)
-            shapes = shapes_of(deployed, by_role, request, requests)
-            fewer = _weight(shapes.counted(shapes.least()), setups, request)
-            if steady is None and kind == plan.recommended:
-                progress("the steady-state plan")
-                steady, own = held(shapes, _simulable(shapes)), shapes
-            if kind in best and fewer >= _weight(best[kind].instances, setups, request):
-                continue
-            found = least(shapes, progress)
-            found = found and confirmed(shapes, found, FRESH_SEED)
-            if found is None or not found.holds:
-                continue
-            weight = _weight(found.instances, setups, request)
-            if kind not in best or weight < _weight(best[kind].instances, setups, request):
-                best[kind] = found
-    if steady is None or own is None:
-        raise InputError("no deployment meets the targets even without queues; widen them.")
-    ranked = sorted(best, key=lambda kind: _weight(best[kind].instances, setups, request))
-    return _told(request, len(requests), best, ranked, steady, own)
+            if key not in seen:
+                seen.add(key)
+                yield kind, deployed
 
 
 def _weight(

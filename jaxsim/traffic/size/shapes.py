@@ -120,9 +120,7 @@ def held(shapes: Shapes, counts: Mapping[int, int], requests: Requests | None = 
     neither filling nor running empty.
     """
     request, requests = shapes.request, requests or shapes.requests
-    most = shapes.most()
-    limits = {role: (1, max(count, most[role])) for role, count in counts.items()}
-    run = simulate_run(requests, shapes.fleet, dict(counts), Static(), limits=limits)
+    run = simulate_run(requests, shapes.fleet, dict(counts), Static())
     users = users_of(run)
     stay_s = request.ftl_s + request.ttl_s * float(requests.osl.max())
     margin_s = min(stay_s, requests.duration_s / 4.0)
