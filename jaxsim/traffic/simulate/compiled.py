@@ -1,28 +1,25 @@
 """How does a process get the compiled event loop: from an earlier one, or by compiling it once?"""
 
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
+from typing import TypeAlias
 
 import jax
 import numpy as np
 
 from jaxsim.space.grid import executables
 from jaxsim.space.program.cache import cached
-from jaxsim.traffic.simulate.loop import OPTIONS, run_until
+from jaxsim.traffic.simulate.loop import OPTIONS, as_one, run_until
 from jaxsim.traffic.simulate.records import Client, Law, Links, Shape, State
 
 # Requests that arrive in the run which an executable is tried on before it is kept.
 TRIAL = 256
 
 
-class Loop(Protocol):
-    """The event loop of one shape."""
-
-    def __call__(self, s: State, law: Law, links: Links, client: Client) -> State:
-        """The state once every event before `stop_s` has happened."""
-        ...
+# The event loop of one shape: the state once every event before `stop_s` has happened.
+Loop: TypeAlias = Callable[[State, Law, Links, Client], State]
 
 
 @cached
@@ -51,7 +48,7 @@ def _found(arguments: tuple[State, Law, Links, Client], shape: Shape) -> Loop:
         return kept  # type: ignore[return-value]
 
     def loop(s: State, law: Law, links: Links, client: Client) -> State:
-        return run_until.__wrapped__(s, law, links, client, shape)
+        return as_one(s, law, links, client, shape)
 
     # A name that no other has keeps it out of JAX's own cache, from which none can be written.
     loop.__name__ = loop.__qualname__ = f"{path.stem.replace('-', '_')}_{uuid.uuid4().hex}"

@@ -123,9 +123,14 @@ def _until(s: State, law: Law, links: Links, client: Client, shape: Shape) -> St
 OPTIONS = {"xla_disable_hlo_passes": "fusion,dot-library-rewriter"}
 
 
-@partial(jax.jit, static_argnames="shape", donate_argnums=0, compiler_options=OPTIONS)
-def run_until(s: State, law: Law, links: Links, client: Client, shape: Shape) -> State:
-    """The state once every event before `stop_s` has happened."""
+def as_one(s: State, law: Law, links: Links, client: Client, shape: Shape) -> State:
+    """What `run_until` compiles."""
     whole = jax.jit(partial(_until, shape=shape))
     ended: State = whole(s, law, links, client)
     return set_xla_metadata(ended, xla_cpu_small_call="true", inlineable="false")  # type: ignore
+
+
+@partial(jax.jit, static_argnames="shape", donate_argnums=0, compiler_options=OPTIONS)
+def run_until(s: State, law: Law, links: Links, client: Client, shape: Shape) -> State:
+    """The state once every event before `stop_s` has happened."""
+    return as_one(s, law, links, client, shape)

@@ -13,7 +13,7 @@ from jaxsim.space.deploy.request import PlanRequest, gpu_weight
 from jaxsim.space.deploy.result import Deployed, Held, InstanceShape, Plan, UnderRate
 from jaxsim.traffic.simulate.records import DECODE, MIXED, PREFILL
 from jaxsim.traffic.simulate.run import MOST_INSTANCES
-from jaxsim.traffic.size.shapes import ROLES, Shapes, drawn, held, shapes_of
+from jaxsim.traffic.size.shapes import ROLES, Shapes, chunked, drawn, held, shapes_of
 
 # What of the targets the steady-state plans are made for, of which the shapes are tried: a full
 # instance at its target leaves nothing for queues.
@@ -171,6 +171,10 @@ def under_rate(
         if steady is None and kind == plan.recommended:
             progress("the steady-state plan")
             steady, own = held(shapes, _simulable(shapes)), shapes
+        for fewer in chunked(deployed):  # the steady state spreads prompts over all ranks
+            other = shapes_of(fewer, by_role, request, requests)
+            if weight(other.counted(other.least())) < weight(shapes.counted(shapes.least())):
+                shapes = other
         below = weight(best[kind].instances) if kind in best else math.inf
 
         def affordable(

@@ -1,7 +1,7 @@
 """What do so many instances of a plan give users whose requests arrive at random?"""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,6 +24,8 @@ ROLES = {"prefill": PREFILL, "decode": DECODE, "colocated": MIXED}
 # Requests of a run, at least and at most; its length in times that a request at its targets stays.
 LEAST, MOST = 6000, 60_000
 STAYS = 8.0
+# Chunks that co-located instances are tried with beside that of their plan.
+CHUNKS = (2048, 512)
 # A pool that fails with so many times what its capacity asks for never holds.
 GROWTH = 4.0
 TIGHT = 1.5  # the same where that would be too many to simulate
@@ -71,6 +73,14 @@ def drawn(request: PlanRequest, seed: int) -> Requests:
         isl=lengths[chosen, 0].astype(np.int32),
         osl=lengths[chosen, 1].astype(np.int32),
     )
+
+
+def chunked(found: Deployed) -> Iterator[Deployed]:
+    """Co-located deployments with shorter chunks: prompts come to single ranks, and all wait."""
+    for chunk in CHUNKS:
+        if all(s.phase == "colocated" and s.chunk > chunk for s in found.instances):
+            own = tuple(replace(shape, chunk=chunk) for shape in found.instances)
+            yield replace(found, instances=own)
 
 
 def shapes_of(
