@@ -11,6 +11,7 @@ from jaxsim._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from jaxsim.api.accessors import open_tree as open_tree
+    from jaxsim.api.draws import simulate_draws as simulate_draws
     from jaxsim.api.plan import estimate as estimate
     from jaxsim.api.plan import evaluate as evaluate
     from jaxsim.api.plan import frontier as frontier
@@ -86,6 +87,7 @@ _WHERE = {
     "with_price": "jaxsim.catalog.prices",
     "Pools": "jaxsim.api.simulate",
     "simulate": "jaxsim.api.simulate",
+    "simulate_draws": "jaxsim.api.draws",
     "read_trace": "jaxsim.traffic.read.files",
     "load_of": "jaxsim.traffic.synthetic.load",
 }

@@ -14,6 +14,7 @@ from jaxsim.api.request import request_of
 from jaxsim.api.serve import pool_layout
 from jaxsim.catalog.cards import HardwareCard, ModelCard
 from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.power import idle_power_frac
 from jaxsim.catalog.setup import Setup
 from jaxsim.catalog.workload import Workload
 from jaxsim.space.deploy.result import Deployed
@@ -82,6 +83,7 @@ class Simulated:
     outcomes: dict[str, dict[str, float | str]]
     ftl_s: float
     ttl_s: float
+    pools: Pools
 
 
 def policy_of(name: str, interval_s: float | None, forecast: str) -> Policy:
@@ -213,7 +215,7 @@ def simulate(
             service=request.service, ftl_s=ftl_s, ttl_s=ttl_s, progress=tell,
         )  # fmt: skip
         runs[name], outcomes[name] = run, outcome(run, ftl_s, ttl_s)
-    return Simulated(_table(outcomes, requests, ftl_s, ttl_s), runs, outcomes, ftl_s, ttl_s)
+    return Simulated(_table(outcomes, requests, ftl_s, ttl_s), runs, outcomes, ftl_s, ttl_s, pools)
 
 
 def _fleet(
@@ -235,6 +237,7 @@ def _fleet(
         laws.get(DECODE),
         usd_per_gpu_s=float(card.price_usd_per_hour) / HOUR_S,
         power_w=float(card.power_w),
+        idle_frac=idle_power_frac(),
         startup_s=request.startup_s,
         convert_s=request.convert_s,
     )

@@ -85,6 +85,17 @@ def test_tokens_and_gpu_time_are_conserved():
     assert run.state.instances.tokens.sum() == requests.osl.sum()
     assert run.state.gaps.sum() == (requests.osl - 1).sum()
     assert found["gpu_seconds"] == pytest.approx((2.0 + 2 * 4.0) * run.end_s)
+    # A pool that could be no smaller pays for the time after the last arrival alone.
+    assert found["regret_gpu_seconds"] == pytest.approx(
+        found["gpu_seconds"] - (2.0 + 4.0) * requests.duration_s
+    )
+    busy = sum(
+        found[f"{name}_busy_frac"] * own for name, own in (("prefill", 0.2), ("decode", 0.8))
+    )
+    powered = replace(run, fleet=replace(run.fleet, power_w=700.0, idle_frac=0.25))
+    assert outcome(powered, 1.0, 1.0)["joules"] == pytest.approx(
+        700.0 * (0.25 + 0.75 * busy) * found["gpu_seconds"]
+    )
     users = users_of(run)
     assert (users.ttft_s > 0).all()
     np.testing.assert_allclose(

@@ -75,6 +75,7 @@ def outcome(run: Run, ftl_s: float, ttl_s: float) -> dict[str, float | str]:
     end = max(run.end_s, 1e-9)
     gpu_s = sum(run.fleet.gpus[role] * (stop - start) for _, role, start, stop in run.spans)
     tokens = float(run.requests.osl[users.served].sum())
+    joules = joules_of(run)
     statuses = run.state.attempts.status
     found: dict[str, float | str] = {
         "policy": run.policy,
@@ -91,9 +92,9 @@ def outcome(run: Run, ftl_s: float, ttl_s: float) -> dict[str, float | str]:
         "gpu_seconds": gpu_s,
         "gpus_mean": gpu_s / end,
         "usd": gpu_s * run.fleet.usd_per_gpu_s,
-        "joules": gpu_s * run.fleet.power_w,
+        "joules": joules,
         "usd_per_million_output_tokens": 1e6 * gpu_s * run.fleet.usd_per_gpu_s / max(tokens, 1.0),
-        "output_tokens_per_joule": tokens / max(gpu_s * run.fleet.power_w, 1e-9),
+        "output_tokens_per_joule": tokens / max(joules, 1e-9),
         "good_tokens_per_gpu_s": float(run.requests.osl[good].sum()) / max(gpu_s, 1e-9),
         "changes": len(run.changes),
         "hit_frac": float(run.state.attempts.hit.sum()) / float(run.requests.isl.sum()),
@@ -129,6 +130,19 @@ def outcome(run: Run, ftl_s: float, ttl_s: float) -> dict[str, float | str]:
     return found
 
 
+def joules_of(run: Run) -> float:
+    r"""Energy: $\sum_r P\,g_r\,(b_r + f\,(T_r - b_r))$, by role $b$ s busy of $T$ s paid for.
+
+    A busy GPU takes the power of its datasheet, an idle one the share $f$ of it.
+    """
+    one, fleet, total = run.state.instances, run.fleet, 0.0
+    for role, gpus in fleet.gpus.items():
+        paid = sum(stop - start for _, own, start, stop in run.spans if own == role)
+        busy = float((one.prefill_busy_s + one.decode_busy_s)[one.role == role].sum())
+        total += gpus * (busy + fleet.idle_frac * max(paid - busy, 0.0))
+    return total * fleet.power_w
+
+
 def worst_minute(users: Users, good: np.ndarray) -> float:
     """The least attainment among minutes with at least ten arrivals (of all, if there are none)."""
     minute = (users.arrival_s // MINUTE_S).astype(int)
@@ -139,10 +153,16 @@ def worst_minute(users: Users, good: np.ndarray) -> float:
 
 
 def least_gpu_seconds(run: Run, ttl_s: float, window_s: float = MINUTE_S) -> float:
-    """A lower bound: GPU-seconds of ⌈λ(t)/μ(t)⌉ instances of each role, minute by minute."""
+    """A lower bound: GPU-seconds of ⌈λ(t)/μ(t)⌉ instances of each role, by windows of a minute.
+
+    The time in which requests arrive is cut into windows as near to `window_s` as fit.
+    """
     requests = run.requests
-    edges = np.arange(0.0, requests.duration_s + 2.0 * window_s, window_s)
+    windows = max(round(requests.duration_s / window_s), 1)
+    edges = np.linspace(0.0, max(requests.duration_s, 1e-9), windows + 1)
+    window_s = float(edges[1])
     places = np.searchsorted(requests.arrival_s, edges)
+    places[-1] = len(requests)
     spans = list(itertools.pairwise(places.tolist()))
     load = np.diff(places) / window_s
     own = [slice(first, last) if last > first else slice(None) for first, last in spans]

@@ -14,7 +14,8 @@ from jaxsim.traffic.simulate.records import DECODE, MIXED, PREFILL, Law, Links
 class Fleet:
     """Instances by role: their laws, GPUs of one, the links between pools, and front-end time.
 
-    `usd_per_gpu_s` and `power_w` are of a GPU; `startup_s` is from a decision to the first request
+    `usd_per_gpu_s` and `power_w` are of a GPU, which takes `idle_frac` of its power where its
+    instance is paid for and does nothing; `startup_s` is from a decision to the first request
     that an instance takes, `convert_s` the same where GPUs of another role's instance are reused.
     """
 
@@ -25,6 +26,7 @@ class Fleet:
     token_s: float
     usd_per_gpu_s: float = 0.0
     power_w: float = 0.0
+    idle_frac: float = 1.0
     startup_s: float = 120.0
     convert_s: float = 30.0
 
@@ -43,6 +45,7 @@ class FleetOptions(TypedDict, total=False):
 
     usd_per_gpu_s: float
     power_w: float
+    idle_frac: float
     startup_s: float
     convert_s: float
 

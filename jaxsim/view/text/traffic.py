@@ -76,6 +76,8 @@ def render_traffic(found: "Simulated", requests: "Requests", page: Page) -> str:
     for name, label in (("ttft", "TTFT"), ("tpot", "TPOT"), ("gap", "Gap (ITL)")):
         for share in ("50", "95", "99"):
             rows.append(row(f"{label} p{share}", f"{name}_p{share}_s", units.seconds))
+    if "colocated_busy_frac" in outcomes[0]:
+        rows.append(row("TPOT due to prompts", "stall_s_per_token", units.seconds))
     for name in ("colocated", "prefill", "decode"):
         if f"{name}_busy_frac" in outcomes[0]:
             rows.append(row(f"Busy, {name}", f"{name}_busy_frac", units.percent))
