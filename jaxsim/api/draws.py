@@ -89,7 +89,7 @@ def _dataset(found: Sequence[Simulated], names: list[str], seeds: list[int], loa
         for name, words in LATENCIES.items()
     }
     # Their quantiles have a dimension of their own.
-    kept = [name for name in found[0].table.data_vars if "_p" not in name or "_per_" in name]
+    kept = [n for n in map(str, found[0].table.data_vars) if "_p" not in n or "_per_" in n]
     own = {
         name: (
             dims,
