@@ -15,12 +15,14 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jaxsim
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.limits import Limits
+from jaxsim.catalog.load import load_model, load_precision
 from jaxsim.truth.read.clients.stated import Stated
 from jaxsim.truth.read.readers import read_rows
 from jaxsim.truth.validate import validate
@@ -57,8 +59,16 @@ OPEN = {
 
 
 def serve(model, hardware, engine, precision, isl, osl, load, measure, tp=1.0, ep=1.0, **more):
-    """One number of a deployment under load."""
-    options = {name: more.pop(name) for name in ("prompts", "limits") if name in more}
+    """One number of a deployment under load.
+
+    Precision `fp8-kv16` is FP8 with a cache and attention in 16 bits, as vLLM and SGLang run an FP8
+    checkpoint where nothing else is asked for.
+    """
+    names = ("prompts", "limits", "osl_cv")
+    options = {name: more.pop(name) for name in names if name in more}
+    if precision == "fp8-kv16":
+        preset = load_precision("fp8", load_model(model))
+        precision = replace(preset, kv="bf16", attention_math="bf16")
     workload = jaxsim.Workload(isl=float(isl), osl=float(osl), **more)
     arrivals = load if isinstance(load, dict) else {"concurrency": float(load)}
     found = jaxsim.serve(
@@ -84,16 +94,19 @@ def each(model, hardware, engine, precision, cases, measures, tp=1, **more) -> l
     ]
 
 
-def offline(model, hardware, engine, precision, isl, osl, prompts, tp=1):
+def offline(model, hardware, engine, precision, isl, osl, prompts, tp=1, **more):
     """Output tokens/s of a run whose prompts all come at once."""
     return lambda: serve(
-        model, hardware, engine, precision, isl, osl, prompts, "tok_s", tp=tp, prompts=prompts
-    )
+        model, hardware, engine, precision, isl, osl, prompts, "tok_s", tp=tp, prompts=prompts,
+        **more,
+    )  # fmt: skip
 
 
 SHARE = [(233, 221, n) for n in (1, 2, 4, 8)]
 LONG = [(32000, 100, 100), (3995, 200, 500), (1997, 100, 500)]
 BOTH = ("tpot_ms", "ttft_ms")
+# Output lengths of ShareGPT are about exponential; uniform ones from 1 on have a third's root.
+CHAT, UNIFORM = 1.0, 3.0**-0.5
 
 
 def numbers_of(folder: Path) -> dict[str, list[Callable]]:
@@ -104,9 +117,9 @@ def numbers_of(folder: Path) -> dict[str, list[Callable]]:
         return serve(llama, "h100", "vllm", "bf16", 14808, 50, 1, "ttft_s", hit_frac=hit)
 
     def drafted():
-        plain = serve(r1, "h200", "vllm", "fp8", 1000, 1000, 1, "tpot_ms", tp=8)
-        more = {"draft_tokens": 1.0, "accept_frac": 0.82}
-        return plain / serve(r1, "h200", "vllm", "fp8", 1000, 1000, 1, "tpot_ms", tp=8, **more)
+        run = (r1, "h200", "vllm", "fp8-kv16", 1000, 1000, 1, "tpot_ms")
+        plain = serve(*run, tp=8)
+        return plain / serve(*run, tp=8, draft_tokens=1.0, accept_frac=0.82)
 
     def design(phase, ep, batch, isl, osl, output, **more):
         workload = jaxsim.Workload(isl=float(isl), osl=float(osl))
@@ -129,25 +142,28 @@ def numbers_of(folder: Path) -> dict[str, list[Callable]]:
     return {
         "P01": each("qwen3-8b", "h200", "vllm", "bf16", [(9000, 30, 16)], ["tpot_ms"]),
         "P02": each("qwen3-8b", "h200", "vllm", "bf16", [(9000, 30, 32)], ["tpot_ms"]),
-        "P09": each(r1, "h100", "sglang", "fp8", [(n, 128, 1) for n in (128, 2048, 8192)], BOTH,
+        "P09": each(r1, "h100", "sglang", "fp8-kv16", [(n, 128, 1) for n in (128, 2048, 8192)], BOTH,
                     tp=16),
         "P10": each("qwen3-1.7b", "a100", "vllm", "bf16", [(n, 128, 1) for n in (128, 1024, 2048)],
                     BOTH),
-        "P12": [offline("qwen3-8b", "h100", "vllm", p, 1000, 2000, 1000) for p in ("bf16", "fp8")],
-        "P13": each("qwen3-32b", "h100", "vllm", "bf16", [(217, 200, 32)], ["tok_s"]),
+        "P12": [offline("qwen3-8b", "h100", "vllm", p, 1024, 2048, 1000)
+                for p in ("bf16", "fp8-kv16")],
+        "P13": [offline("qwen3-32b", "h100", "vllm", "bf16", 217, 200, 1000, osl_cv=CHAT,
+                        limits=Limits(max_sequences=32.0))],
         "P14": each("qwen3-235b-a22b", "h200", "vllm", "bf16", [(10240, 1024, 4)],
-                    ["ttft_s", "tok_s_gpu"], tp=4),
-        "P15": each("llama-3.3-70b", "b200", "vllm", "fp8", [(512, 512, 1), (512, 512, 16)],
+                    ["ttft_s", "tok_s_gpu"], tp=4, prompts=50.0),
+        "P15": each("llama-3.3-70b", "b200", "vllm", "fp8-kv16", [(512, 512, 1), (512, 512, 16)],
                     ["tpot_ms"], tp=2),
         "P16": [
-            *each(r1, "h200", "vllm", "fp8", [(1600, 600, 8)], ["ttft_ms"], tp=8),
-            *each(r1, "h200", "vllm", "fp8", [(1600, 600, 8), (1600, 600, 32)], ["ttft_ms"], tp=8,
+            *each(r1, "h200", "vllm", "fp8-kv16", [(1600, 600, 8)], ["ttft_ms"], tp=8),
+            *each(r1, "h200", "vllm", "fp8-kv16", [(1600, 600, 8), (1600, 600, 32)], ["ttft_ms"], tp=8,
                   ep=8),
         ],
-        "P17": [offline("llama-3.1-405b", "h100", "vllm", "fp8", 128, 512, 32, tp=8)],
+        "P17": [offline("llama-3.1-405b", "h100", "vllm", "fp8-kv16", 128, 512, 32, tp=8)],
         "P18": each("llama-3.1-405b", "h200", "trtllm", "fp8", [(128, 2048, 3000)], ["tok_s_gpu"],
                     tp=8),
-        "P20": [offline("deepseek-v3", "h200", "sglang", "fp8", 93, 201, 600, tp=8)],
+        "P20": [offline("deepseek-v3", "h200", "sglang", "fp8-kv16", 93, 201, 600, tp=8,
+                        osl_cv=UNIFORM)],
         "P21": each("qwen3-235b-a22b", "a100", "vllm", "bf16", [(1000, 1000, 32)], ["tok_s"], tp=8),
         "P22": [drafted],
         "P28": each(llama, "rtx-pro-6000", "vllm", "bf16", [(*lengths, 300)], ["tpot_ms"], **cap),
@@ -158,19 +174,19 @@ def numbers_of(folder: Path) -> dict[str, list[Callable]]:
                     ["ttft_ms"], hit_frac=0.997),
         "P33": each("qwen3-8b", "h100", "vllm", "bf16", SHARE, BOTH),
         "P34": each("qwen3-8b", "h100", "sglang", "bf16", [SHARE[2]], BOTH),
-        "P35": each("qwen3-8b", "h100", "sglang", "fp8", [SHARE[2]], BOTH),
+        "P35": each("qwen3-8b", "h100", "sglang", "fp8-kv16", [SHARE[2]], BOTH),
         "P36": each("qwen3-8b", "h100", "trtllm", "bf16", [SHARE[2]], BOTH),
-        "P38": [offline("qwen3-14b", "h100", "sglang", "fp8", *case) for case in LONG],
+        "P38": [offline("qwen3-14b", "h100", "sglang", "fp8-kv16", *case) for case in LONG],
         "P39": [offline("qwen3-14b", "h100", "vllm", "bf16", *case) for case in LONG],
-        "P41": [offline("qwen3-32b", "h100", "trtllm", "fp8", *case) for case in LONG],
+        "P41": [offline("qwen3-32b", "h100", "trtllm", "fp8-kv16", *case) for case in LONG],
         "P43": [
             *each("gpt-oss-120b", "a100", "vllm", None, [SHARE[2]], ["tpot_ms"]),
             *each("gpt-oss-120b", "a100", "vllm", None, [SHARE[2]], ["tpot_ms"]),
             *each("gpt-oss-120b", "h100", "vllm", None, [SHARE[2]], ["tpot_ms"]),
             *each("gpt-oss-120b", "h100", "vllm", None, [SHARE[2]], ["tpot_ms"], tp=2),
         ],
-        "P44": [offline("qwen3-32b", "h100", "vllm", "bf16", 217, 200, 1000),
-                offline("gpt-oss-120b", "h100", "vllm", None, 217, 200, 1000)],
+        "P44": [offline("qwen3-32b", "h100", "vllm", "bf16", 217, 200, 1000, osl_cv=CHAT),
+                offline("gpt-oss-120b", "h100", "vllm", None, 217, 200, 1000, osl_cv=CHAT)],
         "P46": [
             lambda: design("decode", 72, 18432, 2000, 100, "output_tokens_per_s_per_gpu"),
             lambda: design("prefill", 32, 256, 2000, 100, "input_tokens_per_s_per_gpu", chunk=2000),

@@ -56,6 +56,7 @@ class ServeKeywords(SetupKeywords, total=False):
     concurrency: float | None
     requests_per_s: float | None
     prompts: float | None
+    osl_cv: float
     chunk: float | None
     limits: Limits | None
 

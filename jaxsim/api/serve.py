@@ -16,6 +16,8 @@ from jaxsim.traffic.layout import Layout
 from jaxsim.traffic.service import UnderLoad, under_load
 
 POOL = ("tp", "ep", "pp", "instances")
+# Output lengths more spread than this are no longer a gamma distribution's few cells.
+MOST_CV = 2.0
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class ServeRequest:
     of a prefill pool, and where it is None the same instances process prompts too. A pass over
     prompts holds at most `chunk` tokens (default: what the engine has on that GPU, 8,192 or, with
     vLLM on small ones and on A100, 2,048). With `prompts`, a run of so many requests that are all
-    sent at once, `concurrency` of them in flight. `limits` are of the engine.
+    sent at once, `concurrency` of them in flight, whose output lengths have the coefficient of
+    variation `osl_cv` (0: all alike; about 1 for conversations). `limits` are of the engine.
 
     >>> jaxsim.ServeRequest(jaxsim.Workload(1024, 128), tp=1, concurrency=16).instances
     1
@@ -42,6 +45,7 @@ class ServeRequest:
     concurrency: float | None = None
     requests_per_s: float | None = None
     prompts: float | None = None
+    osl_cv: float = 0.0
     chunk: float | None = None
     limits: Limits | None = None
 
@@ -50,6 +54,13 @@ class ServeRequest:
             value = getattr(self, name)
             if value is not None and not (np.isfinite(value) and value > 0):
                 raise InputError(f"{name} = {value}: a number of more than 0 is needed")
+        if not (np.isfinite(self.osl_cv) and 0.0 <= self.osl_cv <= MOST_CV):
+            raise InputError(f"osl_cv = {self.osl_cv}: from 0 to {MOST_CV:g} is allowed")
+        if self.osl_cv > 0.0 and self.prompts is None:
+            raise InputError(
+                "osl_cv counts in a run of so many prompts, whose longest answers end it: give "
+                "prompts too. In a steady state means are what they are."
+            )
         if self.chunk is not None and not (np.isfinite(self.chunk) and self.chunk >= 1):
             raise InputError(f"chunk = {self.chunk}: at least 1 token is needed")
         _ = self.decode_layout, self.prefill_layout  # raise for a pool that cannot be
@@ -84,7 +95,7 @@ def serve(
     """Latencies and rate under load, queues included, in a steady state.
 
     Keywords are the fields of `ServeRequest` (`tp`, `ep`, `pp`, `instances`, `prefill`,
-    `concurrency` or `requests_per_s`, `prompts`, `chunk`, `limits`), and `precision`, `engine`,
+    `concurrency` or `requests_per_s`, `prompts`, `osl_cv`, `chunk`, `limits`), and `precision`, `engine`,
     `options`; or give a `ServeRequest` in place of the workload. Seconds; tokens/s per GPU.
 
     Raises InputError for a load or a pool that cannot be, TypeError for an unknown keyword.
@@ -112,6 +123,7 @@ def serve(
         concurrency=request.concurrency,
         requests_per_s=request.requests_per_s,
         prompts=request.prompts,
+        osl_cv=request.osl_cv,
         limits=request.limits,
     )
     return replace(found, formats=setup.formats, notes=setup.notes)

@@ -17,7 +17,7 @@ NUMBERS = ("max_sequences", "max_batched_tokens", "memory_frac")
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits that an engine was given; None: what the fit of the engine and the model say.
+    """Limits that an engine was given; None: its own defaults, and what its fit says.
 
     `max_sequences` counts a data-parallel rank's (vLLM's max_num_seqs), `memory_frac` is the part
     of a GPU's memory that the engine takes (gpu_memory_utilization).
@@ -58,6 +58,11 @@ def engine_defaults(engine: str, hardware: HardwareCard) -> Mapping[str, float |
 def batched_tokens(engine: str, hardware: HardwareCard) -> float:
     """Prompt tokens that a pass holds at most where no limit is given."""
     return float(engine_defaults(engine, hardware).get("max_batched_tokens", BATCHED_TOKENS))
+
+
+def most_sequences(engine: str, hardware: HardwareCard, fitted: float) -> float:
+    """Sequences of a rank where no limit is given: the engine's own cap, or the fit's if lower."""
+    return min(float(engine_defaults(engine, hardware).get("max_sequences", math.inf)), fitted)
 
 
 def within_context(model: ModelCard, isl: float, osl: float) -> bool:

@@ -17,6 +17,22 @@ from jaxsim.traffic.steps import Steps
 # Cells in which a run is followed, and how many of them a request decodes in, at least and at most.
 CELLS = 640
 LEAST_CELLS, MOST_CELLS = 6.0, 48.0
+# Coefficients of variation below which output lengths are alike, and requests that count as none
+# where lengths are spread: the expected number that are longer than the longest of a run is a half.
+ALIKE, NONE_LEFT = 0.05, 0.5
+
+
+def leaving(life: Scalar, spread: Scalar) -> jax.Array:
+    r"""The part of requests that leave after each number of cells, 1 to `CELLS`; their mean is K.
+
+    All after K cells where lengths are alike, else by a gamma distribution of mean K and
+    coefficient of variation c, of shape $1/c^2$: exponential for c = 1.
+    """
+    cells = jnp.arange(CELLS) + 1.0
+    shape = 1.0 / jnp.maximum(spread, ALIKE) ** 2
+    below = jax.scipy.special.gammainc(shape, shape * (cells + 0.5) / life)
+    spread_out = jnp.diff(below, prepend=0.0)
+    return jnp.where(spread < ALIKE, (cells == life).astype(below.dtype), spread_out)
 
 
 class FiniteRun(Record):
@@ -40,6 +56,7 @@ def finite_run(
     pools: Pools,
     osl: Scalar,
     prompts_per_step: Scalar,
+    spread: Scalar = 0.0,
 ) -> FiniteRun:
     r"""A run of `prompts` requests, `concurrency` of them in flight at most, all sent at once.
 
@@ -50,10 +67,14 @@ def finite_run(
     $$ \Delta\, t(b) + s\, a\, S / n_d $$
 
     with t the step, S a prompt's busy time and s = 1 where prompts are processed by the instances
-    that decode; elsewhere a is what n_p servers finish in the cell. Requests leave K cells later:
-    lengths are taken as alike. The first token comes after the wait for admission, half a cell and
-    the prompt's own passes.
+    that decode; elsewhere a is what n_p servers finish in the cell. Requests leave K cells later
+    where output lengths are alike; `spread` is their coefficient of variation (`leaving`). A
+    request is sent when fewer than `concurrency` are in flight. Its first token comes after the
+    wait for admission, for the others admitted in its cell, and its own passes. TPOT is the mean of
+    requests, short ones as much as long ones.
     """
+    spread = jnp.asarray(spread, dtype=float)
+    servers = jnp.where(pools.shared > 0.5, pools.decoders, pools.prefillers)
     steps = jnp.maximum(osl - 1.0, 1.0)
     places = jnp.minimum(concurrency, pools.slots * pools.decoders)
     waves = prompts / places
@@ -64,13 +85,18 @@ def finite_run(
         prompts / (prompts_per_step * pools.decoders) / steps,
         prompts * prompt.busy_s / pools.prefillers / (steps * step_s(jnp.ones_like(places))),
     )
-    life = jnp.clip(jnp.floor(CELLS / (waves + start + 2.0)), LEAST_CELLS, MOST_CELLS)
+    # The longest of many outputs is a logarithm of their number longer than the mean.
+    tail = spread * jnp.log(2.0 * prompts)
+    life = jnp.clip(jnp.floor(CELLS / (waves + start + tail + 2.0)), LEAST_CELLS, MOST_CELLS)
     cell = steps / life
+    leave = leaving(life, spread)
+    backwards = jnp.concatenate([leave[::-1], jnp.zeros(CELLS)])
+    none_left = jnp.where(spread < ALIKE, 1e-3, NONE_LEFT)
 
     def advance(carry: tuple[jax.Array, ...], index: Scalar):
         left, now_s, decoding, admitted, ends_s = carry
-        past = index - life.astype(int)
-        gone = jnp.where(past >= 0, admitted[jnp.maximum(past, 0)], 0.0)
+        parts = jax.lax.dynamic_slice(backwards, (CELLS - index,), (CELLS,))
+        gone = admitted @ parts
         decoding = jnp.maximum(decoding - gone, 0.0)
         batch = jnp.maximum(decoding / pools.decoders, 1e-3)
         alone_s = cell * step_s(batch)
@@ -83,36 +109,50 @@ def finite_run(
         # Those admitted decode with the others in this cell already.
         batch = jnp.maximum((decoding + new) / pools.decoders, 1e-3)
         lasts_s = cell * step_s(batch) + pools.shared * new * prompt.busy_s / pools.decoders
-        busy = decoding + new > 1e-3
+        # Sent and not admitted: those beyond the client's cap are not sent yet.
+        queue = jnp.maximum(jnp.minimum(left - new, concurrency - decoding - new), 0.0)
+        # Prompts of one pass have their first tokens together, at its end. Those of the start are
+        # sent at once; later ones follow requests that were admitted pass by pass.
+        joined = jnp.minimum(new, jnp.maximum(prompts_per_step, 1.0))
+        met = jnp.where(index == 0, 0.5 * (new + joined), joined) - 1.0
+        others_s = jnp.maximum(met, 0.0) * prompt.busy_s / servers
+        among_s = others_s + pools.steps_waited * step_s(batch)
+        waited_s = queue * lasts_s + new * jnp.where(queue > 0.5, 0.5 * lasts_s, among_s)
+        busy = decoding + new > none_left
         now_s = jnp.where(busy, now_s + lasts_s, now_s)
         state = (
             left - new, now_s, decoding + new,
             admitted.at[index].set(new), ends_s.at[index].set(now_s),
         )  # fmt: skip
-        return state, lasts_s
+        return state, (lasts_s, waited_s)
 
     empty = jnp.zeros(CELLS)
     begin = (jnp.asarray(prompts, empty.dtype), empty[0], empty[0], empty, empty)
-    (left, _, _, admitted, ends_s), lasts_s = jax.lax.scan(advance, begin, jnp.arange(CELLS))
+    cells = jnp.arange(CELLS)
+    (left, _, decoding, admitted, ends_s), (lasts_s, waited_s) = jax.lax.scan(advance, begin, cells)
     begins_s = ends_s - lasts_s
-    last = jnp.minimum(jnp.arange(CELLS) + life.astype(int), CELLS) - 1
-    spent_s = ends_s[last] - begins_s
+    # Of requests that are admitted in a cell: the mean of time over steps, as they leave.
+    weights = leave / (cell * (jnp.arange(CELLS) + 1.0))
+    after = jnp.concatenate([ends_s, jnp.full(CELLS - 1, ends_s[-1])])
+    each_s = jnp.correlate(after, weights, mode="valid") - begins_s * jnp.sum(weights)
     ttft_s = prompt.fixed_s + prompt.latency_s
-    ttft_s = ttft_s + jnp.sum(admitted * (begins_s + 0.5 * lasts_s)) / prompts
+    ttft_s = ttft_s + jnp.sum(waited_s) / prompts
     duration_s = prompt.fixed_s + prompt.latency_s + jnp.max(ends_s)
     return FiniteRun(
         ttft_s=ttft_s,
-        tpot_s=jnp.sum(admitted * spent_s) / (prompts * steps),
+        tpot_s=jnp.sum(admitted * each_s) / prompts,
         requests_per_s=prompts / duration_s,
         duration_s=duration_s,
-        followed=left < 1e-3 * prompts,
+        followed=(left < 1e-3 * prompts) & ((spread < ALIKE) | (decoding <= none_left)),
     )
 
 
 def predict_finite(
-    steps: Steps, load: Load, engine: Engine, serving: Serving, prompts: Scalar
+    steps: Steps, load: Load, engine: Engine, serving: Serving, prompts: Scalar, spread: Scalar
 ) -> FiniteRun:
-    """A measured run of so many requests; every argument is of one row."""
+    """A measured run of so many requests, their outputs of such a spread; every argument is of one
+    row.
+    """
     step_s, prompt, pools = served_by(steps, load, engine, serving)
     per_step = steps.prompts_per_pass / steps.passes
-    return finite_run(prompts, load.concurrency, step_s, prompt, pools, load.osl, per_step)
+    return finite_run(prompts, load.concurrency, step_s, prompt, pools, load.osl, per_step, spread)

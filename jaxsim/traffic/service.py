@@ -14,7 +14,7 @@ import numpy as np
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engines import load_engine
 from jaxsim.catalog.errors import InputError
-from jaxsim.catalog.limits import Limits, check_context, engine_defaults
+from jaxsim.catalog.limits import Limits, check_context, engine_defaults, most_sequences
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.catalog.setup import Setup
 from jaxsim.catalog.workload import Workload
@@ -47,8 +47,8 @@ class UnderLoad:
     passes), `handover` (from one pool to the other, with what of the cache's transfer is not
     hidden), `passes` and `waiting`. `limits` are those in force: sequences of a data-parallel rank,
     prompt tokens of a pass, the part of the memory that the engine takes, and `kv_tokens`, what the
-    cache of an instance holds. `duration_s` is of a run of so many `prompts`, None in a steady
-    state.
+    cache of an instance holds. `duration_s` is of a run of so many `prompts`, whose output lengths
+    have the coefficient of variation `osl_cv`; None in a steady state.
 
     >>> work = jaxsim.Workload(isl=1024, osl=128)
     >>> found = jaxsim.serve("llama-3.1-8b", "h100", work, tp=1, concurrency=16)
@@ -76,6 +76,7 @@ class UnderLoad:
     limits: Mapping[str, float] = field(default_factory=dict)
     engine_defaults: Mapping[str, float | str] = field(default_factory=dict)
     prompts: float | None = None
+    osl_cv: float = 0.0
     duration_s: float | None = None
 
 
@@ -100,12 +101,13 @@ def under_load(
     concurrency: float | None = None,
     requests_per_s: float | None = None,
     prompts: float | None = None,
+    osl_cv: float = 0.0,
     limits: Limits | None = None,
 ) -> UnderLoad:
     """Latencies and rate at a concurrency or at a rate; co-located where `prefill` is None.
 
     With `prompts`, of a run of so many requests that all arrive at its start, `concurrency` of them
-    in flight at most.
+    in flight at most, their output lengths of the coefficient of variation `osl_cv`.
     """
     if (concurrency is None) == (requests_per_s is None):
         raise InputError("the load is missing or given twice: a concurrency or a rate is needed.")
@@ -150,8 +152,10 @@ def under_load(
     )
     card = setup.engine
     serving = card.serving
-    if limits.max_sequences is not None:
-        serving = dataclasses.replace(serving, most_sequences=limits.max_sequences)
+    most = limits.max_sequences
+    if most is None:
+        most = most_sequences(card.name, setup.hardware, float(serving.most_sequences))
+    serving = dataclasses.replace(serving, most_sequences=most)
     step_s, prompt, pools = served_by(steps, load, card.engine, serving)
     if concurrency is not None:
         found, sustained = closed_loop(concurrency, step_s, prompt, pools, workload.osl), True
@@ -162,7 +166,9 @@ def under_load(
     run = None
     if prompts is not None:
         per_step = steps.prompts_per_pass / steps.passes
-        run = finite_run(prompts, concurrency or 1.0, step_s, prompt, pools, workload.osl, per_step)
+        run = finite_run(
+            prompts, concurrency or 1.0, step_s, prompt, pools, workload.osl, per_step, osl_cv
+        )
         if not bool(run.followed):
             raise InputError(
                 f"a run of {prompts:,.0f} prompts is a steady state but for its ends: leave the "
@@ -222,5 +228,6 @@ def under_load(
         },
         engine_defaults=engine_defaults(card.name, setup.hardware),
         prompts=prompts,
+        osl_cv=osl_cv,
         duration_s=None if run is None else float(np.asarray(run.duration_s)),
     )

@@ -8,7 +8,9 @@ import jax
 import numpy as np
 
 from jaxsim._record import Tree
+from jaxsim.catalog.engine import Serving
 from jaxsim.catalog.engines import EngineCard, load_engine
+from jaxsim.catalog.limits import most_sequences
 from jaxsim.catalog.precision import Precision
 from jaxsim.catalog.speculation import speculation_prior
 from jaxsim.space.deploy.uncertainty import EIGHTY_PERCENT
@@ -91,6 +93,15 @@ def _stack(records: Sequence[Tree]) -> Tree:
     return jax.tree.map(lambda *leaves: np.asarray(leaves, np.float32), *records)
 
 
+def _capped(case: Case, card: EngineCard) -> Serving:
+    """How the engine schedules, with its own cap of sequences where it ran with its defaults."""
+    if not case.row.default_limits:
+        return card.serving
+    fitted = float(card.serving.most_sequences)
+    most = most_sequences(card.name, case.named.hardware, fitted)
+    return replace(card.serving, most_sequences=most)
+
+
 _predict_rows = jax.jit(jax.vmap(predict))
 _predict_rates = jax.jit(jax.vmap(predict_at_rate))
 _predict_finite = jax.jit(jax.vmap(predict_finite))
@@ -112,7 +123,7 @@ def predict_runs(
         return jax.tree.map(lambda leaf: np.asarray(leaf)[index], tree)
 
     engines = padded(_stack([card.engine for card in cards]))
-    serving = padded(_stack([card.serving for card in cards]))
+    serving = padded(_stack([_capped(c, card) for c, card in zip(runs.cases, cards, strict=True)]))
     given = (padded(runs.steps), padded(runs.load), engines, serving)
     found = _predict_rows(*given)
     rates = padded(np.asarray([case.row.requests_per_s or 0.0 for case in runs.cases], np.float32))
@@ -122,7 +133,8 @@ def predict_runs(
     prompts = [case.row.prompts if case.row.finite else 0.0 for case in runs.cases]
     finite = padded(np.asarray(prompts, np.float32))
     if finite.any():
-        run = _predict_finite(*given, np.maximum(finite, 1.0))
+        spread = padded(np.asarray([case.row.osl_cv for case in runs.cases], np.float32))
+        run = _predict_finite(*given, np.maximum(finite, 1.0), spread)
         use = (finite > 0.0) & np.asarray(run.followed)
         names = ("ttft_s", "tpot_s", "requests_per_s")
         own = {name: np.where(use, getattr(run, name), getattr(found, name)) for name in names}

@@ -85,6 +85,8 @@ def test_more_load_is_slower_for_users_and_a_rate_beyond_the_limit_says_so():
         ({"concurrency": 1, "prefill": {"width": 2}}, "prefill width"),
         ({"concurrency": 1, "prefill": {"tp": 1.5}}, "prefill tp"),
         ({"concurrency": 1, "instances": 0}, "instances"),
+        ({"concurrency": 1, "osl_cv": 1.0}, "give prompts"),
+        ({"concurrency": 1, "prompts": 8, "osl_cv": 9.0}, "from 0 to 2"),
     ],
 )
 def test_a_load_that_cannot_be_is_refused(given, message):
@@ -133,6 +135,7 @@ def test_the_verb(ask):
         (("--phase", "colocated", "--rate", "-1"), "--rate"),
         (("--phase", "colocated", "--concurrency", "1.5"), "--concurrency"),
         (("--phase", "decode", "--instances", "2"), "--instances"),
+        (("--phase", "colocated", "--concurrency", "4", "--osl-cv", "1"), "--prompts"),
     ],
 )
 def test_options_that_do_not_belong_together_are_refused(ask, words, message):
@@ -162,6 +165,8 @@ def test_limits_of_the_engine_are_obeyed_and_told():
     small = serve(concurrency=200, limits=Limits(memory_frac=0.5))
     assert small.limits["kv_tokens"] < 0.6 * free.limits["kv_tokens"]
     assert few.limits["max_sequences"] == 16
+    ampere = jaxsim.serve("llama-3.1-8b", "a100", WORKLOAD, tp=1, engine="vllm", concurrency=400)
+    assert ampere.limits["max_sequences"] == 256  # vLLM's default there
     parts_s = sum(free.ttft_parts_s.values())
     assert parts_s == pytest.approx(free.ttft_s, rel=1e-4)
     with pytest.raises(InputError, match="memory_frac"):
@@ -174,6 +179,8 @@ def test_a_run_of_so_many_prompts_has_a_start_and_an_end():
     run = serve(concurrency=64, prompts=64)
     assert run.requests_per_s < steady.requests_per_s
     assert run.duration_s == pytest.approx(64 / run.requests_per_s)
+    spread = serve(concurrency=64, prompts=64, osl_cv=1.0)
+    assert spread.duration_s > 1.5 * run.duration_s  # the longest answers decode alone at the end
     long = serve(concurrency=64, prompts=64 * 40)
     assert long.requests_per_s == pytest.approx(steady.requests_per_s, rel=0.15)
     with pytest.raises(InputError, match="concurrency"):

@@ -12,16 +12,21 @@ def step_s(batch):
     return 0.01 + 1e-4 * batch
 
 
-def counted(prompts, cap, busy_s, osl, prompts_per_pass):
-    """Step by step: at most `prompts_per_pass` prompts a step; osl - 1 decode steps."""
+def counted(prompts, cap, slots, busy_s, osl, prompts_per_pass):
+    """Step by step: at most `prompts_per_pass` prompts a step; osl - 1 decode steps.
+
+    A request is sent at the start, or when one of `cap` in flight has ended.
+    """
     left, now, ends, ttft = prompts, 0.0, [], []
+    sent = [0.0] * min(prompts, cap)
     running: list[float] = []
     while left or running:
-        new = min(left, cap - len(running), prompts_per_pass)
+        new = min(left, int(min(slots, cap)) - len(running), prompts_per_pass)
         left -= new
         running = [n - 1 for n in running] + [osl - 1.0] * new
         now += float(step_s(len(running))) + new * busy_s
-        ttft += [now] * new
+        ttft += [now - sent[len(ttft) + k] for k in range(new)]
+        sent += [now] * min(sum(n <= 0 for n in running), prompts - len(sent))
         ends += [now] * sum(n <= 0 for n in running)
         running = [n for n in running if n > 0]
     return np.mean(ttft), prompts / now
@@ -31,11 +36,11 @@ def counted(prompts, cap, busy_s, osl, prompts_per_pass):
     ("prompts", "cap", "slots"), [(200, 200, 64.0), (200, 50, 1e9), (64, 64, 1e9), (40, 4, 1e9)]
 )
 def test_a_run_is_what_its_steps_add_up_to(prompts, cap, slots):
-    prompt = Prompt(busy_s=0.02, latency_s=0.0, fixed_s=0.0)
+    prompt = Prompt(busy_s=0.02, latency_s=0.02, fixed_s=0.0)
     pools = Pools(decoders=1.0, slots=slots, prefillers=1.0, shared=1.0)
     sent, in_flight = jnp.asarray(float(prompts)), jnp.asarray(float(cap))
     found = finite_run(sent, in_flight, step_s, prompt, pools, 101.0, 8.0)
-    ttft_s, rate = counted(prompts, int(min(cap, slots)), 0.02, 101, 8)
+    ttft_s, rate = counted(prompts, cap, slots, 0.02, 101, 8)
     assert bool(found.followed)
     assert float(found.requests_per_s) == pytest.approx(rate, rel=0.06)
     assert float(found.ttft_s) == pytest.approx(ttft_s, rel=0.15)
@@ -69,3 +74,26 @@ def test_a_run_too_long_to_follow_says_so():
     pools = Pools(decoders=1.0, slots=2.0, prefillers=1.0, shared=1.0)
     found = finite_run(jnp.asarray(1e5), jnp.asarray(1e5), step_s, prompt, pools, 101.0, 8.0)
     assert not bool(found.followed)
+
+
+def test_outputs_of_unlike_lengths_end_one_by_one():
+    """Against a count of every step of requests whose lengths are exponential."""
+    prompt = Prompt(busy_s=0.0, latency_s=0.0, fixed_s=0.0)
+    pools = Pools(decoders=1.0, slots=1e9, prefillers=1.0, shared=1.0)
+    args = [jnp.asarray(400.0), jnp.asarray(400.0), step_s, prompt, pools, 201.0, 1e3]
+    found = finite_run(*args, spread=1.0)
+    rng = np.random.default_rng(7)
+    lasts, each = [], []
+    for _ in range(40):
+        lengths = np.ceil(np.sort(rng.exponential(200.0, 400)))
+        left = 400 - np.searchsorted(lengths, np.arange(lengths[-1]), side="right")
+        now = np.cumsum(step_s(left))
+        lasts.append(now[-1])
+        each.append(np.mean(now[lengths.astype(int) - 1] / lengths))
+    assert bool(found.followed)
+    assert float(found.duration_s) == pytest.approx(np.mean(lasts), rel=0.06)
+    assert float(found.tpot_s) == pytest.approx(np.mean(each), rel=0.06)
+    alike = finite_run(*args)
+    # All at 0.05 s a step, or the most of them gone while the longest goes on.
+    assert float(alike.tpot_s) == pytest.approx(0.05, rel=1e-3)
+    assert float(found.duration_s) > 2.0 * float(alike.duration_s)

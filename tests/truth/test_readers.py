@@ -646,6 +646,10 @@ def test_widths_of_replicas_and_of_all_gpus(tmp_path):
 def test_a_run_of_all_prompts_at_once_is_finite(tmp_path):
     row = third(tmp_path, concurrency="", regime="finite_burst", prefix_hits="0.97")
     assert (row.concurrency, row.finite, row.hit_frac) == (100, True, 0.97)
+    assert (row.osl_cv, row.default_limits) == (0.0, True)
+    chats = third(tmp_path, isl_mean="217.4", osl_mean="201.8")
+    nominal = third(tmp_path, isl_mean="3995.9", osl_mean="199.6")
+    assert (chats.osl_cv, nominal.osl_cv) == (1.0, 0.0)
     rated = third(tmp_path, concurrency="", rate_rps="3", regime="steady")
     assert (rated.load, rated.requests_per_s, rated.finite) == ("open", 3, False)
     assert "doubtful" in third(tmp_path, quality="C").excluded

@@ -19,6 +19,9 @@ _MORE = (
 OPTIONAL: set[str] = set(_MORE.split())
 # What tables call runs whose prompts and tokens are processed by the same instances.
 COLOCATED = ("aggregated", "agg", "colocated")
+# Of output lengths of conversations; those of ShareGPT, and of traces of chats, are near it.
+NATURAL_CV = 1.0
+NOMINAL = 0.01
 REGIMES = ("steady", "low_load", "prefill_bound", "finite_burst")
 
 
@@ -49,6 +52,19 @@ def hits_of(word: str) -> float:
         return min(max(float(word), 0.0), 1.0)
     except ValueError:
         return 0.0
+
+
+def spread_of(isl: float | None, osl: float | None) -> float:
+    """The coefficient of variation of output lengths: 1 of conversations, 0 of stated lengths.
+
+    Means of lengths that are drawn from conversations (ShareGPT) are no whole numbers, and those of
+    prompts are not within 1 % of a number of one digit, as 3,995.9 is. Outputs of conversations are
+    about exponential.
+    """
+    if isl is None or osl is None or isl == int(isl) or osl == int(osl):
+        return 0.0
+    nominal = float(f"{isl:.0e}")
+    return 0.0 if abs(isl / nominal - 1.0) < NOMINAL else NATURAL_CV
 
 
 def read(path: Path, columns: list[str], lines: list[Line]) -> list[ServingRow]:
@@ -122,6 +138,8 @@ def _row(line: Line) -> ServingRow:
         refused=refused,
         regime=regime,
         prompts=prompts,
+        osl_cv=spread_of(isl, osl),
+        default_limits=True,
         hit_frac=hits_of(line.text("prefix_hits")),
     )
 

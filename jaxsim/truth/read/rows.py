@@ -29,7 +29,8 @@ class ServingRow:
     `osl_max` the longest. `decode` is the only pool of a co-located run. Measured values are None
     where not reported. `excluded` says why headline figures leave a row out; empty if they do not.
     `regime` is what its collector calls it; `prompts` is how many requests a finite run has in all,
-    None for a steady state. `hit_frac` of a prompt is found in a cache, and each of `draft_tokens`
+    None for a steady state; `osl_cv` is the coefficient of variation of its output lengths.
+    `hit_frac` of a prompt is found in a cache, and each of `draft_tokens`
     proposed in a step is accepted with probability `accept_frac`.
     """
 
@@ -63,6 +64,8 @@ class ServingRow:
     keys: dict[str, str] = field(default_factory=dict)
     regime: str = ""
     prompts: float | None = None
+    osl_cv: float = 0.0
+    default_limits: bool = False  # whether the engine ran with its own limits, as none is stated
     hit_frac: float = 0.0
     draft_tokens: float = 0.0
     accept_frac: float = 0.0

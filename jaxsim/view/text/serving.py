@@ -91,8 +91,8 @@ def render_under_load(found: "UnderLoad", title: str, load: str, page: Page) -> 
     if found.duration_s is not None:
         text = (
             f"A run of {found.prompts:,.0f} prompts that all arrive at its start, with its ramp "
-            f"and its tail: {units.seconds(found.duration_s)} in all. Lengths are taken as alike; "
-            "rates are over the whole run."
+            f"and its tail: {units.seconds(found.duration_s)} in all. Output lengths are "
+            f"{_spread(found.osl_cv)}; rates are over the whole run."
         )
         return page.finish([*lines, *wrap(text, page)])
     text = (
@@ -100,3 +100,10 @@ def render_under_load(found: "UnderLoad", title: str, load: str, page: Page) -> 
         "the burst in which a benchmark begins is not in them."
     )
     return page.finish([*lines, *wrap(text, page)])
+
+
+def _spread(osl_cv: float) -> str:
+    """How output lengths of a run are spread, in words."""
+    if osl_cv == 0.0:
+        return "taken as alike (--osl-cv)"
+    return f"spread by {osl_cv:g} of their mean, and the longest end the run"

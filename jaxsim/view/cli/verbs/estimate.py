@@ -33,7 +33,7 @@ examples:
 
 PHASES = ("prefill", "decode", "colocated", "disaggregated")
 LOADED = ("colocated", "disaggregated")
-LIMITS = ("prompts", "max_seqs", "max_batched_tokens", "memory_fraction")
+LIMITS = ("prompts", "osl_cv", "max_seqs", "max_batched_tokens", "memory_fraction")
 # Statuses of the command, as in `main`.
 OK, BROKEN_RULE = 0, 3
 PREFILL_POOL = ("tp", "ep", "pp", "instances")
@@ -79,6 +79,12 @@ def add_parser(subparsers: options.Verbs) -> None:
         "--prompts",
         metavar="N",
         help="requests of a whole run, sent at once, --concurrency of them in flight",
+    )
+    load.add_argument(
+        "--osl-cv",
+        metavar="X",
+        help="spread of output lengths in a run of --prompts: deviation over mean, about 1 for "
+        "conversations (default: 0, all alike)",
     )
     limits = parser.add_argument_group("limits of the engine (under a load)")
     limits.add_argument("--max-seqs", metavar="N", help="sequences of a data-parallel rank")
@@ -189,6 +195,8 @@ def check_load(args: argparse.Namespace) -> None:
         raise InputError("--aic-request is of one design: leave out --concurrency and --rate.")
     if args.prompts is not None and args.concurrency is None:
         raise InputError("--prompts N needs --concurrency N: how many are in flight at once.")
+    if args.osl_cv is not None and args.prompts is None:
+        raise InputError("--osl-cv counts in a run of --prompts N, whose longest answers end it.")
     if args.chunk is not None and args.max_batched_tokens is not None:
         raise InputError("--chunk and --max-batched-tokens are the same limit: give one of them.")
     if loads and args.batch is not None:
@@ -207,6 +215,7 @@ def _run_load(args: argparse.Namespace) -> int:
     passes = "chunk" if args.max_batched_tokens is None else "max_batched_tokens"
     chunk = None if getattr(args, passes) is None else whole(passes)
     prompts = None if args.prompts is None else whole("prompts")
+    spread = 0.0 if args.osl_cv is None else parse.parse_positive(args.osl_cv, "--osl-cv")
     most = None if args.max_seqs is None else whole("max_seqs")
     memory = args.memory_fraction and parse.parse_frac(args.memory_fraction, "--memory-fraction")
     prefill = None
@@ -237,6 +246,7 @@ def _run_load(args: argparse.Namespace) -> int:
             pp=whole("pp"),
             instances=whole("instances"),
             prompts=prompts,
+            osl_cv=spread,
             limits=Limits(most, memory or None),
             prefill=prefill,
             chunk=chunk,

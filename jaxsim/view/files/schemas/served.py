@@ -66,6 +66,7 @@ class UnderLoad(File, kw_only=True):
     limits: dict[str, float | None]
     engine_defaults: dict[str, float | str]
     prompts: float | None
+    osl_cv: NotNegative
     duration_s: float | None
     tpot_interval: Ends
     ttft_interval: Ends
