@@ -142,8 +142,8 @@ def numbers_of(folder: Path) -> dict[str, list[Callable]]:
     return {
         "P01": each("qwen3-8b", "h200", "vllm", "bf16", [(9000, 30, 16)], ["tpot_ms"]),
         "P02": each("qwen3-8b", "h200", "vllm", "bf16", [(9000, 30, 32)], ["tpot_ms"]),
-        "P09": each(r1, "h100", "sglang", "fp8-kv16", [(n, 128, 1) for n in (128, 2048, 8192)], BOTH,
-                    tp=16),
+        "P09": each(r1, "h100", "sglang", "fp8-kv16",
+                    [(n, 128, 1) for n in (128, 2048, 8192)], BOTH, tp=16),
         "P10": each("qwen3-1.7b", "a100", "vllm", "bf16", [(n, 128, 1) for n in (128, 1024, 2048)],
                     BOTH),
         "P12": [offline("qwen3-8b", "h100", "vllm", p, 1024, 2048, 1000)
@@ -156,8 +156,8 @@ def numbers_of(folder: Path) -> dict[str, list[Callable]]:
                     ["tpot_ms"], tp=2),
         "P16": [
             *each(r1, "h200", "vllm", "fp8-kv16", [(1600, 600, 8)], ["ttft_ms"], tp=8),
-            *each(r1, "h200", "vllm", "fp8-kv16", [(1600, 600, 8), (1600, 600, 32)], ["ttft_ms"], tp=8,
-                  ep=8),
+            *each(r1, "h200", "vllm", "fp8-kv16", [(1600, 600, 8), (1600, 600, 32)], ["ttft_ms"],
+                  tp=8, ep=8),
         ],
         "P17": [offline("llama-3.1-405b", "h100", "vllm", "fp8-kv16", 128, 512, 32, tp=8)],
         "P18": each("llama-3.1-405b", "h200", "trtllm", "fp8", [(128, 2048, 3000)], ["tok_s_gpu"],
