@@ -96,7 +96,8 @@ def serve(
 
     Keywords are the fields of `ServeRequest` (`tp`, `ep`, `pp`, `instances`, `prefill`,
     `concurrency` or `requests_per_s`, `prompts`, `osl_cv`, `chunk`, `limits`),
-    `precision`, `engine`, `options`; or give a `ServeRequest` in place of the workload. Seconds; tokens/s per GPU.
+    `precision`, `engine` and `options`; or give a `ServeRequest` in place of the workload. Seconds;
+    tokens/s per GPU.
 
     Raises InputError for a load or a pool that cannot be, TypeError for an unknown keyword.
 
