@@ -1,10 +1,13 @@
 """How far off were predicted gains of disaggregation, where both modes were measured?"""
 
+import datetime
 import tomllib
 from dataclasses import dataclass
 from functools import cache
 
 from jaxsim.catalog.names import DATA
+
+DAYS_A_MONTH = 365.25 / 12.0
 
 
 @dataclass(frozen=True)
@@ -13,7 +16,9 @@ class GainError:
 
     `log_sigma` is of the log of predicted over measured gain, and `per_doubling` what each doubling
     beyond what was measured adds. `most` has the largest value of each
-    quantity among the measured pairs, and `gpus` the chips they ran on.
+    quantity among the measured pairs, and `gpus` the chips they ran on. Engines serve
+    `monthly_frac` more (as a logarithm) with every month after `month`, the mean date of what they
+    were fitted to.
     """
 
     log_sigma: float
@@ -21,6 +26,16 @@ class GainError:
     most: dict[str, float]
     gpus: tuple[str, ...]
     source: str
+    monthly_frac: float = 0.0
+    month: datetime.date = datetime.date(2026, 2, 15)
+
+    def progress(self, date: str) -> float:
+        """The log of how much more an engine of that date serves; 0 where none is stated."""
+        try:
+            days = (datetime.date.fromisoformat(date[:10]) - self.month).days
+        except ValueError:
+            return 0.0
+        return self.monthly_frac * days / DAYS_A_MONTH
 
 
 @cache
@@ -33,4 +48,6 @@ def load_gain() -> GainError:
         {name: float(value) for name, value in given["most"]["value"].items()},
         tuple(given["gpus"]["value"]),
         str(given["log_sigma"]["source"]),
+        float(given["monthly_frac"]["value"]),
+        given["month"]["value"],
     )

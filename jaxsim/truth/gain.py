@@ -1,7 +1,8 @@
 """Is the gain of disaggregated over co-located serving right, where both were measured?
 
 A pair is two frontiers of measured runs of one model, chip, number format and lengths: co-located
-runs and disaggregated ones. Their predicted frontiers are those of the same runs.
+runs and disaggregated ones. Their predicted frontiers are those of the same runs, each with the
+software of its date: runs of a pair are months apart, and engines get faster.
 """
 
 import math
@@ -73,14 +74,16 @@ def frontier(points: Sequence[tuple[float, float]]) -> tuple[np.ndarray, np.ndar
 
 
 def _points(entries: Iterable[Prediction], measured: bool) -> list[tuple[float, float]]:
+    """Interactivity and throughput of runs; predicted ones with the software of their dates."""
     found = []
     for entry in entries:
+        faster = 1.0 if measured else math.exp(load_gain().progress(entry.row.date))
         own = (
             (entry.row.tpot_s, entry.row.output_tokens_per_s_per_gpu)
             if measured
             else (entry.values["tpot"], entry.values["output_tokens_per_s_per_gpu"])
         )
-        found.append((1.0 / own[0], own[1]))  # type: ignore[operator]
+        found.append((faster / own[0], faster * own[1]))  # type: ignore[operator]
     return found
 
 

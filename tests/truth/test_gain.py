@@ -1,6 +1,7 @@
 """Are gains of disaggregation, and choices among measured designs, scored as by hand?"""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -63,11 +64,31 @@ def test_gains_are_compared_at_the_interactivities_that_both_cover():
 def test_pairs_of_one_engine_are_told_apart():
     """The frontier of another engine is in the pair of all, and in none of its own."""
     entries = runs(1.5, 1.2)
-    assert gain_summary(entries)["one_engine"]["pairs"] == 1
+    one = gain_summary(entries)["one_engine"]
+    assert isinstance(one, dict)
+    assert one["pairs"] == 1
     for entry in entries[1::2]:
         entry.engine = "other"
     found = gain_summary(entries)
     assert (found["pairs"], found["one_engine"]) == (1, None)
+
+
+def test_runs_of_other_months_are_predicted_with_the_software_of_their_dates():
+    """A co-located run of half a year later is that much faster, and the gain that much less."""
+    entries = runs(1.5, 1.5)
+    for entry in entries:
+        day = "2026-08-15" if entry.row.mode == "colocated" else "2026-02-15"
+        entry.row = replace(entry.row, date=day)
+    known = load_gain()
+    later = known.progress("2026-08-15")
+    assert later == pytest.approx(6 * known.monthly_frac, rel=0.02)
+    assert known.progress("") == 0.0 == known.progress("2026-02-15")
+    (one,) = pairs(entries)
+    at, users = one.tokens_per_s, np.array([50.0, 100.0])
+    own = np.interp(at, users, np.log([300.0, 150.0]))
+    other = np.interp(at, users * np.exp(later), np.log([200.0, 100.0]) + later)
+    np.testing.assert_allclose(one.predicted, own - other)
+    np.testing.assert_allclose(one.measured, np.log(1.5))
 
 
 def test_a_file_without_a_pair_says_so():

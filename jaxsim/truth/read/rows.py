@@ -70,6 +70,7 @@ class ServingRow:
     draft_tokens: float = 0.0
     accept_frac: float = 0.0
     speculation_known: bool = True  # whether the file would say that it speculated
+    date: str = ""  # of the run, YYYY-MM-DD; empty where not stated
 
     @property
     def gpus(self) -> float:

@@ -177,6 +177,7 @@ def _row(line: Line) -> ServingRow:
         refused=refused,
         draft_tokens=drafts,
         accept_frac=accepted,
+        date=line.text("date"),
     )
 
 
