@@ -24,25 +24,39 @@ CASES = (
 )
 
 
+# Scenarios that run at once, of one structure. Fewer would leave JAX little but overhead to do.
+ROWS = 512
+
+
 def _scenarios():
-    """By structure: names, and scenarios of every case on every accelerator."""
+    """By structure: names, and the base scenario of every model on every accelerator."""
     first = load_model("llama-3.1-8b")
     setups = [setup_of(first, name, engine="ideal") for name in list_hardware()]
     found = collections.defaultdict(lambda: ([], []))
+    design = Deployment(tp=1.0, ep=1.0, pp=1.0, batch=8.0, chunk=2048.0)
+    workload = Workload(isl=4096.0, osl=512.0)
     for name in list_models():
         card = load_model(name)
         for one in setups:
             precision = load_precision(default_precision(card, one.hardware), card)
             setup = replace(one, model=card, precision=precision)
-            design = Deployment(tp=1.0, ep=1.0, pp=1.0, batch=8.0, chunk=2048.0)
-            base = setup.scenario(Workload(isl=4096.0, osl=512.0), design)
             names, scenarios = found[jax.tree.structure(card.model)]
             names.append(f"{name} on {one.hardware.name}")
-            scenarios += [_case(base, *case) for case in CASES]
+            scenarios.append(setup.scenario(workload, design))
     return found
 
 
-def _case(base, isl, batch, faster):
+def _every_case(scenarios):
+    """One record whose leaves hold every case of every scenario, and copies up to `ROWS`."""
+
+    def column(values):
+        return jax.numpy.asarray(np.resize(np.asarray(values, float), ROWS))
+
+    def repeated(*leaves):
+        return column(np.repeat(np.asarray(leaves, float), len(CASES)))
+
+    isl, batch, faster = (column(values * len(scenarios)) for values in zip(*CASES, strict=True))
+    base = jax.tree.map(repeated, *scenarios)
     chip = base.hardware.chip
     chip = replace(chip, hbm_bytes_per_s=chip.hbm_bytes_per_s * faster)
     return replace(
@@ -61,28 +75,24 @@ def _both(scenario):
     }
 
 
-def _columns(scenarios: list, rows: int):
-    """One record whose leaves hold all scenarios, and copies of the first up to `rows`."""
-    padded = scenarios + [scenarios[0]] * (rows - len(scenarios))
-    return jax.tree.map(lambda *leaves: jax.numpy.asarray(np.asarray(leaves, float)), *padded)
-
-
 @pytest.fixture(scope="module")
 def found():
     """Names, and for each phase an array of (quantity, pair, case).
 
-    Every operation runs on all scenarios of a structure at once, as many for each structure, so
+    Every operation runs on many scenarios of a structure at once, as many for each structure, so
     that it is compiled once for all: tracing 26 structures takes longer.
     """
     names, outputs = [], collections.defaultdict(list)
-    structures = _scenarios()
-    rows = max(len(scenarios) for _, scenarios in structures.values())
-    for own, scenarios in structures.values():
+    size = ROWS // len(CASES)
+    for own, scenarios in _scenarios().values():
         names += own
-        for phase, values in _both(_columns(scenarios, rows)).items():
-            shape = (len(values), len(own), len(CASES))
-            flat = [np.broadcast_to(np.asarray(v), rows)[: len(scenarios)] for v in values]
-            outputs[phase].append(np.reshape(np.stack(flat), shape))
+        for start in range(0, len(own), size):
+            part = scenarios[start : start + size]
+            rows = len(part) * len(CASES)
+            for phase, values in _both(_every_case(part)).items():
+                flat = [np.broadcast_to(np.asarray(v), ROWS)[:rows] for v in values]
+                shape = (len(values), len(part), len(CASES))
+                outputs[phase].append(np.reshape(np.stack(flat), shape))
     return names, {phase: np.concatenate(own, axis=1) for phase, own in outputs.items()}
 
 
