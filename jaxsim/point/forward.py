@@ -201,6 +201,15 @@ def layers_of(scenario: Scenario) -> Scalar:
     return sum((group.layers for group in scenario.model.groups), start=jnp.asarray(0.0))
 
 
+def drafting_share(scenario: Scenario) -> Scalar:
+    """The layer that drafts over all layers: 1/L with speculation, 0 without.
+
+    A module of multi-token prediction is one layer like the mean of the others, with weights, a
+    cache and a pass over prompts of its own; several drafts of a step run it again.
+    """
+    return jnp.minimum(scenario.workload.draft_tokens, 1.0) / layers_of(scenario)
+
+
 def host_s(scenario: Scenario, handed_over: bool) -> Scalar:
     """Seconds of a request's first token before and after its passes.
 

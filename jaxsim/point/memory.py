@@ -10,7 +10,7 @@ from jaxsim.catalog.model import AbstractFFN, DenseFFN, LatentMoEFFN, MoEFFN, No
 from jaxsim.catalog.precision import ElementBytes
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.encoder import encoder_weights
-from jaxsim.point.forward import LOGIT_BYTES, layers_of
+from jaxsim.point.forward import LOGIT_BYTES, drafting_share, layers_of
 from jaxsim.point.held import attention_weight_bytes, kv_bytes_per_gpu, projected_bytes
 from jaxsim.point.ranks import Ranks, busiest_share, expert_slots
 
@@ -128,7 +128,8 @@ def weights_bytes_of(scenario: Scenario, ranks: Ranks) -> Scalar:
     """Bytes of weights on the fullest GPU: the busiest stage's layers, embedding and head.
 
     With one stage both are on it, with more the first has one and the last the other; a tied
-    matrix is held once.
+    matrix is held once. With speculation there is a layer more, and a projection into it of what
+    the last layer and the embedding give: 2 hidden².
     """
     model, element = scenario.model, scenario.element
     layers = sum(
@@ -146,7 +147,9 @@ def weights_bytes_of(scenario: Scenario, ranks: Ranks) -> Scalar:
     either = jnp.maximum(element.head, own * element.wide)
     tables = jnp.where(ranks.pp > 1.0, either, element.head + own * element.wide)
     table_bytes = tables * model.vocab * model.hidden / ranks.tp
-    held = layers * busiest_share(layers_of(scenario), ranks.pp) + table_bytes
+    share = busiest_share(layers_of(scenario), ranks.pp) + drafting_share(scenario)
+    joined = jnp.minimum(scenario.workload.draft_tokens, 1.0) * 2.0 * model.hidden * model.hidden
+    held = layers * share + table_bytes + joined * element.wide / ranks.tp
     if not model.encoders:
         return held
     return held + encoder_weights(scenario) * element.wide / ranks.tp
@@ -169,6 +172,7 @@ def memory_of(
     """
     model, element, chip = scenario.model, scenario.element, scenario.hardware.chip
     share = busiest_share(layers_of(scenario), ranks.pp)
+    drafting = drafting_share(scenario)
     cache = sum(
         (
             group.layers * kv_bytes_per_gpu(group.attention, context, ranks.tp, element)
@@ -188,7 +192,7 @@ def memory_of(
         routed = expert_rows_bytes(group.ffn, model.hidden, stage_rows, ranks, element)
         networks = jnp.maximum(networks, routed + inner_bytes(group.ffn, rows, ranks.tp, element))
     weights_bytes = weights_bytes_of(scenario, ranks)
-    kv_bytes = sequences * cache * share
+    kv_bytes = sequences * cache * (share + drafting)
     activation_bytes = (
         LIVE_HIDDEN_COPIES * rows * model.hidden * element.wide
         + networks

@@ -22,7 +22,7 @@ from jaxsim.catalog.model import (
 )
 from jaxsim.catalog.precision import ElementBytes
 from jaxsim.catalog.scenario import Scenario
-from jaxsim.point.forward import layers_of
+from jaxsim.point.forward import drafting_share, layers_of
 from jaxsim.point.held import kv_bytes_per_gpu
 from jaxsim.point.ranks import Ranks
 
@@ -79,14 +79,18 @@ def _(attention: AbstractAttention, tp: Scalar):
 
 
 def kv_bytes_of(scenario: Scenario, tokens: Scalar) -> Scalar:
-    """Bytes of one sequence's whole cache at `tokens` of context, every head once."""
-    return sum(
+    """Bytes of one sequence's whole cache at `tokens` of context, every head once.
+
+    With speculation, that of the layer that drafts too.
+    """
+    kept = sum(
         (
             group.layers * cached_bytes(group.attention, tokens, scenario.element)
             for group in scenario.model.groups
         ),
         start=jnp.asarray(0.0),
     )
+    return kept * (1.0 + drafting_share(scenario))
 
 
 def shards_of(scenario: Scenario, ranks: Ranks) -> Scalar:

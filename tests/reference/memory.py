@@ -70,22 +70,29 @@ def tables_bytes(s) -> float:
 
 
 def weights_bytes(s, busiest_layers: int) -> float:
-    """Weights of a stage of that many layers, of average kind."""
+    """Weights of a stage of that many layers, of average kind, and of the one that drafts."""
     every = work.every_layer(s)
-    total = sum(layer_weights_bytes(s, layer) for layer in every)
-    return total / len(every) * busiest_layers + tables_bytes(s)
+    one = sum(layer_weights_bytes(s, layer) for layer in every) / len(every)
+    found = one * busiest_layers + tables_bytes(s)
+    if s.workload.draft_tokens:
+        # It takes the last layer's output and the next token's embedding, side by side.
+        found += one + 2 * s.model.hidden * s.model.hidden / s.design.tp * s.element.wide
+    return found
 
 
 def cache_bytes(s, sequences, context, busiest_layers: int) -> float:
     every = work.every_layer(s)
     total = sum(layer_cache_bytes(s, g.attention, context, s.design.tp) for g in every)
-    return sequences * total / len(every) * busiest_layers
+    drafting = 1 if s.workload.draft_tokens else 0
+    return sequences * total / len(every) * (busiest_layers + drafting)
 
 
 def transfer(s, prompts, requests_per_s, compute_s) -> SimpleNamespace:
     """One rank's prompts leave over the GPUs that hold distinct cache."""
     every, o = work.every_layer(s), s.options
     prompt = sum(layer_cache_bytes(s, g.attention, s.workload.isl, 1.0) for g in every)
+    if s.workload.draft_tokens:
+        prompt += prompt / len(every)
     first = every[0].attention
     shards = min(first.kv_heads, s.design.tp) if first.kind == "GQA" else 1
     holders = shards * s.design.pp

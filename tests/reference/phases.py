@@ -75,10 +75,14 @@ def chunk_passes(s, prompts, everyone, time) -> list[dict[str, float]]:
         items = common(s, prompts * tokens, prompts, everyone * tokens)
         for layer in work.every_layer(s):
             items += work.context_attention(s, layer, prompts, tokens, past)
+        parts = add_up(s, items, time, prompts=True)
+        if s.workload.draft_tokens:  # a layer more passes over the prompt
+            more = 1 + 1 / len(work.every_layer(s))
+            parts = {part: own * (1 if part == "head" else more) for part, own in parts.items()}
         passes.append(
             host_bound(
                 s,
-                add_up(s, items, time, prompts=True),
+                parts,
                 len(items),
                 s.engine.prefill_step_s,
                 0.0,

@@ -13,6 +13,7 @@ from jaxsim.point.forward import (
     add_parts,
     common_items,
     context_only_items,
+    drafting_share,
     host_s,
     issued_frac,
     launches,
@@ -126,9 +127,13 @@ def prompt_time(
         tokens = ContextTokens(sequences, chunks.tokens, past, projected)
         return context_only_items(scenario, ranks, tokens)
 
+    # The layer that drafts passes over the prompt too, for a cache of its own.
+    drafted = 1.0 + drafting_share(scenario)
+
     def finish(own_parts: dict[str, Scalar]):
+        parts = add_parts(common_parts, own_parts)
         return with_overhead(
-            add_parts(common_parts, own_parts),
+            {name: own * (1.0 if name == "head" else drafted) for name, own in parts.items()},
             issued,
             engine.prefill_step_s,
             0.0,
