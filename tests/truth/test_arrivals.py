@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.moves import moves
+from jaxsim.truth.arrivals.moves import moves_of
 from jaxsim.truth.arrivals.read import holds_arrivals, read_arrivals
 from jaxsim.truth.arrivals.scores import summary_of
 from jaxsim.truth.arrivals.served import requests_of_run, served, served_all
@@ -18,7 +20,7 @@ ROW = {
     "weights_dtype": "bf16", "mode": "agg", "tp": "1", "max_num_seqs": "63",
     "max_batched_tokens": "2048", "arrival": "constant", "rate_rps": "4", "duration_s": "100",
     "isl_mean_tok": "600", "osl_mean_tok": "60", "prefix_hit_or_reuse": "random, none",
-    "ttft_p50_ms": "40", "tpot_mean_ms": "8", "quality": "A", "note": "",
+    "ttft_p50_ms": "40", "tpot_mean_ms": "8", "quality": "A", "note": "", "kv_transfer": "",
 }  # fmt: skip
 SHARED = "shared system prompt of 100-150 tokens, multi-turn ids"
 
@@ -87,6 +89,24 @@ def test_runs_are_served_and_scored(tmp_path):
     assert found.overall["tpot_mean"]["median"] == pytest.approx((error + other) / 2.0)
     assert found.rows == 3
     assert found.reasons == {"parallel layout not stated": 1}
+
+
+def test_a_transfer_is_setup_and_bytes_over_its_links(tmp_path, capsys):
+    given = {
+        "model": "Qwen/Qwen3-8B", "gpu": "H800", "mode": "disagg", "tp": "8", "rate_rps": "",
+        "isl_mean_tok": "4096", "kv_transfer": "Mooncake RDMA RoCE: 4.75 ms, 119.0 GB/s",
+    }  # fmt: skip
+    path = written(tmp_path, {**given, "note": "200 GB/s aggregate line rate"}, given, {})
+    stated, own = moves_of(read_arrivals(path, Stated()))
+    data = moves()
+    cache_bytes = 4096 * 36 * 2 * 8 * 128 * 2  # layers, keys and values, heads, width, BF16
+    for move, line in ((stated, 200e9), (own, 8 * 50e9)):
+        expected = data.setup_s + cache_bytes / (data.line_frac * line)
+        assert move.predicted_s == pytest.approx(expected, rel=1e-6)
+        assert move.measured_s == pytest.approx(4.75e-3)
+    assert main(["validate", str(path), "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)["transfers"]
+    assert [run["tokens"] for run in found["runs"]] == [4096.0, 4096.0]
 
 
 def test_a_log_is_compared_request_by_request(tmp_path):

@@ -8,7 +8,6 @@ import dataclasses
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxsim._record import replace_leaf
@@ -19,13 +18,11 @@ from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.catalog.setup import Setup
 from jaxsim.catalog.workload import Workload
-from jaxsim.point.forward import layers_of
 from jaxsim.point.phases.decode import tokens_per_step
 from jaxsim.point.ranks import Ranks, ranks_of
-from jaxsim.point.transfer import distinct_shards, kv_bytes_of
 from jaxsim.traffic.layout import Layout
 from jaxsim.traffic.serving import decode_step_s, prompt_s
-from jaxsim.traffic.simulate.records import Law, Links, of_numpy
+from jaxsim.traffic.simulate.records import Law, of_numpy
 from jaxsim.traffic.steps import MOST_SLOTS, Steps, stack, timed
 
 ROWS = 16
@@ -214,47 +211,3 @@ def joined(laws: tuple[Tables, Tables, Tables]) -> Law:
             for name in laws[0]
         },
     )
-
-
-def links_of(
-    prefill: RoleLaw,
-    decode: RoleLaw,
-    *,
-    streamed: bool = True,
-    setup_s: float | None = None,
-    bytes_per_s: float | None = None,
-    reshaped: bool = False,
-) -> Links:
-    """The links between two pools, by the numbers of `point/transfer.py`.
-
-    Each GPU that holds distinct cache sends its part. Between unlike widths the wider side's parts
-    set how many segments there are; `reshaped` sends each GPU's part as one. `bytes_per_s` is of a
-    GPU's link where it is not the hardware's.
-    """
-    scenario = prefill.scenario
-    options, network = scenario.options, scenario.hardware.scaleout
-    rate = float(network.bytes_per_s) if bytes_per_s is None else bytes_per_s
-    kind = scenario.model.groups[0].attention
-    sides = [
-        float(distinct_shards(kind, one.ranks.tp)) * float(one.ranks.pp)
-        for one in (prefill, decode)
-    ]
-    dp = [float(one.ranks.attention_dp) for one in (prefill, decode)]
-    isl = float(scenario.workload.isl)
-    per_token = float(kv_bytes_of(scenario, jnp.asarray(isl))) / isl / float(options.kv_compression)
-    layers = float(layers_of(scenario))
-    pipes = min(sides)
-    parts = max(sides) / pipes
-    blocks = 1.0 if reshaped else layers / float(prefill.ranks.pp) * parts
-    tokens = 1e9 if reshaped else float(options.kv_block_tokens)
-    values = {
-        "token_s": per_token / (pipes * rate),
-        "segment_s": blocks * float(options.kv_segment_s),
-        "segment_tokens": tokens,
-        "out_frac": pipes / (sides[0] * dp[0]),
-        "in_frac": pipes / (sides[1] * dp[1]),
-        "streamed": float(streamed),
-        "layers": layers,
-        "setup_s": float(network.latency_s) if setup_s is None else setup_s,
-    }
-    return of_numpy(Links, **{name: np.float64(value) for name, value in values.items()})

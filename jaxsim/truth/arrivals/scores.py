@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jaxsim.truth.arrivals.moves import GOAL as MOVES_GOAL
+from jaxsim.truth.arrivals.moves import Move, moves_of
 from jaxsim.truth.arrivals.table import MEASURES, ArrivalRun
 
 # Median errors to reach on families that nothing was fitted to.
@@ -51,6 +53,7 @@ class Summary:
     runs: list[ArrivalRun]
     rows: int
     reasons: dict[str, int]
+    moves: list[Move]
 
     def to_dict(self) -> dict[str, object]:
         """What `jaxsim validate --format json` prints of such a file."""
@@ -69,6 +72,14 @@ class Summary:
                 }
                 for run in self.runs
             ],
+            "transfers": {
+                "goal": MOVES_GOAL,
+                "runs": [
+                    {"id": m.id, "tokens": m.tokens, "measured_s": m.measured_s,
+                     "predicted_s": m.predicted_s}
+                    for m in self.moves
+                ],
+            },
             "coverage": {
                 "rows": self.rows, "predicted": len(self.runs), "reasons": self.reasons,
             },
@@ -94,4 +105,5 @@ def summary_of(runs: Sequence[ArrivalRun]) -> Summary:
         runs=told,
         rows=len(runs),
         reasons=dict(Counter(left_out).most_common()),
+        moves=moves_of(runs),
     )

@@ -37,6 +37,7 @@ class ArrivalRun:
 
     `row` names model, hardware, engine and formats. Gaps between arrivals vary by `cv`. `shared`
     tokens of every prompt are found in a prefix cache. `requests` are there where a log has them.
+    `transfer_s` is what a prompt's cache took, over links of `line_bytes_per_s` in all.
     `refused` says why no prediction is possible; `overload` whether it was past its capacity.
     """
 
@@ -53,6 +54,8 @@ class ArrivalRun:
     measured: dict[str, float]
     refused: str = ""
     requests: Requests | None = None
+    transfer_s: float | None = None
+    line_bytes_per_s: float | None = None
     named: Named | None = None
     predicted: dict[str, float] = field(default_factory=dict)
 
@@ -118,6 +121,7 @@ def _run(line: Line) -> ArrivalRun:
     measured = {m: s for m in MEASURES if (s := _seconds(line, f"{m}_ms")) is not None}
     if not measured and not refused:
         refused = "no latency was measured"
+    transfer_s, line_bytes_per_s = _transfer(text("kv_transfer"), text("note"))
     return ArrivalRun(
         row=row,
         family=row.id.split("-")[0],
@@ -131,6 +135,8 @@ def _run(line: Line) -> ArrivalRun:
         overload="overload" in text("quality") or bool(number("requests_failed")),
         measured=measured,
         refused=refused,
+        transfer_s=transfer_s,
+        line_bytes_per_s=line_bytes_per_s,
     )
 
 
@@ -156,6 +162,14 @@ def _shared(words: str) -> tuple[float, bool]:
         return 0.0, True
     mean = 0.5 * (float(found.group(1)) + float(found.group(2)))
     return BLOCK_TOKENS * (mean // BLOCK_TOKENS), False
+
+
+def _transfer(words: str, note: str) -> tuple[float | None, float | None]:
+    """Seconds of a transfer, and bytes/s of all links together, where they are stated."""
+    time = re.search(r"([\d.]+) ms\b", words)
+    line = re.search(r"([\d.]+) GB/s aggregate line rate", note)
+    seconds = 1e-3 * float(time.group(1)) if time else None
+    return seconds, 1e9 * float(line.group(1)) if line else None
 
 
 def _timeout_s(note: str) -> float:

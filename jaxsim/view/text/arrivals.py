@@ -1,6 +1,7 @@
 """How do the errors of simulated runs read on a terminal?"""
 
 from collections.abc import Mapping, Sequence
+from statistics import median
 
 from jaxsim.view.text.layout import Page, indent, table, wrap
 
@@ -14,9 +15,13 @@ def render_arrivals(
     groups: Sequence[tuple[str, Errors]],
     goals: Mapping[str, float],
     coverage: tuple[int, int, Mapping[str, int]],
+    moves: tuple[Sequence[tuple[float, float]], float],
     page: Page,
 ) -> str:
-    """Median errors and biases of every measure, by family, beside the goals."""
+    """Median errors and biases of every measure, by family, beside the goals.
+
+    `moves` are transfers of caches, seconds measured and predicted, and their goal.
+    """
     rows = [["", "runs", *(name.replace("_", " ") for name in SHOWN)]]
     rows.append(_row("all within capacity", overall))
     if overload:
@@ -30,6 +35,16 @@ def render_arrivals(
         "",
         *indent(table(by_family)),
     ]
+    if moves[0]:
+        errors = [predicted / measured - 1.0 for measured, predicted in moves[0]]
+        sizes = [abs(error) for error in errors]
+        told = (
+            f"{len(errors)} transfers of caches: median error {100 * median(sizes):.0f} % "
+            f"({100 * median(errors):+.0f}), largest {100 * max(sizes):.0f} %; goal "
+            f"{100 * moves[1]:.0f} %. Their setup and share of the line rate were fitted to "
+            "transfers of this kind."
+        )
+        lines += ["", *wrap(told, page)]
     if reasons:
         told = "; ".join(f"{reason} ({count})" for reason, count in reasons.items())
         lines += ["", *wrap(f"Not simulated: {told}.", page)]

@@ -134,6 +134,7 @@ def _arrivals(args: argparse.Namespace) -> int:
     """Runs whose requests arrive over time, simulated one by one: errors of percentiles."""
     from pathlib import Path
 
+    from jaxsim.truth.arrivals.moves import GOAL as MOVES_GOAL
     from jaxsim.truth.arrivals.read import read_arrivals
     from jaxsim.truth.arrivals.scores import GOALS, summary_of
     from jaxsim.truth.arrivals.served import served_all
@@ -155,7 +156,10 @@ def _arrivals(args: argparse.Namespace) -> int:
         return 0
     coverage = (found.rows, len(found.runs), found.reasons)
     page = page_for(sys.stdout)
-    print(render_arrivals(found.overall, found.overload, found.groups, GOALS, coverage, page))
+    moves = ([(m.measured_s, m.predicted_s) for m in found.moves], MOVES_GOAL)
+    print(
+        render_arrivals(found.overall, found.overload, found.groups, GOALS, coverage, moves, page)
+    )
     return 0
 
 
