@@ -1,7 +1,8 @@
 """What is one design, as a function that JAX can differentiate, map and compile?"""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TypedDict, Unpack, cast
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +36,26 @@ NUMBERS: dict[str, Callable[[Scenario], Scalar]] = {
 }
 
 
+class PointInputs(TypedDict, total=False):
+    """What a design point may be called with: the axes of a design, and `NUMBERS`."""
+
+    tp: Scalar
+    ep: Scalar
+    pp: Scalar
+    batch: Scalar
+    chunk: Scalar
+    isl: Scalar
+    osl: Scalar
+    hit_frac: Scalar
+    imbalance: Scalar
+    hbm_bytes: Scalar
+    hbm_bytes_per_s: Scalar
+    scaleup_bytes_per_s: Scalar
+    scaleout_bytes_per_s: Scalar
+    price_usd_per_hour: Scalar
+    power_w: Scalar
+
+
 class DesignPoint:
     """One phase of a model on hardware, as a function of the design: every output by name.
 
@@ -50,8 +71,9 @@ class DesignPoint:
         self.scenario = scenario
         self.phase = phase
 
-    def __call__(self, **inputs: Scalar) -> dict[str, jax.Array]:
+    def __call__(self, **given: Unpack[PointInputs]) -> dict[str, jax.Array]:
         """Every output of the phase at these inputs, in SI units."""
+        inputs = cast(Mapping[str, Scalar], given)
         for name in inputs:
             if name not in AXES and name not in NUMBERS:
                 known = (*AXES, *NUMBERS)

@@ -1,7 +1,7 @@
 """Between which bounds does every number that is given lie?
 
-A value outside is a slip of the pen or another unit: an answer from it would look like one. Bounds
-leave room for what may be built or served one day; they are not those of today's products.
+A value outside is a mistake or in another unit, and a result from it would look plausible. Bounds
+leave room for future products; they are wider than those of today.
 """
 
 import math

@@ -9,6 +9,7 @@ from functools import singledispatch
 
 import jax.numpy as jnp
 
+from jaxsim._record import Record
 from jaxsim._scalar import Scalar
 from jaxsim.catalog.model import AbstractFFN, DenseFFN, LatentMoEFFN, MoEFFN, NoFFN
 from jaxsim.catalog.precision import ElementBytes
@@ -23,21 +24,25 @@ NORM_PASSES = 8.0
 NORM_LAUNCHES = 2.0
 
 
+class FFNTokens(Record):
+    """Tokens that pass through one layer's feed-forward network.
+
+    `rows` are those of the busiest attention rank, `stage_rows` those of all of them. The busiest
+    expert rank has `imbalance` times its expected rows; `popularity` is the variance of how often
+    experts are chosen.
+    """
+
+    rows: Scalar
+    stage_rows: Scalar
+    imbalance: Scalar = 1.0
+    popularity: Scalar = 0.0
+
+
 @singledispatch
 def ffn_items(
-    ffn: AbstractFFN,
-    hidden: Scalar,
-    rows: Scalar,
-    stage_rows: Scalar,
-    imbalance: Scalar,
-    ranks: Ranks,
-    element: ElementBytes,
+    ffn: AbstractFFN, hidden: Scalar, tokens: FFNTokens, ranks: Ranks, element: ElementBytes
 ) -> list[Item]:
-    """The feed-forward kernels and messages of one layer.
-
-    `rows` are the tokens of the busiest attention rank, `stage_rows` those of all of them;
-    `popularity` is the variance of the popularity of experts.
-    """
+    """The feed-forward kernels and messages of one layer."""
     raise NotImplementedError(type(ffn).__name__)
 
 
@@ -60,87 +65,48 @@ def _dense(
 
 
 @ffn_items.register
-def _(
-    ffn: DenseFFN,
-    hidden: Scalar,
-    rows: Scalar,
-    stage_rows: Scalar,
-    imbalance: Scalar,
-    ranks: Ranks,
-    element: ElementBytes,
-    popularity: Scalar = 0.0,
-):
+def _(ffn: DenseFFN, hidden: Scalar, tokens: FFNTokens, ranks: Ranks, element: ElementBytes):
     return [
-        *_dense("ffn", ffn.intermediate, ffn.matrices, hidden, rows, ranks, element),
-        all_reduce_item("ffn_all_reduce", rows, hidden, ranks.tp, element),
+        *_dense("ffn", ffn.intermediate, ffn.matrices, hidden, tokens.rows, ranks, element),
+        all_reduce_item("ffn_all_reduce", tokens.rows, hidden, ranks.tp, element),
     ]
 
 
 @ffn_items.register
 def _(
-    ffn: NoFFN,
-    hidden: Scalar,
-    rows: Scalar,
-    stage_rows: Scalar,
-    imbalance: Scalar,
-    ranks: Ranks,
-    element: ElementBytes,
-    popularity: Scalar = 0.0,
+    ffn: NoFFN, hidden: Scalar, tokens: FFNTokens, ranks: Ranks, element: ElementBytes
 ) -> list[Item]:
     return []
 
 
 @ffn_items.register
-def _(
-    ffn: LatentMoEFFN,
-    hidden: Scalar,
-    rows: Scalar,
-    stage_rows: Scalar,
-    imbalance: Scalar,
-    ranks: Ranks,
-    element: ElementBytes,
-    popularity: Scalar = 0.0,
-):
+def _(ffn: LatentMoEFFN, hidden: Scalar, tokens: FFNTokens, ranks: Ranks, element: ElementBytes):
     """As experts of the residual stream, but for what they and the wire see: a latent of it.
 
     Every GPU projects the tokens it has down, and their summed results up again.
     """
-    own_rows = rows / ranks.tp * jnp.where(ranks.attention_dp > 1.0, 1.0, ranks.tp)
+    own_rows = tokens.rows / ranks.tp * jnp.where(ranks.attention_dp > 1.0, 1.0, ranks.tp)
     common = ("ffn", "ffn_gemm", own_rows)
     stored = (element.ffn, element.ffn_input)
     return [
         gemm_item("latent_down", *common, ffn.latent, hidden, *stored),
-        *_routed(
-            ffn.moe, hidden, ffn.latent, rows, stage_rows, imbalance, ranks, element, popularity
-        ),
+        *_routed(ffn.moe, hidden, ffn.latent, tokens, ranks, element),
         gemm_item("latent_up", *common, hidden, ffn.latent, *stored),
     ]
 
 
 @ffn_items.register
-def _(
-    ffn: MoEFFN,
-    hidden: Scalar,
-    rows: Scalar,
-    stage_rows: Scalar,
-    imbalance: Scalar,
-    ranks: Ranks,
-    element: ElementBytes,
-    popularity: Scalar = 0.0,
-):
-    return _routed(ffn, hidden, hidden, rows, stage_rows, imbalance, ranks, element, popularity)
+def _(ffn: MoEFFN, hidden: Scalar, tokens: FFNTokens, ranks: Ranks, element: ElementBytes):
+    return _routed(ffn, hidden, hidden, tokens, ranks, element)
 
 
 def _routed(
     ffn: MoEFFN,
     hidden: Scalar,
     expert_hidden: Scalar,
-    rows: Scalar,
-    stage_rows: Scalar,
-    imbalance: Scalar,
+    tokens: FFNTokens,
     ranks: Ranks,
     element: ElementBytes,
-    popularity: Scalar = 0.0,
 ) -> list[Item]:
     """Router, shared and routed experts of the busiest rank, and how tokens reach them.
 
@@ -151,10 +117,11 @@ def _routed(
     copies = ranks.ep * -jnp.expm1(ffn.topk * jnp.log1p(-jnp.minimum(1.0 / ranks.ep, 0.999)))
     dispatched = jnp.where(ranks.attention_dp > 1.0, 1.0, 0.0)
     slots = expert_slots(ffn, ranks)
-    touched = active_experts(slots, ffn.topk, stage_rows, popularity)
+    rows, imbalance = tokens.rows, tokens.imbalance
+    touched = active_experts(slots, ffn.topk, tokens.stage_rows, tokens.popularity)
     held = replace(ffn, experts=slots)
-    routed, distinct = busiest_load(held, stage_rows, touched, ranks, popularity)
-    tokens = stage_rows * jnp.where(dispatched > 0.0, copies / ranks.ep, 1.0)
+    routed, distinct = busiest_load(held, tokens.stage_rows, touched, ranks, tokens.popularity)
+    reaching = tokens.stage_rows * jnp.where(dispatched > 0.0, copies / ranks.ep, 1.0)
     experts = slots / ranks.ep
     work = GroupedGemm(
         rows=routed * imbalance,
@@ -164,10 +131,10 @@ def _routed(
         matrices=ffn.matrices,
         weight_bytes_per_element=element.experts,
         activation_bytes_per_element=element.experts_input,
-        tokens=tokens,
+        tokens=reaching,
         experts=experts,
         picks=ffn.topk,
-        expected_rows=tokens * ffn.topk / experts,
+        expected_rows=reaching * ffn.topk / experts,
     )
     shared = _dense(
         "shared_experts", ffn.shared_intermediate, ffn.matrices, hidden, rows, ranks, element

@@ -9,7 +9,7 @@ from jaxsim.catalog.model import NoAttention, NoFFN
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.attention.kinds import context_items, decode_items, projection_items
 from jaxsim.point.collectives import message_s
-from jaxsim.point.ffn import attention_reduce_items, ffn_items, norm_item
+from jaxsim.point.ffn import FFNTokens, attention_reduce_items, ffn_items, norm_item
 from jaxsim.point.items import ContextTokens, DecodeTokens, Item, gemm_item
 from jaxsim.point.ranks import Ranks
 from jaxsim.point.roofline import kernel_parts
@@ -54,6 +54,9 @@ def common_items(
     """
     model, element = scenario.model, scenario.element
     hidden = model.hidden
+    tokens = FFNTokens(
+        rows, stage_rows, scenario.workload.imbalance, scenario.engine.popularity_variance
+    )
     items = []
     for group in model.groups:
         mixes = not isinstance(group.attention, NoAttention)
@@ -62,16 +65,7 @@ def common_items(
         layer = [
             *projection_items(group.attention, hidden, rows, ranks, element),
             *(reduced if mixes else []),
-            *ffn_items(
-                group.ffn,
-                hidden,
-                rows,
-                stage_rows,
-                scenario.workload.imbalance,
-                ranks,
-                element,
-                scenario.engine.popularity_variance,
-            ),
+            *ffn_items(group.ffn, hidden, tokens, ranks, element),
             norm_item(hidden, rows, element).times(parts),
         ]
         items += [item.times(group.layers) for item in layer]

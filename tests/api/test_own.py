@@ -9,6 +9,8 @@ import pytest
 import xarray as xr
 
 import jaxsim
+from jaxsim.api.point import AXES, NUMBERS, PointInputs
+from tests.narrow import untyped
 
 CASE = ("llama-3.1-8b", "h200", jaxsim.Workload(isl=2048, osl=256))
 
@@ -41,9 +43,10 @@ def test_a_design_point_is_estimate_and_has_its_gradients(slope):
     assert (by_rate < 0).all()  # more bandwidth is never slower
 
 
-def test_unknown_inputs_are_refused(decode):
+def test_inputs_are_named_to_type_checkers_and_others_refused(decode):
+    assert {*PointInputs.__annotations__} == {*AXES, *NUMBERS}
     with pytest.raises(jaxsim.InputError, match="did you mean 'batch'"):
-        decode(bach=3)
+        untyped(decode)(bach=3)
     with pytest.raises(jaxsim.InputError, match="phase"):
         jaxsim.design_point(*CASE, phase="encode")
 

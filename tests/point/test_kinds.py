@@ -38,7 +38,7 @@ from jaxsim.catalog.model import (
 from jaxsim.catalog.parameters import ffn_params
 from jaxsim.catalog.precision import ElementBytes
 from jaxsim.point.attention.kinds import context_items, decode_items, projection_items
-from jaxsim.point.ffn import ffn_items
+from jaxsim.point.ffn import FFNTokens, ffn_items
 from jaxsim.point.held import attention_weight_bytes, kv_bytes_per_gpu
 from jaxsim.point.items import ContextTokens, DecodeTokens
 from jaxsim.point.memory import ffn_weight_bytes
@@ -238,13 +238,13 @@ def test_experts_of_a_latent():
     assert float(own.dense) == float(wide.dense) + 2 * 1024 * HIDDEN
     bytes_ = float(ffn_weight_bytes(FFN["latent"], HIDDEN, ranks(), ONE))
     assert bytes_ == pytest.approx(float(own.total) - EXPERTS.bias_params, rel=1e-6)
-    items = ffn_items(FFN["latent"], HIDDEN, 8.0, 8.0, 1.0, ranks(), ONE)
+    items = ffn_items(FFN["latent"], HIDDEN, FFNTokens(8.0, 8.0), ranks(), ONE)
     (experts,) = [untyped(item.work) for item in items if item.name == "experts"]
     assert float(experts.hidden) == 1024.0
     down_and_up = flop(items, "latent_down", "latent_up")
     assert down_and_up == pytest.approx(8 * 2 * 2 * 1024 * HIDDEN)
-    apart = ffn_items(FFN["latent"], HIDDEN, 8.0, 64.0, 1.0, ranks(1.0, 8.0), ONE)
-    whole = ffn_items(EXPERTS, HIDDEN, 8.0, 64.0, 1.0, ranks(1.0, 8.0), ONE)
+    apart = ffn_items(FFN["latent"], HIDDEN, FFNTokens(8.0, 64.0), ranks(1.0, 8.0), ONE)
+    whole = ffn_items(EXPERTS, HIDDEN, FFNTokens(8.0, 64.0), ranks(1.0, 8.0), ONE)
     sent = [
         next(float(untyped(i.work).data_bytes) for i in items if i.name == "dispatch")
         for items in (apart, whole)

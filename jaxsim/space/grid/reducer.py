@@ -1,4 +1,4 @@
-"""What is asked of what keeps a part of every step of a block?"""
+"""What must a reducer provide, which keeps a part of every step of a block?"""
 
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -19,7 +19,7 @@ class Reducer(Protocol):
         ...
 
     def start(self, nest: "Nest") -> tuple[jax.Array, ...]:
-        """What is handed from step to step, before the first."""
+        """What is passed from step to step, before the first."""
         ...
 
     def __call__(
@@ -30,5 +30,5 @@ class Reducer(Protocol):
         state: tuple[jax.Array, ...],
         /,
     ) -> tuple[object, tuple[jax.Array, ...]]:
-        """What is kept of a step, and what is handed on."""
+        """What is kept of a step, and what is passed on."""
         ...

@@ -23,7 +23,7 @@ SMALL_POINTS = 1 << 19
 
 
 def is_small(axes: Sequence[Axis]) -> bool:
-    """Whether NumPy has the answer before a search would be compiled."""
+    """Whether NumPy evaluates the grid sooner than a search is compiled."""
     return math.prod(lengths_of(axis_values(axes))) <= SMALL_POINTS
 
 

@@ -1,7 +1,7 @@
 """What is every single pair worth, solved one by one?
 
 The test of `collapse`: no pair is skipped, and none stands for another. Under a cap alone, the
-search of `match_exact` in its cheapest form: each bound is kept as (its distance from x, its cost,
+search of `exact` in its cheapest form: each bound is kept as (its distance from x, its cost,
 its requests/s), so that a step computes no counts.
 """
 

@@ -1,8 +1,7 @@
 """Which real-valued designs and ratio are best, by gradient?
 
-Relax, round, refine: batch, chunk and widths are real (in log2), and so
-is the ratio of counts. Many starts run at once. What it finds is a start for `match_search`, never
-a proof.
+Relax, round, refine: batch, chunk and widths are real (in log2), and so is the ratio of counts.
+Many starts run at once. The result is a start for `lattice.search`, never a proof.
 """
 
 from collections.abc import Callable

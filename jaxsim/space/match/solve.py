@@ -1,7 +1,7 @@
 """How many prefill instances of which shape feed how many decode instances of which shape?
 
 The optimum over all pairs of designs and all integer counts, with a proof. Each pool collapses to
-the fastest designs of every shape (exact: see `match_collapse`); pairs are solved in the order of
+the fastest designs of every shape (exact: see `prune.collapse`); pairs are solved in the order of
 their relaxed bounds until no bound left is above the best *other* pair found, so both the optimum
 and the runner-up are proved.
 """

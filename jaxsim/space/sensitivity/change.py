@@ -12,8 +12,8 @@ from jaxsim._scalar import Numbers
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.space.gradient.reverse import path_name
 
-# Inputs that no time is more sensitive to than its own size: k times the rate, or 1/k of the
-# latency, makes nothing more than k times as fast, and nothing slower.
+# Rates and latencies: with k times one rate, or 1/k of one latency, k > 1, every time t becomes at
+# least t/k and at most t.
 _RATES = re.compile(
     r"hardware\.(chip\.(hbm_bytes_per_s|multiprocessors|peak\.\w+)|scale(up|out)\.bytes_per_s)"
 )

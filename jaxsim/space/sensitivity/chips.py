@@ -187,7 +187,7 @@ def _moves(
 
 
 def _fewer(paths: list[str]) -> Iterator[tuple[str, ...]]:
-    """No part, one, and two at once."""
+    """Sets of no part, of one part, and of two parts."""
     return chain.from_iterable(combinations(paths, count) for count in range(3))
 
 

@@ -97,7 +97,7 @@ def _priced(found: Elasticities, slopes: Mapping[str, float]) -> Elasticities:
 
 
 def levers_changes(by_input: Mapping[str, np.ndarray]) -> dict[str, Callable[[float], Change]]:
-    """How each lever of `sensitivity_levers.hardware_levers` is moved by a factor."""
+    """The change that a factor on each lever of `parameters.hardware_levers` is."""
 
     def moving(paths: Sequence[str]) -> Callable[[float], Change]:
         return lambda factor: Change(dict.fromkeys(paths, factor))

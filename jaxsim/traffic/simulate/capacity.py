@@ -1,7 +1,7 @@
 """How many requests a second can one busy instance serve, at these lengths?
 
-Means of lengths do not tell: pairs that attend grow with the square of a prompt, a pass of several
-data-parallel ranks lasts as long as that of its longest piece, and long outputs stay longer.
+Mean lengths are not enough: pairs that attend grow with the square of a prompt, a pass of several
+data-parallel ranks lasts as long as its longest piece, and long outputs decode longer.
 """
 
 from dataclasses import dataclass

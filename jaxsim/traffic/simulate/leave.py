@@ -125,7 +125,7 @@ class Sequence(NamedTuple):
 def free_slot(
     s: State, law: Law, shape: Shape, instance: jax.Array, place: jax.Array
 ) -> tuple[State, Sequence]:
-    """The sequence in a slot is gone, and what it was; the last one takes its place."""
+    """Remove the sequence of a slot, and return it; the last one moves to its slot."""
     one = s.instances
     gain = at(law.gain, at(one.role, instance))
     last = at(one.decoding, instance) - 1

@@ -1,8 +1,8 @@
-"""Which blocks of a prompt does an instance hold already, and which does it forget?
+"""Which prefix blocks does an instance hold, and which does it evict?
 
-Least recently used blocks leave HBM for host memory, and host memory for good. A block's place in
-that order is the time of its last touch, so two marks in the log of touches tell where it is: the
-stack property of LRU.
+Least recently used blocks are moved from HBM to host memory, and evicted from host memory. The log
+of touches is in that order, so two positions in it tell where a block is (the stack property of
+LRU): in HBM after the first, in host memory after the second.
 """
 
 from dataclasses import replace

@@ -10,7 +10,7 @@ from jaxsim.traffic.simulate.scalars import after, at, inner_cell, once, put_at,
 
 
 def enqueue(s: State, attempt: jax.Array, instance: jax.Array) -> State:
-    """The attempt stands at the end of the instance's queue, and wakes it."""
+    """The attempt joins the end of the instance's queue, and wakes an idle instance."""
     nobody = s.attempts.next.shape[0] - 1
     tail = at(s.instances.tail, instance)
     empty = at(s.instances.head, instance) < 0
@@ -27,7 +27,7 @@ def enqueue(s: State, attempt: jax.Array, instance: jax.Array) -> State:
 
 
 def push_front(s: State, attempt: jax.Array, instance: jax.Array) -> State:
-    """The attempt stands at the front of the queue."""
+    """The attempt joins the front of the queue."""
     head = at(s.instances.head, instance)
     empty = head < 0
     attempts = put_at(s.attempts, attempt, next=head)

@@ -132,7 +132,7 @@ class Client(Record):
 class Attempts(Record):
     """Every attempt to have a request served, the requests' first ones in the order of arrival.
 
-    The last row is nobody's: what must not be written is written there. `size` is the context once
+    The last row is a dummy: writes that must change nothing go there. `size` is the context once
     its prompt is processed, `need` what of it was given to passes, `rest` what of that is not yet
     processed, `past` what precedes it, `left` how many decode steps follow (`steps_left` of a first
     try), `next` the attempt

@@ -84,7 +84,7 @@ def refused(s: State, law: Law, attempt: jax.Array):
 
 
 def arrive(s: State, law: Law, client: Client, shape: Shape, attempt: jax.Array) -> State:
-    """An attempt arrives: it is routed and queues, or is refused, or finds nobody."""
+    """An attempt arrives: it is routed to a queue, is refused, or finds no eligible instance."""
     instance = chosen(s, law, client, shape, attempt, s.instances.role != DECODE)
     large = refused(s, law, attempt)
     bad = large | (instance < 0)
@@ -109,7 +109,7 @@ def arrive(s: State, law: Law, client: Client, shape: Shape, attempt: jax.Array)
 
 
 def assign(s: State, attempt: jax.Array, instance: jax.Array) -> State:
-    """The instance has one more to serve; turns go round."""
+    """The instance has one more attempt to serve; the next turn is of the instance after it."""
     instances = add_at(s.instances, instance, assigned=1, work=at(s.attempts.need, attempt))
     turn = (instance + 1) % instances.role.shape[0]
     return replace(s, instances=instances, turn=turn.astype(jnp.int32))

@@ -74,7 +74,7 @@ def send(
 
 
 def received(s: State, law: Law, source: jax.Array) -> State:
-    """The first cache under way from an instance is there: its memory is free, decode may start."""
+    """The first cache under way from an instance has arrived: decode may start, memory is free."""
     attempt = at(s.instances.send_head, source)
     behind = at(s.attempts.next, attempt)
     attempt = after(attempt, behind)

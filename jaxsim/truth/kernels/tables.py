@@ -14,7 +14,7 @@ Faults of the tables that are dealt with here, each by a rule that does not look
 * Models of which any row's weights would pass faster than the memory's peak are left out of
   `experts`: what was timed cannot have been what the row says.
 * Splits of a model over ranks for which a kernel was timed untuned are marked, and not fitted:
-  `kernel_doubts`.
+  `doubts`.
 * `message_size` counts elements of two bytes.
 """
 

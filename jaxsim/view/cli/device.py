@@ -3,6 +3,7 @@
 Small work is done sooner on the CPU: a GPU has to be started, and its programs compiled, first.
 """
 
+import argparse
 import os
 import sys
 
@@ -16,15 +17,15 @@ CORE_DESIGNS_PER_S = 3e8
 GPU_START_S = 1.0
 
 
-def prepare(verb: str) -> None:
-    """Before JAX is imported: no preallocation; verbs of small work never start a GPU.
+def prepare(args: argparse.Namespace) -> None:
+    """Before JAX is imported: no preallocation; verbs without `--device` never start a GPU.
 
     A GPU's memory is shared with whoever else works on it. What the user set stays.
     """
     if "jax" in sys.modules:
         return
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    if verb not in ("search", "sweep"):
+    if not hasattr(args, "device"):
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 

@@ -120,7 +120,7 @@ def execute(parsers: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
 
         run_options = resolved(args, parser_of(parsers, args.verb))
     options.prepare(args)
-    device.prepare(args.verb)
+    device.prepare(args)
     status = args.run(args)
     if run_options is not None and os.path.isdir(folder):
         from pathlib import Path

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from jaxsim.catalog.bounds import WORKLOAD, problem
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import parse
 
@@ -254,13 +255,9 @@ def _others(args: argparse.Namespace) -> dict[str, float]:
         "imbalance": parse.parse_positive(args.imbalance, "--imbalance"),
         "images": float(parse.parse_whole(args.images, "--images", at_least=0)),
     }
-    if numbers["hit_frac"] >= 1.0:
-        raise InputError("--hit-frac 1: a prompt is never cached whole; give less than 1.")
-    if numbers["imbalance"] < 1.0:
-        raise InputError(
-            f"--imbalance {args.imbalance!r} must be at least 1: the busiest rank has no less "
-            "than the mean."
-        )
+    for name, value in numbers.items():
+        if said := problem(WORKLOAD[name], value):
+            raise InputError(f"--{name.replace('_', '-')} {said}.")
     return numbers
 
 

@@ -140,14 +140,17 @@ def test_a_gpu_is_for_more_designs_than_its_start_is_worth(monkeypatch):
     assert [device.pays(designs) for designs in (1e6, 5e8, 1e9)] == [False, False, True]
 
 
-@pytest.mark.parametrize(("verb", "platforms"), [("plan", "cpu"), ("search", "")])
-def test_verbs_of_small_work_never_start_a_gpu(verb, platforms, monkeypatch):
+@pytest.mark.parametrize(
+    ("words", "platforms"), [(["models"], "cpu"), (asked(), ""), (["run", "search.yaml"], "")]
+)
+def test_verbs_without_a_device_never_start_a_gpu(words, platforms, monkeypatch):
+    args = cli.build_parser().parse_args(words)
     monkeypatch.delitem(sys.modules, "jax")
     monkeypatch.setenv("JAX_PLATFORMS", "")
     monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "")
     for name in ("JAX_PLATFORMS", "XLA_PYTHON_CLIENT_PREALLOCATE"):
         monkeypatch.delenv(name)
-    device.prepare(verb)
+    device.prepare(args)
     assert os.environ.get("JAX_PLATFORMS", "") == platforms
     assert os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
 

@@ -37,7 +37,8 @@ def add_parser(subparsers: options.Verbs) -> None:
     )
     parser.add_argument("-o", "--output", metavar="DIR", help="where the verb writes")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="of the verb")
-    parser.set_defaults(run=run)
+    # The verb of the file says whether it uses a GPU.
+    parser.set_defaults(run=run, device="auto")
 
 
 def run(args: argparse.Namespace) -> int:
