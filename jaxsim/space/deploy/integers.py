@@ -1,14 +1,15 @@
 """Which whole batches and chunks, between those of the grid, belong to a plan?"""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from jaxsim.catalog.setup import Setup
 from jaxsim.space.axes import Space
-from jaxsim.space.deploy.mixture import Phases
+from jaxsim.space.deploy.mixture import Phases, mixed_list, mixed_phases
 from jaxsim.space.deploy.sweep import Swept
-from jaxsim.space.designs import Designs, lister
+from jaxsim.space.designs import Designs, Listed, lister
 from jaxsim.space.refine.along import beside_frontier
 from jaxsim.space.refine.optimum import refine
 from jaxsim.space.refine.problem import Problem
@@ -16,64 +17,71 @@ from jaxsim.space.refine.problem import Problem
 PHASES = ("prefill", "decode", "colocated")
 
 
-def with_integers(
-    swept: Swept, space: Space | None, phases: tuple[str, ...] = PHASES, *, best: bool = True
-) -> Swept:
-    """The phases with more designs listed: the best whole batches and chunks, for one workload.
+def with_integers(swept: Swept, space: Space | None, phases: tuple[str, ...] = PHASES) -> Swept:
+    """The phases with more designs listed: the best whole batches and chunks.
 
     Those under the targets are the best of all (`refine`), those of the frontiers lie beside the
-    points of the grid (`beside_frontier`). An axis that `space` gives is taken at its values. A mix
-    of workloads stays on the grid, and so do phases that are not named. Without `best`, co-located
-    designs are those beside the frontier alone, which are found sooner.
+    points of the grid (`beside_frontier`). An axis that `space` gives is taken at its values, and
+    phases that are not named stay on the grid. Of a mix of workloads, every batch is looked at, and
+    the chunks of the grid: between two of them one workload may gain while another loses.
     """
-    if len(swept.each) > 1:
-        return swept
+    setups = {
+        "prefill": swept.prefill_setup, "decode": swept.setup, "colocated": swept.setup,
+    }  # fmt: skip
+    each: list[dict[str, Designs]] = [
+        {name: getattr(one, name) for name in PHASES} for one in swept.each
+    ]
+    for phase in phases:
+        found = _listed(swept, space, phase, setups[phase])
+        for own, more in zip(each, found, strict=False):
+            own[phase] = replace(own[phase], listed=more)
+    refined = tuple(Phases(**own) for own in each)
+    return replace(swept, each=refined, mean=mixed_phases(refined, swept.request))
+
+
+def _listed(swept: Swept, space: Space | None, phase: str, setup: Setup) -> list[Listed]:
+    """More designs of a phase at every workload; none where there is nothing to look at."""
     request, given = swept.request, space or Space()
+    one_workload = len(swept.each) == 1
     capped = request.cap is not None or request.pack or request.fixed_ratio is not None
-    chunk, batch = not given.chunk, not given.batch
+    chunk = not given.chunk and one_workload
+    free = {
+        "prefill": (not given.prefill_batch, chunk and not given.prefill_chunk),
+        "decode": (not given.batch, False),
+        "colocated": (not given.batch, chunk),
+    }[phase]
+    if not any(free):
+        return []
     targets = {
         "prefill": (request.ftl_s,),
         "decode": (request.ttl_s,),
         "colocated": (request.ttl_s, request.ftl_s),
     }
-    free = {
-        "prefill": (not given.prefill_batch, chunk and not given.prefill_chunk),
-        "decode": (batch, False),
-        "colocated": (batch, chunk),
-    }
+    scenarios = [setup.scenario(one.workload) for one in request.mix]
+    alone = [lister(phase, scenario) for scenario in scenarios]
 
-    def listed(phase: str, setup: Setup) -> Designs:
-        scenario = setup.scenario(request.only_workload)
-        problem = Problem(
-            phase=phase,
-            scenario=scenario,
-            targets_s=targets[phase],
-            ttl=request.ttl_metric,
-            link_bytes_per_s=float(setup.hardware.hardware.scaleout.bytes_per_s),
-            max_gpus=float(request.cap or np.inf),
-            batch_free=free[phase][0],
-            chunk_free=free[phase][1],
-        )
-        designs: Designs = getattr(swept, phase)
-        if not any(free[phase]) or phase not in phases:
-            return designs
-        if not best and phase == "colocated":
-            columns = beside_frontier(problem, designs)
-            return replace(designs, listed=lister(phase, scenario)(columns)) if columns else designs
-        # Without a cap on GPUs, smaller instances within the tolerance may be chosen, no others.
-        found = refine(problem, designs, None if capped else request.tolerance)
-        several = [found.columns]
-        if phase != "prefill":
-            several.append(beside_frontier(problem, designs))
-        columns = {name: np.concatenate([one[name] for one in several]) for name in found.columns}
-        if not len(columns["batch"]):
-            return designs
-        more = found.evaluate(columns)
-        return replace(designs, listed=replace(more, gap=found.gap))
+    def served(columns: Mapping[str, np.ndarray]) -> Listed:
+        lists = [evaluate(columns) for evaluate in alone]
+        return lists[0] if one_workload else mixed_list(phase, lists, request)
 
-    found = Phases(
-        listed("prefill", swept.prefill_setup),
-        listed("decode", swept.setup),
-        listed("colocated", swept.setup),
+    problem = Problem(
+        phase=phase,
+        scenario=scenarios[0],
+        targets_s=targets[phase],
+        ttl=request.ttl_metric,
+        link_bytes_per_s=float(setup.hardware.hardware.scaleout.bytes_per_s),
+        max_gpus=float(request.cap or np.inf),
+        batch_free=free[0],
+        chunk_free=free[1],
+        evaluator=served,
     )
-    return replace(swept, each=(found,), mean=found)
+    designs: Designs = getattr(swept, phase)
+    # Without a cap on GPUs, smaller instances within the tolerance may be chosen, no others.
+    found = refine(problem, designs, None if capped else request.tolerance)
+    several = [found.columns]
+    if phase != "prefill":
+        several.append(beside_frontier(problem, designs))
+    columns = {name: np.concatenate([one[name] for one in several]) for name in found.columns}
+    if not len(columns["batch"]):
+        return []
+    return [replace(evaluate(columns), gap=found.gap) for evaluate in alone]

@@ -22,7 +22,7 @@ import numpy as np
 
 from jaxsim.quantities import MODES, PARTS
 from jaxsim.space.deploy.request import PlanRequest
-from jaxsim.space.designs import Designs
+from jaxsim.space.designs import Designs, Listed
 
 Array = np.ndarray
 Output = tuple[Array, tuple[str, ...]]
@@ -33,6 +33,7 @@ WORST = (
     "ttl_s",
     "ttl_median_s",
     "kv_link_frac",
+    "prompt_share",
     "kv_ingress_bytes_per_s_per_gpu",
 )
 SAME = ("gpus", "capacity_bytes", "weights_bytes", "reserve_bytes")
@@ -74,7 +75,38 @@ def _mixed(designs: Sequence[Designs], request: PlanRequest, mean_ttl: bool) -> 
         if name in first.axes
     }
     outputs = _Outputs(designs, request, mean_ttl)
-    return Designs(first.phase, {**first.axes, **lengths}, outputs)
+    listed = [d.listed for d in designs if d.listed is not None]
+    more = mixed_list(first.phase, listed, request, mean_ttl) if listed else None
+    return Designs(first.phase, {**first.axes, **lengths}, outputs, more)
+
+
+def mixed_list(
+    phase: str, each: Sequence[Listed], request: PlanRequest, mean_ttl: bool = False
+) -> Listed:
+    """Designs one by one that serve the mix, from the same designs at every workload."""
+    dims = {"design": np.arange(len(each[0]))}
+    alone = [
+        Designs(phase, dims, {name: (x, ("design",)) for name, x in one.outputs.items()})
+        for one in each
+    ]
+    outputs = _Flat(_Outputs(alone, request, mean_ttl))
+    return Listed(each[0].columns, outputs, max(one.gap for one in each))
+
+
+class _Flat(Mapping[str, Array]):
+    """Outputs of designs listed one by one, without the name of their dimension."""
+
+    def __init__(self, outputs: "_Outputs"):
+        self._outputs = outputs
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._outputs)
+
+    def __len__(self) -> int:
+        return len(self._outputs)
+
+    def __getitem__(self, name: str) -> Array:
+        return self._outputs[name][0]
 
 
 class _Outputs(Mapping[str, Output]):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from jaxsim.space.designs import Designs, Listed, lister
+from jaxsim.space.designs import Designs, Listed
 from jaxsim.space.refine.cells import Cells, allowed, bound, joined, pieces
 from jaxsim.space.refine.problem import Measured, OnGrid, Problem, classes
 
@@ -55,7 +55,7 @@ class _Search:
         _, self.shape = np.unique(np.stack([self.gpus, width]), axis=1, return_inverse=True)
         self.shape = self.shape.ravel()
         self.slack, self.chunked = slack, "chunk" in designs.axes
-        self.evaluate = lister(problem.phase, problem.scenario)
+        self.evaluate = problem.lister()
         self.evaluated = 0
         count = len(self.gpus)
         self.best = np.zeros(count)

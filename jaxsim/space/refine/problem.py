@@ -1,12 +1,15 @@
 """What is sought in a phase, and what limits it?"""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from jaxsim.catalog.scenario import Scenario
-from jaxsim.space.designs import MODES, Designs
+from jaxsim.space.designs import MODES, Designs, Listed, lister
+
+Evaluator: TypeAlias = Callable[[Mapping[str, np.ndarray]], Listed]
 
 
 @runtime_checkable
@@ -37,7 +40,8 @@ class Problem:
     """One phase under targets: the scenario, and which integers are free.
 
     `targets_s` are, in the order of `Measured.latency`, FTL of prefill; TTL of decode; TTL and FTL
-    co-located. An axis that is not free keeps the values of the grid.
+    co-located. An axis that is not free keeps the values of the grid. `evaluator` stands for that
+    of the scenario where a mix of workloads is served.
     """
 
     phase: str
@@ -48,6 +52,11 @@ class Problem:
     max_gpus: float = np.inf
     batch_free: bool = True
     chunk_free: bool = True
+    evaluator: Evaluator | None = None
+
+    def lister(self) -> Evaluator:
+        """What evaluates designs one by one."""
+        return self.evaluator or lister(self.phase, self.scenario)
 
     @property
     def modes(self) -> tuple[str, ...]:
