@@ -39,7 +39,8 @@ ROOMS = (
     "truth.read", "truth.cases", "truth.runs", "truth.kernels", "truth.engines", "truth.validate",
     "truth.gain", "truth.decisions", "truth.arrivals",
     "api",
-    "view.text", "view.figures", "view.report", "view.files", "view.study", "view.deploy",
+    "view.text", "view.figures", "view.report", "view.files", "view.explore", "view.study",
+    "view.deploy",
     "view.cli",
 )  # fmt: skip
 README = ROOT / "README.md"

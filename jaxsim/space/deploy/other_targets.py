@@ -31,7 +31,7 @@ from jaxsim.space.match.frontier import match_frontier, records
 from jaxsim.space.match.records import NoMatch, Pool
 from jaxsim.space.match.solve import match
 
-FTL_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)  # the FTL targets that are tried, over the plan's own
+FTL_FACTORS = (0.5, 1.0, 2.0)  # the FTL targets that are tried, over the plan's own
 TTL_TARGETS = 24  # for each of them, so many TTL targets
 WIDTHS = ("tp", "ep", "pp")
 PHASES = ("prefill", "decode", "colocated")

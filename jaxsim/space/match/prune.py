@@ -54,9 +54,13 @@ def shape_keys(pool: Pool, index: Column) -> tuple[Column, int]:
         key = size.astype(np.intp)
         if (key == size).all():
             return key, int(key.max()) + 1
-    weight = np.broadcast_to(pool.weight_of(index), size.shape)
-    columns = np.stack([size, pool.confined_of(index), weight], axis=1)
-    _, key = np.unique(columns, axis=0, return_inverse=True)
+    columns = [size, pool.confined_of(index), pool.weight_of(index)]
+    key = np.zeros(size.shape, dtype=np.int64)
+    for column in columns:  # one by one: many times faster than rows at once
+        if np.ndim(column):
+            values, place = np.unique(column, return_inverse=True)
+            key = key * len(values) + place.ravel()
+    _, key = np.unique(key, return_inverse=True)
     return key.ravel(), int(key.max(initial=-1)) + 1
 
 

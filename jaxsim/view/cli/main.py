@@ -51,7 +51,7 @@ examples:
 
 # The order in which the help shows the verbs; others follow by name.
 ORDER = (
-    "plan", "estimate", "search", "sweep", "frontier", "sensitivity", "traffic",
+    "plan", "explore", "estimate", "search", "sweep", "frontier", "sensitivity", "traffic",
     "models", "hardware",
 )  # fmt: skip
 

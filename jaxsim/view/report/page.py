@@ -1,7 +1,7 @@
 """What does the report of a plan say?  One page that needs no network, to read or send on."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from jaxsim._version import __version__
 from jaxsim.space.deploy.result import Deployed, InstanceShape, Plan, Unmet
@@ -11,7 +11,7 @@ from jaxsim.view.report import notes
 from jaxsim.view.report.data import at_levels, means, names, page_data
 from jaxsim.view.report.evidence import Evidence
 from jaxsim.view.report.library import library_js, page_js
-from jaxsim.view.report.templating import Picture, Table, render
+from jaxsim.view.report.templating import REPORT, Picture, Table, render
 from jaxsim.view.text import units, words, workloads
 
 KINDS = (("disaggregated", "disaggregated"), ("colocated", "co-located"))
@@ -26,13 +26,18 @@ def render_report(
     evidence: Sequence[Evidence],
     command: str,
     link_bytes_per_s: float | None = None,
+    *,
     template: str = "plan.html",
+    package: str = REPORT,
+    more: Mapping[str, object] | None = None,
 ) -> str:
     """The whole page. `command` is what would make the plan again.
 
     `link_bytes_per_s` is what a GPU has for sending caches, to compare their flow with. A plan made
-    with `choices` can be explored: its page has a script, and all that the script needs.
+    with `choices` can be explored: its page has a script, and all that the script needs. A live
+    page has a template of its own, with `more` values, and no pictures.
     """
+    live = template != "plan.html"
     held = page_data(plan, link_bytes_per_s)
     elapsed = units.seconds(plan.elapsed_s)
     values: dict[str, object] = {
@@ -46,15 +51,15 @@ def render_report(
         "constraint": words.constraint(plan),
         "fixed": _fixed(plan),
         "data": held,
-        "live": template != "plan.html",
+        "live": live,
         "library": library_js() if held else "",
         "logic": page_js() if held else "",
         "cards": _cards(plan),
         "unmet": _unmet(plan),
         "pools": _pools(plan),
         "mix": _mix(plan),
-        "frontier": _frontier(plan),
-        "comparison": _comparison(plan),
+        "frontier": _frontier(plan, live),
+        "comparison": _comparison(plan, live),
         "transfer": notes.transfer(plan, link_bytes_per_s),
         **notes.sureness(plan),
         **notes.assumptions(plan, evidence),
@@ -67,7 +72,7 @@ def render_report(
             "Numbers are predictions of a calibrated model, not measurements of a deployment."
         ),
     }
-    return render(template, values)
+    return render(template, {**values, **(more or {})}, package)
 
 
 def _both(plan: Plan) -> list[tuple[str, Deployed]]:
@@ -175,7 +180,7 @@ def _mix(plan: Plan) -> dict[str, object] | None:
     return {"table": Table(rows[0], rows[1:], left=()), "rule": workloads.latency_rule(plan)}
 
 
-def _frontier(plan: Plan) -> dict[str, object] | None:
+def _frontier(plan: Plan, live: bool) -> dict[str, object] | None:
     if not plan.curves:
         return None
     caption = (
@@ -183,9 +188,9 @@ def _frontier(plan: Plan) -> dict[str, object] | None:
         f"{words.constraint(plan)}. Each step is a design; circles mark the best at the "
         "target. Bands hold 80 %. Below: disaggregated over co-located."
     )
-    svg = image(frontier_figure(plan), "svg")
+    alt = "Throughput per GPU against interactivity"
     return {
-        "picture": Picture(svg, "Throughput per GPU against interactivity", caption),
+        "picture": None if live else Picture(image(frontier_figure(plan), "svg"), alt, caption),
         "curves": [_points(plan, i) for i in range(len(plan.curves))],
     }
 
@@ -211,7 +216,7 @@ def _points(plan: Plan, i: int) -> tuple[str, Table]:
     return title, Table(head, rows, left=left, style="fine points")
 
 
-def _comparison(plan: Plan) -> dict[str, object] | None:
+def _comparison(plan: Plan, live: bool) -> dict[str, object] | None:
     both = _both(plan)
     if not both:
         return None
@@ -238,11 +243,11 @@ def _comparison(plan: Plan) -> dict[str, object] | None:
     title = "Disaggregated against co-located" if len(both) == 2 else "The best design"
     shapes = [shape for _, deployed in both for shape in deployed.instances]
     caption = "Time of a batch of prompts (prefill) or of a step, by what the GPUs do in it."
-    svg = image(breakdown_figure(plan), "svg")
+    alt = "Share of the time by part"
     return {
         "title": title,
         "table": Table(["", *(name for name, _ in both)], rows),
-        "breakdown": Picture(svg, "Share of the time by part", caption),
+        "breakdown": None if live else Picture(image(breakdown_figure(plan), "svg"), alt, caption),
         "memory": [_memory(shape) for shape in shapes],
         "legend": [
             (name, colour)

@@ -68,7 +68,7 @@ def opened(browser, address):
 
 @pytest.fixture
 def page(opened, browser, address):
-    if run(browser, "return typeof jaxsim") != "object":
+    if not browser.current_url.startswith(address):
         browser.get(address)
     run(browser, "document.querySelector('[data-preset=own]').click()")
     yield browser
@@ -216,6 +216,68 @@ def test_without_a_script_the_page_still_answers(browser, address, found):
         assert not browser.find_element("css selector", ".controls").is_displayed()
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+@pytest.fixture(scope="module")
+def live():
+    """The address of a server that plans, in a thread."""
+    import asyncio
+    import threading
+
+    from jaxsim.view.cli.verbs.explore import answerer
+    from jaxsim.view.explore.server import start
+
+    fields = {
+        "model": "llama-3.1-8b", "hardware": "h100", "isl": "2048", "osl": "256", "ftl": "1s",
+        "ttl": "20ms", "tp": "1,2", "pp": "1,2", "batch": "1,16,64,128", "chunk": "512,2048",
+        "prefill-batch": "1,2,4",
+    }  # fmt: skip
+    answer = answerer()
+    page, ready, found = answer(fields, lambda _: None), threading.Event(), {}
+
+    async def run():
+        server, shared = start(answer, page)
+        found.update(address=shared.address, loop=asyncio.get_running_loop(), end=asyncio.Event())
+        ready.set()
+        await found["end"].wait()
+        server.stop()
+        shared.pool.shutdown()
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()))
+    thread.start()
+    ready.wait(10)
+    yield found["address"]
+    found["loop"].call_soon_threadsafe(found["end"].set)
+    thread.join()
+
+
+def test_the_live_page_follows_its_form(browser, live):
+    browser.get(live)
+    before = text(browser, "recommendation")
+    shown = browser.execute_async_script(
+        """
+        const done = arguments[0], form = document.getElementById("ask");
+        for (let k = 1; k <= 50; k++) {
+          form.elements.ttl.value = `${50 - k * 0.8}ms`;
+          explore.ask();
+        }
+        const look = () => Object.keys(explore.replies).length === 50 ? done(explore.shown())
+          : setTimeout(look, 50);
+        look();
+        """
+    )
+    assert shown == 50, "the last change is shown, and every one had a reply"
+    space = replace(SPACE, batch=(1, 16, 64, 128), prefill_batch=(1, 2, 4), prefill_chunk=())
+    other = jaxsim.plan("llama-3.1-8b", "h100", WORK, ftl_s=1.0, ttl_s=0.01, space=space)
+    assert text(browser, "recommendation") == words.recommendation(other) != before
+    form = browser.find_element("id", "ask")
+    run(browser, "arguments[0].elements.isl.value = 'many'; explore.ask()", form)
+    said = browser.execute_async_script(
+        "const done = arguments[0]; const look = () => explore.replies[51]"
+        " ? done(document.getElementById('state').textContent) : setTimeout(look, 20); look();"
+    )
+    assert "--isl" in said
+    assert not [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
 
 
 def test_a_model_with_a_hostile_name_stays_text(found):

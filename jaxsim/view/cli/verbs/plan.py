@@ -1,16 +1,16 @@
 """`jaxsim plan`: what to deploy under latency targets, against co-located, why, and how sure."""
 
 import argparse
-import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jaxsim.view.cli import arrivals, options, parse
+from jaxsim.view.cli import arrivals, made, options, parse
 
 if TYPE_CHECKING:
     from jaxsim.catalog.cards import HardwareCard
+    from jaxsim.catalog.setup import Setup
     from jaxsim.catalog.workload import Share, Workload
     from jaxsim.space.deploy.result import Plan
     from jaxsim.view.text.layout import Page
@@ -125,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
     workload = options.workloads_from(args)
     folder = None if args.output is None else output_folder(Path(args.output))
     plan = solve(args, fields, domain, axes, workload)
-    plan = replace(plan, notes=(*said(args), *plan.notes))
+    plan = with_notes(plan, args)
     show(plan, args, folder)
     if plan.recommended is not None:
         return OK
@@ -164,7 +164,7 @@ def request_of(args: argparse.Namespace) -> PlanFields:
         "pack": args.pack,
         "objective": args.objective,
         "ttl_metric": args.ttl_metric,
-        "deployable": "" if args.deployable is None else rules_of(args),
+        "deployable": "" if args.deployable is None else made.rules_of(args),
         **arrivals.arrivals_from(args),
     }
 
@@ -172,14 +172,6 @@ def request_of(args: argparse.Namespace) -> PlanFields:
 def domain_of(args: argparse.Namespace) -> int | None:
     """GPUs of a scale-up domain, where the options change them."""
     return None if args.domain is None else parse.parse_whole(args.domain, "--domain")
-
-
-def rules_of(args: argparse.Namespace) -> str:
-    """Whose rules shapes must obey to be deployed on the target."""
-    from jaxsim.view.deploy.registry import target_of
-
-    target = target_of(args.deployable)
-    return target.rules(args.engine if args.engine in target.engines else target.engines[0])
 
 
 def solve(
@@ -193,26 +185,46 @@ def solve(
     from jaxsim.view.cli.progress import working
 
     with working("starting") as progress:
-        import jaxsim
-        from jaxsim.catalog.cards import with_domain
+        choices = getattr(args, "output", None) is not None
+        return solved(args, fields, domain, axes, workload, progress, choices=choices)
 
-        prices = options.prices_from(args)
 
-        def load(name: str) -> "HardwareCard":
-            card = options.at_prices(jaxsim.load_hardware(name), prices)
-            return card if domain is None else with_domain(card, domain)
+def solved(
+    args: argparse.Namespace,
+    fields: PlanFields,
+    domain: int | None,
+    axes: dict[str, tuple[float, ...]],
+    workload: "Workload | Sequence[Share]",
+    progress: Callable[[str], None],
+    *,
+    choices: bool,
+) -> "Plan":
+    """The plan; `progress` is called with what is being done."""
+    import jaxsim
+    from jaxsim.catalog.cards import with_domain
 
-        return jaxsim.plan(
-            options.model_from(args),
-            load(args.hardware),
-            jaxsim.PlanRequest(workload=workload, **fields),
-            prefill_hardware=args.prefill_hardware and load(args.prefill_hardware),
-            space=replace(jaxsim.Space(), **axes) if axes else None,
-            precision=args.precision,
-            engine=args.engine,
-            progress=progress,
-            choices=getattr(args, "output", None) is not None,
-        )
+    prices = options.prices_from(args)
+
+    def load(name: str) -> "HardwareCard":
+        card = options.at_prices(jaxsim.load_hardware(name), prices)
+        return card if domain is None else with_domain(card, domain)
+
+    return jaxsim.plan(
+        options.model_from(args),
+        load(args.hardware),
+        jaxsim.PlanRequest(workload=workload, **fields),
+        prefill_hardware=args.prefill_hardware and load(args.prefill_hardware),
+        space=replace(jaxsim.Space(), **axes) if axes else None,
+        precision=args.precision,
+        engine=args.engine,
+        progress=progress,
+        choices=choices,
+    )
+
+
+def with_notes(plan: "Plan", args: argparse.Namespace) -> "Plan":
+    """The plan, with what the options assumed said before its own notes."""
+    return replace(plan, notes=(*made.said(args), *plan.notes))
 
 
 def show(plan: "Plan", args: argparse.Namespace, folder: Path | None) -> None:
@@ -234,66 +246,19 @@ def show(plan: "Plan", args: argparse.Namespace, folder: Path | None) -> None:
 
 def write(plan: "Plan", folder: Path, args: argparse.Namespace) -> list[Path]:
     """Write every file of a plan; each is whole or not there."""
-    from jaxsim.catalog.load import load_hardware
-    from jaxsim.catalog.setup import setup_of
     from jaxsim.view.cli.progress import working
     from jaxsim.view.files.plan import write_plan
 
     with working("drawing"):
-        used = dict.fromkeys((args.hardware, args.prefill_hardware or args.hardware))
-        prices = options.prices_from(args)
-        cards = [options.at_prices(load_hardware(name), prices) for name in used]
-        setups = [setup_of(args.model, card, args.precision, args.engine) for card in cards]
-        return write_plan(plan, folder, setups, command(args))
+        return write_plan(plan, folder, setups_of(args), made.command(args))
 
 
-def said(args: argparse.Namespace) -> list[str]:
-    """The options beyond model, hardware, lengths and targets, in words."""
-    told = []
-    if (hit := parse.parse_frac(args.hit_frac)) > 0.0:
-        told.append(f"{100.0 * hit:g} % of each prompt is found in a prefix cache.")
-    if (drafts := parse.parse_whole(args.draft_tokens, at_least=0)) > 0:
-        accept = parse.parse_frac(args.accept_frac)
-        told.append(
-            f"Speculative decoding: {drafts} drafted a step, each accepted with probability "
-            f"{accept:g} where those before it were."
-        )
-    if (imbalance := parse.parse_positive(args.imbalance)) > 1.0:
-        told.append(f"The busiest expert rank has {imbalance:g} times the mean load.")
-    if args.objective != "gpu":
-        what = {"cost": "output tokens per dollar", "power": "output tokens per joule"}
-        told.append(f"The most {what[args.objective]} is sought, not the most per GPU.")
-    if prices := options.prices_from(args):
-        held = ", ".join(f"{name} ${datum.value:g}" for name, datum in prices.items())
-        told.append(f"An hour of one GPU is taken to cost: {held}.")
-    if args.ttl_metric == "median":
-        told.append("A co-located design meets the TTL target with its median gap, not its mean.")
-    if args.fixed_ratio is not None:
-        told.append(f"Prefill GPUs per decode GPU are held at {args.fixed_ratio}.")
-    if args.deployable is not None:
-        told.append(
-            f"Only shapes that {args.deployable} can express were tried (rules: {rules_of(args)})."
-        )
-    if args.domain is not None:
-        told.append(f"A scale-up domain is taken to have {args.domain} GPUs.")
-    if args.gpus is not None and args.gpus.startswith("exactly:"):
-        told.append("All GPUs of the budget are paid, idle ones too.")
-    if args.pack:
-        told.append("Stages do not straddle scale-up domains, and domains are paid whole.")
-    return [*told, *options.said_of_axes(args)]
+def setups_of(args: argparse.Namespace) -> "list[Setup]":
+    """The set-ups of the plan's pools, decode's first; one where they have the same hardware."""
+    from jaxsim.catalog.load import load_hardware
+    from jaxsim.catalog.setup import setup_of
 
-
-def command(args: argparse.Namespace) -> str:
-    """The command line that makes the same plan."""
-    words = ["jaxsim", "plan", str(args.model)]
-    for name, value in vars(args).items():
-        if name in ("verb", "run", "model", "format", "output") or value in (None, False):
-            continue
-        if name == "images" and value == "0":
-            continue
-        option = f"--{name.replace('_', '-')}"
-        if isinstance(value, list):
-            words += [word for one in value for word in (option, str(one))]
-            continue
-        words += [option] if value is True else [option, str(value)]
-    return shlex.join(words)
+    used = dict.fromkeys((args.hardware, args.prefill_hardware or args.hardware))
+    prices = options.prices_from(args)
+    cards = [options.at_prices(load_hardware(name), prices) for name in used]
+    return [setup_of(args.model, card, args.precision, args.engine) for card in cards]
