@@ -17,13 +17,16 @@ from jaxsim.space.refine.problem import Problem
 PHASES = ("prefill", "decode", "colocated")
 
 
-def with_integers(swept: Swept, space: Space | None, phases: tuple[str, ...] = PHASES) -> Swept:
+def with_integers(
+    swept: Swept, space: Space | None, phases: tuple[str, ...] = PHASES, *, best: bool = True
+) -> Swept:
     """The phases with more designs listed: the best whole batches and chunks.
 
     Those under the targets are the best of all (`refine`), those of the frontiers lie beside the
     points of the grid (`beside_frontier`). An axis that `space` gives is taken at its values, and
     phases that are not named stay on the grid. Of a mix of workloads, every batch is looked at, and
-    the chunks of the grid: between two of them one workload may gain while another loses.
+    the chunks of the grid: between two of them one workload may gain while another loses. Without
+    `best`, co-located designs are those beside the frontier alone, which are found sooner.
     """
     setups = {
         "prefill": swept.prefill_setup, "decode": swept.setup, "colocated": swept.setup,
@@ -32,14 +35,16 @@ def with_integers(swept: Swept, space: Space | None, phases: tuple[str, ...] = P
         {name: getattr(one, name) for name in PHASES} for one in swept.each
     ]
     for phase in phases:
-        found = _listed(swept, space, phase, setups[phase])
+        found = _listed(swept, space, phase, setups[phase], best or phase != "colocated")
         for own, more in zip(each, found, strict=False):
             own[phase] = replace(own[phase], listed=more)
     refined = tuple(Phases(**own) for own in each)
     return replace(swept, each=refined, mean=mixed_phases(refined, swept.request))
 
 
-def _listed(swept: Swept, space: Space | None, phase: str, setup: Setup) -> list[Listed]:
+def _listed(
+    swept: Swept, space: Space | None, phase: str, setup: Setup, best: bool
+) -> list[Listed]:
     """More designs of a phase at every workload; none where there is nothing to look at."""
     request, given = swept.request, space or Space()
     one_workload = len(swept.each) == 1
@@ -76,6 +81,9 @@ def _listed(swept: Swept, space: Space | None, phase: str, setup: Setup) -> list
         evaluator=served,
     )
     designs: Designs = getattr(swept, phase)
+    if not best:
+        columns = beside_frontier(problem, designs)
+        return [evaluate(columns) for evaluate in alone] if columns else []
     # Without a cap on GPUs, smaller instances within the tolerance may be chosen, no others.
     found = refine(problem, designs, None if capped else request.tolerance)
     several = [found.columns]
