@@ -45,10 +45,10 @@ window.again = () => Plotly.react("place", [{...make(2), mode: "markers", type: 
 
 
 def _file(package: str, *names: str) -> str:
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
+    result = importlib.util.find_spec(package)
+    if result is None or not result.submodule_search_locations:
         raise ModuleNotFoundError(package)
-    folder = Path(found.submodule_search_locations[0])
+    folder = Path(result.submodule_search_locations[0])
     return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
 
 

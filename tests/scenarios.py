@@ -248,8 +248,8 @@ def outputs_of(fn, scenarios):
     scenarios = jax.tree.map(np.asarray, scenarios)
     rows = len(jax.tree.leaves(scenarios)[0])
     first = jax.tree.map(lambda leaf: leaf[0], scenarios)
-    found, _ = interpreted(fn, first, [("scenario", _whole, scenarios)])
-    return jax.tree.map(lambda x: np.broadcast_to(x, (rows,)), found)
+    result, _ = interpreted(fn, first, [("scenario", _whole, scenarios)])
+    return jax.tree.map(lambda x: np.broadcast_to(x, (rows,)), result)
 
 
 def _whole(scenario):

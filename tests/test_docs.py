@@ -53,8 +53,8 @@ def with_examples() -> list[str]:
     """The modules of the package whose docstrings hold an example."""
     sources = sorted((ROOT / "jaxsim").rglob("*.py"))
     held = [path for path in sources if "    >>> " in path.read_text(encoding="utf-8")]
-    found = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in held]
-    return [name for name in found if name not in ELSEWHERE]
+    result = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in held]
+    return [name for name in result if name not in ELSEWHERE]
 
 
 class Remembered:
@@ -88,8 +88,8 @@ def names():
 @pytest.mark.parametrize("name", with_examples())
 def test_examples_in_docstrings_run(name, names):
     module = importlib.import_module(name.removesuffix(".__init__"))
-    found = doctest.testmod(module, extraglobs=names)
-    assert (found.failed, found.attempted > 0) == (0, True)
+    result = doctest.testmod(module, extraglobs=names)
+    assert (result.failed, result.attempted > 0) == (0, True)
 
 
 def test_every_public_name_has_an_example():

@@ -69,20 +69,20 @@ def of_annotation(kind: ast.Subscript, names: list[str]) -> tuple[bool, list[str
 
 def options(wheel: str, engine: str) -> list[str]:
     """All options of an engine, sorted."""
-    found: set[str] = set()
+    result: set[str] = set()
     with zipfile.ZipFile(wheel) as archive:
         for name in archive.namelist():
             if name.endswith(".py") and name.startswith(SOURCES[engine]):
                 tree = ast.parse(archive.read(name))
-                found |= set(added(tree)) | set(fields(tree, engine == "sglang"))
-    return sorted(name for name in found if name.startswith("--") and len(name) > 3)
+                result |= set(added(tree)) | set(fields(tree, engine == "sglang"))
+    return sorted(name for name in result if name.startswith("--") and len(name) > 3)
 
 
 def main() -> None:
     """Print the list of a wheel as JSON."""
     wheel, engine, version = sys.argv[1:4]
-    found = options(wheel, engine)
-    listed = {"engine": engine, "version": version, "options": found}
+    result = options(wheel, engine)
+    listed = {"engine": engine, "version": version, "options": result}
     print(json.dumps(listed, indent=0))
 
 

@@ -31,10 +31,10 @@ SAME = 1e-5
 
 def best_of(problem: Problem, outputs) -> float:
     """The most that any allowed design serves per GPU; 0 where none is allowed."""
-    found = [problem.measure(outputs, mode) for mode in problem.modes]
+    result = [problem.measure(outputs, mode) for mode in problem.modes]
     return max(
         float(np.max(np.where(allowed(problem, one), one.value / outputs["gpus"], 0.0)))
-        for one in found
+        for one in result
     )
 
 
@@ -77,18 +77,18 @@ def one_problem(rng: np.random.Generator, phase: str) -> dict | None:
     if not on_grid:
         return None
     started = time.perf_counter()
-    found = refine(problem, grid, 0.0)
+    result = refine(problem, grid, 0.0)
     seconds = time.perf_counter() - started
     ours = on_grid
-    if len(found.columns["batch"]):
-        ours = max(ours, best_of(problem, found.evaluate(found.columns).outputs))
-    every = found.evaluate(every_design(problem, space))
+    if len(result.columns["batch"]):
+        ours = max(ours, best_of(problem, result.evaluate(result.columns).outputs))
+    every = result.evaluate(every_design(problem, space))
     best = best_of(problem, every.outputs)
     return {
         "phase": phase, "model": model, "hardware": hardware, "isl": isl, "osl": osl,
-        "targets_s": targets, "dense_designs": len(every), "refined_designs": found.evaluated,
+        "targets_s": targets, "dense_designs": len(every), "refined_designs": result.evaluated,
         "seconds": seconds, "loss": max(1.0 - ours / best, 0.0),
-        "grid_loss": max(1.0 - on_grid / best, 0.0), "gap": found.gap,
+        "grid_loss": max(1.0 - on_grid / best, 0.0), "gap": result.gap,
     }  # fmt: skip
 
 
@@ -99,15 +99,15 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     rng = np.random.default_rng(0)
-    found: list[dict] = []
+    result: list[dict] = []
     phases = ("colocated", "prefill", "decode")
-    while len(found) < args.problems:
-        one = one_problem(rng, phases[len(found) % 3])
+    while len(result) < args.problems:
+        one = one_problem(rng, phases[len(result) % 3])
         if one is not None:
-            found.append(one)
+            result.append(one)
     summary = []
     for phase in (*phases, "all"):
-        own = [row for row in found if phase in (row["phase"], "all")]
+        own = [row for row in result if phase in (row["phase"], "all")]
         loss = np.array([row["loss"] for row in own])
         grid = np.array([row["grid_loss"] for row in own])
         summary.append({
@@ -120,7 +120,7 @@ def main() -> None:
         })  # fmt: skip
         print(json.dumps(summary[-1]))
     if args.json:
-        text = json.dumps({"summary": summary, "problems": found}, indent=1)
+        text = json.dumps({"summary": summary, "problems": result}, indent=1)
         args.json.write_text(text + "\n", encoding="utf-8")
 
 

@@ -192,8 +192,8 @@ def _read_kernels(path: Path) -> object:
 def _read_trace(path: Path) -> object:
     from jaxsim.traffic.read.files import read_trace
 
-    found = read_trace(path)
-    return {"duration_s": found.duration_s, "isl": float(found.isl.max())}
+    result = read_trace(path)
+    return {"duration_s": result.duration_s, "isl": float(result.isl.max())}
 
 
 def _read_log(path: Path) -> object:

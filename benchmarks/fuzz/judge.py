@@ -80,11 +80,11 @@ def judged_line(argv: list[str], folder: Path, encoding: str = "utf-8") -> Verdi
             detail += report.read_text(encoding="utf-8")
     seconds = time.perf_counter() - started
     told, said = (one.getvalue().decode(encoding, "replace") for one in (out, err))
-    found = Verdict(status, seconds, _faults(argv, status, told, said), detail or said[:2000])
+    result = Verdict(status, seconds, _faults(argv, status, told, said), detail or said[:2000])
     left = [p.name for p in folder.iterdir() if p not in before and p.name.startswith(".")]
     if left:
-        found.faults.append(f"left behind: {', '.join(left)}")
-    return found
+        result.faults.append(f"left behind: {', '.join(left)}")
+    return result
 
 
 def _faults(argv: list[str], status: int | str, told: str, said: str) -> list[str]:
@@ -115,9 +115,9 @@ def _json_faults(told: str, status: int | str) -> list[str]:
         raise ValueError(f"{word} in JSON")
 
     try:
-        found = json.loads(told, parse_constant=refuse)
+        result = json.loads(told, parse_constant=refuse)
     except ValueError as error:
         return [f"not one JSON object: {error}"]
-    if status != 0 and not (isinstance(found, dict) and found.get("error")):
+    if status != 0 and not (isinstance(result, dict) and result.get("error")):
         return ["no error in JSON"]
     return []

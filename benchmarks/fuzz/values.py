@@ -57,10 +57,10 @@ def deep(chosen: random.Random) -> object:
     """A value that may be nested very deep."""
     if chosen.random() < 0.95:
         return chosen.choice(VALUES)
-    found: object = 1
+    result: object = 1
     for _ in range(chosen.choice((90, 150, 2000))):
-        found = [found] if chosen.random() < 0.5 else {"a": found}
-    return found
+        result = [result] if chosen.random() < 0.5 else {"a": result}
+    return result
 
 
 def changed(given: object, chosen: random.Random, times: int) -> object:

@@ -75,8 +75,8 @@ def _parsed(text: str) -> tuple[dict[str, list[Op]], str]:
             entry = head[2] if head[1] else entry
         elif line.startswith("}"):
             current = None
-        elif current is not None and (found := _LINE.match(line)):
-            root, name, shape, kind, rest = found.groups()
+        elif current is not None and (result := _LINE.match(line)):
+            root, name, shape, kind, rest = result.groups()
             inside = _until_closed(rest)
             operands = tuple(re.findall(r"%([\w.\-]+)", rest[:inside]))
             current.append(Op(bool(root), name, shape, kind, operands, rest[inside:]))
@@ -94,8 +94,8 @@ def _until_closed(text: str) -> int:
 
 
 def _trips(op: Op) -> int | None:
-    found = re.search(r'"known_trip_count":\{"n":"(\d+)"', op.rest)
-    return int(found[1]) if found else None
+    result = re.search(r'"known_trip_count":\{"n":"(\d+)"', op.rest)
+    return int(result[1]) if result else None
 
 
 def _run(computations, name: str, times: int) -> Iterator[tuple[int, Op]]:

@@ -49,7 +49,7 @@ def searches(case, axes) -> dict:
     }
 
 
-def answers(path: str, small: bool) -> None:
+def results(path: str, small: bool) -> None:
     """Searches, all outputs of a grid, and a list of awkward points, saved as arrays."""
     import jax
 
@@ -58,11 +58,11 @@ def answers(path: str, small: bool) -> None:
     from jaxsim.space.grid.sweep import flat
     from jaxsim.space.program.host import HOST_POINTS
 
-    found: dict[str, np.ndarray] = {}
+    result: dict[str, np.ndarray] = {}
 
     def keep(name: str, tree) -> None:
         leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-        found.update({name + jax.tree_util.keystr(k): np.asarray(x) for k, x in leaves})
+        result.update({name + jax.tree_util.keystr(k): np.asarray(x) for k, x in leaves})
         say(name)
 
     for name in ("decode", "prefill", "colocated"):
@@ -75,7 +75,7 @@ def answers(path: str, small: bool) -> None:
         )
         if name == "decode":
             keep(f"{name} list ", _listed(one, flat, 1 << (12 if small else 16)))
-    np.savez(path, allow_pickle=False, **found)
+    np.savez(path, allow_pickle=False, **result)
 
 
 def _listed(one, flat, count: int):
@@ -211,15 +211,15 @@ def limits(small: bool) -> dict:
     _, waited = _timed(lambda: [once(tiny).block_until_ready() for _ in range(many)])
     large = jnp.ones(1 << (20 if small else 28), jnp.float32)
     _, back = _timed(lambda: np.asarray(large + 0.0))
-    found = {
+    result = {
         "launch_s": launched / many,
         "launch_and_wait_s": waited / many,
         "bytes_to_host_per_s": large.nbytes / back,
     }
     if not small:
-        found["copy_bytes_per_s"] = machine.copy_bytes_per_s()
-        found["operations_per_s"] = machine.operations_per_s()
-    return found
+        result["copy_bytes_per_s"] = machine.copy_bytes_per_s()
+        result["operations_per_s"] = machine.operations_per_s()
+    return result
 
 
 def kernels(run) -> list[dict]:
@@ -277,7 +277,7 @@ def main() -> int:
     if args.verb == "process":
         processes(args.files[0], args.points)
     elif args.verb == "answers":
-        answers(args.files[0], args.small)
+        results(args.files[0], args.small)
     else:
         measure(args.files[0], args.small, args.seconds)
     return 0

@@ -68,7 +68,7 @@ def seconds_of(attention, hidden, element, kernels, chip, context: bool):
 def compare(root: Path, chip: str, engine: str) -> list[dict]:
     """Errors of every table of one chip and engine."""
     pandas, card = pandas_module(), load_hardware(chip)
-    calibration, found = load_calibration(card.calibration), []
+    calibration, result = load_calibration(card.calibration), []
     for name, (folder, table, chosen) in TABLES.items():
         for phase in ("context", "generation"):
             where = (root / FOLDERS[chip] / folder / engine).glob(f"*/{table}_{phase}_module*")
@@ -101,7 +101,7 @@ def compare(root: Path, chip: str, engine: str) -> list[dict]:
                     predicted = np.asarray(fn(*(jnp.asarray(x) for x in (batch, length, past, tp))))
                     measured = some["latency"].to_numpy(float) * 1e-3
                     error = predicted / measured - 1.0
-                    found.append(
+                    result.append(
                         {
                             "table": name, "phase": phase, "chip": chip, "engine": engine,
                             "model": MODELS[model], "gemm": stored, "rows": len(error),
@@ -110,7 +110,7 @@ def compare(root: Path, chip: str, engine: str) -> list[dict]:
                             "sum_error": float(predicted.sum() / measured.sum() - 1.0),
                         }
                     )  # fmt: skip
-    return found
+    return result
 
 
 def main() -> None:
@@ -121,15 +121,15 @@ def main() -> None:
     parser.add_argument("--engine", default="trtllm")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    found = [row for chip in args.chips for row in compare(args.folder, chip, args.engine)]
-    for row in found:
+    result = [row for chip in args.chips for row in compare(args.folder, chip, args.engine)]
+    for row in result:
         print(
             f"{row['table']} {row['phase']:10} {row['chip']} {row['engine']} {row['model']:18} "
             f"{row['gemm']:9} n={row['rows']} median {row['median']:.1%} bias {row['bias']:+.1%} "
             f"sum {row['sum_error']:+.1%}"
         )
     if args.json:
-        args.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

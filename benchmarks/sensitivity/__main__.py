@@ -91,21 +91,21 @@ class Taken(NamedTuple):
 
 def timed(call) -> Taken:
     """How long a call takes once everything is compiled and traced."""
-    found = []
-    while len(found) < (2 if found and found[0][0] > LONG_S else 1 + RUNS):
+    result = []
+    while len(result) < (2 if result and result[0][0] > LONG_S else 1 + RUNS):
         wall, cpu = time.perf_counter(), time.process_time()
         call()
-        found.append((time.perf_counter() - wall, time.process_time() - cpu))
-    wall, cpu = min(found[1:])
-    return Taken(wall, cpu, max(found[0][0] - wall, 0.0))
+        result.append((time.perf_counter() - wall, time.process_time() - cpu))
+    wall, cpu = min(result[1:])
+    return Taken(wall, cpu, max(result[0][0] - wall, 0.0))
 
 
 def winners(axes, best):
     """The best design of every workload that has one, as a list of points on the axes."""
-    found = np.asarray(best.found)
+    result = np.asarray(best.found)
     groups = [axis for axis in axes if axis[0] in ("isl", "osl")]
     grids = np.meshgrid(*(values for _, _, values in groups), indexing="ij")
-    flat = found.reshape(-1)
+    flat = result.reshape(-1)
     columns = {name: grid.ravel()[flat] for (name, _, _), grid in zip(groups, grids, strict=True)}
     for name, _, values in axes[len(groups) :]:
         columns[name] = values[np.asarray(best.index[name]).reshape(-1)[flat]]

@@ -67,8 +67,8 @@ class Gradient:
 
     def __call__(self, point) -> tuple[Any, ...]:
         def chosen(point):
-            found = jax.tree_util.tree_flatten_with_path(PHASES[self.phase](point))[0]
-            named = {name_of(path): value for path, value in found}
+            result = jax.tree_util.tree_flatten_with_path(PHASES[self.phase](point))[0]
+            named = {name_of(path): value for path, value in result}
             return [named[name] for name in OUTPUTS[self.phase]]
 
         values, pull = jax.vjp(chosen, point)

@@ -40,8 +40,8 @@ def measured(names, largest: float, quick: bool, show) -> list:
     """Every timing asked for."""
     timings: list = []
 
-    def add(found):
-        for t in found:
+    def add(result):
+        for t in result:
             timings.append(t if isinstance(t, tuple) else (t, None))
             show(timings[-1])
 

@@ -226,6 +226,6 @@ def _evaluate(program: Program, part):
     known = dict(part)
     with np.errstate(all="ignore"):
         evaluate(steps_of(program.ops, in_numpy, program.free), known)
-    found = [x.value if isinstance(x, Literal) else known[x] for x in program.outputs]
-    value, ok = np.broadcast_arrays(*found)
+    result = [x.value if isinstance(x, Literal) else known[x] for x in program.outputs]
+    value, ok = np.broadcast_arrays(*result)
     return np.where(ok, value, -np.inf).max()

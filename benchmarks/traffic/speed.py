@@ -118,12 +118,12 @@ def main() -> None:
     parser.add_argument("--day")
     parser.add_argument("--process", action="store_true")
     args = parser.parse_args()
-    found = []
+    result = []
     device = platform.processor() or platform.machine()
     versions = {"jax": jax.__version__, "numpy": np.__version__}
     for name, count, function in cases(args.day):
         compiling, seconds, busy = best_s(function)
-        found.append(
+        result.append(
             {
                 "name": name, "form": "event loop", "points": count, "seconds": seconds,
                 "processor_s": busy, "points_per_s": count / seconds, "compile_s": compiling,
@@ -139,7 +139,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as cache:
             for name in ("process, empty cache, 20,000 requests", "process, full cache"):
                 seconds, busy = process_s(cache)
-                found.append(
+                result.append(
                     {
                         "name": name, "form": "process", "points": 20_000, "seconds": seconds,
                         "processor_s": busy, "points_per_s": 20_000 / seconds, "compile_s": 0.0,
@@ -148,7 +148,7 @@ def main() -> None:
                 )  # fmt: skip
                 print(f"{name}: {seconds:.1f} s ({busy:.1f} of the processor)", flush=True)
     if args.json:
-        args.json.write_text(json.dumps(found, indent=1) + "\n")
+        args.json.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -15,10 +15,10 @@ GIVEN = {
 
 
 def test_draws_are_single_runs_side_by_side():
-    found = jaxsim.simulate_draws("llama-3.1-8b", ["h100", "h200"], LOAD, seeds=[3, 1], **GIVEN)
-    assert dict(found.sizes) == {"hardware": 2, "policy": 2, "seed": 2, "quantile": 4}
+    result = jaxsim.simulate_draws("llama-3.1-8b", ["h100", "h200"], LOAD, seeds=[3, 1], **GIVEN)
+    assert dict(result.sizes) == {"hardware": 2, "policy": 2, "seed": 2, "quantile": 4}
     one = jaxsim.simulate("llama-3.1-8b", "h200", LOAD.drawn(1), **GIVEN)
-    own = found.sel(hardware="h200", seed=1)
+    own = result.sel(hardware="h200", seed=1)
     for policy, told in one.outcomes.items():
         there = own.sel(policy=policy)
         assert float(there.attainment) == told["attainment"]
@@ -26,8 +26,8 @@ def test_draws_are_single_runs_side_by_side():
         for name in ("ttft", "tpot", "e2e", "gap"):
             quantiles = [told[f"{name}_p{q}_s"] for q in (50, 90, 95, 99)]
             np.testing.assert_allclose(there[f"{name}_s"], quantiles, rtol=1e-12)
-    assert not np.array_equal(found.ttft_s.sel(seed=1), found.ttft_s.sel(seed=3))
-    faster = found.tpot_s.sel(hardware="h200") < found.tpot_s.sel(hardware="h100")
+    assert not np.array_equal(result.ttft_s.sel(seed=1), result.ttft_s.sel(seed=3))
+    faster = result.tpot_s.sel(hardware="h200") < result.tpot_s.sel(hardware="h100")
     assert bool(faster.all())
 
 

@@ -34,7 +34,7 @@ def _masked(dataset, value, ok):
 
 def test_decode_under_targets_is_the_best_of_all_designs(tree):
     targets = (0.01, 0.03, np.inf)
-    found = jaxsim.search(
+    result = jaxsim.search(
         "deepseek-r1", "gb200-nvl72", LOADS, SPACE, phase="decode", targets_s=targets, count=3
     )
     every = tree["decode"].to_dataset()
@@ -42,18 +42,18 @@ def test_decode_under_targets_is_the_best_of_all_designs(tree):
     for i, target in enumerate(targets):
         ok = every.valid & every.transfer_fits & (every.ttl_s <= target)
         best = np.sort(-_masked(every, name, ok).values, axis=-1)[..., :3]
-        np.testing.assert_allclose(found[name][:, :, i].values, -best, rtol=2e-6)
-    one = found.isel(isl=0, osl=1, ttl_target=1, rank=0)
+        np.testing.assert_allclose(result[name][:, :, i].values, -best, rtol=2e-6)
+    one = result.isel(isl=0, osl=1, ttl_target=1, rank=0)
     design = {axis: one[axis].item() for axis in ("tp", "ep", "pp", "batch")}
     again = every.isel(isl=0, osl=1).sel(design)
     assert again[name].item() == pytest.approx(one[name].item(), rel=2e-6)
-    assert found.ttl_target.attrs["units"] == "s"
-    assert found[name].attrs["units"] == "tokens/s"
-    assert found.attrs["points_evaluated"] == 4 * 3 * 2 * 5 * 4 * 3
+    assert result.ttl_target.attrs["units"] == "s"
+    assert result[name].attrs["units"] == "tokens/s"
+    assert result.attrs["points_evaluated"] == 4 * 3 * 2 * 5 * 4 * 3
 
 
 def test_colocated_takes_the_better_mode(tree):
-    found = jaxsim.search(
+    result = jaxsim.search(
         "deepseek-r1", "gb200-nvl72", LOADS, SPACE, phase="colocated", targets_s=0.05, ftl_s=2.0
     )
     every = tree["colocated"].to_dataset()
@@ -63,12 +63,12 @@ def test_colocated_takes_the_better_mode(tree):
         ok = ok & (every[f"{mode}_ftl_s"] <= 2.0)
         best.append(_masked(every, f"{mode}_output_tokens_per_s_per_gpu", ok).max("design"))
     expected = np.fmax(*(b.transpose("isl", "osl").values for b in best))
-    got = found.output_tokens_per_s_per_gpu.isel(ttl_target=0).values
+    got = result.output_tokens_per_s_per_gpu.isel(ttl_target=0).values
     np.testing.assert_allclose(got, expected, rtol=2e-6)
 
 
 def test_frontiers_are_those_of_all_designs(tree):
-    found = jaxsim.search(
+    result = jaxsim.search(
         "deepseek-r1", "gb200-nvl72", LOADS, SPACE, phase="decode", frontier=True
     ).isel(isl=1, osl=0)
     every = tree["decode"].to_dataset().isel(isl=1, osl=0)
@@ -81,18 +81,18 @@ def test_frontiers_are_those_of_all_designs(tree):
         if a == a and not ((x <= a) & (y >= b) & ((x < a) | (y > b))).any()
     ]
     pairs = sorted(set(kept))
-    got = found.ttl_s.values[~np.isnan(found.ttl_s.values)]
+    got = result.ttl_s.values[~np.isnan(result.ttl_s.values)]
     np.testing.assert_allclose(got, [a for a, _ in pairs], rtol=2e-6)
 
 
 def test_several_chips_are_one_more_axis():
     one = jaxsim.Workload(isl=4096.0, osl=512.0)
     chips = ["gb200-nvl72", "h200"]
-    asked = {"phase": "decode", "targets_s": 0.05}
-    both = jaxsim.search("deepseek-r1", chips, one, SPACE, **asked)
+    request = {"phase": "decode", "targets_s": 0.05}
+    both = jaxsim.search("deepseek-r1", chips, one, SPACE, **request)
     assert list(both.hardware.values) == chips
     for i, chip in enumerate(chips):
-        alone = jaxsim.search("deepseek-r1", chip, one, SPACE, **asked)
+        alone = jaxsim.search("deepseek-r1", chip, one, SPACE, **request)
         np.testing.assert_allclose(
             both.output_tokens_per_s_per_gpu.isel(setup=i), alone.output_tokens_per_s_per_gpu,
             rtol=2e-6,
@@ -100,7 +100,7 @@ def test_several_chips_are_one_more_axis():
 
 
 @pytest.mark.parametrize(
-    ("asked", "says"),
+    ("keywords", "says"),
     [
         ({"phase": "training"}, "prefill, decode, colocated"),
         ({"phase": "decode", "count": 0}, "count"),
@@ -108,10 +108,10 @@ def test_several_chips_are_one_more_axis():
         ({"phase": "decode", "model": ["deepseek-r1", "llama-3.1-8b"]}, "structures"),
     ],
 )
-def test_impossible_searches_are_refused(asked, says):
-    model = asked.pop("model", "deepseek-r1")
+def test_impossible_searches_are_refused(keywords, says):
+    model = keywords.pop("model", "deepseek-r1")
     with pytest.raises(jaxsim.InputError, match=says):
-        jaxsim.search(model, "gb200-nvl72", LOADS, SPACE, **asked)
+        jaxsim.search(model, "gb200-nvl72", LOADS, SPACE, **keywords)
 
 
 CONFIG = """\
@@ -125,13 +125,13 @@ space: {tp: [1, 2], pp: [1], batch: [1, 16, 64], chunk: [512], prefill_batch: [1
 def test_the_command_writes_the_best_of_every_phase(tmp_path, capsys):
     (tmp_path / "space.yaml").write_text(CONFIG)
     out = tmp_path / "best.nc"
-    asked = ["sweep", str(tmp_path / "space.yaml"), "-o", str(out), "--best", "2"]
-    assert main([*asked, "--ttl", "20ms,50ms", "--format", "json"]) == OK
+    request = ["sweep", str(tmp_path / "space.yaml"), "-o", str(out), "--best", "2"]
+    assert main([*request, "--ttl", "20ms,50ms", "--format", "json"]) == OK
     said = json.loads(capsys.readouterr().out)
     assert said["points_evaluated"] == 2 * (2 * 2 + 2 * 3 * 2 + 2 * 3 * 2)
-    with xr.open_datatree(out, engine="h5netcdf") as found:
-        assert set(found.children) == {"prefill", "decode", "colocated"}
-        assert dict(found["decode"].sizes) == {"isl": 2, "osl": 1, "ttl_target": 2, "rank": 2}
+    with xr.open_datatree(out, engine="h5netcdf") as result:
+        assert set(result.children) == {"prefill", "decode", "colocated"}
+        assert dict(result["decode"].sizes) == {"isl": 2, "osl": 1, "ttl_target": 2, "rank": 2}
     assert not list(tmp_path.glob(".best*"))
 
 

@@ -22,16 +22,16 @@ def serve(**load):
 @pytest.mark.parametrize("concurrency", [1, 24, 700])
 def test_requests_in_the_system_are_rate_times_latency(prefill, concurrency):
     """N = X · T, whatever waits; and an open loop at that rate holds as many, at most, decoding."""
-    found = serve(concurrency=concurrency, prefill=prefill, instances=2)
-    in_system_s = found.ttft_s + (256 - 1) * found.tpot_s
-    assert found.requests_per_s * in_system_s == pytest.approx(concurrency, rel=2e-3)
-    assert found.concurrency == pytest.approx(concurrency, rel=2e-3)
-    assert found.gpus == (2 if prefill is None else 6)
-    assert found.output_tokens_per_s_per_gpu == pytest.approx(
-        found.requests_per_s * 256 / found.gpus
+    result = serve(concurrency=concurrency, prefill=prefill, instances=2)
+    in_system_s = result.ttft_s + (256 - 1) * result.tpot_s
+    assert result.requests_per_s * in_system_s == pytest.approx(concurrency, rel=2e-3)
+    assert result.concurrency == pytest.approx(concurrency, rel=2e-3)
+    assert result.gpus == (2 if prefill is None else 6)
+    assert result.output_tokens_per_s_per_gpu == pytest.approx(
+        result.requests_per_s * 256 / result.gpus
     )
-    assert found.decode_batch <= found.slots * (1 + 1e-5)
-    for low, high in found.intervals.values():
+    assert result.decode_batch <= result.slots * (1 + 1e-5)
+    for low, high in result.intervals.values():
         assert 0 < low < high
 
 
@@ -39,15 +39,15 @@ def test_requests_in_the_system_are_rate_times_latency(prefill, concurrency):
 def test_alone_a_request_takes_what_its_phases_take(engine):
     """One request, pools apart: `estimate`, `serve` and `plan` give one latency, and its parts."""
     options = {"engine": engine, "precision": "fp8"}
-    found = jaxsim.serve(
+    result = jaxsim.serve(
         *CASE, WORKLOAD, tp=1, prefill={"tp": 1}, concurrency=1, chunk=2048, **options
     )
     decode = jaxsim.estimate(*CASE, WORKLOAD, phase="decode", tp=1, **options).outputs
     prefill = jaxsim.estimate(*CASE, WORKLOAD, phase="prefill", tp=1, chunk=2048, **options)
-    assert found.tpot_s == pytest.approx(decode["ttl_s"], rel=1e-3)
-    assert found.ttft_s == pytest.approx(prefill.outputs["ftl_s"], rel=1e-3)
-    parts = found.ttft_parts_s
-    assert sum(parts.values()) == pytest.approx(found.ttft_s, rel=1e-3)
+    assert result.tpot_s == pytest.approx(decode["ttl_s"], rel=1e-3)
+    assert result.ttft_s == pytest.approx(prefill.outputs["ftl_s"], rel=1e-3)
+    parts = result.ttft_parts_s
+    assert sum(parts.values()) == pytest.approx(result.ttft_s, rel=1e-3)
     assert parts["waiting"] < 1e-4
     assert prefill.outputs["host_s"] == pytest.approx(
         parts["host"] + parts["handover"] - prefill.outputs["kv_exposed_s"], rel=1e-3, abs=1e-6
@@ -57,8 +57,8 @@ def test_alone_a_request_takes_what_its_phases_take(engine):
         *CASE, WORKLOAD, ftl_s=9.0, ttl_s=1.0, space=space, **options
     ).disaggregated
     assert isinstance(planned, jaxsim.Deployed)
-    assert planned.ftl_s == pytest.approx(found.ttft_s, rel=1e-3)
-    assert planned.ttl_s == pytest.approx(found.tpot_s, rel=1e-3)
+    assert planned.ftl_s == pytest.approx(result.ttft_s, rel=1e-3)
+    assert planned.ttl_s == pytest.approx(result.tpot_s, rel=1e-3)
     assert planned.host_s == pytest.approx(prefill.outputs["host_s"], rel=1e-3)
     assert (planned.host_s > 0.0) == (engine != "ideal")
 
@@ -114,10 +114,10 @@ def ask(monkeypatch, tmp_path, capsys):
 def test_the_verb(ask):
     code, said = ask("--phase", "colocated", "--concurrency", "24", "--format", "json")
     assert code == 0
-    found = checked("load", said.out)
-    assert found["phase"] == "colocated"
-    assert found["concurrency"] == pytest.approx(24, rel=2e-3)
-    assert found["ttft_interval"][0] < found["ttft_s"] < found["ttft_interval"][1]
+    result = checked("load", said.out)
+    assert result["phase"] == "colocated"
+    assert result["concurrency"] == pytest.approx(24, rel=2e-3)
+    assert result["ttft_interval"][0] < result["ttft_s"] < result["ttft_interval"][1]
     code, said = ask("--phase", "disaggregated", "--rate", "0.5", "--prefill-instances", "2")
     assert code == 0
     assert "TTL (TPOT)" in said.out
@@ -202,6 +202,6 @@ def test_a_broken_rule_is_the_status_of_the_command(capsys):
 
 def test_piggybacking_that_cannot_be_sustained_is_flagged():
     """A chunk of 64 tokens for prompts of 2,048, at a large batch: the other mode still works."""
-    found = jaxsim.estimate(*CASE, WORKLOAD, phase="colocated", tp=1, batch=128, chunk=64)
-    assert not found.rules["piggybacking_sustained"]
-    assert found.feasible
+    result = jaxsim.estimate(*CASE, WORKLOAD, phase="colocated", tp=1, batch=128, chunk=64)
+    assert not result.rules["piggybacking_sustained"]
+    assert result.feasible

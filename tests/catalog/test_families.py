@@ -76,10 +76,10 @@ KEPT = {
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_counts_are_those_published(name):
     total, active = PUBLISHED[name]
-    found = parameters(load_model(name).model)
-    assert float(found.total) / 1e9 == pytest.approx(total, rel=5e-3)
+    result = parameters(load_model(name).model)
+    assert float(result.total) / 1e9 == pytest.approx(total, rel=5e-3)
     if active is not None:
-        assert float(found.active) / 1e9 == pytest.approx(active, rel=0.02)
+        assert float(result.active) / 1e9 == pytest.approx(active, rel=0.02)
 
 
 @pytest.mark.parametrize("name", KEPT)
@@ -283,11 +283,11 @@ READ = {
 
 
 def kinds(card):
-    found: dict[tuple[str, str], float] = {}
+    result: dict[tuple[str, str], float] = {}
     for group in card.model.groups:
         key = (type(group.attention).__name__, type(group.ffn).__name__)
-        found[key] = found.get(key, 0.0) + float(group.layers)
-    return found
+        result[key] = result.get(key, 0.0) + float(group.layers)
+    return result
 
 
 @pytest.mark.parametrize("name", READ)

@@ -61,8 +61,8 @@ ACTIVE = {
 @pytest.mark.parametrize("name", COUNTED)
 def test_the_count_is_that_of_an_independent_implementation(name):
     counted = parameters(load_model(name).model)
-    found = [counted.total / 1e9, counted.routed_experts / 1e9, counted.embed_and_head / 1e9]
-    assert found == pytest.approx(COUNTED[name], rel=1e-3, abs=5e-4)
+    result = [counted.total / 1e9, counted.routed_experts / 1e9, counted.embed_and_head / 1e9]
+    assert result == pytest.approx(COUNTED[name], rel=1e-3, abs=5e-4)
 
 
 @pytest.mark.parametrize("name", ACTIVE)

@@ -65,24 +65,24 @@ DESIGNS = {
 
 def found(name: str) -> dict[str, Any]:
     """One design: what was asked, and every number of the answer."""
-    asked = DESIGNS[name]
+    request = DESIGNS[name]
     setup = setup_of(
-        asked["model"],
-        asked["hardware"],
-        precision=asked["precision"],
-        engine=asked["engine"],
-        options=Options(**asked["options"]),
+        request["model"],
+        request["hardware"],
+        precision=request["precision"],
+        engine=request["engine"],
+        options=Options(**request["options"]),
     )
-    workload = Workload(**{key: float(value) for key, value in asked["workload"].items()})
-    design = Deployment(**{key: float(value) for key, value in asked["design"].items()})
-    answer = explain(setup.scenario(workload, design), asked["phase"])
+    workload = Workload(**{key: float(value) for key, value in request["workload"].items()})
+    design = Deployment(**{key: float(value) for key, value in request["design"].items()})
+    result = explain(setup.scenario(workload, design), request["phase"])
     return {
-        "asked": {**asked, "precision": setup.precision_name},
-        "total_s": answer.total_s,
-        "parts": {part.name: dataclasses.asdict(part) for part in answer.parts},
-        "memory": dict(answer.memory),
-        "rules": dict(answer.rules),
-        "outputs": dict(answer.outputs),
+        "asked": {**request, "precision": setup.precision_name},
+        "total_s": result.total_s,
+        "parts": {part.name: dataclasses.asdict(part) for part in result.parts},
+        "memory": dict(result.memory),
+        "rules": dict(result.rules),
+        "outputs": dict(result.outputs),
     }
 
 
@@ -96,6 +96,6 @@ def _rounded(value):
     return float(f"{value:.8g}") if isinstance(value, float) else value
 
 
-def text_of(answer: dict[str, Any]) -> str:
+def text_of(result: dict[str, Any]) -> str:
     """Eight digits, a line each: what a reviewer reads as a difference."""
-    return json.dumps(_rounded(answer), indent=1) + "\n"
+    return json.dumps(_rounded(result), indent=1) + "\n"

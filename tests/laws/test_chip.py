@@ -159,10 +159,10 @@ def test_no_kernel_beats_the_datasheet(kind):
 
         return jax.vmap(jax.vmap(one, (None, None, 0)), (0, 0, None))(fits, chips, work)
 
-    found = np.asarray(ratios(*fits_of(kind), works(kind)))
-    assert found.size > 100
-    assert np.isfinite(found).all()
-    assert found.min() >= SLACK
+    result = np.asarray(ratios(*fits_of(kind), works(kind)))
+    assert result.size > 100
+    assert np.isfinite(result).all()
+    assert result.min() >= SLACK
 
 
 # ---- messages ----
@@ -207,8 +207,8 @@ def test_no_message_beats_the_links(kind):
 
         return jax.vmap(jax.vmap(one, (None, None, 0)), (0, 0, None))(fits, chips, work)
 
-    found = ratios(stack(fits), stack([hardware(name).hardware for name in CHIPS]), work)
-    assert np.asarray(found).min() >= SLACK
+    result = ratios(stack(fits), stack([hardware(name).hardware for name in CHIPS]), work)
+    assert np.asarray(result).min() >= SLACK
 
 
 # ---- whole passes, with what engines do to them ----

@@ -34,8 +34,8 @@ def outputs(phase: str, scenarios) -> dict[str, np.ndarray]:
     return by_name(outputs_of(PHASES[phase], scenarios))
 
 
-def by_name(found) -> dict[str, np.ndarray]:
-    flat, _ = jax.tree_util.tree_flatten_with_path(found)
+def by_name(result) -> dict[str, np.ndarray]:
+    flat, _ = jax.tree_util.tree_flatten_with_path(result)
     return {name_of(path): value for path, value in flat}
 
 
@@ -152,14 +152,14 @@ def test_a_longer_prompt_is_never_answered_sooner(model):
 @pytest.mark.parametrize("model", ["gqa_dense", "gqa_moe", "mla_moe"])
 def test_ingress_is_below_memory_bandwidth_over_output_length(model):
     """The prompt's cache is read at every step, so it cannot arrive faster than OSL - 1 reads."""
-    found = random_scenarios(model, 12, 9)
+    result = random_scenarios(model, 12, 9)
     plain = [
         dataclasses.replace(
             s,
             workload=dataclasses.replace(s.workload, draft_tokens=0.0),
             options=dataclasses.replace(s.options, kv_compression=1.0),
         )
-        for s in found
+        for s in result
     ]
     got = outputs("decode", stacked(plain))["kv_ingress_bytes_per_s_per_gpu"]
     for s, ingress in zip(plain, got, strict=True):
@@ -215,8 +215,8 @@ def test_every_gradient_is_finite(phase, model):
     points = stacked([*random_scenarios(model, 4, 11), corner, scenario(model, ep=ep)])
 
     def total(s):
-        found = jax.tree.leaves(PHASES[phase](s))
-        return sum(jnp.log1p(x) for x in found if jnp.issubdtype(x.dtype, jnp.floating))
+        result = jax.tree.leaves(PHASES[phase](s))
+        return sum(jnp.log1p(x) for x in result if jnp.issubdtype(x.dtype, jnp.floating))
 
     gradients = outputs_of(jax.grad(total), points)
     for path, leaf in jax.tree_util.tree_flatten_with_path(gradients)[0]:

@@ -58,13 +58,13 @@ def test_causal_pairs_are_counted_right(queries, past, limit):
 )
 def test_distinct_experts_run_from_topk_to_all(experts, tokens, variance):
     topk = 8.0
-    found = float(active_experts(experts, topk, tokens, variance))
-    assert found == pytest.approx(expected_experts(experts, topk, tokens, variance), rel=1e-9)
-    assert topk * (1 - 1e-9) <= found <= min(experts, topk * tokens) * (1 + 1e-9)
-    assert found <= float(active_experts(experts, topk, tokens)) * (1 + 1e-9)
+    result = float(active_experts(experts, topk, tokens, variance))
+    assert result == pytest.approx(expected_experts(experts, topk, tokens, variance), rel=1e-9)
+    assert topk * (1 - 1e-9) <= result <= min(experts, topk * tokens) * (1 + 1e-9)
+    assert result <= float(active_experts(experts, topk, tokens)) * (1 + 1e-9)
     assert float(active_experts(experts, topk, 1.0, variance)) == pytest.approx(topk)
     assert float(active_experts(experts, topk, 1e12, variance)) == pytest.approx(experts, rel=1e-6)
-    assert float(active_experts(experts, topk, tokens * 1.5, variance)) >= found
+    assert float(active_experts(experts, topk, tokens * 1.5, variance)) >= result
 
 
 @given(drafts=st.integers(0, 8), accept=st.floats(0, 1))

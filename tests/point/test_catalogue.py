@@ -32,7 +32,7 @@ def _scenarios():
     """By structure: names, and the base scenario of every model on every accelerator."""
     first = load_model("llama-3.1-8b")
     setups = [setup_of(first, name, engine="ideal") for name in list_hardware()]
-    found = collections.defaultdict(lambda: ([], []))
+    result = collections.defaultdict(lambda: ([], []))
     design = Deployment(tp=1.0, ep=1.0, pp=1.0, batch=8.0, chunk=2048.0)
     workload = Workload(isl=4096.0, osl=512.0)
     for name in list_models():
@@ -40,10 +40,10 @@ def _scenarios():
         for one in setups:
             precision = load_precision(default_precision(card, one.hardware), card)
             setup = replace(one, model=card, precision=precision)
-            names, scenarios = found[jax.tree.structure(card.model)]
+            names, scenarios = result[jax.tree.structure(card.model)]
             names.append(f"{name} on {one.hardware.name}")
             scenarios.append(setup.scenario(workload, design))
-    return found
+    return result
 
 
 def _every_case(scenarios):
@@ -76,7 +76,7 @@ def _both(scenario):
 
 
 @pytest.fixture(scope="module")
-def found():
+def result():
     """Names, and for each phase an array of (quantity, pair, case).
 
     Every operation runs on many scenarios of a structure at once, as many for each structure, so
@@ -97,8 +97,8 @@ def found():
 
 
 @pytest.mark.parametrize("phase", ["prefill", "decode"])
-def test_every_pair_is_finite_and_monotone(found, phase):
-    names, outputs = found
+def test_every_pair_is_finite_and_monotone(result, phase):
+    names, outputs = result
     assert len(names) == len(list_models()) * len(list_hardware())
     seconds, memory, last = outputs[phase]
     for quantity in (seconds, memory, last):

@@ -195,8 +195,8 @@ def test_dispatch_between_nodes_takes_what_deepep_measured():
     for ranks, measured in LOW_LATENCY.items():
         for each_bytes, microseconds in zip((7168.0 + 224.0, 2.0 * 7168.0), measured, strict=True):
             if microseconds is not None:
-                found = 1e6 * seconds(ranks, 128.0, each_bytes)
-                assert found == pytest.approx(microseconds, rel=0.05)
+                result = 1e6 * seconds(ranks, 128.0, each_bytes)
+                assert result == pytest.approx(microseconds, rel=0.05)
     # Its normal kernels, combine over 4 nodes at 4,096 tokens: 57 GB/s of 3.6 nodes a token.
     measured = 4096.0 * 3.6 * 2.0 * 7168.0 / 57e9
     assert seconds(32.0, 4096.0, 2.0 * 7168.0) == pytest.approx(measured, rel=0.1)

@@ -81,9 +81,9 @@ def test_a_shorter_prompt_is_never_served_slower(model):
             ("chunk", lambda s: s.design.chunk, np.array(chunks_for(isl, 4), float)),
             ("batch", lambda s: s.design.batch, np.array(geometric(1024, 4), float)),
         ]
-        found, _ = interpreted(colocated, one, axes)
+        result, _ = interpreted(colocated, one, axes)
         rates = []
-        for mode in (found.ifb, found.piggybacked):
+        for mode in (result.ifb, result.piggybacked):
             met = mode.valid & (mode.ttl_s <= 0.05) & (mode.ftl_s <= 2.0)
             rates.append(np.max(np.where(met, mode.output_tokens_per_s_per_gpu, 0.0)))
         best.append(rates)

@@ -11,9 +11,9 @@ from tests.scenarios import MODELS, PLAIN_ENGINE, REAL_ENGINE, scenario
 def test_parts_sum_to_the_total_and_the_engine_adds_never_less_than_nothing(phase, model):
     for engine in (PLAIN_ENGINE, REAL_ENGINE):
         s = scenario(model, tp=4.0, ep=8.0 if "moe" in model else 1.0, engine=engine)
-        found = explain(s, phase)
-        assert sum(part.seconds for part in found.parts) == pytest.approx(found.total_s, rel=1e-9)
-        assert all(part.seconds >= -1e-3 * found.total_s for part in found.parts)
+        result = explain(s, phase)
+        assert sum(part.seconds for part in result.parts) == pytest.approx(result.total_s, rel=1e-9)
+        assert all(part.seconds >= -1e-3 * result.total_s for part in result.parts)
 
 
 def test_an_unknown_phase_is_named():

@@ -46,10 +46,10 @@ def test_the_load_is_that_of_tokens_that_draw_their_experts(tokens, ranks):
         copies.append(np.bincount(place.ravel(), minlength=ranks).max())
         touched = np.unique(chosen) // (EXPERTS // ranks)
         distinct.append(np.bincount(touched, minlength=ranks).max())
-    found = [float(x) for x in load(float(tokens), float(ranks))]
+    result = [float(x) for x in load(float(tokens), float(ranks))]
     # A load of a few copies is whole and skewed: a normal one is up to 0.9 copies lower.
-    np.testing.assert_allclose(found, [np.mean(copies), np.mean(distinct)], rtol=0.03, atol=0.9)
-    assert found[0] > tokens * TOPK / ranks
+    np.testing.assert_allclose(result, [np.mean(copies), np.mean(distinct)], rtol=0.03, atol=0.9)
+    assert result[0] > tokens * TOPK / ranks
 
 
 @pytest.mark.parametrize(("tokens", "ranks"), [(16, 8), (64, 1), (64, 8), (512, 8), (512, 32)])
@@ -64,11 +64,11 @@ def test_unequal_popularity_is_that_of_tokens_that_draw_by_it(tokens, ranks):
         place = chosen // (EXPERTS // ranks)
         copies.append(np.bincount(place.ravel(), minlength=ranks).max())
         distinct.append(np.bincount(np.unique(chosen) // (EXPERTS // ranks), minlength=ranks).max())
-    found = [float(x) for x in load(float(tokens), float(ranks), 1.0)]
-    np.testing.assert_allclose(found, [np.mean(copies), np.mean(distinct)], rtol=0.08, atol=1.0)
+    result = [float(x) for x in load(float(tokens), float(ranks), 1.0)]
+    np.testing.assert_allclose(result, [np.mean(copies), np.mean(distinct)], rtol=0.08, atol=1.0)
     plain = [float(x) for x in load(float(tokens), float(ranks))]
-    assert found[1] <= plain[1]
-    assert ranks == 1 or found[0] > plain[0]
+    assert result[1] <= plain[1]
+    assert ranks == 1 or result[0] > plain[0]
 
 
 @pytest.mark.parametrize("popularity", [0.0, 1.0])

@@ -104,10 +104,10 @@ def test_activations_hold_what_lies_between_the_products_of_a_network(tp):
     s = scenario("gqa_dense", tp=tp, ep=1.0)
     dense = [of(DenseFFN, group.ffn) for group in s.model.groups]
     arguments = {"sequences": 0.0, "context": 0.0, "head_rows": 0.0, "projected": 0.0}
-    found = memory_of(s, ranks_of(s.design), rows=1000.0, **arguments).activation_bytes
+    result = memory_of(s, ranks_of(s.design), rows=1000.0, **arguments).activation_bytes
     widest = max(float(ffn.intermediate * ffn.matrices) for ffn in dense)
     hidden = 4 * float(s.model.hidden)
-    assert float(found) == pytest.approx(1000 * (hidden + widest / tp) * float(ELEMENT.wide))
+    assert float(result) == pytest.approx(1000 * (hidden + widest / tp) * float(ELEMENT.wide))
 
 
 @pytest.mark.parametrize("phase", [prefill, decode, colocated])

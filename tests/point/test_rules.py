@@ -13,9 +13,9 @@ FITS = {"tp": 8.0, "ep": 8.0, "pp": 2.0, "batch": 8.0}
 
 def broken(model, **design) -> set[str]:
     rules = decode(scenario(model, **{**FITS, **design})).rules
-    found = {name for name in rules.__dataclass_fields__ if not bool(getattr(rules, name))}
-    assert bool(rules.valid) == (not found)
-    return found
+    result = {name for name in rules.__dataclass_fields__ if not bool(getattr(rules, name))}
+    assert bool(rules.valid) == (not result)
+    return result
 
 
 @pytest.mark.parametrize("model", ["gqa_moe", "mla_moe", "sparse_moe"])

@@ -92,10 +92,10 @@ def test_designs_are_the_same_where_division_is_a_reciprocal(model, phase, monke
         with monkeypatch.context() as patched:
             patched.setitem(IN_NUMPY, "div", by_reciprocal)
             CACHE.clear()
-            found, _ = interpreted(PHASES[phase], point, AXES)
+            result, _ = interpreted(PHASES[phase], point, AXES)
         CACHE.clear()
     paths, _ = jax.tree_util.tree_flatten_with_path(exact)
-    for (path, one), other in zip(paths, jax.tree.leaves(found), strict=True):
+    for (path, one), other in zip(paths, jax.tree.leaves(result), strict=True):
         name = jax.tree_util.keystr(path)
         if one.dtype == bool and "fits_memory" not in name and "valid" not in name:
             np.testing.assert_array_equal(one, other, err_msg=name)

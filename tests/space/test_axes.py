@@ -29,9 +29,9 @@ def test_widths_divide_heads_and_experts():
 
 def test_dense_models_have_no_expert_axis():
     model, hardware = records("llama-3.1-8b", "b200")
-    asked = complete(Space(ep=(1, 8)), model, hardware, 1024)
-    assert asked.ep == (1.0,)
-    assert "dense" in asked.dropped[0]
+    request = complete(Space(ep=(1, 8)), model, hardware, 1024)
+    assert request.ep == (1.0,)
+    assert "dense" in request.dropped[0]
 
 
 @pytest.mark.parametrize("isl", [200, 1000, 1024, 16384, 131072])

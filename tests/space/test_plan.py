@@ -46,13 +46,13 @@ def swept(setup, asked):
 
 
 @pytest.fixture(scope="module")
-def answer(setup, asked):
+def plan_result(setup, asked):
     return plan(setup, asked, SPACE)
 
 
-def test_headroom_is_what_the_same_widths_give_at_the_limit(setup, asked, answer):
+def test_headroom_is_what_the_same_widths_give_at_the_limit(setup, asked, plan_result):
     """By a sweep over those widths alone, with both pools in balance."""
-    best = answer.disaggregated
+    best = plan_result.disaggregated
     prompt, token = best.instances
     now = sum(s.gpus_per_instance / s.requests_per_s for s in (prompt, token))
     then = 0.0
@@ -66,12 +66,12 @@ def test_headroom_is_what_the_same_widths_give_at_the_limit(setup, asked, answer
         target, latency = {"prefill": (5.0, "ftl_s"), "decode": (0.05, "ttl_s")}[shape.phase]
         met = designs.flat("valid") & (designs.flat(latency) <= target)
         then += shape.gpus_per_instance / designs.flat("requests_per_s")[met].max()
-    assert answer.headroom["disaggregated"] == pytest.approx(now / then, rel=0.05)
-    assert answer.headroom["disaggregated"] > 1.0 < answer.headroom["colocated"]
+    assert plan_result.headroom["disaggregated"] == pytest.approx(now / then, rel=0.05)
+    assert plan_result.headroom["disaggregated"] > 1.0 < plan_result.headroom["colocated"]
 
 
-def test_both_modes_meet_the_targets(answer):
-    for deployed in (answer.disaggregated, answer.colocated):
+def test_both_modes_meet_the_targets(plan_result):
+    for deployed in (plan_result.disaggregated, plan_result.colocated):
         assert isinstance(deployed, Deployed)
         assert deployed.ftl_s <= 5.0
         assert deployed.ttl_s <= 0.05
@@ -79,20 +79,20 @@ def test_both_modes_meet_the_targets(answer):
         assert low < deployed.output_tokens_per_s_per_gpu < high
 
 
-def test_rates_are_conserved(answer, swept):
+def test_rates_are_conserved(plan_result, swept):
     """The slower pool decides, and counts times rates agree within the tolerance."""
-    first, second = answer.disaggregated.instances
+    first, second = plan_result.disaggregated.instances
     supply = first.count * first.requests_per_s
     demand = second.count * second.requests_per_s
-    assert min(supply, demand) == pytest.approx(answer.disaggregated.requests_per_s)
+    assert min(supply, demand) == pytest.approx(plan_result.disaggregated.requests_per_s)
     assert supply == pytest.approx(demand, rel=0.035)
     gpus = first.count * first.gpus_per_instance + second.count * second.gpus_per_instance
-    assert gpus == answer.disaggregated.gpus
-    per_gpu = answer.disaggregated.requests_per_s * 2047 / gpus
-    assert per_gpu == pytest.approx(answer.disaggregated.output_tokens_per_s_per_gpu)
+    assert gpus == plan_result.disaggregated.gpus
+    per_gpu = plan_result.disaggregated.requests_per_s * 2047 / gpus
+    assert per_gpu == pytest.approx(plan_result.disaggregated.output_tokens_per_s_per_gpu)
 
 
-def test_nothing_evaluated_beats_the_answer(answer, swept):
+def test_nothing_evaluated_beats_the_answer(plan_result, swept):
     """Brute force over pairs, with real-valued counts, and over co-located designs."""
     first = prefill_candidates(swept.prefill).pool
     second = decode_candidates(swept.decode, 5e10).pool
@@ -100,17 +100,17 @@ def test_nothing_evaluated_beats_the_answer(answer, swept):
     d = second.requests_per_s / second.gpus
     p, d = p[first.latency_s <= 5.0], d[second.latency_s <= 0.05]
     best = 2047 / (1 / p[:, None] + 1 / d[None, :]).min()
-    assert answer.disaggregated.certificate.upper_bound == pytest.approx(best, rel=1e-6)
+    assert plan_result.disaggregated.certificate.upper_bound == pytest.approx(best, rel=1e-6)
     both = colocated_candidates(swept.colocated)
     met = (both.ftl_s <= 5.0) & (both.ttl_s <= 0.05)
-    assert answer.colocated.output_tokens_per_s_per_gpu == pytest.approx(
+    assert plan_result.colocated.output_tokens_per_s_per_gpu == pytest.approx(
         both.output_tokens_per_s_per_gpu[met].max()
     )
 
 
-def test_no_smaller_deployment_is_within_the_tolerance(answer, swept):
+def test_no_smaller_deployment_is_within_the_tolerance(plan_result, swept):
     """Fewest GPUs within 1 % of real counts: all counts of all pairs below are worse."""
-    found = answer.disaggregated
+    found = plan_result.disaggregated
     least = found.certificate.upper_bound * 0.99
     assert found.output_tokens_per_s_per_gpu >= least * (1 - 1e-9)
     first = prefill_candidates(swept.prefill).pool
@@ -148,9 +148,9 @@ def test_co_location_is_tried_on_the_hardware_of_either_pool(asked):
     assert [one.hardware for one in of(Deployed, back.colocated).instances] == ["b300"]
 
 
-def test_kv_flows_obey_the_studys_identity(answer):
+def test_kv_flows_obey_the_studys_identity(plan_result):
     """Egress times senders is ingress times receivers."""
-    deployed = answer.disaggregated
+    deployed = plan_result.disaggregated
     first, second = deployed.instances
 
     def holders(shape):
@@ -162,30 +162,30 @@ def test_kv_flows_obey_the_studys_identity(answer):
 
 
 def test_impossible_targets_say_what_is_near(setup):
-    answer = plan(setup, PlanRequest(WORKLOAD, ftl_s=1e-4, ttl_s=0.05), SPACE)
-    assert isinstance(answer.disaggregated, Unmet)
-    assert isinstance(answer.colocated, Unmet)
-    assert answer.recommended is None
-    assert some(answer.disaggregated.ftl_s) > 1e-4
-    assert some(answer.colocated.ftl_s) > 1e-4
+    plan_result = plan(setup, PlanRequest(WORKLOAD, ftl_s=1e-4, ttl_s=0.05), SPACE)
+    assert isinstance(plan_result.disaggregated, Unmet)
+    assert isinstance(plan_result.colocated, Unmet)
+    assert plan_result.recommended is None
+    assert some(plan_result.disaggregated.ftl_s) > 1e-4
+    assert some(plan_result.colocated.ftl_s) > 1e-4
 
 
-def test_a_cap_never_helps_and_is_kept(setup, answer):
+def test_a_cap_never_helps_and_is_kept(setup, plan_result):
     capped = plan(setup, PlanRequest(WORKLOAD, ftl_s=5.0, ttl_s=0.05, max_gpus=40), SPACE)
     assert of(Deployed, capped.disaggregated).gpus <= 40
     assert of(
         Deployed, capped.disaggregated
-    ).output_tokens_per_s_per_gpu <= answer.disaggregated.certificate.upper_bound * (1 + 1e-9)
+    ).output_tokens_per_s_per_gpu <= plan_result.disaggregated.certificate.upper_bound * (1 + 1e-9)
 
 
 @pytest.mark.parametrize(
     "limit", [{"max_gpus": 24}, {"exact_gpus": 24}, {"exact_gpus": 80, "pack": True}]
 )
-def test_frontiers_keep_to_the_budget(setup, answer, limit):
+def test_frontiers_keep_to_the_budget(setup, plan_result, limit):
     """Every point fits and is what the plan at its TTL gives, per GPU that is paid."""
     capped = plan(setup, PlanRequest(WORKLOAD, ftl_s=5.0, ttl_s=0.05, **limit), SPACE)
     cap = capped.max_gpus
-    free = {curve.name: curve for curve in answer.curves}
+    free = {curve.name: curve for curve in plan_result.curves}
     for curve in capped.curves[1:]:
         widths = np.maximum(curve.designs["tp"], curve.designs["ep"]) * curve.designs["pp"]
         assert (widths <= cap).all()
@@ -237,15 +237,15 @@ def test_a_budget_that_nothing_fits_draws_nothing(setup):
     assert (small.recommended, small.curves) == (None, ())
 
 
-def test_relaxing_a_target_never_hurts(setup, answer):
+def test_relaxing_a_target_never_hurts(setup, plan_result):
     relaxed = plan(setup, PlanRequest(WORKLOAD, ftl_s=10.0, ttl_s=0.1), SPACE)
     assert (
         some(of(Deployed, relaxed.disaggregated).certificate).upper_bound
-        >= answer.disaggregated.certificate.upper_bound
+        >= plan_result.disaggregated.certificate.upper_bound
     )
     assert (
         of(Deployed, relaxed.colocated).output_tokens_per_s_per_gpu
-        >= answer.colocated.output_tokens_per_s_per_gpu
+        >= plan_result.colocated.output_tokens_per_s_per_gpu
     )
 
 
@@ -264,8 +264,8 @@ def test_bad_questions_are_refused(wrong, message):
         PlanRequest(WORKLOAD, **{"ftl_s": 5.0, "ttl_s": 0.05, **wrong})
 
 
-def test_curves_fall_as_the_target_tightens(answer):
-    for curve in answer.curves:
+def test_curves_fall_as_the_target_tightens(plan_result):
+    for curve in plan_result.curves:
         order = np.argsort(curve.ttl_s)
         assert (np.diff(curve.output_tokens_per_s_per_gpu[order]) >= -1e-9).all()
         assert (curve.low <= curve.output_tokens_per_s_per_gpu).all()
@@ -279,7 +279,7 @@ def test_a_model_that_fits_nowhere_says_by_how_much_and_what_would():
 
 
 @pytest.mark.parametrize("limit", [{}, {"max_gpus": 144}, {"exact_gpus": 144}])
-def test_packed_domains_are_paid_whole_and_never_help(setup, answer, limit):
+def test_packed_domains_are_paid_whole_and_never_help(setup, plan_result, limit):
     packed = plan(setup, PlanRequest(WORKLOAD, ftl_s=5.0, ttl_s=0.05, pack=True, **limit), SPACE)
     free = plan(setup, PlanRequest(WORKLOAD, ftl_s=5.0, ttl_s=0.05, **limit), SPACE)
     for kind in ("disaggregated", "colocated"):

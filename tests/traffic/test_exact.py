@@ -70,28 +70,28 @@ def simulated(requests, roles, w, to, who, route, everything):
 
 
 def agree(requests, roles, w, to, who, route="least_loaded", everything=False):
-    found = simulated(requests, roles, w, to, who, route, everything)
+    result = simulated(requests, roles, w, to, who, route, everything)
     plain = Plain(requests, roles, w, to, who, route, cached=everything).run()
     rows = [*range(len(requests)), *range(SIZE, SIZE + len(plain.requests) - len(requests))]
     for ours, theirs in TIMES.items():
         expected = np.array([getattr(one, theirs) for one in plain.requests], float)
-        got = getattr(found.attempts, ours)[rows].astype(float)
+        got = getattr(result.attempts, ours)[rows].astype(float)
         np.testing.assert_allclose(got, expected, rtol=0, atol=1e-9, err_msg=ours)
     for ours, theirs in (("prefill_busy_s", "prefill_busy"), ("decode_busy_s", "decode_busy")):
         expected = [getattr(one, theirs) for one in plain.instances]
-        got = getattr(found.instances, ours)[: len(roles)]
+        got = getattr(result.instances, ours)[: len(roles)]
         np.testing.assert_allclose(got, expected, rtol=0, atol=1e-9, err_msg=ours)
-    return found
+    return result
 
 
-def conserved(found, requests):
+def conserved(result, requests):
     """Every request has ended; nothing is left in a queue, a batch, a link or a cache."""
-    one = found.instances
+    one = result.instances
     for name in ("decoding", "prompts", "waiting", "prompt_blocks", "held_blocks", "assigned"):
         assert not getattr(one, name).any(), name
     assert (one.head < 0).all()
     assert (one.send_head < 0).all()
-    assert int((found.attempts.status == 1).sum()) == int(found.served)
+    assert int((result.attempts.status == 1).sum()) == int(result.served)
 
 
 # ---- every kind of deployment ----
@@ -114,17 +114,17 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_macro_steps_are_steps(name, busy):
-    found = agree(busy, *CASES[name])
-    conserved(found, busy)
+    result = agree(busy, *CASES[name])
+    conserved(result, busy)
     if name in ("blocks run out", "speculation", "pools, streamed"):
-        assert found.attempts.preempted.sum() > 10
+        assert result.attempts.preempted.sum() > 10
 
 
 def test_a_closed_loop(busy):
     load = load_of(users=40, count=SIZE, think_s=0.5, **LENGTHS)
     who = client(users=40, think_s=0.5)
-    found = agree(load.drawn(1), [0, 0], law(SLOTS, most=12), links(), who)
-    conserved(found, busy)
+    result = agree(load.drawn(1), [0, 0], law(SLOTS, most=12), links(), who)
+    conserved(result, busy)
 
 
 @pytest.mark.parametrize("roles", [[0, 0, 0], [1, 1, 2]])
@@ -134,10 +134,10 @@ def test_caches_and_impatient_clients(roles, busy):
         load_token_s=1e-6,
     )  # fmt: skip
     w = law(SLOTS, 1000, budget=700, chunk=700)
-    found = agree(busy, roles, w, links(), who, "kv_aware", everything=True)
-    assert found.attempts.hit.sum() > 1000
+    result = agree(busy, roles, w, links(), who, "kv_aware", everything=True)
+    assert result.attempts.hit.sum() > 1000
     if roles == [1, 1, 2]:
-        assert (found.attempts.status == 2).sum() > 3
+        assert (result.attempts.status == 2).sum() > 3
 
 
 def test_a_run_in_parts_is_the_run(busy):

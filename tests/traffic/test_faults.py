@@ -49,9 +49,9 @@ def empty(run):
 @pytest.mark.parametrize("resume", RESUMES)
 def test_every_request_is_served_though_an_instance_dies(runs, resume):
     run = runs[resume]
-    found = outcome(run, 1.0, 0.05)
-    assert found["served"] == len(REQUESTS)
-    assert found["interrupted"] == len(lost_of(run)) > 5
+    result = outcome(run, 1.0, 0.05)
+    assert result["served"] == len(REQUESTS)
+    assert result["interrupted"] == len(lost_of(run)) > 5
     empty(run)
 
 
@@ -101,8 +101,8 @@ def test_spare_instances_and_elastic_pools_shorten_the_recovery(runs):
 def test_a_domain_that_dies_loses_what_arrives_meanwhile():
     both = [replace(DIES, role=role, count=2, repair_s=10.0) for role in (1, 2)]
     run = run_with(*both)
-    found = untyped(outcome(run, 1.0, 0.05))
-    assert found["served"] + found["refused"] == len(REQUESTS)
+    result = untyped(outcome(run, 1.0, 0.05))
+    assert result["served"] + result["refused"] == len(REQUESTS)
     away = (REQUESTS.arrival_s > 30.0) & (REQUESTS.arrival_s < 40.0)
     assert not users_of(run).served[away].any()
     assert users_of(run).served[REQUESTS.arrival_s > 40.0].all()

@@ -39,20 +39,20 @@ def test_a_run_is_what_its_steps_add_up_to(prompts, cap, slots):
     prompt = Prompt(busy_s=0.02, latency_s=0.02, fixed_s=0.0)
     pools = Pools(decoders=1.0, slots=slots, prefillers=1.0, shared=1.0)
     sent, in_flight = jnp.asarray(float(prompts)), jnp.asarray(float(cap))
-    found = finite_run(sent, in_flight, step_s, prompt, pools, 101.0, 8.0)
+    result = finite_run(sent, in_flight, step_s, prompt, pools, 101.0, 8.0)
     ttft_s, rate = counted(prompts, cap, slots, 0.02, 101, 8)
-    assert bool(found.followed)
-    assert float(found.requests_per_s) == pytest.approx(rate, rel=0.06)
-    assert float(found.ttft_s) == pytest.approx(ttft_s, rel=0.15)
+    assert bool(result.followed)
+    assert float(result.requests_per_s) == pytest.approx(rate, rel=0.06)
+    assert float(result.ttft_s) == pytest.approx(ttft_s, rel=0.15)
 
 
 def test_two_pools_start_as_fast_as_prompts_are_processed():
     prompt = Prompt(busy_s=0.5, latency_s=0.5, fixed_s=0.1)
     pools = Pools(decoders=1.0, slots=1e9, prefillers=2.0, shared=0.0)
-    found = finite_run(jnp.asarray(40.0), jnp.asarray(40.0), step_s, prompt, pools, 21.0, 8.0)
+    result = finite_run(jnp.asarray(40.0), jnp.asarray(40.0), step_s, prompt, pools, 21.0, 8.0)
     # 40 prompts by two servers of half a second: 10 s, then the last one's 20 steps.
-    assert float(found.duration_s) == pytest.approx(10.0 + 0.6 + 20 * 0.0105, rel=0.1)
-    assert float(found.ttft_s) == pytest.approx(5.6, rel=0.1)
+    assert float(result.duration_s) == pytest.approx(10.0 + 0.6 + 20 * 0.0105, rel=0.1)
+    assert float(result.ttft_s) == pytest.approx(5.6, rel=0.1)
 
 
 def test_a_prompt_of_several_passes_takes_as_many_steps():
@@ -72,8 +72,8 @@ def test_a_prompt_of_several_passes_takes_as_many_steps():
 def test_a_run_too_long_to_follow_says_so():
     prompt = Prompt(busy_s=0.02, latency_s=0.0, fixed_s=0.0)
     pools = Pools(decoders=1.0, slots=2.0, prefillers=1.0, shared=1.0)
-    found = finite_run(jnp.asarray(1e5), jnp.asarray(1e5), step_s, prompt, pools, 101.0, 8.0)
-    assert not bool(found.followed)
+    result = finite_run(jnp.asarray(1e5), jnp.asarray(1e5), step_s, prompt, pools, 101.0, 8.0)
+    assert not bool(result.followed)
 
 
 def test_outputs_of_unlike_lengths_end_one_by_one():
@@ -81,7 +81,7 @@ def test_outputs_of_unlike_lengths_end_one_by_one():
     prompt = Prompt(busy_s=0.0, latency_s=0.0, fixed_s=0.0)
     pools = Pools(decoders=1.0, slots=1e9, prefillers=1.0, shared=1.0)
     args = [jnp.asarray(400.0), jnp.asarray(400.0), step_s, prompt, pools, 201.0, 1e3]
-    found = finite_run(*args, spread=1.0)
+    result = finite_run(*args, spread=1.0)
     rng = np.random.default_rng(7)
     lasts, each = [], []
     for _ in range(40):
@@ -90,10 +90,10 @@ def test_outputs_of_unlike_lengths_end_one_by_one():
         now = np.cumsum(step_s(left))
         lasts.append(now[-1])
         each.append(np.mean(now[lengths.astype(int) - 1] / lengths))
-    assert bool(found.followed)
-    assert float(found.duration_s) == pytest.approx(np.mean(lasts), rel=0.06)
-    assert float(found.tpot_s) == pytest.approx(np.mean(each), rel=0.06)
+    assert bool(result.followed)
+    assert float(result.duration_s) == pytest.approx(np.mean(lasts), rel=0.06)
+    assert float(result.tpot_s) == pytest.approx(np.mean(each), rel=0.06)
     alike = finite_run(*args)
     # All at 0.05 s a step, or the most of them gone while the longest goes on.
     assert float(alike.tpot_s) == pytest.approx(0.05, rel=1e-3)
-    assert float(found.duration_s) > 2.0 * float(alike.duration_s)
+    assert float(result.duration_s) > 2.0 * float(alike.duration_s)

@@ -58,18 +58,18 @@ PROMPT = Prompt(busy_s=0.05, latency_s=0.06, fixed_s=0.01)
 def test_requests_in_the_system_are_throughput_times_latency(
     concurrency, slots, busy_s, shared, prefillers
 ):
-    found = closed(concurrency, slots, busy_s, shared, prefillers)
-    total_s = found.ttft_s + (OSL - 1.0) * found.tpot_s
-    np.testing.assert_allclose(found.requests_per_s * total_s, concurrency, rtol=2e-3)
-    assert found.decode_batch <= slots * 1.001
-    assert found.prefill_busy_frac <= 1.001
+    result = closed(concurrency, slots, busy_s, shared, prefillers)
+    total_s = result.ttft_s + (OSL - 1.0) * result.tpot_s
+    np.testing.assert_allclose(result.requests_per_s * total_s, concurrency, rtol=2e-3)
+    assert result.decode_batch <= slots * 1.001
+    assert result.prefill_busy_frac <= 1.001
 
 
 def test_one_request_alone_waits_for_nobody():
     """Neither for prompts nor for decode steps, and two do not wait for themselves."""
-    found = closed_loop(1.0, step_s, PROMPT, pools(steps_waited=5.0), OSL)
-    np.testing.assert_allclose(found.ttft_s, PROMPT.fixed_s + PROMPT.latency_s, rtol=1e-3)
-    np.testing.assert_allclose(found.tpot_s, step_s(1.0) + PROMPT.busy_s / (OSL - 1.0), rtol=0.02)
+    result = closed_loop(1.0, step_s, PROMPT, pools(steps_waited=5.0), OSL)
+    np.testing.assert_allclose(result.ttft_s, PROMPT.fixed_s + PROMPT.latency_s, rtol=1e-3)
+    np.testing.assert_allclose(result.tpot_s, step_s(1.0) + PROMPT.busy_s / (OSL - 1.0), rtol=0.02)
     both = closed_loop(2.0, step_s, PROMPT, pools(shared=0.0, steps_waited=5.0), OSL)
     # The other decodes half of the time at least: e^-b of one that decodes always is 0.37.
     assert 0.2 < float(both.waiting_s) / (5.0 * step_s(2.0)) < 1.0
@@ -77,10 +77,10 @@ def test_one_request_alone_waits_for_nobody():
 
 def test_more_requests_are_never_faster_for_users_and_never_slower_in_all():
     sizes = jnp.asarray([1.0, 4.0, 16.0, 64.0, 256.0, 1024.0])
-    found = jax.vmap(lambda n: closed_loop(n, step_s, PROMPT, pools(), OSL))(sizes)
-    assert (jnp.diff(found.tpot_s) >= -1e-6).all()
-    assert (jnp.diff(found.ttft_s) > 0).all()
-    assert (jnp.diff(found.requests_per_s) >= -1e-5).all()
+    result = jax.vmap(lambda n: closed_loop(n, step_s, PROMPT, pools(), OSL))(sizes)
+    assert (jnp.diff(result.tpot_s) >= -1e-6).all()
+    assert (jnp.diff(result.ttft_s) > 0).all()
+    assert (jnp.diff(result.requests_per_s) >= -1e-5).all()
 
 
 def test_full_slots_make_users_wait_for_a_place():
@@ -99,9 +99,9 @@ def test_prompts_of_their_own_pool_do_not_slow_decoding():
 
 def test_prefill_bounds_a_disaggregated_rate():
     slow = Prompt(busy_s=1.0, latency_s=1.0, fixed_s=0.0)
-    found = closed_loop(1000.0, step_s, slow, pools(4096.0, 0.0, 1.0, 2.0), OSL)
-    assert 1.9 < found.requests_per_s < 2.0
-    assert found.ttft_s > 100.0
+    result = closed_loop(1000.0, step_s, slow, pools(4096.0, 0.0, 1.0, 2.0), OSL)
+    assert 1.9 < result.requests_per_s < 2.0
+    assert result.ttft_s > 100.0
 
 
 def test_the_wait_of_one_server_is_that_of_pollaczek_and_khinchine():
@@ -118,8 +118,8 @@ def test_many_servers_wait_like_erlang_c():
     last = terms[-1] / (1.0 - busy)
     waits = last / (sum(terms[:-1]) + last)
     exact = waits * service_s / (servers * (1.0 - busy))
-    found = queue_wait_s(busy, service_s, float(servers), 1.0)
-    np.testing.assert_allclose(found, exact, rtol=0.08)
+    result = queue_wait_s(busy, service_s, float(servers), 1.0)
+    np.testing.assert_allclose(result, exact, rtol=0.08)
 
 
 def test_an_even_flow_is_not_clumped_and_clumps_are_busier():
@@ -130,16 +130,16 @@ def test_an_even_flow_is_not_clumped_and_clumps_are_busier():
 
 def test_open_loop_at_the_rate_of_a_closed_one_finds_its_state():
     closed = closed_loop(64.0, step_s, PROMPT, pools(), OSL)
-    found, sustained = open_loop(closed.requests_per_s, step_s, PROMPT, pools(), OSL)
+    result, sustained = open_loop(closed.requests_per_s, step_s, PROMPT, pools(), OSL)
     assert sustained
-    np.testing.assert_allclose(found.decode_batch, closed.decode_batch, rtol=1e-3)
-    np.testing.assert_allclose(found.ttft_s, closed.ttft_s, rtol=5e-3)
+    np.testing.assert_allclose(result.decode_batch, closed.decode_batch, rtol=1e-3)
+    np.testing.assert_allclose(result.ttft_s, closed.ttft_s, rtol=5e-3)
 
 
 def test_a_rate_beyond_the_slots_is_not_sustained():
-    found, sustained = open_loop(1e3, step_s, PROMPT, pools(), OSL)
+    result, sustained = open_loop(1e3, step_s, PROMPT, pools(), OSL)
     assert not sustained
-    assert np.isfinite(found.ttft_s)
+    assert np.isfinite(result.ttft_s)
 
 
 def test_a_burst_at_the_start_counts_once_in_its_runs():
@@ -163,13 +163,13 @@ def test_the_gradient_is_that_of_the_implicit_function():
 @settings(max_examples=15, deadline=None)
 @given(seconds=positive)
 def test_restated_in_other_units_of_time(seconds):
-    found, plain = in_units(seconds), in_units(1.0)
-    np.testing.assert_allclose(found.ttft_s, seconds * plain.ttft_s, rtol=2e-3)
-    np.testing.assert_allclose(found.tpot_s, seconds * plain.tpot_s, rtol=1e-3)
+    result, plain = in_units(seconds), in_units(1.0)
+    np.testing.assert_allclose(result.ttft_s, seconds * plain.ttft_s, rtol=2e-3)
+    np.testing.assert_allclose(result.tpot_s, seconds * plain.tpot_s, rtol=1e-3)
 
 
 @pytest.mark.parametrize("batch", [0.5, 3.0, 40.0])
 def test_a_concurrency_below_one_instance_each_is_fine(batch):
-    found = closed_loop(batch, step_s, PROMPT, pools(decoders=8.0), OSL)
-    assert np.isfinite(found.ttft_s)
-    assert found.decode_batch < batch
+    result = closed_loop(batch, step_s, PROMPT, pools(decoders=8.0), OSL)
+    assert np.isfinite(result.ttft_s)
+    assert result.decode_batch < batch

@@ -27,16 +27,16 @@ ASKED = jaxsim.PlanRequest(
 )
 
 
-@pytest.mark.parametrize("answer", [1, 2, 7, 30])
+@pytest.mark.parametrize("least", [1, 2, 7, 30])
 @pytest.mark.parametrize("first", [1, 5, 29, 40])
-def test_the_fewest_is_the_fewest(answer, first):
+def test_the_fewest_is_the_fewest(least, first):
     tried = []
 
     def enough(count):
         tried.append(count)
-        return count >= answer
+        return count >= least
 
-    assert search.fewest(enough, first, 30) == answer
+    assert search.fewest(enough, first, 30) == least
     assert len(tried) <= 9
     assert set(tried) <= set(range(1, 30))
 
@@ -46,22 +46,22 @@ def sized():
     """A plan for nearly what two of its prefill instances serve without queues."""
     own = plan(SETUP, replace(ASKED, requests_per_s=None, percentile=None), SPACE)
     rate = 1.95 * of(Deployed, own.disaggregated).instances[0].requests_per_s
-    asked = replace(ASKED, requests_per_s=rate)
-    found = search.under_rate(own, asked, (SETUP, SETUP), lambda ftl, ttl: own)
-    return replace(own, under_rate=found), asked
+    request = replace(ASKED, requests_per_s=rate)
+    found = search.under_rate(own, request, (SETUP, SETUP), lambda ftl, ttl: own)
+    return replace(own, under_rate=found), request
 
 
 def test_targets_hold_and_with_one_instance_fewer_they_do_not(sized):
-    own, asked = sized
+    own, request = sized
     found = own.under_rate
     by_role = {PREFILL: SETUP, DECODE: SETUP, MIXED: SETUP}
-    draws = [drawn(asked, seed) for seed in (0, search.FRESH_SEED)]
+    draws = [drawn(request, seed) for seed in (0, search.FRESH_SEED)]
     for one, kind in ((found.sized, found.kind), (found.other, "")):
         assert one.holds
         assert one.ttft_s <= ASKED.ftl_s
         assert one.tpot_s <= ASKED.ttl_s
         kind = kind or ({"disaggregated", "colocated"} - {found.kind}).pop()
-        shapes = shapes_of(getattr(own, kind), by_role, asked, draws[0])
+        shapes = shapes_of(getattr(own, kind), by_role, request, draws[0])
         counts = {ROLES[shape.phase]: shape.count for shape in one.instances}
         for role, count in counts.items():
             fewer = {**counts, role: count - 1}
@@ -74,18 +74,20 @@ def test_targets_hold_and_with_one_instance_fewer_they_do_not(sized):
 
 
 def test_a_cap_says_what_its_instances_bear(sized):
-    own, asked = sized
+    own, request = sized
     pair = [replace(one, count=1) for one in own.disaggregated.instances]
     own = replace(
         own,
         disaggregated=replace(own.disaggregated, instances=tuple(pair)),
         colocated=jaxsim.Unmet("left out", None, None),
     )
-    asked = replace(asked, max_gpus=2)
-    found = search.under_rate(own, asked, (SETUP, SETUP), lambda ftl, ttl: own)
+    request = replace(request, max_gpus=2)
+    found = search.under_rate(own, request, (SETUP, SETUP), lambda ftl, ttl: own)
     assert found.other is None
     # One prefill instance bears less than half of what was nearly too much for two.
-    assert 0.2 * asked.requests_per_s < found.largest_requests_per_s < 0.5 * asked.requests_per_s
+    assert (
+        0.2 * request.requests_per_s < found.largest_requests_per_s < 0.5 * request.requests_per_s
+    )
 
 
 def test_scripts_read_it(sized):
@@ -129,6 +131,6 @@ def test_a_rate_beyond_all_instances_says_which_is_not(sized):
 
 
 def test_a_percentile_without_a_rate_is_refused(capsys):
-    asked = "plan llama-3.1-8b --hardware h100 --isl 9 --osl 9 --ftl 1s --ttl 1s --percentile 95"
-    assert main(asked.split()) == 2
+    request = "plan llama-3.1-8b --hardware h100 --isl 9 --osl 9 --ftl 1s --ttl 1s --percentile 95"
+    assert main(request.split()) == 2
     assert "rate" in capsys.readouterr().err

@@ -80,21 +80,21 @@ def test_many_places_wait_as_erlang_says():
 def test_tokens_and_gpu_time_are_conserved():
     requests = load_of(requests_per_s=8, duration_s=60, isl=500, osl="uniform:20:200").drawn(0)
     run = simulate_run(requests, fleet(law(SLOTS), {1: 2.0, 2: 4.0}), {1: 1, 2: 2}, Static())
-    found = outcome(run, 1.0, 1.0)
-    assert found["served"] == len(requests)
+    result = outcome(run, 1.0, 1.0)
+    assert result["served"] == len(requests)
     assert run.state.instances.tokens.sum() == requests.osl.sum()
     assert run.state.gaps.sum() == (requests.osl - 1).sum()
-    assert found["gpu_seconds"] == pytest.approx((2.0 + 2 * 4.0) * run.end_s)
+    assert result["gpu_seconds"] == pytest.approx((2.0 + 2 * 4.0) * run.end_s)
     # A pool that could be no smaller pays for the time after the last arrival alone.
-    assert found["regret_gpu_seconds"] == pytest.approx(
-        found["gpu_seconds"] - (2.0 + 4.0) * requests.duration_s
+    assert result["regret_gpu_seconds"] == pytest.approx(
+        result["gpu_seconds"] - (2.0 + 4.0) * requests.duration_s
     )
     busy = sum(
-        found[f"{name}_busy_frac"] * own for name, own in (("prefill", 0.2), ("decode", 0.8))
+        result[f"{name}_busy_frac"] * own for name, own in (("prefill", 0.2), ("decode", 0.8))
     )
     powered = replace(run, fleet=replace(run.fleet, power_w=700.0, idle_frac=0.25))
     assert outcome(powered, 1.0, 1.0)["joules"] == pytest.approx(
-        700.0 * (0.25 + 0.75 * busy) * found["gpu_seconds"]
+        700.0 * (0.25 + 0.75 * busy) * result["gpu_seconds"]
     )
     users = users_of(run)
     assert (users.ttft_s > 0).all()
@@ -125,9 +125,9 @@ def test_a_prefill_instance_serves_what_its_capacity_says(w, isl, within):
     requests = load_of(requests_per_s=1e4, duration_s=0.2, isl=isl, osl=2).drawn(3)
     pools = fleet(w, {1: 1.0, 2: 1.0})
     run = simulate_run(requests, pools, {1: 1, 2: 1}, Static())
-    found = len(requests) / run.state.attempts.passed_s[: len(requests)].max()
+    result = len(requests) / run.state.attempts.passed_s[: len(requests)].max()
     said = pools.capacity(1, lengths_of(requests.isl, requests.osl))
-    assert said == pytest.approx(found, rel=within)
+    assert said == pytest.approx(result, rel=within)
 
 
 @pytest.mark.parametrize(("role", "most"), [(0, None), (2, None), (2, 20)])
@@ -139,9 +139,9 @@ def test_an_instance_that_decodes_serves_what_its_capacity_says(role, most):
     pools = fleet(law(SLOTS, 3000, most=most), gpus)
     run = simulate_run(requests, pools, counts, Static())
     ended_s = run.state.attempts.finished_s[: len(requests)]
-    found = 0.97 * len(requests) / np.quantile(ended_s, 0.97)
+    result = 0.97 * len(requests) / np.quantile(ended_s, 0.97)
     said = pools.capacity(role, lengths_of(requests.isl, requests.osl))
-    assert said == pytest.approx(found, rel=0.03)
+    assert said == pytest.approx(result, rel=0.03)
 
 
 def exposed_s(**changed):
@@ -189,9 +189,9 @@ def test_a_division_is_the_best_of_all():
     for isl, osl in ((3000.0, 20.0), (200.0, 300.0), (900.0, 90.0)):
         lengths = Lengths(np.array([isl]), np.array([osl]))
         rates = [POOLS.capacity(role, lengths, 0.05) for role in (1, 2)]
-        found = divided(POOLS, 6.0, lengths, 0.05)
-        assert found is not None
-        served = min(found[1] * rates[0], found[2] * rates[1])
+        result = divided(POOLS, 6.0, lengths, 0.05)
+        assert result is not None
+        served = min(result[1] * rates[0], result[2] * rates[1])
         best = max(min(n * rates[0], (6 - n) * rates[1]) for n in range(1, 6))
         assert served == pytest.approx(best)
 
@@ -205,18 +205,18 @@ def test_matched_pools_follow_the_mix_and_elastic_ones_the_load():
         )
         for policy in (Static(), Matched(interval_s=15.0), Elastic(interval_s=15.0))
     }
-    found = {name: untyped(outcome(run, 1.0, 0.05)) for name, run in runs.items()}
-    for one in found.values():
+    result = {name: untyped(outcome(run, 1.0, 0.05)) for name, run in runs.items()}
+    for one in result.values():
         assert one["served"] == len(requests)
     assert runs["matched"].changes
-    assert found["matched"]["attainment"] > found["static"]["attainment"]
-    assert found["matched"]["gpu_seconds"] <= 4.0 * runs["matched"].end_s + 1e-6
+    assert result["matched"]["attainment"] > result["static"]["attainment"]
+    assert result["matched"]["gpu_seconds"] <= 4.0 * runs["matched"].end_s + 1e-6
     series = runs["matched"].series
     total = series["instances_1"] + series["instances_2"]
     assert total.max() <= 4
     early, late = series["instances_1"][4], series["instances_1"][-4]
     assert early > late
-    assert found["elastic"]["attainment"] > found["static"]["attainment"]
+    assert result["elastic"]["attainment"] > result["static"]["attainment"]
     for instance, role, begins, ends in runs["elastic"].spans:
         assert 0.0 <= begins <= ends, (instance, role)
 

@@ -38,13 +38,13 @@ def lines(rows):
 
 
 def test_mooncake_has_blocks_and_milliseconds(tmp_path):
-    found = read_trace(written(tmp_path, "t.jsonl", lines(MOONCAKE)))
-    np.testing.assert_allclose(found.arrival_s, [0.0, 1.5, 3.0])
-    assert found.isl.tolist() == [1000, 600, 20]
-    assert found.osl.tolist() == [5, 50, 1]
-    ids, start = some(found.blocks).ids, some(found.blocks).start
+    result = read_trace(written(tmp_path, "t.jsonl", lines(MOONCAKE)))
+    np.testing.assert_allclose(result.arrival_s, [0.0, 1.5, 3.0])
+    assert result.isl.tolist() == [1000, 600, 20]
+    assert result.osl.tolist() == [5, 50, 1]
+    ids, start = some(result.blocks).ids, some(result.blocks).start
     assert ids[start[0]] == ids[start[1]] != ids[start[2]]
-    part = found.between(1.0, 9.0)
+    part = result.between(1.0, 9.0)
     assert len(part) == 2
     assert some(part.blocks).start.tolist() == [0, 2, 3]
 
@@ -75,9 +75,9 @@ def test_logs_of_requests(tmp_path):
         "input_lens": [5, 6], "output_lens": [2, 0], "start_times": [9.0, 8.0],
         "ttfts": [0.3, 0.0], "itls": [[0.1], []],
     }  # fmt: skip
-    found = read_trace(written(tmp_path, "bench.json", json.dumps(bench)))
-    assert (len(found), found.skipped.count) == (1, 1)
-    assert found.measured["e2e_s"].tolist() == pytest.approx([0.4])
+    result = read_trace(written(tmp_path, "bench.json", json.dumps(bench)))
+    assert (len(result), result.skipped.count) == (1, 1)
+    assert result.measured["e2e_s"].tolist() == pytest.approx([0.4])
     life = [
         {
             "start_time": 2.0, "end_time": 4.0, "error": None,
@@ -85,9 +85,9 @@ def test_logs_of_requests(tmp_path):
         },
         {"start_time": 2.5, "end_time": 4.0, "error": {"error_type": "timeout"}, "info": {}},
     ]  # fmt: skip
-    found = read_trace(written(tmp_path, "life.json", json.dumps(life)))
-    assert found.measured["ttft_s"].tolist() == [0.5]
-    assert found.skipped.count == 1
+    result = read_trace(written(tmp_path, "life.json", json.dumps(life)))
+    assert result.measured["ttft_s"].tolist() == [0.5]
+    assert result.skipped.count == 1
 
 
 def test_servegen_draws_rates_and_lengths(tmp_path):
@@ -100,18 +100,18 @@ def test_servegen_draws_rates_and_lengths(tmp_path):
         "1200": {"input_tokens": "{50: 1.0}", "output_tokens": "{}"},
     }
     (folder / "chunk-0-dataset.json").write_text(json.dumps(lengths))
-    found = read_trace(folder, seed=3)
-    early = (found.arrival_s < 600).sum()
-    late = (found.arrival_s >= 1200).sum()
-    assert early + late == len(found)
+    result = read_trace(folder, seed=3)
+    early = (result.arrival_s < 600).sum()
+    late = (result.arrival_s >= 1200).sum()
+    assert early + late == len(result)
     assert early == pytest.approx(1200, abs=4 * 1200**0.5)
     assert late == pytest.approx(2400, abs=4 * 2400**0.5)
-    assert set(found.isl.tolist()) == {100, 300}
+    assert set(result.isl.tolist()) == {100, 300}
     with tarfile.open(tmp_path / "r1.tar.xz", "w:xz") as archive:
         archive.add(folder, "r1")
     packed = read_trace(tmp_path / "r1.tar.xz", seed=3)
-    np.testing.assert_array_equal(packed.arrival_s, found.arrival_s)
-    assert len(read_trace(folder, seed=4)) != len(found)
+    np.testing.assert_array_equal(packed.arrival_s, result.arrival_s)
+    assert len(read_trace(folder, seed=4)) != len(result)
     whole = (tmp_path / "r1.tar.xz").read_bytes()
     (tmp_path / "cut.tar.xz").write_bytes(whole[:200])
     with pytest.raises(InputError, match=r"cut off|not a whole"):
@@ -173,15 +173,15 @@ def test_a_poisson_load_has_its_rate_and_lengths():
     load = load_of(
         requests_per_s=20, duration_s=1000, isl="lognormal:2000:0.8", osl="uniform:10:20"
     )
-    found = load.drawn(0)
-    gaps = np.diff(found.arrival_s)
-    assert len(found) == pytest.approx(20_000, abs=600)
+    result = load.drawn(0)
+    gaps = np.diff(result.arrival_s)
+    assert len(result) == pytest.approx(20_000, abs=600)
     assert gaps.std() / gaps.mean() == pytest.approx(1.0, abs=0.03)
-    assert found.isl.mean() == pytest.approx(2000, rel=0.03)
-    assert (found.osl.min(), found.osl.max()) == (10, 20)
-    np.testing.assert_array_equal(found.arrival_s, load.drawn(0).arrival_s)
-    scaled = found.at_rate(5.0)
-    assert len(scaled) == len(found)
+    assert result.isl.mean() == pytest.approx(2000, rel=0.03)
+    assert (result.osl.min(), result.osl.max()) == (10, 20)
+    np.testing.assert_array_equal(result.arrival_s, load.drawn(0).arrival_s)
+    scaled = result.at_rate(5.0)
+    assert len(scaled) == len(result)
     assert scaled.requests_per_s == pytest.approx(5.0)
 
 

@@ -83,12 +83,12 @@ def test_runs_are_served_and_scored(tmp_path):
     assert shared.predicted["ttft_p50"] < plain.predicted["ttft_p50"]
     e2e = plain.predicted["ttft_mean"] + 59 * plain.predicted["tpot_mean"]
     assert plain.predicted["e2e_mean"] == pytest.approx(e2e, rel=1e-9)
-    found = summary_of(runs)
+    result = summary_of(runs)
     error = abs(plain.predicted["tpot_mean"] / 0.008 - 1.0)
     other = abs(shared.predicted["tpot_mean"] / 0.008 - 1.0)
-    assert found.overall["tpot_mean"]["median"] == pytest.approx((error + other) / 2.0)
-    assert found.rows == 3
-    assert found.reasons == {"parallel layout not stated": 1}
+    assert result.overall["tpot_mean"]["median"] == pytest.approx((error + other) / 2.0)
+    assert result.rows == 3
+    assert result.reasons == {"parallel layout not stated": 1}
 
 
 def test_a_transfer_is_setup_and_bytes_over_its_links(tmp_path, capsys):
@@ -105,8 +105,8 @@ def test_a_transfer_is_setup_and_bytes_over_its_links(tmp_path, capsys):
         assert move.predicted_s == pytest.approx(expected, rel=1e-6)
         assert move.measured_s == pytest.approx(4.75e-3)
     assert main(["validate", str(path), "--format", "json"]) == 0
-    found = json.loads(capsys.readouterr().out)["transfers"]
-    assert [run["tokens"] for run in found["runs"]] == [4096.0, 4096.0]
+    result = json.loads(capsys.readouterr().out)["transfers"]
+    assert [run["tokens"] for run in result["runs"]] == [4096.0, 4096.0]
 
 
 def test_a_log_is_compared_request_by_request(tmp_path):
@@ -120,10 +120,10 @@ def test_a_log_is_compared_request_by_request(tmp_path):
 def test_the_verb_reads_tables_and_folders_of_logs(tmp_path, capsys):
     log(tmp_path)
     assert main(["validate", str(tmp_path), "--format", "json", "-o", str(tmp_path / "out")]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["schema"] == "jaxsim.validate-arrivals/1"
-    assert found["runs"][0]["measured"]["ttft_p50"] == pytest.approx(0.05)
-    assert json.loads((tmp_path / "out" / "validation.json").read_text()) == found
+    result = json.loads(capsys.readouterr().out)
+    assert result["schema"] == "jaxsim.validate-arrivals/1"
+    assert result["runs"][0]["measured"]["ttft_p50"] == pytest.approx(0.05)
+    assert json.loads((tmp_path / "out" / "validation.json").read_text()) == result
     assert main(["validate", str(written(tmp_path, {}))]) == 0
     told = capsys.readouterr().out
     assert "1 of 1 runs simulated" in told

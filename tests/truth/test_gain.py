@@ -31,16 +31,16 @@ class Fake:
 
 def runs(gain_measured, gain_predicted):
     """Two co-located and two disaggregated runs at 10 and 20 ms."""
-    found = []
+    result = []
     for i, (tpot, rate) in enumerate(((0.01, 100.0), (0.02, 200.0))):
-        found.append(Fake(i, "colocated", (tpot, rate), (tpot, rate)))
-        found.append(
+        result.append(Fake(i, "colocated", (tpot, rate), (tpot, rate)))
+        result.append(
             Fake(
                 10 + i, "disaggregated",
                 (tpot, gain_measured * rate), (tpot, gain_predicted * rate),
             )
         )  # fmt: skip
-    return found
+    return result
 
 
 def test_a_frontier_keeps_what_no_other_point_beats():
@@ -50,11 +50,11 @@ def test_a_frontier_keeps_what_no_other_point_beats():
 
 
 def test_gains_are_compared_at_the_interactivities_that_both_cover():
-    found = untyped(gain_summary(runs(1.5, 1.2)))
-    assert (found["pairs"], found["points"]) == (1, 2)
-    assert found["median"] == pytest.approx(1 - 1.2 / 1.5)
-    assert found["side"] == {"points": 2, "right": 2}
-    assert found["by_pair"][0]["measured"] == pytest.approx(1.5)
+    result = untyped(gain_summary(runs(1.5, 1.2)))
+    assert (result["pairs"], result["points"]) == (1, 2)
+    assert result["median"] == pytest.approx(1 - 1.2 / 1.5)
+    assert result["side"] == {"points": 2, "right": 2}
+    assert result["by_pair"][0]["measured"] == pytest.approx(1.5)
     wrong = untyped(gain_summary(runs(0.8, 1.3)))
     assert wrong["side"] == {"points": 2, "right": 0}
     stated = sum(step["points"] for step in wrong["reliability"])
@@ -69,8 +69,8 @@ def test_pairs_of_one_engine_are_told_apart():
     assert one["pairs"] == 1
     for entry in entries[1::2]:
         entry.engine = "other"
-    found = gain_summary(entries)
-    assert (found["pairs"], found["one_engine"]) == (1, None)
+    result = gain_summary(entries)
+    assert (result["pairs"], result["one_engine"]) == (1, None)
 
 
 def test_runs_of_other_months_are_predicted_with_the_software_of_their_dates():
@@ -92,10 +92,10 @@ def test_runs_of_other_months_are_predicted_with_the_software_of_their_dates():
 
 
 def test_a_file_without_a_pair_says_so():
-    found = untyped(gain_summary(runs(1.5, 1.2)[::2]))
-    assert found["pairs"] == 0
-    assert "no pair" in found["reason"]
-    assert found["median"] is None
+    result = untyped(gain_summary(runs(1.5, 1.2)[::2]))
+    assert result["pairs"] == 0
+    assert "no pair" in result["reason"]
+    assert result["median"] is None
     assert decisions([])["reason"]
 
 
@@ -110,11 +110,11 @@ def test_the_gap_between_measured_points_is_interpolated_in_log_throughput():
 
 def test_the_joint_error_is_of_pairs_left_out_by_system():
     rng = np.random.default_rng(0)
-    found = [
+    result = [
         Pair(f"m{k}", "g", "p", 1.0, 1.0, np.ones(5), np.zeros(5), rng.normal(0, 0.3, 5))
         for k in range(300)
     ]
-    fitted = fit_log_sigma(found)
+    fitted = fit_log_sigma(result)
     assert fitted["log_sigma"] == pytest.approx(0.3, rel=0.05)
     assert fitted["interval80"] == pytest.approx(0.8, abs=0.03)
     assert side_probability(np.array([0.0, 0.3]), 0.3) == pytest.approx([0.5, 0.8413], abs=1e-3)
@@ -127,11 +127,11 @@ def test_a_choice_by_prediction_is_judged_by_what_was_measured():
         Fake(1, "colocated", (0.014, 180.0), (0.016, 180.0)),
         Fake(2, "colocated", (0.04, 300.0), (0.04, 300.0)),
     ]
-    found = decisions(entries)
+    result = decisions(entries)
     # Targets 10, 15, 20 and 30 ms; only that of 15 ms loses.
-    assert found["choices"] == 4
-    assert found["mean"] == pytest.approx((1 - 100 / 180) / 4)
-    assert found["missed"] == 0.0
+    assert result["choices"] == 4
+    assert result["mean"] == pytest.approx((1 - 100 / 180) / 4)
+    assert result["missed"] == 0.0
     late = [*entries, Fake(3, "colocated", (0.022, 250.0), (0.018, 250.0))]
     assert decisions(late)["missed"] == pytest.approx(1 / 4)
 

@@ -345,8 +345,8 @@ def test_a_scatter_learns_from_the_gather(tmp_path):
         ]
     ).assign(nccl_dtype="half")
     table.to_parquet(folder / "nccl_perf.parquet")
-    found = {rows.kind: rows for rows in message_rows(Tables(tmp_path, "b200"))}
-    scatter = found["reduce_scatter"]
+    result = {rows.kind: rows for rows in message_rows(Tables(tmp_path, "b200"))}
+    scatter = result["reduce_scatter"]
     assert isinstance(scatter.work, ReduceScatter)
     np.testing.assert_array_equal(scatter.work.ranks, [2, 4, 8, 2, 4, 8])
     marks = [
@@ -355,7 +355,7 @@ def test_a_scatter_learns_from_the_gather(tmp_path):
         for ranks in (2, 4, 8)
     ]
     np.testing.assert_array_equal(scatter.unseen, marks)
-    assert len(found["all_gather"]) == 3
+    assert len(result["all_gather"]) == 3
 
 
 def test_a_table_is_read_in_our_terms(tmp_path):

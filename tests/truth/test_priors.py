@@ -28,9 +28,9 @@ def test_the_spread_is_that_of_settled_fits():
 def test_the_file_is_what_the_calibrations_give():
     """Within a factor of 1.5: run `python -m jaxsim.truth.kernels.priors` after fitting anew."""
     default, by_name = spreads(measured())
-    found = load_priors()
-    assert found.log_sigma == pytest.approx(default, rel=0.5)
+    result = load_priors()
+    assert result.log_sigma == pytest.approx(default, rel=0.5)
     for name, sigma in by_name.items():
-        assert found.of(name) == pytest.approx(max(sigma, 0.02), rel=0.5), name
-    assert found.source("wave_power") == "derived"
-    assert found.source("nothing") == "assumed"
+        assert result.of(name) == pytest.approx(max(sigma, 0.02), rel=0.5), name
+    assert result.source("wave_power") == "derived"
+    assert result.source("nothing") == "assumed"

@@ -146,14 +146,14 @@ def test_every_row_is_predicted_or_has_a_reason():
         row(51, refused="lengths not stated"),
         row(52, model="llama-3.1-405b", decode=Layout(1.0, 1.0)),
     ]
-    found = validate([*ROWS, *strange])
-    assert found.rows == len(found.predicted) + len(found.left_out)
-    assert len(found.predicted) == len(ROWS)
-    reasons = found.reasons
+    result = validate([*ROWS, *strange])
+    assert result.rows == len(result.predicted) + len(result.left_out)
+    assert len(result.predicted) == len(ROWS)
+    reasons = result.reasons
     assert reasons["lengths not stated"] == 1
     assert reasons["weights do not fit the stated layout"] == 1
     assert any("mystery" in reason for reason in reasons)
-    text = json.dumps(summary(found), allow_nan=False)
+    text = json.dumps(summary(result), allow_nan=False)
     assert json.loads(text)["coverage"]["predicted"] == len(ROWS)
     with pytest.raises(InputError, match="No row can be predicted: lengths not stated"):
         validate(strange[1:2])
@@ -178,20 +178,20 @@ def test_a_rate_is_predicted_as_an_open_loop():
 
 
 def test_errors_are_those_of_the_predictions():
-    found = validate(ROWS)
+    result = validate(ROWS)
     exact = [
         dataclasses.replace(entry, case=dataclasses.replace(entry.case, row=measured(entry, 1.0)))
-        for entry in found.predicted
+        for entry in result.predicted
     ]
     high = [
         dataclasses.replace(entry, case=dataclasses.replace(entry.case, row=measured(entry, 0.8)))
-        for entry in found.predicted
+        for entry in result.predicted
     ]
     assert some(score(exact, "tpot")["median"]) < 1e-6
     assert score(exact, "tpot")["interval80"] == 1.0
     np.testing.assert_allclose(some(score(high, "tpot")["median"]), 0.25, rtol=1e-6)
     np.testing.assert_allclose(some(score(high, "tpot")["bias"]), 0.25, rtol=1e-6)
-    groups = untyped(summary(found)["groups"])
+    groups = untyped(summary(result)["groups"])
     assert sum(group["tpot"]["n"] for group in groups) == len(ROWS)
     assert {"model", "gpu", "engine", "mode", "precision"} <= set(groups[0])
 

@@ -21,7 +21,7 @@ def _validator(name: str) -> jsonschema.Draft202012Validator:
 def checked(name: str, written: str | Path) -> Any:
     """The JSON of a text or a file; an error unless its schema and its types hold."""
     text = written.read_text(encoding="utf-8") if isinstance(written, Path) else written
-    found = json.loads(text)
-    _validator(name).validate(found)
+    result = json.loads(text)
+    _validator(name).validate(result)
     msgspec.json.decode(text, type=FILES[name][0])
-    return found
+    return result

@@ -12,12 +12,12 @@ WITHIN = {"isl": 4096.0, "osl": 1024.0}
 
 
 def test_within_what_was_measured_the_pairs_say_how_sure():
-    found = doubt_of(0.05, WITHIN, ("h200", "h200"), KNOWN)
-    assert found.log_sigma == pytest.approx(0.3)
-    assert found.beyond == ()
-    assert found.probability(1.0) == pytest.approx(0.5)
-    assert found.probability(math.exp(0.3)) == pytest.approx(0.8413, abs=1e-3)
-    low, high = found.interval(2.0)
+    result = doubt_of(0.05, WITHIN, ("h200", "h200"), KNOWN)
+    assert result.log_sigma == pytest.approx(0.3)
+    assert result.beyond == ()
+    assert result.probability(1.0) == pytest.approx(0.5)
+    assert result.probability(math.exp(0.3)) == pytest.approx(0.8413, abs=1e-3)
+    low, high = result.interval(2.0)
     assert low * high == pytest.approx(4.0)
     assert math.log(high / 2.0) == pytest.approx(1.2816 * 0.3, rel=1e-3)
 

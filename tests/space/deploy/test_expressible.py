@@ -40,8 +40,8 @@ def test_a_restricted_plan_is_expressible():
     work = jaxsim.Workload(isl=2048, osl=256)
 
     def planned(rules):
-        asked = jaxsim.PlanRequest(work, ftl_s=10.0, ttl_s=0.1, deployable=rules)
-        return jaxsim.plan("qwen3-30b-a3b", "h200", asked, space=space, precision="fp8")
+        request = jaxsim.PlanRequest(work, ftl_s=10.0, ttl_s=0.1, deployable=rules)
+        return jaxsim.plan("qwen3-30b-a3b", "h200", request, space=space, precision="fp8")
 
     held = planned("vllm")
     for found in (held.disaggregated, held.colocated):

@@ -63,16 +63,16 @@ def test_equal_to_jax():
     """The same function, differentiated by JAX: every number of the scenario."""
     scenario, fn = scenario_of(*CASES[0]), PHASES["prefill"]
     axes = listed("prefill", stacked([AWAY]))
-    found = slopes_of(fn, scenario, axes, ("ftl_s",), np.float64)
+    result = slopes_of(fn, scenario, axes, ("ftl_s",), np.float64)
     numbers = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), scenario)
     designed = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), Deployment(**AWAY))
     numbers = replace_leaf(lambda point: point.design, numbers, designed)
     value, gradient = jax.value_and_grad(lambda point: untyped(fn(point)).ftl_s)(numbers)
-    assert found.values["ftl_s"][0] == pytest.approx(float(value), rel=1e-12)
+    assert result.values["ftl_s"][0] == pytest.approx(float(value), rel=1e-12)
     flat, _ = jax.tree_util.tree_flatten_with_path(gradient)
     assert len(flat) > 250
     for (path, slope), number in zip(flat, jax.tree.leaves(numbers), strict=True):
-        mine = float(found.slopes["ftl_s"].get(path_name(path), np.zeros(1))[0])
+        mine = float(result.slopes["ftl_s"].get(path_name(path), np.zeros(1))[0])
         near = 1e-12 * float(value) / max(abs(float(number)), 1e-12)
         assert mine == pytest.approx(float(slope), rel=1e-9, abs=near), path_name(path)
 
@@ -106,8 +106,8 @@ def test_finite_differences_of_every_number(case, phase, straight_through):
     """Central differences in 64 bits, away from ties, of every number: none is left out."""
     scenario, design = scenario_of(*case), away_from(case)
     step = 1e-5
-    found = slopes_of(PHASES[phase], scenario, listed(phase, stacked([design])), OUTPUTS[phase])
-    paths = [path for path, value in found.numbers.items() if value[0] != 0.0]
+    result = slopes_of(PHASES[phase], scenario, listed(phase, stacked([design])), OUTPUTS[phase])
+    paths = [path for path, value in result.numbers.items() if value[0] != 0.0]
     assert {path.split(".")[0] for path in paths} == {
         "model", "element", "hardware", "kernels", "engine", "options", "workload", "design",
     }  # fmt: skip
@@ -129,7 +129,7 @@ def test_finite_differences_of_every_number(case, phase, straight_through):
     for output in OUTPUTS[phase]:
         ends = np.log(values[output][1:]).reshape(-1, 2)
         difference = (ends[:, 0] - ends[:, 1]) / (2.0 * step)
-        mine = np.array([found.log_slope(output, path)[0] for path in paths])
+        mine = np.array([result.log_slope(output, path)[0] for path in paths])
         wrong = [
             (path, a, b)
             for path, a, b in zip(paths, mine, difference, strict=True)
@@ -150,8 +150,8 @@ def test_both_sides_of_a_tie():
 
     def slope(designs):
         axes = listed("decode", stacked([designs]))
-        found = slopes_of(PHASES["decode"], scenario, axes, ("ttl_s",))
-        return float(found.log_slope("ttl_s", "design.batch")[0])
+        result = slopes_of(PHASES["decode"], scenario, axes, ("ttl_s",))
+        return float(result.log_slope("ttl_s", "design.batch")[0])
 
     left, right, middle = slope(below), slope(above), slope(tie)
     assert 0.0 < left < right
@@ -167,8 +167,8 @@ def test_both_sides_of_a_full_domain(phase):
     def slope(domain):
         own = replace_leaf(lambda s: s.hardware.domain_gpus, scenario, domain)
         axes = listed(phase, stacked([AWAY]))
-        found = slopes_of(PHASES[phase], own, axes, (output,))
-        return float(found.log_slope(output, "hardware.domain_gpus")[0])
+        result = slopes_of(PHASES[phase], own, axes, (output,))
+        return float(result.log_slope(output, "hardware.domain_gpus")[0])
 
     below, at, above = (slope(8.0 * (1.0 + s)) for s in (-1e-9, 0.0, 1e-9))
     assert np.isfinite([below, at, above]).all()
@@ -215,10 +215,10 @@ def test_finite_everywhere(which, tp, ep, pp, batch, chunk, phase, edge, optiona
         rate = float(scenario.hardware.chip.hbm_bytes_per_s)
         peaks = jax.tree.map(lambda _: rate, scenario.hardware.chip.peak)
         scenario = replace_leaf(lambda s: s.hardware.chip.peak, scenario, peaks)
-    found = slopes_of(PHASES[phase], scenario, axes, OUTPUTS[phase])
+    result = slopes_of(PHASES[phase], scenario, axes, OUTPUTS[phase])
     for output in OUTPUTS[phase]:
-        assert np.isfinite(found.values[output]).all()
-        for path, slope in found.slopes[output].items():
+        assert np.isfinite(result.values[output]).all()
+        for path, slope in result.slopes[output].items():
             assert np.isfinite(slope).all(), (output, path)
 
 
@@ -271,14 +271,14 @@ def test_classes_of_points_do_not_matter(phase, monkeypatch):
         for name, where, v in axes
     ]
 
-    def found(calls):
+    def result(calls):
         monkeypatch.setattr(classes, "CALLS", calls)
         slopes = slopes_of(PHASES[phase], scenario, axes, OUTPUTS[phase])
         program, leaves, _ = reverse.prepared(PHASES[phase], scenario, axes, np.float32)
         return slopes, len(reverse.wanted_of(program, OUTPUTS[phase]).classes(leaves)[1])
 
-    apart, one = found(10**9)
-    shared, several = found(100)
+    apart, one = result(10**9)
+    shared, several = result(100)
     assert one == 1
     assert several > 2
     for output in OUTPUTS[phase]:

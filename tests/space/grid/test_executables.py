@@ -47,8 +47,8 @@ def folder(tmp_path, monkeypatch):
     CACHE.clear()
 
 
-def asked(search=best, fn=decode, axes=AXES):
-    """The answer of a search in a process of its own, as far as programs and blocks go."""
+def searched(search=best, fn=decode, axes=AXES):
+    """The result of a search in a process of its own, as far as programs and blocks go."""
     CACHE.clear()
     return search(fn, scenario("gqa_dense"), axes, ["isl"])
 
@@ -73,55 +73,55 @@ def untraced(monkeypatch) -> None:
 
 @pytest.mark.parametrize("name", SEARCHES)
 def test_the_next_process_gets_the_same_without_tracing(folder, monkeypatch, name):
-    first = asked(SEARCHES[name])
+    first = searched(SEARCHES[name])
     assert blocks(folder)
     untraced(monkeypatch)
-    same(asked(SEARCHES[name]), first)
+    same(searched(SEARCHES[name]), first)
 
 
 def test_a_program_that_was_read_has_the_blocks_of_the_one_traced(folder, monkeypatch):
     """Of a traced function much is dropped, and what was never used must not count."""
     mode = partial(stream_best, objective="ifb.output_tokens_per_s_per_gpu", valid="ifb.valid")
-    first = asked(mode, colocated)
+    first = searched(mode, colocated)
     assert len(list(folder.glob("program-*"))) == 1
     untraced(monkeypatch)
-    same(asked(mode, colocated), first)
+    same(searched(mode, colocated), first)
 
 
 def test_it_serves_other_numbers(folder, monkeypatch):
-    asked()
+    searched()
     untraced(monkeypatch)
     moved = [(AXES[0][0], AXES[0][1], 1.5 * AXES[0][2]), *AXES[1:]]
-    found = asked(axes=moved)
+    result = searched(axes=moved)
     monkeypatch.undo()
-    same(found, asked(axes=moved))
+    same(result, searched(axes=moved))
 
 
 def test_another_question_is_another_executable(folder):
-    asked()
-    asked(partial(best, count=2))
-    asked(partial(best, maximise=False))
-    asked(axes=[*AXES[:2], ("batch", LEAF["batch"], np.arange(1.0, 4097.0))])
+    searched()
+    searched(partial(best, count=2))
+    searched(partial(best, maximise=False))
+    searched(axes=[*AXES[:2], ("batch", LEAF["batch"], np.arange(1.0, 4097.0))])
     with precision(32):
-        asked()
+        searched()
     assert len(blocks(folder)) == 5
 
 
 def test_other_code_and_another_machine_compile_anew(folder, monkeypatch):
-    asked()
+    searched()
     monkeypatch.setattr(_kept, "code", lambda: "another version")
-    asked()
+    searched()
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=false")
-    asked()
+    searched()
     assert len(blocks(folder)) == 3
 
 
 def test_a_spoilt_file_is_compiled_again(folder):
-    first = asked()
+    first = searched()
     (path,) = blocks(folder)
     kept = path.read_bytes()
     path.write_bytes(kept[: len(kept) // 2])
-    same(asked(), first)
+    same(searched(), first)
     assert _executables.read(path) is not None
 
 
@@ -144,14 +144,14 @@ def test_a_block_that_was_lost_is_kept_again_beside_the_cache_of_jax(folder):
 
 
 def test_what_loads_but_does_not_run_is_compiled_again(folder, monkeypatch):
-    first = asked()
+    first = searched()
     (path,) = blocks(folder)
-    asked(axes=[*AXES[:2], ("batch", LEAF["batch"], np.arange(1.0, 4097.0))])
+    searched(axes=[*AXES[:2], ("batch", LEAF["batch"], np.arange(1.0, 4097.0))])
     (other,) = set(blocks(folder)) - {path}
     path.write_bytes(other.read_bytes())
-    same(asked(), first)
+    same(searched(), first)
     untraced(monkeypatch)
-    same(asked(), first)
+    same(searched(), first)
 
 
 def test_what_reads_back_otherwise_is_not_kept(folder, monkeypatch):
@@ -162,7 +162,7 @@ def test_what_reads_back_otherwise_is_not_kept(folder, monkeypatch):
         return lambda *given: jax.tree.map(lambda x: x + 1, run(*given))
 
     monkeypatch.setattr(_executables, "_loaded", broken)
-    asked()
+    searched()
     assert not blocks(folder)
 
 
@@ -170,11 +170,11 @@ def test_nothing_is_kept_unless_asked(tmp_path, monkeypatch):
     written = []
     monkeypatch.setattr(_kept, "replace", lambda path, content: written.append(path.name))
     monkeypatch.delenv(_kept.FOLDER, raising=False)
-    asked()
+    searched()
     assert not written
     monkeypatch.setenv(_kept.FOLDER, str(tmp_path))
     with jax.disable_jit():
-        asked()
+        searched()
     assert not [name for name in written if name.startswith("block")]
 
 

@@ -31,9 +31,9 @@ def materialised(fn, axes, groups, names):
     return lead, [x.reshape(int(np.prod(lead)), -1) for x in full]
 
 
-def positions(found, axes, groups):
+def positions(result, axes, groups):
     reduced = [(a[0], len(a[2])) for a in axes if a[0] not in groups]
-    index = tuple(np.asarray(found.index[n]) for n, _ in reduced)
+    index = tuple(np.asarray(result.index[n]) for n, _ in reduced)
     return np.asarray(np.ravel_multi_index(index, tuple(n for _, n in reduced)))
 
 
@@ -49,39 +49,39 @@ def positions(found, axes, groups):
 )
 def test_ties_of_whole_numbers_give_exactly_the_same_frontiers(groups, options):
     axes = grid(3, 2, 4, 3, 18)
-    found = stream_frontier(
+    result = stream_frontier(
         whole, Point(), axes, groups, x="cost", y="value", valid="odd", **options
     )
     lead, (x, y, ok) = materialised(whole, axes, groups, ("cost", "value", "odd"))
-    where = positions(found, axes, groups)
+    where = positions(result, axes, groups)
     for group in np.ndindex(lead):
         i = int(np.ravel_multi_index(group, lead)) if lead else 0
         front = pareto_front(x[i], y[i], ok[i], duplicates="duplicates" in options)
-        part = found.of(*group)
+        part = result.of(*group)
         np.testing.assert_array_equal(where[part], front)
-        np.testing.assert_array_equal(found.x[part], x[i][front])
-        np.testing.assert_array_equal(found.y[part], y[i][front])
+        np.testing.assert_array_equal(result.x[part], x[i][front])
+        np.testing.assert_array_equal(result.y[part], y[i][front])
 
 
 @pytest.mark.parametrize(("options", "bits"), [({}, 32), (SMALL, 64)])
 def test_frontiers_of_real_numbers_are_those_of_the_materialised_grid(options, bits):
     axes, groups = grid(4, 3, 5, 3, 70), ("isl", "osl")
     with precision(bits):
-        found = stream_frontier(
+        result = stream_frontier(
             step, Point(), axes, groups, x="ttl_s", y="per_gpu", valid="valid", **options
         )
         lead, (x, y, ok) = materialised(step, axes, groups, ("ttl_s", "per_gpu", "valid"))
-    sizes = np.diff(found.starts)
+    sizes = np.diff(result.starts)
     assert sizes.min() > 5
     for i, group in enumerate(np.ndindex(lead)):
         front = pareto_front(x[i], y[i], ok[i], duplicates=False)
-        part = found.of(*group)
+        part = result.of(*group)
         # Where two designs differ by rounding alone, either may stand for both.
         assert abs(len(front) - sizes[i]) <= 1
-        as_fast = found.x[part][:, None] <= x[i][front] * (1 + 1e-6)
-        assert (as_fast & (found.y[part][:, None] >= y[i][front] * (1 - 1e-6))).any(axis=0).all()
-        for got, wanted in ((found.x, x), (found.y, y)):
-            where = positions(found, axes, groups)[part]
+        as_fast = result.x[part][:, None] <= x[i][front] * (1 + 1e-6)
+        assert (as_fast & (result.y[part][:, None] >= y[i][front] * (1 - 1e-6))).any(axis=0).all()
+        for got, wanted in ((result.x, x), (result.y, y)):
+            where = positions(result, axes, groups)[part]
             np.testing.assert_allclose(got[part], wanted[i][where], rtol=4e-7)
 
 
@@ -95,8 +95,8 @@ def test_more_is_kept_where_a_frontier_is_long(monkeypatch):
     axes[-1] = (*axes[-1][:2], np.arange(1.0, 101.0))
     monkeypatch.setattr(module, "_first_counts", lambda size: (2, 3))
     options: dict[str, Any] = dict(x="x", y="y", duplicates=True, step_points=400)
-    found = stream_frontier(line, Point(), axes, ("isl",), **options)
-    assert np.diff(found.starts).tolist() == [300, 300]
+    result = stream_frontier(line, Point(), axes, ("isl",), **options)
+    assert np.diff(result.starts).tolist() == [300, 300]
 
 
 def test_positions_of_a_loop_are_reduced_at_once_as_one_after_another(monkeypatch):
@@ -131,15 +131,15 @@ def test_a_step_finds_good_designs_by_itself():
 @pytest.mark.parametrize("size", [70, 5000])
 def test_positions_of_flags_are_all_of_them_or_a_sample(size):
     flags = np.random.default_rng(0).random(size) < 0.3
-    found, count = positions_of(jnp.asarray(flags), size)
+    result, count = positions_of(jnp.asarray(flags), size)
     assert count == flags.sum()
-    np.testing.assert_array_equal(found[:count], np.flatnonzero(flags))
-    found, count = positions_of(jnp.asarray(flags), 10)
+    np.testing.assert_array_equal(result[:count], np.flatnonzero(flags))
+    result, count = positions_of(jnp.asarray(flags), 10)
     assert count == flags.sum()
-    assert flags[found].all()
-    assert found[0] < size // 8
-    assert found[-1] > size - size // 4
-    assert (np.diff(found) > 0).all()
+    assert flags[result].all()
+    assert result[0] < size // 8
+    assert result[-1] > size - size // 4
+    assert (np.diff(result) > 0).all()
 
 
 def test_infinities_are_values_and_nan_is_none():
@@ -149,19 +149,19 @@ def test_infinities_are_values_and_nan_is_none():
         return {"x": jnp.where(p.tp == 1.0, -jnp.inf, p.batch), "y": y}
 
     axes = grid(1, 1, 4, 1, 20)
-    found = stream_frontier(odd, Point(), axes, (), x="x", y="y")
+    result = stream_frontier(odd, Point(), axes, (), x="x", y="y")
     _, (x, y) = materialised(odd, axes, (), ("x", "y"))
     front = pareto_front(x[0], y[0], duplicates=False)
-    np.testing.assert_array_equal(positions(found, axes, ()), front)
-    assert np.isinf(found.x[0])
-    assert np.isinf(found.y[-1])
+    np.testing.assert_array_equal(positions(result, axes, ()), front)
+    assert np.isinf(result.x[0])
+    assert np.isinf(result.y[-1])
 
 
 def test_nothing_valid_is_an_empty_frontier():
-    found = stream_frontier(
+    result = stream_frontier(
         step, Point(), grid(), ("isl",), x="ttl_s", y="rate", valid=lambda o: o["rate"] < 0.0
     )
-    assert found.starts.tolist() == [0, 0, 0, 0]
+    assert result.starts.tolist() == [0, 0, 0, 0]
 
 
 def test_fronts_of_groups_are_the_fronts_of_each():
@@ -181,11 +181,11 @@ def test_fronts_of_groups_are_the_fronts_of_each():
 def test_extremes_of_every_output(options):
     axes, groups = grid(4, 3, 5, 3, 18), ("osl",)
     names = ("gemm_s", "attention_s", "rate", "per_gpu", "gpus", "one", "valid")
-    found = stream_extremes(step, Point(), axes, groups, outputs=names, valid="valid", **options)
+    result = stream_extremes(step, Point(), axes, groups, outputs=names, valid="valid", **options)
     _, (*values, ok) = materialised(step, axes, groups, (*names, "valid"))
     for name, value in zip(names, values, strict=True):
         low = np.where(ok, value, np.inf).min(axis=1)
         high = np.where(ok, value, -np.inf).max(axis=1)
-        np.testing.assert_allclose(found.low[name], low, rtol=4e-7, err_msg=name)
-        np.testing.assert_allclose(found.high[name], high, rtol=4e-7, err_msg=name)
-    assert jax.tree.leaves(found.low)[0].shape == (3,)
+        np.testing.assert_allclose(result.low[name], low, rtol=4e-7, err_msg=name)
+        np.testing.assert_allclose(result.high[name], high, rtol=4e-7, err_msg=name)
+    assert jax.tree.leaves(result.low)[0].shape == (3,)

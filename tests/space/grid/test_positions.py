@@ -14,9 +14,9 @@ def test_positions_are_counted_in_order(long):
     rng = np.random.default_rng(1)
     places = [rng.integers(0, n, 50) for n in real[1:]]
     flat = np.ravel_multi_index(places, real[1:])
-    found = own.index_of(flat)
+    result = own.index_of(flat)
     for name, place in zip("abcd", places, strict=True):
-        np.testing.assert_array_equal(found[name], place)
+        np.testing.assert_array_equal(result[name], place)
     # A position in a step, its padding included, and the rest of it from the looped axes.
     inner = own.of_inner(places[2] * 8 + places[3])
     looped = places[0] * own.weights[1] + places[1] * own.weights[2]

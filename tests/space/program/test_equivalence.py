@@ -66,15 +66,15 @@ def _shared(fn, axes, point=None):
 
 
 def test_designs_alike_are_evaluated_once():
-    program, left, lengths, found = _shared(ranked, _axes())
+    program, left, lengths, result = _shared(ranked, _axes())
     tp, pp, batch = (VALUES[n] for n in ("tp", "pp", "batch"))
     t, p, b = np.meshgrid(tp, pp, batch, indexing="ij")
     sequences = np.ceil(np.maximum(b / (t * p), 1.0)).ravel()
     alike = len({*zip(sequences, t.ravel(), strict=True)})
     # So small a grid is looked at whole: every context is told apart, as the formula does.
     classes = alike * len(VALUES["isl"]) * len(VALUES["osl"])
-    assert classes <= found.lengths[-1] < 1.15 * classes
-    sizes = lengths + found.lengths
+    assert classes <= result.lengths[-1] < 1.15 * classes
+    sizes = lengths + result.lengths
     slow = ("log", "log1p", "exp")
     before = sum(
         size(program.dims[program.ops[i].outputs[0]], lengths)
@@ -82,15 +82,15 @@ def test_designs_alike_are_evaluated_once():
         if program.ops[i].primitive.name in slow
     )
     after = sum(
-        size(found.program.dims[op.outputs[0]], sizes)
-        for op in found.program.ops
+        size(result.program.dims[op.outputs[0]], sizes)
+        for op in result.program.ops
         if op.primitive.name in slow
     )
     assert after < 0.6 * before
     # Handed out once to all designs, as late as possible: an output of its own, and one sum.
     whole = size(range(len(lengths)), lengths)
-    picks = [op for op in found.program.ops if op.primitive is PICK]
-    assert sum(size(found.program.dims[op.outputs[0]], sizes) == whole for op in picks) == 1
+    picks = [op for op in result.program.ops if op.primitive is PICK]
+    assert sum(size(result.program.dims[op.outputs[0]], sizes) == whole for op in picks) == 1
 
 
 def test_the_same_grid_gives_the_same_program_and_others_share_it():
@@ -126,9 +126,9 @@ def test_what_does_not_pay_is_left_alone():
     def light(p):
         return jnp.ceil(p.batch / 64.0) * p.isl + p.tp + p.pp * p.osl
 
-    program, left, _, found = _shared(light, _axes())
-    assert found.program is program
-    assert (found.left, found.lengths) == (left, ())
+    program, left, _, result = _shared(light, _axes())
+    assert result.program is program
+    assert (result.left, result.lengths) == (left, ())
     tiny = _shared(step, grid(2, 2, 2, 2, 2))
     assert tiny[-1].program is tiny[0]
 

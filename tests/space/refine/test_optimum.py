@@ -35,10 +35,10 @@ def every_design(problem: Problem, space: Space) -> dict[str, np.ndarray]:
 
 
 def best_of(problem: Problem, outputs) -> float:
-    found = [problem.measure(outputs, mode) for mode in problem.modes]
+    result = [problem.measure(outputs, mode) for mode in problem.modes]
     return max(
         float(np.max(np.where(allowed(problem, one), one.value / outputs["gpus"], 0.0)))
-        for one in found
+        for one in result
     )
 
 
@@ -57,25 +57,25 @@ def test_it_is_the_best_of_all_whole_numbers(phase, model, targets):
     point = scenario(model, isl=1000.0, osl=300.0)
     problem = Problem(phase, point, targets)
     grid = evaluate_phase(phase, point, COARSE, (1000.0,), (300.0,))
-    found = refine(problem, grid, 0.0)
+    result = refine(problem, grid, 0.0)
     ours = best_of(problem, OnGrid(grid))
-    if len(found.columns["batch"]):
-        ours = max(ours, best_of(problem, found.evaluate(found.columns).outputs))
+    if len(result.columns["batch"]):
+        ours = max(ours, best_of(problem, result.evaluate(result.columns).outputs))
     every = lister(phase, point)(every_design(problem, COARSE))
     best = best_of(problem, every.outputs)
     assert ours > 0
     assert ours <= best * (1 + 1e-6)
-    assert best <= ours * (1 + found.gap) * (1 + 1e-6)
-    assert found.gap <= 2 * ENOUGH
-    assert found.evaluated < len(every)
+    assert best <= ours * (1 + result.gap) * (1 + 1e-6)
+    assert result.gap <= 2 * ENOUGH
+    assert result.evaluated < len(every)
 
 
 def test_an_axis_that_is_given_keeps_its_values():
     point = scenario("gqa_dense", isl=1000.0, osl=300.0)
     problem = Problem("colocated", point, (0.03, 0.5), batch_free=False)
     grid = evaluate_phase("colocated", point, COARSE, (1000.0,), (300.0,))
-    found = refine(problem, grid, None)
-    assert set(found.columns["batch"]) <= set(COARSE.batch)
+    result = refine(problem, grid, None)
+    assert set(result.columns["batch"]) <= set(COARSE.batch)
     fixed = Problem("colocated", point, (0.03, 0.5), batch_free=False, chunk_free=False)
     assert not len(refine(fixed, grid, None).columns["batch"])
 
@@ -96,9 +96,9 @@ def test_latencies_rise_with_the_batch_and_what_each_request_gets_falls(model):
                 {**{n: np.full(len(batch), v) for n, v in columns.items()}, "batch": batch}
             )
             for mode in problem.modes:
-                found = problem.measure(listed.outputs, mode)
-                held = found.sustained
-                for latency in found.latency:
+                result = problem.measure(listed.outputs, mode)
+                held = result.sustained
+                for latency in result.latency:
                     assert np.all(np.diff(latency[held]) >= -1e-5 * latency[held][1:])
-                each = (found.value / batch)[held]
+                each = (result.value / batch)[held]
                 assert np.all(np.diff(each) <= 1e-5 * each[1:])

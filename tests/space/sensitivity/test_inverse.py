@@ -44,7 +44,7 @@ def problem(swept):
 def on_the_budget(budget, values):
     """Chips whose last part takes all that the others leave, at most four times itself."""
     paths = budget.paths
-    found = []
+    result = []
     for own in np.stack(np.meshgrid(*values), axis=-1).reshape(-1, len(values)):
         factors = dict(zip(paths[1:], own, strict=True))
         low, high = 1.0 / 16.0, 4.0
@@ -54,8 +54,8 @@ def on_the_budget(budget, values):
             middle = float(np.sqrt(low * high))
             fits = budget.fits({**factors, paths[0]: middle})
             low, high = (middle, high) if fits else (low, middle)
-        found.append({**factors, paths[0]: low})
-    return found
+        result.append({**factors, paths[0]: low})
+    return result
 
 
 def test_chips_are_those_of_brute_force(swept, problem, asked, together):
@@ -65,21 +65,21 @@ def test_chips_are_those_of_brute_force(swept, problem, asked, together):
         "power": {PEAK: 0.7, HBM: 0.2, LINK: 0.05},
     })  # fmt: skip
     base = problem.solve(UNCHANGED)
-    found = best_chips(swept, problem, base, budget, space=SPACE)
+    result = best_chips(swept, problem, base, budget, space=SPACE)
     for pool in ("prefill", ""):
-        assert budget.fits(found.factors[pool])
+        assert budget.fits(result.factors[pool])
     alone = with_own_prefill(problem, asked, SPACE)
-    again = alone.solve(change_of(found.factors))
-    assert some(again).value / base.value - 1.0 == pytest.approx(found.gain, rel=1e-6)
+    again = alone.solve(change_of(result.factors))
+    assert some(again).value / base.value - 1.0 == pytest.approx(result.gain, rel=1e-6)
     grid = on_the_budget(budget, (np.geomspace(0.3, 2.5, 10), np.geomspace(0.1, 1.6, 8)))
     best = {}
     for pool in ("prefill", ""):
         other = {"": "prefill", "prefill": ""}[pool]
-        changes = [change_of({pool: own, other: found.factors[other]}) for own in grid]
+        changes = [change_of({pool: own, other: result.factors[other]}) for own in grid]
         best[pool] = max(one.value for one in alone.solve_all(changes) if one is not None)
     # The grid is coarse: the search must be no worse than it, but for the size of its last moves.
     assert some(again).value >= max(best.values()) * (1.0 - 1e-3)
-    assert found.gain > 0.0
+    assert result.gain > 0.0
 
 
 def test_one_chip_is_no_better_than_two(swept, problem):
@@ -95,8 +95,8 @@ def test_one_chip_is_no_better_than_two(swept, problem):
 def test_a_smaller_budget_is_kept_to(swept, problem):
     base = problem.solve(UNCHANGED)
     budget = Budget(load_chip_parts().shares, {"cost": 0.9})
-    found = best_chips(swept, problem, base, budget, space=SPACE, smallest=0.1)
-    assert all(budget.fits(own) for own in found.factors.values())
+    result = best_chips(swept, problem, base, budget, space=SPACE, smallest=0.1)
+    assert all(budget.fits(own) for own in result.factors.values())
     with pytest.raises(InputError, match="give more"):
         best_chips(
             swept, problem, base, Budget(load_chip_parts().shares, {"cost": 0.01}), space=SPACE
@@ -109,10 +109,12 @@ def test_the_cheapest_change_is_that_of_brute_force(swept, problem, together):
     goal = 1.12 * base.value
     costs = {PEAK: 0.5, HBM: 0.1, LINK: 0.02}
     singles = [{PEAK: 1.4}, {PEAK: 1.2, HBM: 2.0, LINK: 2.0}]
-    found = cheapest(swept, problem, base, costs, goal, singles)
-    solved = problem.solve(Change(dict(found.factors)))
+    result = cheapest(swept, problem, base, costs, goal, singles)
+    solved = problem.solve(Change(dict(result.factors)))
     assert solved.value >= goal
-    assert found.cost == pytest.approx(sum(c * (found.factors[p] - 1.0) for p, c in costs.items()))
+    assert result.cost == pytest.approx(
+        sum(c * (result.factors[p] - 1.0) for p, c in costs.items())
+    )
     grid = np.stack(
         np.meshgrid(
             np.geomspace(1.0, 1.3, 7), np.geomspace(1.0, 2.5, 7), np.geomspace(1.0, 3.0, 4)
@@ -126,7 +128,7 @@ def test_the_cheapest_change_is_that_of_brute_force(swept, problem, together):
         for price, one in zip(prices, problem.solve_all(changes), strict=True)
         if one is not None and one.value >= goal
     ]
-    assert found.cost <= min(met) + 1e-3
+    assert result.cost <= min(met) + 1e-3
     nothing = cheapest(swept, problem, base, costs, 100.0 * base.value, singles)
     assert nothing.cost is None
 
@@ -139,22 +141,22 @@ def test_a_crossover_is_where_plans_cross(setup, asked):
         tp=(1, 2, 4, 8), pp=(1,), batch=(16, 32, 64, 128, 256), chunk=(64, 256, 1024, 4096),
         prefill_batch=(1, 2, 4, 8),
     )  # fmt: skip
-    found = crossover(model, asked, "isl", 32, 8192, few)
-    assert found.crossings
+    result = crossover(model, asked, "isl", 32, 8192, few)
+    assert result.crossings
 
     def gain(isl):
         work = replace(asked.only_workload, isl=float(isl))
         return plan(model, replace(asked, workload=work, tolerance=1e-4), few).gain
 
-    for one in found.crossings:
+    for one in result.crossings:
         assert one.high - one.low == 1.0 or one.high / one.low <= 1.0101
         assert (some(one.gain_low) > 1.0) != (some(one.gain_high) > 1.0)
         for isl, own in ((one.low, one.gain_low), (one.high, one.gain_high)):
             # Plans have whole instances, within the tolerance of real numbers of them.
             assert gain(isl) == pytest.approx(own, rel=5e-4)
-    edges = [one.value for one in found.crossings]
-    first = found.gains[0][1] > found.gains[0][2]
-    for value, pools, both in found.gains:
+    edges = [one.value for one in result.crossings]
+    first = result.gains[0][1] > result.gains[0][2]
+    for value, pools, both in result.gains:
         crossed = sum(edge < value for edge in edges) % 2 == 1
         assert (pools > both) == (first != crossed)
 

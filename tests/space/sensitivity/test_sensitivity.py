@@ -274,12 +274,12 @@ def test_reaching_a_goal_takes_just_enough(solved):
     goal = 1.04 * base.value
     for title in ("HBM bandwidth", "multiprocessors and peak", "kernel launch floors"):
         slope = float(hardware_levers(found.by_input, found.by_limit)[title][0])
-        (answer,) = run_searches(problem, [reach(base, title, slope, changes[title], goal)])
-        if answer.factor is None:
+        (reached,) = run_searches(problem, [reach(base, title, slope, changes[title], goal)])
+        if reached.factor is None:
             assert problem.solve(changes[title](16.0 if slope > 0 else 1 / 16)).value < goal
             continue
-        assert some(answer.optimum).value >= goal
-        less = problem.solve(changes[title](answer.factor**0.99))
+        assert some(reached.optimum).value >= goal
+        less = problem.solve(changes[title](reached.factor**0.99))
         assert less.value < goal * (1.0 + 1e-6)
 
 

@@ -38,9 +38,9 @@ def test_without_one_it_is_in_the_home_folder(fresh, monkeypatch):
     """As on Linux; a relative XDG_CACHE_HOME is ignored, and stays in the environment."""
     monkeypatch.setenv("HOME", str(fresh))
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    found = jax_cache.cache_folder()
-    assert found.is_relative_to(fresh)
-    assert found.name == "jaxsim"
+    result = jax_cache.cache_folder()
+    assert result.is_relative_to(fresh)
+    assert result.name == "jaxsim"
     assert os.environ["XDG_CACHE_HOME"] == "relative"
 
 
@@ -100,10 +100,10 @@ def stop():
 cache.use_persistent_cache = stop
 print([main.main(line.split()) for line in {lines!r}])
 """
-    found = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
-    assert found.stdout.strip() == str([cli.INTERRUPTED] * len(lines)), found.stderr
+    assert result.stdout.strip() == str([cli.INTERRUPTED] * len(lines)), result.stderr
 
 
 def test_the_verb_says_what_is_kept_and_removes_it(fresh, capsys):

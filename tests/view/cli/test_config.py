@@ -37,7 +37,7 @@ def parsers():
     return build_parser()
 
 
-def asked(text, parsers, *settings):
+def parsed(text, parsers, *settings):
     raw = changed(yaml.safe_load(text), settings)
     verb = str(raw["verb"])
     own = parser_of(parsers, verb)
@@ -49,19 +49,19 @@ def test_a_file_asks_for_the_same_as_words(parsers):
     told = parsers.parse_args(
         [*words.split(), *["--tp", "1,2", "--pp", "1", "--pack", "--price", "h200=2.9"]]
     )
-    assert vars(asked(FILE, parsers)) == vars(told)
+    assert vars(parsed(FILE, parsers)) == vars(told)
 
 
 def test_settings_change_keys_and_go_into_tables(parsers):
-    found = asked(FILE, parsers, "ttl=30ms", "price.h100=1.5", "tp=[4]", "pack=false")
-    assert (found.ttl, found.tp, found.pack) == ("30ms", "4", False)
-    assert found.price == ["h200=2.9", "h100=1.5"]
+    result = parsed(FILE, parsers, "ttl=30ms", "price.h100=1.5", "tp=[4]", "pack=false")
+    assert (result.ttl, result.tp, result.pack) == ("30ms", "4", False)
+    assert result.price == ["h200=2.9", "h100=1.5"]
 
 
 def test_what_is_resolved_asks_for_the_same_again(parsers):
     own = parser_of(parsers, "plan")
-    first = asked(FILE, parsers)
-    again = asked(yaml.safe_dump(resolved(first, own)).replace("jaxsim: ", "# "), parsers)
+    first = parsed(FILE, parsers)
+    again = parsed(yaml.safe_dump(resolved(first, own)).replace("jaxsim: ", "# "), parsers)
     assert vars(again) == vars(first)
 
 
@@ -80,7 +80,7 @@ def test_what_is_resolved_asks_for_the_same_again(parsers):
 def test_every_verb_that_writes_is_repeated_by_its_file(parsers, words):
     first = parsers.parse_args(words.split())
     own = parser_of(parsers, first.verb)
-    again = asked(yaml.safe_dump(resolved(first, own)).replace("jaxsim: ", "# "), parsers)
+    again = parsed(yaml.safe_dump(resolved(first, own)).replace("jaxsim: ", "# "), parsers)
     assert vars(again) == vars(first)
     jsonschema.validate(
         {k: v for k, v in resolved(first, own).items() if k != "jaxsim"},

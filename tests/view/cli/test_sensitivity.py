@@ -26,29 +26,29 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def asked(folder):
+def arguments(folder):
     return [
         *ASK, *TARGETS, "--kind", "disaggregated", "--levers", "1",
         "-o", str(folder),
     ]  # fmt: skip
 
 
-def test_json_and_files(asked, folder, capsys):
+def test_json_and_files(arguments, folder, capsys):
     """One object on standard output; a dataset whose variables say what they are."""
-    assert cli.main([*asked, "--format", "json"]) == cli.OK
-    found = checked("sensitivity", capsys.readouterr().out)
-    assert found["schema"] == "jaxsim.sensitivity/1"
-    assert found["kind"] == "disaggregated"
-    sizes = [abs(own["elasticity"]) for own in found["inputs"]]
+    assert cli.main([*arguments, "--format", "json"]) == cli.OK
+    result = checked("sensitivity", capsys.readouterr().out)
+    assert result["schema"] == "jaxsim.sensitivity/1"
+    assert result["kind"] == "disaggregated"
+    sizes = [abs(own["elasticity"]) for own in result["inputs"]]
     assert sizes == sorted(sizes, reverse=True)
-    assert {own["title"] for own in found["levers"]} >= {"HBM capacity"}
-    shares = found["uncertainty"]["shares"]
+    assert {own["title"] for own in result["levers"]} >= {"HBM capacity"}
+    shares = result["uncertainty"]["shares"]
     assert sum(share["linear"] for share in shares) == pytest.approx(1.0)
-    assert len(found["uncertainty"]["worth_measuring"]) == 3
-    assert all(own["kind"] for own in found["uncertainty"]["rest_on_priors"])
-    parts = found["resources"]["decode"]["parts"]
+    assert len(result["uncertainty"]["worth_measuring"]) == 3
+    assert all(own["kind"] for own in result["uncertainty"]["rest_on_priors"])
+    parts = result["resources"]["decode"]["parts"]
     total = sum(sum(own.values()) for own in parts.values())
-    assert total == pytest.approx(found["resources"]["decode"]["total_s"])
+    assert total == pytest.approx(result["resources"]["decode"]["total_s"])
     written = {path.name for path in folder.iterdir()} - {"run.yaml"}
     assert written == {"sensitivity.json", "sensitivity.nc", "tornado.png", "resources.png"}
     with xr.open_dataset(folder / "sensitivity.nc") as data:
@@ -64,7 +64,7 @@ def test_json_and_files(asked, folder, capsys):
 
 
 @pytest.fixture(scope="module")
-def found():
+def result():
     """A sensitivity with every section, solved once."""
     space = jaxsim.Space(
         tp=(1,), ep=(32, 64), pp=(1,), batch=(2048, 4096, 8192), chunk=(16384,),
@@ -82,9 +82,9 @@ def found():
 
 
 @pytest.mark.parametrize("width", [40, 80, 110])
-def test_text(found, width):
+def test_text(result, width):
     """Every section, and no line much wider than the page where that is 80 columns or more."""
-    text = render_sensitivity(found, Page(width=width))
+    text = render_sensitivity(result, Page(width=width))
     for heading in (
         "What if", "What a little more is worth", "Whole steps", "What the time waits for",
         "Inputs by their elasticity", "How sure", "is limited by",
@@ -98,9 +98,9 @@ def test_text(found, width):
         assert max(map(len, text.splitlines())) <= width + 4
 
 
-def test_inverse_questions_as_json(found):
+def test_inverse_questions_as_json(result):
     """Chips, the cheapest change and crossovers, without a number that JSON lacks."""
-    own = checked("sensitivity", dumps(sensitivity_dict(found)))
+    own = checked("sensitivity", dumps(sensitivity_dict(result)))
     assert own["cheapest"]["cost"] > 0.0
     pools, both = own["chips"]
     assert set(pools["factors"]) == {"prefill", "decode"}

@@ -37,22 +37,22 @@ def test_bad_input_ends_with_a_message(arguments, message, capsys):
 def test_policies_are_compared_and_files_written(tmp_path, capsys):
     pools = ["--prefill", "tp=1,instances=1", "--decode", "tp=1,instances=1"]
     events = tmp_path / "events.json"
-    asked = [
+    request = [
         "traffic", *BASE, *DRAWN, "--duration", "40s", "--engine", "vllm", *pools,
         "--max-seqs", "63", "--max-batched-tokens", "2048",
         "--interval", "10s", "--policy", "static,elastic", "--format", "json",
         "-o", str(tmp_path), "--trace-events", str(events),
     ]  # fmt: skip
-    assert main(asked) == 0
-    found = json.loads(capsys.readouterr().out)
-    static, elastic = found["policies"]
-    count = found["requests"]["count"]
+    assert main(request) == 0
+    result = json.loads(capsys.readouterr().out)
+    static, elastic = result["policies"]
+    count = result["requests"]["count"]
     assert static["served"] == elastic["served"] == count > 40
     assert static["attainment"] > 0.9
     assert 0.0 < static["ttft_p50_s"] <= static["ttft_p99_s"] < 2.0
     assert static["gpu_seconds"] == pytest.approx(2.0 * static["duration_s"])
     assert (tmp_path / "traffic.png").stat().st_size > 10_000
-    assert checked("traffic", tmp_path / "traffic.json") == found
+    assert checked("traffic", tmp_path / "traffic.json") == result
     spans = json.loads(events.read_text())["traceEvents"]
     assert sum(span["name"] == "decode" for span in spans) == count
     assert all(span["dur"] >= 0.0 for span in spans if span["ph"] == "X")

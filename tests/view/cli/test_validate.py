@@ -34,12 +34,12 @@ def own_cache(monkeypatch, tmp_path):
 def test_json_on_standard_output_and_files_in_a_folder(table, tmp_path, capsys):
     folder = tmp_path / "out"
     assert main(["validate", str(table), "--format", "json", "-o", str(folder)]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["coverage"]["rows"] == 3
-    assert found["coverage"]["predicted"] == 2
-    assert sum(found["coverage"]["reasons"].values()) == 1
+    result = json.loads(capsys.readouterr().out)
+    assert result["coverage"]["rows"] == 3
+    assert result["coverage"]["predicted"] == 2
+    assert sum(result["coverage"]["reasons"].values()) == 1
     for measure in ("tpot", "ttft", "output_tokens_per_s_per_gpu"):
-        assert set(found["overall"][measure]) == {
+        assert set(result["overall"][measure]) == {
             "n",
             "median",
             "mean",
@@ -47,7 +47,7 @@ def test_json_on_standard_output_and_files_in_a_folder(table, tmp_path, capsys):
             "bias",
             "interval80",
         }
-    group = found["groups"][0]
+    group = result["groups"][0]
     assert (group["model"], group["gpu"], group["engine"]) == ("llama-3.1-8b", "h100", "vllm")
     with (folder / "rows.csv").open() as file:
         lines = list(csv.DictReader(file))
@@ -57,7 +57,7 @@ def test_json_on_standard_output_and_files_in_a_folder(table, tmp_path, capsys):
         assert float(line["tpot_s_predicted"]) < float(line["tpot_s_high"])
     assert "not supported" in lines[2]["reason"]
     assert (folder / "predicted.png").read_bytes().startswith(b"\x89PNG")
-    assert checked("validation", folder / "validation.json") == found
+    assert checked("validation", folder / "validation.json") == result
 
     assert main(["validate", str(table)]) == 0
     text = capsys.readouterr().out

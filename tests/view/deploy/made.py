@@ -47,12 +47,12 @@ def order(plan, kind=None):
 
 
 def settings(target, engine, made, connector=None, **more):
-    found = target_of(target)
+    result = target_of(target)
     checkpoint, quantize = checkpoint_of(made.model, made.precision, engine)
     given = Settings(
         target=target,
-        flags=flags_for(found, engine, None, ""),
-        connector=connector_of(found, engine, connector),
+        flags=flags_for(result, engine, None, ""),
+        connector=connector_of(result, engine, connector),
         checkpoint=checkpoint,
         quantize=quantize,
         served=checkpoint,

@@ -150,9 +150,9 @@ def test_scalers_act_on_the_objects_that_are_deployed(target, plan):
     }
     for name in ("keda.yaml", "hpa.yaml"):
         scalers = list(yaml.safe_load_all(files[name]))
-        found = {(s["spec"]["scaleTargetRef"]["kind"], s["spec"]["scaleTargetRef"]["name"])
+        result = {(s["spec"]["scaleTargetRef"]["kind"], s["spec"]["scaleTargetRef"]["name"])
                  for s in scalers}  # fmt: skip
-        assert found == names
+        assert result == names
     first = next(iter(yaml.safe_load_all(files["keda.yaml"])))
     thresholds = {t["name"]: float(t["metadata"]["threshold"]) for t in first["spec"]["triggers"]}
     limits = limits_of(made, made.pool("prefill"))

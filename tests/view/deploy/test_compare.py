@@ -64,15 +64,15 @@ def test_what_does_not_add_up_is_said(folder):
 def test_side_by_side(folder, capsys):
     plan = str(PLANS / "dense.json")
     assert main(["compare", plan, str(folder), "--format", "json"]) == OK
-    found = checked("compare", capsys.readouterr().out)
-    kinds = {(e["kind"], e["found_by"], e["by"]) for e in found["entries"]}
+    result = checked("compare", capsys.readouterr().out)
+    kinds = {(e["kind"], e["found_by"], e["by"]) for e in result["entries"]}
     ours, theirs = "jaxsim", "AIConfigurator"
     for kind in ("disaggregated", "colocated"):
         assert {(kind, theirs, theirs), (kind, theirs, ours)} <= kinds
     assert ("disaggregated", ours, ours) in kinds
     # The second co-located design misses the TTL target of the plan.
-    assert found["within_targets"] == {"disaggregated": 1, "colocated": 1}
-    best = next(e for e in found["entries"] if e["kind"] == "colocated" and e["by"] == theirs)
+    assert result["within_targets"] == {"disaggregated": 1, "colocated": 1}
+    best = next(e for e in result["entries"] if e["kind"] == "colocated" and e["by"] == theirs)
     assert (best["tpot_s"], best["design"]) == (0.025, "1 × TP 4")
     assert main(["compare", plan, str(folder)]) == OK
     assert "nothing here was measured" in capsys.readouterr().out.replace("\n", " ")

@@ -42,10 +42,10 @@ def options_of(engine, order, role, **more):
 
 
 def test_a_plan_keeps_what_is_served(speculating):
-    found = speculating["moe"]
-    assert (found.hit_frac, found.draft_tokens, found.accept_frac) == (0.25, 2, 0.7)
-    assert found.cached == found.isl // 4
-    said = stated_of(found)
+    result = speculating["moe"]
+    assert (result.hit_frac, result.draft_tokens, result.accept_frac) == (0.25, 2, 0.7)
+    assert result.cached == result.isl // 4
+    said = stated_of(result)
     assert (said.hit_frac, said.draft_tokens, said.accept_frac) == (0.25, 2.0, 0.7)
 
 

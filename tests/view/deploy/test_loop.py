@@ -29,7 +29,7 @@ def ran(tmp_path_factory):
     text = (DOCS / "measured_loop.md").read_text(encoding="utf-8")
     commands = [shlex.split(block)[1:] for block in re.findall(r"```sh\n(.*?)```", text, re.S)]
     known = {"PYTHONPATH": str(DOCS.parent), "PATH": os.environ["PATH"], "HOME": str(folder)}
-    found = []
+    result = []
     for words in commands:
         made = subprocess.run(
             [sys.executable, "-m", "jaxsim", *words],
@@ -39,18 +39,18 @@ def ran(tmp_path_factory):
             text=True,
         )
         assert made.returncode in (0, 1), made.stderr
-        found.append((words[0], made.returncode, made.stdout))
-    return folder, found
+        result.append((words[0], made.returncode, made.stdout))
+    return folder, result
 
 
 @pytest.mark.slow
 def test_the_loop_runs(ran):
     """Only the measured TTL misses its target, which status 1 says."""
-    folder, found = ran
-    verbs = [verb for verb, _, _ in found]
+    folder, result = ran
+    verbs = [verb for verb, _, _ in result]
     assert verbs == ["plan", "deploy", "validate", "calibrate", "plan"]
-    assert [status for _, status, _ in found] == [0, 0, 1, 0, 0]
-    assert "does not hold" in found[2][2]
+    assert [status for _, status, _ in result] == [0, 0, 1, 0, 0]
+    assert "does not hold" in result[2][2]
     stamp = checked("deployment", folder / "deployed" / "deploy.json")
     assert stamp["engine"] == "vllm"
 
@@ -58,8 +58,8 @@ def test_the_loop_runs(ran):
 @pytest.mark.slow
 def test_an_engine_of_ones_own_is_nearer_to_its_runs(ran):
     """Errors fall, numbers stay within bounds of the prior, and the file is an engine."""
-    folder, found = ran
-    lines = re.findall(r"^(\w+): ([\d.]+)% before, ([\d.]+)% after", found[3][2], re.M)
+    folder, result = ran
+    lines = re.findall(r"^(\w+): ([\d.]+)% before, ([\d.]+)% after", result[3][2], re.M)
     assert {name for name, _, _ in lines} >= {"tpot", "ttft"}
     squares = [np.sum(np.square([float(line[k]) for line in lines])) for k in (1, 2)]
     assert squares[1] < squares[0]
@@ -78,11 +78,11 @@ def test_a_constant_that_alone_explains_a_difference():
     pool = plan.pool("decode")
     setup = setup_of(plan.model, "h200", plan.precision, "trtllm")
     total = sum(pool.parts_s.values())
-    found = causes(pool, setup, 1.2)
-    assert found[0].deviations == min((c.deviations for c in found), key=abs)
-    for cause in found:
+    result = causes(pool, setup, 1.2)
+    assert result[0].deviations == min((c.deviations for c in result), key=abs)
+    for cause in result:
         assert (1.0 - cause.share) + cause.share * cause.factor == pytest.approx(1.2)
-    attention = next(cause for cause in found if cause.name == "h200 decode")
+    attention = next(cause for cause in result if cause.name == "h200 decode")
     assert attention.share == pytest.approx(pool.parts_s["attention"] / total)
     # A part cannot explain more than it takes.
     assert all(c.share > 0.5 for c in causes(pool, setup, 0.5))

@@ -150,8 +150,8 @@ def test_scripts_are_read_by_bash_and_shellcheck(made, tmp_path):
         assert not read.returncode, read.stderr
     installed = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}:/usr/bin")
     if installed:
-        found = subprocess.run([installed, *paths], capture_output=True, text=True)
-        assert not found.returncode, found.stdout
+        result = subprocess.run([installed, *paths], capture_output=True, text=True)
+        assert not result.returncode, result.stdout
 
 
 def words_of_script(text):
@@ -217,8 +217,8 @@ def option(words, name):
 
 def graph_words(files, component):
     graph = next(d for d in documents(files) if d.get("kind") == "DynamoGraphDeployment")
-    found = next(c for c in graph["spec"]["components"] if c["name"] == component)
-    return found, found["podTemplate"]["spec"]["containers"][0]["args"]
+    result = next(c for c in graph["spec"]["components"] if c["name"] == component)
+    return result, result["podTemplate"]["spec"]["containers"][0]["args"]
 
 
 def test_a_batch_is_counted_as_each_engine_counts_it(made):

@@ -172,10 +172,10 @@ def test_a_deployment_is_sized_for_the_longest_workload(mixed, tmp_path):
 
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_the_command_line_says_and_writes_it(form, mixed, unmet, tmp_path, monkeypatch, capsys):
-    asked = [*ASK, "--mix", str(file(tmp_path, HEADER + "1024,512,3\n")), "--format", form]
+    request = [*ASK, "--mix", str(file(tmp_path, HEADER + "1024,512,3\n")), "--format", form]
     seen = []
     monkeypatch.setattr(verb, "solve", lambda *given: (seen.append(given[-1]), mixed)[1])
-    assert cli.main([*asked, "--hit-frac", "20%", "-o", str(tmp_path / "out")]) == cli.OK
+    assert cli.main([*request, "--hit-frac", "20%", "-o", str(tmp_path / "out")]) == cli.OK
     assert seen == [(Share(Workload(1024.0, 512.0, hit_frac=0.2), 1.0),)]
     said = capsys.readouterr().out
     written = json.loads((tmp_path / "out" / "plan.json").read_text())
@@ -185,7 +185,7 @@ def test_the_command_line_says_and_writes_it(form, mixed, unmet, tmp_path, monke
     else:
         assert "Wrote plan.json" in said
     monkeypatch.setattr(verb, "solve", lambda *given: unmet)
-    assert cli.main(asked) == cli.UNMET
+    assert cli.main(request) == cli.UNMET
     assert "no design of deepseek-r1" in capsys.readouterr().err
 
 

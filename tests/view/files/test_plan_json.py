@@ -24,42 +24,42 @@ def strict(plan):
 
 
 def test_every_key_of_the_schema_is_there(plan):
-    found = strict(plan)
-    assert found["schema"] == "jaxsim.plan/1"
-    assert (found["model"], found["hardware"]) == ("deepseek-r1", "gb200-nvl72")
-    assert found["workload"] == {**SERVED, "isl": 16384, "osl": 2048}
-    assert found["targets"] == {"ftl_s": 5, "ttl_s": 0.05}
-    assert found["points_evaluated"] == 1234567
-    assert found["elapsed_s"] == 3.21
-    assert found["recommended"] == "disaggregated"
-    assert found["gain"] == 1234.5 / 987.0
-    assert set(found["disaggregated"]) >= DEPLOYED | {
+    result = strict(plan)
+    assert result["schema"] == "jaxsim.plan/1"
+    assert (result["model"], result["hardware"]) == ("deepseek-r1", "gb200-nvl72")
+    assert result["workload"] == {**SERVED, "isl": 16384, "osl": 2048}
+    assert result["targets"] == {"ftl_s": 5, "ttl_s": 0.05}
+    assert result["points_evaluated"] == 1234567
+    assert result["elapsed_s"] == 3.21
+    assert result["recommended"] == "disaggregated"
+    assert result["gain"] == 1234.5 / 987.0
+    assert set(result["disaggregated"]) >= DEPLOYED | {
         "ctx_gen_ratio",
         "kv_egress_bytes_per_s_per_gpu",
         "kv_ingress_bytes_per_s_per_gpu",
         "certificate",
     }
-    assert set(found["colocated"]) >= DEPLOYED
-    assert "certificate" not in found["colocated"]
-    assert found["disaggregated"]["interval"] == [1100, 1390]
-    assert set(found["disaggregated"]["certificate"]) >= {
+    assert set(result["colocated"]) >= DEPLOYED
+    assert "certificate" not in result["colocated"]
+    assert result["disaggregated"]["interval"] == [1100, 1390]
+    assert set(result["disaggregated"]["certificate"]) >= {
         "gap",
         "upper_bound",
         "runner_up",
         "stable_range",
     }
-    assert "error" not in found
-    assert "reason" not in found
+    assert "error" not in result
+    assert "reason" not in result
 
 
 def test_instances_name_their_pool_and_add_up(plan):
-    found = strict(plan)
+    result = strict(plan)
     for kind, pools in (("disaggregated", ["prefill", "decode"]), ("colocated", ["colocated"])):
-        instances = found[kind]["instances"]
+        instances = result[kind]["instances"]
         assert [entry["pool"] for entry in instances] == pools
         assert all(set(entry) >= INSTANCE for entry in instances)
         gpus = sum(entry["count"] * entry["gpus_per_instance"] for entry in instances)
-        assert gpus == found[kind]["gpus"]
+        assert gpus == result[kind]["gpus"]
 
 
 def test_frontiers_have_columns_of_one_length(plan):
@@ -89,9 +89,9 @@ def test_numbers_that_json_cannot_have_are_null(plan):
     priceless = dataclasses.replace(
         plan.disaggregated, cost_usd_per_million_output_tokens=math.nan, interval=(1.0, math.inf)
     )
-    found = strict(dataclasses.replace(plan, disaggregated=priceless))["disaggregated"]
-    assert found["cost_usd_per_million_output_tokens"] is None
-    assert found["interval"] == [1, None]
+    result = strict(dataclasses.replace(plan, disaggregated=priceless))["disaggregated"]
+    assert result["cost_usd_per_million_output_tokens"] is None
+    assert result["interval"] == [1, None]
 
 
 def test_arrays_and_numpy_numbers_become_plain_ones():

@@ -102,11 +102,11 @@ def test_best_by_targets_is_the_largest_of_those_that_meet_both():
     random = np.random.default_rng(0)
     y, ttl, ftl = random.random((3, 500))
     ttls, ftls = np.array([0.1, 0.4, 0.8]), np.array([0.2, 0.9])
-    found = best_by_targets(y, ttl, ftl, ttls, ftls)
+    result = best_by_targets(y, ttl, ftl, ttls, ftls)
     for i, most_ftl in enumerate(ftls):
         for j, most_ttl in enumerate(ttls):
             met = (ttl <= most_ttl) & (ftl <= most_ftl)
-            assert found[i, j] == (y[met].max() if met.any() else 0.0)
+            assert result[i, j] == (y[met].max() if met.any() else 0.0)
 
 
 def test_rank_correlation_is_spearmans():
@@ -135,26 +135,26 @@ def test_a_verdict_follows_its_parts():
 
 @pytest.mark.parametrize("name", LISTED)
 def test_a_claim_gives_a_verdict_from_its_parts(name, study, base):
-    found = CLAIMS[name].check(study, base)
-    assert found is not None
+    result = CLAIMS[name].check(study, base)
+    assert result is not None
     # A change of a verdict is a result: it is written into the golden, and into the changelog.
-    assert found.verdict == VERDICTS[name]
-    assert (found.verdict == REPRODUCED) == all(part.holds for part in found.parts)
-    assert found.value
-    json.dumps(found.measures, default=float)
+    assert result.verdict == VERDICTS[name]
+    assert (result.verdict == REPRODUCED) == all(part.holds for part in result.parts)
+    assert result.value
+    json.dumps(result.measures, default=float)
 
 
 def test_a_trend_changes_least_among_equals():
     equals = [np.array(own) for own in ([4.0], [4.0, 8.0], [8.0, 16.0], [2.0, 8.0])]
-    found = least_changing(np.array([4.0, 8.0, 16.0, 2.0]), equals)
-    assert found.tolist() == [4.0, 4.0, 16.0, 2.0]
+    result = least_changing(np.array([4.0, 8.0, 16.0, 2.0]), equals)
+    assert result.tolist() == [4.0, 4.0, 16.0, 2.0]
 
 
 def test_what_would_have_to_be_true_is_where_a_claim_begins_to_hold(study, base):
     assert least_of(lambda x: x >= 0.3, 0.0, 1.0, steps=20) == pytest.approx(0.3, abs=1e-5)
-    found = base_finding(study, CLAIMS["C14"])
-    assert found.verdict == PARTLY
-    assert "would start at 2.4 if attention took" in found.needed
+    result = base_finding(study, CLAIMS["C14"])
+    assert result.verdict == PARTLY
+    assert "would start at 2.4 if attention took" in result.needed
     half = study.matched(HEAVY, base.mixed(decode_attention=0.5))
     whole = study.matched(HEAVY, base)
     assert half.ctx_gen_ratio[rungs(half)[0]] > 1.1 * whole.ctx_gen_ratio[rungs(whole)[0]]
@@ -180,7 +180,7 @@ def test_robustness_counts_the_readings_in_which_a_claim_holds(study):
     readings = settings().readings(0)
     tried = try_readings(study, claims, readings)
     robust = robustness_of(claims[0], tried["C2"])
-    verdicts = [found.verdict for _, found in tried["C2"] if found is not None]
+    verdicts = [result.verdict for _, result in tried["C2"] if result is not None]
     assert robust.holds == pytest.approx(verdicts.count(REPRODUCED) / len(verdicts))
     assert robust.readings + robust.not_applicable == len(readings)
     assert set(robust.by_unknown["ftl_s"]) <= {"10", "5", "2", "1", "0.5"}

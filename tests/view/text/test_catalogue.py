@@ -23,21 +23,21 @@ def test_every_entry_has_a_line_and_an_object(verb, names, capsys):
 @pytest.mark.parametrize(("verb", "name"), [("models", "deepseek-r1"), ("hardware", "gb200-nvl72")])
 def test_every_number_of_an_entry_has_a_source(verb, name, capsys):
     assert cli.main([verb, name, "--format", "json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert len(found["provenance"]) > 10
-    for datum in found["provenance"].values():
+    result = json.loads(capsys.readouterr().out)
+    assert len(result["provenance"]) > 10
+    for datum in result["provenance"].values():
         assert {"value", "kind", "source", "date"} <= set(datum)
     assert cli.main([verb, name]) == 0
     out = capsys.readouterr().out
-    assert all(key in out for key in found["provenance"])
+    assert all(key in out for key in result["provenance"])
     assert "[1]" in out
 
 
 def test_deepseek_r1_in_numbers(capsys):
     assert cli.main(["models", "deepseek-r1", "--format", "json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["parameters"] == pytest.approx(671.026e9, rel=1e-4)
-    assert found["kv_bytes_per_token"] == 61 * (512 + 64) * 2
+    result = json.loads(capsys.readouterr().out)
+    assert result["parameters"] == pytest.approx(671.026e9, rel=1e-4)
+    assert result["kv_bytes_per_token"] == 61 * (512 + 64) * 2
 
 
 def test_an_unknown_name_offers_the_nearest(capsys):
