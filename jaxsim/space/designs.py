@@ -14,9 +14,11 @@ from jaxsim.point.phases.decode import Decode, decode
 from jaxsim.point.phases.prefill import Prefill, prefill
 from jaxsim.quantities import MODES
 from jaxsim.space.axes import Space, Values, axes_of, designs_in
+from jaxsim.space.grid.block_size import default_device
 from jaxsim.space.grid.split import split
 from jaxsim.space.program.host import HOST_POINTS
 from jaxsim.space.program.interpret import Prepared, interpreted
+from jaxsim.space.program.memory import HELD_OVER_OUTPUTS, require
 
 PHASES: dict[str, Callable[[Scenario], Prefill | Decode | Colocated]] = {
     "prefill": prefill,
@@ -26,6 +28,7 @@ PHASES: dict[str, Callable[[Scenario], Prefill | Decode | Colocated]] = {
 
 # Compiling takes seconds whatever the grid; below this many points NumPy has finished by then.
 INTERPRETED_POINTS = 4_000_000
+INTERPRETED_BYTES = 300  # of a point, as measured on 1.3 million
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,15 @@ def evaluate_phase(
     return Designs(phase, {name: values for name, _, values in axes}, named)
 
 
+def needed_bytes(phase: str, scenario: Scenario, space: Space, isl: Values, osl: Values) -> float:
+    """What `evaluate_phase` would hold at once, in bytes; nothing is evaluated but small terms."""
+    axes = axes_of(space, phase, isl, osl)
+    if designs_in(space, phase) * len(isl) * len(osl) <= INTERPRETED_POINTS:
+        return float(INTERPRETED_BYTES) * designs_in(space, phase) * len(isl) * len(osl)
+    staged = split(PHASES[phase], _numbers(scenario), axes, host_points=HOST_POINTS)
+    return HELD_OVER_OUTPUTS * staged.kept_bytes
+
+
 @dataclass(frozen=True)
 class OnDevice:
     """One phase over a space as `Designs` is, its outputs left where JAX evaluated them."""
@@ -160,6 +172,8 @@ def evaluate_on_device(
     """Every design of one phase, on natural dims, compiled; nothing is copied to the host."""
     axes = axes_of(space, phase, isl, osl)
     staged = split(PHASES[phase], _numbers(scenario), axes, host_points=HOST_POINTS)
+    if default_device().platform == "cpu":
+        require(HELD_OVER_OUTPUTS * staged.kept_bytes, f"Evaluating {staged.points:,} designs")
     found = _named(staged.materialise(), staged.dims)
     outputs = {name: (jnp.asarray(array), own) for name, (array, own) in found.items()}
     return OnDevice(phase, {name: values for name, _, values in axes}, outputs)

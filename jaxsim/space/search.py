@@ -4,6 +4,7 @@ Every design of a space is evaluated for every workload, target, model and hardw
 but the best of them, or their frontier, is kept: memory does not grow with the grid.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TypedDict, Unpack
@@ -23,6 +24,7 @@ from jaxsim.space.grid.best import Best, stream_best
 from jaxsim.space.grid.frontier import Frontiers, stream_frontier
 from jaxsim.space.grid.small import is_small, small_best
 from jaxsim.space.program.inputs import Axis, Device
+from jaxsim.space.program.memory import KEPT_DESIGN_BYTES, require
 
 # What is maximised in each phase, and the latency that is limited.
 OBJECTIVE = {
@@ -154,6 +156,8 @@ def search(
     names = [name for name, _, _ in axes]
     groups = tuple(g for g in ("setup", "isl", "osl", TARGET[phase]) if g in names)
     fn = Search(phase)
+    cases = math.prod(len(jax.tree.leaves(v)[0]) for name, _, v in axes if name in groups)
+    require(KEPT_DESIGN_BYTES * cases * count, f"Keeping {cases * count:,} designs")
     designs: Best | Frontiers
     if frontier:
         designs = stream_frontier(

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -90,6 +91,12 @@ class Staged(Generic[T]):
     def dims(self):
         """The names of the axes that each output depends on, as a pytree like the outputs."""
         return dims_tree(self.program, self.names)
+
+    @property
+    def kept_bytes(self) -> float:
+        """What all stages keep, in bytes."""
+        values = sum(size(self.program.dims[x], s.lengths) for s in self.stages for x in s.keeps)
+        return float(values) * np.dtype(jnp.result_type(float)).itemsize
 
     def sharded(self, axis: str, mesh: Mesh) -> "Staged[T]":
         """The same with one axis spread over the devices of a one-dimensional mesh.

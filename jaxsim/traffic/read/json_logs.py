@@ -47,7 +47,7 @@ def _bench(path: Path, found: dict[str, object]) -> Requests:
     if not kept.any():
         raise InputError(f"{path}: every request failed.")
     return requests_of(
-        start[kept] - start[kept].min(),
+        _from_first(start[kept]),
         columns["input_lens"][kept],
         columns["output_lens"][kept],
         name=path.name,
@@ -65,6 +65,12 @@ def _column(path: Path, name: str, listed: object) -> np.ndarray:
     if not numbers:
         raise InputError(f"{path}: {name}: a list of numbers is needed.")
     return np.asarray(listed, np.float64)
+
+
+def _from_first(times: np.ndarray) -> np.ndarray:
+    """Times since the first; NaN, which is refused, where one is not finite."""
+    with np.errstate(invalid="ignore"):
+        return times - times.min()
 
 
 def _listed(found: dict[str, object], name: str) -> list[object]:
@@ -94,7 +100,7 @@ def _lifecycle(path: Path, found: list[object]) -> Requests:
     table = np.asarray(rows)
     start = table[:, 0]
     return requests_of(
-        start - start.min(),
+        _from_first(start),
         table[:, 1],
         table[:, 2],
         name=path.name,

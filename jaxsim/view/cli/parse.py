@@ -86,6 +86,19 @@ def parse_positive(text: str, what: str = "number") -> float:
     return number
 
 
+_BYTES = {"kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "kib": 2.0**10, "mib": 2.0**20,
+          "gib": 2.0**30, "tib": 2.0**40}  # fmt: skip
+
+
+def parse_bytes(text: str, what: str) -> float:
+    """Bytes of a size such as `2GB` or `512MiB`."""
+    match = re.fullmatch(rf"\s*({_POSITIVE})\s*([kKmMgGtT]i?[bB])\s*", text)
+    size = float(match[1]) * _BYTES[match[2].lower()] if match else 0.0
+    if not 1e6 <= size <= 1e15:
+        raise InputError(f"{what} {_short(text)}: write a size from 1MB to 1000TB, such as 2GB.")
+    return size
+
+
 def parse_whole(text: str, what: str = "number", at_least: int = 1) -> int:
     """A whole number of at least `at_least`; digits may be grouped by underscores."""
     if re.fullmatch(rf"\s*{_NUMBER}[kK]\s*", text):

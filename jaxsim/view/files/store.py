@@ -6,11 +6,10 @@ blocks are whole: after a kill at any moment, only what is not marked is compute
 have checksums (see `store_checks`).
 """
 
-import itertools
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -19,7 +18,8 @@ import numpy as np
 from jaxsim.api.dataset import attributes
 from jaxsim.api.spreads import inputs_of, made_by
 from jaxsim.catalog.errors import InputError
-from jaxsim.space.designs import Designs, evaluate_phase
+from jaxsim.space.designs import Designs, evaluate_phase, needed_bytes
+from jaxsim.space.program.memory import free_bytes, require
 from jaxsim.view.files.atomic import output_folder, umask
 from jaxsim.view.files.store_checks import SCHEMA, attributes_of, seal_of
 from jaxsim.view.files.sweep_config import SweepConfig, run_text
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import zarr
     from zarr.codecs import Crc32cCodec, ZstdCodec
     from zarr.core.array_spec import ArrayConfigParams
-    from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
+    from zarr.core.metadata import ArrayV3Metadata
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,7 @@ def _fill(root: "zarr.Group", config: SweepConfig) -> None:
         schema=SCHEMA,
         **made_by(config.setup),
         sweep=config.digest,
+        block_workloads=config.block_workloads,
         run=run_text(config.run_options()),
         **inputs_of(config.setup),
     )
@@ -169,29 +170,52 @@ def _checked() -> _Codecs:
     }
 
 
-def open_store(config: SweepConfig, path: Path, resume: bool) -> "zarr.Group":
-    """The store of this sweep, made if it is not there; an error if it holds something else."""
+def fitting(config: SweepConfig) -> SweepConfig:
+    """The same sweep, in blocks that fit the memory that may be used; an error if none does."""
+    scenario = config.setup.scenario(config.workload)
+    while True:
+        lengths = config.isl[:1], config.osl[: config.block_workloads]
+        needed = max(
+            needed_bytes(phase, scenario, config.space, *lengths) for phase in config.phases
+        )
+        smaller = config.block_workloads // 2
+        if needed <= free_bytes() or not smaller:
+            require(needed, "A block of one workload" if not smaller else "A block")
+            return config
+        config = replace(config, block_workloads=smaller)
+
+
+def open_store(config: SweepConfig, path: Path, resume: bool) -> "tuple[SweepConfig, zarr.Group]":
+    """The sweep in the blocks of its store, and that; an error if it holds something else.
+
+    A store that is not there is made.
+    """
     zarr = require_zarr()
     if not path.exists():
-        create(config, path)
+        create(fitting(config), path)
     elif not resume:
         raise InputError(f"{path} exists; continue it with --resume, or choose another name.")
-    if attributes_of(path)["sweep"] != config.digest:
+    held = attributes_of(path)
+    if held["sweep"] != config.digest:
         raise InputError(
             f"{path} holds another sweep: of other options, other numbers behind their names, or "
             "another version of jaxsim; choose another name for this one."
         )
-    return zarr.open_group(path, mode="r+")
+    blocks = held["block_workloads"]
+    assert isinstance(blocks, int)
+    return replace(config, block_workloads=blocks), zarr.open_group(path, mode="r+")
 
 
-def _group(root: "zarr.Group", name: str) -> "zarr.Group":
+def group_of(root: "zarr.Group", name: str) -> "zarr.Group":
+    """A phase's group of a store."""
     found = root[name]
     if not isinstance(found, require_zarr().Group):
         raise InputError(f"{root.store}: {name} is not a group; choose another store.")
     return found
 
 
-def _array(root: "zarr.Group", name: str) -> "zarr.Array[ArrayV3Metadata]":
+def array_of(root: "zarr.Group", name: str) -> "zarr.Array[ArrayV3Metadata]":
+    """An array of a group."""
     found = root[name]
     if not isinstance(found, require_zarr().Array):
         raise InputError(f"{root.store}: {name} is not an array; choose another store.")
@@ -200,9 +224,9 @@ def _array(root: "zarr.Group", name: str) -> "zarr.Array[ArrayV3Metadata]":
 
 def write_block(root: "zarr.Group", block: Block, designs: Designs) -> None:
     """Write a block's region, then mark it whole."""
-    group = _group(root, block.phase)
+    group = group_of(root, block.phase)
     for name, (array, dims) in designs.outputs.items():
-        if not _writes(block, dims):
+        if not writes(block, dims):
             continue
         region = tuple(
             slice(block.isl, block.isl + 1)
@@ -212,68 +236,13 @@ def write_block(root: "zarr.Group", block: Block, designs: Designs) -> None:
             else slice(None)
             for d in dims
         )
-        _array(group, name)[region if region else ...] = array
-    _array(root, DONE)[block.number] = 1
+        array_of(group, name)[region if region else ...] = array
+    array_of(root, DONE)[block.number] = 1
 
 
-def _writes(block: Block, dims: Sequence[str]) -> bool:
+def writes(block: Block, dims: Sequence[str]) -> bool:
     """Whether a block writes an array: of what does not depend on a length, the first one does."""
     return ("osl" in dims or block.osl.start == 0) and ("isl" in dims or block.isl == 0)
-
-
-def pending(root: "zarr.Group", config: SweepConfig, shard: tuple[int, int]) -> list[Block]:
-    """The blocks of shard (i, n) that are not whole yet; shards are counted from 1.
-
-    Whole are those that are marked and whose chunks are all there.
-    """
-    i, n = shard
-    path = Path(str(getattr(root.store, "root", "")))
-    own = [block for block in blocks_of(config) if block.number % n == i - 1]
-    marked = {block.number for block in own if _is_marked(root, block)}
-    arrays = {
-        phase: [
-            (name, dims, array.shape, array.chunks)
-            for name, array in _group(root, phase).arrays()
-            if (dims := _dims(array)) != (name,)
-        ]
-        for phase in {block.phase for block in own if block.number in marked}
-    }
-
-    def there(block: Block) -> bool:
-        return all(
-            (path / block.phase / name / place).is_file()
-            for name, dims, shape, chunks in arrays[block.phase]
-            if _writes(block, dims)
-            for place in _chunks_of(block, dims, shape, chunks)
-        )
-
-    return [block for block in own if block.number not in marked or not there(block)]
-
-
-def _dims(array: "zarr.Array[ArrayV2Metadata] | zarr.Array[ArrayV3Metadata]") -> tuple[str, ...]:
-    return tuple(map(str, getattr(array.metadata, "dimension_names", None) or ()))
-
-
-def _is_marked(root: "zarr.Group", block: Block) -> bool:
-    try:
-        return bool(np.asarray(_array(root, DONE)[block.number]))
-    except (InputError, MemoryError):
-        raise
-    except Exception:  # the mark itself was being written when the process was killed
-        return False
-
-
-def _chunks_of(
-    block: Block, dims: Sequence[str], shape: tuple[int, ...], chunks: tuple[int, ...]
-) -> Iterator[str]:
-    """The names of the chunks of an array that a block fills."""
-    ends = {"isl": (block.isl, block.isl + 1), "osl": (block.osl.start, block.osl.stop)}
-    spans = [(*ends.get(d, (0, n)), n) for d, n in zip(dims, shape, strict=True)]
-    counts = [
-        range(first // own, -(-min(last, n) // own))
-        for (first, last, n), own in zip(spans, chunks, strict=True)
-    ]
-    return ("/".join(("c", *map(str, place))) for place in itertools.product(*counts))
 
 
 def run_blocks(

@@ -14,12 +14,15 @@ import zarr
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.space.designs import evaluate_phase
+from jaxsim.space.program import memory
 from jaxsim.view.cli.config import read_config
 from jaxsim.view.cli.main import main
 from jaxsim.view.cli.verbs import sweep
 from jaxsim.view.cli.verbs.sweep import parse_shard
 from jaxsim.view.files import store
 from jaxsim.view.files.atomic import replace_netcdf
+from jaxsim.view.files.store_frontiers import frontiers_of
+from jaxsim.view.files.store_pending import pending
 from jaxsim.view.files.sweep_config import read_sweep, run_text
 from tests.view.written import checked
 
@@ -55,8 +58,8 @@ def opened(path) -> xr.DataTree:
 
 
 def fill(config, path, blocks=None, shard=(1, 1)):
-    root = store.open_store(config, path, resume=True)
-    for block in store.pending(root, config, shard)[:blocks]:
+    config, root = store.open_store(config, path, resume=True)
+    for block in pending(root, config, shard)[:blocks]:
         store.write_block(root, block, store.evaluate_block(config, block))
 
 
@@ -76,8 +79,8 @@ def test_an_interrupted_sweep_goes_on(config, tmp_path, whole):
     """Killed between any two blocks, and even within one, the store ends the same."""
     path = tmp_path / "part.zarr"
     fill(config, path, blocks=3)
-    root = store.open_store(config, path, resume=True)
-    left = store.pending(root, config, (1, 1))
+    config, root = store.open_store(config, path, resume=True)
+    left = pending(root, config, (1, 1))
     assert len(left) == len(store.blocks_of(config)) - 3
     half = store.evaluate_block(config, left[0])
     name, (array, _) = next(iter(half.outputs.items()))
@@ -277,3 +280,81 @@ def test_the_best_of_a_sweep_say_how_they_were_found(tmp_path):
     tree.attrs["run"] = run_text({"verb": "sweep", "config": {"model": "x"}, "best": "2"})
     replace_netcdf(path, tree)
     assert read_config(path) == {"verb": "sweep", "config": {"model": "x"}, "best": "2"}
+
+
+def chunk_of(path, name="decode/ttl_s"):
+    return next(p for p in sorted((path / name / "c").rglob("*")) if p.is_file())
+
+
+def damaged(whole, tmp_path, change):
+    """What `jaxsim frontier` says of a copy of a store, after a change."""
+    path = tmp_path / "damaged.zarr"
+    shutil.copytree(whole, path)
+    change(path)
+    with pytest.raises(InputError) as said:
+        frontiers_of(path, 5.0, [0.05])
+    assert str(path) in str(said.value)
+    return path, str(said.value)
+
+
+def test_a_deleted_chunk_is_no_zero(config, whole, tmp_path):
+    """It is named on reading, and made again by --resume."""
+    path, said = damaged(whole, tmp_path, lambda path: chunk_of(path).unlink())
+    assert "decode/ttl_s/c/" in said
+    fill(config, path)
+    xr.testing.assert_identical(opened(path), opened(whole))
+
+
+@pytest.mark.parametrize("place", [0, -1, 7])
+def test_a_flipped_bit_in_a_chunk_is_an_error(place, whole, tmp_path):
+    def flip(path):
+        chunk = chunk_of(path)
+        raw = bytearray(chunk.read_bytes())
+        raw[place] ^= 16
+        chunk.write_bytes(raw)
+
+    assert "a chunk is damaged" in damaged(whole, tmp_path, flip)[1]
+
+
+@pytest.mark.parametrize("name", ["zarr.json", "decode/zarr.json", "decode/ttl_s/zarr.json"])
+def test_what_describes_a_store_is_as_it_was_written(name, whole, tmp_path):
+    """Units, axes and the options of the run decide what numbers mean."""
+
+    def change(path):
+        text = (path / name).read_text()
+        (path / name).write_text(text.replace("attributes", "attributez", 1))
+
+    damaged(whole, tmp_path, change)
+    shutil.rmtree(tmp_path / "damaged.zarr")
+    assert (
+        "not valid JSON" in damaged(whole, tmp_path, lambda p: (p / "zarr.json").write_text("{"))[1]
+    )
+
+
+def test_a_store_of_another_version_is_refused(whole, tmp_path):
+    def older(path):
+        root = path / "zarr.json"
+        root.write_text(root.read_text().replace(store.SCHEMA, "jaxsim.sweep/1"))
+
+    assert "schema" in damaged(whole, tmp_path, older)[1]
+
+
+def test_a_store_says_what_made_it(whole):
+    held = opened(whole).attrs
+    assert held["jaxsim_version"]
+    assert len(held["calibration_sha256"]) == 64
+    assert held["machine"]
+
+
+def test_blocks_shrink_to_the_memory_that_may_be_used(config, monkeypatch):
+    def fits(most):
+        monkeypatch.setattr(store, "free_bytes", lambda: most)
+        monkeypatch.setattr(memory, "free_bytes", lambda: most)
+        return store.fitting(config).block_workloads
+
+    assert fits(float("inf")) == 2
+    one = store.needed_bytes("colocated", config.setup.scenario(config.workload), config.space,
+                             config.isl[:1], config.osl[:1])  # fmt: skip
+    assert fits(1.5 * one) == 1
+    with pytest.raises(InputError, match="are free: restrict"):
+        fits(0.5 * one)

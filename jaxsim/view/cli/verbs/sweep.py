@@ -61,6 +61,11 @@ def add_parser(subparsers: options.Verbs) -> None:
         "--ftl", "--ttft", metavar="T,…", help="with --best: FTL targets; co-located, the first"
     )
     device.add_option(parser)
+    parser.add_argument(
+        "--memory",
+        metavar="SIZE",
+        help="take no more than this, such as 2GB: a new store has smaller blocks for it",
+    )
     options.add_format(parser)
     parser.set_defaults(run=run)
 
@@ -85,14 +90,18 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.view.cli.cache import use_persistent_cache
 
     use_persistent_cache()
-    from jaxsim.view.files.store import open_store, pending, run_blocks
+    from jaxsim.space.program import memory
+    from jaxsim.view.files.store import open_store, run_blocks
+    from jaxsim.view.files.store_pending import pending
     from jaxsim.view.files.sweep_config import read_sweep
 
     config = read_sweep(Path(args.config))
+    if args.memory is not None:
+        memory.allow(parse.parse_bytes(args.memory, "--memory"))
     # Writing takes longer than evaluating: a GPU pays only for those who ask for it.
     device.use(args.device, 0.0)
     path = Path(args.output)
-    root = open_store(config, path, args.resume or shard[1] > 1)
+    config, root = open_store(config, path, args.resume or shard[1] > 1)
     blocks = pending(root, config, shard)
     started, points = time.perf_counter(), 0
     live = sys.stderr.isatty()
@@ -148,9 +157,12 @@ def run_best(args: argparse.Namespace, shard: tuple[int, int]) -> int:
 
     from jaxsim.api.search import SearchRequest, searched
     from jaxsim.space.axes import designs_in
+    from jaxsim.space.program import memory
     from jaxsim.view.cli.progress import working
     from jaxsim.view.files.sweep_config import read_sweep, run_text
 
+    if args.memory is not None:
+        memory.allow(parse.parse_bytes(args.memory, "--memory"))
     config = read_sweep(Path(args.config))
     cases = len(config.isl) * len(config.osl)
     designs = sum(designs_in(config.space, phase) for phase in config.phases)
