@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import SupportsFloat
 
-from jaxsim.catalog.bounds import HARDWARE, problem
+from jaxsim.catalog.bounds import ANY, HARDWARE, Bounds, problem
 from jaxsim.catalog.documents import quoted, read_toml
 from jaxsim.catalog.errors import InputError, nearest
 
@@ -50,8 +50,8 @@ class Datum:
 class DataFile:
     """A TOML file that is read key by key, and complains about every key that nobody read."""
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, bounds: Bounds = ANY):
+        self.path, self.bounds = path, bounds
         self.raw = read_toml(path)
         self.provenance: dict[str, Datum] = {}
         self.sources: dict[str, dict[str, object]] = {}
@@ -179,8 +179,8 @@ class Table:
         if value < 0 or (value == 0 and not zero):
             need = "0 or more" if zero else "more than 0"
             raise self.error(name, f"is {value}; it must be {need}")
-        bounds = HARDWARE.get(name) if math.isfinite(value) else None
-        if bounds is not None and (said := problem(bounds, float(value))):
+        bounds = HARDWARE.get(name, self.file.bounds)
+        if math.isfinite(value) and (said := problem(bounds, float(value))):
             raise self.error(name, said)
         return float(value)
 

@@ -44,12 +44,16 @@ HARDWARE = {
     },
 }
 
+# Of any number of a file without bounds of its own; of a model's: heads, widths, layers, experts.
+ANY, MODEL = Bounds(-1e25, 1e25, ""), Bounds(0.0, 1e9, "")
+
 
 def problem(bounds: Bounds, value: float) -> str | None:
     """What is wrong with a value, if anything, in words that follow its name."""
     low, high = f"{bounds.lowest:g}", f"{bounds.highest:g}"
+    unit = f" {bounds.unit}" if bounds.unit else ""
     if not bounds.lowest <= value <= bounds.highest:
-        return f"is {value:g}; {low} to {high} {bounds.unit} are allowed"
+        return f"is {value:g}; {low} to {high}{unit} are allowed"
     if bounds.whole and value != math.floor(value):
         return f"is {value:g}; a whole number of {bounds.unit} is needed"
     return None

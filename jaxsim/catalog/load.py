@@ -13,6 +13,7 @@ from jaxsim.catalog import names
 from jaxsim.catalog._calibration_file import list_calibrations
 from jaxsim.catalog._calibration_kinds import BORROWED, BORROWED_SIGMA
 from jaxsim.catalog._datum import DataFile, Table
+from jaxsim.catalog.bounds import MODEL
 from jaxsim.catalog.cards import HardwareCard, ModelCard, with_domain
 from jaxsim.catalog.config_json import read_config
 from jaxsim.catalog.documents import given_path
@@ -142,7 +143,7 @@ def _no_keys(ignore_keys: Iterable[str], given: str | Path) -> None:
 
 def read_model_file(path: Path) -> ModelCard:
     """The card that a model's TOML file describes."""
-    file = DataFile(path)
+    file = DataFile(path, MODEL)
     root = file.root
     head = root.table("model")
     attentions = _layers_of(root, "attention", ATTENTION)

@@ -129,7 +129,10 @@ def _mooncake(
     hashes = [ids for row in raw if isinstance(ids := row.get("hash_ids"), list)]
     if len(hashes) == len(raw):
         counts = [len(ids) for ids in hashes]
-        flat = np.asarray([one for ids in hashes for one in ids], np.int64)
+        every = [one for ids in hashes for one in ids]
+        if not all(isinstance(one, int) and abs(one) < 2**63 for one in every):
+            raise InputError(f"{path}: hash_ids must be whole numbers.")
+        flat = np.asarray(every, np.int64)
         _, ids = np.unique(flat, return_inverse=True)
         start = np.concatenate([[0], np.cumsum(counts)])
         blocks = Blocks(ids.astype(np.int32), start, BLOCK_TOKENS)

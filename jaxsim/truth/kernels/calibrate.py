@@ -4,6 +4,8 @@ Reads measured launches, from the tables of `aiconfigurator-core` or from a CSV 
 kernel form to those whose shapes are not held out, and writes a calibration with its provenance.
 """
 
+import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
@@ -115,10 +117,15 @@ def calibrate(
 
 def write_checked(path: Path, text: str) -> Path:
     """The path of a calibration file written whole, after its text was read back."""
-    draft = path.with_name(f".{path.stem}.draft.toml")
-    draft.write_text(text, encoding="utf-8")
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".toml", dir=path.parent)
+    draft = Path(name)
     try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
         read_calibration(draft)
+        draft.chmod(0o644)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

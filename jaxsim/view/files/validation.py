@@ -11,6 +11,7 @@ import numpy as np
 from jaxsim.truth.validate import KEYS, Predicted, Validation
 from jaxsim.view.figures.frontier import BLUE, GREEN, GREY, ORANGE, STYLE, image
 from jaxsim.view.files.atomic import replace_bytes, replace_text
+from jaxsim.view.text.cells import cell
 from jaxsim.view.text.plain_json import dumps
 
 MEASURES = {"tpot": "tpot_s", "ttft": "ttft_s", "output_tokens_per_s_per_gpu": ""}
@@ -32,9 +33,10 @@ def rows_csv(result: Validation) -> str:
     writer = csv.DictWriter(text, [*columns, "queued", "excluded", "reason"], lineterminator="\n")
     writer.writeheader()
     for entry in result.predicted:
-        writer.writerow(_cells(entry))
+        writer.writerow({name: cell(value) for name, value in _cells(entry).items()})
     for row, reason in result.left_out:
-        writer.writerow({"id": row.id, "line": row.line, "model": row.model, "reason": reason})
+        left = {"id": row.id, "line": row.line, "model": row.model, "reason": reason}
+        writer.writerow({name: cell(value) for name, value in left.items()})
     return text.getvalue()
 
 

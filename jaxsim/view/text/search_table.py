@@ -11,6 +11,7 @@ from jaxsim._version import __version__
 from jaxsim.catalog.setup import Setup
 from jaxsim.space.grid.best import Best, ranked
 from jaxsim.space.search import OBJECTIVE, SearchResult
+from jaxsim.view.text.cells import cell
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def _short(value: object) -> object:
 def csv_text(result: SearchResult, setups: Sequence[Setup]) -> str:
     """The rows as CSV, SI units; workloads without a design within the targets have none."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows(result, setups))
+    every = ([cell(value) for value in row] for row in rows(result, setups))
+    csv.writer(text, lineterminator="\n").writerows(every)
     return text.getvalue()
 
 

@@ -97,12 +97,15 @@ def run(args: argparse.Namespace) -> int:
         return _own(args)
     if args.chip is None:
         raise InputError("--chip HW names the chip whose kernels are fitted; or give --runs.")
+    from pathlib import Path
+
     from jaxsim.truth.kernels.calibrate import calibrate
+    from jaxsim.view.files.atomic import output_file
 
     path = calibrate(
         args.source,
         args.chip,
-        args.output,
+        output_file(Path(args.output), (".toml",)),
         engine=args.engine,
         report=lambda line: print(line, file=sys.stderr),
     )

@@ -58,12 +58,14 @@ def run(args: argparse.Namespace) -> int:
     for store in args.stores:
         if not Path(store).exists():
             raise InputError(f"{store}: no such store; `jaxsim sweep` makes one.")
+    if args.output:
+        from jaxsim.view.files.atomic import output_file, replace_netcdf
+
+        if len(args.stores) > 1:
+            raise InputError(f"-o {args.output}: one file holds one store's table; give one store.")
+        output_file(Path(args.output), (".nc",))
     tables = [frontiers_of(Path(store), ftl_s, ladder, args.ttl_metric) for store in args.stores]
     if args.output:
-        from jaxsim.view.files.atomic import replace_netcdf
-
-        if len(tables) > 1:
-            raise InputError(f"-o {args.output}: one file holds one store's table; give one store.")
         replace_netcdf(Path(args.output), tables[0])
     if args.format == "json":
         import json

@@ -187,11 +187,11 @@ def run(args: argparse.Namespace) -> int:
         from jaxsim.truth.read.readers import PUBLISHED, read_rows
         from jaxsim.truth.validate import summary, validate
 
-        rows = read_rows(args.file or PUBLISHED, _stated(args))
+        rows = read_rows(PUBLISHED if args.file is None else args.file, _stated(args))
         show(f"predicting {len(rows):,} runs")
         result = validate(rows)
     found = {
-        "file": Path(args.file or PUBLISHED).name,
+        "file": Path(PUBLISHED if args.file is None else args.file).name,
         **summary(result),
         "gain": gain_summary(result.predicted),
         "decisions": decisions(result.predicted),
