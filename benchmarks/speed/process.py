@@ -14,8 +14,13 @@ from benchmarks.speed.forms import Timing
 ROOT = Path(__file__).parents[2]
 
 STREAM = """
+import argparse
+import os
+from jaxsim.view.cli import device
 from jaxsim.view.cli.process import collect_seldom
 collect_seldom()
+if os.environ.get("JAX_PLATFORMS", "").startswith("cuda"):
+    device.prepare(argparse.Namespace(device="gpu"))
 import json
 from benchmarks.speed.cases import GROUPS, case, size
 from jaxsim.space.grid.best import stream_best

@@ -8,7 +8,7 @@ traced function; there is no second copy of the physics.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Generic, TypeVar, cast
 
 import jax
@@ -82,6 +82,20 @@ class Staged(Generic[T]):
     known: dict[int, Held]
     spread: Spread | None = None
 
+    @cached_property
+    def placed(self) -> dict[int, Held]:
+        """`known`, with what stages read on the device, or spread over those of the mesh.
+
+        It is moved once, and not at every call.
+        """
+        numbers = [x for x in reads_of(self.stages) if x in self.known]
+        where = None
+        if self.spread is not None:
+            mesh, dims = self.spread.mesh, self.program.dims
+            where = [NamedSharding(mesh, self.spread.spec(dims[x])) for x in numbers]
+        moved = jax.device_put([self.known[x] for x in numbers], where)
+        return cast(dict[int, Held], self.known | dict(zip(numbers, moved, strict=True)))
+
     @property
     def points(self) -> int:
         """Points of the full grid."""
@@ -113,13 +127,7 @@ class Staged(Generic[T]):
                 f"over {devices} devices: give a multiple, or shard another axis"
             )
         spread = Spread(mesh, position)
-
-        def placed(number: int, value: Held) -> jax.Array:
-            spec = spread.spec(self.program.dims[number])
-            return jax.device_put(value, NamedSharding(mesh, spec))
-
-        known = {i: placed(i, x) for i, x in self.known.items()}
-        return replace(self, known=known, stages=local_stages(self.stages, spread), spread=spread)
+        return replace(self, stages=local_stages(self.stages, spread), spread=spread)
 
     def buffers(self, reuse: Sequence[object] | None = None) -> tuple[tuple[jax.Array, ...], ...]:
         """What every stage keeps, written into the buffers of an earlier call if given.
@@ -128,9 +136,9 @@ class Staged(Generic[T]):
         hands back what it no longer needs: those arrays are gone afterwards.
         """
         if self.spread is not None or default_device().platform != "cpu":
-            given = tuple(self.known[x] for x in reads_of(self.stages))
+            given = tuple(self.placed[x] for x in reads_of(self.stages))
             return run_stages(self.stages, self.spread, given, reuse)
-        known, kept = dict(self.known), []
+        known, kept = dict(self.placed), []
         for i, stage in enumerate(self.stages):
             given = tuple(known[x] for x in stage.reads)
             old = None if reuse is None else reuse[i]
@@ -141,7 +149,7 @@ class Staged(Generic[T]):
 
     def outputs(self, buffers: Sequence[Sequence[jax.Array]]) -> T:
         """The outputs of the point function on natural dims, from `buffers`."""
-        known = dict(self.known)
+        known = dict(self.placed)
         for stage, results in zip(self.stages, buffers, strict=True):
             known.update(zip(stage.keeps, results, strict=True))
         leaves = [x.value if isinstance(x, Literal) else known[x] for x in self.program.outputs]
@@ -219,12 +227,7 @@ def split(
     left = on_host(program, known, lengths, host_points)
     program, left, classes, known = shared(program, known, left, lengths)
     stages = stages_of(program, left, lengths, classes, tuple(shares))
-    # On the device once, not at every call.
-    read = {x for stage in stages for x in stage.reads} & known.keys()
-    numbers_read = sorted(x for x in read if not isinstance(known[x], jax.Array))
-    moved = jax.device_put([known[x] for x in numbers_read])
-    held = cast(dict[int, Held], known | dict(zip(numbers_read, moved, strict=True)))
-    return Staged[T](program, tuple(name for name, _, _ in axes), lengths, stages, held)
+    return Staged[T](program, tuple(name for name, _, _ in axes), lengths, stages, known)
 
 
 @cached

@@ -1,9 +1,11 @@
 """`jaxsim search`: what it prints and writes is what the search found."""
 
 import csv
+import ctypes
 import json
 import os
 import sys
+import threading
 
 import jax
 import numpy as np
@@ -141,18 +143,39 @@ def test_a_gpu_is_for_more_designs_than_its_start_is_worth(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("words", "platforms"), [(["models"], "cpu"), (asked(), ""), (["run", "search.yaml"], "")]
+    ("words", "platforms", "started"),
+    [
+        (["models"], "cpu", []),
+        (asked(), "", []),
+        (["run", "search.yaml"], "", []),
+        (asked("--device", "gpu"), "", [0]),
+    ],
 )
-def test_verbs_without_a_device_never_start_a_gpu(words, platforms, monkeypatch):
+def test_only_verbs_with_a_device_may_start_a_gpu(words, platforms, started, monkeypatch):
+    class Driver:
+        def __init__(self, name: str):
+            assert name == "libcuda.so.1"
+
+        cuInit = cuDeviceGet = staticmethod(lambda *args: 0)
+
+        def cuDevicePrimaryCtxRetain(self, context: object, device: ctypes.c_int):  # noqa: N802
+            contexts.append(device.value)
+
+    contexts: list[int] = []
+    monkeypatch.setattr(ctypes, "CDLL", Driver)
     args = cli.build_parser().parse_args(words)
     monkeypatch.delitem(sys.modules, "jax")
     monkeypatch.setenv("JAX_PLATFORMS", "")
     monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "")
     for name in ("JAX_PLATFORMS", "XLA_PYTHON_CLIENT_PREALLOCATE"):
         monkeypatch.delenv(name)
+    before = set(threading.enumerate())
     device.prepare(args)
+    for thread in set(threading.enumerate()) - before:
+        thread.join()
     assert os.environ.get("JAX_PLATFORMS", "") == platforms
     assert os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
+    assert contexts == started
 
 
 def test_nothing_within_the_target_has_a_status_of_its_own(capsys):
