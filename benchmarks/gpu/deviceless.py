@@ -23,7 +23,7 @@ os.environ["JAX_PLATFORMS"] = "cpu,cuda"
 LAUNCH_S, WAIT_S = 2.5e-6, 12e-6
 BYTES_PER_S = {"h200": 4.8e12, "b200": 8.0e12}  # datasheets
 
-# What sorts rows keeps them in local memory, as seen on both; it is not compiled twice to see it.
+# A frontier's block does on an H200, so that it is not compiled twice to see it.
 SPILL = ("frontier",)
 SEARCHES = ("best", "top", "extremes", "frontier")
 FORMS = {
