@@ -23,8 +23,8 @@ os.environ["JAX_PLATFORMS"] = "cpu,cuda"
 LAUNCH_S, WAIT_S = 2.5e-6, 12e-6
 BYTES_PER_S = {"h200": 4.8e12, "b200": 8.0e12}  # datasheets
 
-# A few do on an H200, so that they are not compiled twice to see it: those of a frontier, which sort,
-# and one of prefill's stages (8 bytes, by `ptxas -v`).
+# A few do on an H200, so that they are not compiled twice to see it: those of a frontier, which
+# sort, and one of prefill's stages (8 bytes, by `ptxas -v`).
 SPILL = ("frontier", "stages")
 SEARCHES = ("best", "top", "extremes", "frontier")
 FORMS = {

@@ -158,7 +158,7 @@ def test_only_verbs_with_a_device_may_start_a_gpu(words, platforms, started, mon
 
         cuInit = cuDeviceGet = staticmethod(lambda *args: 0)
 
-        def cuDevicePrimaryCtxRetain(self, context: object, device: ctypes.c_int):  # noqa: N802
+        def cuDevicePrimaryCtxRetain(self, context: object, device: ctypes.c_int):
             contexts.append(device.value)
 
     contexts: list[int] = []
