@@ -178,7 +178,9 @@ def add_workload(parser: argparse.ArgumentParser, mix: bool = False, many: bool 
         "--draft-tokens", default="0", metavar="N", help="tokens drafted a step (speculation)"
     )
     group.add_argument(
-        "--accept-frac", default=None, metavar="A", help="probability that a draft is accepted"
+        "--accept-frac",
+        metavar="A",
+        help="probability that a draft is accepted (one draft: as published of the model)",
     )
     group.add_argument(
         "--imbalance",
@@ -190,6 +192,10 @@ def add_workload(parser: argparse.ArgumentParser, mix: bool = False, many: bool 
 
 def prepare(args: argparse.Namespace) -> None:
     """Read the model where it is not meant as it stands: without some keys, or with images."""
+    if getattr(args, "draft_tokens", "0") != "0" and args.accept_frac is None:
+        from jaxsim.view.cli.drafts import published
+
+        args.accept_frac = published(args)
     keys, images = getattr(args, "ignore_keys", None), getattr(args, "images", None)
     many = parse.parse_whole(images, "--images", at_least=0) if images is not None else 0
     if getattr(args, "model", None) is None or not (keys or many):
