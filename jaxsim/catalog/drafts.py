@@ -17,13 +17,14 @@ class Acceptance:
 
 
 @cache
-def _table() -> dict[str, dict[str, object]]:
+def published() -> dict[str, dict[str, object]]:
+    """What the data file says, by model."""
     return tomllib.loads((DATA / "drafts.toml").read_text(encoding="utf-8"))
 
 
 def acceptance_of(model: str) -> Acceptance | None:
     """What is published of a model of the catalogue; None where nothing is."""
-    entry = _table().get(model)
+    entry = published().get(model)
     if entry is None:
         return None
     return Acceptance(float(str(entry["accept_frac"])), str(entry["kind"]), str(entry["source"]))

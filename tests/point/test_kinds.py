@@ -298,3 +298,14 @@ def test_a_prefix_of_a_recurrent_model_ends_at_a_snapshot():
         chunks = chunks_of(base)
         assert float(chunks.cached) == pytest.approx(expected)
         assert float(chunks.cached + chunks.count * chunks.tokens) == pytest.approx(8192.0)
+
+
+def test_queries_and_results_of_compressed_attention_are_rotated():
+    """Each read and written once, and an indexer's queries; without one, fewer small kernels."""
+    for attention, indexed in ((SELECTED, 1.0), (WHOLE, 0.0)):
+        items = projection_items(attention, HIDDEN, 3.0, ranks(2.0), ONE)
+        (rotation,) = (item for item in items if item.name == "rotation")
+        queries = attention.heads / 2.0 * attention.head_dim
+        index = 2.0 * attention.index_heads * attention.index_dim
+        assert moved(items, "rotation") == 3.0 * (2.0 * queries + 2.0 * queries + index)
+        assert float(rotation.work.launches) == 6.0 + 3.0 * indexed

@@ -22,6 +22,10 @@ _ENTRY, _OVERLAP = 2.0, 2.0
 # Two sites a layer mix the streams before it and after it: in all, the streams are read three times
 # and written once, and the layer's own input and output written and read.
 _STREAM_PASSES, _OWN_PASSES, _STREAM_LAUNCHES = 8.0, 4.0, 4.0
+# Norm and rotation read and write all queries, their inverse and quantisation all results; so are
+# the queries of an indexer. Kernels beside the products: norm of the latent, of queries and of the
+# entry, compression, and two on results; an indexer has its queries', its compression and top-k.
+_QUERY_PASSES, _INDEX_PASSES, _SMALL_KERNELS, _INDEX_KERNELS = 4.0, 2.0, 6.0, 3.0
 
 
 def _ratio(attention: CompressedMQA) -> Scalar:
@@ -58,6 +62,9 @@ def _(attention: CompressedMQA, hidden: Scalar, rows: Scalar, ranks: Ranks, elem
     )
     query = attention.index_heads * attention.index_dim
     index = gemm_item("index_q", *common, query, attention.q_rank, *stored)
+    indexed = _present(attention.index_heads)
+    rotated = _QUERY_PASSES * heads * attention.head_dim + _INDEX_PASSES * indexed * query
+    rotation = Stream(rows * rotated * element.wide, _SMALL_KERNELS + _INDEX_KERNELS * indexed)
     streams = rows * hidden * element.wide
     mixed = Stream(streams * (_STREAM_PASSES * attention.streams + _OWN_PASSES), _STREAM_LAUNCHES)
     return [
@@ -65,7 +72,8 @@ def _(attention: CompressedMQA, hidden: Scalar, rows: Scalar, ranks: Ranks, elem
             "qkv_down", *common, attention.q_rank + entry_columns(attention), hidden, *stored
         ),
         gemm_item("q_up", *common, heads * attention.head_dim, attention.q_rank, *stored),
-        index.times(_present(attention.index_heads)),
+        index.times(indexed),
+        Item(rotation, 1.0, "rotation", "elementwise", "stream"),
         Item(grouped, 1.0, "attention_out_groups", "projections", "absorb_gemm"),
         gemm_item(
             "attention_out",
