@@ -127,6 +127,13 @@ def test_the_version_is_written_once():
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*", jaxsim.__version__)
 
 
+def test_the_citation_has_the_version():
+    import yaml
+
+    found = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert (found["version"], found["license"]) == (jaxsim.__version__, "Apache-2.0")
+
+
 def test_importing_the_package_starts_neither_jax_nor_xarray():
     check = "import jaxsim, sys; print([m for m in ('jax', 'xarray', 'numpy') if m in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True)

@@ -34,14 +34,15 @@ def numbered(
         key = np.stack([rows[column][kept], rows["mode"][kept]], axis=1).reshape(-1, 2)
         unique, back = np.unique(key, axis=0, return_inverse=True)
         rows[to][kept] = back.ravel()
-        found[phase] = _table(getattr(own, phase), unique[:, 0].astype(int), unique[:, 1])
+        found[phase] = _table(own, phase, unique[:, 0].astype(int), unique[:, 1])
     for name in ("design", "other"):
         rows.pop(name, None)
     return found
 
 
-def _table(designs: Designs, index: np.ndarray, mode: np.ndarray) -> dict[str, np.ndarray]:
+def _table(swept: Swept, phase: str, index: np.ndarray, mode: np.ndarray) -> dict[str, np.ndarray]:
     """What is known of some designs: axes, rates, parts of the time, memory."""
+    designs: Designs = getattr(swept, phase)
 
     def column(name: str) -> np.ndarray:
         if designs.phase != "colocated" or name not in BY_MODE:
@@ -59,12 +60,28 @@ def _table(designs: Designs, index: np.ndarray, mode: np.ndarray) -> dict[str, n
     else:
         table["latency_s"] = column("ftl_s" if designs.phase == "prefill" else "ttl_s")
         table["requests_per_s"] = column("requests_per_s")
-        table["flow_bytes_per_s"] = column(FLOWS[designs.phase])
+        table["flow_bytes_per_s"] = _flows(swept, phase, index)
     for part in PARTS:
         table[f"{part}_s"] = column(f"{part}_s")
     for size in SIZES:
         table[size] = column(size)
     return table
+
+
+def _flows(swept: Swept, phase: str, index: np.ndarray) -> np.ndarray:
+    """Bytes/s of caches that a GPU of designs sends or receives at full rate.
+
+    Of a mix, from the flow of its first workload: as many GPUs hold distinct cache, and the mean
+    request has other bytes and another rate.
+    """
+    one = swept.each[0]
+    alone: Designs = getattr(one, phase)
+    flow = np.asarray(alone.flat(FLOWS[phase])[index], float)
+    if len(swept.each) == 1:
+        return flow
+    rates = [d.flat("requests_per_s")[index] for d in (getattr(swept, phase), alone)]
+    sizes = [d.flat("kv_prompt_bytes")[0] for d in (swept.prefill, one.prefill)]
+    return flow * (rates[0] / rates[1]) * (sizes[0] / sizes[1])
 
 
 def add_intervals(

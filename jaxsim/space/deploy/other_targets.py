@@ -215,7 +215,7 @@ def _add_disaggregated(
             front.rounded_output_tokens_per_s_per_gpu, strict=True,
         )
     ]  # fmt: skip
-    if answers and request.cap is None and not request.pack and request.fixed_ratio is None:
+    if answers and request.cap is None and not request.pack:
         for ttl_s in ttl_targets(front.ttl_s, request.ttl_s):
             best = match(
                 prefill.pool, decode.pool, request.mean_osl, ftl_s=ftl_s, ttl_s=float(ttl_s),
@@ -223,9 +223,11 @@ def _add_disaggregated(
             )  # fmt: skip
             if isinstance(best, NoMatch):
                 continue
+            held = request.fixed_ratio is not None
+            bound = best.certificate.upper_bound if held else best.relaxed_value
             found.append((
                 best.prefill_index, best.decode_index, best.prefill_instances,
-                best.decode_instances, best.relaxed_value, best.value,
+                best.decode_instances, bound, best.value,
             ))  # fmt: skip
     i, j, n, m, bound, whole = (np.array(column) for column in zip(*found, strict=True))
     i, j = i.astype(int), j.astype(int)

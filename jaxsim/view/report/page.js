@@ -141,10 +141,11 @@ function best(rows) {
   if (R.kind[left[0]] === 1) left = rows.filter((k) => R.worth[k] >= Math.max(...rows.map((j) => R.worth[j])) * (1 - D.tie));
   const few = Math.min(...left.map((k) => R.gpus[k]));
   left = left.filter((k) => R.gpus[k] <= few * (1 + 1e-6));
-  const top = Math.max(...left.map((k) => R.worth[k]));
-  left = left.filter((k) => R.worth[k] >= top * (1 - D.tie));
-  const order = R.kind[left[0]] === 1 ? ["ttl_s", "ftl_s"] : ["ftl_s", "ttl_s"];
-  return left.sort((a, b) => R[order[0]][a] - R[order[0]][b] || R[order[1]][a] - R[order[1]][b])[0];
+  const top = Math.max(...left.map((k) => R.worth[k])), exact = D.tolerance === 0 && R.kind[left[0]] === 0;
+  left = left.filter((k) => R.worth[k] >= top * (1 - (exact ? 1e-6 : D.tie)));
+  const order = R.kind[left[0]] === 1 ? ["ttl_s", "ftl_s"] : [...(exact ? ["first_count", "second_count"] : []), "ftl_s", "ttl_s"];
+  const before = (a, b) => { for (const name of order) if (R[name][a] !== R[name][b]) return R[name][a] - R[name][b]; return 0; };
+  return left.sort(before)[0];
 }
 /** Rows of which each gives more than all that are faster, by rising interactivity. */
 function frontier(rows) {
