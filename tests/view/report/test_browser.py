@@ -104,6 +104,22 @@ def test_another_target_gives_what_plan_says_of_it(page, found, ftl_factor):
     assert f"ttl={ttl_s!r}" in page.current_url
 
 
+@pytest.mark.parametrize("limits", [{"gpus": 5}, {"objective": "cost", "prefill_hardware": "h200"}])
+def test_under_limits_too(browser, tmp_path, limits):
+    def under(ftl_s, ttl_s, choices=False):
+        return jaxsim.plan(
+            "llama-3.1-8b", "h100", WORK, ftl_s=ftl_s, ttl_s=ttl_s, space=SPACE, choices=choices,
+            **limits,
+        )  # fmt: skip
+
+    path = tmp_path / "report.html"
+    path.write_text(render_report(under(1.0, 0.02, True), (), "", 5e10), encoding="utf-8")
+    browser.get(path.as_uri())
+    for ftl_s, ttl_s in ((1.0, 0.012), (0.5, 0.015)):
+        run(browser, "jaxsim.change({ftl: arguments[0], ttl: arguments[1]})", ftl_s, ttl_s)
+        assert text(browser, "recommendation") == words.recommendation(under(ftl_s, ttl_s))
+
+
 def test_filters_change_the_counts_and_the_designs(page):
     def count():
         return int(re.sub(r"\D", "", text(page, "counts").split(" of ")[0]))
