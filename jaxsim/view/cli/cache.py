@@ -4,6 +4,7 @@ Only the command line asks for this, and only before JAX is imported: a process 
 JAX is not ours to configure.
 """
 
+import atexit
 import os
 import stat
 import sys
@@ -80,6 +81,13 @@ def use_persistent_cache() -> Path | None:
     os.environ.setdefault(PROGRAMS, str(folder))
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return None
+    from jaxsim.view.cli import cache_files
+
+    try:
+        cache_files.clean(folder)
+    except OSError:
+        return None
+    atexit.register(cache_files.remember, folder)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from jaxsim.view.cli import cache as jax_cache
+from jaxsim.view.cli import cache_files
 from jaxsim.view.cli import main as cli
 
 
@@ -119,3 +120,28 @@ def test_the_verb_says_what_is_kept_and_removes_it(fresh, capsys):
     assert [p.name for p in folder.iterdir()] == ["elsewhere"]
     assert cli.main(["cache"]) == cli.OK
     assert "0 files" in capsys.readouterr().out
+
+
+def test_what_jax_keeps_is_used_as_it_was_written(tmp_path, monkeypatch):
+    """A changed file, one that another put there, and the oldest beyond the room are removed."""
+    folder = tmp_path / "cache"
+    folder.mkdir(mode=0o700)
+    for name in ("jit_a-1-cache", "jit_b-2-cache"):
+        (folder / name).write_bytes(b"native code")
+    cache_files.remember(folder)
+    (folder / "jit_c-3-cache").write_bytes(b"of another")
+    (folder / "jit_b-2-cache").write_bytes(b"native codf")
+    cache_files.clean(folder)
+    assert [path.name for path in folder.glob("jit_*")] == ["jit_a-1-cache"]
+    list_of = folder / cache_files.LIST
+    raw = bytearray(list_of.read_bytes())
+    raw[-2] ^= 1
+    list_of.write_bytes(raw)
+    cache_files.clean(folder)
+    assert not list(folder.glob("jit_*"))
+    (folder / "program-x.json").write_bytes(b"x" * 1000)
+    cache_files.clean(folder)
+    assert list(folder.glob("program-*"))
+    monkeypatch.setenv("JAXSIM_CACHE_MB", "0.0005")
+    cache_files.clean(folder)
+    assert not list(folder.glob("program-*"))

@@ -7,15 +7,17 @@ from jaxsim.view.cli import options
 
 DESCRIPTION = """\
 The command line keeps what it traced and compiled, so that a second run is fast: at most 64
-programs and 64 compiled blocks of its own, and what JAX keeps. Files are sealed with a key of
-yours: one that another made, or a fault of the disk changed, is not read, and what it held is
-made anew."""
+programs and 64 compiled blocks of its own, and what JAX keeps, 512 MB in all (JAXSIM_CACHE_MB).
+Files are sealed with a key of yours: one that another made, or a fault of the disk changed, is not
+read, and what it held is made anew. Compiled blocks are native code, in JAX's own form, which its
+reader unpickles: they are loaded from such files alone."""
 
 EPILOG = """\
 examples:
   jaxsim cache                where it is, and its size
   jaxsim cache --clear        empty it
   JAXSIM_CACHE=off jaxsim plan …          one run without it
+  JAXSIM_CACHE_MB=100 jaxsim plan …       the oldest files go beyond 100 MB
 """
 
 
