@@ -6,7 +6,7 @@ traced function; there is no second copy of the physics.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Generic, TypeVar, cast
@@ -79,7 +79,7 @@ class Staged(Generic[T]):
     names: tuple[str, ...]
     lengths: tuple[int, ...]
     stages: tuple[Stage, ...]
-    known: dict[int, Held]
+    known: Mapping[int, Held | np.ndarray]
     spread: Spread | None = None
 
     @cached_property
@@ -94,7 +94,7 @@ class Staged(Generic[T]):
             mesh, dims = self.spread.mesh, self.program.dims
             where = [NamedSharding(mesh, self.spread.spec(dims[x])) for x in numbers]
         moved = jax.device_put([self.known[x] for x in numbers], where)
-        return cast(dict[int, Held], self.known | dict(zip(numbers, moved, strict=True)))
+        return cast(dict[int, Held], {**self.known, **dict(zip(numbers, moved, strict=True))})
 
     @property
     def points(self) -> int:
