@@ -88,15 +88,19 @@ _WIDER = (("fp8_flop_per_s", "bf16_flop_per_s"), ("fp4_flop_per_s", "fp8_flop_pe
 R = TypeVar("R", bound=Record)
 
 
+def record_within(kind: type[Record], name: str) -> type[Record] | None:
+    """The class of a field that is a record, and so a table of a file; None of a number."""
+    if name == "latent" and kind is not LatentMoEFFN:
+        return MLA
+    return _NESTED.get(name)
+
+
 def _record(kind: type[R], table: Table) -> R:
     """A record, every number of it read from the key of its name."""
     values: dict[str, Record | float] = {}
     build: Callable[..., R] = kind
     for item in dataclasses.fields(kind):
-        nested: type[Record] | None = (
-            MLA if item.name == "latent" and kind is not LatentMoEFFN else None
-        )
-        nested = nested or _NESTED.get(item.name)
+        nested = record_within(kind, item.name)
         if nested is not None:
             values[item.name] = _record(nested, table.table(item.name))
         else:

@@ -19,6 +19,7 @@ from jaxsim.catalog.write import card_text
 from jaxsim.point.held import kv_bytes_per_gpu
 from tests.catalog.test_config_json import DEEPSEEK, GLM5, LLAMA, QWEN3, QWEN3_MOE, read
 from tests.narrow import some, untyped
+from tests.view.written import checked_file
 
 # Billions of parameters, and of those active in a token where published.
 PUBLISHED = {
@@ -538,5 +539,6 @@ def test_import_writes_a_file_that_plans(tmp_path):
     words = [sys.executable, "-m", "jaxsim", "import", "model", str(folder), "-o", str(out)]
     ran = subprocess.run([*words, "--format", "json"], capture_output=True, text=True, check=True)
     assert json.loads(ran.stdout)["formats"]["ffn"] == "bf16"
+    checked_file("model-file", out)
     assert load_model(out).named_formats
     assert load_hardware("h200").name == "h200"

@@ -7,6 +7,7 @@ import pytest
 from jaxsim.catalog.load import load_hardware
 from jaxsim.catalog.setup import setup_of
 from jaxsim.view.cli.main import main
+from tests.view.written import checked_file
 
 
 def listed(capsys, *words):
@@ -39,6 +40,7 @@ def test_models_by_kind_size_text_and_engine(capsys):
 def test_new_hardware_works_at_once_and_is_less_sure(tmp_path, capsys):
     path = tmp_path / "my-chip.toml"
     assert main(["hardware", "new", str(path), "--like", "a100"]) == 0
+    checked_file("hardware-file", path)
     own, like = load_hardware(path), load_hardware("a100")
     assert own.hardware == like.hardware
     assert (own.calibration, own.arithmetic) == (like.calibration, like.arithmetic)

@@ -53,7 +53,7 @@ def test_policies_are_compared_and_files_written(tmp_path, capsys):
     assert static["gpu_seconds"] == pytest.approx(2.0 * static["duration_s"])
     assert (tmp_path / "traffic.png").stat().st_size > 10_000
     assert checked("traffic", tmp_path / "traffic.json") == result
-    spans = json.loads(events.read_text())["traceEvents"]
+    spans = checked("trace-events", events)["traceEvents"]
     assert sum(span["name"] == "decode" for span in spans) == count
     assert all(span["dur"] >= 0.0 for span in spans if span["ph"] == "X")
 

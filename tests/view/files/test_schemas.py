@@ -1,6 +1,7 @@
 """What is written has the types that `jaxsim schema` prints; what is refused breaks them."""
 
 import json
+import tomllib
 from dataclasses import replace
 
 import jsonschema
@@ -8,6 +9,7 @@ import msgspec
 import pytest
 
 from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.names import DATA, resolve_hardware
 from jaxsim.catalog.workload import Share, Workload
 from jaxsim.space.deploy.result import Latencies
 from jaxsim.view.cli import main as cli
@@ -17,6 +19,7 @@ from jaxsim.view.files.plan_json import plan_dict
 from jaxsim.view.files.schemas import names
 from jaxsim.view.files.schemas.plan import Plan
 from jaxsim.view.text.plain_json import dumps
+from tests.view.written import checked_file
 
 
 def printed(name, capsys):
@@ -94,3 +97,41 @@ def test_a_mix_is_read_where_its_schema_holds(rows, good, tmp_path, capsys):
     else:
         with pytest.raises(InputError):
             read_mix(path)
+
+
+CATALOGUE = {"model-file": "models", "hardware-file": "hardware"}
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_every_file_of_the_catalogue_has_its_schema(name):
+    files = sorted((DATA / CATALOGUE[name]).glob("*.toml"))
+    assert len(files) > 10
+    for path in files:
+        checked_file(name, path)
+
+
+@pytest.mark.parametrize(
+    ("name", "entry", "table", "key", "value"),
+    [
+        ("model-file", "llama-3.1-8b", ("attention", "full"), "heads", None),
+        ("model-file", "llama-3.1-8b", ("attention", "full"), "kind", "Mean"),
+        ("model-file", "llama-3.1-8b", ("sources", "config"), "kind", "guessed"),
+        ("model-file", "deepseek-r1", ("precision",), "heads", "fp8"),
+        ("hardware-file", "h100", ("chip",), "hbm_bytes", -1.0),
+        ("hardware-file", "h100", ("scaleup",), "latency_s", {"seconds": 1e-6}),
+        ("hardware-file", "h100", (), "vendor", None),
+    ],
+)
+def test_what_no_file_of_the_catalogue_has_breaks_its_schema(name, entry, table, key, value):
+    own = CATALOGUE[name]
+    path = DATA / own / f"{entry if own == 'models' else resolve_hardware(entry)}.toml"
+    raw = tomllib.loads(path.read_text("utf-8"))
+    place = raw
+    for step in table:
+        place = place[step]
+    if value is None:
+        del place[key]
+    else:
+        place[key] = value
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(raw, type=names.FILES[name][0])

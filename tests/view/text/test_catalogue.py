@@ -8,6 +8,7 @@ from jaxsim.catalog.names import list_hardware, list_models
 from jaxsim.view.cli import main as cli
 from jaxsim.view.text import units
 from jaxsim.view.text.catalogue import value_text
+from tests.view.written import checked
 
 
 @pytest.mark.parametrize(("verb", "names"), [("models", list_models), ("hardware", list_hardware)])
@@ -16,14 +17,14 @@ def test_every_entry_has_a_line_and_an_object(verb, names, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1 : 1 + len(names())]] == names()
     assert cli.main([verb, "--format", "json"]) == 0
-    entries = json.loads(capsys.readouterr().out)[verb]
+    entries = checked(verb, capsys.readouterr().out)[verb]
     assert [entry["name"] for entry in entries] == names()
 
 
 @pytest.mark.parametrize(("verb", "name"), [("models", "deepseek-r1"), ("hardware", "gb200-nvl72")])
 def test_every_number_of_an_entry_has_a_source(verb, name, capsys):
     assert cli.main([verb, name, "--format", "json"]) == 0
-    result = json.loads(capsys.readouterr().out)
+    result = checked("model" if verb == "models" else "chip", capsys.readouterr().out)
     assert len(result["provenance"]) > 10
     for datum in result["provenance"].values():
         assert {"value", "kind", "source", "date"} <= set(datum)

@@ -7,7 +7,8 @@ from jaxsim.view.cli import options
 
 NAMES = (
     "plan", "mix", "sensitivity", "claims", "study", "validation", "held", "compare", "estimate",
-    "load", "search", "frontier", "traffic", "deployment",
+    "load", "search", "frontier", "traffic", "trace-events", "models", "model", "hardware", "chip",
+    "model-file", "hardware-file", "deployment",
 )  # fmt: skip
 SWEEP = "sweep"
 # What `jaxsim run` reads, of each verb.
@@ -30,8 +31,9 @@ def add_parser(subparsers: options.Verbs) -> None:
         "schema",
         help="the JSON Schema of a file",
         description="Print the JSON Schema of a file that is written (plan, sensitivity, claims, "
-        "validation, traffic, deployment) or read (mix, sweep, run-VERB), or of what "
-        "`--format json` prints (estimate, load, search, frontier, study, held, compare).",
+        "validation, traffic, trace-events, deployment) or read (mix, sweep, model-file, "
+        "hardware-file, run-VERB), or of what `--format json` prints (estimate, load, search, "
+        "frontier, study, held, compare, models, model, hardware, chip).",
         allow_abbrev=False,
     )
     parser.add_argument("name", metavar="NAME", help="the file: plan, mix, sweep, run-plan, …")

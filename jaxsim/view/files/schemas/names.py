@@ -5,6 +5,15 @@
 
 import msgspec
 
+from jaxsim.view.files.schemas.catalogue import (
+    HARDWARE_FILE,
+    MODEL_FILE,
+    HardwareCard,
+    HardwareList,
+    ModelCard,
+    Models,
+    TraceEvents,
+)
 from jaxsim.view.files.schemas.measured import Claim, Comparison, Held, Study, Validation
 from jaxsim.view.files.schemas.plan import Mix, Plan
 from jaxsim.view.files.schemas.sensitivity import Sensitivity
@@ -31,6 +40,16 @@ FILES: dict[str, tuple[object, str]] = {
     "search": (Search, "what `jaxsim search --format json` prints"),
     "frontier": (Frontiers, "what `jaxsim frontier --format json` prints"),
     "traffic": (Traffic, "traffic.json, as `jaxsim traffic -o DIR` writes it"),
+    "trace-events": (TraceEvents, "what `jaxsim traffic --trace-events FILE` writes"),
+    "models": (Models, "what `jaxsim models --format json` prints"),
+    "model": (ModelCard, "what `jaxsim models NAME --format json` prints"),
+    "hardware": (HardwareList, "what `jaxsim hardware --format json` prints"),
+    "chip": (HardwareCard, "what `jaxsim hardware NAME --format json` prints"),
+    "model-file": (
+        MODEL_FILE,
+        "a model's TOML, as `jaxsim import model` writes it",
+    ),
+    "hardware-file": (HARDWARE_FILE, "a TOML file of hardware, as --hardware reads it"),
     "deployment": (Deployment, "deploy.json, as `jaxsim deploy -o DIR` writes and reads it"),
 }
 
