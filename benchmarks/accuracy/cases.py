@@ -29,28 +29,49 @@ from jaxsim.truth.validate import validate
 
 NEAR = 0.2
 PER = {"tpot_ms": ("tpot_s", 1e3), "ttft_ms": ("ttft_s", 1e3), "ttft_s": ("ttft_s", 1.0)}
-# Why a case is off, where the reason is known and is not the performance model.
-SITE = "the site's H100 reach 0.15 to 0.34 of the peak with three engines, its A100 0.4 to 0.79"
+# Why a case is off, where the reason is known.
+SITE = (
+    "the site's H100 reach 0.15 to 0.34 of the peak in prompts with three engines, its A100 0.4 to "
+    "0.79, which are predicted within 20 % but for gpt-oss-20b"
+)
+ISSUED = (
+    "the model: {} of the time is the host's per layer of a prompt's pass, which larger models' "
+    "runs ask for on Hopper; counting launches instead of layers does no better where left out"
+)
 CAUSES = {
-    "P09": "tensor parallelism over two nodes; what remains would be all-reduces of about 105 us "
-    "each, three times what NCCL's users report: not explained",
-    "P15": "early software on a new chip; its owner suspects a defect",
-    "P16": "an early build: TTFT at 8 in flight is twice that of later ones",
-    "P17": "its owner says that something is wrong",
-    "P20": "an early build, and outputs of unlike lengths, which a finite run takes as alike",
+    "P04": "the model: experts in MXFP4 and the engine take 18 of 31 ms; what else a pass of few "
+    "tokens costs this build (no graph, Python) is a step's 3.6 ms in the fit",
+    "P09": "decode: its all-reduces over two nodes would take 105 us each, three times what NCCL's "
+    "users report; with TensorRT-LLM the same site has 31 ms. Prompts: the table of H100's FP8 "
+    "experts (TensorRT-LLM's kernel) moves 28 bytes an element to permute rows, 3.9 of 5.1 ms a "
+    "layer at 8,192 tokens, which SGLang's does not; short ones: the owner's client",
+    "P10": "from 1,024 to 2,048 tokens its first token takes 4.5 ms longer: twice the peak of an "
+    "A100, so that prompts were cached in part",
+    "P13": "sampling: top-k 20 and top-p 0.8 of 152,000 logits are sorted in vLLM 0.8; as FP8 is "
+    "no faster than BF16 there, the 17 ms a step beyond the prediction are not of weights",
+    "P14": "the model: prompts of Qwen3-235B with vLLM on H200 read 24 % low where left out",
+    "P15": "early software on a new chip (vLLM 0.9 on B200); its owner suspects a defect",
+    "P16": "a defect of that build: its owner's profile shows experts in Triton, 3.1 to 3.4 ms a "
+    "layer, chosen instead of DeepGEMM (vllm-project/vllm#28882)",
+    "P17": "a build of September 2024; its owner has a ninth of what the vendor published",
+    "P20": "a build of February 2025, without the FP8 kernels that came after; requests at 40/s",
     "P30": "the GPU is not stated; a cached prompt of 14,808 tokens takes 16 ms to tokenise "
     "and 8 ms of host, of 47 ms in all on H100",
-    "P31": "the GPU is not stated",
+    "P31": "the GPU is not stated; 53 of 101 ms are the wait for others' steps and prompts at 3/s, "
+    "21 ms the tokeniser's on 21,000 tokens",
     "P33": "the engine answers a prompt of 128 tokens after 11 ms elsewhere (P10), 59 ms here: the "
     "site's client and host",
+    "P34": ISSUED.format("half"),
+    "P35": ISSUED.format("half"),
+    "P36": ISSUED.format("60 %"),
     "P38": SITE,
     "P39": SITE,
     "P41": SITE,
-    "P44": "outputs of unlike lengths, whose longest decode alone at the end, are taken as alike; "
-    "requests that the cache preempts are not computed again",
+    "P44": f"{SITE}; requests that the cache preempts are not computed again",
+    "P46": "its experts were evened out by copies (EPLB), which cannot be stated: with even "
+    "routing +30 % and -8 %",
 }
 OPEN = {
-    "P04": "its 43 passes are not in the collection",
     "P06": "no numbers are given",
     "P24": "the GPU is not stated, and no latency is given",
     "P26": "lengths are not in the collection",
@@ -109,6 +130,11 @@ BOTH = ("tpot_ms", "ttft_ms")
 CHAT, UNIFORM = 1.0, 3.0**-0.5
 
 
+# What was measured where a case says it elsewhere than in its column `right`: passes of
+# gpt-oss-120b over 41,000 tokens, and over less than 1,000.
+RIGHT = {"P04": "609 and 31 ms"}
+
+
 def numbers_of(folder: Path) -> dict[str, list[Callable]]:
     """What to predict for each case, in the order of the numbers that are right."""
     llama, r1 = "llama-3.1-8b", "deepseek-r1"
@@ -123,7 +149,10 @@ def numbers_of(folder: Path) -> dict[str, list[Callable]]:
 
     def design(phase, ep, batch, isl, osl, output, **more):
         workload = jaxsim.Workload(isl=float(isl), osl=float(osl))
+        # Two batches overlap there, so that messages are hidden.
+        options = jaxsim.Options(comm_overlap_frac=1.0)
         names: dict[str, Any] = {"engine": "sglang", "precision": "fp8", "phase": phase}
+        names["options"] = options
         found = jaxsim.estimate(
             "deepseek-v3", "h100", workload, tp=1, ep=ep, batch=batch, **names, **more
         )
@@ -132,8 +161,17 @@ def numbers_of(folder: Path) -> dict[str, list[Callable]]:
         return found.outputs[output]
 
     def places(tp):
-        workload = jaxsim.Workload(isl=8192.0, osl=1024.0)
-        return jaxsim.serve(r1, "h200", workload, tp=tp, ep=8, concurrency=64).slots
+        workload, limits = jaxsim.Workload(isl=1e6, osl=64.0), Limits(memory_frac=0.95)
+        return jaxsim.serve(
+            "deepseek-v4-flash", "b200", workload, tp=tp, ep=8, engine="vllm", concurrency=64,
+            limits=limits,
+        ).slots  # fmt: skip
+
+    def passes_ms(tokens):
+        workload = jaxsim.Workload(isl=tokens, osl=100.0)
+        return 1e3 * jaxsim.estimate(
+            "gpt-oss-120b", "b200", workload, phase="prefill", tp=1, engine="trtllm"
+        ).total_s  # fmt: skip
 
     with (folder / "external_open.csv").open(encoding="utf-8") as file:
         rows = [r for r in csv.DictReader(file) if r["source"].startswith("LLMServingSim")]
@@ -142,6 +180,7 @@ def numbers_of(folder: Path) -> dict[str, list[Callable]]:
     return {
         "P01": each("qwen3-8b", "h200", "vllm", "bf16", [(9000, 30, 16)], ["tpot_ms"]),
         "P02": each("qwen3-8b", "h200", "vllm", "bf16", [(9000, 30, 32)], ["tpot_ms"]),
+        "P04": [lambda: passes_ms(41_000.0), lambda: passes_ms(500.0)],
         "P09": each(r1, "h100", "sglang", "fp8-kv16",
                     [(n, 128, 1) for n in (128, 2048, 8192)], BOTH, tp=16),
         "P10": each("qwen3-1.7b", "a100", "vllm", "bf16", [(n, 128, 1) for n in (128, 1024, 2048)],
@@ -263,7 +302,7 @@ def numbers(text: str) -> list[float]:
 
 def judge_numbers(case: dict, computed: list[Callable]) -> dict:
     """Each prediction against the number at its place."""
-    right = numbers(case["right"])
+    right = numbers(RIGHT.get(case["case"], case["right"]))
     found = [float(compute()) for compute in computed]
     errors = [got / want - 1.0 for got, want in zip(found, right, strict=False)]
     if "more than" in case["right"]:

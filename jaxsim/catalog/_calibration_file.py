@@ -7,6 +7,7 @@ import datetime
 import math
 from collections.abc import Collection, Iterable
 from dataclasses import fields, replace
+from functools import cache
 from pathlib import Path
 
 from jaxsim.catalog._calibration_kinds import (
@@ -40,6 +41,16 @@ def load_calibration(name: str) -> Calibration:
     if not path.is_file():
         hint = "Give the path of a TOML file, or make one with `jaxsim calibrate`."
         raise unknown_name("calibration", name, list_calibrations(), hint)
+    return _at(path)
+
+
+def _at(path: Path) -> Calibration:
+    return _shipped(path) if path.parent == DATA else read_calibration(path)
+
+
+@cache
+def _shipped(path: Path) -> Calibration:
+    """A calibration of the catalogue, whose files nobody changes while it runs: read once."""
     return read_calibration(path)
 
 
@@ -185,7 +196,7 @@ class _Reader:
         beside = self.path.with_name(f"{named}.toml")
         if beside.is_file() and "transferred_from" in read_toml(beside):
             raise self.error("transferred_from", f"{beside} is itself transferred; name its origin")
-        origin = read_calibration(beside) if beside.is_file() else load_calibration(named)
+        origin = _at(beside) if beside.is_file() else load_calibration(named)
         # The share of a chip's time that starting tiles takes is what is carried over, so that few
         # large multiprocessors start as much work in a second as many small ones.
         ratio = self.number("multiprocessors", raw["multiprocessors"]) / origin.multiprocessors
