@@ -15,8 +15,9 @@ from jaxsim.catalog.names import DATA
 from jaxsim.catalog.precision import Precision
 from jaxsim.catalog.routing import popularity_variance
 
-# Measures whose errors a fit leaves, by their names in a file.
+NO_SOFTWARE = ("ideal", LIMIT)  # readings of kernels: nothing that can be deployed
 _POPULARITY = "popularity_variance"
+# Measures whose errors a fit leaves, by their names in a file.
 SIGMAS = ("tpot", "ttft", "output_tokens_per_s_per_gpu")
 
 

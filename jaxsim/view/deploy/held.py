@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jaxsim.catalog.engines import EngineCard, load_engine
+from jaxsim.catalog.engines import NO_SOFTWARE, EngineCard, load_engine
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import Setup, setup_of
 from jaxsim.space.deploy.uncertainty import WHOLE, sources_of
@@ -65,7 +65,7 @@ def stated_of(order: Order, engine: str = "") -> Stated:
 def _name(order: Order, engine: str) -> str:
     """The engine that ran, by name; a file of one's own stands for the plan's."""
     known = "" if engine.endswith(".toml") else engine
-    return known or (order.engine if order.engine != "ideal" else "")
+    return known or (order.engine if order.engine not in NO_SOFTWARE else "")
 
 
 def causes(pool: Pool, setup: Setup, ratio: float) -> list[Cause]:

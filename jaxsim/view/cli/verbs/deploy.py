@@ -177,8 +177,10 @@ def settings_of(args: argparse.Namespace, order: "Order") -> "Settings":
 
 def notes_of(order: "Order", settings: "Settings") -> list[str]:
     """What differs between the plan and what is deployed, in sentences."""
+    from jaxsim.catalog.engines import NO_SOFTWARE
+
     told = []
-    if order.engine not in (settings.engine, "ideal"):
+    if order.engine not in (settings.engine, *NO_SOFTWARE):
         told.append(
             f"The plan's times are those of {order.engine}; {settings.engine} is deployed. "
             f"`jaxsim plan … --engine {settings.engine}` plans for it."
