@@ -1,6 +1,7 @@
 """Every example runs, uses the public interface alone, and draws something."""
 
 import ast
+import json
 import os
 import runpy
 import sys
@@ -48,3 +49,28 @@ def test_an_example_uses_the_public_interface_alone(path):
             assert all(not alias.name.startswith("jaxsim.") for alias in node.names)
         if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "jaxsim":
             assert node.attr in jaxsim.__all__
+
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "examples").glob("*.ipynb"))
+
+
+def test_there_are_notebooks():
+    assert len(NOTEBOOKS) >= 2
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_and_draws_one_figure(path):
+    import matplotlib.pyplot as plt
+
+    found = json.loads(path.read_text(encoding="utf-8"))
+    cells = ["".join(cell["source"]) for cell in found["cells"] if cell["cell_type"] == "code"]
+    assert sum(len(cell.splitlines()) for cell in cells) < 60
+    assert not any(cell.get("outputs") for cell in found["cells"]), "clear its outputs"
+    names = {}
+    for cell in cells:
+        exec(compile(cell, path.name, "exec"), names)
+    (number,) = plt.get_fignums()
+    (axes,) = plt.figure(number).axes
+    assert axes.get_xlabel()
+    assert axes.get_title()
+    assert axes.has_data()

@@ -104,7 +104,7 @@ def test_another_target_gives_what_plan_says_of_it(page, found, ftl_factor):
     assert f"ttl={ttl_s!r}" in page.current_url
 
 
-@pytest.mark.parametrize("limits", [{"gpus": 5}, {"objective": "cost", "prefill_hardware": "h200"}])
+@pytest.mark.parametrize("limits", [{"gpus": 5, "objective": "cost"}])
 def test_under_limits_too(browser, tmp_path, limits):
     def under(ftl_s, ttl_s, choices=False):
         return jaxsim.plan(
