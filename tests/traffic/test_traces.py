@@ -130,6 +130,10 @@ BAD = {
     "zero length": (bad(1, input_length=0), "line 2: isl = 0"),
     "not a number": (bad(1, output_length=float("nan")), "line 2: osl = nan"),
     "half a token": (bad(1, output_length=1.5), "line 2: osl = 1.5"),
+    "since 1970": (
+        lines([{**row, "timestamp": 1_700_000_000 + i} for i, row in enumerate(MOONCAKE)]),
+        "another moment",
+    ),
     "seconds": (bad(1, timestamp=1.5), "--time-unit"),
     "truncated": (lines(MOONCAKE)[:-20], "middle of line 3"),
     "a header": (lines([{"version": 1}, *MOONCAKE]), "its keys are version"),

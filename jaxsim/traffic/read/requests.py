@@ -13,6 +13,8 @@ from jaxsim.catalog.errors import InputError
 # A trace whose requests come faster or slower than this is in another unit of time.
 MOST_PER_S = 1e5
 LONGEST_GAP_S = 86400.0
+# A trace that begins so late, and lasts so much shorter, does not count from its own start.
+LATE_S, LATE_SPANS = 86400.0, 10.0
 # A clock that counts seconds since 1970 is far below.
 LATEST_S = 1e11
 # Of the lines of a file, at most so many may be unreadable before it is refused.
@@ -182,6 +184,14 @@ def requests_of(
 
 def check_unit(requests: Requests, unit: str) -> Requests:
     """The same, or an InputError where times cannot be in the unit they were taken for."""
+    first_s = float(requests.arrival_s[0])
+    span_s = float(requests.arrival_s[-1]) - first_s
+    if first_s > LATE_SPANS * span_s and first_s > LATE_S:
+        raise InputError(
+            f"{requests.name}: taken in {unit}, its first request comes after {first_s:.4g} s, and "
+            f"all come within {span_s:.4g} s: times count from another moment, or are in another "
+            "unit. Subtract the first one from all; say the unit with --time-unit s, ms, us or ns."
+        )
     gap_s = requests.duration_s / max(len(requests) - 1, 1)
     if len(requests) > 20 and not 1.0 / MOST_PER_S <= gap_s <= LONGEST_GAP_S:
         raise InputError(

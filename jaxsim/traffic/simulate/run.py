@@ -128,6 +128,7 @@ def simulate_run(
                     state = revive(state, dead.pop(id(fault)), ready_s)
                 else:
                     state, dead[id(fault)] = die(state, fault, gain, service.resume)
+                    _refuse_empty(state, fault, requests)
                 continue
             state = watch.decide(state, stop)
             stop += policy.interval_s
@@ -138,6 +139,18 @@ def simulate_run(
         requests, fleet, policy.name, state, shape, watch.spans(end), changes,
         watch.series(), len(requests), end, service.faults,
     )  # fmt: skip
+
+
+def _refuse_empty(state: State, fault: Fault, requests: Requests) -> None:
+    """An InputError where a fault leaves a pool without an instance while requests still come."""
+    one, last_s = state.instances, float(requests.arrival_s[-1])
+    there = np.asarray(one.open) & (np.asarray(one.role) == fault.role)
+    if not there.any() and fault.time_s < last_s <= fault.time_s + fault.repair_s:
+        raise InputError(
+            f"at {fault.time_s:g} s the last open instance of a pool dies, and none is back before "
+            f"the last request arrives at {last_s:g} s: give the pool more instances, or the fault "
+            "fewer, or a shorter repair."
+        )
 
 
 def _ended(state: State, count: int) -> bool:

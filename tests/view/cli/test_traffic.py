@@ -26,6 +26,23 @@ DRAWN = ["--poisson", "2", "--isl", "300", "--osl", "uniform:20:60"]
         ([*BASE, *DRAWN, "--isl", "lognormal:5"], "ISL"),
         (["a", "b", *BASE, *DRAWN], "a trace and a model"),
         ([*BASE, *DRAWN, "--fail", "decode"], "--fail 'decode': write"),
+        (
+            [
+                *BASE,
+                *DRAWN,
+                "--duration",
+                "40s",
+                "--colocated",
+                "tp=1",
+                "--policy",
+                "static",
+                "--max-seqs",
+                "63",
+                "--fail",
+                "colocated@10s",
+            ],
+            "at 10 s the last open instance",
+        ),
     ],
 )
 def test_bad_input_ends_with_a_message(arguments, message, capsys):
