@@ -1,7 +1,10 @@
 """How is a file written so that it is either whole or not there?"""
 
+import contextlib
+import glob
 import os
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +15,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
+_LEFT_S = 3600.0
+
+
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file under a temporary name in its own folder, then give it its final name.
 
@@ -19,6 +25,7 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     under either name, and what the final name held before is still there.
     """
     _regular(path)
+    _clear(path)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
@@ -33,6 +40,14 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _clear(path: Path) -> None:
+    """Remove what processes that were killed left beside a file, an hour ago or more."""
+    for left in path.parent.glob(f".{glob.escape(path.stem)}-????????{glob.escape(path.suffix)}"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.lstat().st_mtime > _LEFT_S:
+                left.unlink()
 
 
 def _regular(path: Path) -> None:

@@ -1,6 +1,9 @@
 """Files are whole, or not there."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -53,3 +56,59 @@ def test_an_output_folder_that_is_a_file_is_an_error(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(OSError, match="file"):
         output_folder(tmp_path / "file")
+
+
+def test_what_a_killed_process_left_is_removed_an_hour_later(tmp_path):
+    path = tmp_path / "plan.json"
+    old, new = tmp_path / ".plan-12345678.json", tmp_path / ".plan-abcdefgh.json"
+    for left in (old, new):
+        left.write_text("half of")
+    os.utime(old, (0, 0))
+    replace_text(path, "one")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [new.name, path.name]
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from benchmarks.fuzz.kills import killed_at
+from jaxsim.view.files.atomic import replace_text
+path = Path(sys.argv[1]) / "plan.json"
+replace_text(path, "before")
+count = 1
+while killed_at(lambda: replace_text(path, "after"), path.parent, count) is not None:
+    assert path.read_text() in ("before", "after"), path.read_text()
+    replace_text(path, "before")
+    count += 1
+assert path.read_text() == "after"
+print(count - 1)
+"""
+
+
+def test_killed_at_every_write_point_a_file_is_whole(tmp_path):
+    """SIGKILL before each change of a file: the old one is there until the new one is."""
+    root = str(Path(__file__).parents[3])
+    run = [sys.executable, "-c", KILLED, str(tmp_path)]
+    done = subprocess.run(
+        run, env={**os.environ, "PYTHONPATH": root}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 3
+
+
+def test_a_full_disk_leaves_no_part_of_a_file(tmp_path):
+    """On a file system of 64 kB, where one can be mounted."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no file system can be mounted here")
+    try:
+        replace_text(tmp_path / "plan.json", "one")
+        with pytest.raises(OSError, match="No space left") as said:
+            replace_text(tmp_path / "plan.json", "x" * 100_000)
+        assert said.value.filename == str(tmp_path / "plan.json")
+        assert (tmp_path / "plan.json").read_text() == "one"
+        assert [p.name for p in tmp_path.iterdir()] == ["plan.json"]
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
