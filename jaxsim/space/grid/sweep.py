@@ -1,14 +1,14 @@
 """What does a point function give at every combination of axes?"""
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import jax
 import jax.numpy as jnp
 
 from jaxsim._record import combine
 from jaxsim.space.program.in_jax import run_ops
-from jaxsim.space.program.inputs import Axis, axis_values, lengths_of, numbers_of, replace
+from jaxsim.space.program.inputs import Axis, DimsTree, axis_values, lengths_of, numbers_of, replace
 from jaxsim.space.program.trace import Literal, Program, trace
 
 T = TypeVar("T")  # what a point function returns: a pytree of numbers
@@ -44,7 +44,7 @@ def flat(fn: Callable[..., T], point: object, axes: Sequence[Axis]) -> T:
     return jax.vmap(at)(axis_values(axes))
 
 
-def natural(fn: Callable[..., T], point: object, axes: Sequence[Axis]) -> tuple[T, Any]:
+def natural(fn: Callable[..., T], point: object, axes: Sequence[Axis]) -> tuple[T, DimsTree]:
     """`fn` on natural dims: outputs, each on only the axes it depends on, and those axes' names.
 
     The second is a pytree like the first, with a tuple of names for every output, outer to inner.

@@ -53,6 +53,9 @@ if TYPE_CHECKING:
 else:
     Entries = np.ndarray | np.generic
 
+# The names of the axes that each output depends on, in a pytree like the outputs.
+DimsTree: TypeAlias = Any
+
 # An axis: its name, which leaf (or leaves, or sub-record) of the point it replaces, and with what:
 # an array, or a record of arrays, with one leading dimension.
 Axis: TypeAlias = tuple[str, Callable[[Any], Any], Any]

@@ -6,7 +6,7 @@ those of the traced function: there is no second physics.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from jaxsim.space.program.cache import cached
 from jaxsim.space.program.evaluate import Steps, evaluate, steps_of
 from jaxsim.space.program.in_numpy import in_numpy
-from jaxsim.space.program.inputs import Axis, axis_values, lengths_of, numbers_of
+from jaxsim.space.program.inputs import Axis, DimsTree, axis_values, lengths_of, numbers_of
 from jaxsim.space.program.trace import Literal, Program, numbers, trace
 
 
@@ -100,7 +100,7 @@ def at_many(fn: Callable[[Points], Outputs], points: Points) -> Outputs:
 
 def interpreted(
     fn: Callable[[Points], Outputs], point: Points, axes: Sequence[Axis]
-) -> tuple[Outputs, Any]:
+) -> tuple[Outputs, DimsTree]:
     """`fn` on natural dims, like `sweep.natural`, as NumPy arrays and without compilation.
 
     Equal to the compiled form up to the rounding of NumPy's elementary functions. Every leaf of

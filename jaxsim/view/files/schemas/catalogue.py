@@ -8,7 +8,7 @@ import dataclasses
 import datetime
 from functools import cache, reduce
 from operator import or_
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -22,6 +22,7 @@ from jaxsim.view.files.schemas.common import File, NotNegative, Positive
 
 Kind = Literal["spec", "measured", "fitted", "assumed", "derived"]
 Name = Annotated[str, Meta(min_length=1)]
+Form: TypeAlias = Any  # a type that is made at run time, from the fields of a record
 
 
 class Origin(File):
@@ -43,9 +44,9 @@ class Sourced(File, rename={"origin": "from"}):
     note: str | UnsetType = UNSET
 
 
-def _struct(name: str, required: dict[str, Any], optional: dict[str, Any], **more: Any) -> Any:
+def _struct(name: str, required: dict[str, Form], optional: dict[str, Form], **more: Form) -> Form:
     """A table of keys that must be there and of keys that may."""
-    fields: list[Any] = [*required.items()]
+    fields: list[Form] = [*required.items()]
     fields += [(key, kind | UnsetType, UNSET) for key, kind in optional.items()]
     return msgspec.defstruct(
         name, fields, bases=(File,), kw_only=True, rename={"origin": "from"}, **more
@@ -53,16 +54,16 @@ def _struct(name: str, required: dict[str, Any], optional: dict[str, Any], **mor
 
 
 @cache
-def _fields(kind: type[Record]) -> dict[str, Any]:
+def _fields(kind: type[Record]) -> dict[str, Form]:
     """The keys of the table that a record is read from: numbers, and tables of records within."""
-    record: Any = kind
+    record: Form = kind
     names = [item.name for item in dataclasses.fields(record)]
     within = {name: record_within(kind, name) for name in names}
     return {name: _table(one) if one else NotNegative | Sourced for name, one in within.items()}
 
 
 @cache
-def _table(kind: type[Record]) -> Any:
+def _table(kind: type[Record]) -> Form:
     """A table within another; a chip may leave out the rates of its narrower formats."""
     own = _fields(kind)
     narrow = {name: own[name] for name in own if name in ("fp8_flop_per_s", "fp4_flop_per_s")}
@@ -70,7 +71,7 @@ def _table(kind: type[Record]) -> Any:
     return _struct(f"{kind.__name__}Table", required, narrow)
 
 
-def _any_of(kinds: dict[str, Any]) -> Any:
+def _any_of(kinds: dict[str, Form]) -> Form:
     """One of several tables, told apart by their `kind`."""
     tables = (
         _struct(name, _fields(kind), {}, tag_field="kind", tag=name) for name, kind in kinds.items()
@@ -80,7 +81,7 @@ def _any_of(kinds: dict[str, Any]) -> Any:
 
 NUMBER = NotNegative | Sourced
 WORD = str | Sourced
-MORE: dict[str, Any] = {"origin": str, "note": str}
+MORE: dict[str, Form] = {"origin": str, "note": str}
 HEAD = ("hidden", "vocab", "tied", "max_context_tokens", "mtp_layers")
 
 MODEL_FILE = _struct(
