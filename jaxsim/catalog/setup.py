@@ -100,6 +100,23 @@ def default_engine(hardware: HardwareCard) -> str:
     return "sglang" if generation == "cdna" else "ideal"
 
 
+def _engine_on(name: str, chip: HardwareCard, precision: Precision) -> EngineCard:
+    """The engine on a chip; where the chip borrows its kernels, at least as unsure as the lender's.
+
+    A chip of no known generation has the numbers of all generations, whose errors average more
+    runs; its kernels are those of the chip that it names, with what runs there left unexplained.
+    """
+    card = load_engine(name, chip.name, precision)
+    if generation_of(chip.name) or not generation_of(chip.calibration):
+        return card
+    lender = load_engine(name, chip.calibration, precision)
+    sigmas = {
+        measure: max(sigma, lender.sigmas.get(measure, 0.0))
+        for measure, sigma in card.sigmas.items()
+    }
+    return replace(card, log_sigma=max(card.log_sigma, lender.log_sigma), sigmas=sigmas)
+
+
 def setup_of(
     model: str | ModelCard,
     hardware: str | HardwareCard,
@@ -115,11 +132,10 @@ def setup_of(
     else:
         name = precision or default_precision(card, chip)
         chosen = load_precision(name, card)
-    runner = (
-        engine
-        if isinstance(engine, EngineCard)
-        else load_engine(engine or default_engine(chip), chip.name, chosen)
-    )
+    if isinstance(engine, EngineCard):
+        runner = engine
+    else:
+        runner = _engine_on(engine or default_engine(chip), chip, chosen)
     calibration = borrowed(
         load_calibration(chip.calibration),
         chip.name,

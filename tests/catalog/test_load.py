@@ -1,5 +1,6 @@
 """The catalogue: every datum has a source, every name resolves, every mistake is explained."""
 
+import dataclasses
 import datetime
 import math
 import subprocess
@@ -26,6 +27,7 @@ from jaxsim.catalog.load import (
     override_precision,
 )
 from jaxsim.catalog.model import GQA, MLA, AbstractAttention, AbstractFFN, SparseMLA
+from jaxsim.catalog.setup import setup_of
 from tests.narrow import of
 
 MINIMAL = """
@@ -343,3 +345,17 @@ def test_kinds_of_model():
     assert sorted(of(GQA, g.attention).window_tokens for g in oss.groups) == [128.0, math.inf]
     maverick = load_model("llama-4-maverick").model
     assert [group.layers for group in maverick.groups] == [24.0, 12.0, 12.0]
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
+@pytest.mark.parametrize("precision", ["bf16", "fp8"])
+def test_who_borrows_kernels_is_not_surer_than_who_lends_them(engine, precision):
+    """A chip of one's own with the calibration of an H200, under every engine."""
+    lender = load_hardware("h200")
+    borrower = dataclasses.replace(lender, name="mine", calibration="h200")
+    own, lent = (
+        setup_of("llama-3.1-8b", chip, precision, engine).engine for chip in (borrower, lender)
+    )
+    assert own.variant == "" != lent.variant
+    assert own.log_sigma >= lent.log_sigma
+    assert all(own.sigmas[name] >= sigma for name, sigma in lent.sigmas.items())
