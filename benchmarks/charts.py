@@ -58,7 +58,9 @@ def _bokeh(*more: str) -> str:
 
 
 def _vega() -> str:
-    import vl_convert  # pyright: ignore[reportMissingImports]
+    from importlib import import_module
+
+    vl_convert = import_module("vl_convert")
 
     return vl_convert.javascript_bundle()
 

@@ -24,7 +24,7 @@ def test_draws_are_single_runs_side_by_side():
         assert float(there.attainment) == told["attainment"]
         assert float(there.joules) == told["joules"]
         for name in ("ttft", "tpot", "e2e", "gap"):
-            quantiles = [told[f"{name}_p{q}_s"] for q in (50, 90, 95, 99)]
+            quantiles = [float(told[f"{name}_p{q}_s"]) for q in (50, 90, 95, 99)]
             np.testing.assert_allclose(there[f"{name}_s"], quantiles, rtol=1e-12)
     assert not np.array_equal(result.ttft_s.sel(seed=1), result.ttft_s.sel(seed=3))
     faster = result.tpot_s.sel(hardware="h200") < result.tpot_s.sel(hardware="h100")

@@ -26,6 +26,7 @@ from tests.laws.test_chip import (
     stack,
     works,
 )
+from tests.narrow import untyped
 
 CHIPS = ("h200", "gb200-nvl72")  # with kernels of their own, of two generations
 KINDS = {
@@ -77,7 +78,9 @@ def test_no_message_of_today_is_faster(kind):
     for name in CHIPS:
         own = load_calibration(hardware(name).calibration)
         today, limit = (
-            jax.vmap(message_s, (0, None, None))(work, fit_of(c, kind), hardware(name).hardware)
+            jax.vmap(message_s, (0, None, None))(
+                work, untyped(fit_of(c, kind)), hardware(name).hardware
+            )
             for c in (own, at_the_limit(own))
         )
         inside = np.asarray(work.ranks) <= float(hardware(name).hardware.domain_gpus)

@@ -5,6 +5,8 @@ import pytest
 
 import jaxsim
 from jaxsim.space.deploy.other_targets import FTL_FACTORS, ttl_targets
+from jaxsim.space.deploy.result import Deployed
+from tests.narrow import of, some
 
 WORK = jaxsim.Workload(isl=1024, osl=128)
 SPACE = jaxsim.Space(tp=(1, 2), pp=(1,))  # batches and chunks are free
@@ -75,9 +77,10 @@ def test_other_limits_have_choices_too(limits):
     plan = jaxsim.plan(
         "llama-3.1-8b", "h100", work, ftl_s=1.0, ttl_s=0.02, space=space, choices=True, **limits
     )
-    rows, prefill = plan.choices.rows, plan.choices.designs["prefill"]
+    choices = some(plan.choices)
+    rows, prefill = choices.rows, choices.designs["prefill"]
     meets = (rows["ftl_s"] <= 1.0) & (rows["ttl_s"] <= 0.02) & (rows["kind"] == 0)
-    best = plan.disaggregated
+    best = of(Deployed, plan.disaggregated)
     assert rows["worth"][meets].max() >= best.output_tokens_per_s_per_gpu * (1 - 1e-6)
     assert (prefill["flow_bytes_per_s"] > 0).all()
     own = best.instances[0]

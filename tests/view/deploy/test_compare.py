@@ -6,6 +6,7 @@ from jaxsim.catalog.errors import InputError
 from jaxsim.truth.read.aiconfigurator import EXCLUDED, read_designs
 from jaxsim.truth.read.readers import read_rows
 from jaxsim.view.cli.main import BAD_INPUT, OK, main
+from tests.narrow import some
 from tests.view.deploy.made import PLANS
 from tests.view.written import checked
 
@@ -40,7 +41,7 @@ def test_designs_are_read_as_they_are_meant(folder):
     assert (first.ttft_s, first.tpot_s, first.gpus) == (0.6, 0.025, 4.0)
     # Of its requests/s: AIConfigurator's own tokens/s/gpu leaves a first token out.
     assert first.output_tokens_per_s_per_gpu == 4 * 512 / 4
-    assert (apart.prefill.workers, apart.decode.tp, apart.gpus) == (3.0, 2.0, 7.0)
+    assert (some(apart.prefill).workers, some(apart.decode).tp, apart.gpus) == (3.0, 2.0, 7.0)
     assert apart.hit_frac == 0.25
     assert {row.excluded for row in rows} == {EXCLUDED}
     assert read_rows(folder / "agg" / "pareto.csv") == rows[:2]

@@ -3,6 +3,7 @@
 import json
 import shlex
 from dataclasses import replace
+from typing import Any
 
 import jsonschema
 import pytest
@@ -20,6 +21,7 @@ from jaxsim.view.deploy.measure import measure_files
 from jaxsim.view.deploy.plan_file import order_of
 from jaxsim.view.deploy.registry import target_of
 from jaxsim.view.deploy.shapes import check_drafts
+from tests.narrow import some, untyped
 from tests.view.deploy.made import HERE, plan_with, settings
 
 AIC = json.loads((HERE / "schemas" / "aic-request.json").read_text())
@@ -52,7 +54,7 @@ def test_a_plan_keeps_what_is_served(speculating):
 def test_engines_draft_and_keep_prefixes(speculating):
     moe = speculating["moe"]
     vllm = options_of("vllm", moe, "prefill")
-    drafts = json.loads(vllm["--speculative-config"])
+    drafts = json.loads(some(vllm["--speculative-config"]))
     assert drafts == {"method": "mtp", "num_speculative_tokens": 2}
     assert "--enable-prefix-caching" in vllm
     assert "--enable-prefix-caching" not in options_of("vllm", moe, "decode")
@@ -60,11 +62,11 @@ def test_engines_draft_and_keep_prefixes(speculating):
     assert (sglang["--speculative-algorithm"], sglang["--speculative-num-draft-tokens"]) == (
         "NEXTN", "3",
     )  # fmt: skip
-    trtllm = trtllm_config(moe, moe.pool("prefill"), settings("trtllm", "trtllm", moe))
+    trtllm = untyped(trtllm_config(moe, moe.pool("prefill"), settings("trtllm", "trtllm", moe)))
     assert trtllm["speculative_config"]["num_nextn_predict_layers"] == 2
     assert trtllm["kv_cache_config"]["enable_block_reuse"] is True
     # A step of a decode server has the drafts of every request.
-    assert int(options_of("vllm", moe, "decode")["--max-num-batched-tokens"]) == 3 * 256
+    assert int(some(options_of("vllm", moe, "decode")["--max-num-batched-tokens"])) == 3 * 256
 
 
 def test_a_model_without_layers_that_draft_needs_a_drafter(speculating):
@@ -72,9 +74,8 @@ def test_a_model_without_layers_that_draft_needs_a_drafter(speculating):
     with pytest.raises(InputError, match=r"no layers that draft \(MTP\).*--drafter"):
         check_drafts(dense, settings("vllm", "vllm", dense))
     check_drafts(dense, settings("vllm", "vllm", dense, drafter="a/head"))
-    drafts = json.loads(
-        options_of("vllm", dense, "decode", drafter="a/head")["--speculative-config"]
-    )
+    words = options_of("vllm", dense, "decode", drafter="a/head")
+    drafts = json.loads(some(words["--speculative-config"]))
     assert (drafts["method"], drafts["model"]) == ("eagle3", "a/head")
     sglang = options_of("sglang", dense, "decode", drafter="a/head")
     assert sglang["--speculative-draft-model-path"] == "a/head"
@@ -122,14 +123,14 @@ def test_clients_send_prompts_with_one_beginning(speculating):
 
 
 def test_requests_for_aiconfigurator_fit_its_schema(speculating):
-    made = request(speculating["moe"], "trtllm", "a/b")
+    made = untyped(request(speculating["moe"], "trtllm", "a/b"))
     jsonschema.validate(made, AIC)
     assert made["model"]["nextn_accepted"] == pytest.approx(0.7 + 0.7**2)
     assert made["workload"]["prefix"] == speculating["moe"].cached
     setup = setup_of("deepseek-r1", "h200", "fp8", "sglang")
     work = Workload(4096.0, 512.0, hit_frac=0.25, draft_tokens=1.0, accept_frac=0.8)
     for phase, kind in (("prefill", "disagg"), ("decode", "disagg"), ("colocated", "agg")):
-        one = design_request(setup, phase, work, tp=1, ep=16, pp=1, batch=512)
+        one: Any = design_request(setup, phase, work, tp=1, ep=16, pp=1, batch=512)
         jsonschema.validate(one, AIC)
         own = one["topology"]["worker" if kind == "agg" else phase]
         assert (one["topology"]["kind"], own["batch_size"], own["attention_dp_size"]) == (

@@ -14,6 +14,7 @@ from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli.main import BAD_INPUT, main
 from jaxsim.view.cli.verbs.explore import FIELDS, words
 from jaxsim.view.explore.server import start
+from tests.narrow import some
 
 
 def answer(fields, progress):
@@ -45,7 +46,7 @@ async def replies_to(shared, messages, *, until):
         await page.write_message(message)
     while left:
         text = await asyncio.wait_for(page.read_message(), 10)
-        found.append(json.loads(text))
+        found.append(json.loads(some(text)))
         if "progress" not in found[-1]:
             left.discard(found[-1]["id"])
     page.close()
