@@ -81,7 +81,8 @@ def judged_line(argv: list[str], folder: Path, encoding: str = "utf-8") -> Verdi
     seconds = time.perf_counter() - started
     told, said = (one.getvalue().decode(encoding, "replace") for one in (out, err))
     result = Verdict(status, seconds, _faults(argv, status, told, said), detail or said[:2000])
-    left = [p.name for p in folder.iterdir() if p not in before and p.name.startswith(".")]
+    new = {p.name for p in folder.iterdir() if p not in before}
+    left = [n for n in new if n.startswith(".") and not any(n in word for word in argv)]
     if left:
         result.faults.append(f"left behind: {', '.join(left)}")
     return result
