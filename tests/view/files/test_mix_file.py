@@ -139,18 +139,18 @@ def test_json_has_the_schema_of_a_plan(mixed, unmet):
     found = untyped(plan_dict(mixed))
     assert found["schema"] == "jaxsim.plan/1"
     assert found["objective"] == "gpu"
+    plain = {"hit_frac": 0, "draft_tokens": 0, "accept_frac": 0, "images": 0, "imbalance": 1}
+    lengths = [{"isl": 16384, "osl": 2048, "share": 0.25}, {"isl": 1024, "osl": 512, "share": 0.75}]
     assert found["workload"] == {
         "isl": 4864,
         "osl": 896,
-        "mix": [
-            {"isl": 16384, "osl": 2048, "share": 0.25},
-            {"isl": 1024, "osl": 512, "share": 0.75},
-        ],
+        **plain,
+        "mix": [{**one, **plain} for one in lengths],
     }
     assert found["gain"] == pytest.approx(mixed.gain)
     disaggregated = found["disaggregated"]
     assert disaggregated["workloads"][1] == {
-        **found["workload"]["mix"][1],
+        **lengths[1],
         "ftl_s": 0.41,
         "ttl_s": 0.031,
     }
