@@ -302,7 +302,7 @@ def numbers(text: str) -> list[float]:
 
 def judge_numbers(case: dict, computed: list[Callable]) -> dict:
     """Each prediction against the number at its place."""
-    right = numbers(RIGHT.get(case["case"], case["right"]))
+    right = numbers(str(RIGHT.get(case["case"], case["right"])))
     found = [float(compute()) for compute in computed]
     errors = [got / want - 1.0 for got, want in zip(found, right, strict=False)]
     if "more than" in case["right"]:

@@ -24,8 +24,8 @@ LAUNCH_S, WAIT_S = 2.5e-6, 12e-6
 BYTES_PER_S = {"h200": 4.8e12, "b200": 8.0e12}  # datasheets
 
 # A few do on an H200, so that they are not compiled twice to see it: those of a frontier, which
-# sort, and one of prefill's stages (8 bytes, by `ptxas -v`).
-SPILL = ("frontier", "stages")
+# sort, of co-located extremes, and one of prefill's stages (8 bytes, by `ptxas -v`).
+SPILL = ("frontier", "extremes", "stages")
 SEARCHES = ("best", "top", "extremes", "frontier")
 FORMS = {
     name: (*SEARCHES, "best-8", "stages", "stages-8") for name in ("decode", "prefill", "colocated")

@@ -80,7 +80,7 @@ def test_many_places_wait_as_erlang_says():
 def test_tokens_and_gpu_time_are_conserved():
     requests = load_of(requests_per_s=8, duration_s=60, isl=500, osl="uniform:20:200").drawn(0)
     run = simulate_run(requests, fleet(law(SLOTS), {1: 2.0, 2: 4.0}), {1: 1, 2: 2}, Static())
-    result = outcome(run, 1.0, 1.0)
+    result = untyped(outcome(run, 1.0, 1.0))
     assert result["served"] == len(requests)
     assert run.state.instances.tokens.sum() == requests.osl.sum()
     assert run.state.gaps.sum() == (requests.osl - 1).sum()

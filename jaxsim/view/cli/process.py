@@ -3,6 +3,7 @@
 import codecs
 import gc
 import io
+import itertools
 import os
 import signal
 import sys
@@ -95,9 +96,10 @@ def give_up_output() -> None:
 
 def refuse_odd(arguments: Sequence[str]) -> None:
     """Refuse what no option and no name of a file needs, before anything repeats it."""
-    for argument in arguments:
+    for before, argument in itertools.pairwise(["", *arguments]):
         if printable(argument) != argument or any(mark in argument for mark in "\r\n\t"):
-            raise InputError(f"{quoted(argument)}: an argument has a control character.")
+            of = f"{before}: " if before.startswith("--") and printable(before) == before else ""
+            raise InputError(f"{of}{quoted(argument)}: an argument has a control character.")
         if argument.startswith("--") and argument.endswith("=--"):  # argparse loses it
             raise InputError(f"{quoted(argument)}: a value is needed.")
 

@@ -1,6 +1,7 @@
 """`jaxsim frontier`: frontiers of swept stores, one for each workload."""
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
 from jaxsim.catalog.errors import InputError
@@ -59,14 +60,12 @@ def run(args: argparse.Namespace) -> int:
         if not Path(store).exists():
             raise InputError(f"{store}: no such store; `jaxsim sweep` makes one.")
     if args.output:
-        from jaxsim.view.files.atomic import output_file, replace_netcdf
+        from jaxsim.view.files.atomic import output_file
 
         if len(args.stores) > 1:
             raise InputError(f"-o {args.output}: one file holds one store's table; give one store.")
         output_file(Path(args.output), (".nc",))
     tables = [frontiers_of(Path(store), ftl_s, ladder, args.ttl_metric) for store in args.stores]
-    if args.output:
-        replace_netcdf(Path(args.output), tables[0])
     if args.format == "json":
         import json
 
@@ -74,6 +73,11 @@ def run(args: argparse.Namespace) -> int:
     else:
         for store, table in zip(args.stores, tables, strict=True):
             print(_text(store, table))
+    if args.output:
+        from jaxsim.view.files.atomic import replace_netcdf
+
+        sys.stdout.flush()
+        replace_netcdf(Path(args.output), tables[0])
     return 0
 
 
