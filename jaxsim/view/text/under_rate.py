@@ -27,7 +27,7 @@ def sentence(plan: Plan, found: UnderRate) -> str:
             "fewer of a pool, one of two draws misses a target."
         )
     steady = found.steady
-    verdict = "which holds too" if steady.holds else "which does not hold"
+    verdict = "which holds in the one draw tried" if steady.holds else "which does not hold"
     told += (
         f" The steady-state plan would give {held_words(steady)}: {share} TTFT "
         f"{units.seconds(steady.ttft_s)}, TPOT {units.seconds(steady.tpot_s)}, "
