@@ -23,25 +23,25 @@ def cost(log_batch):
     return dollars + IMPATIENCE_USD_PER_S2 * (1000.0 * found["ttl_s"]) ** 2 / 1000.0
 
 
-slope = jax.jit(jax.value_and_grad(cost))
+slopes = jax.jit(jax.vmap(jax.value_and_grad(cost)))
 starts = jnp.log(jnp.asarray([4.0, 32.0, 256.0]))
-paths = [starts]
+paths, costs = [starts], []
 for _ in range(60):
-    _, gradient = jax.vmap(slope)(paths[-1])
+    own, gradient = slopes(paths[-1])
+    costs.append(own)
     paths.append(jnp.clip(paths[-1] - 0.15 * jnp.sign(gradient) * 0.95 ** len(paths), 0.0, 7.0))
-ends = np.exp(np.asarray(paths[-1]))
+ends = np.exp(np.asarray(paths.pop()))
 
 batches = np.geomspace(1, 1024, 120)
-values = np.asarray(jax.vmap(cost)(jnp.log(jnp.asarray(batches))))
+values = np.asarray(jax.jit(jax.vmap(cost))(jnp.log(jnp.asarray(batches))))
 best = batches[values.argmin()]
 print(f"best of 120 batches: {best:.0f}; gradients end at {', '.join(f'{b:.0f}' for b in ends)}")
 
 figure, panel = plt.subplots(figsize=(6, 4), layout="constrained")
 panel.loglog(batches, values)
-for index, start in enumerate(np.exp(np.asarray(starts))):
-    walked = np.asarray([path[index] for path in paths])
-    panel.plot(np.exp(walked), np.asarray(jax.vmap(cost)(jnp.asarray(walked))), "o-", ms=3, lw=0.5)
-    panel.annotate("start", (start, float(cost(jnp.log(start)))))
+for walked, own in zip(np.exp(np.asarray(paths)).T, np.asarray(costs).T, strict=True):
+    panel.plot(walked, own, "o-", ms=3, lw=0.5)
+    panel.annotate("start", (walked[0], own[0]))
 panel.set(
     xlabel="batch of a decode instance", ylabel="own objective", title="qwen3-32b, H200, TP 4"
 )

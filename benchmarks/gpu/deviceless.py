@@ -191,8 +191,8 @@ def main() -> None:
         for chip in chips
         for name, forms in FORMS.items()
         for form in forms
-        # Several GPUs share what was compiled; the first kind shows what they send.
-        if not form.endswith("-8") or chip == chips[0]
+        # What several GPUs send is looked at in decode alone, unless it is named.
+        if only or not form.endswith("-8") or (chip, name) == (chips[0], "decode")
         if not only or only & {form, f"{name}:{form}"}
     ]
 
