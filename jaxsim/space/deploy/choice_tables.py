@@ -91,7 +91,7 @@ def add_intervals(
     alone: Swept,
 ):
     """The 80 % interval of `y` of every row, as a plan has it for its own."""
-    setups = {"prefill": swept.prefill_setup, "decode": swept.setup, "colocated": alone.setup}
+    setups = {**swept.setups, "colocated": alone.setup}
     spreads = {}
     for phase, table in designs.items():
         sources = sources_of(phase, setups[phase])

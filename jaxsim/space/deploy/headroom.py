@@ -29,7 +29,7 @@ def headroom_of(swept: Swept, deployed: Deployed, on_prefill: Swept | None = Non
     where kernels are at the limit as it is.
     """
     request = swept.request
-    setups = {"prefill": swept.prefill_setup, "decode": swept.setup, "colocated": swept.setup}
+    setups = swept.setups
     if on_prefill is not None:
         setups["colocated"] = on_prefill.setup
     if len(swept.each) > 1 or request.fixed_ratio is not None:
@@ -54,13 +54,9 @@ def _best(
 ) -> float | None:
     """Requests/s of the best instance of a shape's widths at the limit; None if none is allowed."""
     scenario = limit_of(setup).scenario(request.only_workload)
-    targets = {
-        "prefill": (request.ftl_s,),
-        "decode": (request.ttl_s,),
-        "colocated": (request.ttl_s, request.ftl_s),
-    }
     link = float(setup.hardware.hardware.scaleout.bytes_per_s)
-    problem = Problem(shape.phase, scenario, targets[shape.phase], request.ttl_metric, link)
+    targets_s = request.targets_s[shape.phase]
+    problem = Problem(shape.phase, scenario, targets_s, request.ttl_metric, link)
     evaluate = lister(shape.phase, scenario)
     widths = {name: float(getattr(shape, name)) for name in ("tp", "ep", "pp")}
 

@@ -28,14 +28,11 @@ def with_integers(
     the chunks of the grid: between two of them one workload may gain while another loses. Without
     `best`, co-located designs are those beside the frontier alone, which are found sooner.
     """
-    setups = {
-        "prefill": swept.prefill_setup, "decode": swept.setup, "colocated": swept.setup,
-    }  # fmt: skip
     each: list[dict[str, Designs]] = [
         {name: getattr(one, name) for name in PHASES} for one in swept.each
     ]
     for phase in phases:
-        found = _listed(swept, space, phase, setups[phase], best or phase != "colocated")
+        found = _listed(swept, space, phase, swept.setups[phase], best or phase != "colocated")
         for own, more in zip(each, found, strict=False):
             own[phase] = replace(own[phase], listed=more)
     refined = tuple(Phases(**own) for own in each)
@@ -57,11 +54,6 @@ def _listed(
     }[phase]
     if not any(free):
         return []
-    targets = {
-        "prefill": (request.ftl_s,),
-        "decode": (request.ttl_s,),
-        "colocated": (request.ttl_s, request.ftl_s),
-    }
     scenarios = [setup.scenario(one.workload) for one in request.mix]
     alone = [lister(phase, scenario) for scenario in scenarios]
 
@@ -72,7 +64,7 @@ def _listed(
     problem = Problem(
         phase=phase,
         scenario=scenarios[0],
-        targets_s=targets[phase],
+        targets_s=request.targets_s[phase],
         ttl=request.ttl_metric,
         link_bytes_per_s=float(setup.hardware.hardware.scaleout.bytes_per_s),
         max_gpus=float(request.cap or np.inf),

@@ -113,6 +113,15 @@ class PlanRequest:
         )
 
     @property
+    def targets_s(self) -> dict[str, tuple[float, ...]]:
+        """The latency targets of each phase's instances; of co-located ones TTL, then FTL."""
+        return {
+            "prefill": (self.ftl_s,),
+            "decode": (self.ttl_s,),
+            "colocated": (self.ttl_s, self.ftl_s),
+        }
+
+    @property
     def only_workload(self) -> Workload:
         """The workload, where there is one.
 

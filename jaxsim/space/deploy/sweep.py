@@ -42,6 +42,11 @@ class Swept:
         return self.mean.colocated
 
     @property
+    def setups(self) -> dict[str, Setup]:
+        """The set-up of each phase."""
+        return {"prefill": self.prefill_setup, "decode": self.setup, "colocated": self.setup}
+
+    @property
     def points(self) -> int:
         """Designs × workloads that were evaluated."""
         return sum(one.points for one in self.each)

@@ -39,7 +39,7 @@ def problem_of(swept: Swept, colocated: bool = False, space: Space | None = None
     """
     request, same = swept.request, swept.prefill_setup is swept.setup
     phases = ("colocated",) if colocated else ("prefill", "decode")
-    setups = {"prefill": swept.prefill_setup, "decode": swept.setup, "colocated": swept.setup}
+    setups = swept.setups
     designs: dict[str, Designs] = {phase: getattr(swept, phase) for phase in phases}
     scenarios = {phase: setups[phase].scenario(request.only_workload) for phase in phases}
     costs = {phase: gpu_weight(setups[phase], request.objective) for phase in phases}
