@@ -17,7 +17,7 @@ from jaxsim.catalog.names import DATA
 FOLDER = DATA / "deploy"
 ENGINES = ("vllm", "sglang", "trtllm")
 _FLAG_KEYS = {"name", "over", "means", "memory_of", "also"}
-_VERSION_KEYS = {"date", "source", "flags", "assumed"}
+_VERSION_KEYS = {"date", "source", "flags"}
 _OVER = {"rank", "instance", "node", "gpu", ""}
 
 
@@ -43,7 +43,6 @@ class _Version(TypedDict):
     date: object
     source: str
     flags: NotRequired[dict[str, dict[str, str]]]
-    assumed: NotRequired[str]
 
 
 class _Names(TypedDict):

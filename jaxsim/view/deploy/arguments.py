@@ -213,12 +213,10 @@ def trtllm_config(order: Order, pool: Pool, settings: Settings) -> dict[str, obj
         values["graph_padding"] = True
         values["graph_batches"] = _graph_batches(batch)
     if order.draft_tokens:
+        values["speculation"] = "Eagle3" if settings.drafter else "MTP"
+        values["speculation_tokens"] = order.draft_tokens
         if settings.drafter:
-            raise InputError(
-                "--drafter: which keys TensorRT-LLM has for a drafter apart was not read; deploy "
-                "with vllm or sglang, or a model that drafts by layers of its own."
-            )
-        values |= {"speculation": "MTP", "speculation_layers": order.draft_tokens}
+            values["drafter"] = settings.drafter
     flag.check([flag[key].name for key in values])
     nested: dict[str, object] = {}
     for key, value in values.items():

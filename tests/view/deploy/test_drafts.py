@@ -63,7 +63,7 @@ def test_engines_draft_and_keep_prefixes(speculating):
         "NEXTN", "3",
     )  # fmt: skip
     trtllm = untyped(trtllm_config(moe, moe.pool("prefill"), settings("trtllm", "trtllm", moe)))
-    assert trtllm["speculative_config"]["num_nextn_predict_layers"] == 2
+    assert trtllm["speculative_config"] == {"decoding_type": "MTP", "max_draft_len": 2}
     assert trtllm["kv_cache_config"]["enable_block_reuse"] is True
     # A step of a decode server has the drafts of every request.
     assert int(some(options_of("vllm", moe, "decode")["--max-num-batched-tokens"])) == 3 * 256
@@ -80,8 +80,10 @@ def test_a_model_without_layers_that_draft_needs_a_drafter(speculating):
     sglang = options_of("sglang", dense, "decode", drafter="a/head")
     assert sglang["--speculative-draft-model-path"] == "a/head"
     how = settings("trtllm", "trtllm", dense, drafter="a/head")
-    with pytest.raises(InputError, match="TensorRT-LLM"):
-        trtllm_config(dense, dense.pool("decode"), how)
+    trtllm = untyped(trtllm_config(dense, dense.pool("decode"), how))
+    assert trtllm["speculative_config"] == {
+        "decoding_type": "Eagle3", "max_draft_len": 2, "speculative_model": "a/head",
+    }  # fmt: skip
     with pytest.raises(InputError, match="distserve cannot"):
         check_drafts(dense, settings("distserve", "vllm", dense))
     with pytest.raises(InputError, match="does not speculate"):
