@@ -3,7 +3,25 @@
 Rules of the versions in `data/deploy`, on numbers alone, so that a search can keep to them.
 """
 
+from collections.abc import Mapping
+
 RULES = ("vllm", "sglang", "trtllm", "neuron", "distserve")
+# A server of these is one prefill and one decode instance.
+PAIRED = ("distserve",)
+# These take prompts whole.
+WHOLE_PROMPTS = ("distserve",)
+# These load weights, and keep caches, in 16 bits only.
+SIXTEEN_BIT = ("distserve",)
+
+
+def model_why_not(rules: str, moe: bool, formats: Mapping[str, str]) -> str:
+    """Why an engine cannot run a model in these formats of its tensors; empty if it can."""
+    if rules == "distserve" and moe:
+        return "DistServe serves dense models only"
+    other = sorted({name for name in formats.values() if name not in ("bf16", "fp16")})
+    if rules in SIXTEEN_BIT and other:
+        return f"DistServe has 16-bit weights and caches only, not {', '.join(other)}: --precision bf16"
+    return ""
 
 
 def why_not(

@@ -32,7 +32,7 @@ def headroom_of(swept: Swept, deployed: Deployed, on_prefill: Swept | None = Non
     setups = swept.setups
     if on_prefill is not None:
         setups["colocated"] = on_prefill.setup
-    if len(swept.each) > 1 or request.fixed_ratio is not None:
+    if len(swept.each) > 1 or request.held:
         return None
     if all(setup.engine.kernels == LIMIT for setup in setups.values()):
         return None

@@ -45,10 +45,13 @@ def _listed(
     """More designs of a phase at every workload; none where there is nothing to look at."""
     request, given = swept.request, space or Space()
     one_workload = len(swept.each) == 1
-    capped = request.cap is not None or request.pack or request.fixed_ratio is not None
+    capped = request.cap is not None or request.pack or request.held
     chunk = not given.chunk and one_workload
     free = {
-        "prefill": (not given.prefill_batch, chunk and not given.prefill_chunk),
+        "prefill": (
+            not given.prefill_batch,
+            chunk and not (given.prefill_chunk or request.whole_prompts),
+        ),
         "decode": (not given.batch, False),
         "colocated": (not given.batch, chunk),
     }[phase]

@@ -223,8 +223,7 @@ def _add_disaggregated(
             )  # fmt: skip
             if isinstance(best, NoMatch):
                 continue
-            held = request.fixed_ratio is not None
-            bound = best.certificate.upper_bound if held else best.relaxed_value
+            bound = best.certificate.upper_bound if request.held else best.relaxed_value
             found.append((
                 best.prefill_index, best.decode_index, best.prefill_instances,
                 best.decode_instances, bound, best.value,
@@ -237,7 +236,7 @@ def _add_disaggregated(
     p, d = (
         pool.gpus[k] / pool.requests_per_s[k] for pool, k in ((prefill.pool, i), (decode.pool, j))
     )
-    if request.cap is None and request.fixed_ratio is None:
+    if request.cap is None and not request.held:
         weight = (p * weights[0] + d * weights[1]) / (p + d)
     else:
         weight = (gpus_p * weights[0] + gpus_d * weights[1]) / (gpus_p + gpus_d)

@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import Setup
-from jaxsim.catalog.shapes import RULES
+from jaxsim.catalog.shapes import PAIRED, RULES, WHOLE_PROMPTS
 from jaxsim.catalog.workload import Share, Workload
 
 OBJECTIVES = ("gpu", "cost", "power")
@@ -70,6 +70,12 @@ class PlanRequest:
             raise InputError(f"ttl_metric {self.ttl_metric!r}: it is mean or median")
         if self.deployable and self.deployable not in RULES:
             raise InputError(f"deployable {self.deployable!r}: it is one of {', '.join(RULES)}")
+        if self.paired and (ratio is not None or self.requests_per_s is not None):
+            what = "a fixed ratio of GPUs" if ratio is not None else "a rate of arrivals"
+            raise InputError(
+                f"{self.deployable} has as many prefill instances as decode instances, and {what} "
+                "asks for other counts; leave one of both out"
+            )
         if self.max_gpus is not None and self.exact_gpus is not None:
             raise InputError("give at most so many GPUs or exactly so many, not both")
         self._check_arrivals()
@@ -111,6 +117,21 @@ class PlanRequest:
         return tuple(
             Share(one.workload, share) for one, share in zip(self.workload, fractions, strict=True)
         )
+
+    @property
+    def paired(self) -> bool:
+        """Whether there must be as many prefill instances as decode instances."""
+        return self.deployable in PAIRED
+
+    @property
+    def whole_prompts(self) -> bool:
+        """Whether prompts are taken whole, in one chunk."""
+        return self.deployable in WHOLE_PROMPTS
+
+    @property
+    def held(self) -> bool:
+        """Whether the ratio of the pools is given, by GPUs or by counts."""
+        return self.paired or self.fixed_ratio is not None
 
     @property
     def targets_s(self) -> dict[str, tuple[float, ...]]:

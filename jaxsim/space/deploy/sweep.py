@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import Setup
+from jaxsim.catalog.shapes import model_why_not
 from jaxsim.catalog.workload import Workload
 from jaxsim.space.axes import Space, complete, default_space
 from jaxsim.space.deploy.diagnose import nothing_valid
@@ -65,6 +66,9 @@ def sweep_phases(
     takes less. Raises InputError where no design of a phase obeys every rule.
     """
     prompts = prefill_setup or setup
+    for own in (setup, prompts):
+        if reason := model_why_not(request.deployable, own.model.is_moe, own.formats):
+            raise InputError(f"{own.model.name} cannot be deployed: {reason}")
     mix = request.mix
     space = _for_all(setup, request, space)
     each = []
@@ -86,8 +90,11 @@ def sweep_phases(
 
 
 def _for_all(setup: Setup, request: PlanRequest, space: Space | None) -> Space | None:
-    """The space with chunks up to the longest prompt of a mix."""
+    """The space with chunks up to the longest prompt of a mix, or prompts whole where they must."""
     mix = request.mix
+    if request.whole_prompts:
+        longest = max(float(one.workload.isl) for one in mix)
+        space = replace(space or Space(), prefill_chunk=(longest,))
     if len(mix) == 1 or (space and space.chunk):
         return space
     longest = max(float(one.workload.isl) for one in mix)
@@ -169,6 +176,7 @@ def match_limits(swept: Swept) -> FrontierOptions:
         "max_gpus": request.max_gpus,
         "exact_gpus": request.exact_gpus,
         "ratio": request.fixed_ratio,
+        "paired": request.paired,
         "tolerance": request.tolerance,
         "domain_gpus": domains,
     }

@@ -42,6 +42,7 @@ def terms_of(
     ratio_tolerance: float,
     prefill_instances: tuple[int, int | None],
     decode_instances: tuple[int, int | None],
+    paired: bool = False,
 ) -> Terms:
     """The terms that the arguments of `match` mean."""
     given = {name: value for name, value in caps.items() if value is not None}
@@ -57,6 +58,10 @@ def terms_of(
         if not 0 <= ratio_tolerance < 1:
             raise InputError(f"ratio_tolerance is {ratio_tolerance}; needs 0 <= tolerance < 1.")
         cone = (ratio * (1 - ratio_tolerance), ratio * (1 + ratio_tolerance))
+    if paired:
+        if ratio is not None:
+            raise InputError("ratio and paired were given; give one of them.")
+        cone = (1.0, 1.0)
     free = 0.0
     if name == "exact_gpus":  # GPUs left over idle at the lowest weight
         weights = np.concatenate([np.ravel(prefill.weight), np.ravel(decode.weight)])
@@ -68,6 +73,7 @@ def terms_of(
         _range("prefill_instances", prefill_instances),
         _range("decode_instances", decode_instances),
         cone,
+        paired,
     )
     return Terms(limits, name.endswith("cost"), name.startswith("exact"), free)
 

@@ -24,13 +24,21 @@ _TINY = np.finfo(float).tiny
 
 @dataclass(frozen=True)
 class Limits:
-    """What a plan may be: n·u + m·v <= `cap`, counts in their ranges, n·g / (m·h) in `ratio`."""
+    """What a plan may be: n·u + m·v <= `cap`, counts in their ranges, n·g / (m·h) in `ratio`.
+
+    With `paired`, n/m is in `ratio` instead: instances are counted, not their GPUs.
+    """
 
     cap: float = np.inf
     fixed_cost: float = 0.0
     prefill_instances: tuple[float, float] = (1, np.inf)
     decode_instances: tuple[float, float] = (1, np.inf)
     ratio: tuple[float, float] = (0.0, np.inf)
+    paired: bool = False
+
+    def scale(self, pairs: Pairs) -> Column:
+        """Counts n/m where the ratio is 1."""
+        return np.ones_like(pairs.g) if self.paired else pairs.h / pairs.g
 
     @property
     def homogeneous(self) -> bool:
@@ -49,6 +57,7 @@ class Limits:
             self.decode_instances,
             self.prefill_instances,
             (1.0 / high if high < np.inf else 0.0, 1.0 / low if low > 0 else np.inf),
+            self.paired,
         )
 
 
@@ -59,7 +68,7 @@ def value_of(pairs: Pairs, n: Column | float, m: Column | float, fixed_cost: flo
 
 def relaxed_ratio(pairs: Pairs, limits: Limits) -> Column:
     """The best real n/m: s/r, or the nearest that the limits on the ratio allow."""
-    scale = pairs.h / pairs.g
+    scale = limits.scale(pairs)
     return np.clip(pairs.s / pairs.r, limits.ratio[0] * scale, limits.ratio[1] * scale)
 
 
@@ -77,7 +86,7 @@ def upper_bound(pairs: Pairs, limits: Limits) -> Column:
 
 def small_counts(pairs: Pairs, limits: Limits, tolerance: float) -> tuple[Column, Column]:
     """Without a cap: smallest counts near the best real ratio, as often as the ranges ask."""
-    ratio, scale = relaxed_ratio(pairs, limits), pairs.h / pairs.g
+    ratio, scale = relaxed_ratio(pairs, limits), limits.scale(pairs)
     low = np.maximum(ratio * (1 - tolerance), limits.ratio[0] * scale) * (1 - ROUNDING)
     high = np.minimum(ratio * (1 + tolerance), limits.ratio[1] * scale) * (1 + ROUNDING)
     n, m = (a.astype(float) for a in simplest_fraction(low, high))
@@ -145,11 +154,11 @@ def _partner_range(pairs: Pairs, limits: Limits, n: Column) -> tuple[Column | fl
     least, most = limits.decode_instances
     most = np.minimum(most, np.floor((limits.cap - n * pairs.u) / pairs.v + _SLACK))
     low, high = limits.ratio
-    gpus = n * pairs.g / pairs.h
+    equal = n / limits.scale(pairs)
     if high < np.inf:
-        least = np.maximum(least, np.ceil(gpus / high * (1.0 - ROUNDING)))
+        least = np.maximum(least, np.ceil(equal / high * (1.0 - ROUNDING)))
     if low > 0.0:
-        most = np.minimum(most, np.floor(gpus / low * (1.0 + ROUNDING)))
+        most = np.minimum(most, np.floor(equal / low * (1.0 + ROUNDING)))
     return least, most
 
 

@@ -24,7 +24,7 @@ def counts_that_give(pairs: Pairs, limits: Limits, least: float) -> tuple[Column
     """Smallest n, m of every pair worth at least `least` requests/s per cost; 0, 0 where none."""
     spare = pairs.r - least * pairs.a, pairs.s - least * pairs.b
     fits = (spare[0] > 0) & (spare[1] > 0)
-    scale = pairs.h / pairs.g
+    scale = limits.scale(pairs)
     low = least * pairs.b / np.where(fits, spare[0], 1.0)
     high = np.where(fits, spare[1], 1.0) / (least * pairs.a)
     low = np.maximum(low, limits.ratio[0] * scale) * (1 - ROUNDING)

@@ -64,6 +64,7 @@ def match_frontier(
     ratio_tolerance: float = 0.0,
     prefill_instances: tuple[int, int | None] = (1, None),
     decode_instances: tuple[int, int | None] = (1, None),
+    paired: bool = False,
     domain_gpus: int | tuple[int, int] | None = None,
     tolerance: float = STUDY_TOLERANCE,
 ) -> MatchFrontier:
@@ -82,7 +83,7 @@ def match_frontier(
         "exact_cost": exact_cost,
     }
     terms = terms_of(
-        prefill, decode, caps, ratio, ratio_tolerance, prefill_instances, decode_instances
+        prefill, decode, caps, ratio, ratio_tolerance, prefill_instances, decode_instances, paired
     )
     budget = budget_of(prefill, decode, terms, domain_gpus)
     i, _ = collapse(prefill, usable(prefill, ftl_s), keep=1)

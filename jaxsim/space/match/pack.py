@@ -128,13 +128,13 @@ def allowed(cells: Cells, pair: Pairs, limits: Limits) -> tuple[Column, Column]:
     """Least and greatest m of every cell under the ranges and the ratio; greatest −1 where none."""
     least, most = limits.decode_instances
     low, high = limits.ratio
-    gpus = cells.n * pair.g / pair.h
+    equal = cells.n / limits.scale(pair)
     most = np.minimum(cells.m, most)
     least = np.full_like(most, float(least))
     if high < np.inf:
-        least = np.maximum(least, np.ceil(gpus / high * (1.0 - ROUNDING)))
+        least = np.maximum(least, np.ceil(equal / high * (1.0 - ROUNDING)))
     if low > 0.0:
-        most = np.minimum(most, np.floor(gpus / low * (1.0 + ROUNDING)))
+        most = np.minimum(most, np.floor(equal / low * (1.0 + ROUNDING)))
     first, last = limits.prefill_instances
     inside = (cells.n >= first) & (cells.n <= last) & (least <= most)
     return least, np.where(inside, most, -1.0)

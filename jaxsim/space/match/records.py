@@ -168,5 +168,6 @@ class MatchLimits(TypedDict, total=False):
     ratio_tolerance: float
     prefill_instances: tuple[int, int | None]
     decode_instances: tuple[int, int | None]
+    paired: bool
     domain_gpus: int | tuple[int, int] | None
     tolerance: float

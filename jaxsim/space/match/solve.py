@@ -49,6 +49,7 @@ def match(
     ratio_tolerance: float = STUDY_TOLERANCE,
     prefill_instances: tuple[int, int | None] = (1, None),
     decode_instances: tuple[int, int | None] = (1, None),
+    paired: bool = False,
     domain_gpus: int | tuple[int, int] | None = None,
     tolerance: float = STUDY_TOLERANCE,
     quickest: bool = False,
@@ -60,7 +61,8 @@ def match(
     idle at the lower one). Without either, integers only approach the optimum of real counts: of
     all plans within `tolerance` of it, that of the fewest GPUs is returned, then of the most
     throughput, then of the lowest latency, and the gap says what it loses. `ratio` fixes
-    prefill GPUs / decode GPUs within `ratio_tolerance` (0: exactly). With `domain_gpus`, confined
+    prefill GPUs / decode GPUs within `ratio_tolerance` (0: exactly); with `paired` there are as
+    many prefill instances as decode instances. With `domain_gpus`, confined
     parts of instances do not straddle domains, and domains are paid whole; both pools may use one
     domain unless each has its own size: (prefill, decode). `quickest` takes, of designs of one size
     that serve as much in the match, those of the least latency (not where domains are packed).
@@ -71,7 +73,7 @@ def match(
     caps |= {"max_cost": max_cost, "exact_cost": exact_cost}
     check_numbers(osl, tolerance)
     terms = terms_of(
-        prefill, decode, caps, ratio, ratio_tolerance, prefill_instances, decode_instances
+        prefill, decode, caps, ratio, ratio_tolerance, prefill_instances, decode_instances, paired
     )
     budget = budget_of(prefill, decode, terms, domain_gpus)
     problem = _Problem(prefill, decode, osl - 1, budget, terms, tolerance, quickest)

@@ -243,7 +243,7 @@ def matched(
     osl: float,
     *,
     same_hardware: bool = True,
-    ratio: float | None = None,
+    ratio: float | np.ndarray | None = None,
 ) -> Elasticities:
     """Elasticities of matched pools from those of each, and from what an instance costs.
 

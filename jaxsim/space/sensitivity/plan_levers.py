@@ -76,7 +76,9 @@ def of_disaggregated(
         _cost(decode_setup, request.objective) * _gpus(decode_designs),
         float(np.asarray(decode_scenario.workload.osl)),
         same_hardware=same,
-        ratio=request.fixed_ratio,
+        ratio=_gpus(prefill_designs) / _gpus(decode_designs)
+        if request.paired
+        else request.fixed_ratio,
     )
 
 

@@ -106,6 +106,13 @@ def connector_of(target: Target, engine: str, given: str | None) -> str:
     return given or known[0]
 
 
+def software_of(settings: Settings) -> tuple[str, str]:
+    """What serves, and its version: the engine, or the platform where it is one of its own."""
+    if settings.target == "distserve":
+        return "distserve", platforms()["distserve"]["version"]
+    return settings.engine, settings.flags.version
+
+
 def flags_for(
     target: Target, engine: str, given: str | None, image: str, stack: str = "dynamo"
 ) -> EngineFlags:

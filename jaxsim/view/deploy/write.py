@@ -9,6 +9,7 @@ from jaxsim._version import __version__
 from jaxsim.catalog.documents import read_json
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.deploy.order import Order
+from jaxsim.view.deploy.registry import software_of
 from jaxsim.view.deploy.settings import Settings
 from jaxsim.view.files.atomic import output_folder, replace_bytes, replace_text
 
@@ -18,14 +19,15 @@ SCHEMA = "jaxsim.deploy/1"
 
 def stamp(order: Order, settings: Settings, names: list[str], notes: list[str]) -> str:
     """What was deployed where, from which plan."""
+    software, version = software_of(settings)
     described = {
         "schema": SCHEMA,
         "jaxsim_version": __version__,
         "plan": order.digest,
         "target": settings.target,
         "kind": order.kind,
-        "engine": settings.engine,
-        "engine_version": settings.flags.version,
+        "engine": software,
+        "engine_version": version,
         "checkpoint": settings.checkpoint,
         "connector": settings.connector if order.kind == "disaggregated" else None,
         "gpus": order.gpus,

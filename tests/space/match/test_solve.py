@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.space.match.exact import Limits, best_counts, upper_bound
+from jaxsim.space.match.frontier import match_frontier
 from jaxsim.space.match.prune import Pairs, pairs_of
 from jaxsim.space.match.records import Match, NoMatch, Pool
 from jaxsim.space.match.solve import match
@@ -126,6 +127,22 @@ def test_a_fixed_ratio_of_gpus(seed, exact, ratio, tolerance):
     cone = ratio * (1 - tolerance), ratio * (1 + tolerance)
     paid = (lambda *_: gpus) if exact else None
     check(got, every_plan(prefill, decode, 1.5, 1.5, gpus, ratio=cone, paid=paid))
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds, st.booleans())
+def test_as_many_prefill_as_decode_instances(seed, exact):
+    prefill, decode, gpus = pools(seed, 5)
+    limits: dict[str, Any] = {"exact_gpus" if exact else "max_gpus": gpus, "paired": True}
+    got = match(prefill, decode, OSL, **TARGETS, **limits)
+    paid = (lambda *_: gpus) if exact else None
+    equal = every_plan(prefill, decode, 1.5, 1.5, gpus, paid=paid, fits=lambda i, j, n, m: n == m)
+    check(got, equal)
+    free = match(prefill, decode, OSL, **TARGETS, paired=True)
+    if isinstance(free, Match):
+        assert free.prefill_instances == free.decode_instances == 1
+        front = match_frontier(prefill, decode, OSL, ftl_s=1.5, paired=True)
+        assert (front.prefill_instances == front.decode_instances).all()
 
 
 @settings(max_examples=60, deadline=None)

@@ -11,9 +11,10 @@ from jaxsim.catalog.load import load_model
 from jaxsim.catalog.shapes import why_not
 from jaxsim.view.cli.main import BAD_INPUT, OK, main
 from jaxsim.view.deploy.plan_file import order_of
+from jaxsim.view.deploy.registry import target_of
 from jaxsim.view.deploy.shapes import check_shapes, nearest_shape, pool_why_not
 from tests.narrow import some
-from tests.view.deploy.made import PLANS, order, plan_with
+from tests.view.deploy.made import PLANS, order, plan_with, settings
 from tests.view.written import checked
 
 
@@ -152,3 +153,23 @@ def test_names_of_the_command_line_are_checked(tmp_path, capsys):
     for flag, value in (("--name", "No Good"), ("--checkpoint", "a\nb"), ("--engine", "trtllm")):
         assert deploy(PLANS / "dense.json", tmp_path / "out", flag, value) == BAD_INPUT
         assert flag in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("top", "prefill", "message"),
+    [
+        ({}, {"count": 7}, "--deployable distserve"),
+        ({}, {"chunk": 512}, "prompts whole"),
+        ({"precision": "fp8"}, {}, "16-bit weights and caches only, not fp8"),
+        ({"model": "qwen3-30b-a3b"}, {}, "dense models only"),
+    ],
+    ids=["counts", "chunks", "formats", "experts"],
+)
+def test_what_distserve_cannot_do_is_refused_with_what_to_do(tmp_path, top, prefill, message):
+    def change(raw):
+        raw.update(top)
+        raw["disaggregated"]["instances"][0].update(prefill)
+
+    made = order_of(plan_with(tmp_path, "pairs", change))
+    with pytest.raises(InputError, match=message):
+        target_of("distserve").files(made, settings("distserve", "vllm", made))

@@ -178,12 +178,15 @@ def settings_of(args: argparse.Namespace, order: "Order") -> "Settings":
 def notes_of(order: "Order", settings: "Settings") -> list[str]:
     """What differs between the plan and what is deployed, in sentences."""
     from jaxsim.catalog.engines import NO_SOFTWARE
+    from jaxsim.view.deploy.registry import software_of
 
-    told = []
-    if order.engine not in (settings.engine, *NO_SOFTWARE):
+    told, software = [], software_of(settings)[0]
+    if order.engine not in (software, *NO_SOFTWARE):
+        other = f"`jaxsim plan … --engine {software}` plans for it."
+        if software != settings.engine:
+            other = "Its kernels are its own, and were not measured; it runs OPT, GPT-2 and Llama."
         told.append(
-            f"The plan's times are those of {order.engine}; {settings.engine} is deployed. "
-            f"`jaxsim plan … --engine {settings.engine}` plans for it."
+            f"The plan's times are those of {order.engine}; {software} is deployed. {other}"
         )
     if len({pool.hardware for pool in order.pools}) > 1:
         kinds = ", ".join(f"{pool.role} on {pool.hardware}" for pool in order.pools)
@@ -205,6 +208,7 @@ def _show(
     written: list[Path],
     notes: list[str],
 ):
+    from jaxsim.view.deploy.registry import software_of
     from jaxsim.view.text.layout import page_for, wrap
     from jaxsim.view.text.plain_json import dumps
 
@@ -216,8 +220,8 @@ def _show(
     page = page_for(sys.stdout)
     pools = "; ".join(f"{pool.count} × {pool.named()}" for pool in order.pools)
     told = [
-        f"{order.model.name} ({settings.checkpoint}) with {settings.engine} "
-        f"{settings.flags.version} on {settings.target}: {pools}; {order.gpus} GPUs.",
+        f"{order.model.name} ({settings.checkpoint}) with {' '.join(software_of(settings))} "
+        f"on {settings.target}: {pools}; {order.gpus} GPUs.",
         *notes,
         f"Wrote {', '.join(path.name for path in written)} in {args.output}",
     ]

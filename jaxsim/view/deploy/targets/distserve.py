@@ -2,10 +2,10 @@
 
 import json
 import math
-from fractions import Fraction
 
 from jaxsim.catalog.errors import InputError
-from jaxsim.catalog.shapes import why_not
+from jaxsim.catalog.precisions import load_precision
+from jaxsim.catalog.shapes import model_why_not
 from jaxsim.view.deploy.arguments import memory_fraction, step_requests, step_tokens
 from jaxsim.view.deploy.order import Order
 from jaxsim.view.deploy.platforms import platforms
@@ -27,16 +27,20 @@ def files(order: Order, settings: Settings) -> dict[str, str]:
 def _check(order: Order) -> None:
     if order.kind != "disaggregated":
         raise InputError("DistServe serves prefill and decode apart; deploy --kind disaggregated.")
-    for pool in order.pools:
-        if reason := why_not("distserve", pool.tp, pool.ep, pool.pp, order.model.is_moe):
-            raise InputError(f"{pool.named()}: {reason}. Plan a dense model, with EP 1.")
+    formats = order.model.formats(load_precision(order.precision, order.model))
+    if reason := model_why_not("distserve", order.model.is_moe, formats):
+        raise InputError(f"{order.model.name}: {reason}")
     prefill, decode = (order.pool(role) for role in ("prefill", "decode"))
     if prefill.count != decode.count:
-        ratio = Fraction(prefill.gpus, decode.gpus)
         raise InputError(
             f"A DistServe server has one context and one decoding instance; the plan has "
-            f"{prefill.count} and {decode.count}. Plan with --fixed-ratio "
-            f"{float(ratio):g}, which is one of each of these."
+            f"{prefill.count} and {decode.count}. `jaxsim plan … --deployable distserve` finds the "
+            "best with as many of each."
+        )
+    if prefill.chunk and prefill.chunk < order.isl:
+        raise InputError(
+            f"DistServe takes prompts whole, and the plan has chunks of {prefill.chunk:,} tokens: "
+            "`jaxsim plan … --deployable distserve` plans without."
         )
 
 
