@@ -20,7 +20,8 @@ def model_why_not(rules: str, moe: bool, formats: Mapping[str, str]) -> str:
         return "DistServe serves dense models only"
     other = sorted({name for name in formats.values() if name not in ("bf16", "fp16")})
     if rules in SIXTEEN_BIT and other:
-        return f"DistServe has 16-bit weights and caches only, not {', '.join(other)}: --precision bf16"
+        said = ", ".join(other)
+        return f"DistServe has 16-bit weights and caches only, not {said}: --precision bf16"
     return ""
 
 
