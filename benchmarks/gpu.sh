@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # The first ten minutes on a GPU: are its answers those of the CPU, how fast is it, what can it do?
 #
-#   bash benchmarks/gpu.sh                                writes benchmarks/gpu/results.json
+#   bash benchmarks/gpu.sh                                writes benchmarks/gpu/CHIP/results.json
 #   MEASURE=100 bash benchmarks/gpu.sh                    begins no measurement after so many seconds
 #   SMALL=1 PLATFORM=cpu OUT=/tmp/rehearsal bash benchmarks/gpu.sh    a rehearsal
 set -uo pipefail
 cd "$(dirname "$0")/.."
-PYTHON=${PYTHON:-python3}; PLATFORM=${PLATFORM:-cuda}; OUT=${OUT:-benchmarks/gpu}
+PYTHON=${PYTHON:-python3}; PLATFORM=${PLATFORM:-cuda}
+# The chip's folder: h100 for an "NVIDIA H100 80GB HBM3".
+chip=$(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head -1 | cut -d' ' -f2 | tr '[:upper:]' '[:lower:]')
+OUT=${OUT:-benchmarks/gpu/${chip:-cpu}}
 SMALL=${SMALL:+--small}
 mkdir -p "$OUT"
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
@@ -57,5 +60,10 @@ X
   done
 else
   $PYTHON -m benchmarks.gpu.session compare "$work/cpu.npz" "$work/cpu.npz" || failed=1
+fi
+# Kernels and passes of this card, which judge the calibrations (where PyTorch is at hand).
+if [ "$PLATFORM" != cpu ] && $PYTHON -c 'import torch, triton' 2>/dev/null; then
+  $PYTHON -m benchmarks.gpu.kernels "$OUT/kernels.csv" --seconds 60 || failed=1
+  $PYTHON -m benchmarks.gpu.passes "$OUT/passes.csv" --seconds 100 || failed=1
 fi
 exit $failed
