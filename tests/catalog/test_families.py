@@ -17,6 +17,7 @@ from jaxsim.catalog.precision import BYTES_PER_ELEMENT, Precision, element_bytes
 from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.write import card_text
 from jaxsim.point.held import kv_bytes_per_gpu
+from jaxsim.view.cli.main import main
 from tests.catalog.test_config_json import DEEPSEEK, GLM5, LLAMA, QWEN3, QWEN3_MOE, read
 from tests.narrow import some, untyped
 from tests.view.written import checked_file
@@ -541,4 +542,8 @@ def test_import_writes_a_file_that_plans(tmp_path):
     assert json.loads(ran.stdout)["formats"]["ffn"] == "bf16"
     checked_file("model-file", out)
     assert load_model(out).named_formats
+    again = tmp_path / "again.toml"
+    assert main(["run", str(out), "-o", str(again)]) == 0
+    assert again.read_text() == out.read_text()
+    assert "#: path: " in again.read_text()
     assert load_hardware("h200").name == "h200"

@@ -585,12 +585,13 @@ def test_another_chip_than_the_files_is_refused_and_folders_name_their_model(tmp
 
 
 def test_without_a_label_a_run_has_the_format_of_its_name_or_its_checkpoint(tmp_path):
-    for model, quant in (
-        ("Qwen/Qwen3-8B-FP8", "fp8"),
-        ("deepseek-r1", "fp8"),
-        ("qwen3-8b", "bf16"),
+    for model, quant, label in (
+        ("Qwen/Qwen3-8B-FP8", "fp8", ""),
+        ("deepseek-r1", "fp8", ""),
+        ("qwen3-8b", "bf16", ""),
+        ("qwen3-8b", "bf16", "checkpoint"),
     ):
-        stated = dataclasses.replace(STATED, model=model, precision="")
+        stated = dataclasses.replace(STATED, model=model, precision=label)
         assert names_of(read_rows(result(tmp_path, VLLM), stated)[0]).quant == quant
 
 

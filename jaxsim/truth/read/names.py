@@ -76,14 +76,15 @@ def resolve_preset(name: str) -> str | None:
 def quant_name(row: ServingRow, model: ModelCard, hardware: HardwareCard) -> str:
     """The precision preset that a row's label means.
 
-    A row without a label runs in what its model's name or its checkpoint says. gpt-oss ships in
+    A row without a label, or with that of a plan that says `checkpoint`, runs in what its model's
+    name or its checkpoint says. gpt-oss ships in
     MXFP4 and is served so whatever the label says; "fp4" is NVFP4 on NVIDIA's
     and MXFP4 on AMD's accelerators; a weight-only label wins over the format of the others.
     """
     if model.precision.experts == "mxfp4":
         return "mxfp4"
     label = " ".join([row.precision, *row.formats]).lower()
-    if not label.strip():
+    if label.strip() in ("", "checkpoint"):
         label = resolve_preset(row.model) or model.precision.experts
     if "int4" in label or "awq" in label:
         return "int4"

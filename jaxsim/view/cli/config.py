@@ -11,8 +11,9 @@
     price: {h200: 2.9}
 
 `jaxsim run FILE` runs it, `--set ttl=30ms` changes a key, `jaxsim schema run-plan` prints the JSON
-Schema. Every folder that a verb writes holds `run.yaml`, from which the run can be repeated; a
-sweep's store and file hold it as the attribute `run`, where `config` is the sweep's own file.
+Schema. Everything that a verb writes says how it was made, so that the run can be repeated: a
+folder holds `run.yaml`, a store or NetCDF file the attribute `run` (of a sweep, `config` is its own
+file), a TOML file comments at its head, and beside FILE.csv lies FILE.csv.run.yaml.
 """
 
 import argparse
@@ -32,6 +33,8 @@ from jaxsim.catalog.errors import InputError, nearest
 NAME = "run.yaml"
 # Where a Zarr store has its attributes, and which of them has the options of the run.
 STORE, KEPT = "zarr.json", "run"
+# Lines of TOML that hold it, and what follows the name of a file that cannot.
+COMMENT, BESIDE = "#: ", ".run.yaml"
 # Where and how to write is not part of a request: these keys are never in a file.
 APART = ("help", "output", "format")
 
@@ -118,7 +121,7 @@ def config_schema(verb: str, parser: argparse.ArgumentParser) -> dict[str, objec
 
 
 def _text_of(path: Path) -> str:
-    """The YAML of a file, of a folder that a verb wrote, or of a sweep's store or NetCDF file."""
+    """The YAML of a file, or of whatever a verb wrote: a folder, store, NetCDF, TOML, CSV."""
     missing = "`jaxsim schema run-plan` says what one holds."
     if path.is_dir() and (path / NAME).exists():
         return read_text(path / NAME)
@@ -134,10 +137,15 @@ def _text_of(path: Path) -> str:
                 kept = dict(tree.attrs)
         except Exception as error:  # of the HDF5 library, whatever it makes of a damaged file
             raise InputError(f"{path}: is no NetCDF file that can be read: {error}.") from None
+    elif path.suffix == ".toml":
+        lines = read_text(path, missing=missing).splitlines()
+        kept = {KEPT: "\n".join(t.removeprefix(COMMENT) for t in lines if t.startswith(COMMENT))}
+    elif path.suffix == ".csv":
+        return read_text(Path(f"{path}{BESIDE}"), MOST_YAML_BYTES, missing)
     else:
         return read_text(path, MOST_YAML_BYTES, missing)
     text = kept.get(KEPT) if isinstance(kept, dict) else None
-    if not isinstance(text, str):
+    if not isinstance(text, str) or not text:
         raise InputError(f"{path}: does not say how it was made; give a run.yaml.")
     return text
 
@@ -145,6 +153,9 @@ def _text_of(path: Path) -> str:
 def read_config(path: Path) -> dict[str, object]:
     """The table of a YAML file, or of what a verb wrote; data only."""
     raw = parse_yaml(_text_of(path), path)
+    beside = path.parent / NAME
+    if path.suffix == ".json" and isinstance(raw, dict) and "verb" not in raw and beside.exists():
+        raw = parse_yaml(read_text(beside, MOST_YAML_BYTES), beside)
     if not isinstance(raw, dict) or "verb" not in raw:
         raise InputError(f"{path}: a table with the key 'verb' is needed, such as verb: plan.")
     raw.pop("jaxsim", None)
@@ -233,8 +244,25 @@ def resolved(args: argparse.Namespace, parser: argparse.ArgumentParser) -> dict[
 
 def keep(folder: Path, table: dict[str, object]) -> None:
     """Leave the resolved configuration in the folder that a verb wrote."""
-    from jaxsim.view.deploy.yaml_text import yaml_text
     from jaxsim.view.files.atomic import replace_text
 
-    head = "The options of this run, with defaults: `jaxsim run run.yaml -o DIR` repeats it."
-    replace_text(folder / NAME, yaml_text([table], head))
+    replace_text(folder / NAME, _yaml(table, f"jaxsim run {NAME} -o DIR"))
+
+
+def keep_with(path: Path, table: dict[str, object]) -> None:
+    """Leave it in the TOML file that a verb wrote, or beside a CSV file; NetCDF has it within."""
+    from jaxsim.view.files.atomic import replace_text
+    from jaxsim.view.files.sweep_config import run_text
+
+    if path.suffix == ".toml":
+        lines = "".join(f"{COMMENT}{line}\n" for line in run_text(table).splitlines())
+        head = "# How this file was made: `jaxsim run FILE -o AGAIN` repeats it.\n"
+        replace_text(path, f"{head}{lines}\n{read_text(path)}")
+    elif path.suffix == ".csv":
+        replace_text(Path(f"{path}{BESIDE}"), _yaml(table, f"jaxsim run {path.name} -o AGAIN.csv"))
+
+
+def _yaml(table: dict[str, object], again: str) -> str:
+    from jaxsim.view.deploy.yaml_text import yaml_text
+
+    return yaml_text([table], f"The options of this run, with defaults: `{again}` repeats it.")

@@ -22,6 +22,7 @@ from jaxsim.view.cli.output import Delivered
 OK, FAILED, BAD_INPUT, UNMET, INTERNAL, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 70, 130, 141
 # Characters of a line of a complaint.
 _LONGEST = 1000
+_OWN = ("run", "sweep")  # verbs that say for themselves how it was made
 
 DESCRIPTION = """\
 Choose how to serve a large language model: which parallel widths, batches and chunks, with
@@ -111,23 +112,29 @@ def complain(message: str, as_json: bool) -> None:
 
 
 def execute(parsers: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
-    """Run the verb; the folder it writes also holds the options of the run."""
+    """Run the verb; what it writes also says how it was made: the options of the run."""
     args = parsers.parse_args(list(arguments))
-    folder, run_options = str(getattr(args, "output", None) or ""), None
+    run_options = None
     # A sweep's store says itself how it was made: a file of ours in it would be taken for an array.
-    if folder and args.verb not in ("run", "sweep"):
+    if (getattr(args, "output", None) or args.verb == "import") and args.verb not in _OWN:
         from jaxsim.view.cli.config import parser_of, resolved
+        from jaxsim.view.files.sweep_config import run_text
 
         run_options = resolved(args, parser_of(parsers, args.verb))
+        args.made_by = run_text(run_options)  # what a NetCDF file holds
     options.prepare(args)
     device.prepare(args)
     status = args.run(args)
-    if run_options is not None and os.path.isdir(folder):
+    if run_options is not None and os.path.exists(str(args.output)):
         from pathlib import Path
 
-        from jaxsim.view.cli.config import keep
+        from jaxsim.view.cli.config import keep, keep_with
 
-        keep(Path(folder), run_options)
+        path = Path(args.output)
+        if path.is_dir():
+            keep(path, run_options)
+        elif status != FAILED:
+            keep_with(path, run_options)
     return status
 
 

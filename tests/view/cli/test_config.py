@@ -4,6 +4,7 @@ import json
 
 import jsonschema
 import pytest
+import xarray as xr
 import yaml
 
 from jaxsim.view.cli.config import (
@@ -123,6 +124,17 @@ def test_schemas_take_good_files_and_refuse_others(parsers, capsys):
     assert "plan" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["bare.toml", "bare.csv", "bare.nc", "bare.json"])
+def test_a_file_that_says_nothing_of_its_run_is_refused(tmp_path, capsys, name):
+    path = tmp_path / name
+    if name.endswith(".nc"):
+        xr.Dataset(attrs={"other": "x"}).to_netcdf(path, engine="h5netcdf")
+    else:
+        path.write_text("a = 1\n" if name.endswith(".toml") else '{"a": 1}')
+    assert main(["run", str(path)]) == BAD_INPUT
+    assert name in capsys.readouterr().err
+
+
 def test_a_folder_reproduces_itself(tmp_path, capsys):
     """`run.yaml` of a deployment writes the same files into another folder."""
     from tests.view.deploy.made import PLANS
@@ -132,6 +144,8 @@ def test_a_folder_reproduces_itself(tmp_path, capsys):
     assert main(words) == OK
     raw = read_config(first / "run.yaml")
     assert (raw["verb"], raw["target"]) == ("deploy", "sglang")
+    # A plan.json or deploy.json stands for the folder that it lies in.
+    assert read_config(first / "deploy.json") == raw
     assert main(["run", str(first / "run.yaml"), "-o", str(second)]) == OK
     capsys.readouterr()
     for path in first.rglob("*"):

@@ -16,6 +16,7 @@ import jaxsim
 from jaxsim._scalar import as_scalar
 from jaxsim.view.cli import device
 from jaxsim.view.cli import main as cli
+from jaxsim.view.cli.config import read_config
 from tests.view.written import checked
 
 MODEL = ["search", "llama-3.1-8b", "--hardware", "h100"]
@@ -117,6 +118,11 @@ def test_files_hold_what_the_search_found(tmp_path, capsys):
         assert rate == pytest.approx(own.output_tokens_per_s_per_gpu.item(), rel=1e-5)
     with xr.open_dataset(paths[1], engine="h5netcdf") as written:
         xr.testing.assert_equal(written.load(), expected)
+    # Either says how it was made, and is made again from it.
+    assert read_config(paths[0]) == read_config(paths[1])
+    again = tmp_path / "again.csv"
+    assert cli.main(["run", str(paths[1]), "-o", str(again)]) == 0
+    assert again.read_bytes() == paths[0].read_bytes()
 
 
 def test_several_chips_are_one_search(capsys):

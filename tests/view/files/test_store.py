@@ -205,6 +205,7 @@ def test_frontiers_of_a_store(config, tmp_path, capsys, whole):
     (rows,) = checked("frontier", capsys.readouterr().out)["frontiers"]
     assert "disaggregated" in rows[0]
     table = xr.load_dataset(out, engine="h5netcdf")
+    assert "ftl: 5s" in table.attrs["run"]
     assert table.gain.dims == ("isl", "osl", "ttl_target")
     np.testing.assert_allclose(table.gain, table.disaggregated / table.colocated)
     tree = opened(path)

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         from jaxsim.view.files.atomic import replace_netcdf
 
         sys.stdout.flush()
-        replace_netcdf(Path(args.output), tables[0])
+        replace_netcdf(Path(args.output), tables[0].assign_attrs(run=args.made_by))
     return 0
 
 

@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{path}: no such file. Give a config.json or the folder that holds one.")
     card = read_config(path, args.ignore_keys.split(",") if args.ignore_keys else ())
     output = output_file(Path(args.output or f"{card.name.lower()}.toml"), (".toml",))
+    args.output = str(output)  # where the options of the run are left
     file = path / "config.json" if path.is_dir() else path
     source = args.source or f"{file.name} of {card.hf_id or card.name}"
     text = card_text(card, source, datetime.date.today())

@@ -9,9 +9,9 @@ from jaxsim.view.cli import options
 
 DESCRIPTION = """\
 Run the verb of a YAML file; the keys of the file are its options. Keys are strict:
-`jaxsim schema run-plan` prints the JSON Schema of one for `jaxsim plan`. Every folder that a verb
-writes holds run.yaml, which reproduces it; a sweep's store, and its file of best designs, keep the
-same within."""
+`jaxsim schema run-plan` prints the JSON Schema of one for `jaxsim plan`. Everything that a verb
+writes says how it was made, and can be given here: a folder (run.yaml in it), a store, a NetCDF or
+TOML file (within), a CSV file (FILE.csv.run.yaml beside it)."""
 
 EPILOG = """\
 examples:

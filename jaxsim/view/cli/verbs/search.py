@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         status, told["error"] = UNMET, "no workload has a design within the targets."
     if path is not None:
         try:
-            write(path, result, setups, request["ftl_s"])
+            write(path, result, setups, request["ftl_s"], args.made_by)
         except OSError as error:
             status, told["error"] = FAILED, os_message(error)
         else:
@@ -216,7 +216,9 @@ def solve(
         return result, setups, time.perf_counter() - started, machine
 
 
-def write(path: Path, result: "SearchResult", setups: list["Setup"], ftl_s: float) -> None:
+def write(
+    path: Path, result: "SearchResult", setups: list["Setup"], ftl_s: float, made_by: str
+) -> None:
     """All of it, as a table or as a dataset."""
     from jaxsim.view.files.atomic import replace_netcdf, replace_text
 
@@ -228,6 +230,7 @@ def write(path: Path, result: "SearchResult", setups: list["Setup"], ftl_s: floa
     from jaxsim.api.search import labelled
 
     dataset = labelled(result, setups, ftl_s)
+    dataset.attrs["run"] = made_by
     replace_netcdf(path, dataset)
 
 
