@@ -1,5 +1,6 @@
 """Do pools that are sized for arrivals hold their targets, and smaller ones not?"""
 
+import re
 from dataclasses import replace
 
 import msgspec
@@ -13,6 +14,7 @@ from jaxsim.space.plan import plan
 from jaxsim.traffic.simulate.records import DECODE, MIXED, PREFILL
 from jaxsim.traffic.size import search
 from jaxsim.traffic.size.shapes import ROLES, drawn, held, shapes_of
+from jaxsim.traffic.size.trials import Trials
 from jaxsim.view.cli.main import main
 from jaxsim.view.files.plan_json import plan_dict
 from jaxsim.view.files.schemas.plan import Plan, UnderRate
@@ -71,6 +73,24 @@ def test_targets_hold_and_with_one_instance_fewer_they_do_not(sized):
     # The plan's own instances, nearly full, leave nothing for queues.
     assert found.steady.instances[0].count == 2
     assert not found.steady.holds
+
+
+def test_what_no_number_holds_is_given_up_after_two_runs(sized):
+    own, request = sized
+    request = replace(request, ttl_s=0.001)
+    shapes = shapes_of(
+        own.disaggregated, {PREFILL: SETUP, DECODE: SETUP}, request, drawn(request, 0)
+    )
+    told: list[str] = []
+    trials = Trials(told.append, 4)
+    trials.begin("the first")
+    assert search.least(shapes, trials) is None
+    assert len(trials.known) == 2
+    trials.held(shapes, shapes.least())  # known: no third run
+    trials.begin("the next")
+    assert len(told) == 4
+    assert "deployment 2 of 4" in told[-1]
+    assert re.search(r"[\d,]+ requests/s, about \d+ s left", told[-1])
 
 
 def test_a_cap_says_what_its_instances_bear(sized):

@@ -69,19 +69,25 @@ def prompt_s(law: Law, role: int, lengths: Lengths, tokens_per_pass: float) -> f
     pieces with at most so many pairs, $\sum_i a_i\,(F_i^m - F_{i-1}^m)$ pairs. A rank has that many
     or the mean, whichever is more.
     """
+    return prompts_s(law, role, lengths, np.array([tokens_per_pass]))[0]
+
+
+def prompts_s(law: Law, role: int, lengths: Lengths, tokens_per_pass: np.ndarray) -> list[float]:
+    """The same for passes of several sizes."""
     ranks = float(law.ranks[role])
     tokens, pairs = pieces_of(lengths, float(law.chunk[role]))
-    mean = float(tokens.mean())
-    prompts_per_pass = max(tokens_per_pass / mean, 1.0)
-    order = np.sort(pairs)
-    below = np.arange(len(order) + 1) / len(order)
-    longest = float(order @ np.diff(below**prompts_per_pass))
-    own = max(longest, prompts_per_pass * float(pairs.mean()) / ranks)
-    size = max(prompts_per_pass * mean / ranks, mean)
-    ladder = law.pass_tokens[role]
-    base, slope = (np.interp(size, ladder, table[role]) for table in (law.pass_s, law.pass_slope))
-    pass_s = float(law.stretch[role]) * (base + slope * own)
-    return float(pass_s * lengths.isl.mean() / (prompts_per_pass * mean))
+    mean, mean_pairs = float(tokens.mean()), float(pairs.mean())
+    order, count = np.unique(pairs, return_counts=True)  # whole prompts of one length are alike
+    below = np.concatenate([[0.0], np.cumsum(count)]) / len(pairs)
+    ladder, found = law.pass_tokens[role], []
+    for prompts_per_pass in np.maximum(tokens_per_pass / mean, 1.0):
+        longest = float(order @ np.diff(below**prompts_per_pass))
+        own = max(longest, prompts_per_pass * mean_pairs / ranks)
+        size = max(prompts_per_pass * mean / ranks, mean)
+        base, slope = (np.interp(size, ladder, t[role]) for t in (law.pass_s, law.pass_slope))
+        pass_s = float(law.stretch[role]) * (base + slope * own)
+        found.append(float(pass_s * lengths.isl.mean() / (prompts_per_pass * mean)))
+    return found
 
 
 def batch_of(law: Law, role: int, lengths: Lengths, ttl_s: float) -> tuple[float, float, float]:
@@ -109,7 +115,7 @@ def batch_of(law: Law, role: int, lengths: Lengths, ttl_s: float) -> tuple[float
     full = float(law.chunk[role]) * float(law.ranks[role])
     sizes = np.minimum(joining * mean, full)
     levels = np.geomspace(sizes[0], max(sizes[-1], sizes[0] * 1.001), LEVELS)
-    ladder = [prompt_s(law, role, lengths, level) for level in levels]
+    ladder = prompts_s(law, role, lengths, levels)
     passes_s = float(law.stall[role]) * np.interp(sizes, levels, ladder)
     last = _last(step_s + count * passes_s / steps <= ttl_s * gain)
     return float(count[last]), float(step_s[last]), float(passes_s[last])

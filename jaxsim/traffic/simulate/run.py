@@ -6,6 +6,7 @@ instances are opened, or closed to drain. Failures are changes of the same kind.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -51,6 +52,17 @@ class Service:
     resume: str = "restart"
 
 
+class Room(NamedTuple):
+    """How many instances, sequences of each and requests a program can hold."""
+
+    instances: int = 1
+    sequences: int = 1
+    requests: int = 1
+
+
+ANY_ROOM = Room()
+
+
 @dataclass(frozen=True)
 class Change:
     """A decision that changed the pools: when, to which counts, and why."""
@@ -87,18 +99,20 @@ def simulate_run(
     service: Service | None = None,
     ftl_s: float = NEVER,
     ttl_s: float = NEVER,
+    room: Room = ANY_ROOM,
     progress: Callable[[float], object] = lambda _: None,
 ) -> Run:
     """Serve the requests: `counts` instances by role at first, then what the policy decides.
 
     `limits` bound each role (by default what there is at first). `progress` is called with the
-    part of the requests that has arrived.
+    part of the requests that has arrived. The compiled program has at least the given room: runs
+    with the same use one program.
     """
     service = service or Service()
     limits = limits or {role: (count, count) for role, count in counts.items()}
     _check(fleet, counts, limits, service)
     roles = np.repeat(list(limits), [high for _, high in limits.values()])
-    shape = _shape(requests, len(roles), fleet, service)
+    shape = _shape(requests, len(roles), fleet, service, room)
     opened = np.zeros(len(roles), bool)
     for role, count in counts.items():
         opened[np.flatnonzero(roles == role)[:count]] = True
@@ -164,13 +178,14 @@ def _ended(state: State, count: int) -> bool:
     return not (coming or retrying or busy or sending)
 
 
-def _shape(requests: Requests, instances: int, fleet: Fleet, service: Service) -> Shape:
-    size = len(requests)
+def _shape(requests: Requests, instances: int, fleet: Fleet, service: Service, room: Room) -> Shape:
+    size = max(len(requests), room.requests)
     count = wide_bucket(size, 16384, 4) if size <= MANY_REQUESTS else bucket(size)
     patient = not np.isfinite(service.patience_s)
     blocks = requests.blocks
     cached = service.cached and blocks is not None
-    slots = int(np.max(fleet.law.sequences))
+    instances = max(instances, room.instances)
+    slots = max(int(np.max(fleet.law.sequences)), room.sequences)
     gain, size_of = np.asarray(fleet.law.gain), np.unique(fleet.law.block_tokens)
     whole = bool((gain == np.round(gain)).all()) and len(size_of) == 1 and size_of[0] % 1 == 0
     phases = int(size_of[0]) if whole and size_of[0] <= MOST_PHASES else 0

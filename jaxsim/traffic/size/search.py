@@ -11,13 +11,16 @@ from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import Setup
 from jaxsim.space.deploy.request import PlanRequest, gpu_weight
 from jaxsim.space.deploy.result import Deployed, Held, InstanceShape, Plan, UnderRate
+from jaxsim.traffic.read.requests import Requests
 from jaxsim.traffic.simulate.records import DECODE, MIXED, PREFILL
 from jaxsim.traffic.simulate.run import MOST_INSTANCES
-from jaxsim.traffic.size.shapes import ROLES, Shapes, chunked, drawn, held, shapes_of
+from jaxsim.traffic.size.shapes import ROLES, Shapes, chunked, drawn, shapes_of
+from jaxsim.traffic.size.trials import Trials
 
 # What of the targets the steady-state plans are made for, of which the shapes are tried: a full
 # instance at its target leaves nothing for queues.
 TIGHTER = ((1.0, 1.0), (0.5, 0.8), (0.25, 0.6))
+KINDS = ("disaggregated", "colocated")
 RATE_STEPS = 7
 FRESH_SEED = 17
 MOST_ADDED = 3  # instances that other requests may ask for beyond what the first ones did
@@ -47,28 +50,25 @@ def _simulable(shapes: Shapes) -> dict[int, int]:
 
 def least(
     shapes: Shapes,
+    trials: Trials,
     affordable: Callable[[dict[int, int]], bool] = lambda _: True,
-    progress: Callable[[str], None] = lambda _: None,
 ) -> Held | None:
     """The fewest instances that hold the targets, while they are `affordable`; else None.
 
     It begins with what keeps up with the mean load: queues of fewer grow without end. The pool to
     which a missed target is laid (TTFT to prefill, TPOT to decode, unless only the other can grow)
     grows by one, two, four and so on. Then each is halved back: with one instance fewer of any
-    pool, a target is missed.
+    pool, a target is missed. Where the most instances miss one too, no more are tried.
     """
-    tried: dict[tuple[int, ...], Held] = {}
     first, most = shapes.least(), shapes.most()
     counts, step = dict(first), dict.fromkeys(first, 1)
 
     def at(counts: dict[int, int]) -> Held:
-        key = tuple(counts.values())
-        if key not in tried:
-            progress(f"{' + '.join(map(str, key))} instances")
-            tried[key] = held(shapes, counts)
-        return tried[key]
+        return trials.held(shapes, counts)
 
     if not affordable(counts) or sum(counts.values()) > MOST_INSTANCES:
+        return None
+    if not at(counts).holds and trials.hopeless(shapes):
         return None
     while not (found := at(counts)).holds:
         role = _to_grow(found, shapes, counts, most)
@@ -118,27 +118,27 @@ def fewest(enough: Callable[[int], bool], first: int, most: int, none: int = 0) 
     return high
 
 
-def confirmed(shapes: Shapes, found: Held, seed: int) -> Held:
+def confirmed(shapes: Shapes, trials: Trials, found: Held, fresh: Requests) -> Held:
     """The same instances on other requests of the same law, one more of a pool where they fail."""
     counts = {ROLES[one.phase]: one.count for one in found.instances}
-    fresh, most = drawn(shapes.request, seed), shapes.most()
-    again = held(shapes, counts, fresh)
+    most = shapes.most()
+    again = trials.held(shapes, counts, fresh)
     for _ in range(MOST_ADDED):
         role = None if again.holds else _to_grow(again, shapes, counts, most)
         if role is None:
             break
         counts[role] += 1
-        again = held(shapes, counts, fresh)
+        again = trials.held(shapes, counts, fresh)
     return again
 
 
-def largest_rate(shapes: Shapes, counts: Mapping[int, int]) -> float:
+def largest_rate(shapes: Shapes, trials: Trials, counts: Mapping[int, int]) -> float:
     """The highest rate at which so many instances hold the targets, within 1 %; 0 where at none."""
     rate = float(shapes.request.requests_per_s or 0.0)
     low, high = 0.0, rate
     for _ in range(RATE_STEPS):
         middle = 0.5 * (low + high)
-        if held(shapes, counts, shapes.requests.at_rate(middle)).holds:
+        if trials.held(shapes, counts, shapes.requests.at_rate(middle)).holds:
             low = middle
         else:
             high = middle
@@ -158,7 +158,8 @@ def under_rate(
     counted are those of steady-state plans for the targets and for tighter ones.
     """
     by_role = {PREFILL: setups[0], DECODE: setups[1], MIXED: setups[1]}
-    requests = drawn(request, 0)
+    requests, fresh = drawn(request, 0), drawn(request, FRESH_SEED)
+    trials = Trials(progress, len(KINDS) * len(TIGHTER))
     best: dict[str, Held] = {}
     steady: Held | None = None
     own: Shapes | None = None
@@ -166,11 +167,10 @@ def under_rate(
     def weight(instances: Sequence[InstanceShape]) -> float:
         return _weight(instances, setups, request)
 
-    for kind, deployed in _candidates(plan, request, plan_at, progress):
+    for kind, deployed in _candidates(plan, request, plan_at, trials):
         shapes = shapes_of(deployed, by_role, request, requests)
         if steady is None and kind == plan.recommended:
-            progress("the steady-state plan")
-            steady, own = held(shapes, _simulable(shapes)), shapes
+            steady, own = trials.held(shapes, _simulable(shapes)), shapes
         for fewer in chunked(deployed):  # the steady state spreads prompts over all ranks
             other = shapes_of(fewer, by_role, request, requests)
             if weight(other.counted(other.least())) < weight(shapes.counted(shapes.least())):
@@ -182,30 +182,30 @@ def under_rate(
         ) -> bool:
             return weight(shapes.counted(counts)) < below
 
-        found = least(shapes, affordable, progress)
-        found = found and confirmed(shapes, found, FRESH_SEED)
+        found = least(shapes, trials, affordable)
+        found = found and confirmed(shapes, trials, found, fresh)
         if found is not None and found.holds and weight(found.instances) < below:
             best[kind] = found
     if steady is None or own is None:
         raise InputError("no deployment meets the targets even without queues; widen them.")
     ranked = sorted(best, key=lambda kind: weight(best[kind].instances))
-    return _told(request, len(requests), best, ranked, steady, own)
+    return _told(request, trials, len(requests), best, ranked, steady, own)
 
 
 def _candidates(
     plan: Plan,
     request: PlanRequest,
     plan_at: Callable[[float, float], Plan],
-    progress: Callable[[str], None],
+    trials: Trials,
 ) -> Iterator[tuple[str, Deployed]]:
     """Deployments whose shapes are tried, by kind: of the plan, and of some for tighter targets."""
     seen: set[tuple[object, ...]] = set()
     for ftl, ttl in TIGHTER:
         tight = plan
-        if (ftl, ttl) != (1.0, 1.0):
-            progress(f"shapes for {100 * ftl:g} % of TTFT and {100 * ttl:g} % of TPOT")
-            tight = plan_at(ftl * request.ftl_s, ttl * request.ttl_s)
-        for kind in ("disaggregated", "colocated"):
+        for kind in KINDS:
+            trials.begin(f"made for {100 * ftl:g} % of TTFT and {100 * ttl:g} % of TPOT")
+            if tight is plan and (ftl, ttl) != (1.0, 1.0):
+                tight = plan_at(ftl * request.ftl_s, ttl * request.ttl_s)
             deployed = getattr(tight, kind)
             if not isinstance(deployed, Deployed):
                 continue
@@ -228,6 +228,7 @@ def _weight(
 
 def _told(
     request: PlanRequest,
+    trials: Trials,
     count: int,
     best: Mapping[str, Held],
     ranked: Sequence[str],
@@ -241,7 +242,7 @@ def _told(
         counts = {role: one.count for role, one in own.shapes.items()}
         if cap is None:
             counts = steady_counts(own)
-        largest = largest_rate(own, counts)
+        largest = largest_rate(own, trials, counts)
     return UnderRate(
         requests_per_s=float(request.requests_per_s or 0.0),
         percentile=float(request.percentile or 0.0),

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from jaxsim.traffic.simulate.capacity import lengths_of
 from jaxsim.traffic.simulate.fleet import Fleet, fleet_of
 from jaxsim.traffic.simulate.law import role_law
 from jaxsim.traffic.simulate.records import DECODE, MIXED, PREFILL
-from jaxsim.traffic.simulate.run import MOST_INSTANCES, simulate_run
+from jaxsim.traffic.simulate.run import MOST_INSTANCES, Room, simulate_run
 from jaxsim.traffic.synthetic.load import load_of
 
 ROLES = {"prefill": PREFILL, "decode": DECODE, "colocated": MIXED}
@@ -29,6 +30,8 @@ CHUNKS = (2048, 512)
 # A pool that fails with so many times what its capacity asks for never holds.
 GROWTH = 4.0
 TIGHT = 1.5  # the same where that would be too many to simulate
+# What every run has room for: all of them use one program.
+INSTANCES, SEQUENCES = 64, 8192
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,11 @@ class Shapes:
         """So many instances of each shape."""
         return tuple(replace(one, count=counts[role]) for role, one in self.shapes.items())
 
+    @property
+    def stay_s(self) -> float:
+        """How long the longest request stays that is served at the targets."""
+        return self.request.ftl_s + self.request.ttl_s * float(self.requests.osl.max())
+
     def most(self) -> dict[int, int]:
         """Instances with which a pool that can hold the targets at all surely does."""
         wanted = {role: max(math.ceil(GROWTH * n), 2) for role, n in self.least().items()}
@@ -53,10 +61,14 @@ class Shapes:
 
     def least(self) -> dict[int, int]:
         """Instances that keep up with the mean load: queues of fewer grow without end."""
+        return {role: max(math.ceil(n), 1) for role, n in self.busy.items()}
+
+    @cached_property
+    def busy(self) -> dict[int, float]:
+        """Instances that the mean load keeps busy, by role."""
         rate = float(self.request.requests_per_s or 0.0)
         lengths = lengths_of(self.requests.isl, self.requests.osl)
-        busy = {r: rate / self.fleet.capacity(r, lengths, self.request.ttl_s) for r in self.shapes}
-        return {role: max(math.ceil(n), 1) for role, n in busy.items()}
+        return {r: rate / self.fleet.capacity(r, lengths, self.request.ttl_s) for r in self.shapes}
 
 
 def drawn(request: PlanRequest, seed: int) -> Requests:
@@ -130,10 +142,10 @@ def held(shapes: Shapes, counts: Mapping[int, int], requests: Requests | None = 
     neither filling nor running empty.
     """
     request, requests = shapes.request, requests or shapes.requests
-    run = simulate_run(requests, shapes.fleet, dict(counts), Static())
+    room = Room(INSTANCES, SEQUENCES, len(shapes.requests))
+    run = simulate_run(requests, shapes.fleet, dict(counts), Static(), room=room)
     users = users_of(run)
-    stay_s = request.ftl_s + request.ttl_s * float(requests.osl.max())
-    margin_s = min(stay_s, requests.duration_s / 4.0)
+    margin_s = min(shapes.stay_s, requests.duration_s / 4.0)
     inside = (users.arrival_s >= margin_s) & (users.arrival_s <= requests.duration_s - margin_s)
     share = float(request.percentile or 0.0) / 100.0
     ttft, tpot = (
