@@ -1,8 +1,8 @@
 """What should be deployed?  From a set-up and a request to a plan."""
 
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,7 +18,9 @@ from jaxsim.space.deploy.other_targets import choices_of
 from jaxsim.space.deploy.request import PlanRequest
 from jaxsim.space.deploy.result import Deployed, Lever, Plan, Unmet
 from jaxsim.space.deploy.select import best_colocated, best_disaggregated
-from jaxsim.space.deploy.sweep import Swept, colocated_on_prefill, sweep_phases
+from jaxsim.space.deploy.sweep import Evaluate, Swept, colocated_on_prefill, sweep_phases
+from jaxsim.space.deploy.uncertainty import Spread
+from jaxsim.space.designs import evaluate_phase
 from jaxsim.space.sensitivity.plan_levers import levers
 
 
@@ -43,30 +45,74 @@ def plan(
     started = time.perf_counter()
     swept = sweep_phases(setup, request, space, prefill_setup, progress)
     progress("refining batches and chunks")
-    swept = with_integers(swept, space)
+    found = _matched(swept, space, progress, started)
+    return _completed(found, space, progress, choices=choices)
+
+
+def plan_stages(
+    setup: Setup,
+    request: PlanRequest,
+    space: Space | None = None,
+    prefill_setup: Setup | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+    evaluate: Evaluate = evaluate_phase,
+) -> Iterator[Plan]:
+    """A plan as it becomes known; the last is what `plan` gives with `choices`.
+
+    First the best of the designs of the space, without those between them; then the best of every
+    whole batch and chunk; then what limits it, and the best under other targets. Each has frontiers
+    and intervals, and choices under its own FTL target at least. Nothing is worked out before it
+    is asked for. `evaluate` may keep what it evaluated (`HeldSweeps`).
+    """
+    started = time.perf_counter()
+    swept = sweep_phases(setup, request, space, prefill_setup, progress, evaluate)
+    progress("matching pools")
+    found = _matched(swept, space, progress, started, evaluate, integers=False)
+    yield replace(found.plan, choices=choices_of(swept, space, found.on_prefill, few=True))
+    progress("refining batches and chunks")
+    found = _matched(swept, space, progress, started, evaluate)
+    few = choices_of(found.swept, space, found.on_prefill, few=True)
+    yield replace(found.plan, choices=few)
+    yield _completed(found, space, progress, choices=True)
+
+
+@dataclass(frozen=True)
+class _Matched:
+    """A plan without what limits it, and the designs behind it."""
+
+    plan: Plan
+    swept: Swept
+    on_prefill: Swept | None
+
+
+def _matched(
+    swept: Swept,
+    space: Space | None,
+    progress: Callable[[str], None],
+    started: float,
+    evaluate: Evaluate = evaluate_phase,
+    *,
+    integers: bool = True,
+) -> _Matched:
+    """The best deployment of each kind and the frontiers, with whole `integers` or on the grid."""
+    setup, request = swept.setup, swept.request
+    if integers:
+        swept = with_integers(swept, space)
     progress("matching pools")
     candidates = gather(swept)
     disaggregated, disaggregated_spread = best_disaggregated(swept, candidates)
     colocated, colocated_spread = best_colocated(swept, candidates)
-    on_prefill = colocated_on_prefill(swept, space)
+    on_prefill = colocated_on_prefill(swept, space, evaluate)
     if on_prefill is not None:
-        on_prefill = with_integers(on_prefill, space, ("colocated",))
+        if integers:
+            on_prefill = with_integers(on_prefill, space, ("colocated",))
         there = best_colocated(on_prefill, gather(on_prefill))
         if _worth(there[0], request) > _worth(colocated, request):
             colocated, colocated_spread = there
         else:
             on_prefill = None
-    doubt = None
-    if disaggregated_spread is not None and colocated_spread is not None:
-        lengths = [one.workload for one in request.mix]
-        doubt = doubt_of(
-            disaggregated_spread.minus(colocated_spread).log_sigma,
-            {name: max(float(getattr(one, name)) for one in lengths) for name in ("isl", "osl")},
-            (setup.hardware.name, swept.prefill_setup.hardware.name),
-        )
     at_mean = gain_at_mean_ttl(swept, on_prefill)
     progress("drawing frontiers")
-    curves = curves_of(swept, candidates, on_prefill)
     found = Plan(
         model=setup.model.name,
         hardware=setup.hardware.name,
@@ -89,18 +135,26 @@ def plan(
         disaggregated=disaggregated,
         colocated=colocated,
         probability=None,
-        curves=curves,
+        curves=curves_of(swept, candidates, on_prefill),
         objective=request.objective,
-        levers=_levers(swept, on_prefill or swept, disaggregated, colocated),
         notes=_notes(setup, swept.prefill_setup),
         formats={"prefill": swept.prefill_setup.formats, "decode": setup.formats},
         gain_at_mean_ttl=at_mean,
     )
-    if choices:
-        progress("trying other targets")
-        found = replace(found, choices=choices_of(swept, space, on_prefill))
-    found = replace(found, headroom=_headroom(swept, on_prefill, found))
-    if doubt is None or found.gain is None:
+    if disaggregated_spread is not None and colocated_spread is not None:
+        found = _with_doubt(found, swept, disaggregated_spread.minus(colocated_spread))
+    return _Matched(found, swept, on_prefill)
+
+
+def _with_doubt(found: Plan, swept: Swept, between: Spread) -> Plan:
+    """The plan with how sure its gain is; `between` is the spread of one kind over the other."""
+    lengths = [one.workload for one in swept.request.mix]
+    doubt = doubt_of(
+        between.log_sigma,
+        {name: max(float(getattr(one, name)) for one in lengths) for name in ("isl", "osl")},
+        (swept.setup.hardware.name, swept.prefill_setup.hardware.name),
+    )
+    if found.gain is None:
         return found
     return replace(
         found,
@@ -108,6 +162,20 @@ def plan(
         gain_interval=doubt.interval(found.gain),
         beyond_measured=doubt.beyond,
     )
+
+
+def _completed(
+    matched: _Matched, space: Space | None, progress: Callable[[str], None], *, choices: bool
+) -> Plan:
+    """The plan with levers and headroom and, with `choices`, the best under other targets."""
+    swept, on_prefill, found = matched.swept, matched.on_prefill, matched.plan
+    own = on_prefill or swept
+    progress("what limits it")
+    found = replace(found, levers=_levers(swept, own, found.disaggregated, found.colocated))
+    if choices:
+        progress("trying other targets")
+        found = replace(found, choices=choices_of(swept, space, on_prefill))
+    return replace(found, headroom=_headroom(swept, on_prefill, found))
 
 
 def _headroom(swept: Swept, on_prefill: Swept | None, found: Plan) -> dict[str, float]:

@@ -14,6 +14,7 @@ from jaxsim.space.deploy.request import gpu_weight
 from jaxsim.space.deploy.sweep import Swept
 from jaxsim.space.designs import Designs
 from jaxsim.space.match.frontier import FrontierOptions, MatchFrontier, match_frontier
+from jaxsim.space.match.prune import near_the_best
 from jaxsim.space.match.records import Pool
 
 
@@ -151,6 +152,7 @@ def colocated_frontier(
     """
     worth = candidates.output_tokens_per_s_per_gpu * running
     kept = np.flatnonzero((candidates.ftl_s <= ftl_s) & (worth > 0.0))
+    kept = kept[near_the_best(candidates.ttl_s[kept], worth[kept])]
     y, ttl = worth[kept], candidates.ttl_s[kept]
     order = np.lexsort((-y, ttl))
     best = np.maximum.accumulate(np.concatenate([[-np.inf], y[order]]))

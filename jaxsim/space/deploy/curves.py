@@ -17,7 +17,7 @@ from jaxsim.space.deploy.candidates import (
 )
 from jaxsim.space.deploy.request import gpu_weight
 from jaxsim.space.deploy.result import FrontierCurve
-from jaxsim.space.deploy.select import instances_within, spread_at
+from jaxsim.space.deploy.select import instances_within, spreads_at
 from jaxsim.space.deploy.sweep import Swept, match_limits
 from jaxsim.space.deploy.uncertainty import Spread, interval
 from jaxsim.space.designs import Designs
@@ -40,10 +40,7 @@ def curves_of(
         front = colocated_frontier(own, request.ftl_s, count * own.gpus / paid)
         index = own.index[front.candidate]
         modes = [MODES[m] for m in own.mode[front.candidate]]
-        spreads = [
-            spread_at(swept.colocated, int(i), swept.setup, mode)
-            for i, mode in zip(index, modes, strict=True)
-        ]
+        spreads = spreads_at(swept.colocated, index, swept.setup, modes)
         designs = _columns(swept.colocated, index)
         curves.append(
             _curve(name, front.ttl_s, front.output_tokens_per_s_per_gpu, spreads, designs)
@@ -77,11 +74,13 @@ def _disaggregated_curve(swept: Swept, candidates: AllCandidates) -> FrontierCur
         prefill, decode, request.mean_osl, request.ftl_s, **match_limits(swept)
     )
     i, j = prefill.index[front.prefill_index], decode.index[front.decode_index]
-    spreads = []
-    for a, b, ratio in zip(i, j, front.ctx_gen_ratio, strict=True):
-        share = ratio / (1.0 + ratio)
-        prompt = spread_at(swept.prefill, int(a), swept.prefill_setup).times(share)
-        spreads.append(prompt.plus(spread_at(swept.decode, int(b), swept.setup).times(1.0 - share)))
+    prompts = spreads_at(swept.prefill, i, swept.prefill_setup)
+    tokens = spreads_at(swept.decode, j, swept.setup)
+    shares = (front.ctx_gen_ratio / (1.0 + front.ctx_gen_ratio)).tolist()
+    spreads = [
+        prompt.times(share).plus(token.times(1.0 - share))
+        for prompt, token, share in zip(prompts, tokens, shares, strict=True)
+    ]
     designs = {
         **_columns(swept.prefill, i, "prefill_"),
         **_columns(swept.decode, j, "decode_"),

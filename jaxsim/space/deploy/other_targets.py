@@ -37,9 +37,9 @@ WIDTHS = ("tp", "ep", "pp")
 PHASES = ("prefill", "decode", "colocated")
 
 
-def ttl_targets(ttl_s: np.ndarray, own_s: float) -> list[float]:
+def ttl_targets(ttl_s: np.ndarray, own_s: float, count: int = TTL_TARGETS) -> list[float]:
     """TTL targets that are tried: some of a frontier's, evenly spread, and the plan's own."""
-    kept = np.unique(np.linspace(0, len(ttl_s) - 1, TTL_TARGETS).round().astype(int))
+    kept = np.unique(np.linspace(0, len(ttl_s) - 1, count).round().astype(int))
     return sorted({own_s, *(float(x) for x in ttl_s[kept])})
 
 
@@ -65,15 +65,18 @@ class _Rows:
         return {name: table[:, k] for k, name in enumerate(names)}
 
 
-def choices_of(swept: Swept, space: Space | None, on_prefill: Swept | None = None) -> Choices:
+def choices_of(
+    swept: Swept, space: Space | None, on_prefill: Swept | None = None, *, few: bool = False
+) -> Choices:
     """The best deployments for FTL targets around the plan's own and every TTL, and by width.
 
     `swept` are the designs of the plan, `on_prefill` those of co-location where it runs on the
     prefill pool's hardware. For one workload, whole batches and chunks are refined for each of the
-    FTL targets. Where domains are paid whole (`pack`), only the plan's own FTL target is tried.
+    FTL targets. Where domains are paid whole (`pack`), and where but a `few` are asked for, only
+    the plan's own FTL target is tried, with the latter no width.
     """
     request = swept.request
-    factors = (1.0,) if request.pack else FTL_FACTORS
+    factors = (1.0,) if request.pack or few else FTL_FACTORS
     targets = tuple(factor * request.ftl_s for factor in factors)
     swept = _refined(swept, space, targets, ("prefill", "colocated"))
     alone = swept if on_prefill is None else _refined(on_prefill, space, targets, ("colocated",))
@@ -84,11 +87,11 @@ def choices_of(swept: Swept, space: Space | None, on_prefill: Swept | None = Non
     own = candidates if on_prefill is None else gather(alone)
     rows = _Rows()
     for ftl_s in targets:
-        _add_disaggregated(rows, swept, small, ftl_s, answers=True)
+        _add_disaggregated(rows, swept, small, ftl_s, answers=1 if few else TTL_TARGETS)
         _add_colocated(rows, alone, own.colocated, ftl_s)
-    if not request.pack:
+    if not (request.pack or few):
         for part in _by_width(swept, candidates):
-            _add_disaggregated(rows, swept, part, request.ftl_s, answers=False)
+            _add_disaggregated(rows, swept, part, request.ftl_s, answers=0)
         for held in _colocated_by_width(alone, own.colocated):
             _add_colocated(rows, alone, held, request.ftl_s)
     found = rows.joined() if rows.blocks else {"ttl_s": np.zeros(0)}
@@ -195,9 +198,9 @@ def _taken(own: ColocatedCandidates, kept: np.ndarray) -> ColocatedCandidates:
 
 
 def _add_disaggregated(
-    rows: _Rows, swept: Swept, candidates: AllCandidates, ftl_s: float, *, answers: bool
+    rows: _Rows, swept: Swept, candidates: AllCandidates, ftl_s: float, *, answers: int
 ):
-    """The frontier under an FTL target and, with `answers`, what a plan takes at each of its TTL.
+    """The frontier under an FTL target, and what a plan takes at `answers` of its TTL.
 
     A plan's choice differs from the point of the frontier where others come within its tolerance
     with fewer GPUs.
@@ -216,7 +219,7 @@ def _add_disaggregated(
         )
     ]  # fmt: skip
     if answers and request.cap is None and not request.pack:
-        for ttl_s in ttl_targets(front.ttl_s, request.ttl_s):
+        for ttl_s in ttl_targets(front.ttl_s, request.ttl_s, answers):
             best = match(
                 prefill.pool, decode.pool, request.mean_osl, ftl_s=ftl_s, ttl_s=float(ttl_s),
                 quickest=True, **limits,

@@ -1,5 +1,7 @@
 """Which deployment of each kind is the best under the targets?"""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from jaxsim.catalog.prices import price_source
@@ -9,7 +11,13 @@ from jaxsim.space.deploy.candidates import AllCandidates, ColocatedCandidates
 from jaxsim.space.deploy.mixture import at_each
 from jaxsim.space.deploy.result import Certificate, Deployed, InstanceShape, Latencies, Unmet
 from jaxsim.space.deploy.sweep import Swept, match_limits
-from jaxsim.space.deploy.uncertainty import Spread, interval, spread_of
+from jaxsim.space.deploy.uncertainty import (
+    Spread,
+    interval,
+    sources_of,
+    spread_from,
+    spread_of,
+)
 from jaxsim.space.designs import Designs
 from jaxsim.space.match.fewest import TIE
 from jaxsim.space.match.records import Match, NoMatch
@@ -63,6 +71,24 @@ def parts_at(designs: Designs, index: int, mode: str = "") -> dict[str, float]:
 def spread_at(designs: Designs, index: int, setup: Setup, mode: str = "") -> Spread:
     """The spread of the design at `index`."""
     return spread_of(parts_at(designs, index, mode), designs.phase, setup)
+
+
+def spreads_at(
+    designs: Designs, index: np.ndarray, setup: Setup, modes: Sequence[str] = ()
+) -> list[Spread]:
+    """The spread of each of several designs; co-located ones have a mode each."""
+    table = []
+    for part in PARTS:
+        if not modes:
+            table.append(designs.gathered(f"{part}_s", index))
+            continue
+        each = np.stack([designs.gathered(f"{mode}_{part}_s", index) for mode in MODES])
+        table.append(each[[MODES.index(mode) for mode in modes], np.arange(len(index))])
+    sources = sources_of(designs.phase, setup)
+    return [
+        spread_from(dict(zip(PARTS, row, strict=True)), sources)
+        for row in np.array(table, float).T.reshape(-1, len(PARTS)).tolist()
+    ]
 
 
 def economics(tokens_per_s: float, spent: list[tuple[float, Setup]]) -> tuple[float, float]:

@@ -2,18 +2,23 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.scenario import Scenario
 from jaxsim.catalog.setup import Setup
 from jaxsim.catalog.shapes import model_why_not
 from jaxsim.catalog.workload import Workload
-from jaxsim.space.axes import Space, complete, default_space
+from jaxsim.space.axes import Space, Values, complete, default_space
 from jaxsim.space.deploy.diagnose import nothing_valid
 from jaxsim.space.deploy.expressible import expressible
 from jaxsim.space.deploy.mixture import Phases, mixed_phases
 from jaxsim.space.deploy.request import PlanRequest
 from jaxsim.space.designs import Designs, evaluate_phase
 from jaxsim.space.match.frontier import FrontierOptions
+
+# What evaluates a phase: `evaluate_phase`, or one that keeps what it gives (`HeldSweeps`).
+Evaluate: TypeAlias = Callable[[str, Scenario, Space, Values, Values], Designs]
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ def sweep_phases(
     space: Space | None = None,
     prefill_setup: Setup | None = None,
     progress: Callable[[str], None] = lambda _: None,
+    evaluate: Evaluate = evaluate_phase,
 ) -> Swept:
     """Every design of every phase, for each workload of the request.
 
@@ -80,7 +86,7 @@ def sweep_phases(
             progress(prefix + what)
 
         try:
-            each.append(_phases(setup, prompts, work, space, said, request.deployable))
+            each.append(_phases(evaluate, setup, prompts, work, space, said, request.deployable))
         except InputError as error:
             if len(mix) == 1:
                 raise
@@ -102,7 +108,9 @@ def _for_all(setup: Setup, request: PlanRequest, space: Space | None) -> Space |
     return replace(space or Space(), chunk=usual.chunk, prefill_chunk=usual.prefill_chunk)
 
 
-def colocated_on_prefill(swept: Swept, space: Space | None) -> Swept | None:
+def colocated_on_prefill(
+    swept: Swept, space: Space | None, evaluate: Evaluate = evaluate_phase
+) -> Swept | None:
     """The same with co-located instances on the prefill pool's hardware.
 
     None where that is the decode pool's, or where no co-located design there obeys every rule.
@@ -116,9 +124,7 @@ def colocated_on_prefill(swept: Swept, space: Space | None) -> Swept | None:
         work = one.workload
         scenario = own.scenario(work)
         filled = complete(space, scenario.model, scenario.hardware, float(work.isl))
-        found = evaluate_phase(
-            "colocated", scenario, filled, (float(work.isl),), (float(work.osl),)
-        )
+        found = evaluate("colocated", scenario, filled, (float(work.isl),), (float(work.osl),))
         if request.deployable:
             found = expressible(found, request.deployable, own)
         if not found.full("valid").any():
@@ -141,6 +147,7 @@ def allowed(found: Designs, rules: str, setup: Setup) -> Designs:
 
 
 def _phases(
+    evaluate: Evaluate,
     setup: Setup,
     prompts: Setup,
     workload: Workload,
@@ -155,7 +162,7 @@ def _phases(
         progress(f"evaluating {phase}")
         scenario = own.scenario(workload)
         filled = complete(space, scenario.model, scenario.hardware, isl[0])
-        found = evaluate_phase(phase, scenario, filled, isl, osl)
+        found = evaluate(phase, scenario, filled, isl, osl)
         if not found.full("valid").any():
             widest = complete(None, scenario.model, scenario.hardware, isl[0])
             raise nothing_valid(

@@ -15,7 +15,7 @@ from jaxsim.space.match.budget import (
     terms_of,
 )
 from jaxsim.space.match.exact import NONE, ROUNDING, small_counts, value_of
-from jaxsim.space.match.prune import Pairs, collapse, shape_keys, usable
+from jaxsim.space.match.prune import Pairs, collapse, near_the_best, shape_keys, usable
 from jaxsim.space.match.records import MatchLimits, Pool
 
 _FLAT_BLOCK, _PACKED_BLOCK = 4096, 1  # pairs solved together
@@ -112,6 +112,8 @@ def records(pool: Pool, index: np.ndarray) -> np.ndarray:
     if not index.size:
         return index
     key, _ = shape_keys(pool, index)
+    kept = near_the_best(pool.latency_s[index], rate[index], group=key)
+    index, key = index[kept], key[kept]
     order = np.lexsort((index, -rate[index], pool.latency_s[index], key))
     speed, shape = rate[index[order]], key[order]
     new = np.ones(len(order), dtype=bool)
@@ -141,9 +143,12 @@ def _solve_all(budget: Flat | Packed, pairs: Pairs, bound: np.ndarray, ttl: np.n
 
 def _envelope(decode: Pool, pairs: Pairs, value: np.ndarray, gpus: np.ndarray) -> np.ndarray:
     """Pairs that beat every pair of lower TTL, by rising TTL; ties to the fewest GPUs."""
-    order = np.lexsort((pairs.j, pairs.i, gpus, -value, decode.latency_s[pairs.j]))
+    ttl_s = decode.latency_s[pairs.j]
+    kept = near_the_best(ttl_s, value)
+    value, gpus, ttl_s, j, i = (x[kept] for x in (value, gpus, ttl_s, pairs.j, pairs.i))
+    order = np.lexsort((j, i, gpus, -value, ttl_s))
     best = np.maximum.accumulate(np.concatenate([[0.0], value[order]]))
-    return order[value[order] > best[:-1] * (1 + ROUNDING)]
+    return kept[order[value[order] > best[:-1] * (1 + ROUNDING)]]
 
 
 def _rounded(

@@ -7,6 +7,7 @@ import numpy as np
 from jaxsim.space.match.records import Column, Index, Pool
 
 _DENSE_SIZES = 1 << 16  # group by direct addressing up to this many GPUs an instance
+_WORTH_FILTERING, _DENSE_STEPS = 2000, 1 << 22  # positions, and groups × steps of latency
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,31 @@ class Pairs:
 
     def __len__(self):
         return len(self.i)
+
+
+def near_the_best(
+    latency_s: Column, value: Column, slack: float = 0.0, group: Column | None = None
+) -> np.ndarray:
+    """Positions that may be within the fraction `slack` of the best of all that are as quick.
+
+    Quicker ones are looked at by 64ths of an octave of latency, so that more are kept than need be,
+    and every position that no quicker one exceeds is among them. It is a filter before a sort: of
+    a grid, some hundredths are left. With `group`, a small whole number each, only positions of a
+    group are compared. Latencies are positive.
+    """
+    if len(value) < _WORTH_FILTERING:
+        return np.arange(len(value))
+    # The leading bits of a positive float ascend with it.
+    step = np.asarray(latency_s, np.float32).view(np.int32) >> 17
+    step = step - step.min()
+    groups = 1 if group is None else int(group.max()) + 1
+    top = np.full((groups, int(step.max()) + 2), -np.inf)
+    if top.size > _DENSE_STEPS:
+        return np.arange(len(value))
+    own = np.zeros_like(step) if group is None else np.asarray(group)
+    np.maximum.at(top, (own, step + 1), value)
+    quicker = np.maximum.accumulate(top, axis=1)[own, step]
+    return np.flatnonzero(value >= quicker * (1.0 - slack))
 
 
 def usable(pool: Pool, latency_s: float) -> Column:

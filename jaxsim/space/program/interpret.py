@@ -23,6 +23,18 @@ def _steps(program: Program) -> Steps:
     return steps_of(program.ops, in_numpy, program.free, numbers(program.outputs))
 
 
+@cached
+def _partition(program: Program, held: frozenset[int]) -> tuple[Steps, Steps]:
+    """The operations on held axes alone, which keep what they give, and the others."""
+    fixed, left = [], []
+    for op in program.ops:
+        (fixed if set(program.dims[op.outputs[0]]) <= held else left).append(op)
+    return (
+        steps_of(fixed, in_numpy, program.free),
+        steps_of(left, in_numpy, program.free, numbers(program.outputs)),
+    )
+
+
 def run(program: Program, leaves: Sequence[np.ndarray], axes: int) -> list[np.ndarray]:
     """Every output of the program, with all `axes` dimensions, of length 1 where it has none.
 
@@ -51,16 +63,13 @@ class Prepared:
         self.program = program = trace(fn, point, axes)
         values = axis_values(axes)
         leaves = [np.asarray(x) for x in jax.tree.leaves((values, numbers_of(point)[0]))]
-        held = {d for d, length in enumerate(lengths_of(values)) if length == 1}
+        held = frozenset(d for d, length in enumerate(lengths_of(values)) if length == 1)
         self.inputs = {name: k for k, (name, _, _) in enumerate(axes)}
         self.known: dict[int, np.ndarray] = {n: np.asarray(v) for n, v in program.constants.items()}
         self.known.update({k: leaf[:1] if k < len(axes) else leaf for k, leaf in enumerate(leaves)})
-        fixed, left = [], []
-        for op in program.ops:
-            (fixed if set(program.dims[op.outputs[0]]) <= held else left).append(op)
-        self.left = steps_of(left, in_numpy, program.free, numbers(program.outputs))
+        fixed, self.left = _partition(program, held)
         with np.errstate(all="ignore"):
-            evaluate(steps_of(fixed, in_numpy, program.free), self.known)
+            evaluate(fixed, self.known)
 
     def __call__(self, columns: Mapping[str, np.ndarray]) -> object:
         known = {**self.known, **{self.inputs[name]: x for name, x in columns.items()}}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxsim.space.designs import Designs
+from jaxsim.space.match.prune import near_the_best
 from jaxsim.space.refine.problem import OnGrid, Problem, classes
 
 NEAR_FRAC = 0.04  # grid points within this fraction of the frontier have better ones beside them
@@ -76,6 +77,8 @@ def _near(problem: Problem, designs: Designs, lines: int, gpus: np.ndarray) -> _
         ttl.append(found.latency[0].ravel()[kept])
         value.append(per_gpu.ravel()[kept])
     at, ttl_s, y = (np.concatenate(x) for x in (position, ttl, value))
+    near = near_the_best(ttl_s, y, NEAR_FRAC)
+    at, ttl_s, y = at[near], ttl_s[near], y[near]
     order = np.lexsort((-y, ttl_s))
     best = np.maximum.accumulate(y[order])
     close = order[y[order] >= best * (1.0 - NEAR_FRAC)]

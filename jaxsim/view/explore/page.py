@@ -6,10 +6,11 @@ from pathlib import Path
 
 from jaxsim.space.deploy.result import Plan
 from jaxsim.view.report.evidence import Evidence
-from jaxsim.view.report.library import script_text
+from jaxsim.view.report.library import library_js, page_js, script_text
 from jaxsim.view.report.page import render_report
 
 PACKAGE = "jaxsim.view.explore"
+_SCRIPTS = "<!--scripts-->"  # texts of a page are escaped: it stands there once
 
 
 @cache
@@ -24,13 +25,26 @@ def render_live(
     link_bytes_per_s: float | None,
     fields: Mapping[str, str],
     known: Mapping[str, Sequence[str]],
+    *,
+    final: bool = True,
 ) -> str:
-    """The page of a plan, under a form that holds `fields`.
+    """The page of a plan without its scripts, under a form that holds `fields`.
 
-    `known` has the names that a field may take, or that are offered for it.
+    `known` has the names that a field may take, or that are offered for it. A page that is not
+    `final` asks for the rest when it is opened.
     """
-    more = {"fields": fields, "known": known, "explore": _script()}
+    more = {"fields": fields, "known": known, "final": final}
     return render_report(
         plan, evidence, command, link_bytes_per_s,
         template="explore.html", package=PACKAGE, more=more,
     )  # fmt: skip
+
+
+def with_scripts(html: str) -> str:
+    """The page with its scripts: what a browser opens. An open page has them and needs no others.
+
+    A page without data, of targets that nothing meets, has nothing to draw.
+    """
+    drawn = (library_js(), page_js()) if 'id="data"' in html else ()
+    scripts = "\n".join(f"<script>{text}</script>" for text in (*drawn, _script()))
+    return html.replace(_SCRIPTS, scripts, 1)

@@ -1,8 +1,9 @@
 """How does a page on this machine get answers?  Tornado, one process, one address only.
 
-The page sends every change over a WebSocket as {id, fields}. Each id gets exactly one final reply:
-its answer, an error, or the id of a later change that took its place. One plan is worked out at a
-time, in a thread; changes that come meanwhile replace one another.
+The page sends every change over a WebSocket as {id, fields}. Its answer comes in stages, each as
+{id, html}. Each id gets exactly one final reply: that it is done, an error, or the id of a later
+change that took its place. One stage is worked out at a time, in a thread; changes that come
+meanwhile replace one another, and none waits for more than a stage of an earlier one.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import contextlib
 import json
 import secrets
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -25,17 +26,22 @@ HOST = "127.0.0.1"
 LONGEST_MESSAGE_BYTES = 64 * 1024
 
 Fields = Mapping[str, str]
-# From fields and a function that is told what is being done, to the HTML of a page.
-Answer = Callable[[Fields, Callable[[str], None]], str]
+# From fields and a function that is told what is being done, to the HTML of a page: what is known
+# first, then more. Each stage is worked out when it is asked for.
+Answer = Callable[[Fields, Callable[[str], None]], Iterator[str]]
 
 
 @dataclass
 class Shared:
-    """What all connections of a server share: how to answer, the page, who is allowed."""
+    """What all connections of a server share: how to answer, the page, who is allowed.
+
+    `whole` makes a page that a browser opens of the HTML of an answer.
+    """
 
     answer: Answer
     page: str
     token: str
+    whole: Callable[[str], str] = str
     port: int = 0
     waiting: "tuple[Socket, int, Fields] | None" = None
     running: bool = False
@@ -71,10 +77,9 @@ class Shared:
                 def progress(text: str, to: "Socket" = page, number: int = number) -> None:
                     loop.call_soon_threadsafe(to.tell, {"id": number, "progress": text})
 
+                stages = self.answer(fields, progress)
                 try:
-                    html = await loop.run_in_executor(self.pool, self.answer, fields, progress)
-                    self.page = html
-                    page.tell({"id": number, "html": html})
+                    await self.answered(stages, page, number)
                 except InputError as error:
                     page.tell({"id": number, "error": str(error)})
                 except Exception as error:
@@ -82,6 +87,17 @@ class Shared:
                     page.tell({"id": number, "error": what})
         finally:
             self.running = False
+
+    async def answered(self, stages: Iterator[str], page: "Socket", number: int) -> None:
+        """Send the stages of an answer until there are no more, or a later change waits."""
+        loop = asyncio.get_running_loop()
+        while (html := await loop.run_in_executor(self.pool, next, stages, None)) is not None:
+            self.page = html
+            page.tell({"id": number, "html": html})
+            if self.waiting is not None:
+                page.tell({"id": number, "superseded": self.waiting[1]})
+                return
+        page.tell({"id": number, "done": True})
 
 
 class Page(RequestHandler):
@@ -104,7 +120,7 @@ class Page(RequestHandler):
             self.set_status(403)
             self.finish("this server answers to 127.0.0.1 only")
             return
-        self.finish(self.shared.page)
+        self.finish(self.shared.whole(self.shared.page))
 
 
 class Socket(WebSocketHandler):
@@ -140,12 +156,15 @@ class Socket(WebSocketHandler):
             self.write_message(json.dumps(message))
 
 
-def start(answer: Answer, page: str, port: int = 0) -> tuple[HTTPServer, Shared]:
+def start(
+    answer: Answer, page: str, port: int = 0, whole: Callable[[str], str] = str
+) -> tuple[HTTPServer, Shared]:
     """A server on 127.0.0.1, listening; a free port where none is given.
 
-    `page` is shown until something is changed. Raises InputError where the port is taken.
+    `page` is shown until something is changed; `whole` makes a page that opens of it. Raises
+    InputError where the port is taken.
     """
-    shared = Shared(answer, page, secrets.token_urlsafe(24))
+    shared = Shared(answer, page, secrets.token_urlsafe(24), whole)
     handlers = [
         (f"/{shared.token}/", Page, {"shared": shared}),
         (f"/{shared.token}/changes", Socket, {"shared": shared}),
@@ -169,11 +188,17 @@ def start(answer: Answer, page: str, port: int = 0) -> tuple[HTTPServer, Shared]
     return server, shared
 
 
-def serve(answer: Answer, page: str, port: int, ready: Callable[[str], None]) -> None:
+def serve(
+    answer: Answer,
+    page: str,
+    port: int,
+    ready: Callable[[str], None],
+    whole: Callable[[str], str] = str,
+) -> None:
     """Serve until interrupted; `ready` is called with the address."""
 
     async def run() -> None:
-        server, shared = start(answer, page, port)
+        server, shared = start(answer, page, port, whole)
         ready(shared.address)
         try:
             await asyncio.Event().wait()

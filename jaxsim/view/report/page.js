@@ -102,6 +102,8 @@ const start = () => ({ ftl: own.ftl_s, ttl: own.ttl_s, filters: {}, a: null, b: 
 let state = start();
 function toHash() {
   const q = new URLSearchParams();
+  // The fields of a live page are there too, and are its own.
+  for (const [key, value] of new URLSearchParams(location.hash.slice(1))) if (key.startsWith("q.")) q.set(key, value);
   if (state.ftl !== own.ftl_s) q.set("ftl", state.ftl);
   if (state.ttl !== own.ttl_s) q.set("ttl", state.ttl);
   for (const [id, chosen] of Object.entries(state.filters)) q.set("f." + id, chosen.join(","));
@@ -505,6 +507,15 @@ state = fromHash();
 themed();
 listen();
 render();
+/** Another plan, or with `kept` more of the same: then the reader's targets and filters stay, but for
+    the designs picked, whose rows are others. */
+function replace(data, kept = false) {
+  const linked = Boolean(D.link_bytes_per_s);
+  load(data); findAxes(); controls();
+  state = kept ? { ...fromHash(), a: null, b: null } : { ...start(), theme: state.theme, tables: state.tables };
+  if (linked !== Boolean(D.link_bytes_per_s)) themed(); // other axes
+  writeHash(); render();
+}
 /** For the live page, and tests: new data in place of what the page was made with. */
-window.jaxsim = { change, state: () => state, derived: () => derived, deployment, charts, csv, replace(data) { load(data); findAxes(); controls(); state = { ...start(), theme: state.theme, tables: state.tables }; themed(); writeHash(); render(); } };
+window.jaxsim = { change, state: () => state, derived: () => derived, deployment, charts, csv, replace };
 })();

@@ -18,12 +18,15 @@ from tests.narrow import some
 
 
 def answer(fields, progress):
-    """As slow as a small plan, and as talkative."""
+    """As slow as a small plan, as talkative, and in two stages."""
     progress("evaluating")
     if fields.get("isl") == "none":
         raise InputError("isl: a number is needed")
     time.sleep(0.02)
-    return f"<p>{fields['ttl']}</p>"
+    yield f"<p>{fields['ttl']}</p>"
+    progress("refining")
+    time.sleep(0.02)
+    yield f"<p>{fields['ttl']}, refined</p>"
 
 
 def with_server(check):
@@ -47,7 +50,7 @@ async def replies_to(shared, messages, *, until):
     while left:
         text = await asyncio.wait_for(page.read_message(), 10)
         found.append(json.loads(some(text)))
-        if "progress" not in found[-1]:
+        if {"done", "error", "superseded"} & set(found[-1]):
             left.discard(found[-1]["id"])
     page.close()
     return found
@@ -61,12 +64,16 @@ def test_fifty_quick_changes_lose_none_and_show_the_last():
         return found, shared.page
 
     found, page = with_server(check)
-    final = [one for one in found if "progress" not in one]
+    final = [one for one in found if {"done", "superseded"} & set(one)]
     assert sorted(one["id"] for one in final) == list(range(1, 51)), "one final reply each"
-    assert final[-1] == {"id": 50, "html": "<p>50ms</p>"}
-    assert page == "<p>50ms</p>"
+    assert final[-1] == {"id": 50, "done": True}
+    assert page == "<p>50ms, refined</p>"
     for one in final[:-1]:
-        assert one.get("superseded", 0) > one["id"] or one["html"] == f"<p>{one['id']}ms</p>"
+        assert one.get("superseded", 0) > one["id"] or one["done"]
+    shown = [one for one in found if "html" in one]
+    assert [one["html"] for one in shown[-2:]] == ["<p>50ms</p>", page]
+    assert all(one["html"].startswith(f"<p>{one['id']}ms") for one in shown)
+    assert len(shown) < 52, "a change that another follows is not refined"
     assert [one for one in found if "progress" in one]
 
 
@@ -90,7 +97,7 @@ def test_what_is_wrong_is_said_and_the_server_goes_on():
     assert len(errors) == 3
     assert errors[-1] == "isl: a number is needed"
     assert "KeyError" in internal[-1]["error"]
-    assert good[-1]["html"] == "<p>1ms</p>"
+    assert good[-2]["html"] == "<p>1ms, refined</p>"
 
 
 def test_only_this_machine_with_the_token_is_let_in():

@@ -246,6 +246,7 @@ def live():
     import threading
 
     from jaxsim.view.cli.verbs.explore import answerer
+    from jaxsim.view.explore.page import with_scripts
     from jaxsim.view.explore.server import start
 
     fields = {
@@ -254,10 +255,10 @@ def live():
         "prefill-batch": "1,2,4",
     }  # fmt: skip
     answer = answerer()
-    page, ready, found = answer(fields, lambda _: None), threading.Event(), {}
+    page, ready, found = next(answer(fields, lambda _: None)), threading.Event(), {}
 
     async def run():
-        server, shared = start(answer, page)
+        server, shared = start(answer, page, whole=with_scripts)
         found.update(address=shared.address, loop=asyncio.get_running_loop(), end=asyncio.Event())
         ready.set()
         await found["end"].wait()
@@ -277,27 +278,43 @@ def test_the_live_page_follows_its_form(browser, live):
     before = text(browser, "recommendation")
     shown = browser.execute_async_script(
         """
-        const done = arguments[0], form = document.getElementById("ask");
+        const done = arguments[0], form = document.getElementById("ask"), before = explore.last();
         for (let k = 1; k <= 50; k++) {
           form.elements.ttl.value = `${50 - k * 0.8}ms`;
           explore.ask();
         }
-        const look = () => Object.keys(explore.replies).length === 50 ? done(explore.shown())
+        const all = explore.last();
+        const look = () => Object.keys(explore.replies).length === all
+          ? done([explore.shown() - before, explore.times[all].length, explore.replies[all]])
           : setTimeout(look, 50);
         look();
         """
     )
-    assert shown == 50, "the last change is shown, and every one had a reply"
+    assert shown == [50, 3, "done"], "the last change is shown, and every one had a reply"
     space = replace(SPACE, batch=(1, 16, 64, 128), prefill_batch=(1, 2, 4), prefill_chunk=())
     other = jaxsim.plan("llama-3.1-8b", "h100", WORK, ftl_s=1.0, ttl_s=0.01, space=space)
     assert text(browser, "recommendation") == words.recommendation(other) != before
     form = browser.find_element("id", "ask")
     run(browser, "arguments[0].elements.isl.value = 'many'; explore.ask()", form)
     said = browser.execute_async_script(
-        "const done = arguments[0]; const look = () => explore.replies[51]"
+        "const done = arguments[0]; const look = () => explore.replies[explore.last()]"
         " ? done(document.getElementById('state').textContent) : setTimeout(look, 20); look();"
     )
     assert "--isl" in said
+    run(browser, "arguments[0].elements.isl.value = '2048'; explore.ask()", form)
+    run(browser, "jaxsim.change({ftl: jaxsim.state().ftl / 2, stack: 'prefill'})")
+    kept = browser.current_url
+    assert {"q.ttl=10ms", "q.isl=2048", "ftl=0.5", "stack=prefill"} <= set(
+        kept.split("#")[1].split("&")
+    )
+    browser.get("about:blank")
+    browser.get(kept.replace("q.ttl=10ms", "q.ttl=12ms"))
+    state = browser.execute_async_script(
+        "const done = arguments[0]; const look = () => explore.replies[explore.last()] === 'done'"
+        " ? done([jaxsim.state().ttl, jaxsim.state().ftl, jaxsim.state().stack,"
+        " document.getElementById('ask').elements.ttl.value]) : setTimeout(look, 20); look();"
+    )
+    assert state == [0.012, 0.5, "prefill", "12ms"], "the address has the form and the state"
     assert not [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
 
 

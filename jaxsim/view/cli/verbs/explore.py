@@ -1,7 +1,7 @@
 """`jaxsim explore`: the report, live on this machine."""
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from jaxsim.view.cli import made, options, parse
@@ -73,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.view.cli.cache import use_persistent_cache
     from jaxsim.view.cli.main import OK
     from jaxsim.view.cli.progress import working
+    from jaxsim.view.explore.page import with_scripts
     from jaxsim.view.explore.server import serve
 
     port = parse.parse_whole(args.port, "--port", at_least=0)
@@ -81,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     fields = {"model": args.model, **{name: text for name, text in fields.items() if text}}
     answer = answerer()
     with working("planning") as progress:
-        page = answer(fields, progress)
+        page = next(answer(fields, progress))
 
     def ready(address: str) -> None:
         print(f"{address}\nCtrl-C ends it.", flush=True)
@@ -91,21 +92,26 @@ def run(args: argparse.Namespace) -> int:
             webbrowser.open(address)
 
     try:
-        serve(answer, page, port, ready)
+        serve(answer, page, port, ready, with_scripts)
     except KeyboardInterrupt:
         print()
     return OK
 
 
 def answerer() -> "Answer":
-    """A function from fields of the page to its HTML: the verb `plan`, with them as its options."""
+    """A function from fields of the page to its HTML: the verb `plan`, with them as its options.
+
+    It keeps what it evaluated: another target, budget or price evaluates nothing.
+    """
     import jaxsim
     from jaxsim.catalog.engines import list_engines
+    from jaxsim.space.deploy.held_sweeps import HeldSweeps
     from jaxsim.space.deploy.request import OBJECTIVES
     from jaxsim.view.cli.main import build_parser
     from jaxsim.view.explore.page import render_live
+    from jaxsim.view.report.evidence import evidence_of
 
-    parser = build_parser()
+    parser, held = build_parser(), HeldSweeps()
     known = {
         "model": jaxsim.list_models(),
         "hardware": jaxsim.list_hardware(),
@@ -114,20 +120,22 @@ def answerer() -> "Answer":
         "objective": OBJECTIVES,
     }
 
-    def answer(fields: Mapping[str, str], progress: Callable[[str], None]) -> str:
+    def answer(fields: Mapping[str, str], progress: Callable[[str], None]) -> Iterator[str]:
         from jaxsim.view.cli.verbs import plan as verb
-        from jaxsim.view.report.evidence import evidence_of
 
         args = parser.parse_args(words(fields))
         options.prepare(args)
         options.check_lengths(args)
         setting = verb.request_of(args), verb.domain_of(args), options.axes_from(args)
-        found = verb.solved(args, *setting, options.workloads_from(args), progress, choices=True)
-        progress("drawing")
+        stages = verb.staged(args, *setting, options.workloads_from(args), progress, held)
         setups = verb.setups_of(args)
         link = float(setups[0].hardware.hardware.scaleout.bytes_per_s)
-        told = verb.with_notes(found, args)
-        return render_live(told, evidence_of(setups), made.command(args), link, fields, known)
+        evidence = evidence_of(setups)
+        for k, found in enumerate(stages, 1):
+            told, command = verb.with_notes(found, args), made.command(args)
+            yield render_live(
+                told, evidence, command, link, fields, known, final=k == verb.STAGES
+            )  # fmt: skip
 
     return answer
 
