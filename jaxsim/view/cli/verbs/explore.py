@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from jaxsim.view.cli import made, options, parse
+from jaxsim.view.cli import made, options, parse, planned
 
 if TYPE_CHECKING:
     from jaxsim.view.explore.server import Answer
@@ -127,14 +127,14 @@ def answerer() -> "Answer":
         options.prepare(args)
         options.check_lengths(args)
         setting = verb.request_of(args), verb.domain_of(args), options.axes_from(args)
-        stages = verb.staged(args, *setting, options.workloads_from(args), progress, held)
+        stages = planned.staged(args, *setting, options.workloads_from(args), progress, held)
         setups = verb.setups_of(args)
         link = float(setups[0].hardware.hardware.scaleout.bytes_per_s)
         evidence = evidence_of(setups)
         for k, found in enumerate(stages, 1):
             told, command = verb.with_notes(found, args), made.command(args)
             yield render_live(
-                told, evidence, command, link, fields, known, final=k == verb.STAGES
+                told, evidence, command, link, fields, known, final=k == planned.STAGES
             )  # fmt: skip
 
     return answer

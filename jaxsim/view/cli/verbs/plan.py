@@ -1,24 +1,20 @@
 """`jaxsim plan`: what to deploy under latency targets, against co-located, why, and how sure."""
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from jaxsim.view.cli import arrivals, made, options, parse
+from jaxsim.view.cli.planned import PlanFields, solved
 
 if TYPE_CHECKING:
-    from jaxsim.catalog.cards import HardwareCard, ModelCard
     from jaxsim.catalog.setup import Setup
     from jaxsim.catalog.workload import Share, Workload
-    from jaxsim.space.axes import Space
-    from jaxsim.space.deploy.request import PlanRequest
     from jaxsim.space.deploy.result import Plan
-    from jaxsim.space.deploy.sweep import Evaluate
     from jaxsim.view.text.layout import Page
 
-STAGES = 3  # of a plan that follows changes
 DESCRIPTION = """\
 Evaluate every design of a space, match a prefill pool and a decode pool exactly, and compare the
 best pair with the best co-located design under the same latency targets."""
@@ -139,21 +135,6 @@ def run(args: argparse.Namespace) -> int:
     return UNMET
 
 
-class PlanFields(arrivals.Arrivals):
-    """Fields of a `PlanRequest` but for the workload."""
-
-    ftl_s: float
-    ttl_s: float
-    max_gpus: int | None
-    exact_gpus: int | None
-    fixed_ratio: float | None
-    tolerance: float
-    pack: bool
-    objective: str
-    ttl_metric: str
-    deployable: str
-
-
 def request_of(args: argparse.Namespace) -> PlanFields:
     """The request that the options make, checked before anything is loaded."""
     gpus, exactly = (None, False) if args.gpus is None else parse.parse_gpus(args.gpus)
@@ -191,75 +172,6 @@ def solve(
     with working("starting") as progress:
         choices = getattr(args, "output", None) is not None
         return solved(args, fields, domain, axes, workload, progress, choices=choices)
-
-
-def solved(
-    args: argparse.Namespace,
-    fields: PlanFields,
-    domain: int | None,
-    axes: dict[str, tuple[float, ...]],
-    workload: "Workload | Sequence[Share]",
-    progress: Callable[[str], None],
-    *,
-    choices: bool,
-) -> "Plan":
-    """The plan; `progress` is called with what is being done."""
-    import jaxsim
-
-    model, hardware, request, others = arguments(args, fields, domain, axes, workload)
-    return jaxsim.plan(model, hardware, request, progress=progress, choices=choices, **others)
-
-
-def staged(
-    args: argparse.Namespace,
-    fields: PlanFields,
-    domain: int | None,
-    axes: dict[str, tuple[float, ...]],
-    workload: "Workload | Sequence[Share]",
-    progress: Callable[[str], None],
-    evaluate: "Evaluate",
-) -> "Iterator[Plan]":
-    """The plan as it becomes known, with choices, in `STAGES`; each when it is asked for."""
-    from jaxsim.api.stages import plan_stages
-
-    model, hardware, request, others = arguments(args, fields, domain, axes, workload)
-    return plan_stages(model, hardware, request, progress=progress, evaluate=evaluate, **others)
-
-
-def arguments(
-    args: argparse.Namespace,
-    fields: PlanFields,
-    domain: int | None,
-    axes: dict[str, tuple[float, ...]],
-    workload: "Workload | Sequence[Share]",
-) -> "tuple[str | ModelCard, HardwareCard, PlanRequest, PlanOptions]":
-    """What Python's `plan` is called with: model, hardware, request, and keywords."""
-    import jaxsim
-    from jaxsim.catalog.cards import with_domain
-
-    prices = options.prices_from(args)
-
-    def load(name: str) -> "HardwareCard":
-        card = options.at_prices(jaxsim.load_hardware(name), prices)
-        return card if domain is None else with_domain(card, domain)
-
-    request = jaxsim.PlanRequest(workload=workload, **fields)
-    others: PlanOptions = {
-        "prefill_hardware": args.prefill_hardware and load(args.prefill_hardware),
-        "space": replace(jaxsim.Space(), **axes) if axes else None,
-        "precision": args.precision,
-        "engine": args.engine,
-    }
-    return options.model_from(args), load(args.hardware), request, others
-
-
-class PlanOptions(TypedDict):
-    """Keywords of a plan beside its request."""
-
-    prefill_hardware: "HardwareCard | None"
-    space: "Space | None"
-    precision: str | None
-    engine: str | None
 
 
 def with_notes(plan: "Plan", args: argparse.Namespace) -> "Plan":
