@@ -16,7 +16,7 @@ the name of the hardware:
 import dataclasses
 import datetime
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from jaxsim.catalog._datum import DataFile, Datum
@@ -70,6 +70,14 @@ def given_prices(texts: list[str], today: datetime.date | None = None) -> dict[s
         date = today or datetime.date.today()
         found[resolve_hardware(name)] = Datum(usd, "assumed", "given with --price", date)
     return found
+
+
+def check_used(texts: list[str], used: Iterable[str]) -> None:
+    """Refuse a price on the command line of hardware that is not in use: a slip in its name."""
+    for name in given_prices(texts):
+        if name not in set(used):
+            held = ", ".join(dict.fromkeys(used))
+            raise InputError(f"--price {name}=…: no pool is of {name}; there is {held}.")
 
 
 def read_prices(path: Path) -> dict[str, Datum]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import jaxsim
-from jaxsim.catalog.prices import given_prices, price_source, read_prices
+from jaxsim.catalog.prices import check_used, given_prices, price_source, read_prices
 from jaxsim.space.deploy.result import Deployed
 from jaxsim.view.text.costs import costs_of
 from tests.narrow import of, untyped
@@ -45,6 +45,12 @@ def test_prices_on_the_command_line():
     for text in ("gb200", "gb200=free", "gb200=0", "=3"):
         with pytest.raises(jaxsim.InputError, match="HW=USD"):
             given_prices([text])
+
+
+def test_a_price_of_hardware_that_is_not_there_is_refused():
+    check_used(["gb200=3.2"], ["h200", "gb200-nvl72"])
+    with pytest.raises(jaxsim.InputError, match="no pool is of h20; there is h200"):
+        check_used(["h20=3.2"], ["h200"])
 
 
 def test_costs_follow_prices():

@@ -21,7 +21,7 @@ from jaxsim.catalog.errors import InputError
 from jaxsim.space.designs import Designs, evaluate_phase, needed_bytes
 from jaxsim.space.program.memory import free_bytes, require
 from jaxsim.view.files.atomic import output_folder, umask
-from jaxsim.view.files.store_checks import SCHEMA, attributes_of, seal_of
+from jaxsim.view.files.store_checks import SCHEMA, attributes_of, consolidate, seal_of
 from jaxsim.view.files.sweep_config import SweepConfig, run_text
 
 DONE = "blocks_done"
@@ -86,6 +86,7 @@ def create(config: SweepConfig, path: Path) -> None:
         root = zarr.open_group(aside, mode="w")
         _fill(root, config)
         root.attrs["sha256"] = seal_of(aside, root.attrs.asdict())
+        consolidate(aside)
         aside.chmod(0o777 & ~umask())
         aside.rename(path)
     except OSError:

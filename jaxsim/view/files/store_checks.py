@@ -32,6 +32,21 @@ def seal_of(path: Path, attributes: Mapping[str, object]) -> str:
     return found.hexdigest()
 
 
+def consolidated_of(path: Path) -> dict[str, object]:
+    """What the root says of every group and array, so that xarray opens a store by one file."""
+    files = sorted(path.glob(f"*/**/{_META}"))
+    own = {file.parent.relative_to(path).as_posix(): read_json(file) for file in files}
+    return {"kind": "inline", "must_understand": False, "metadata": own}
+
+
+def consolidate(path: Path) -> None:
+    """Have the root of a new store say what its groups and arrays are."""
+    root = read_json(path / _META)
+    assert isinstance(root, dict)
+    text = json.dumps({**root, "consolidated_metadata": consolidated_of(path)}, indent=2)
+    (path / _META).write_text(text, encoding="utf-8")
+
+
 def attributes_of(path: Path) -> dict[str, object]:
     """The root's attributes of a store that is described as it was made; an error if it is not."""
     other = InputError(f"{path} is not a store of `jaxsim sweep`; choose another name.")
@@ -51,6 +66,8 @@ def attributes_of(path: Path) -> dict[str, object]:
         )
     form = {key: value for key, value in root.items() if key != "attributes"}
     whole = form.get("zarr_format") == 3 and form.get("node_type") == "group"
+    # Stores of before say nothing at the root.
+    whole &= form.get("consolidated_metadata") in (None, consolidated_of(path))
     if not whole or held.get(_SEAL) != seal_of(path, held):
         raise InputError(
             f"{path}: what describes its arrays is damaged or was changed; make it anew."

@@ -206,6 +206,8 @@ def test_frontiers_of_a_store(config, tmp_path, capsys, whole):
     assert "disaggregated" in rows[0]
     table = xr.load_dataset(out, engine="h5netcdf")
     assert "ftl: 5s" in table.attrs["run"]
+    with xr.open_datatree(path, engine="zarr") as plain:  # warnings are errors
+        assert set(plain.children) == {"prefill", "decode", "colocated"}
     assert table.gain.dims == ("isl", "osl", "ttl_target")
     np.testing.assert_allclose(table.gain, table.disaggregated / table.colocated)
     tree = opened(path)

@@ -123,6 +123,12 @@ def run(args: argparse.Namespace) -> int:
     fields, domain, axes = request_of(args), domain_of(args), options.axes_from(args)
     use_persistent_cache()
     workload = options.workloads_from(args)
+    if args.price:
+        from jaxsim.catalog.load import load_hardware
+        from jaxsim.catalog.prices import check_used
+
+        used = (args.hardware, args.prefill_hardware or args.hardware)
+        check_used(args.price, [load_hardware(name).name for name in used])
     folder = None if args.output is None else output_folder(Path(args.output))
     plan = solve(args, fields, domain, axes, workload)
     plan = with_notes(plan, args)
