@@ -1,6 +1,7 @@
 """Would the prediction have chosen well among designs that were measured?"""
 
 from collections.abc import Iterable
+from typing import TypedDict
 
 import numpy as np
 
@@ -11,8 +12,21 @@ TPOT_TARGETS_S = (0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15
 FEWEST = 3  # designs that make a choice
 
 
-def decisions(entries: Iterable[Prediction]) -> dict[str, object]:
-    """What `jaxsim validate --format json` says under `decisions`.
+class Decisions(TypedDict):
+    """What `jaxsim validate --format json` says under `decisions`; None without a choice."""
+
+    groups: int
+    choices: int
+    none: int
+    reason: str | None
+    mean: float | None
+    median: float | None
+    p90: float | None
+    missed: float | None
+
+
+def decisions(entries: Iterable[Prediction]) -> Decisions:
+    """How well predictions choose among measured designs.
 
     For every group of runs (model, GPU, engine, precision, lengths; both modes) and every target
     that some but not all of its runs meet: the run of most predicted tokens/s/GPU among those
@@ -51,7 +65,7 @@ def decisions(entries: Iterable[Prediction]) -> dict[str, object]:
     if not regret:
         reason = f"no group has {FEWEST} runs of which a target is met by some and not by others"
         return {"groups": 0, "choices": 0, "none": none, "reason": reason,
-                **dict.fromkeys(("mean", "median", "p90", "missed"))}  # fmt: skip
+                "mean": None, "median": None, "p90": None, "missed": None}  # fmt: skip
     return {
         "groups": used,
         "choices": len(regret),

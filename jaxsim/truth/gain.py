@@ -8,7 +8,7 @@ software of its date: runs of a pair are months apart, and engines get faster.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 
@@ -38,6 +38,62 @@ class Prediction(Protocol):
     def key(self, name: str, /) -> str:
         """What the run counts under."""
         ...
+
+
+class Sides(TypedDict):
+    """How often the sign of the gain is right, of points whose measured gain is clear."""
+
+    points: int
+    right: int
+
+
+class GainErrors(TypedDict):
+    """Errors of the gain, |predicted / measured - 1|, over the points of all pairs."""
+
+    pairs: int
+    points: int
+    median: float
+    mean: float
+    interval80: float
+    side: Sides
+
+
+# For a range of the probability stated for the better side: how often that side was right.
+Reliability = TypedDict(
+    "Reliability",
+    {"from": float, "to": float, "points": int, "stated": float | None, "right": float | None},
+)
+
+
+class GainOfPair(TypedDict):
+    """Gains of one pair: the medians, and at each interactivity in tokens/s a user."""
+
+    model: str
+    gpu: str
+    precision: str
+    isl: float
+    osl: float
+    points: int
+    measured: float
+    predicted: float
+    tokens_per_s: list[float]
+    measured_gain: list[float]
+    predicted_gain: list[float]
+
+
+class GainSummary(TypedDict):
+    """What `jaxsim validate --format json` says under `gain`; errors as in `GainErrors`."""
+
+    pairs: int
+    points: int
+    reason: str | None
+    median: float | None
+    mean: float | None
+    interval80: float | None
+    side: Sides | None
+    reliability: list[Reliability]
+    by_pair: list[GainOfPair]
+    one_engine: GainErrors | None
 
 
 @dataclass(frozen=True)
@@ -138,7 +194,7 @@ def side_probability(gain: np.ndarray, log_sigma: float) -> np.ndarray:
     return np.array([0.5 * (1.0 + math.erf(g / log_sigma / math.sqrt(2.0))) for g in gain])
 
 
-def gain_summary(entries: Iterable[Prediction]) -> dict[str, object]:
+def gain_summary(entries: Iterable[Prediction]) -> GainSummary:
     """What `jaxsim validate --format json` says under `gain`.
 
     Errors are |predicted / measured - 1|. `side` counts points whose measured gain is beyond 15 %
@@ -153,16 +209,16 @@ def gain_summary(entries: Iterable[Prediction]) -> dict[str, object]:
             "no pair: a pair needs disaggregated and co-located runs of one model, GPU, precision"
             " and lengths, with TPOT and output tokens/s/GPU, that reach a common interactivity"
         )
-        empty = dict.fromkeys(("median", "mean", "interval80"))
-        return {"pairs": 0, "points": 0, "reason": reason, **empty, "side": None,
-                "reliability": [], "by_pair": [], "one_engine": None}  # fmt: skip
+        return {"pairs": 0, "points": 0, "reason": reason, "median": None, "mean": None,
+                "interval80": None, "side": None, "reliability": [], "by_pair": [],
+                "one_engine": None}  # fmt: skip
     measured, predicted = _logs(found)
     sigma = load_gain().log_sigma
     right = (predicted > 0) == (measured > 0)
     same = pairs(entries, one_engine=True)
     stated = side_probability(predicted, sigma)
     sure = np.maximum(stated, 1.0 - stated)
-    table = []
+    table: list[Reliability] = []
     for low, high in STEPS:
         within = (sure >= low) & ((sure < high) | (high == 1.0))
         table.append({
@@ -196,7 +252,7 @@ def _logs(found: Sequence[Pair]) -> tuple[np.ndarray, np.ndarray]:
     return measured, np.concatenate([one.predicted for one in found])
 
 
-def _errors(found: Sequence[Pair]) -> dict[str, object]:
+def _errors(found: Sequence[Pair]) -> GainErrors:
     """How far the gains of some pairs are off, and how often the side is right."""
     measured, predicted = _logs(found)
     error, sigma = np.abs(np.expm1(predicted - measured)), load_gain().log_sigma

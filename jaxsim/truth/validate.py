@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Literal, NotRequired, TypedDict, cast
 
 import jax
 import numpy as np
@@ -20,13 +21,13 @@ from jaxsim.truth.cases import Case
 from jaxsim.truth.read.rows import ServingRow
 from jaxsim.truth.runs import Runs, runs_of
 
-KEYS = ("model", "gpu", "engine", "mode", "precision")
+Key = Literal["model", "gpu", "engine", "mode", "precision", "regime", "source"]
+Scored = Literal["tpot", "ttft", "output_tokens_per_s_per_gpu", "ttft_all"]
+KEYS: tuple[Key, ...] = ("model", "gpu", "engine", "mode", "precision")
 # What else errors are shown by, one at a time.
-ALSO_BY = ("regime", "source")
+ALSO_BY: tuple[Key, ...] = ("regime", "source")
 # Measures that tokens a step divide or multiply.
 PER_TOKEN = ("tpot", "output_tokens_per_s_per_gpu")
-# Whether a TTFT counts: "ttft" leaves out rows whose time to the first token is mostly a queue's.
-SCORES = (*MEASURES, "ttft_all")
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,73 @@ class Validation:
     def headline(self) -> list[Predicted]:
         """Predicted rows that count: layout and speculation known, not simulated."""
         return [entry for entry in self.predicted if not entry.row.excluded]
+
+
+class Score(TypedDict):
+    """Errors of one measure as fractions of the measured; None without a row."""
+
+    n: int
+    median: float | None
+    mean: float | None
+    p90: float | None
+    bias: float | None
+    interval80: float | None
+
+
+class Scores(TypedDict):
+    """Errors of every measure; `ttft` leaves out rows whose first token mostly waits in a queue."""
+
+    tpot: Score
+    ttft: Score
+    output_tokens_per_s_per_gpu: Score
+    ttft_all: Score
+
+
+class Overall(Scores):
+    """Errors of some rows, and how many they are."""
+
+    rows: int
+
+
+class Group(Scores):
+    """Errors of the rows that share some keys; it has the keys that they share."""
+
+    model: NotRequired[str]
+    gpu: NotRequired[str]
+    engine: NotRequired[str]
+    mode: NotRequired[str]
+    precision: NotRequired[str]
+    regime: NotRequired[str]
+    source: NotRequired[str]
+
+
+class Excluded(Overall):
+    """Errors of rows that headline figures leave out for one reason."""
+
+    reason: str
+
+
+class Coverage(TypedDict):
+    """How many rows are predicted, and why the others are not."""
+
+    rows: int
+    predicted: int
+    reasons: dict[str, int]
+
+
+class Summary(TypedDict):
+    """What `jaxsim validate --format json` says of rows.
+
+    `overall` and `groups` are of headline rows; `by` of one key at a time; `excluded` of
+    the rows that headline figures leave out, by reason.
+    """
+
+    schema: str
+    overall: Overall
+    groups: list[Group]
+    by: dict[Key, list[Group]]
+    excluded: list[Excluded]
+    coverage: Coverage
 
 
 @cache
@@ -162,7 +230,7 @@ def validate(
     return Validation(len(rows), predicted, runs.left_out, runs.reasons)
 
 
-def score(entries: Iterable[Predicted], measure: str) -> dict[str, float | int | None]:
+def score(entries: Iterable[Predicted], measure: Scored) -> Score:
     """Count, median, mean, 90th percentile and bias of the error, as fractions of the measured.
 
     The error is |predicted/measured - 1|, the bias the median of its signed value. `interval80` is
@@ -174,7 +242,7 @@ def score(entries: Iterable[Predicted], measure: str) -> dict[str, float | int |
     errors = np.asarray([error for error, _ in pairs if error is not None])
     sigmas = np.asarray([sigma for error, sigma in pairs if error is not None])
     if not len(errors):
-        return {"n": 0, **dict.fromkeys(("median", "mean", "p90", "bias", "interval80"))}
+        return Score(n=0, median=None, mean=None, p90=None, bias=None, interval80=None)
     signed = np.expm1(errors)
     size = np.abs(signed)
     return {
@@ -187,26 +255,29 @@ def score(entries: Iterable[Predicted], measure: str) -> dict[str, float | int |
     }
 
 
-def scores(entries: Sequence[Predicted]) -> dict[str, dict[str, float | int | None]]:
+def scores(entries: Sequence[Predicted]) -> Scores:
     """The error of every measure."""
-    return {measure: score(entries, measure) for measure in SCORES}
+    return {
+        "tpot": score(entries, "tpot"),
+        "ttft": score(entries, "ttft"),
+        "output_tokens_per_s_per_gpu": score(entries, "output_tokens_per_s_per_gpu"),
+        "ttft_all": score(entries, "ttft_all"),
+    }
 
 
-def groups(entries: Sequence[Predicted], keys: Sequence[str] = KEYS) -> list[dict[str, object]]:
+def groups(entries: Sequence[Predicted], keys: Sequence[Key] = KEYS) -> list[Group]:
     """The errors of every combination of keys that occurs, the largest first."""
-    found: dict[tuple[str, ...], list[Predicted]] = {}
+    members: dict[tuple[str, ...], list[Predicted]] = {}
     for entry in entries:
-        found.setdefault(tuple(entry.key(name) for name in keys), []).append(entry)
-    ordered = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
-    return [{**dict(zip(keys, key, strict=True)), **scores(own)} for key, own in ordered]
+        members.setdefault(tuple(entry.key(name) for name in keys), []).append(entry)
+    ordered = sorted(members.items(), key=lambda item: (-len(item[1]), item[0]))
+    return [
+        cast(Group, {**dict(zip(keys, key, strict=True)), **scores(own)}) for key, own in ordered
+    ]
 
 
-def summary(result: Validation) -> dict[str, object]:
-    """What `jaxsim validate --format json` prints.
-
-    `overall` and `groups` are of headline rows; `by` of one key at a time; `excluded` of
-    the rows that headline figures leave out, by reason.
-    """
+def summary(result: Validation) -> Summary:
+    """The errors of a validation: all, by groups, by key, and of rows left out."""
     headline = result.headline
     excluded: dict[str, list[Predicted]] = {}
     for entry in result.predicted:

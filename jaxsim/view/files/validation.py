@@ -1,18 +1,22 @@
 """What does a validation leave in a folder?  Every row, the errors, and a picture."""
 
 import csv
-from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxsim.truth.gain import GainSummary
 from jaxsim.truth.validate import KEYS, Predicted, Validation
 from jaxsim.view.figures.frontier import BLUE, GREEN, GREY, ORANGE, STYLE, image
 from jaxsim.view.files.atomic import replace_bytes, replace_text
 from jaxsim.view.text.cells import cell
 from jaxsim.view.text.plain_json import dumps
+from jaxsim.view.text.validation import ValidationSummary
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MEASURES = {"tpot": "tpot_s", "ttft": "ttft_s", "output_tokens_per_s_per_gpu": ""}
 TITLES = {
@@ -45,9 +49,9 @@ def _columns(measure: str) -> tuple[str, ...]:
     return (name, f"{name}_predicted", f"{name}_low", f"{name}_high")
 
 
-def _cells(entry: Predicted) -> dict[str, Any]:
+def _cells(entry: Predicted) -> dict[str, object]:
     row = entry.row
-    cells: dict[str, Any] = {
+    cells: dict[str, object] = {
         "id": row.id,
         "line": row.line,
         **{key: entry.key(key) for key in KEYS},
@@ -82,7 +86,7 @@ def picture(result: Validation):
     return figure
 
 
-def _scatter(axes: Any, result: Validation, measure: str, scale: float) -> None:
+def _scatter(axes: "Axes", result: Validation, measure: str, scale: float) -> None:
     ends: list[float] = []
     for engine, colour in COLOURS.items():
         pairs = [
@@ -112,7 +116,7 @@ def _scatter(axes: Any, result: Validation, measure: str, scale: float) -> None:
     axes.legend(loc="upper left")
 
 
-def gain_picture(gain: Mapping[str, Any]):
+def gain_picture(gain: GainSummary):
     """Predicted against measured gain of disaggregation, a colour a pair of frontiers."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -120,7 +124,7 @@ def gain_picture(gain: Mapping[str, Any]):
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.5, 4.6), layout="constrained")
         axes = figure.add_subplot()
-        every = []
+        every: list[float] = []
         for one in gain["by_pair"]:
             x, y = one["measured_gain"], one["predicted_gain"]
             every += [*x, *y]
@@ -144,7 +148,7 @@ def gain_picture(gain: Mapping[str, Any]):
     return figure
 
 
-def write_validation(folder: Path, result: Validation, found: Mapping[str, Any]) -> None:
+def write_validation(folder: Path, result: Validation, found: ValidationSummary) -> None:
     """Write `rows.csv`, `validation.json` and pictures of rows and gains, each whole."""
     replace_text(folder / "rows.csv", rows_csv(result))
     replace_text(folder / "validation.json", dumps(found) + "\n")

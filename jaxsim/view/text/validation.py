@@ -1,18 +1,28 @@
 """How does a validation read on a terminal?"""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
+from jaxsim.truth.decisions import Decisions
+from jaxsim.truth.gain import GainSummary
+from jaxsim.truth.validate import KEYS, Group, Key, Scored, Scores, Summary
 from jaxsim.view.text.layout import Page, indent, table, wrap
 
-MEASURES = {
+
+class ValidationSummary(Summary):
+    """What `jaxsim validate --format json` prints: errors of rows, gains and choices."""
+
+    file: str
+    gain: GainSummary
+    decisions: Decisions
+
+
+MEASURES: dict[Scored, str] = {
     "tpot": "time per output token",
     "ttft": "time to first token, not queued",
     "ttft_all": "time to first token, all",
     "output_tokens_per_s_per_gpu": "output tokens/s/GPU",
 }
-COLUMNS = ("tpot", "ttft", "output_tokens_per_s_per_gpu")
-KEYS = ("model", "gpu", "engine", "mode", "precision")
+COLUMNS: tuple[Scored, ...] = ("tpot", "ttft", "output_tokens_per_s_per_gpu")
 GROUPS_SHOWN = 12
 
 
@@ -22,7 +32,7 @@ def _percent(value: float | None, signed: bool = False) -> str:
     return f"{100 * value:+.0f} %" if signed else f"{100 * value:.1f} %"
 
 
-def _overall(scores: Mapping[str, Any]) -> list[str]:
+def _overall(scores: Scores) -> list[str]:
     rows = [["", "rows", "median", "mean", "p90", "bias", "in 80 % interval"]]
     for measure, title in MEASURES.items():
         own = scores[measure]
@@ -31,7 +41,9 @@ def _overall(scores: Mapping[str, Any]) -> list[str]:
                 [
                     title,
                     f"{own['n']:,}",
-                    *(_percent(own[name]) for name in ("median", "mean", "p90")),
+                    _percent(own["median"]),
+                    _percent(own["mean"]),
+                    _percent(own["p90"]),
                     _percent(own["bias"], signed=True),
                     _percent(own["interval80"]),
                 ]
@@ -39,18 +51,18 @@ def _overall(scores: Mapping[str, Any]) -> list[str]:
     return table(rows)
 
 
-def _shown(found: Mapping[str, Any]) -> Mapping[str, Any]:
+def _shown(result: Summary) -> Scores:
     """The errors to show above all: of headline rows, or where all are set apart, of those."""
-    if found["overall"]["rows"] or not found["excluded"]:
-        return found["overall"]
-    return found["excluded"][0]
+    if result["overall"]["rows"] or not result["excluded"]:
+        return result["overall"]
+    return result["excluded"][0]
 
 
-def _group_rows(groups: Iterable[Mapping[str, Any]], keys: tuple[str, ...]) -> list[list[str]]:
+def _group_rows(groups: Iterable[Group], keys: tuple[Key, ...]) -> list[list[str]]:
     rows = []
     for group in groups:
         count = max(group[measure]["n"] for measure in COLUMNS)
-        cells = [" ".join(str(group[key]) for key in keys), f"{count:,}"]
+        cells = [" ".join(group.get(key, "") for key in keys), f"{count:,}"]
         for measure in COLUMNS:
             own = group[measure]
             cells.append(_percent(own["median"]) if own["n"] else "-")
@@ -59,19 +71,19 @@ def _group_rows(groups: Iterable[Mapping[str, Any]], keys: tuple[str, ...]) -> l
     return rows
 
 
-def render_validation(found: Mapping[str, Any], page: Page) -> str:
+def render_validation(result: ValidationSummary, page: Page) -> str:
     """The errors as text: all, by key, the largest groups, what was left out."""
-    coverage = found["coverage"]
+    coverage = result["coverage"]
     lines = [
-        page.paint(f"Predictions against {found['file']}", "bold"),
+        page.paint(f"Predictions against {result['file']}", "bold"),
         "",
-        *indent(_overall(_shown(found))),
+        *indent(_overall(_shown(result))),
         "",
     ]
-    if found["overall"]["rows"]:
-        lines += [*_by_group(found, page), ""]
-    lines += [*_gain(found["gain"], page), *_decisions(found["decisions"], page), ""]
-    for entry in found["excluded"]:
+    if result["overall"]["rows"]:
+        lines += [*_by_group(result, page), ""]
+    lines += [*_gain(result["gain"], page), *_decisions(result["decisions"], page), ""]
+    for entry in result["excluded"]:
         own = entry["tpot"]
         error = f": TPOT off by {_percent(own['median'])}" if own["n"] else ""
         lines += wrap(f"Apart, {entry['rows']:,} rows, {entry['reason']}{error}.", page)
@@ -84,11 +96,10 @@ def render_validation(found: Mapping[str, Any], page: Page) -> str:
     return page.finish(lines)
 
 
-def _gain(gain: Mapping[str, Any], page: Page) -> list[str]:
+def _gain(gain: GainSummary, page: Page) -> list[str]:
     """The gain of disaggregated over co-located runs, or why there is none."""
-    if not gain["pairs"]:
+    if (side := gain["side"]) is None:
         return wrap(f"Gain of disaggregation: {gain['reason']}.", page)
-    side = gain["side"]
     lines = wrap(
         f"Gain of disaggregation, {gain['pairs']} pairs of frontiers at {gain['points']} "
         f"interactivities: off by {_percent(gain['median'])} in the median, "
@@ -117,28 +128,28 @@ def _gain(gain: Mapping[str, Any], page: Page) -> list[str]:
     return [*lines, "", *indent(table(rows)), ""]
 
 
-def _decisions(found: Mapping[str, Any], page: Page) -> list[str]:
+def _decisions(regret: Decisions, page: Page) -> list[str]:
     """How well predictions choose among measured designs, or why that is not known."""
-    if not found["choices"]:
-        return wrap(f"Choice among measured designs: {found['reason']}.", page)
+    if not regret["choices"]:
+        return wrap(f"Choice among measured designs: {regret['reason']}.", page)
     return wrap(
-        f"Choice among measured designs, {found['choices']} choices in {found['groups']} groups: "
-        f"{_percent(found['mean'])} below the best in the mean, {_percent(found['median'])} in the "
-        f"median; {_percent(found['missed'])} measured beyond the TPOT target.",
+        f"Choice among measured designs, {regret['choices']} choices in {regret['groups']} groups: "
+        f"{_percent(regret['mean'])} below the best in the mean, {_percent(regret['median'])} in "
+        f"the median; {_percent(regret['missed'])} measured beyond the TPOT target.",
         page,
     )
 
 
-def _by_group(found: Mapping[str, Any], page: Page) -> list[str]:
+def _by_group(result: Summary, page: Page) -> list[str]:
     """Errors by one key at a time, and of the largest groups."""
     header = ["", "rows", "TPOT", "", "TTFT", "", "tokens/s/GPU", ""]
     rows = [header]
-    for key in found["by"]:
-        if key not in KEYS and len(found["by"][key]) < 2:
+    for key, groups in result["by"].items():
+        if key not in KEYS and len(groups) < 2:
             continue
-        rows += _group_rows(found["by"][key], (key,))
+        rows += _group_rows(groups, (key,))
         rows.append([""] * len(header))
-    groups = [group for group in found["groups"] if len(found["groups"]) > 1]
+    groups = result["groups"] if len(result["groups"]) > 1 else []
     rows += _group_rows(groups[:GROUPS_SHOWN], KEYS)
     lines = [page.paint("Median error and bias", "bold"), "", *indent(table(rows))]
     if len(groups) > GROUPS_SHOWN:

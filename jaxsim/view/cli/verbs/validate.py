@@ -8,6 +8,7 @@ from jaxsim.view.cli import options, parse
 
 if TYPE_CHECKING:
     from jaxsim.truth.read.clients.stated import Stated
+    from jaxsim.view.text.validation import ValidationSummary
 
 DESCRIPTION = """\
 Predict every measured run of a file and show how far off the predictions are: time to the first
@@ -190,7 +191,7 @@ def run(args: argparse.Namespace) -> int:
         rows = read_rows(PUBLISHED if args.file is None else args.file, _stated(args))
         show(f"predicting {len(rows):,} runs")
         result = validate(rows)
-    found = {
+    found: ValidationSummary = {
         "file": Path(PUBLISHED if args.file is None else args.file).name,
         **summary(result),
         "gain": gain_summary(result.predicted),

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from msgspec import UNSET, UnsetType
 
+from jaxsim.truth.gain import GainOfPair, Reliability
 from jaxsim.view.files.schemas.common import Ends, File, Fraction, Kind, NotNegative, Positive
 
 Total = int
@@ -90,8 +91,8 @@ class Gain(File, kw_only=True):
     mean: NotNegative | None
     interval80: Fraction | None
     side: Side | None
-    reliability: list[dict[str, float | None]]
-    by_pair: list[dict[str, Any]]
+    reliability: list[Reliability]
+    by_pair: list[GainOfPair]
 
 
 class Decisions(File, kw_only=True):
