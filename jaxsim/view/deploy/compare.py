@@ -5,8 +5,9 @@ AIConfigurator's under the plan's targets, and what jaxsim predicts for that sam
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.traffic.layout import Layout
@@ -14,6 +15,7 @@ from jaxsim.truth.read.rows import ServingRow
 from jaxsim.truth.validate import Predicted, validate
 from jaxsim.view.deploy.order import Order
 from jaxsim.view.deploy.plan_file import KINDS, order_of, read_plan
+from jaxsim.view.text.compare import Compared, ComparisonFile
 
 SCHEMA = "jaxsim.compare/1"
 
@@ -153,16 +155,16 @@ def _apart(ours: Sequence[Predicted]) -> dict[str, float]:
     return found
 
 
-def compare_dict(found: Comparison) -> dict[str, object]:
+def compare_dict(result: Comparison) -> ComparisonFile:
     """The same for scripts."""
     return {
         "schema": SCHEMA,
-        "model": found.model,
-        "workload": {"isl": found.isl, "osl": found.osl},
-        "targets": {"ftl_s": found.ftl_s, "ttl_s": found.ttl_s},
-        "entries": [vars(entry) for entry in found.entries],
-        "designs": found.designs,
-        "within_targets": found.within,
-        "median_difference": found.apart,
-        "left_out": found.left_out,
+        "model": result.model,
+        "workload": {"isl": result.isl, "osl": result.osl},
+        "targets": {"ftl_s": result.ftl_s, "ttl_s": result.ttl_s},
+        "entries": [cast(Compared, asdict(entry)) for entry in result.entries],
+        "designs": result.designs,
+        "within_targets": result.within,
+        "median_difference": result.apart,
+        "left_out": result.left_out,
     }

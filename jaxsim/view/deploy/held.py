@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from jaxsim.catalog.engines import NO_SOFTWARE, EngineCard, load_engine
 from jaxsim.catalog.errors import InputError
@@ -14,6 +13,7 @@ from jaxsim.truth.read.clients.stated import Stated
 from jaxsim.truth.read.rows import ServingRow
 from jaxsim.truth.validate import Predicted, validate
 from jaxsim.view.deploy.order import Order, Pool
+from jaxsim.view.text.held import CauseOf, Explained, HeldFile, Measure, Run
 
 SCHEMA = "jaxsim.held/1"
 # How far (in log, one deviation) what the engine adds beside kernels may be from its fit.
@@ -36,7 +36,7 @@ class Cause:
 def stated_of(order: Order, engine: str = "") -> Stated:
     """What the plan says about a run of it, for readers of files that do not."""
     last = order.pools[-1]
-    widths: dict[str, Any] = {
+    widths: dict[str, float] = {
         "tp": float(last.tp),
         "ep": float(last.ep),
         "pp": float(last.pp),
@@ -84,15 +84,15 @@ def causes(pool: Pool, setup: Setup, ratio: float) -> list[Cause]:
         shares[name] = (share + seconds / total, sigma)
     name, sigma = sources[WHOLE]
     shares[name] = (1.0, sigma)
-    found = []
+    able: list[Cause] = []
     for name, (share, sigma) in shares.items():
         factor = 1.0 + (ratio - 1.0) / share if share > 0.0 else -1.0
         if factor > 0.0 and sigma > 0.0:
-            found.append(Cause(name, share, factor, math.log(factor) / sigma))
-    return sorted(found, key=lambda cause: abs(cause.deviations))
+            able.append(Cause(name, share, factor, math.log(factor) / sigma))
+    return sorted(able, key=lambda cause: abs(cause.deviations))
 
 
-def held(order: Order, rows: Sequence[ServingRow], engine: str = "") -> dict[str, Any]:
+def held(order: Order, rows: Sequence[ServingRow], engine: str = "") -> HeldFile:
     """What held of a plan in measured runs; the run nearest to its load is the verdict."""
     result = validate(rows, _own_card(engine))
     if not result.predicted:
@@ -135,25 +135,26 @@ def _distance(order: Order, row: ServingRow) -> float:
     return abs(math.log((row.concurrency or 1.0) / order.concurrency))
 
 
-def _entry(order: Order, one: Predicted) -> dict[str, Any]:
+def _entry(order: Order, one: Predicted) -> Run:
     row = one.row
-    measured = {
+    measured: dict[Measure, float | None] = {
         "ttft": row.ttft_s,
         "tpot": row.tpot_s,
         "output_tokens_per_s_per_gpu": row.output_tokens_per_s_per_gpu,
     }
-    planned = {
+    planned: dict[Measure, float] = {
         "ttft": order.ftl_s,
         "tpot": order.ttl_s,
         "output_tokens_per_s_per_gpu": order.output_tokens_per_s_per_gpu,
     }
     at_plan = _distance(order, row) <= SAME_LOAD
-    said: dict[str, Any] = {}
-    for name, target in (("ttft", order.ftl_target_s), ("tpot", order.ttl_target_s)):
+    targets: dict[Measure, float] = {"ttft": order.ftl_target_s, "tpot": order.ttl_target_s}
+    verdicts: dict[Measure, bool | None] = {}
+    for name, target in targets.items():
         value = measured[name]
-        said[name] = None if value is None else bool(value <= target)
+        verdicts[name] = None if value is None else bool(value <= target)
     rate = measured["output_tokens_per_s_per_gpu"]
-    said["output_tokens_per_s_per_gpu"] = (
+    verdicts["output_tokens_per_s_per_gpu"] = (
         None if rate is None or not at_plan else bool(rate >= order.interval[0])
     )
     return {
@@ -164,24 +165,33 @@ def _entry(order: Order, one: Predicted) -> dict[str, Any]:
         "planned": planned,
         "predicted_at_this_load": dict(one.values),
         "interval80": {name: one.interval(name) for name in one.values},
-        "held": said,
+        "held": verdicts,
         "queued": row.queued,
     }
 
 
-def _explained(order: Order, entry: dict[str, Any], engine: str) -> dict[str, Any]:
+def _explained(order: Order, entry: Run, engine: str) -> dict[Measure, Explained]:
     """What would explain each latency of a run, against what is predicted at its own load."""
-    pools = {"tpot": order.pools[-1], "ttft": order.pools[0]}
-    found: dict[str, Any] = {}
+    pools: dict[Measure, Pool] = {"tpot": order.pools[-1], "ttft": order.pools[0]}
+    explained: dict[Measure, Explained] = {}
     for name, pool in pools.items():
         value, ours = entry["measured"][name], entry["predicted_at_this_load"][name]
         if not value or (name == "ttft" and entry["queued"]):
             continue
         setup = setup_of(order.model, pool.hardware, order.precision, engine or order.engine)
         ratio = value / ours
-        found[name] = {
+        explained[name] = {
             "ratio": ratio,
             "inside": entry["interval80"][name][0] <= value <= entry["interval80"][name][1],
-            "causes": [vars(cause) for cause in causes(pool, setup, ratio)[:SHOWN]],
+            "causes": [_cause(one) for one in causes(pool, setup, ratio)[:SHOWN]],
         }
-    return found
+    return explained
+
+
+def _cause(one: Cause) -> CauseOf:
+    return {
+        "name": one.name,
+        "share": one.share,
+        "factor": one.factor,
+        "deviations": one.deviations,
+    }

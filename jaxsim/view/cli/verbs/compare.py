@@ -53,14 +53,14 @@ def run(args: argparse.Namespace) -> int:
         from jaxsim.view.deploy.compare import compare, compare_dict
 
         rows = [row for name in args.files for row in read_designs(Path(name))]
-        found = compare_dict(compare(Path(args.plan), rows))
+        result = compare_dict(compare(Path(args.plan), rows))
     if args.format == "json":
         from jaxsim.view.text.plain_json import dumps
 
-        print(dumps(found))
+        print(dumps(result))
     else:
         from jaxsim.view.text.compare import render_compare
         from jaxsim.view.text.layout import page_for
 
-        print(render_compare(found, page_for(sys.stdout)))
+        print(render_compare(result, page_for(sys.stdout)))
     return 0

@@ -6,6 +6,7 @@ from msgspec import UNSET, UnsetType
 
 from jaxsim.truth.gain import GainOfPair, Reliability
 from jaxsim.view.files.schemas.common import Ends, File, Fraction, Kind, NotNegative, Positive
+from jaxsim.view.text.held import Explained
 
 Total = int
 
@@ -150,7 +151,7 @@ class Run(File, kw_only=True):
     interval80: dict[str, Ends]
     held: Verdicts
     queued: bool
-    explained: dict[str, dict[str, Any]] | UnsetType = UNSET
+    explained: dict[str, Explained] | UnsetType = UNSET
 
 
 class PlanOf(File, kw_only=True):

@@ -1,6 +1,6 @@
 """What is printed of designs, loads, searches and simulations, and what stamps a deployment?"""
 
-from typing import Any, Literal
+from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -88,7 +88,7 @@ class Search(Struct, kw_only=True):
     points_evaluated: Count
     elapsed_s: NotNegative
     dims: list[str]
-    coordinates: dict[str, list[Any]]
+    coordinates: dict[str, list[float | str | None]]
     notes: list[str]
     device: str | UnsetType = UNSET
     file: str | UnsetType = UNSET
