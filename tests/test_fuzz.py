@@ -67,7 +67,7 @@ def test_the_judge_finds_faults(tmp_path, monkeypatch):
 
 
 def test_no_regular_expression_of_a_file_can_hang(tmp_path):
-    from jaxsim.catalog._patterns import Patterns
+    from jaxsim.catalog.patterns import Patterns
 
     names = ("model.layers.0." + "a" * 200,)
     for pattern in ("re:(.+)+~$", "re:(a|a)*b", "*a" * 40 + "b", "re:" + "(" * 50 + ")" * 50):

@@ -89,6 +89,39 @@ def test_a_room_imports_only_from_those_before_it(path):
                 pytest.fail(f"{relative(path)}:{line} imports {full}, of a later room ({other})")
 
 
+# The package's own files, which every room uses; and names of others that have no public form.
+SHARED = {"jaxsim._record", "jaxsim._scalar", "jaxsim._version", "jaxsim._cores"}
+OTHERS = {
+    "_repr_html_": "the method by which notebooks show a value",
+    "_cache_size": "how often JAX has compiled a function",
+    "_actions": "the options of a parser of argparse",
+    "_exit": "the end of a process without clean-up",
+}
+
+
+@pytest.mark.parametrize("folder", ["tests", "benchmarks", "examples"])
+def test_what_is_private_is_used_by_its_own_file(folder):
+    """Neither imported, nor reached as an attribute, nor replaced by name."""
+    private = re.compile(r"_(?!_)")
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        reached = {
+            f"{module}.{name}"
+            for _, module, names in imports_of(path)
+            for name in names
+            if module.startswith("jaxsim") and module not in SHARED
+            if f"{module}.{name}" not in SHARED
+            if any(map(private.match, f"{module}.{name}".split(".")))
+        }
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.Attribute) and private.match(node.attr):
+                own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+                reached |= set() if own or node.attr in OTHERS else {ast.unparse(node)}
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".setattr"):
+                texts = [a.value for a in node.args[:2] if isinstance(a, ast.Constant)]
+                reached |= {t for t in texts if private.match(str(t).rpartition(".")[2])}
+        assert not reached, f"{path.relative_to(ROOT)}: {', '.join(sorted(reached))}"
+
+
 def test_every_package_says_what_it_holds():
     for path in PACKAGE.rglob("__init__.py"):
         if path.parent != PACKAGE:

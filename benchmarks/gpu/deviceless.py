@@ -44,12 +44,12 @@ def searched(case, form: str, axes, devices):
 
     if form in ("best", "top"):
         grid = grid_of(best.Objective(case.fn, case.objective, case.valid, 1.0))
-        return grid, best._Best(1 if form == "best" else 10, grid.step, grid.in_turn)
+        return grid, best.BestOfBlock(1 if form == "best" else 10, grid.step, grid.in_turn)
     if form == "extremes":
-        grid = grid_of(extremes._Outputs(case.fn, tuple(case.outputs), case.valid))
-        return grid, extremes._Both(len(case.outputs), grid.step)
-    grid = grid_of(frontier._Pair(case.fn, case.latency, case.objective, case.valid))
-    rows, points = frontier._first_counts(grid.step_size)
+        grid = grid_of(extremes.Outputs(case.fn, tuple(case.outputs), case.valid))
+        return grid, extremes.ExtremesOfBlock(len(case.outputs), grid.step)
+    grid = grid_of(frontier.Pair(case.fn, case.latency, case.objective, case.valid))
+    rows, points = frontier.first_counts(grid.step_size)
     return grid, Undominated(rows, points, False, grid.in_turn, grid.step)
 
 

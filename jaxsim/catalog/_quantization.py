@@ -8,8 +8,8 @@ that of most of its weights; where its layers differ, with the bytes they take o
 from collections.abc import Callable
 
 from jaxsim.catalog._modules import Module
-from jaxsim.catalog._patterns import Patterns
 from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.patterns import Patterns
 from jaxsim.catalog.precision import BYTES_PER_ELEMENT, Format, Precision
 
 FormatOf = Callable[[Module], Format]

@@ -21,6 +21,7 @@ from jaxsim.catalog._calibration_file import (
 from jaxsim.catalog._calibration_kinds import (
     ANY,
     ARITHMETIC,
+    DATA,
     FORMATS,
     KINDS,
     OWN_KINDS,
@@ -45,6 +46,7 @@ from jaxsim.catalog.scaleout import scaleout_constants
 
 __all__ = [
     "ANY",
+    "DATA",
     "FORMATS",
     "KINDS",
     "OWN_KINDS",

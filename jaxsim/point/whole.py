@@ -21,7 +21,7 @@ def ceil_div(a: Scalar, b: Scalar) -> Scalar:
 
     `a` and `b` are positive. Exact where n·b and `a` are whole numbers below 2²⁴.
     """
-    quotient, n = _nearest(a, b)
+    quotient, n = nearest_quotient(a, b)
     return _straight_through(jnp.where(n * b < a * _HAIR, n + 1.0, n), quotient)
 
 
@@ -30,7 +30,7 @@ def floor_div(a: Scalar, b: Scalar) -> Scalar:
 
     `a` and `b` are positive. Exact where n·b and `a` are whole numbers below 2²⁴.
     """
-    _, n = _nearest(a, b)
+    _, n = nearest_quotient(a, b)
     return jnp.where(n * b * _HAIR > a, n - 1.0, n)
 
 
@@ -39,11 +39,11 @@ def divides(part: Scalar, whole: Scalar) -> Flag:
 
     Exact where both are whole numbers below 2²⁴.
     """
-    _, n = _nearest(whole, part)
+    _, n = nearest_quotient(whole, part)
     return n * part == whole
 
 
-def _nearest(a: Scalar, b: Scalar) -> tuple[Scalar, Scalar]:
+def nearest_quotient(a: Scalar, b: Scalar) -> tuple[Scalar, Scalar]:
     """a / b as the device divides, and the whole number nearest to it."""
     quotient = jnp.asarray(a) / b
     return quotient, jax.lax.stop_gradient(jnp.round(quotient))

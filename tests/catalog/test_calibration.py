@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from jaxsim.catalog._calibration_file import DATA, FORMATS, KINDS
 from jaxsim.catalog.calibration import (
+    DATA,
+    FORMATS,
+    KINDS,
     families_of,
     fit_of,
     list_calibrations,

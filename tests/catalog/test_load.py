@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import pytest
 
 from jaxsim.catalog import names
-from jaxsim.catalog._datum import KINDS
 from jaxsim.catalog.cards import emulated_classes, with_domain
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.load import (
@@ -30,6 +29,8 @@ from jaxsim.catalog.model import GQA, MLA, AbstractAttention, AbstractFFN, Spars
 from jaxsim.catalog.setup import setup_of
 from tests.narrow import of
 
+# What a value of the catalogue may be, as its files document it.
+KINDS = ("spec", "measured", "fitted", "assumed", "derived")
 MINIMAL = """
 full_name = "Test part"
 vendor = "Tests"

@@ -61,7 +61,8 @@ def test_a_quotient_off_by_its_last_bits_changes_nothing(bias, monkeypatch):
     b = as_scalar(np.arange(1.0, 4000.0, dtype=np.float32))
     off = np.float32(1.0 + bias * 2.0**-24)
     monkeypatch.setattr(
-        "jaxsim.point.whole._nearest", lambda a, b: (a / b, jnp.round(jnp.asarray(a) / b * off))
+        "jaxsim.point.whole.nearest_quotient",
+        lambda a, b: (a / b, jnp.round(jnp.asarray(a) / b * off)),
     )
     with in_precision(False):
         for times in (1.0, 3.0, 7.0, 1000.0):

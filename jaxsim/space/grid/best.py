@@ -95,7 +95,7 @@ def stream_best(
     groups = math.prod(grid.real_lengths[d] for d in grid.groups)
     value = np.full((groups, count), -math.inf)
     where = np.zeros((groups, count), dtype=np.int64)
-    keep = _Best(min(count, grid.inner_points), grid.step, grid.in_turn)
+    keep = BestOfBlock(min(count, grid.inner_points), grid.step, grid.in_turn)
     # Of designs that differ only on axes that nothing depends on, one best is the first.
     repeated = count > 1 and math.prod(grid.repeats) > 1
     alone = grid.whole_groups and not repeated
@@ -173,7 +173,7 @@ def _merge(value: np.ndarray, where: np.ndarray, count: int):
 
 
 @dataclass(frozen=True)
-class _Best:
+class BestOfBlock:
     """Keeps the `count` best of a step's inner axes, and where they are.
 
     `in_turn` is set where one core evaluates a step, in vectors.

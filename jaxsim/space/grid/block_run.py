@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from jaxsim.space.grid import executables as _executables
+from jaxsim.space.grid import executables
 from jaxsim.space.grid.nest import Nest, walk
 from jaxsim.space.grid.reducer import Reducer
 from jaxsim.space.program.bits import in_precision
@@ -112,10 +112,10 @@ class Runner:
 
     def _first(self, part: Sequence[np.ndarray | jax.Array]) -> object:
         """The results of the first block, by an executable of an earlier process if one is kept."""
-        path = _executables.path_of(self.nest, self.reducer, part)
+        path = executables.path_of(self.nest, self.reducer, part)
         if path is None:
             return run_block(self.nest, self.reducer, part, np.True_)
-        executable = _executables.read(path)
+        executable = executables.read(path)
         if executable is not None:
             try:
                 found = executable(part, np.True_)
@@ -124,9 +124,9 @@ class Runner:
             except Exception:  # it loaded but does not run here: compile, and replace the file
                 pass
         self._executable = _under_name(path.stem, self.nest, self.reducer, part)
-        content = _executables.content_of(self._executable)
+        content = executables.content_of(self._executable)
         found = self._executable(part, np.True_)
-        _executables.write(path, content, (part, np.True_), found)
+        executables.write(path, content, (part, np.True_), found)
         return found
 
 

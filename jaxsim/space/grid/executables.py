@@ -21,8 +21,7 @@ from jax.experimental.serialize_executable import deserialize_and_load, serializ
 from jaxsim.space.grid.block_size import default_device
 from jaxsim.space.grid.nest import Nest
 from jaxsim.space.grid.reducer import Reducer
-from jaxsim.space.program import files as _kept
-from jaxsim.space.program import sealed
+from jaxsim.space.program import files, sealed
 from jaxsim.space.program.bits import wide
 
 # Of a processor, what its compiled code may use.
@@ -39,17 +38,17 @@ def path_of(nest: Nest, reducer: Reducer, part: Sequence[np.ndarray | jax.Array]
             folder,
             "block",
             [
-                _kept.named(reducer),
+                files.named(reducer),
                 [[str(x.dtype), x.shape] for x in part],
                 nest.program.inputs,
-                [_kept.atom(x) for x in nest.program.outputs],
-                [[_kept.operation(op) for op in ops] for ops in (nest.before, *nest.levels)],
-                [[[_kept.operation(op) for op in ops] for ops in own] for own in nest.small_terms],
+                [files.atom(x) for x in nest.program.outputs],
+                [[files.operation(op) for op in ops] for ops in (nest.before, *nest.levels)],
+                [[[files.operation(op) for op in ops] for ops in own] for own in nest.small_terms],
                 [nest.lengths, nest.classes, nest.loops, nest.strides, nest.barriers, nest.given],
                 sorted((x, nest.program.dims[x]) for x in _used(nest)),
             ],
         )
-    except (_kept.CannotKeep, TypeError):
+    except (files.CannotKeep, TypeError):
         return None
 
 
@@ -64,7 +63,7 @@ def path_for(kind: str, parts: Sequence[object], arguments: object) -> Path | No
 
 def _folder() -> Path | None:
     """Where executables are kept, if they are."""
-    folder = os.environ.get(_kept.FOLDER)
+    folder = os.environ.get(files.FOLDER)
     if not folder or jax.process_count() > 1:
         return None
     if jax.config.jax_disable_jit:  # pyright: ignore[reportAttributeAccessIssue]
@@ -74,7 +73,7 @@ def _folder() -> Path | None:
 
 def _file(folder: Path, kind: str, parts: Sequence[object]) -> Path:
     """A file named by what an executable is made of; TypeError where that is no JSON."""
-    text = json.dumps([_kept.code(), _machine(), wide(), *parts])
+    text = json.dumps([files.code(), _machine(), wide(), *parts])
     return folder / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:32]}.bin"
 
 
@@ -101,7 +100,7 @@ def read(path: Path) -> Callable[..., object] | None:
         content = sealed.read(path)
         if content is None:
             return None
-        found = _loaded(content)
+        found = loaded(content)
         os.utime(path)  # the files longest unused go first
         return found
     except Exception:  # of another library's making: whatever is wrong, the block is compiled
@@ -122,13 +121,14 @@ def write(path: Path, content: bytes | None, arguments: Sequence[object], result
     One that JAX itself read from a file may be written without a complaint and not run.
     """
     try:
-        if content is not None and _same(_loaded(content)(*arguments), results):
-            _kept.replace(path, content)
+        if content is not None and _same(loaded(content)(*arguments), results):
+            files.replace(path, content)
     except Exception:  # likewise
         return
 
 
-def _loaded(content: bytes) -> Callable[..., object]:
+def loaded(content: bytes) -> Callable[..., object]:
+    """The executable that is written in `content`, on the device of this process."""
     return deserialize_and_load(*pickle.loads(content), execution_devices=[default_device()])
 
 

@@ -29,7 +29,7 @@ class Extremes(Record):
 
 
 @dataclass(frozen=True)
-class _Outputs:
+class Outputs:
     """The point function reduced to some of its outputs and validity."""
 
     fn: Callable[..., object]
@@ -59,12 +59,14 @@ def stream_extremes(
 
     A flag counts as 0 or 1, a NaN as not valid.
     """
-    wanted = _Outputs(fn, tuple(outputs), valid)
+    wanted = Outputs(fn, tuple(outputs), valid)
     grid = Grid.of(wanted, point, axes, group_axes, step_points, block_points, devices)
     shape = tuple(grid.real_lengths[d] for d in grid.groups)
     low = np.full((len(outputs), int(np.prod(shape))), np.inf, jnp.result_type(float))
     high = -low
-    for groups, block_low, block_high in grid.gather(_Both(len(outputs), grid.step), _collect):
+    for groups, block_low, block_high in grid.gather(
+        ExtremesOfBlock(len(outputs), grid.step), _collect
+    ):
         low[:, groups] = np.minimum(low[:, groups], block_low)
         high[:, groups] = np.maximum(high[:, groups], block_high)
     lows, highs = (
@@ -80,7 +82,7 @@ def _collect(block: Block, results: Sequence[np.ndarray]):
 
 
 @dataclass(frozen=True)
-class _Both:
+class ExtremesOfBlock:
     """A reducer: the lowest and the highest of each output of a step."""
 
     outputs: int

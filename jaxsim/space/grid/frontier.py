@@ -46,7 +46,7 @@ class Frontiers(Record):
 
 
 @dataclass(frozen=True)
-class _Pair:
+class Pair:
     """The point function reduced to what a frontier compares: x, y and validity."""
 
     fn: Callable[..., object]
@@ -80,10 +80,10 @@ def stream_frontier(
     Exact. Of designs equal in both the first in the order of `axes` is kept, or all of them with
     `duplicates`. A NaN in either counts as not valid.
     """
-    wanted = _Pair(fn, x, y, valid)
+    wanted = Pair(fn, x, y, valid)
     strides = step_points or _STRIDES.get(platform_of(devices))
     grid = Grid.of(wanted, point, axes, group_axes, step_points, block_points, devices, strides)
-    rows, points = _first_counts(grid.step_size)
+    rows, points = first_counts(grid.step_size)
     keep = Undominated(rows, points, duplicates, grid.in_turn, grid.step)
     parts, jobs = {}, list(range(grid.block_count))
     # The first blocks show how many points of a step survive. Where more do, because a frontier is
@@ -125,7 +125,7 @@ def _joined(grid: Grid, parts: "list[_Part]", duplicates: bool) -> Frontiers:
     return Frontiers(x, y, index, starts, shape, grid.points)
 
 
-def _first_counts(size: int) -> tuple[int, int]:
+def first_counts(size: int) -> tuple[int, int]:
     """Rows and points to keep of a step of this many points, on a first try."""
     return min(max(size // 10 // ROW, 64), 4096), 128
 

@@ -99,7 +99,7 @@ class Undominated:
         # Read many times over, and so not to be fused into what reads it.
         x, y = unfused(nest, compared, values, true)
         given = (x.reshape(x.shape[0], -1), y.reshape(y.shape[0], -1), *good)
-        one = partial(self._step, sample=self._sample(nest))
+        one = partial(self.step_of, sample=self._sample(nest))
         if self.in_turn:
             results, good = lax.map(lambda given: one(*given), given)
         else:
@@ -107,7 +107,7 @@ class Undominated:
         outer = self.step.outer(nest)
         return jax.tree.map(lambda part: part.reshape(*outer, -1), results), good
 
-    def _step(
+    def step_of(
         self, x: jax.Array, y: jax.Array, places: jax.Array, count: jax.Array, sample: jax.Array
     ) -> tuple[Kept, tuple[jax.Array, ...]]:
         """The results for one position of the loops, and the dominators for the next step."""

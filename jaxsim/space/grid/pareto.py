@@ -18,9 +18,9 @@ from numpy.typing import ArrayLike
 # the second one resolves more finely than survivors lie apart.
 _BUCKETS = 1 << 14
 _FINE_BUCKETS = 1 << 20
-_SAMPLE = 1 << 15
-_SORT_AT_ONCE = 1 << 15
-_SORT_ON_HOST = 1 << 17
+SAMPLE = 1 << 15
+SORT_AT_ONCE = 1 << 15
+SORT_ON_HOST = 1 << 17
 
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ def pareto_front(
     [0, 2]
     """
     x, y, ok = _prepared(x, y, valid)
-    rows = np.arange(x.size) if x.size <= _SORT_AT_ONCE else _survivors(x, y, ok)
-    if rows.size > _SORT_ON_HOST:
+    rows = np.arange(x.size) if x.size <= SORT_AT_ONCE else _survivors(x, y, ok)
+    if rows.size > SORT_ON_HOST:
         kept, order = _sorted_front(x, y, ok, _padded(rows), rows.size, duplicates)
         return np.asarray(order)[np.asarray(kept)].astype(np.int64)
     if 0 < rows.size < x.size:
@@ -73,7 +73,7 @@ def pareto_mask(
 def _prepared(x: ArrayLike, y: ArrayLike, valid: ArrayLike | None):
     """The three as flat arrays of one length: NumPy's if they are short, else on the device."""
     shape = np.broadcast_shapes(np.shape(x), np.shape(y))
-    xp = np if math.prod(shape) <= _SORT_AT_ONCE else jnp
+    xp = np if math.prod(shape) <= SORT_AT_ONCE else jnp
     x, y, ok = xp.asarray(x), xp.asarray(y), xp.asarray(True if valid is None else valid)
     if ok.shape not in ((), shape):
         raise ValueError(
@@ -95,10 +95,10 @@ def _padded(rows: np.ndarray) -> np.ndarray:
 
 def _survivors(x: Array, y: Array, ok: Array) -> np.ndarray:
     """Rows that no point of a sample's frontier dominates from a lower bucket."""
-    stride = max(x.size // _SAMPLE, 1)
+    stride = max(x.size // SAMPLE, 1)
     table = dominance_table(x[::stride], y[::stride], ok[::stride], _BUCKETS)
     rows = np.flatnonzero(np.asarray(undominated(x, y, ok, *table)))
-    if rows.size > _SAMPLE:
+    if rows.size > SAMPLE:
         some = _padded(rows)
         x, y, ok = x[some], y[some], ok[some]
         table = dominance_table(x, y, ok, _FINE_BUCKETS)

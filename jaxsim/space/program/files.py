@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from jaxsim.space.program.trace import Atom, Literal, Op, Primitive, Program
 
 FOLDER = "JAXSIM_PROGRAMS"
-_MOST_FILES = 64
+MOST_FILES = 64
 
 
 class CannotKeep(ValueError):
@@ -186,7 +186,7 @@ def replace(path: Path, content: bytes) -> None:
     sealed.write(path, content)
     kind = path.name.split("-")[0]
     files = sorted(path.parent.glob(f"{kind}-*{path.suffix}"), key=lambda p: p.stat().st_mtime)
-    for old in files[:-_MOST_FILES]:
+    for old in files[:-MOST_FILES]:
         old.unlink(missing_ok=True)
 
 

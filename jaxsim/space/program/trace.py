@@ -15,7 +15,7 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxsim._record import combine
-from jaxsim.space.program import files as _kept
+from jaxsim.space.program import files
 from jaxsim.space.program.bits import wide
 from jaxsim.space.program.cache import CACHE
 from jaxsim.space.program.inputs import Axis, axis_values, numbers_of, replace, type_of
@@ -128,12 +128,12 @@ def _holds_no_tracer(program: Program) -> bool:
 def _read_or_traced(
     fn: Callable[..., object], point: object, axes: Sequence[Axis], key: tuple[Hashable, ...]
 ) -> Program:
-    path = _kept.path_of(fn, key)
-    program = None if path is None else _kept.read(path, Program, Literal, Op)
+    path = files.path_of(fn, key)
+    program = None if path is None else files.read(path, Program, Literal, Op)
     if program is None:
         program = _traced(fn, point, axes)
         if path is not None:
-            _kept.write(path, program)
+            files.write(path, program)
     return program
 
 

@@ -12,7 +12,7 @@ WORTH = {
     "power": "output tokens per joule",
 }
 
-_DECIMAL = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+DECIMAL = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _TIMES = ((3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 
 
@@ -44,7 +44,7 @@ def prefixed(value: float | None, unit: str) -> str:
     if value is None or not math.isfinite(value):
         return NONE
     value = rounded(float(value))
-    scale, prefix = next((s for s in _DECIMAL if abs(value) >= s[0]), _DECIMAL[-1])
+    scale, prefix = next((s for s in DECIMAL if abs(value) >= s[0]), DECIMAL[-1])
     return f"{plain(value / scale)} {prefix}{unit}"
 
 

@@ -13,12 +13,11 @@ import pytest
 from jaxsim.point.phases.colocated import colocated
 from jaxsim.point.phases.decode import decode
 from jaxsim.space.axes import LEAF
-from jaxsim.space.grid import block_run as _block_run
-from jaxsim.space.grid import executables as _executables
+from jaxsim.space.grid import block_run, executables
 from jaxsim.space.grid.best import stream_best
 from jaxsim.space.grid.extremes import stream_extremes
 from jaxsim.space.grid.frontier import stream_frontier
-from jaxsim.space.program import files as _kept
+from jaxsim.space.program import files
 from jaxsim.space.program.cache import CACHE
 from tests.scenarios import scenario
 from tests.space.grids import Point, grid, precision, step
@@ -41,7 +40,7 @@ SEARCHES = {
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder for what is kept, and nothing compiled yet."""
-    monkeypatch.setenv(_kept.FOLDER, str(tmp_path))
+    monkeypatch.setenv(files.FOLDER, str(tmp_path))
     CACHE.clear()
     yield tmp_path
     CACHE.clear()
@@ -67,8 +66,8 @@ def untraced(monkeypatch) -> None:
     def fail(*_):
         raise AssertionError("a block was traced")
 
-    monkeypatch.setattr(_block_run, "evaluated", fail)
-    monkeypatch.setattr(_block_run, "run_block", fail)
+    monkeypatch.setattr(block_run, "evaluated", fail)
+    monkeypatch.setattr(block_run, "run_block", fail)
 
 
 @pytest.mark.parametrize("name", SEARCHES)
@@ -109,7 +108,7 @@ def test_another_question_is_another_executable(folder):
 
 def test_other_code_and_another_machine_compile_anew(folder, monkeypatch):
     searched()
-    monkeypatch.setattr(_kept, "code", lambda: "another version")
+    monkeypatch.setattr(files, "code", lambda: "another version")
     searched()
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=false")
     searched()
@@ -122,7 +121,7 @@ def test_a_spoilt_file_is_compiled_again(folder):
     kept = path.read_bytes()
     path.write_bytes(kept[: len(kept) // 2])
     same(searched(), first)
-    assert _executables.read(path) is not None
+    assert executables.read(path) is not None
 
 
 def test_a_block_that_was_lost_is_kept_again_beside_the_cache_of_jax(folder):
@@ -138,7 +137,7 @@ def test_a_block_that_was_lost_is_kept_again_beside_the_cache_of_jax(folder):
     for _ in range(2):
         subprocess.run([sys.executable, "-c", code], check=True, cwd=root, env=environment)
         (path,) = blocks(folder)
-        assert _executables.read(path) is not None
+        assert executables.read(path) is not None
         path.unlink()
     assert list((folder / "jax").iterdir())
 
@@ -155,24 +154,24 @@ def test_what_loads_but_does_not_run_is_compiled_again(folder, monkeypatch):
 
 
 def test_what_reads_back_otherwise_is_not_kept(folder, monkeypatch):
-    loaded = _executables._loaded
+    loaded = executables.loaded
 
     def broken(content):
         run = loaded(content)
         return lambda *given: jax.tree.map(lambda x: x + 1, run(*given))
 
-    monkeypatch.setattr(_executables, "_loaded", broken)
+    monkeypatch.setattr(executables, "loaded", broken)
     searched()
     assert not blocks(folder)
 
 
 def test_nothing_is_kept_unless_asked(tmp_path, monkeypatch):
     written = []
-    monkeypatch.setattr(_kept, "replace", lambda path, content: written.append(path.name))
-    monkeypatch.delenv(_kept.FOLDER, raising=False)
+    monkeypatch.setattr(files, "replace", lambda path, content: written.append(path.name))
+    monkeypatch.delenv(files.FOLDER, raising=False)
     searched()
     assert not written
-    monkeypatch.setenv(_kept.FOLDER, str(tmp_path))
+    monkeypatch.setenv(files.FOLDER, str(tmp_path))
     with jax.disable_jit():
         searched()
     assert not [name for name in written if name.startswith("block")]

@@ -93,7 +93,7 @@ def test_more_is_kept_where_a_frontier_is_long(monkeypatch):
 
     axes = grid(2, 1, 3, 1, 100)
     axes[-1] = (*axes[-1][:2], np.arange(1.0, 101.0))
-    monkeypatch.setattr(module, "_first_counts", lambda size: (2, 3))
+    monkeypatch.setattr(module, "first_counts", lambda size: (2, 3))
     options: dict[str, Any] = dict(x="x", y="y", duplicates=True, step_points=400)
     result = stream_frontier(line, Point(), axes, ("isl",), **options)
     assert np.diff(result.starts).tolist() == [300, 300]
@@ -120,7 +120,7 @@ def test_a_step_finds_good_designs_by_itself():
     y[::128] = np.nan
     keep = Undominated(64, 128, False, True, Step(1, (16_384,), False))
     sample = 128 * jnp.arange(128)
-    (rows, points, count, *_, place), good = jax.jit(keep._step)(x, y, sample, 128, sample)
+    (rows, points, count, *_, place), good = jax.jit(keep.step_of)(x, y, sample, 128, sample)
     front = pareto_front(x, y)
     assert rows[0] <= 64
     assert points[0] <= 128

@@ -48,9 +48,9 @@ def test_small_sets_equal_every_pair_compared(points):
 )
 def test_the_prefilter_loses_nothing(round_to, thickness, on_host, monkeypatch):
     """Against moocore, with both tables in use; rounded, most points are duplicates."""
-    monkeypatch.setattr(pareto, "_SAMPLE", 1 << 8)
-    monkeypatch.setattr(pareto, "_SORT_AT_ONCE", 1 << 8)
-    monkeypatch.setattr(pareto, "_SORT_ON_HOST", on_host)
+    monkeypatch.setattr(pareto, "SAMPLE", 1 << 8)
+    monkeypatch.setattr(pareto, "SORT_AT_ONCE", 1 << 8)
+    monkeypatch.setattr(pareto, "SORT_ON_HOST", on_host)
     rng = np.random.default_rng(3)
     x = rng.lognormal(0.0, 2.0, 40_000).astype(np.float32)
     y = (np.sqrt(x) * (1 - thickness * rng.random(x.size))).astype(np.float32)
@@ -68,7 +68,7 @@ def test_the_prefilter_loses_nothing(round_to, thickness, on_host, monkeypatch):
 
 @pytest.mark.parametrize("on_host", [0, 1 << 20])
 def test_points_all_on_the_frontier_are_all_kept(on_host, monkeypatch):
-    monkeypatch.setattr(pareto, "_SORT_ON_HOST", on_host)
+    monkeypatch.setattr(pareto, "SORT_ON_HOST", on_host)
     x = np.linspace(0.0, 1.0, 70_000)
     assert pareto_mask(x, x).all()
     assert pareto_mask(np.zeros(70_000), np.ones(70_000)).all()

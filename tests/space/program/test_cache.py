@@ -12,8 +12,7 @@ from jaxsim.space.axes import LEAF
 from jaxsim.space.designs import PHASES
 from jaxsim.space.gradient.reverse import slopes_of
 from jaxsim.space.grid.best import Objective
-from jaxsim.space.program import files as _kept
-from jaxsim.space.program import sealed
+from jaxsim.space.program import files, sealed
 from jaxsim.space.program.cache import CACHE
 from jaxsim.space.program.interpret import interpreted
 from jaxsim.space.program.trace import trace
@@ -29,7 +28,7 @@ AXES = [
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Programs kept in a folder of their own, and none remembered in memory."""
-    monkeypatch.setenv(_kept.FOLDER, str(tmp_path))
+    monkeypatch.setenv(files.FOLDER, str(tmp_path))
     CACHE.clear()
     return tmp_path
 
@@ -117,7 +116,7 @@ def test_other_code_traces_again(folder, monkeypatch):
     point = scenario("gqa_dense")
     trace(decode, point, AXES)
     CACHE.clear()
-    monkeypatch.setattr(_kept, "code", lambda: "another version")
+    monkeypatch.setattr(files, "code", lambda: "another version")
     trace(decode, point, AXES)
     assert len(list(folder.glob("program-*"))) == 2
 
@@ -146,16 +145,16 @@ def test_a_spoilt_file_is_traced_again(folder, spoil):
 
 
 def test_a_folder_that_is_not_there_does_no_harm(tmp_path, monkeypatch):
-    monkeypatch.setenv(_kept.FOLDER, str(tmp_path / "none"))
+    monkeypatch.setenv(files.FOLDER, str(tmp_path / "none"))
     CACHE.clear()
     assert trace(decode, scenario("gqa_dense"), AXES).ops
 
 
 def test_old_files_make_room(folder, monkeypatch):
-    monkeypatch.setattr(_kept, "_MOST_FILES", 2)
+    monkeypatch.setattr(files, "MOST_FILES", 2)
     point = scenario("gqa_dense")
     for count in range(3):
-        monkeypatch.setattr(_kept, "code", lambda count=count: str(count))
+        monkeypatch.setattr(files, "code", lambda count=count: str(count))
         CACHE.clear()
         trace(decode, point, AXES)
     assert len(list(folder.glob("program-*"))) == 2

@@ -48,7 +48,7 @@ def test_three_digits_are_within_half_a_percent(value):
 @given(st.floats(1.0, 1e20))
 def test_a_prefixed_number_is_the_number(value):
     number, unit = units.prefixed(value, "B").split()
-    scale = {prefix + "B": scale for scale, prefix in units._DECIMAL}[unit]
+    scale = {prefix + "B": scale for scale, prefix in units.DECIMAL}[unit]
     assert float(number.replace(",", "")) * scale == pytest.approx(value, rel=0.00501)
 
 
