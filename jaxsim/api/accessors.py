@@ -49,19 +49,19 @@ class TreeAccessor:
         Throughput per GPU with its interval, the token latency reached, and the design; NaN where
         no design of a kind meets them.
         """
-        found: list[xr.Dataset] = []
+        best: list[xr.Dataset] = []
         front = self.frontier(ftl, **options)
         for kind in KINDS:
             own = front[kind].to_dataset()
             met = own.where(own["ttl_s"] <= ttl, drop=True)
             if met.sizes["ttl_s"]:
                 place = int(np.argmax(met["output_tokens_per_s_per_gpu"].values))
-                found.append(met.isel(ttl_s=place).reset_coords("ttl_s"))
+                best.append(met.isel(ttl_s=place).reset_coords("ttl_s"))
             else:
                 numbers = {name: np.nan for name, v in own.items() if v.dtype.kind == "f"}
-                found.append(xr.Dataset({**numbers, "ttl_s": np.nan}))
+                best.append(xr.Dataset({**numbers, "ttl_s": np.nan}))
         kinds = xr.DataArray(list(KINDS), dims="kind", name="kind")
-        return xr.concat(found, dim=kinds, join="outer", combine_attrs="override", coords="minimal")
+        return xr.concat(best, dim=kinds, join="outer", combine_attrs="override", coords="minimal")
 
     def to_dataframe(
         self, ftl: float = np.inf, **options: Unpack[FrontierKeywords]

@@ -18,11 +18,11 @@ from jaxsim.space.designs import Designs, OnDevice
 
 def attributes(name: str) -> dict[str, str]:
     """The units, long name and description of a reported number."""
-    found = quantity(name)
+    number = quantity(name)
     return {
-        "units": found.units,
-        "long_name": found.long_name,
-        "description": found.description,
+        "units": number.units,
+        "long_name": number.long_name,
+        "description": number.description,
     }
 
 

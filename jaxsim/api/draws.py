@@ -67,12 +67,12 @@ def simulate_draws(
     if keywords.get("pools") is None:
         keywords["pools"] = first.pools
     with concurrent.futures.ThreadPoolExecutor(cores()) as threads:
-        found = [first, *threads.map(one, range(1, len(cases)))]
-    return _dataset(found, names, list(seeds), load.name)
+        simulated = [first, *threads.map(one, range(1, len(cases)))]
+    return _dataset(simulated, names, list(seeds), load.name)
 
 
-def _dataset(found: Sequence[Simulated], names: list[str], seeds: list[int], load: str):
-    policies = list(found[0].outcomes)
+def _dataset(simulated: Sequence[Simulated], names: list[str], seeds: list[int], load: str):
+    policies = list(simulated[0].outcomes)
     shape = (len(names), len(seeds), len(policies))
     dims = ("hardware", "seed", "policy")
 
@@ -83,23 +83,23 @@ def _dataset(found: Sequence[Simulated], names: list[str], seeds: list[int], loa
     data = {
         name: (
             (*dims, "quantile"),
-            placed([_quantiles(one.runs[p], name) for one in found for p in policies]),
+            placed([_quantiles(one.runs[p], name) for one in simulated for p in policies]),
             {"units": "s", "long_name": words},
         )
         for name, words in LATENCIES.items()
     }
     # Their quantiles have a dimension of their own.
-    kept = [n for n in map(str, found[0].table.data_vars) if "_p" not in n or "_per_" in n]
+    kept = [n for n in map(str, simulated[0].table.data_vars) if "_p" not in n or "_per_" in n]
     own = {
         name: (
             dims,
-            placed([float(one.outcomes[p][name]) for one in found for p in policies]),
-            found[0].table[name].attrs,
+            placed([float(one.outcomes[p][name]) for one in simulated for p in policies]),
+            simulated[0].table[name].attrs,
         )
         for name in kept
     }
     coords = {"hardware": names, "policy": policies, "seed": seeds, "quantile": list(QUANTILES)}
-    attrs = {"load": load, "ftl_target_s": found[0].ftl_s, "ttl_target_s": found[0].ttl_s,
+    attrs = {"load": load, "ftl_target_s": simulated[0].ftl_s, "ttl_target_s": simulated[0].ttl_s,
              "jaxsim_version": __version__}  # fmt: skip
     whole = xr.Dataset({**data, **own}, coords, attrs)
     return whole.transpose("hardware", "policy", "seed", "quantile")

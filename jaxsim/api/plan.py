@@ -192,11 +192,11 @@ def frontier(
         return xr.Dataset(data, {"ttl_s": ("ttl_s", ttl_s, attributes("ttl_s"))}, attrs)
 
     def designs(phase: str, index: np.ndarray, prefix: str) -> dict[str, np.ndarray]:
-        found = phases[phase]
-        where = np.unravel_index(index, found.shape)
+        evaluated = phases[phase]
+        where = np.unravel_index(index, evaluated.shape)
         return {
             prefix + name: np.asarray(values)[i]
-            for (name, values), i in zip(found.axes.items(), where, strict=True)
+            for (name, values), i in zip(evaluated.axes.items(), where, strict=True)
         }
 
     index = colocated.index[best_colocated.candidate]
@@ -274,9 +274,9 @@ def plan(
     prefill_setup = prefill_setup_of(setup, prefill_hardware, keywords)
     for share in request.mix:
         check_context(setup.model, float(share.workload.isl), float(share.workload.osl))
-    found = plan_of(setup, request, space, prefill_setup, progress, choices=choices)
-    if request.requests_per_s is None or found.recommended is None:
-        return found
+    result = plan_of(setup, request, space, prefill_setup, progress, choices=choices)
+    if request.requests_per_s is None or result.recommended is None:
+        return result
     # Only here: the simulator is not loaded by a plan that does not need it.
     from jaxsim.traffic.size.search import under_rate
 
@@ -286,4 +286,4 @@ def plan(
         return plan_of(setup, replace(steady, ftl_s=ftl, ttl_s=ttl), space, prefill_setup)
 
     setups = (prefill_setup or setup, setup)
-    return replace(found, under_rate=under_rate(found, request, setups, plan_at, progress))
+    return replace(result, under_rate=under_rate(result, request, setups, plan_at, progress))

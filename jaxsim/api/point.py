@@ -90,8 +90,8 @@ class DesignPoint:
         design |= {name: value for name, value in inputs.items() if name in AXES}
         design = {name: jnp.asarray(value, float) for name, value in design.items()}
         scenario = dataclasses.replace(scenario, design=Deployment(**design))
-        found, _ = jax.tree_util.tree_flatten_with_path(PHASES[self.phase](scenario))
-        return {name_of(path): leaf for path, leaf in found}
+        outputs, _ = jax.tree_util.tree_flatten_with_path(PHASES[self.phase](scenario))
+        return {name_of(path): leaf for path, leaf in outputs}
 
 
 def design_point(

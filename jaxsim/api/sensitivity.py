@@ -47,8 +47,8 @@ def sensitivity(
     setup = setup_with(model, hardware, keywords)
     prefill_setup = prefill_setup_of(setup, prefill_hardware, keywords)
     _ = request.only_workload  # several are refused before any work
-    found = sensitivity_of(setup, request, space, prefill_setup, details, progress)
-    if isinstance(found, Unmet):
-        return found
+    result = sensitivity_of(setup, request, space, prefill_setup, details, progress)
+    if isinstance(result, Unmet):
+        return result
     formats = {"prefill": (prefill_setup or setup).formats, "decode": setup.formats}
-    return replace(found, formats=formats, notes=setup.notes)
+    return replace(result, formats=formats, notes=setup.notes)

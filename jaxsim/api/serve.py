@@ -115,7 +115,7 @@ def serve(
                 f"{prefix}ep = {layout.ep:g}: {setup.model.name} is dense; leave ep at 1"
             )
     default = batched_tokens(setup.engine.name, setup.hardware)
-    found = under_load(
+    result = under_load(
         setup,
         request.workload,
         decode,
@@ -127,4 +127,4 @@ def serve(
         osl_cv=request.osl_cv,
         limits=request.limits,
     )
-    return replace(found, formats=setup.formats, notes=setup.notes)
+    return replace(result, formats=setup.formats, notes=setup.notes)

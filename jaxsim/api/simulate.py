@@ -68,10 +68,10 @@ class Pools:
     def layouts(self) -> dict[int, Layout]:
         """The pools by role; an InputError unless they are one pool or a pair."""
         given = {PREFILL: self.prefill, DECODE: self.decode, MIXED: self.colocated}
-        found = {role: pool for role, pool in given.items() if pool is not None}
-        if set(found) not in ({MIXED}, {PREFILL, DECODE}):
+        pools = {role: pool for role, pool in given.items() if pool is not None}
+        if set(pools) not in ({MIXED}, {PREFILL, DECODE}):
             raise InputError("pools: give prefill and decode, or colocated alone.")
-        return {role: pool_layout(pool, f"{ROLES[role]} ") for role, pool in found.items()}
+        return {role: pool_layout(pool, f"{ROLES[role]} ") for role, pool in pools.items()}
 
 
 @dataclass(frozen=True)
@@ -103,11 +103,11 @@ def policy_of(name: str, interval_s: float | None, forecast: str) -> Policy:
 
 def pools_from_plan(deployed: Deployed, requests: Requests, busy_frac: float) -> Pools:
     """The pools of a plan, as many of each as the mean rate needs."""
-    found = {}
+    pools = {}
     for one in deployed.instances:
         count = max(int(np.ceil(requests.requests_per_s / (busy_frac * one.requests_per_s))), 1)
-        found[one.phase] = {"tp": one.tp, "ep": one.ep, "pp": one.pp, "instances": count}
-    return Pools(**found)
+        pools[one.phase] = {"tp": one.tp, "ep": one.ep, "pp": one.pp, "instances": count}
+    return Pools(**pools)
 
 
 @dataclass(frozen=True)

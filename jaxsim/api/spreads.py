@@ -48,10 +48,10 @@ def made_by(setup: Setup) -> dict[str, str]:
 def sources_in(attrs: Mapping[str, object]) -> Sources:
     """The error sources of every phase that an evaluation wrote down."""
     try:
-        found = json.loads(str(attrs[ATTRIBUTE]))
+        phases = json.loads(str(attrs[ATTRIBUTE]))
         return {
             phase: {part: (str(name), float(sigma)) for part, (name, sigma) in own.items()}
-            for phase, own in found.items()
+            for phase, own in phases.items()
         }
     except (KeyError, TypeError, ValueError, AttributeError):
         raise InputError(

@@ -58,15 +58,15 @@ def _whole(name: str, values: Iterable[float | int] | float) -> Values:
     """The values in ascending order, each once; whole and positive, or an error."""
     if isinstance(values, int | float):
         values = (values,)
-    found = []
+    numbers = []
     for value in values:
         number = float(value)
         if not (np.isfinite(number) and number >= 1 and number == int(number)):
             raise InputError(
                 f"{name} = {value!r}: every value of an axis is a whole number of at least 1"
             )
-        found.append(number)
-    return tuple(sorted(set(found)))
+        numbers.append(number)
+    return tuple(sorted(set(numbers)))
 
 
 def powers_of_two(low: float, high: float) -> Values:
@@ -94,14 +94,14 @@ def geometric(high: float, per_octave: int) -> Values:
 
 def heads_of(model: Model) -> float:
     """What a tensor-parallel width must divide: the common divisor of all layers' heads."""
-    found = []
+    heads = []
     for group in model.groups:
         own = group.attention
         own = getattr(own, "latent", getattr(own, "grouped", own))
         if not isinstance(own, NoAttention):
             names = [name for name in ("out_groups", "heads") if hasattr(own, name)]
-            found.append(int(np.asarray(getattr(own, names[0]))))
-    return float(math.gcd(*found))
+            heads.append(int(np.asarray(getattr(own, names[0]))))
+    return float(math.gcd(*heads))
 
 
 def experts_of(model: Model) -> float:

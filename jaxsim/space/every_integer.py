@@ -55,18 +55,18 @@ def with_every_integer(
             "searched over every whole number; take fewer lengths or targets, or the grid"
         )
     cases = list(_cases(result, scenarios))
-    found = [_case(result, scenario, space, isl, osl, target, ftl_s)
+    each = [_case(result, scenario, space, isl, osl, target, ftl_s)
              for scenario, isl, osl, target in cases]  # fmt: skip
     axes, index = dict(result.axes), dict(best.index)
     for name in best.index:
-        own = [one.columns.get(name, float(axes[name][0])) for one in found]
+        own = [one.columns.get(name, float(axes[name][0])) for one in each]
         axes[name] = np.union1d(np.asarray(axes[name], float), own)
         index[name] = np.searchsorted(axes[name], own).reshape(best.value.shape)
-    value = np.array([one.value for one in found]).reshape(best.value.shape)
+    value = np.array([one.value for one in each]).reshape(best.value.shape)
     served = np.isfinite(value)
-    points = best.points + sum(one.evaluated for one in found)
+    points = best.points + sum(one.evaluated for one in each)
     refined = Best(value, served, index, points)
-    gap = max((one.gap for one in found), default=0.0)
+    gap = max((one.gap for one in each), default=0.0)
     return replace(result, axes=axes, designs=refined), gap
 
 
@@ -108,11 +108,11 @@ def _case(
         batch_free=free[0],
         chunk_free=free[1],
     )
-    found = refine(problem, designs, slack=0.0)
-    if not found.best:
-        return _Found(np.nan, {}, 0.0, found.evaluated)
-    value = found.best_per_gpu
+    refined = refine(problem, designs, slack=0.0)
+    if not refined.best:
+        return _Found(np.nan, {}, 0.0, refined.evaluated)
+    value = refined.best_per_gpu
     if phase != "colocated":  # measured in requests/s
-        listed = found.evaluate({name: np.array([x]) for name, x in found.best.items()})
+        listed = refined.evaluate({name: np.array([x]) for name, x in refined.best.items()})
         value = float(listed.outputs[OBJECTIVE[phase]][0])
-    return _Found(value, found.best, found.gap, found.evaluated)
+    return _Found(value, refined.best, refined.gap, refined.evaluated)

@@ -20,7 +20,7 @@ def numbered(
     rows: dict[str, np.ndarray], swept: Swept, alone: Swept
 ) -> dict[str, dict[str, np.ndarray]]:
     """Tables of the designs that rows name; `first` and `second` of the rows point into them."""
-    found = {}
+    tables = {}
     disaggregated = rows.get("kind", np.zeros(0)) == 0
     rows["first"], rows["second"] = (np.full(len(disaggregated), -1.0) for _ in range(2))
     for phase, kept, own, column, to in (
@@ -34,10 +34,10 @@ def numbered(
         key = np.stack([rows[column][kept], rows["mode"][kept]], axis=1).reshape(-1, 2)
         unique, back = np.unique(key, axis=0, return_inverse=True)
         rows[to][kept] = back.ravel()
-        found[phase] = _table(own, phase, unique[:, 0].astype(int), unique[:, 1])
+        tables[phase] = _table(own, phase, unique[:, 0].astype(int), unique[:, 1])
     for name in ("design", "other"):
         rows.pop(name, None)
-    return found
+    return tables
 
 
 def _table(swept: Swept, phase: str, index: np.ndarray, mode: np.ndarray) -> dict[str, np.ndarray]:

@@ -62,10 +62,10 @@ def _best(
 
     def best_of(free: Mapping[str, np.ndarray]) -> tuple[float, int]:
         count = len(free["batch"])
-        found = evaluate({**{n: np.full(count, x) for n, x in widths.items()}, **free}).outputs
+        outputs = evaluate({**{n: np.full(count, x) for n, x in widths.items()}, **free}).outputs
         value = np.zeros(count)
         for mode in problem.modes:
-            measured = problem.measure(found, mode)
+            measured = problem.measure(outputs, mode)
             value = np.maximum(value, np.where(allowed(problem, measured), measured.value, 0.0))
         return float(value.max()), int(value.argmax())
 

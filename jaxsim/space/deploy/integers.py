@@ -32,8 +32,8 @@ def with_integers(
         {name: getattr(one, name) for name in PHASES} for one in swept.each
     ]
     for phase in phases:
-        found = _listed(swept, space, phase, swept.setups[phase], best or phase != "colocated")
-        for own, more in zip(each, found, strict=False):
+        listed = _listed(swept, space, phase, swept.setups[phase], best or phase != "colocated")
+        for own, more in zip(each, listed, strict=False):
             own[phase] = replace(own[phase], listed=more)
     refined = tuple(Phases(**own) for own in each)
     return replace(swept, each=refined, mean=mixed_phases(refined, swept.request))
@@ -80,11 +80,11 @@ def _listed(
         columns = beside_frontier(problem, designs)
         return [evaluate(columns) for evaluate in alone] if columns else []
     # Without a cap on GPUs, smaller instances within the tolerance may be chosen, no others.
-    found = refine(problem, designs, None if capped else request.tolerance)
-    several = [found.columns]
+    refined = refine(problem, designs, None if capped else request.tolerance)
+    several = [refined.columns]
     if phase != "prefill":
         several.append(beside_frontier(problem, designs))
-    columns = {name: np.concatenate([one[name] for one in several]) for name in found.columns}
+    columns = {name: np.concatenate([one[name] for one in several]) for name in refined.columns}
     if not len(columns["batch"]):
         return []
-    return [replace(evaluate(columns), gap=found.gap) for evaluate in alone]
+    return [replace(evaluate(columns), gap=refined.gap) for evaluate in alone]

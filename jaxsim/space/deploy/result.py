@@ -260,8 +260,8 @@ class Plan:
     @property
     def chosen(self) -> Deployed | None:
         """The recommended deployment; None where nothing meets the targets."""
-        found = None if self.recommended is None else getattr(self, self.recommended)
-        return found if isinstance(found, Deployed) else None
+        deployed = None if self.recommended is None else getattr(self, self.recommended)
+        return deployed if isinstance(deployed, Deployed) else None
 
     def to_dataframe(self):
         """One row for each pool of each kind that meets the targets, as a pandas DataFrame."""
@@ -269,12 +269,12 @@ class Plan:
 
         left_out, rows = ("parts_s", "memory_bytes", "price_source"), []
         for kind in ("disaggregated", "colocated"):
-            found = getattr(self, kind)
-            if isinstance(found, Unmet):
+            deployed = getattr(self, kind)
+            if isinstance(deployed, Unmet):
                 continue
             names = ("output_tokens_per_s_per_gpu", "ftl_s", "ttl_s", "gpus")
-            whole = {name: getattr(found, name) for name in names}
-            for shape in found.instances:
+            whole = {name: getattr(deployed, name) for name in names}
+            for shape in deployed.instances:
                 own = {name: value for name, value in vars(shape).items() if name not in left_out}
                 rows.append({"kind": kind, **own, **whole})
         return pd.DataFrame(rows)

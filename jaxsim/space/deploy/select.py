@@ -103,7 +103,7 @@ def best_disaggregated(
 ) -> tuple[Deployed | Unmet, Spread | None]:
     """The best match of two pools under the targets, and the spread of its throughput."""
     request, prefill, decode = swept.request, candidates.prefill, candidates.decode
-    found: Match | NoMatch = match(
+    matched: Match | NoMatch = match(
         prefill.pool,
         decode.pool,
         request.mean_osl,
@@ -112,31 +112,31 @@ def best_disaggregated(
         quickest=True,
         **match_limits(swept),
     )
-    if isinstance(found, NoMatch):
-        return Unmet(found.reason, found.ftl_s_at_ttl, found.ttl_s_at_ftl), None
-    i, j = int(prefill.index[found.prefill_index]), int(decode.index[found.decode_index])
+    if isinstance(matched, NoMatch):
+        return Unmet(matched.reason, matched.ftl_s_at_ttl, matched.ttl_s_at_ftl), None
+    i, j = int(prefill.index[matched.prefill_index]), int(decode.index[matched.decode_index])
     prompt = shape_of(
         swept.prefill, i, swept.prefill_setup,
-        count=found.prefill_instances * found.copies, latency="ftl_s",
+        count=matched.prefill_instances * matched.copies, latency="ftl_s",
         requests_per_s=swept.prefill.value("requests_per_s", i),
     )  # fmt: skip
     token = shape_of(
         swept.decode, j, swept.setup,
-        count=found.decode_instances * found.copies, latency="ttl_s",
+        count=matched.decode_instances * matched.copies, latency="ttl_s",
         requests_per_s=swept.decode.value("requests_per_s", j),
     )  # fmt: skip
     gpus_p = prompt.count * prompt.gpus_per_instance
     gpus_d = token.count * token.gpus_per_instance
-    requests_per_s = found.requests_per_s * found.copies
+    requests_per_s = matched.requests_per_s * matched.copies
     # 1/y = Σ GPUs / rate: each pool's relative error counts as its share of the paid GPUs.
     spread = spread_at(swept.prefill, i, swept.prefill_setup).times(gpus_p / (gpus_p + gpus_d))
     spread = spread.plus(spread_at(swept.decode, j, swept.setup).times(gpus_d / (gpus_p + gpus_d)))
-    idle = found.paid_gpus / found.gpus  # what is paid and does not run, in proportion
+    idle = matched.paid_gpus / matched.gpus  # what is paid and does not run, in proportion
     cost, per_joule = economics(
-        found.output_tokens_per_s * found.copies,
+        matched.output_tokens_per_s * matched.copies,
         [(gpus_p * idle, swept.prefill_setup), (gpus_d * idle, swept.setup)],
     )
-    proof = found.certificate
+    proof = matched.certificate
     # More requests/s of either pool by a factor give no more than this factor of throughput.
     beyond = 1.0 + max(swept.prefill.gap, swept.decode.gap)
     kv_bytes = swept.prefill.value("kv_prompt_bytes", i)
@@ -148,17 +148,17 @@ def best_disaggregated(
     ftl_s = at_each(swept.each, "prefill", "ftl_s", i)
     ttl_s = at_each(swept.each, "decode", "ttl_s", j)
     deployed = Deployed(
-        output_tokens_per_s_per_gpu=found.output_tokens_per_s_per_gpu,
-        interval=interval(found.output_tokens_per_s_per_gpu, spread),
-        ftl_s=found.ftl_s,
-        ttl_s=found.ttl_s,
+        output_tokens_per_s_per_gpu=matched.output_tokens_per_s_per_gpu,
+        interval=interval(matched.output_tokens_per_s_per_gpu, spread),
+        ftl_s=matched.ftl_s,
+        ttl_s=matched.ttl_s,
         ttl_median_s=None,
-        gpus=int(found.gpus) * found.copies,
+        gpus=int(matched.gpus) * matched.copies,
         requests_per_s=requests_per_s,
         instances=(prompt, token),
         cost_usd_per_million_output_tokens=cost,
         output_tokens_per_joule=per_joule,
-        ctx_gen_ratio=found.ctx_gen_ratio,
+        ctx_gen_ratio=matched.ctx_gen_ratio,
         kv_egress_bytes_per_s_per_gpu=requests_per_s * kv_bytes / (prompt.count * egress_gpus),
         kv_ingress_bytes_per_s_per_gpu=requests_per_s * kv_bytes / (token.count * ingress_gpus),
         certificate=Certificate(
@@ -174,7 +174,7 @@ def best_disaggregated(
         ),
         by_workload=_latencies(ftl_s, ttl_s),
         mixed_ttl_s=float(request.slot_shares @ np.array(ttl_s)),
-        copies=found.copies,
+        copies=matched.copies,
         host_s=swept.prefill.value("host_s", i),
     )
     return deployed, spread

@@ -64,12 +64,12 @@ def sources_of(phase: str, setup: Setup) -> dict[str, tuple[str, float]]:
 
     That of the engine is of the whole time (`WHOLE`), as its fit saw whole steps.
     """
-    found = {}
+    sources = {}
     for part in KERNEL_PARTS:
         role = role_of(part, phase)
         sigma = sigma_of(setup.calibration, role, setup.precision)
-        found[part] = f"{setup.calibration.name} {role}", sigma
-    return {**found, WHOLE: (f"{setup.engine.name} {phase}", setup.engine.log_sigma)}
+        sources[part] = f"{setup.calibration.name} {role}", sigma
+    return {**sources, WHOLE: (f"{setup.engine.name} {phase}", setup.engine.log_sigma)}
 
 
 def spread_from(parts_s: Mapping[str, float], sources: Mapping[str, tuple[str, float]]) -> Spread:
@@ -78,15 +78,15 @@ def spread_from(parts_s: Mapping[str, float], sources: Mapping[str, tuple[str, f
     d ln t = Σ (t_part / t) d ln t_part. Throughput has the same spread.
     """
     total = sum(parts_s.values())
-    found: dict[str, float] = {}
+    sigmas: dict[str, float] = {}
     for part, seconds in parts_s.items():
         if part not in sources or total <= 0.0:
             continue
         name, sigma = sources[part]
-        found[name] = found.get(name, 0.0) + sigma * seconds / total
+        sigmas[name] = sigmas.get(name, 0.0) + sigma * seconds / total
     name, sigma = sources[WHOLE]
-    found[name] = sigma
-    return Spread(found)
+    sigmas[name] = sigma
+    return Spread(sigmas)
 
 
 def spread_of(parts_s: Mapping[str, float], phase: str, setup: Setup) -> Spread:

@@ -28,11 +28,11 @@ class Table(NamedTuple):
 
 def moved_by(inputs: Inputs, ops: Iterable[tuple[tuple[int, ...], int]]) -> dict[int, Inputs]:
     """The inputs, among some, that each value depends on."""
-    found = {x: frozenset((x,)) for x in inputs}
+    moving = {x: frozenset((x,)) for x in inputs}
     none = frozenset()
     for given, made in ops:
-        found[made] = none.union(*(found.get(x, none) for x in given))
-    return found
+        moving[made] = none.union(*(moving.get(x, none) for x in given))
+    return moving
 
 
 def place(tables: Sequence[Inputs], inputs: Inputs) -> int:

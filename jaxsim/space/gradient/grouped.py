@@ -34,7 +34,7 @@ def slopes(
     The inputs are those of `levels.paths`; others have no influence.
     """
     values = np.empty((len(levels.seeds), count))
-    found = np.empty((len(levels.paths.inputs), len(levels.seeds), count))
+    derivatives = np.empty((len(levels.paths.inputs), len(levels.seeds), count))
     last, done = len(tables) - 1, []
     which = [i for i, leaf in enumerate(leaves) if leaf.size == 1]
     numbers = np.array([leaves[i].ravel()[0] for i in which])[:, None]
@@ -45,9 +45,9 @@ def slopes(
         for start in range(0, count, POINTS):
             part = slice(start, min(start + POINTS, count))
             own = _worked(levels, last, inputs, tables[-1].first[part], tables, done)
-            _back(levels.paths, levels.between, own.within, found[:, :, part])
+            _back(levels.paths, levels.between, own.within, derivatives[:, :, part])
             values[:, part] = own.known[list(levels.seeds)]
-    return values, found
+    return values, derivatives
 
 
 def _worked(
@@ -103,16 +103,16 @@ def _read(known: np.ndarray, rows: Sequence[Rows]) -> list[np.ndarray]:
     return given
 
 
-def _back(paths: Paths, uses: np.ndarray, within: np.ndarray, found: np.ndarray) -> None:
+def _back(paths: Paths, uses: np.ndarray, within: np.ndarray, derivatives: np.ndarray) -> None:
     """The derivatives by inputs that have an influence, into [inputs, outputs, points]."""
-    points, rows = within.shape[1], found.shape[1]
+    points, rows = within.shape[1], derivatives.shape[1]
     weights = room("between weights", len(paths.between.labels), points)
     within.take(uses, 0, weights, "clip")
     between = room("between", paths.between.size, rows, points)
     between[:rows] = np.eye(rows)[:, :, None]
     summed(paths.between, between, weights[:, None])
     slots = np.array([slot for _, slot in paths.inputs], int)
-    if found.flags.c_contiguous:
-        between.take(slots, 0, found, "clip")
+    if derivatives.flags.c_contiguous:
+        between.take(slots, 0, derivatives, "clip")
     else:
-        found[:] = between.take(slots, 0)
+        derivatives[:] = between.take(slots, 0)

@@ -205,11 +205,11 @@ def _handed_sums(sums: Sums, last: np.ndarray, tables: int) -> list[dict[int, se
         at |= dict.fromkeys(range(level.first, level.end), level.table)
     uses = [(level.table, slot) for level in sums.levels for slot in level.sources.tolist()]
     uses += [(tables - 1, slot) for slot in last.tolist()]
-    found: list[dict[int, set[int]]] = [defaultdict(set) for _ in range(tables)]
+    taken: list[dict[int, set[int]]] = [defaultdict(set) for _ in range(tables)]
     for table, slot in uses:
         if at[slot] not in (-1, table):
-            found[table][at[slot]].add(slot)
-    return found
+            taken[table][at[slot]].add(slot)
+    return taken
 
 
 def _handed(rows: Mapping[int, set[int]]) -> tuple[Handed, ...]:

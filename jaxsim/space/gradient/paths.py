@@ -142,15 +142,15 @@ def _placed(
     return Sums(size, len(seeds), slots, tuple(labels), tuple(levels), widest)
 
 
-def summed(sums: Sums, found: np.ndarray, weights: np.ndarray, table: int = 0) -> None:
+def summed(sums: Sums, derivatives: np.ndarray, weights: np.ndarray, table: int = 0) -> None:
     """Every sum of a table in its slot, from those before it and the derivatives, [terms, …]."""
-    held = room("terms", sums.widest, *found.shape[1:])
+    held = room("terms", sums.widest, *derivatives.shape[1:])
     for sources, first, end, start, more, own in sums.levels:
         if own != table:
             continue
         terms, by = held[: len(sources)], weights[start : start + len(sources)]
-        found.take(sources, 0, terms, "clip")
-        count, into = end - first, found[first:end]
+        derivatives.take(sources, 0, terms, "clip")
+        count, into = end - first, derivatives[first:end]
         np.multiply(terms[:count], by[:count], into)
         rest = terms[count:]
         if more:

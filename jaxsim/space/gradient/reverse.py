@@ -73,14 +73,14 @@ def slopes_of(
     program, leaves, paths = prepared(fn, point, listed, dtype)
     count = max(leaf.size for leaf in leaves)
     levels, tables = wanted_of(program, tuple(outputs)).classes(leaves)
-    values, found = at_points(levels, tables, leaves, count)
+    values, derivatives = at_points(levels, tables, leaves, count)
     results = dict(zip(outputs, values, strict=True))
     names = [paths[number] for number, _ in levels.paths.inputs]
-    moved = np.any(found, axis=2)
+    moved = np.any(derivatives, axis=2)
     slopes = {
         output: {
             name: slope[row]
-            for name, slope, some in zip(names, found, moved, strict=True)
+            for name, slope, some in zip(names, derivatives, moved, strict=True)
             if some[row]
         }
         for row, output in enumerate(outputs)

@@ -114,9 +114,9 @@ def stream_best(
         )
     shape = tuple(grid.real_lengths[d] for d in grid.groups) + ((count,) if count > 1 else ())
     value, where = value.reshape(shape), where.reshape(shape)
-    found = np.asarray(value > -math.inf)
-    value = np.where(found, wanted.sign * value, np.nan).astype(jnp.result_type(float))
-    return Best(value, found, grid.positions.index_of(where, repeated=repeated), grid.points)
+    exists = np.asarray(value > -math.inf)
+    value = np.where(exists, wanted.sign * value, np.nan).astype(jnp.result_type(float))
+    return Best(value, exists, grid.positions.index_of(where, repeated=repeated), grid.points)
 
 
 class BestOptions(TypedDict, total=False):

@@ -78,9 +78,9 @@ class OnAll:
         ]
         mesh = Mesh(np.array(self.devices), ("device",))
         with in_precision(self.bits64):
-            found = run_blocks(self.nest, self.reducer, mesh, self.is_cut, given, np.True_)
-        found = jax.tree.map(np.asarray, found)
-        return [jax.tree.map(lambda x, i=i: x[i], found) for i in range(len(parts))]
+            results = run_blocks(self.nest, self.reducer, mesh, self.is_cut, given, np.True_)
+        results = jax.tree.map(np.asarray, results)
+        return [jax.tree.map(lambda x, i=i: x[i], results) for i in range(len(parts))]
 
 
 @dataclass(eq=False)
@@ -101,14 +101,14 @@ class Runner:
             if device is not None:
                 part = jax.device_put(part, device)
             if not all(isinstance(x, np.ndarray) for x in part):
-                found = run_block(self.nest, self.reducer, part, np.True_)
+                results = run_block(self.nest, self.reducer, part, np.True_)
             elif self.ready:
                 run = self._executable or partial(run_block, self.nest, self.reducer)
-                found = run(part, np.True_)
+                results = run(part, np.True_)
             else:
-                found = self._first(part)
+                results = self._first(part)
             self.ready = True
-            return found
+            return results
 
     def _first(self, part: Sequence[np.ndarray | jax.Array]) -> object:
         """The results of the first block, by an executable of an earlier process if one is kept."""
@@ -118,16 +118,16 @@ class Runner:
         executable = executables.read(path)
         if executable is not None:
             try:
-                found = executable(part, np.True_)
+                results = executable(part, np.True_)
                 self._executable = executable
-                return found
+                return results
             except Exception:  # it loaded but does not run here: compile, and replace the file
                 pass
         self._executable = _under_name(path.stem, self.nest, self.reducer, part)
         content = executables.content_of(self._executable)
-        found = self._executable(part, np.True_)
-        executables.write(path, content, (part, np.True_), found)
-        return found
+        results = self._executable(part, np.True_)
+        executables.write(path, content, (part, np.True_), results)
+        return results
 
 
 def _under_name(

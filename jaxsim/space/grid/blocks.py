@@ -67,9 +67,9 @@ class Grid:
     def of(
         cls, fn: Callable[..., object], point: object, axes: Sequence[Axis],
         group_axes: Sequence[str], step_points: int | None, block_points: int | None,
-        devices: Sequence[Device] | None, together: int | None = None,
+        devices: Sequence[Device] | None, launch_points: int | None = None,
     ) -> "Grid":  # fmt: skip
-        """Cut the grid; several positions of loops make a step of up to `together` points."""
+        """Cut the grid; several positions of loops make a step of up to `launch_points` points."""
         by_name = {axis[0]: axis for axis in axes}
         if missing := [name for name in group_axes if name not in by_name]:
             raise ValueError(f"group_axes {missing} are not among the axes {list(by_name)}")
@@ -108,7 +108,7 @@ class Grid:
         per_block = block_points or BLOCK_POINTS.get(platform, BLOCK_POINTS["gpu"])
         blocks = block_lengths(lengths, loops, per_block, in_flight(workers))
         inner = math.prod(lengths[first:])
-        strides = strides_of(blocks, loops, inner, together or most, platform != "cpu")
+        strides = strides_of(blocks, loops, inner, launch_points or most, platform != "cpu")
         names = tuple(axis[0] for axis in ordered)
         return cls(
             program, names, real, lengths, groups, loops, len(lengths) - line, known, left,
@@ -196,14 +196,14 @@ class Grid:
         run = runner_of(nest, reducer, wide(), default_device())
         on_all = None
         if several:
-            apart = tuple(bool(self.cut_axes(x)) for x in nest.given)
-            on_all = OnAll(nest, reducer, wide(), self.devices, apart)
+            is_cut = tuple(bool(self.cut_axes(x)) for x in nest.given)
+            on_all = OnAll(nest, reducer, wide(), self.devices, is_cut)
 
         def one(blocks: "Sequence[Block]") -> list[T]:
             parts = [[self._slice(x, block) for x in nest.given] for block in blocks]
-            found = [run(parts[0], self.devices[0])] if on_all is None else on_all(parts)
+            reduced = [run(parts[0], self.devices[0])] if on_all is None else on_all(parts)
             kept = []
-            for block, results in zip(blocks, found, strict=True):
+            for block, results in zip(blocks, reduced, strict=True):
                 fresh = tuple(slice(skip, None) for skip in block.skips)
                 results = jax.tree.map(lambda x, own=fresh: np.asarray(x)[own], results)
                 kept.append(collect(block, results))
@@ -213,12 +213,12 @@ class Grid:
         rounds = [jobs[i : i + each] for i in range(0, len(jobs), each)]
         # The first compiles, before the others ask for the same.
         alone = 0 if run.ready and not several else 1
-        found = [one(blocks) for blocks in rounds[:alone]]
+        reduced = [one(blocks) for blocks in rounds[:alone]]
         # Beside an accelerator, one thread collects while another keeps it busy.
         cores = len(self.devices) if self.in_turn and not several else 2
         with ThreadPoolExecutor(cores) as pool:
-            found += pool.map(one, rounds[alone:])
-        return from_all([x for kept in found for x in kept], len(blocks))
+            reduced += pool.map(one, rounds[alone:])
+        return from_all([x for kept in reduced for x in kept], len(blocks))
 
     def _nest(self) -> Nest:
         """Where each operation is evaluated, over one block."""

@@ -87,11 +87,11 @@ def _used(nest: Nest) -> set[int]:
 def _machine() -> list[str]:
     """What compiled code depends on, besides the libraries."""
     device = default_device()
-    found = [device.platform, device.device_kind, device.client.platform_version]
+    facts = [device.platform, device.device_kind, device.client.platform_version]
     if device.platform == "cpu" and _PROCESSOR.exists():
         lines = _PROCESSOR.read_text(encoding="utf-8", errors="replace").splitlines()
-        found += sorted({x for x in lines if x.startswith(("flags", "Features", "model name"))})
-    return [*found, os.environ.get("XLA_FLAGS", ""), str(jax.device_count())]
+        facts += sorted({x for x in lines if x.startswith(("flags", "Features", "model name"))})
+    return [*facts, os.environ.get("XLA_FLAGS", ""), str(jax.device_count())]
 
 
 def read(path: Path) -> Callable[..., object] | None:
@@ -100,9 +100,9 @@ def read(path: Path) -> Callable[..., object] | None:
         content = sealed.read(path)
         if content is None:
             return None
-        found = loaded(content)
+        executable = loaded(content)
         os.utime(path)  # the files longest unused go first
-        return found
+        return executable
     except Exception:  # of another library's making: whatever is wrong, the block is compiled
         return None
 

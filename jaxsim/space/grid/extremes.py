@@ -37,10 +37,10 @@ class Outputs:
     valid: Reading | None
 
     def __call__(self, point: object):
-        found = self.fn(point)
-        ok = True if self.valid is None else read(found, self.valid)
+        outputs = self.fn(point)
+        ok = True if self.valid is None else read(outputs, self.valid)
         real = jnp.result_type(float)
-        return (*(jnp.asarray(read(found, o), dtype=real) for o in self.outputs), jnp.asarray(ok))
+        return (*(jnp.asarray(read(outputs, o), dtype=real) for o in self.outputs), jnp.asarray(ok))
 
 
 def stream_extremes(
@@ -106,16 +106,16 @@ class ExtremesOfBlock:
         every = tuple(range(len(step)))
 
         def evaluated(values: dict[int, Held]):
-            *found, ok = program.outputs
+            *outputs, ok = program.outputs
             counts = self.step.laid_out(nest, ok, values) & self.step.counts(nest)
             counts = counts.reshape([step[d] for d in (*sorted(nest.loops), *nest.inner)])
-            return [_value(x, values) for x in found], counts
+            return [_value(x, values) for x in outputs], counts
 
         # Each is read by two reductions, and so not to be fused into them.
-        found, counts = unfused(nest, evaluated, values, true)
+        outputs, counts = unfused(nest, evaluated, values, true)
         counts = counts.transpose(np.argsort((*sorted(nest.loops), *nest.inner)))
         results = []
-        for atom, value in zip(program.outputs, found, strict=False):
+        for atom, value in zip(program.outputs, outputs, strict=False):
             # On the axes the output depends on: over the others, whether any design counts.
             dims = tuple(sorted({*program.dims_of(atom), *nest.loops}))
             some = counts.any(axis=[d for d in every if d not in dims])

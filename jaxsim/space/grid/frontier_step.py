@@ -114,24 +114,24 @@ class Undominated:
 
         def improved(tried: tuple[jax.Array | int, Kept, tuple[jax.Array, ...]]):
             tries, _, (places, count) = tried
-            found = self._kept(x, y, places, count)
-            some = found.count[0]
-            places = jnp.where(some > 0, found.place, sample)
-            return tries + 1, found, (places, jnp.where(some > 0, some, self.points))
+            survivors = self._kept(x, y, places, count)
+            some = survivors.count[0]
+            places = jnp.where(some > 0, survivors.place, sample)
+            return tries + 1, survivors, (places, jnp.where(some > 0, some, self.points))
 
         def poor(tried: tuple[jax.Array | int, Kept, tuple[jax.Array, ...]]):
-            tries, found, _ = tried
-            return (tries == 0) | ((found.rows[0] > self.rows) & (tries < _TRIES))
+            tries, survivors, _ = tried
+            return (tries == 0) | ((survivors.rows[0] > self.rows) & (tries < _TRIES))
 
         nothing = jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), self.like())
         tried = (0, nothing, (places, count))
         if self.in_turn:
-            _, found, good = lax.while_loop(poor, improved, tried)
-            return found, good
+            _, survivors, good = lax.while_loop(poor, improved, tried)
+            return survivors, good
         # The host would wait for each condition: look for better designs once, whatever stays.
         _, _, good = improved(tried)
-        _, found, good = improved((1, nothing, good))
-        return found, good
+        _, survivors, good = improved((1, nothing, good))
+        return survivors, good
 
     def _kept(self, x: jax.Array, y: jax.Array, places: jax.Array, count: jax.Array):
         stays = (y == y) & ~(y <= _bar(x, *_rungs(x, y, places, count)))
@@ -236,5 +236,5 @@ def positions(flags: jax.Array, count: int):
     of = jnp.minimum(of, running.shape[0] - 1).astype(jnp.int32)
     before = jnp.where(of > 0, until[jnp.maximum(of - 1, 0)], 0)
     place = (running[of] <= (wanted - before)[:, None]).sum(axis=-1).astype(jnp.int32)
-    found = jnp.minimum(of * block + place, flags.size - 1)
-    return found, until[-1]
+    set_at = jnp.minimum(of * block + place, flags.size - 1)
+    return set_at, until[-1]

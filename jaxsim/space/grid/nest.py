@@ -276,9 +276,9 @@ def unfused(
     like = []
 
     def made(given: dict[int, Held]):
-        found = fn(given)
-        like[:] = [jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), found)]
-        return found
+        results = fn(given)
+        like[:] = [jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), results)]
+        return results
 
     def blank(given: dict[int, Held]):
         # The branch above was traced before, which spares tracing it for its shapes.

@@ -53,8 +53,8 @@ class Positions:
         Of designs that differ only on axes that no output depends on, the first.
         """
         copies = self.repeats if repeated else (1,) * len(self.real)
-        found = _places(flat, [(d, self.real[d] * copies[d]) for d in self.reduced])
-        return {self.names[d]: found[d] for d in self.reduced}
+        places = _places(flat, [(d, self.real[d] * copies[d]) for d in self.reduced])
+        return {self.names[d]: places[d] for d in self.reduced}
 
     def repeated(self, flat: np.ndarray) -> np.ndarray:
         """Flat positions of all designs that differ only on axes that no output depends on.
@@ -72,9 +72,9 @@ def _places(flat: np.ndarray, axes: list[tuple[int, int]]) -> dict[int, np.ndarr
     """The place on each of some axes, given with their lengths, outermost first."""
     # Division of 32-bit numbers takes a fraction of the time of 64-bit ones.
     kind = np.uint32 if math.prod(length for _, length in axes) < 1 << 32 else np.int64
-    rest, found = np.asarray(flat, kind), {}
+    rest, places = np.asarray(flat, kind), {}
     for axis, length in axes[::-1]:
         left = rest // kind(length)
-        found[axis] = np.asarray(rest - left * kind(length), np.int32)
+        places[axis] = np.asarray(rest - left * kind(length), np.int32)
         rest = left
-    return found
+    return places

@@ -22,30 +22,30 @@ def own_share(jobs: list[Job]) -> list[Job]:
     return jobs[jax.process_index() :: jax.process_count()] or jobs[:1]
 
 
-def from_all(found: list[Job], jobs: int) -> list[Job]:
+def from_all(own: list[Job], jobs: int) -> list[Job]:
     """The results of all processes, in the order of all `jobs`; every process must call it.
 
     A result is a pytree of arrays and numbers, of one structure for all jobs.
     """
     count = jax.process_count()
     if count == 1 or not jobs:
-        return found
+        return own
     from jax.experimental import multihost_utils
 
-    mine = np.frombuffer(_packed(found), np.uint8)
+    mine = np.frombuffer(_packed(own), np.uint8)
     lengths = np.asarray(multihost_utils.process_allgather(np.array(mine.size, np.int32)))
     padded = np.zeros(int(lengths.max()), np.uint8)
     padded[: mine.size] = mine
     rows = np.asarray(multihost_utils.process_allgather(padded)).reshape(count, -1)
     parts = [
-        _unpacked(row[:n].tobytes(), found[0]) for row, n in zip(rows, lengths.ravel(), strict=True)
+        _unpacked(row[:n].tobytes(), own[0]) for row, n in zip(rows, lengths.ravel(), strict=True)
     ]
     return [parts[place % count][place // count] for place in range(jobs)]
 
 
-def _packed(found: list[Job]) -> bytes:
+def _packed(results: list[Job]) -> bytes:
     content = io.BytesIO()
-    leaves = [jax.tree.leaves(one) for one in found]
+    leaves = [jax.tree.leaves(one) for one in results]
     named = {f"{i} {j}": np.asarray(x) for i, own in enumerate(leaves) for j, x in enumerate(own)}
     np.savez(content, allow_pickle=False, **named)
     return content.getvalue()

@@ -63,9 +63,11 @@ def small_best(
     best[:, value.shape[1] :] = -np.inf
     shape = tuple(lengths[names.index(name)] for name in group_axes)
     shape += (count,) if count > 1 else ()
-    found = np.asarray((best > -np.inf).reshape(shape))
-    best = np.where(found, wanted.sign * best.reshape(shape), np.nan).astype(jnp.result_type(float))
-    where = np.where(found, where.reshape(shape), 0)
+    exists = np.asarray((best > -np.inf).reshape(shape))
+    best = np.where(exists, wanted.sign * best.reshape(shape), np.nan).astype(
+        jnp.result_type(float)
+    )
+    where = np.where(exists, where.reshape(shape), 0)
     places = np.unravel_index(where, [lengths[d] for d in reduced])
     index = {names[d]: np.asarray(at, np.int32) for d, at in zip(reduced, places, strict=True)}
-    return Best(best, found, index, math.prod(lengths))
+    return Best(best, exists, index, math.prod(lengths))

@@ -233,8 +233,8 @@ class Packed:
 
     def counts(self, pairs: Pairs) -> tuple[Column, Column, Column]:
         """Best counts n, m and their value; −1 where none fit."""
-        found = [self.best(pairs.take(k))[:3] for k in range(len(pairs))]
-        n, m, value = np.array(found).reshape(-1, 3).T
+        best = [self.best(pairs.take(k))[:3] for k in range(len(pairs))]
+        n, m, value = np.array(best).reshape(-1, 3).T
         return n, m, value
 
     def best(self, pair: Pairs) -> tuple[float, float, float, int]:
@@ -258,8 +258,8 @@ class Packed:
         for k in range(len(fastest)):
             pair = fastest.take(k)
             cells, cost = self._cells(pair)
-            found = pack.cell_rivals(cells, pair, self.flat.limits, cost, shares)
-            most = np.maximum(most, found)
+            rivals = pack.cell_rivals(cells, pair, self.flat.limits, cost, shares)
+            most = np.maximum(most, rivals)
         return [(float(beta), float(alpha)) for beta, alpha in most]
 
     def within(self, gpus: float) -> "Packed":

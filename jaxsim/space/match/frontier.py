@@ -94,8 +94,8 @@ def match_frontier(
     bound = budget.bound(pairs)
     if terms.capped:
         n, m, value = _solve_all(budget, pairs, bound, decode.latency_s[pairs.j])
-        found = value > 0
-        pairs, n, m, value = pairs.take(found), n[found], m[found], value[found]
+        matched = value > 0
+        pairs, n, m, value = pairs.take(matched), n[matched], m[matched], value[matched]
         kept = _envelope(decode, pairs, value, n * pairs.g + m * pairs.h)
         pairs, n, m, value = pairs.take(kept), n[kept], m[kept], value[kept]
         return _frontier(prefill, decode, pairs, n, m, value * (osl - 1), value * (osl - 1))
@@ -158,12 +158,12 @@ def _rounded(
     if isinstance(budget, Flat):
         n, m = small_counts(pairs, budget.limits, tolerance)
         return n, m, value_of(pairs, n, m)
-    found = []
+    counts = []
     for k in range(len(pairs)):
         pair = pairs.take(np.array([k]))
         enough = approach(budget, pairs.take(k), float(bound[k]), tolerance)
-        found.append([float(column[0]) for column in enough.counts(pair)])
-    n, m, value = np.array(found).reshape(-1, 3).T
+        counts.append([float(column[0]) for column in enough.counts(pair)])
+    n, m, value = np.array(counts).reshape(-1, 3).T
     return n, m, value
 
 

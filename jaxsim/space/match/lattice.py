@@ -55,8 +55,8 @@ class Explored:
             x = jnp.asarray(self.lattice.log2(padded))
             got = _evaluate(x, self.parameters, phase=self.phase)
             rate = np.where(got.valid, got.requests_per_s, 0.0)
-            found = np.stack([np.asarray(c, float) for c in (rate, got.gpus, got.latency_s)])
-            self.columns = np.concatenate([self.columns, found[:, : len(some)]], axis=1)
+            candidates = np.stack([np.asarray(c, float) for c in (rate, got.gpus, got.latency_s)])
+            self.columns = np.concatenate([self.columns, candidates[:, : len(some)]], axis=1)
         self.index = np.concatenate([self.index, new])
         order = np.argsort(self.index)
         self.index, self.columns = self.index[order], self.columns[:, order]
@@ -142,8 +142,8 @@ def refine(
     split = len(explored[0].lattice.axes)
     parts = points[:, :split], points[:, split : split + len(explored[1].lattice.axes)]
     near = [e.lattice.around(part) for e, part in zip(explored, parts, strict=True)]
-    for e, found in zip(explored, near, strict=True):
-        e.visit(found.ravel())
+    for e, indices in zip(explored, near, strict=True):
+        e.visit(indices.ravel())
     here = {
         _best_of(explored, (np.unique(p), np.unique(d)), solve)
         for p, d in zip(near[0], near[1], strict=True)
@@ -155,8 +155,8 @@ def refine(
             break
         climbed.update(fresh)
         moves = [[e.moves(point[k]) for point in fresh] for k, e in enumerate(explored)]
-        for e, found in zip(explored, moves, strict=True):
-            e.visit(np.concatenate(found))
+        for e, indices in zip(explored, moves, strict=True):
+            e.visit(np.concatenate(indices))
         here = {_best_of(explored, near, solve) for near in zip(*moves, strict=True)}
     return whole(explored, solve)
 
@@ -222,12 +222,12 @@ def search(
     points = random_starts(*lattices, starts, np.random.default_rng(seed))
     targets = Targets(ftl_s, ttl_s, max_gpus)
     points, _ = relax(prefill, decode, lattices, points, targets, parameters, steps=steps)
-    found = refine(explored, points, solve)
-    result, gap = found.match, None
+    outcome = refine(explored, points, solve)
+    result, gap = outcome.match, None
     if prove:
         searched = 0.0 if isinstance(result, NoMatch) else result.value
-        found = certify(explored, solve)
-        result = found.match
+        outcome = certify(explored, solve)
+        result = outcome.match
         gap = None if isinstance(result, NoMatch) else max(0.0, 1.0 - searched / result.value)
     elif isinstance(result, Match):
         open_ = replace(result.certificate, upper_bound=np.inf, gap=1.0, method="search, open")
@@ -235,8 +235,8 @@ def search(
     met = isinstance(result, Match)
     return LatticeResult(
         match=result,
-        prefill_design=2 ** lattices[0].log2(np.array(found.prefill_index)) if met else None,
-        decode_design=2 ** lattices[1].log2(np.array(found.decode_index)) if met else None,
+        prefill_design=2 ** lattices[0].log2(np.array(outcome.prefill_index)) if met else None,
+        decode_design=2 ** lattices[1].log2(np.array(outcome.decode_index)) if met else None,
         evaluations=sum(e.evaluations for e in explored),
         gradients=starts * steps,
         found_gap=gap,

@@ -168,12 +168,12 @@ def cell_rivals(
     ok = (most >= least) & (cost > 0)
     safe = np.where(cost > 0, cost, 1.0)
     alphas, betas = np.where(ok, cells.n * pair.r / safe, 0.0), most * pair.s / safe
-    found = []
+    rivals = []
     for alpha, beta in shares:
         more = np.where(alphas > alpha * (1.0 + ROUNDING), betas, 0.0).max(initial=0.0)
         less = np.where(betas > beta * (1.0 + ROUNDING), alphas, 0.0).max(initial=0.0)
-        found.append((float(more), float(less)))
-    return found
+        rivals.append((float(more), float(less)))
+    return rivals
 
 
 def mixture_bound(alpha: Column, beta: Column) -> float:

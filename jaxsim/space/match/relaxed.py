@@ -88,10 +88,10 @@ class Lattice:
             above = np.searchsorted(np.log2(values), x[..., axis], side="left")
             above = np.clip(above, 0, len(values) - 1)
             corners.append(np.stack([np.maximum(above - 1, 0), above], axis=-1))
-        found = np.zeros((*x.shape[:-1], 1), dtype=np.int64)
+        flat = np.zeros((*x.shape[:-1], 1), dtype=np.int64)
         for length, pair in zip(self.lengths, corners, strict=True):
-            found = (found[..., :, None] * length + pair[..., None, :]).reshape(*x.shape[:-1], -1)
-        return found
+            flat = (flat[..., :, None] * length + pair[..., None, :]).reshape(*x.shape[:-1], -1)
+        return flat
 
 
 @dataclass(frozen=True)

@@ -160,11 +160,13 @@ class _Problem:
             solved += len(block)
             if solved > 1:
                 threshold = np.partition(value[order[:solved]], -2)[-2]
-        found = np.sort(order[:solved][value[order[:solved]] > 0])
-        if not found.size:
+        matched = np.sort(order[:solved][value[order[:solved]] > 0])
+        if not matched.size:
             return None, solved
-        ranked = self.ranked(pairs.take(found), n[found], m[found], value[found])
-        return _Solved(pairs, n, m, value, int(found[ranked[0]]), _second(found[ranked])), solved
+        ranked = self.ranked(pairs.take(matched), n[matched], m[matched], value[matched])
+        return _Solved(
+            pairs, n, m, value, int(matched[ranked[0]]), _second(matched[ranked])
+        ), solved
 
     def rounded(self, pairs: Pairs, bound: np.ndarray, considered: int, latest: Shares) -> Match:
         """No cap: the fewest GPUs that come within the tolerance of real counts."""

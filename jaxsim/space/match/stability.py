@@ -23,12 +23,12 @@ def rivals(pairs: Pairs, limits: Limits, shares: list[Shares]) -> list[Shares]:
     if limits.homogeneous:
         swapped = pairs.swapped()
         queries = [(pairs, alpha) for alpha, _ in leads] + [(swapped, beta) for _, beta in leads]
-        found = _more_prefill_by_gallop(queries, limits.cap)
-        return list(zip(found[: len(leads)], found[len(leads) :], strict=True))
+        most = _more_prefill_by_gallop(queries, limits.cap)
+        return list(zip(most[: len(leads)], most[len(leads) :], strict=True))
     if counting_is_by_decode(pairs, limits):
         swap = pairs.swapped(), limits.swapped()
-        found = [_rivals_by_counting(*swap, beta, alpha) for alpha, beta in leads]
-        return [(beta, alpha) for alpha, beta in found]
+        most = [_rivals_by_counting(*swap, beta, alpha) for alpha, beta in leads]
+        return [(beta, alpha) for alpha, beta in most]
     return [_rivals_by_counting(pairs, limits, alpha, beta) for alpha, beta in leads]
 
 
@@ -60,15 +60,15 @@ def _rivals_by_counting(pairs: Pairs, limits: Limits, alpha: float, beta: float)
         most = np.where(priced, np.ceil(room / price) - 1.0, np.where(room > 0, np.inf, -1.0))
         most = np.minimum(high, most)
         m = np.where(np.isfinite(most), np.maximum(most, low), low)
-        found = np.where(np.isfinite(most), m * p.s / (fixed + m * p.b), p.s / price)
-        most_beta = max(most_beta, float(np.where(most >= low, found, 0.0).max(initial=0.0)))
+        rate = np.where(np.isfinite(most), m * p.s / (fixed + m * p.b), p.s / price)
+        most_beta = max(most_beta, float(np.where(most >= low, rate, 0.0).max(initial=0.0)))
         # β > beta: the fewest decode instances that satisfy it leave the most α.
         net = p.s - beta * p.b
         m = np.floor(beta * fixed / np.where(net > 0, net, 1.0)) + 1.0
         m = np.maximum(m, low)
-        found = n * p.r / (fixed + m * p.b)
+        rate = n * p.r / (fixed + m * p.b)
         ok = (net > 0) & (m <= high)
-        most_alpha = max(most_alpha, float(np.where(ok, found, 0.0).max(initial=0.0)))
+        most_alpha = max(most_alpha, float(np.where(ok, rate, 0.0).max(initial=0.0)))
     return most_beta, most_alpha
 
 

@@ -49,8 +49,8 @@ def shared(
     ops = [program.ops[i] for i in left]
     if math.prod(lengths) < FEWEST_POSITIONS:
         return Shared(program, tuple(left), (), known)
-    found = partitions.of_ops(ops)
-    cost, kept = _cost(program, ops, found, lengths, first), set()
+    by_op = partitions.of_ops(ops)
+    cost, kept = _cost(program, ops, by_op, lengths, first), set()
     # A partition that seems not to pay is given up if the total cost is lower without it.
     while doubtful := {c: w for c, w in cost.worth.items() if w <= 0.0 and c not in kept}:
         worst = min(doubtful, key=lambda c: doubtful[c])
@@ -58,12 +58,12 @@ def shared(
         other = without.of_ops(ops)
         less = _cost(program, ops, other, lengths, first)
         if less.total < cost.total:
-            partitions, found, cost = without, other, less
+            partitions, by_op, cost = without, other, less
         else:
             kept.add(worst)
-    if all(classes.full for classes in found.values()):
+    if all(classes.full for classes in by_op.values()):
         return Shared(program, tuple(left), (), known)
-    return _rewritten(program, ops, found, partitions, lengths)
+    return _rewritten(program, ops, by_op, partitions, lengths)
 
 
 class _Cost(NamedTuple):
@@ -76,28 +76,28 @@ class _Cost(NamedTuple):
 def _cost(
     program: Program,
     ops: Sequence[Op],
-    found: Mapping[int, Classes],
+    by_op: Mapping[int, Classes],
     lengths: Sequence[int],
     first: int,
 ) -> _Cost:
     worth: defaultdict[Classes, float] = defaultdict(float)
     total, handed = 0.0, set()
     for op in ops:
-        own = found[op.outputs[0]]
+        own = by_op[op.outputs[0]]
         outer = size([d for d in program.dims[op.outputs[0]] if d < first], lengths)
         one = _SLOW.get(op.primitive.name, 1.0) * outer
         total += one * own.count
         if not own.full:
             worth[own] += one * (size(own.dims, lengths) - own.count)
-        for x in numbers(op.inputs) & found.keys():
-            if not found[x].full and found[x] is not own:
+        for x in numbers(op.inputs) & by_op.keys():
+            if not by_op[x].full and by_op[x] is not own:
                 handed.add((x, own if not own.full else None))
-    made = numbers(program.outputs) & found.keys()
-    handed.update((x, None) for x in made if not found[x].full)
+    made = numbers(program.outputs) & by_op.keys()
+    handed.update((x, None) for x in made if not by_op[x].full)
     for x, onto in handed:
         outer = size([d for d in program.dims[x] if d < first], lengths)
-        many = size(found[x].dims, lengths) if onto is None else onto.count
-        worth[found[x]] -= _PICK_COST * outer * many
+        many = size(by_op[x].dims, lengths) if onto is None else onto.count
+        worth[by_op[x]] -= _PICK_COST * outer * many
         total += _PICK_COST * outer * many
     return _Cost(total, dict(worth))
 
@@ -105,16 +105,16 @@ def _cost(
 def _rewritten(
     program: Program,
     ops: Sequence[Op],
-    found: Mapping[int, Classes],
+    by_op: Mapping[int, Classes],
     partitions: Partitions,
     lengths: Sequence[int],
 ) -> Shared:
     """The program with the operations of each partition on an axis of its own."""
     axes: dict[Classes, int] = {}
     for op in ops:
-        if not found[op.outputs[0]].full:
-            axes.setdefault(found[op.outputs[0]], len(lengths) + len(axes))
-    emit = _Emitter(program, found, partitions, axes, lengths)
+        if not by_op[op.outputs[0]].full:
+            axes.setdefault(by_op[op.outputs[0]], len(lengths) + len(axes))
+    emit = _Emitter(program, by_op, partitions, axes, lengths)
     for op in ops:
         emit.op(op)
     outputs = tuple(x if isinstance(x, Literal) else emit.read(x, None) for x in program.outputs)
@@ -133,12 +133,12 @@ class _Emitter:
     def __init__(
         self,
         program: Program,
-        found: Mapping[int, Classes],
+        by_op: Mapping[int, Classes],
         partitions: Partitions,
         axes: Mapping[Classes, int],
         lengths: Sequence[int],
     ):
-        self.program, self.found, self.partitions = program, found, partitions
+        self.program, self.by_op, self.partitions = program, by_op, partitions
         self.axes, self.lengths = axes, lengths
         self.dims, self.known = dict(program.dims), dict(partitions.known)
         self.ops: list[Op] = []
@@ -148,7 +148,7 @@ class _Emitter:
         self._index: dict[Hashable, int] = {}
 
     def op(self, op: Op) -> None:
-        own = self.found[op.outputs[0]]
+        own = self.by_op[op.outputs[0]]
         classes = own if not own.full else None
         inputs = tuple(x if isinstance(x, Literal) else self.read(x, classes) for x in op.inputs)
         made = op.outputs
@@ -159,8 +159,8 @@ class _Emitter:
 
     def read(self, x: int, classes: Classes | None) -> int:
         """The value at the first position of every class, or at all positions."""
-        if x in self.found:
-            own = self.found[x]
+        if x in self.by_op:
+            own = self.by_op[x]
             if own.full or own is classes:
                 return x
         elif classes is None or not self.partitions.inner(x):
@@ -187,7 +187,7 @@ class _Emitter:
 
     def _pick(self, x: int, classes: Classes | None) -> int:
         """A value of other classes, gathered to these classes, or to all positions."""
-        own = self.found[x]
+        own = self.by_op[x]
         onto = own.dims if classes is None else (self.axes[classes],)
         if (own, classes) not in self._index:
             of = own.of.reshape([self.lengths[d] for d in own.dims])

@@ -144,10 +144,10 @@ def combined(codes: Sequence[np.ndarray], counts: Sequence[int], size: int) -> n
     >>> combined([np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])], [2, 2], 4).tolist()
     [0, 1, 2, 2]
     """
-    found = np.zeros(size, np.int64)
+    joined = np.zeros(size, np.int64)
     for code, count in zip(codes, counts, strict=True):
-        found = classes_of(found * count + code)[1].astype(np.int64)
-    return found
+        joined = classes_of(joined * count + code)[1].astype(np.int64)
+    return joined
 
 
 def classes_of(code: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -45,14 +45,14 @@ class CannotKeep(ValueError):
 @functools.cache
 def code() -> str:
     """A fingerprint of the code and of the libraries that trace it."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for pattern in _SOURCES:
         for path in sorted(PACKAGE.glob(pattern)):
-            found.update(path.read_bytes())
+            digest.update(path.read_bytes())
     for package in ("jax", "jaxlib", "numpy"):
-        found.update(version(package).encode())
-    found.update(platform.python_version().encode())
-    return found.hexdigest()
+        digest.update(version(package).encode())
+    digest.update(platform.python_version().encode())
+    return digest.hexdigest()
 
 
 def named(value: object) -> str:

@@ -74,5 +74,5 @@ def _picked(x: jax.Array, index: jax.Array | np.ndarray) -> jax.Array:
     one = lax.GatherDimensionNumbers(
         offset_dims=(), collapsed_slice_dims=(0,), start_index_map=(0,)
     )
-    found = lax.gather(x.reshape(-1), at[..., None], one, (1,), mode="promise_in_bounds")
-    return found.reshape(*x.shape[:-1], *index.shape)
+    gathered = lax.gather(x.reshape(-1), at[..., None], one, (1,), mode="promise_in_bounds")
+    return gathered.reshape(*x.shape[:-1], *index.shape)

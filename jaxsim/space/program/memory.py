@@ -25,16 +25,16 @@ def allow(limit_bytes: float | None) -> None:
 
 def free_bytes() -> float:
     """What may still be taken: of the machine, of its control group, of limits; inf if unknown."""
-    found = [float("inf"), *(limit - used_bytes() for limit in _allowed)]
-    found += [value for key, value in _numbers(_PROC / "meminfo") if key == "MemAvailable"]
+    free = [float("inf"), *(limit - used_bytes() for limit in _allowed)]
+    free += [value for key, value in _numbers(_PROC / "meminfo") if key == "MemAvailable"]
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     if soft != resource.RLIM_INFINITY:
-        found += [soft - v for key, v in _numbers(_PROC / "self" / "status") if key == "VmSize"]
+        free += [soft - v for key, v in _numbers(_PROC / "self" / "status") if key == "VmSize"]
     for folder in _groups():
         limit, current = _number(folder / "memory.max"), _number(folder / "memory.current")
         if limit is not None and current is not None:
-            found.append(limit - current)
-    return max(min(found), 0.0)
+            free.append(limit - current)
+    return max(min(free), 0.0)
 
 
 def used_bytes() -> float:

@@ -64,9 +64,9 @@ def _key(folder: Path, make: bool) -> bytes | None:
             Path(name).unlink(missing_ok=True)
     if not path.exists():
         return None
-    found = path.lstat()
-    own = not hasattr(os, "getuid") or found.st_uid == os.getuid()
-    if not (stat.S_ISREG(found.st_mode) and own) or stat.S_IMODE(found.st_mode) & 0o077:
+    status = path.lstat()
+    own = not hasattr(os, "getuid") or status.st_uid == os.getuid()
+    if not (stat.S_ISREG(status.st_mode) and own) or stat.S_IMODE(status.st_mode) & 0o077:
         return None
     key = path.read_bytes()
     return key if len(key) == _KEY_BYTES else None

@@ -34,17 +34,17 @@ def beside_frontier(problem: Problem, designs: Designs) -> dict[str, np.ndarray]
     every = classes(problem, chunks) if "chunk" in designs.axes else chunks
     near = _near(problem, designs, len(tp), np.maximum(tp, ep) * pp)
     unit = np.maximum(tp, ep) / tp * pp
-    found = []
+    near_points = []
     for step in range(BETWEEN + 1 if problem.batch_free else 1):
         following = batches[np.minimum(near.batch + 1, len(batches) - 1)]
         even = batches[near.batch] + (following - batches[near.batch]) * step / (BETWEEN + 1)
         whole = np.floor(even / unit[near.line]) * unit[near.line]
         batch = np.where(whole > batches[near.batch], whole, np.floor(even))
         for chunk in _chunks_beside(every, chunks, near.chunk):
-            found.append(np.stack([near.line, chunk, batch]))
-    if not found:
+            near_points.append(np.stack([near.line, chunk, batch]))
+    if not near_points:
         return {}
-    line, chunk, batch = np.unique(np.concatenate(found, axis=1), axis=1)
+    line, chunk, batch = np.unique(np.concatenate(near_points, axis=1), axis=1)
     line = line.astype(int)
     columns = {"tp": tp[line], "ep": ep[line], "pp": pp[line], "batch": batch}
     return {**columns, "chunk": chunk} if "chunk" in designs.axes else columns
@@ -53,28 +53,28 @@ def beside_frontier(problem: Problem, designs: Designs) -> dict[str, np.ndarray]
 def _chunks_beside(every: np.ndarray, grid: np.ndarray, at: np.ndarray) -> list[np.ndarray]:
     """Chunks at positions of the grid, and some between them and both neighbours."""
     own = np.searchsorted(every, grid)
-    found = [grid[at]]
+    chunks = [grid[at]]
     for other in (-1, 1):
         there = own[np.clip(at + other, 0, len(grid) - 1)]
         for step in range(1, BETWEEN + 1):
             part = np.round(own[at] + (there - own[at]) * step / (BETWEEN + 1)).astype(int)
             if np.any(part != own[at]):
-                found.append(every[part])
-    return found
+                chunks.append(every[part])
+    return chunks
 
 
 def _near(problem: Problem, designs: Designs, lines: int, gpus: np.ndarray) -> _Near:
     """Grid points of any mode that come near the best of all that are as fast."""
     position, ttl, value = [], [], []
     for mode in problem.modes:
-        found = problem.measure(OnGrid(designs), mode)
-        ok = found.ok
-        for latency, target in zip(found.latency[1:], problem.targets_s[1:], strict=True):
+        measured = problem.measure(OnGrid(designs), mode)
+        ok = measured.ok
+        for latency, target in zip(measured.latency[1:], problem.targets_s[1:], strict=True):
             ok = ok & (latency <= target)
-        per_gpu = found.value.reshape(lines, -1) / gpus[:, None]
+        per_gpu = measured.value.reshape(lines, -1) / gpus[:, None]
         kept = np.flatnonzero(ok)
         position.append(kept)
-        ttl.append(found.latency[0].ravel()[kept])
+        ttl.append(measured.latency[0].ravel()[kept])
         value.append(per_gpu.ravel()[kept])
     at, ttl_s, y = (np.concatenate(x) for x in (position, ttl, value))
     near = near_the_best(ttl_s, y, NEAR_FRAC)

@@ -70,10 +70,10 @@ def bound(
     return np.where(possible, most, 0.0)
 
 
-def allowed(problem: Problem, found: Measured) -> np.ndarray:
+def allowed(problem: Problem, measured: Measured) -> np.ndarray:
     """Designs that obey every rule and meet every target."""
-    ok = found.ok
-    for latency, target in zip(found.latency, problem.targets_s, strict=True):
+    ok = measured.ok
+    for latency, target in zip(measured.latency, problem.targets_s, strict=True):
         ok = ok & (latency <= target)
     return ok
 

@@ -62,9 +62,9 @@ class _Search:
         self.at = np.zeros((count, 2))  # class of the chunk, and batch
         self.measured = []
         for mode in problem.modes:
-            found = problem.measure(OnGrid(designs), mode)
-            self.measured.append(found)
-            value = np.where(allowed(problem, found), found.value, 0.0).reshape(count, -1)
+            measured = problem.measure(OnGrid(designs), mode)
+            self.measured.append(measured)
+            value = np.where(allowed(problem, measured), measured.value, 0.0).reshape(count, -1)
             self._improve(np.arange(count), value.max(axis=1), value.argmax(axis=1))
         self.start = self.best.copy()
 
@@ -89,7 +89,7 @@ class _Search:
         least = self.least()
         last = np.append(self.batches[1:] - 1.0, self.batches[-1])
         last = last if self.problem.batch_free else self.batches
-        found = []
+        cells = []
         for mode, grid in enumerate(self.measured):
             for low, high in _neighbours(len(self.on_grid)):
                 c0 = self.on_grid[low] + (high > low)
@@ -108,11 +108,11 @@ class _Search:
                 whole = np.ones(len(line))
                 # The grid's own point is known; of a cell on it, the batches after it are left.
                 first = self.batches[k] + (1.0 if high == low else 0.0)
-                found.append(Cells(
+                cells.append(Cells(
                     line, (whole * mode).astype(int), (whole * c0).astype(int),
                     (whole * c1).astype(int), first, last[k], most[line, k],
                 ))  # fmt: skip
-        return joined(found)
+        return joined(cells)
 
     def cut(self, cells: Cells) -> Cells:
         """The pieces of the cells, measured; those that may yet hold something better."""
@@ -126,9 +126,9 @@ class _Search:
         kept = c0 <= c1
         line, mode, c0, c1, b0, b1 = (x[kept] for x in (line, mode, c0, c1, b0, b1))
         corners = [(c0, b0), (c1, b0), (c0, b1), (c1, b1)]
-        found = self._measure(line, mode, corners)
+        measured = self._measure(line, mode, corners)
         several = c1 - c0 > 1
-        most = bound(self.problem, found[0], found[1], b0, b1, several)
+        most = bound(self.problem, measured[0], measured[1], b0, b1, several)
         done = (c1 - c0 <= 1) & (b1 - b0 <= 1)  # its corners are all of it
         children = Cells(line, mode, c0, c1, b0, b1, np.where(done, 0.0, most))
         return children.take(np.flatnonzero(children.most > 0.0))
@@ -146,8 +146,8 @@ class _Search:
         listed = self.evaluate(self.columns(unique[0], unique[1:].T))
         self.evaluated += unique.shape[1]
         per_mode = [self.problem.measure(listed.outputs, name) for name in self.problem.modes]
-        for found in per_mode:
-            value = np.where(allowed(self.problem, found), found.value, 0.0)
+        for measured in per_mode:
+            value = np.where(allowed(self.problem, measured), measured.value, 0.0)
             order = np.argsort(value, kind="stable")
             self_best = self.best[unique[0]]
             for k in order[value[order] > self_best[order]]:

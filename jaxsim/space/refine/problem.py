@@ -113,5 +113,5 @@ def classes(problem: Problem, grid: np.ndarray) -> np.ndarray:
     low, high = float(grid[0]), float(grid[-1])
     parts = np.ceil(fresh / np.arange(1, max(np.ceil(fresh / low), 1) + 1))
     prompts = np.ceil(fresh * np.arange(1, max(np.floor(high / fresh), 1) + 1))
-    found = np.unique(np.concatenate([grid, parts, prompts]))
-    return found[(found >= low) & (found <= high)]
+    chunks = np.unique(np.concatenate([grid, parts, prompts]))
+    return chunks[(chunks >= low) & (chunks <= high)]

@@ -45,7 +45,7 @@ def along_frontier(swept: Swept) -> Along:
     """What limits every point of the disaggregated frontier; each point's TTL is its target."""
     curves = curves_of(swept, gather(swept))
     curve: FrontierCurve = next(c for c in curves if c.name == "disaggregated")
-    found = along_curve(swept, curve)
+    slopes = along_curve(swept, curve)
     workload = swept.request.only_workload
     columns = curve.designs
     attributions = {}
@@ -59,7 +59,7 @@ def along_frontier(swept: Swept) -> Along:
     return Along(
         curve.ttl_s,
         curve.output_tokens_per_s_per_gpu,
-        hardware_levers(found.by_input, found.by_limit),
-        tuple(found.binding),
+        hardware_levers(slopes.by_input, slopes.by_limit),
+        tuple(slopes.binding),
         attributions,
     )

@@ -49,8 +49,8 @@ class Attribution:
 
 def resource_of(path: str) -> str | None:
     """The resource that an input is the rate or the latency of."""
-    found = (name for name, inputs in RESOURCES.items() if re.fullmatch(inputs, path))
-    return next(found, None)
+    names = (name for name, inputs in RESOURCES.items() if re.fullmatch(inputs, path))
+    return next(names, None)
 
 
 def attribution(
@@ -82,10 +82,10 @@ def attribution(
     return Attribution(phase, PARTS, names, seconds)
 
 
-def used(found: Sequence[Attribution]) -> list[str]:
+def used(attributions: Sequence[Attribution]) -> list[str]:
     """The resources that take any time, in order."""
     return [
         name
         for i, name in enumerate(RESOURCES)
-        if any(one.seconds[:, :, i].max(initial=0.0) > 0.0 for one in found)
+        if any(one.seconds[:, :, i].max(initial=0.0) > 0.0 for one in attributions)
     ]

@@ -51,9 +51,9 @@ def cheapest(
         optimum = problem.solve(Change(here))
         if optimum is None or optimum.value < goal:
             continue
-        found = _cheaper(swept, problem, here, optimum, cost, goal, smallest, progress)
-        if best is None or found[0] < best[0]:
-            best = found
+        end = _cheaper(swept, problem, here, optimum, cost, goal, smallest, progress)
+        if best is None or end[0] < best[0]:
+            best = end
     if best is None:
         return Cheapest(dict.fromkeys(costs, 1.0), None, None)
     return Cheapest(best[1], best[0], best[2])
@@ -92,9 +92,9 @@ def _cheaper(
         steps = [Change({p: own[p] / here[p] for p in own if own[p] != here[p]}) for own in tried]
         solved = near.solve_all(steps) if steps else []
         met = [
-            (cost(own), own, found)
-            for own, found in zip(tried, solved, strict=True)
-            if found is not None and found.value >= goal
+            (cost(own), own, reached)
+            for own, reached in zip(tried, solved, strict=True)
+            if reached is not None and reached.value >= goal
         ]
         if not met:
             size *= 0.5

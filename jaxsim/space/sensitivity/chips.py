@@ -114,14 +114,14 @@ def best_chips(
     if not budget.fits(chips[""]):
         chips = dict.fromkeys(chips, _smaller(budget))
         here = problem.moved(change_of(chips, budget, problem.objective))
-        found = here.solve(UNCHANGED)
-        if found is None:
+        optimum = here.solve(UNCHANGED)
+        if optimum is None:
             raise InputError(
                 "the budget leaves a chip on which no design meets the targets: "
                 + ", ".join(f"{k}={f - 1.0:+.0%}" for k, f in budget.most.items())
                 + ". Give more."
             )
-        best = found
+        best = optimum
     while size >= smallest:
         slopes = elasticities_at(swept, best, change_of(chips))
         each = _moves(chips, budget, size, slopes, problem.objective)
@@ -132,7 +132,7 @@ def best_chips(
             some = tried[start : start + TOGETHER]
             steps = [_step(chips, moved, budget, problem.objective) for moved in some]
             solved = here.solve_all(steps)
-            values = [-np.inf if found is None else found.value for found in solved]
+            values = [-np.inf if optimum is None else optimum.value for optimum in solved]
             top = int(np.argmax(values))
             better = solved[top]
             if better is not None and better.value > best.value * (1.0 + LEAST):

@@ -78,8 +78,8 @@ def _with_stages(swept: Swept, designs: Designs, key: str, stages: float, coloca
     batches: dict[str, object] = {batch: axes["batch"]}
     space = replace(space, **batches)
     lengths = axes.get("isl", (1.0,)), axes.get("osl", (1.0,))
-    found = evaluate_phase(designs.phase, scenario, space, *lengths)
-    pools = _pools(replace(swept, mean=replace(swept.mean, **{designs.phase: found})), colocated)
+    staged = evaluate_phase(designs.phase, scenario, space, *lengths)
+    pools = _pools(replace(swept, mean=replace(swept.mean, **{designs.phase: staged})), colocated)
     return float(pools[key][1].max(initial=0.0))
 
 
@@ -96,7 +96,7 @@ def _value(best: Mapping[str, float], request: PlanRequest) -> float:
 def _pools(swept: Swept, colocated: bool) -> dict[str, tuple[Designs, np.ndarray]]:
     """What every design is worth per unit of cost, 0 where it breaks a limit, by pool or mode."""
     request = swept.request
-    found = {}
+    pools = {}
     if colocated:
         designs = swept.colocated
         token = TTL_OUTPUTS[request.ttl_metric]
@@ -106,8 +106,8 @@ def _pools(swept: Swept, colocated: bool) -> dict[str, tuple[Designs, np.ndarray
             fits = fits & (designs.full(f"{mode}_{token}") <= request.ttl_s)
             rate = designs.full(f"{mode}_output_tokens_per_s_per_gpu")
             cost = gpu_weight(swept.setup, request.objective)
-            found[mode] = (designs, np.where(fits, rate / cost, 0.0))
-        return found
+            pools[mode] = (designs, np.where(fits, rate / cost, 0.0))
+        return pools
     link = float(swept.setup.hardware.hardware.scaleout.bytes_per_s)
     for name, latency, target, flow, most in (
         ("prefill", "ftl_s", request.ftl_s, "kv_link_frac", 1.0),
@@ -118,11 +118,11 @@ def _pools(swept: Swept, colocated: bool) -> dict[str, tuple[Designs, np.ndarray
         fits = designs.full("valid") & (designs.full(latency) <= target)
         fits = fits & (designs.full(flow) <= most)
         cost = gpu_weight(own, request.objective)
-        found[name] = (
+        pools[name] = (
             designs,
             np.where(fits, designs.full("requests_per_s") / designs.full("gpus") / cost, 0.0),
         )
-    return found
+    return pools
 
 
 def best_on_grid(swept: Swept, colocated: bool) -> float:
@@ -161,8 +161,8 @@ def budget_price(swept: Swept, gpus: int, more: int, colocated: bool) -> float |
     totals = []
     for budget in (gpus, gpus + more):
         request = replace(swept.request, max_gpus=None, exact_gpus=budget)
-        found, _ = best(replace(swept, request=request), candidates)
-        if not isinstance(found, Deployed):
+        deployed, _ = best(replace(swept, request=request), candidates)
+        if not isinstance(deployed, Deployed):
             return None
-        totals.append(found.requests_per_s * (float(request.only_workload.osl) - 1.0))
+        totals.append(deployed.requests_per_s * (float(request.only_workload.osl) - 1.0))
     return (totals[1] - totals[0]) / more

@@ -137,14 +137,14 @@ def pool_slopes(
     listed = points_on_axes(phase, scenario.workload, designs)
     names = tuple(dict.fromkeys([rate, *(limit.output for limit in limits)]))
     slopes = slopes_of(PHASES[phase], scenario, listed, names)
-    found = len(np.asarray(designs.batch))
+    count = len(np.asarray(designs.batch))
     steep = np.stack([
         [slopes.log_slope(x, f"design.{name}") for name in ("batch", "chunk")]
         for x in (rate, *(limit.output for limit in limits))
     ])  # fmt: skip
     steep = np.moveaxis(steep, 2, 0)
     slack = np.stack([
-        np.log(np.broadcast_to(limit.bound, (found,)) / slopes.values[limit.output])
+        np.log(np.broadcast_to(limit.bound, (count,)) / slopes.values[limit.output])
         for limit in limits
     ])  # fmt: skip
     prices = multipliers(steep[:, 0], steep[:, 1:], slack.T, np.asarray(step, float)).T

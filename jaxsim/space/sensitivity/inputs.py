@@ -51,20 +51,20 @@ def matching(name: str, paths: Sequence[str]) -> list[str]:
         return matching(wanted, own)
     titles = {title.lower(): path for path, title in HARDWARE.items()}
     wanted = titles.get(wanted.lower(), wanted)
-    found = [path for path in paths if path == wanted] or [
+    matches = [path for path in paths if path == wanted] or [
         path for path in paths if path.endswith(f".{wanted}")
     ]
-    elsewhere = [path for path in found if not path.rpartition(":")[2].startswith("kernels.")]
-    if elsewhere and len(elsewhere) < len(found):
-        found = elsewhere
-    if len(found) > 1 and elsewhere and len({p.rpartition(":")[2] for p in found}) > 1:
-        raise InputError(f"{name!r} may be {', '.join(found)}; write more of the one you mean.")
-    if not found:
+    elsewhere = [path for path in matches if not path.rpartition(":")[2].startswith("kernels.")]
+    if elsewhere and len(elsewhere) < len(matches):
+        matches = elsewhere
+    if len(matches) > 1 and elsewhere and len({p.rpartition(":")[2] for p in matches}) > 1:
+        raise InputError(f"{name!r} may be {', '.join(matches)}; write more of the one you mean.")
+    if not matches:
         ends = sorted({path.rpartition(".")[2] for path in paths})
         near = nearest(wanted.rpartition(".")[2], ends)
         hint = f"did you mean {near[0]!r}?" if near else f"for example {', '.join(HARDWARE)}."
         raise InputError(f"{name!r} is no input; {hint}")
-    return found
+    return matches
 
 
 def goal_of(reach: Value, now: float) -> float:
@@ -81,11 +81,11 @@ def ranges_of(
     ranges: Mapping[str, tuple[Value, Value]], values: Mapping[str, float]
 ) -> dict[str, tuple[float, float]]:
     """Factors between which inputs lie, by path."""
-    found = {}
+    by_path = {}
     for name, (low, high) in ranges.items():
         for path in matching(name, list(values)):
             ends = (factor_of(name, low, values[path]), factor_of(name, high, values[path]))
             if not ends[0] < ends[1]:
                 raise InputError(f"range of {name}: the low end must be below the high one.")
-            found[path] = ends
-    return found
+            by_path[path] = ends
+    return by_path

@@ -64,10 +64,10 @@ def reach(
         if high is not None and not low < size < high:
             size = 0.5 * (low + high)
         size = min(size, np.log(FURTHEST))
-        (found,) = yield [change(float(np.exp(way * size)))]
-        value = -np.inf if found is None else float(np.log(found.value / base.value))
+        (optimum,) = yield [change(float(np.exp(way * size)))]
+        value = -np.inf if optimum is None else float(np.log(optimum.value / base.value))
         if value >= needed:
-            high, best = size, found
+            high, best = size, optimum
         elif size >= np.log(FURTHEST) * (1.0 - 1e-9):
             return Reach(title, None, None)
         else:

@@ -127,12 +127,12 @@ class Lines:
         columns["batch"] = self.batches[batch]
         change = joined(changes, counts)
         values = self._outputs(change.of(self.scenario, self.pool), columns, change, targets)
-        found, start = [], 0
+        bests, start = [], 0
         for (lines, own), count in zip(placed, counts, strict=True):
             part = slice(start, start + count)
-            found.append(self._best(lines, own, [column[part] for column in values]))
+            bests.append(self._best(lines, own, [column[part] for column in values]))
             start += count
-        return found
+        return bests
 
     def _best(self, line: np.ndarray, batch: np.ndarray, values: Sequence[np.ndarray]) -> Best:
         """The best of designs of some lines; what was not evaluated obeys no rule."""
@@ -186,8 +186,10 @@ class Lines:
             for name, value in {"chunk": 1.0, **design}.items()
         }
         columns["batch"] = np.tile(batches, samples)
-        found = self._outputs(own.of(self.scenario, self.pool), columns, own, targets)
-        best, place, _ = best_on_lines(*(np.reshape(values, (samples, count)) for values in found))
+        outputs = self._outputs(own.of(self.scenario, self.pool), columns, own, targets)
+        best, place, _ = best_on_lines(
+            *(np.reshape(values, (samples, count)) for values in outputs)
+        )
         left = (place > 0) | (low == 0)
         right = (place < count - 1) | (high == len(self.batches))
         return best, left & right & np.isfinite(best)
@@ -208,17 +210,17 @@ class Lines:
             bounds[output] = value_at(scenario, bound) if isinstance(bound, str) else bound
         names = (self.rate, *bounds, self.valid, "fits_memory", "gpus")
         listed = points_on_axes(self.phase, scenario.workload, designs)
-        found = values_of(PHASES[self.phase], scenario, listed, tuple(dict.fromkeys(names)))
+        outputs = values_of(PHASES[self.phase], scenario, listed, tuple(dict.fromkeys(names)))
         with np.errstate(all="ignore"):  # constants may be sampled to where nothing is finite
-            return self._logs(found, bounds)
+            return self._logs(outputs, bounds)
 
     def _logs(
-        self, found: Mapping[str, np.ndarray], bounds: Mapping[str, Numbers]
+        self, outputs: Mapping[str, np.ndarray], bounds: Mapping[str, Numbers]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        rate = found[self.rate] / (1.0 if self.per_gpu else found["gpus"])
+        rate = outputs[self.rate] / (1.0 if self.per_gpu else outputs["gpus"])
         # Memory is a limit like the others, approached by batch; the other rules are not.
-        rules = found[self.valid] | ~found["fits_memory"]
-        slack = np.min([np.log(bound) - np.log(found[x]) for x, bound in bounds.items()], axis=0)
+        rules = outputs[self.valid] | ~outputs["fits_memory"]
+        slack = np.min([np.log(bound) - np.log(outputs[x]) for x, bound in bounds.items()], axis=0)
         finite = np.isfinite(slack) & np.isfinite(rate) & (rate > 0.0)
         log_rate = np.log(np.where(finite, rate, 1.0))
         return log_rate, np.where(finite, slack, -1.0), rules & finite

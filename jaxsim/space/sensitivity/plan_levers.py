@@ -98,8 +98,8 @@ def of_colocated(
         mode=mode, ttl=request.ttl_metric,
     )  # fmt: skip
     step = batch_step(swept.colocated.axes["batch"], np.asarray(designs.batch))
-    found: PoolSlopes = pool_slopes("colocated", scenario, designs, limits, mode=mode, step=step)
-    return alone(found)
+    slopes: PoolSlopes = pool_slopes("colocated", scenario, designs, limits, mode=mode, step=step)
+    return alone(slopes)
 
 
 def _design(shapes: Sequence[InstanceShape]) -> Deployment:
@@ -134,7 +134,7 @@ def levers(swept: "Swept", deployed: Deployed | None) -> tuple[Lever, ...]:
     """What buys most throughput: percent for one percent more of each resource or target."""
     if deployed is None:
         return ()
-    found = at_deployment(swept, deployed)
-    each = hardware_levers(found.by_input, found.by_limit)
+    elasticities = at_deployment(swept, deployed)
+    each = hardware_levers(elasticities.by_input, elasticities.by_limit)
     ranked = sorted(each.items(), key=lambda item: -abs(float(item[1][0])))
     return tuple(Lever(name, float(slope[0])) for name, slope in ranked)

@@ -28,7 +28,7 @@ class Price:
 
 
 def prices_of(
-    swept: Swept, deployed: Deployed, problem: Problem, base: Optimum, found: Elasticities
+    swept: Swept, deployed: Deployed, problem: Problem, base: Optimum, elasticities: Elasticities
 ) -> tuple[Price, ...]:
     """What a little more of each target, of memory and of the GPU budget adds."""
     y, usd = deployed.output_tokens_per_s_per_gpu, deployed.cost_usd_per_million_output_tokens
@@ -36,10 +36,11 @@ def prices_of(
     capacity = float(hardware.chip.hbm_bytes)
     path = "hardware.chip.hbm_bytes"
     prices: list[Price] = []
+    by_limit, by_input = elasticities.by_limit, elasticities.by_input
     rows = (
-        ("TTL target", found.by_limit["ttl"], 1e-3, "s", request.ttl_s, lambda f: Change(ttl=f)),
-        ("FTL target", found.by_limit["ftl"], 0.1, "s", request.ftl_s, lambda f: Change(ftl=f)),
-        ("HBM capacity", found.by_input[path], 1e10, "B", capacity, lambda f: Change({path: f})),
+        ("TTL target", by_limit["ttl"], 1e-3, "s", request.ttl_s, lambda f: Change(ttl=f)),
+        ("FTL target", by_limit["ftl"], 0.1, "s", request.ftl_s, lambda f: Change(ftl=f)),
+        ("HBM capacity", by_input[path], 1e10, "B", capacity, lambda f: Change({path: f})),
     )  # fmt: skip
     solved = problem.solve_all(
         [change(1.0 + amount / whole) for *_, amount, _, whole, change in rows]

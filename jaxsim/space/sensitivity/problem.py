@@ -86,20 +86,20 @@ def _problem(
         )  # fmt: skip
 
     def moved(change: Change) -> Problem:
-        work, new, found = request.only_workload, {}, {}
+        work, new, evaluated = request.only_workload, {}, {}
         for phase, scenario in scenarios.items():
             own = pool if phase == "prefill" else ""
             new[phase] = change.of(scenario, own)
             work = new[phase].workload
             isl, osl = float(work.isl), float(work.osl)
             filled = complete(space, new[phase].model, new[phase].hardware, isl)
-            found[phase] = evaluate_phase(phase, new[phase], filled, (isl,), (osl,))
+            evaluated[phase] = evaluate_phase(phase, new[phase], filled, (isl,), (osl,))
         moved_request = replace(
             request, workload=work,
             ftl_s=request.ftl_s * change.ftl, ttl_s=request.ttl_s * change.ttl,
         )  # fmt: skip
-        paid = {phase: float(held.cost(name, change)) for name, phase in _names(found).items()}
-        return _problem(moved_request, found, new, paid, pool, space)
+        paid = {phase: float(held.cost(name, change)) for name, phase in _names(evaluated).items()}
+        return _problem(moved_request, evaluated, new, paid, pool, space)
 
     held = Problem(
         lines, costs, targets, float(request.only_workload.osl),

@@ -125,15 +125,15 @@ def sensitivity_of(
     base = problem.solve(Change())
     assert base is not None, "a deployment that meets the targets is itself a solution"
     progress("differentiating")
-    found = elasticities_at(swept, base)
-    ranked = _ranked(found, setup)
+    elasticities = elasticities_at(swept, base)
+    ranked = _ranked(elasticities, setup)
     # Names and values are checked before any long work.
-    values, now = _values(found), deployed.output_tokens_per_s_per_gpu
+    values, now = _values(elasticities), deployed.output_tokens_per_s_per_gpu
     ranges = ranges_of(details.ranges, values)
     goal = None if details.reach is None else goal_of(details.reach, now)
-    moved = _what_if(details.what_if, problem, base, found, values)
-    each = hardware_levers(found.by_input, found.by_limit)
-    changes = levers_changes(found.by_input)
+    moved = _what_if(details.what_if, problem, base, elasticities, values)
+    each = hardware_levers(elasticities.by_input, elasticities.by_limit)
+    changes = levers_changes(elasticities.by_input)
     strongest = sorted(each, key=lambda name: -abs(float(each[name][0])))
     chosen = [
         *strongest[: details.levers],
@@ -161,7 +161,9 @@ def sensitivity_of(
         pool: dict(zip(own.parts, own.seconds[0].sum(axis=1), strict=True))
         for pool, own in attributions.items()
     }
-    unsure = propagate(problem, base, found, sources_of(swept, found, shares, ranges, priors))
+    unsure = propagate(
+        problem, base, elasticities, sources_of(swept, elasticities, shares, ranges, priors)
+    )
     progress("stepping")
     steps = steps_of(swept, colocated)
     if details.domains:
@@ -171,10 +173,10 @@ def sensitivity_of(
         request=request,
         deployed=deployed,
         optimum=base,
-        elasticities=found,
+        elasticities=elasticities,
         inputs=ranked,
         levers=tuple(studies),
-        prices=prices_of(swept, deployed, problem, base, found),
+        prices=prices_of(swept, deployed, problem, base, elasticities),
         steps=steps,
         attributions=attributions,
         along=along_frontier(swept) if not colocated else None,
@@ -199,14 +201,14 @@ def best_of(swept: Swept, kind: str | None) -> Deployed | Unmet:
     """The best deployment of one kind, or of either."""
     request = swept.request
     candidates = gather(swept)
-    found: dict[str, Deployed | Unmet] = {}
+    deployed: dict[str, Deployed | Unmet] = {}
     if kind in (None, "disaggregated"):
-        found["disaggregated"], _ = best_disaggregated(swept, candidates)
+        deployed["disaggregated"], _ = best_disaggregated(swept, candidates)
     if kind in (None, "colocated"):
-        found["colocated"], _ = best_colocated(swept, candidates)
-    met = [one for one in found.values() if isinstance(one, Deployed)]
+        deployed["colocated"], _ = best_colocated(swept, candidates)
+    met = [one for one in deployed.values() if isinstance(one, Deployed)]
     if not met:
-        unmet = [one for one in found.values() if isinstance(one, Unmet)]
+        unmet = [one for one in deployed.values() if isinstance(one, Unmet)]
         ftl = [one.ftl_s for one in unmet if one.ftl_s is not None]
         ttl = [one.ttl_s for one in unmet if one.ttl_s is not None]
         reason = " ".join(one.reason for one in unmet)
@@ -218,11 +220,11 @@ def _how_far(one: Reach) -> float:
     return np.inf if one.factor is None else abs(float(np.log(one.factor)))
 
 
-def _values(found: Elasticities) -> dict[str, float]:
+def _values(elasticities: Elasticities) -> dict[str, float]:
     """What every input is now."""
-    pools = found.pools
+    pools = elasticities.pools
     values = {}
-    for path in found.by_input:
+    for path in elasticities.by_input:
         where, _, own = path.rpartition(":")
         pool = pools[where] if where else pools[list(pools)[-1]]
         if own not in pool.slopes.numbers:  # decode lacks nothing that prefill has, but names may
@@ -235,25 +237,25 @@ def _what_if(
     details: Sequence[Mapping[str, Value]],
     problem: Problem,
     base: Optimum,
-    found: Elasticities,
+    elasticities: Elasticities,
     values: Mapping[str, float],
 ) -> tuple[WhatIf, ...]:
     changes = [change_of(moves, values, problem.targets) for moves in details]
     results = []
     for moves, change, moved in zip(details, changes, problem.solve_all(changes), strict=True):
         local = sum(
-            float(found.by_input[path][0]) * np.log(factor)
+            float(elasticities.by_input[path][0]) * np.log(factor)
             for path, factor in change.inputs.items()
         )
-        local += float(found.by_limit["ttl"][0]) * np.log(change.ttl)
-        local += float(found.by_limit["ftl"][0]) * np.log(change.ftl)
+        local += float(elasticities.by_limit["ttl"][0]) * np.log(change.ttl)
+        local += float(elasticities.by_limit["ftl"][0]) * np.log(change.ftl)
         exact = None if moved is None else moved.value / base.value - 1.0
         changed = moved is None or moved.mapping != base.mapping
         results.append(WhatIf(moves, exact, float(np.expm1(local)), moved, changed))
     return tuple(results)
 
 
-def _ranked(found: Elasticities, setup: Setup) -> tuple[tuple[Input, float], ...]:
-    inputs = inputs_of(list(found.by_input), setup.precision)
-    each = [(own, float(joined(own, found.by_input)[0])) for own in inputs]
+def _ranked(elasticities: Elasticities, setup: Setup) -> tuple[tuple[Input, float], ...]:
+    inputs = inputs_of(list(elasticities.by_input), setup.precision)
+    each = [(own, float(joined(own, elasticities.by_input)[0])) for own in inputs]
     return tuple(sorted(each, key=lambda pair: (-abs(pair[1]), pair[0].name)))

@@ -61,7 +61,7 @@ class Problem:
 
     def solve_all(self, changes: Sequence[Change]) -> list[Optimum | None]:
         """The same for several changes, the designs that may be best evaluated together."""
-        found: list[dict[str, Best]] = [{} for _ in changes]
+        bests: list[dict[str, Best]] = [{} for _ in changes]
         whole = set()
         for name, lines in self.lines.items():
             limits = [change.bounds(lines.pool) for change in changes]
@@ -81,10 +81,10 @@ class Problem:
             for i, best in zip(
                 near, lines.best([changes[i] for i in near], kept, self.targets), strict=True
             ):
-                found[i][name] = best
+                bests[i][name] = best
         return [
             self.moved(change).solve(UNCHANGED) if i in whole else self._optimum(own, change)
-            for i, (change, own) in enumerate(zip(changes, found, strict=True))
+            for i, (change, own) in enumerate(zip(changes, bests, strict=True))
         ]
 
     def cost(self, name: str, change: Change) -> Numbers:
@@ -93,8 +93,8 @@ class Problem:
         pool = self.lines[name].pool
         return self.costs[name] * change.inputs.get(f"{pool}:{path}" if pool else path, 1.0)
 
-    def _optimum(self, found: Mapping[str, Best], change: Change) -> Optimum | None:
-        fits = {name: best for name, best in found.items() if np.isfinite(best.log_rate)}
+    def _optimum(self, bests: Mapping[str, Best], change: Change) -> Optimum | None:
+        fits = {name: best for name, best in bests.items() if np.isfinite(best.log_rate)}
         rates = {name: np.exp(b.log_rate) / self.cost(name, change) for name, b in fits.items()}
         if "decode" not in self.lines:
             if not fits:
@@ -143,7 +143,7 @@ def _one(best: Best) -> Mapping[str, float]:
 
 def run_searches(problem: Problem, searches: Sequence[Search[Outcome]]) -> list[Outcome]:
     """The outcomes of searches, run side by side: each round, their changes are solved at once."""
-    found: dict[int, Outcome] = {}
+    outcomes: dict[int, Outcome] = {}
     wanted: dict[int, list[Change]] = {}
     solved: dict[int, list[Optimum | None] | None] = dict.fromkeys(range(len(searches)))
     while solved:
@@ -153,10 +153,10 @@ def run_searches(problem: Problem, searches: Sequence[Search[Outcome]]) -> list[
                 search = searches[i]
                 wanted[i] = next(search) if own is None else search.send(own)
             except StopIteration as end:
-                found[i] = end.value
+                outcomes[i] = end.value
         each = problem.solve_all([change for own in wanted.values() for change in own])
         solved, start = {}, 0
         for i, own in wanted.items():
             solved[i] = each[start : start + len(own)]
             start += len(own)
-    return [found[i] for i in range(len(searches))]
+    return [outcomes[i] for i in range(len(searches))]

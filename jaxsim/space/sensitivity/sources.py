@@ -82,7 +82,7 @@ class Source:
 
 
 def sources_of(
-    swept: Swept, found: Elasticities, parts: Mapping[str, Mapping[str, float]],
+    swept: Swept, elasticities: Elasticities, parts: Mapping[str, Mapping[str, float]],
     ranges: Mapping[str, tuple[float, float]], priors: Priors | None = None,
 ) -> list[Source]:  # fmt: skip
     """The unknowns behind a result: fits, residuals, engines, and the ranges that were stated.
@@ -96,9 +96,9 @@ def sources_of(
     if swept.prefill_setup is not swept.setup:
         pools.append(("prefill:", swept.prefill_setup))
     for prefix, setup in pools:
-        sources += _fits(prefix, setup, found, before)
+        sources += _fits(prefix, setup, elasticities, before)
         sources += _residuals(prefix, setup, parts)
-        names = [p for p in found.by_input if p.startswith("engine.") and _whole_engine(p)]
+        names = [p for p in elasticities.by_input if p.startswith("engine.") and _whole_engine(p)]
         root = np.array([[setup.engine.log_sigma]])
         if not prefix:
             sources.append(Source(f"engine {setup.engine.name}", (tuple(names),), root))
@@ -116,12 +116,12 @@ def _whole_engine(path: str) -> bool:
     return name.endswith(("_s", "_factor"))
 
 
-def _fits(prefix: str, setup: Setup, found: Elasticities, priors: Priors) -> list[Source]:
+def _fits(prefix: str, setup: Setup, elasticities: Elasticities, priors: Priors) -> list[Source]:
     """The covariance of every fit in use, and which of its constants it leaves to the priors."""
     roles: dict[tuple[str, str], list[str]] = {}
     families = families_of(setup.precision)
     for role in sorted(
-        {p.split(".")[1] for p in found.by_input if p.startswith(f"{prefix}kernels.")}
+        {p.split(".")[1] for p in elasticities.by_input if p.startswith(f"{prefix}kernels.")}
     ):
         roles.setdefault(families.get(role, (role, "any")), []).append(role)
     sources = []
@@ -132,7 +132,7 @@ def _fits(prefix: str, setup: Setup, found: Elasticities, priors: Priors) -> lis
         constants = tuple(
             tuple(f"{prefix}kernels.{role}.{name}" for role in own) for name in family.free
         )
-        used = any(np.any(found.by_input.get(p, 0.0)) for paths in constants for p in paths)
+        used = any(np.any(elasticities.by_input.get(p, 0.0)) for paths in constants for p in paths)
         if not used:
             continue
         before = np.array([priors.of(name) for name in family.free])

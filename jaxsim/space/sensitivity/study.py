@@ -64,8 +64,8 @@ def elasticities_at(swept: Swept, optimum: Optimum, change: Change = UNCHANGED) 
         pools[pool] = between(pool, scenario, stacked([design]), *ends, limits, optimum.mode)
     price = PRICES.get(request.objective)
     if optimum.mode:
-        found = alone(pools["colocated"])
-        return found if price is None else _priced(found, {price: -1.0})
+        elasticities = alone(pools["colocated"])
+        return elasticities if price is None else _priced(elasticities, {price: -1.0})
     costs = [
         gpu_weight(own, request.objective) * max(design["tp"], design["ep"]) * design["pp"]
         for own, design in zip(
@@ -75,25 +75,25 @@ def elasticities_at(swept: Swept, optimum: Optimum, change: Change = UNCHANGED) 
         )
     ]
     osl = float(request.only_workload.osl) * float(change.inputs.get("workload.osl", 1.0))
-    found = matched(
+    elasticities = matched(
         pools["prefill"], pools["decode"], np.array([costs[0]]), np.array([costs[1]]), osl,
         same_hardware=same, ratio=request.fixed_ratio,
     )  # fmt: skip
     if price is None:
-        return found
+        return elasticities
     if same:
-        return _priced(found, {price: -1.0})
-    share = float(found.share[0])
+        return _priced(elasticities, {price: -1.0})
+    share = float(elasticities.share[0])
     if request.fixed_ratio is not None:  # only the slower pool counts
         each = [cost / float(pools[n].rate[0]) for n, cost in zip(pools, costs, strict=True)]
         share = float(each[0] >= request.fixed_ratio * each[1])
-    return _priced(found, {f"prefill:{price}": -share, price: share - 1.0})
+    return _priced(elasticities, {f"prefill:{price}": -share, price: share - 1.0})
 
 
-def _priced(found: Elasticities, slopes: Mapping[str, float]) -> Elasticities:
+def _priced(elasticities: Elasticities, slopes: Mapping[str, float]) -> Elasticities:
     """Elasticities with those by what a GPU is paid."""
     own = {path: np.array([slope]) for path, slope in slopes.items()}
-    return replace(found, by_input={**found.by_input, **own})
+    return replace(elasticities, by_input={**elasticities.by_input, **own})
 
 
 def levers_changes(by_input: Mapping[str, np.ndarray]) -> dict[str, Callable[[float], Change]]:
@@ -102,17 +102,17 @@ def levers_changes(by_input: Mapping[str, np.ndarray]) -> dict[str, Callable[[fl
     def moving(paths: Sequence[str]) -> Callable[[float], Change]:
         return lambda factor: Change(dict.fromkeys(paths, factor))
 
-    found: dict[str, Callable[[float], Change]] = {}
+    changes: dict[str, Callable[[float], Change]] = {}
     for pool, label in (("", ""), ("prefill:", "prefill: ")):
         for path, title in HARDWARE.items():
-            found[label + title] = moving([pool + path])
+            changes[label + title] = moving([pool + path])
         floors = [
             p for p in by_input if p.startswith(f"{pool}kernels.") and p.endswith(".launch_s")
         ]
-        found[label + LAUNCH] = moving(floors)
-    found[LIMITS["ttl"]] = lambda factor: Change(ttl=factor)
-    found[LIMITS["ftl"]] = lambda factor: Change(ftl=factor)
-    return found
+        changes[label + LAUNCH] = moving(floors)
+    changes[LIMITS["ttl"]] = lambda factor: Change(ttl=factor)
+    changes[LIMITS["ftl"]] = lambda factor: Change(ftl=factor)
+    return changes
 
 
 def study_lever(
@@ -123,8 +123,8 @@ def study_lever(
     factors: Sequence[float] = FACTORS,
 ) -> Search[LeverStudy]:
     """The exact effects of a lever, beside those its elasticity predicts: factor^elasticity − 1."""
-    found = yield [change(factor) for factor in factors]
-    known = dict(zip(factors, found, strict=True))
+    optima = yield [change(factor) for factor in factors]
+    known = dict(zip(factors, optima, strict=True))
 
     def changed(optimum: Optimum | None) -> bool:
         return optimum is None or optimum.mapping != base.mapping
@@ -141,8 +141,8 @@ def study_lever(
     ]
     while wide := [i for i, (inner, outer) in enumerate(sides) if _apart(inner, outer)]:
         middles = [float(np.sqrt(sides[i][0] * sides[i][1])) for i in wide]
-        found = yield [change(middle) for middle in middles]
-        for i, middle, optimum in zip(wide, middles, found, strict=True):
+        optima = yield [change(middle) for middle in middles]
+        for i, middle, optimum in zip(wide, middles, optima, strict=True):
             inner, outer = sides[i]
             sides[i] = (inner, middle) if changed(optimum) else (middle, outer)
     return LeverStudy(title, elasticity, tuple(effects), (sides[0][0], sides[1][0]))

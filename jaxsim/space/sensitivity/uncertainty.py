@@ -67,10 +67,11 @@ def _label(source: Source, constant: int) -> str:
     return f"{source.constants[constant][0].rpartition('.')[2]} in the {source.name}"
 
 
-def gradients(source: Source, found: Elasticities) -> np.ndarray:
+def gradients(source: Source, elasticities: Elasticities) -> np.ndarray:
     """d ln y / d ln of every constant of a source."""
+    by_input = elasticities.by_input
     return np.array([
-        sum(float(np.ravel(found.by_input[p])[0]) for p in paths if p in found.by_input)
+        sum(float(np.ravel(by_input[p])[0]) for p in paths if p in by_input)
         for paths in source.constants
     ])  # fmt: skip
 
@@ -78,7 +79,7 @@ def gradients(source: Source, found: Elasticities) -> np.ndarray:
 def propagate(
     problem: Problem,
     base: Optimum,
-    found: Elasticities,
+    elasticities: Elasticities,
     sources: Sequence[Source],
     samples: int = SAMPLES,
 ) -> Uncertainty:
@@ -114,7 +115,7 @@ def propagate(
     value = value[:, fine]
     a, b = value[0], value[1]
     variance = float(np.var(np.concatenate([a, b])))
-    each = [gradients(source, found) for source in sources]
+    each = [gradients(source, elasticities) for source in sources]
     linear = [float(g @ s.covariance @ g) for g, s in zip(each, sources, strict=True)]
     shares = []
     for own, source, gradient, part in zip(value[2:], sources, each, linear, strict=True):
