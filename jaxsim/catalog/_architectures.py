@@ -60,14 +60,14 @@ def _blocks(config: Config) -> list[Layer]:
     config.get("num_hidden_layers")
     config.raw = {**config.raw, "num_hidden_layers": float(len(blocks))}
     mixers, ffns = block_mixers(config, blocks), block_networks(config, blocks)
-    found: list[Layer] = []
+    layers: list[Layer] = []
     for i, (mixer, ffn) in enumerate(zip(mixers, ffns, strict=True)):
-        if isinstance(mixer, NoAttention) and found and isinstance(found[-1].ffn, NoFFN):
-            before = found.pop()
-            found.append(Layer(before.attention, ffn, before.attention_index, i))
+        if isinstance(mixer, NoAttention) and layers and isinstance(layers[-1].ffn, NoFFN):
+            before = layers.pop()
+            layers.append(Layer(before.attention, ffn, before.attention_index, i))
         else:
-            found.append(Layer(mixer, ffn, i, i))
-    return found
+            layers.append(Layer(mixer, ffn, i, i))
+    return layers
 
 
 def _dbrx(config: Config) -> list[Layer]:
@@ -90,7 +90,7 @@ def _searched(config: Config) -> list[Layer]:
     config.get("activation")
     mixers: dict[float | None, AbstractAttention] = {None: NoAttention()}
     widths: dict[float | None, AbstractFFN] = {None: NoFFN()}
-    found: list[Layer] = []
+    layers: list[Layer] = []
     for i, block in enumerate(listed):
         parts = Config(config.path, block if isinstance(block, dict) else {})
         attention, ffn = parts.table("attention"), parts.table("ffn")
@@ -109,8 +109,8 @@ def _searched(config: Config) -> list[Layer]:
             width = float(-(-int(stated) // SEARCHED_MULTIPLE) * SEARCHED_MULTIPLE)
             if width not in widths:
                 widths[width] = DenseFFN(width, 3.0)
-        found.append(Layer(mixers[kv_heads], widths[width], i, i))
-    return found
+        layers.append(Layer(mixers[kv_heads], widths[width], i, i))
+    return layers
 
 
 # The searched family rounds the width of a network up to a multiple of this.

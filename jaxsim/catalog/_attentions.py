@@ -150,7 +150,7 @@ def grouped_layers(config: Config) -> list[AbstractAttention]:
     each = config.numbers("num_attention_heads_per_layer")
     config.entries("attn_type_list", ("1",))
     kept: dict[Hashable, AbstractAttention] = {}
-    found: list[AbstractAttention] = []
+    attentions: list[AbstractAttention] = []
     for layer, kind in enumerate(kinds):
         sliding = kind == SLIDING[0]
         other = dict(window_heads) if sliding else {}
@@ -160,8 +160,8 @@ def grouped_layers(config: Config) -> list[AbstractAttention]:
         if key not in kept:
             made = grouped(config, float(window) if sliding and window else math.inf, **other)
             kept[key] = varied(made, gate_dim=gate) if gate else made
-        found.append(kept[key])
-    return found
+        attentions.append(kept[key])
+    return attentions
 
 
 def chunked_layers(config: Config) -> list[AbstractAttention]:
@@ -198,7 +198,7 @@ def gemma_layers(config: Config) -> list[AbstractAttention]:
             raise config.error(f"per_layer_config.{layer} has {extra}, which is not supported.")
     shared = int(config.whole("num_kv_shared_layers", 0.0))
     kept: dict[Hashable, AbstractAttention] = {}
-    found: list[AbstractAttention] = []
+    attentions: list[AbstractAttention] = []
     for layer, kind in enumerate(kinds):
         sliding = kind == SLIDING[0]
         own = each.table(str(layer) if str(layer) in each.raw else f"{layer:02d}")
@@ -214,8 +214,8 @@ def gemma_layers(config: Config) -> list[AbstractAttention]:
             made = grouped(config, float(window) if sliding and window else math.inf, **other)
             plain = caches == 1.0 and values == 1.0
             kept[key] = made if plain else varied(made, own_values=values, own_cache=caches)
-        found.append(kept[key])
-    return found
+        attentions.append(kept[key])
+    return attentions
 
 
 def unequal_layers(config: Config) -> list[AbstractAttention]:

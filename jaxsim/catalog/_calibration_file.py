@@ -61,12 +61,12 @@ def constant_names(kind: str) -> tuple[str, ...]:
 
 def read_calibration(path: Path) -> Calibration:
     """A calibration from a TOML file, refusing whatever is missing, unknown or impossible."""
-    found = _Reader(path, read_toml(path), OWN_KINDS).calibration()
+    calibration = _Reader(path, read_toml(path), OWN_KINDS).calibration()
     families, sources = state_families(path.stem)
     return replace(
-        found,
-        families={**families, **found.families},
-        sources={**sources, **found.sources},
+        calibration,
+        families={**families, **calibration.families},
+        sources={**sources, **calibration.sources},
     )
 
 
@@ -75,9 +75,9 @@ def state_families(name: str) -> tuple[dict[str, dict[str, Family]], dict[str, d
     path = STATES / f"{name}.toml"
     own = path.is_file()
     path = path if own else STATES / f"{BORROWED}.toml"
-    found = _Reader(path, read_toml(path), STATE_KINDS).calibration()
+    calibration = _Reader(path, read_toml(path), STATE_KINDS).calibration()
     if own:
-        return found.families, found.sources
+        return calibration.families, calibration.sources
     return {
         kind: {
             number_format: replace(
@@ -88,7 +88,7 @@ def state_families(name: str) -> tuple[dict[str, dict[str, Family]], dict[str, d
             )
             for number_format, family in formats.items()
         }
-        for kind, formats in found.families.items()
+        for kind, formats in calibration.families.items()
     }, {"borrowed_state": {**BORROWED_SOURCE}}
 
 
@@ -155,16 +155,18 @@ class _Reader:
         if "transferred_from" in raw:
             families = self.transferred(sources)
         for kind in self.kinds:
-            found = families.setdefault(kind, {})
+            by_format = families.setdefault(kind, {})
             entries = self.table(kind, raw.get(kind, {}))
             self.known(f"{kind}.", entries, FORMATS.get(kind, (ANY,)))
             # Those that stand alone first, so that others can refer to them.
             tables = {name: self.table(f"{kind}.{name}", entry) for name, entry in entries.items()}
             for number_format in sorted(tables, key=lambda name: "same_as" in tables[name]):
                 key = f"{kind}.{number_format}"
-                found[number_format] = self.family(kind, key, tables[number_format], found, sources)
+                by_format[number_format] = self.family(
+                    kind, key, tables[number_format], by_format, sources
+                )
             for number_format in FORMATS.get(kind, (ANY,)):
-                if number_format not in found:
+                if number_format not in by_format:
                     raise self.error(f"{kind}.{number_format}", "is missing")
         return Calibration(self.path.stem, str(raw["title"]), cores, families, sources)
 
@@ -223,7 +225,7 @@ class _Reader:
         kind: str,
         key: str,
         entry: Table,
-        found: dict[str, Family],
+        by_format: dict[str, Family],
         sources: Collection[str],
     ) -> Family:
         self.known(f"{key}.", entry, _FAMILY_KEYS)
@@ -243,9 +245,9 @@ class _Reader:
         base = Family({}, sigma, source)
         if "same_as" in entry:
             same_as = str(entry["same_as"])
-            if same_as not in found:
+            if same_as not in by_format:
                 raise self.error(f"{key}.same_as", f"{same_as!r} is not in this family")
-            base = found[same_as]
+            base = by_format[same_as]
         constants = {**base.constants, **constants}
         for name in names:
             if name not in constants:

@@ -205,9 +205,9 @@ class Table:
         rows = self.plain(name)
         if not isinstance(rows, list) or not rows:
             raise self.error(name, "must be a list of at least one table")
-        found = [Table(self.file, f"{self.key(name)}[{i}]", row) for i, row in enumerate(rows)]
-        self.children.extend(found)
-        return found
+        tables = [Table(self.file, f"{self.key(name)}[{i}]", row) for i, row in enumerate(rows)]
+        self.children.extend(tables)
+        return tables
 
     def finish(self) -> None:
         """Refuse the first key that nobody read, here or further down."""

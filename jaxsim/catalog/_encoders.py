@@ -26,13 +26,13 @@ def encoder_of(outer: dict[str, object], path: Path) -> Encoder | None:
     if not isinstance(raw, dict):
         return None
     config = Config(path, raw)
-    found = {}
+    numbers = {}
     for name, keys in _KEYS.items():
         key = next((key for key in keys if isinstance(raw.get(key), (int, float))), None)
         if key is None:
             return None
         try:
-            found[name] = config.positive(key)
+            numbers[name] = config.positive(key)
         except InputError:
             return None
     patch = raw.get("patch_size")
@@ -54,5 +54,5 @@ def encoder_of(outer: dict[str, object], path: Path) -> Encoder | None:
         return None
     gated = 3.0 if str(raw.get("hidden_act", "gelu")) in ("silu", "swiglu") else 2.0
     return Encoder(
-        **found, matrices=gated, patches=float(patches), tokens=float(math.floor(tokens))
+        **numbers, matrices=gated, patches=float(patches), tokens=float(math.floor(tokens))
     )

@@ -135,27 +135,27 @@ def _ffn_modules(layer: int, ffn: AbstractFFN, hidden: float, beside: bool) -> l
         ]
     if not isinstance(ffn, MoEFFN):
         return []
-    found = []
+    modules = []
     around = ("", "moe") if beside else _FFN
     shared = ("mlp",) if beside else tuple(f"{ffn}.{name}" for ffn in _FFN for name in _SHARED)
     experts = tuple(f"{parent}.experts".strip(".") for parent in around)
     one = tuple(f"{parent}.0" for parent in experts)
     for names, count in ((_UP, ffn.matrices - 1.0), (_DOWN, 1.0)):
         spelled = (*_named(layer, one, names), *_named(layer, experts, ("", *names)))
-        found.append(Module(spelled, "experts", count * ffn.experts * hidden * ffn.intermediate))
+        modules.append(Module(spelled, "experts", count * ffn.experts * hidden * ffn.intermediate))
         if ffn.shared_intermediate > 0:
             each = hidden * ffn.shared_intermediate
-            found.append(Module(_named(layer, shared, names), "ffn", count * each))
-    return found
+            modules.append(Module(_named(layer, shared, names), "ffn", count * each))
+    return modules
 
 
 def modules_of(layers: list[Layer], hidden: float, vocab: float, family: str) -> list[Module]:
     """Every matrix of a model, from its layers as an architecture's reader gives them."""
-    found = []
+    modules = []
     for layer in layers:
         for names, tensor, elements in _attention_parts(layer.attention, hidden):
             spelled = _named(layer.attention_index, _ATTENTION, names)
-            found.append(Module(spelled, tensor, float(elements)))
-        found += _ffn_modules(layer.ffn_index, layer.ffn, hidden, family.startswith("gemma4"))
-    found.append(Module(("lm_head", "head", "output"), "head", vocab * hidden))
-    return [module for module in found if math.isfinite(module.elements)]
+            modules.append(Module(spelled, tensor, float(elements)))
+        modules += _ffn_modules(layer.ffn_index, layer.ffn, hidden, family.startswith("gemma4"))
+    modules.append(Module(("lm_head", "head", "output"), "head", vocab * hidden))
+    return [module for module in modules if math.isfinite(module.elements)]

@@ -70,24 +70,24 @@ def _scheme(path: str, key: str, group: object) -> Format:
     bits, kind = weights.get("num_bits"), weights.get("type", "int")
     size = weights.get("group_size") or 0
     taken = (inputs.get("num_bits"), inputs.get("type", "int")) if isinstance(inputs, dict) else 0
-    found: Format | None = None
+    format_name: Format | None = None
     if (bits, kind) == (4, "int"):
         if not taken:
-            found = "int4" if 0 < size <= NARROW_GROUP else "int4_g128"
+            format_name = "int4" if 0 < size <= NARROW_GROUP else "int4_g128"
         elif taken == (8, "float"):
-            found = "int4_fp8"
+            format_name = "int4_fp8"
     elif (bits, kind) == (4, "float"):
         own: Format = "nvfp4" if taken else "nvfp4_weights"
-        found = "mxfp4" if size == NARROW_GROUP else own
+        format_name = "mxfp4" if size == NARROW_GROUP else own
     elif (bits, kind) == (8, "float"):
         block = weights.get("strategy") == "block" or weights.get("block_structure")
         wide: Format = "mxfp8" if size == NARROW_GROUP else "fp8"
-        found = "fp8_block" if block else wide if taken else "fp8_weights"
+        format_name = "fp8_block" if block else wide if taken else "fp8_weights"
     elif (bits, kind) == (8, "int"):
-        found = {0: "int8_weights", (8, "int"): "int8"}.get(taken)  # type: ignore[assignment]
-    if found is None:
+        format_name = {0: "int8_weights", (8, "int"): "int8"}.get(taken)  # type: ignore[assignment]
+    if format_name is None:
         raise _refused(path, key, group, "this pair of weights and activations is not supported")
-    return found
+    return format_name
 
 
 def _listed(quantization: dict[str, object], path: str) -> list[str]:
@@ -223,8 +223,8 @@ def format_reader(quantization: dict[str, object], path: str) -> FormatOf:
         return _gptq(quantization, path, method)
     if method == "quark":
         return _quark(quantization, path)
-    if found := _groups(quantization, path):
-        return found
+    if groups := _groups(quantization, path):
+        return groups
     raise _refused(
         path,
         "quant_method",

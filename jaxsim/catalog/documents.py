@@ -60,7 +60,7 @@ def shown(given: object, most: int = 60) -> str:
 
 def printable(text: str) -> str:
     """The text with its control characters spelled out, so that no terminal obeys them."""
-    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def quoted(given: object) -> str:
@@ -127,8 +127,8 @@ _DECODER = json.JSONDecoder(parse_int=_whole, parse_float=_real)
 
 def decode_json(text: str) -> object:
     """The value of a JSON text; a ValueError says what is wrong with it, depth included."""
-    if "\\u" in text and (found := _ESCAPED.search(text)):
-        raise ValueError(f"the control character {found[0]}")
+    if "\\u" in text and (match := _ESCAPED.search(text)):
+        raise ValueError(f"the control character {match[0]}")
     try:
         return _DECODER.decode(text)
     except RecursionError:
@@ -200,7 +200,7 @@ def _check(raw: object, where: object) -> None:
             held += [(one, depth + 1) for pair in value.items() for one in pair]
         elif isinstance(value, list | tuple | set):
             held += [(one, depth + 1) for one in value]
-        elif isinstance(value, str) and (found := _CONTROL.search(value)):
-            raise InputError(f"{where}: a text has the control character {found[0]!r}.")
+        elif isinstance(value, str) and (match := _CONTROL.search(value)):
+            raise InputError(f"{where}: a text has the control character {match[0]!r}.")
         elif isinstance(value, int) and value.bit_length() > 1000:
             raise InputError(f"{where}: a number has more than {_MOST_DIGITS} digits.")

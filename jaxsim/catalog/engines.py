@@ -149,14 +149,14 @@ def _numbers(table: Table) -> _Fit:
     stated = values.number(_POPULARITY, zero=True) if _POPULARITY in values else None
     numbers[_POPULARITY] = popularity_variance() if stated is None else stated
     engine = Engine(**numbers)
-    found: _Fit = {"engine": engine, "log_sigma": values.number("log_sigma", zero=True)}
+    fit: _Fit = {"engine": engine, "log_sigma": values.number("log_sigma", zero=True)}
     if "serving" in table:
         serving = table.table("serving")
         names = [key.name for key in fields(Serving)]
-        found["serving"] = Serving(**{key: serving.number(key, zero=True) for key in names})
+        fit["serving"] = Serving(**{key: serving.number(key, zero=True) for key in names})
     if "sigmas" in table:
-        found["sigmas"] = _sigmas(table)
-    return found
+        fit["sigmas"] = _sigmas(table)
+    return fit
 
 
 def _sigmas(table: Table) -> dict[str, float]:

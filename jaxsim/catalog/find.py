@@ -36,9 +36,9 @@ def kinds_of(card: ModelCard) -> tuple[str, ...]:
 def _served() -> dict[str, tuple[str, ...]]:
     file = DataFile(DATA / "served.toml")
     table = file.root.table("engines")
-    found = {kind: table.texts(kind) for kind in table.raw}
+    names = {kind: table.texts(kind) for kind in table.raw}
     file.finish()
-    return found
+    return names
 
 
 def engines_of(card: ModelCard) -> tuple[str, ...]:

@@ -27,13 +27,13 @@ _OF_CHIP = ("peak", "multiprocessors")
 def limit_constants() -> tuple[Mapping[str, Mapping[str, float]], Mapping[str, Datum]]:
     """The constants of every kind of kernel at the limit, and where each came from."""
     file = DataFile(DATA / f"{LIMIT}.toml")
-    found: dict[str, dict[str, float]] = {}
+    constants: dict[str, dict[str, float]] = {}
     for kind, record in KINDS.items():
         table = file.root.table(_TABLES.get(kind, kind))
         names = [f.name for f in fields(record) if f.name not in _OF_CHIP]
-        found[kind] = {name: table.number(name, zero=True) for name in names}
+        constants[kind] = {name: table.number(name, zero=True) for name in names}
     file.finish()
-    return found, file.provenance
+    return constants, file.provenance
 
 
 def at_the_limit(calibration: Calibration) -> Calibration:

@@ -183,25 +183,25 @@ def read_model_file(path: Path) -> ModelCard:
 
 def _layers_of(root: Table, section: str, kinds: dict[str, type[R]]) -> dict[str, R]:
     """The named attention or feed-forward networks of a model."""
-    found: dict[str, R] = {}
+    layers: dict[str, R] = {}
     tables = root.table(section)
     for name in tables.raw:
         table = tables.table(name)
         kind = table.label("kind")
         if kind not in kinds:
             raise table.error("kind", f"is {kind!r}; allowed are {', '.join(kinds)}")
-        found[name] = _record(kinds[kind], table)
-        routed = getattr(found[name], "moe", found[name])
+        layers[name] = _record(kinds[kind], table)
+        routed = getattr(layers[name], "moe", layers[name])
         if isinstance(routed, MoEFFN) and routed.topk > routed.experts:
             raise table.error("topk", f"exceeds the {routed.experts:.0f} experts")
-    return found
+    return layers
 
 
-def _named(row: Table, key: str, found: dict[str, R]) -> R:
+def _named(row: Table, key: str, layers: dict[str, R]) -> R:
     name = row.label(key)
-    if name not in found:
-        raise row.error(key, f"is {name!r}; the file has {', '.join(found)}")
-    return found[name]
+    if name not in layers:
+        raise row.error(key, f"is {name!r}; the file has {', '.join(layers)}")
+    return layers[name]
 
 
 # ---- hardware ------------------------------------------------------------------------------------

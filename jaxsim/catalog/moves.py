@@ -19,6 +19,6 @@ class Moves:
 def moves() -> Moves:
     """The measured numbers, from `transfers.toml`."""
     file = DataFile(DATA / "transfers.toml")
-    found = Moves(file.root.number("setup_s", zero=True), file.root.number("line_frac"))
+    constants = Moves(file.root.number("setup_s", zero=True), file.root.number("line_frac"))
     file.finish()
-    return found
+    return constants

@@ -76,13 +76,13 @@ def _spellings(name: str) -> list[tuple[str, str | None]]:
     """The name, then with one suffix after another left off, each with the preset those name."""
     spelling = _spoken(name)
     preset: str | None = None
-    found: list[tuple[str, str | None]] = [(spelling, preset)]
+    spellings: list[tuple[str, str | None]] = [(spelling, preset)]
     while match := _SUFFIX.search(spelling):
         spelling = spelling[: match.start()]
         if match["format"] and preset is None:
             preset = _PRESET.get(match["format"], match["format"])
-        found.append((spelling, preset))
-    return found
+        spellings.append((spelling, preset))
+    return spellings
 
 
 def resolve_model(name: str) -> tuple[str, str | None]:

@@ -10,6 +10,6 @@ from jaxsim.catalog.names import DATA
 def idle_power_frac() -> float:
     """What an idle GPU, with a model loaded, takes of the power of its datasheet."""
     file = DataFile(DATA / "power.toml")
-    found = file.root.number("idle_power_frac", zero=True)
+    fraction = file.root.number("idle_power_frac", zero=True)
     file.finish()
-    return found
+    return fraction

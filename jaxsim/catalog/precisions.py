@@ -26,12 +26,12 @@ def read_precision(table: Table, base: Precision) -> Precision:
 
     The projection out of attention is as those into it unless it is named.
     """
-    found = {name: table.choice(name, allowed_formats(name)) for name in CLASSES if name in table}
+    formats = {name: table.choice(name, allowed_formats(name)) for name in CLASSES if name in table}
     means: tuple[tuple[str, float], ...] = ()
     if "mean_bytes" in table:
         stated = table.table("mean_bytes")
         means = tuple((name, stated.number(name)) for name in stated.raw)
-    return dataclasses.replace(base, mean_bytes=means, **_with_output(found))
+    return dataclasses.replace(base, mean_bytes=means, **_with_output(formats))
 
 
 def _with_output(classes: dict[str, str]) -> dict[str, object]:

@@ -56,7 +56,7 @@ def price_source(card: HardwareCard) -> str:
 
 def given_prices(texts: list[str], today: datetime.date | None = None) -> dict[str, Datum]:
     """Prices as they are given on a command line: `gb200=3.2`, in dollars an hour of one GPU."""
-    found = {}
+    prices = {}
     for text in texts:
         name, _, value = text.partition("=")
         try:
@@ -68,8 +68,8 @@ def given_prices(texts: list[str], today: datetime.date | None = None) -> dict[s
                 f"--price {text!r}: give HW=USD, the dollars of an hour of one GPU, as gb200=3.2."
             )
         date = today or datetime.date.today()
-        found[resolve_hardware(name)] = Datum(usd, "assumed", "given with --price", date)
-    return found
+        prices[resolve_hardware(name)] = Datum(usd, "assumed", "given with --price", date)
+    return prices
 
 
 def check_used(texts: list[str], used: Iterable[str]) -> None:
@@ -84,14 +84,14 @@ def read_prices(path: Path) -> dict[str, Datum]:
     """The prices of a TOML file, each with its source."""
     file = DataFile(path)
     names = [name for name in file.root.raw if name not in ("from", "sources", "kind")]
-    found = {}
+    prices = {}
     for name in names:
         file.root.number(name)
-        found[resolve_hardware(name)] = file.provenance[name]
+        prices[resolve_hardware(name)] = file.provenance[name]
     file.finish()
-    if not found:
+    if not prices:
         raise InputError(f"{path}: has no price; write the name of hardware = dollars an hour.")
-    return found
+    return prices
 
 
 def at_prices(card: HardwareCard, prices: Mapping[str, Datum]) -> HardwareCard:

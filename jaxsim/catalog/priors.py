@@ -37,6 +37,6 @@ def load_priors() -> Priors:
     file = DataFile(DATA / FILE)
     table = file.root.table("constants")
     by_name = {name: table.number(name) for name in table.raw}
-    found = Priors(file.root.number("log_sigma"), by_name, file.provenance)
+    priors = Priors(file.root.number("log_sigma"), by_name, file.provenance)
     file.finish()
-    return found
+    return priors

@@ -10,6 +10,6 @@ from jaxsim.catalog.names import DATA
 def popularity_variance() -> float:
     """The variance of the popularity of experts, whose mean is 1; 0 where routing is uniform."""
     file = DataFile(DATA / "routing.toml")
-    found = file.root.number("popularity_variance", zero=True)
+    variance = file.root.number("popularity_variance", zero=True)
     file.finish()
-    return found
+    return variance

@@ -14,9 +14,9 @@ CONSTANTS = ("across_launch_s", "across_setup_s", "across_hops", "across_frac")
 def scaleout_constants() -> Mapping[str, Mapping[str, float]]:
     """The constants of `CollectiveFit` beyond a domain, by collective."""
     file = DataFile(DATA / "scaleout.toml")
-    found = {}
+    constants = {}
     for name in COLLECTIVES:
         table = file.root.table(name)
-        found[name] = {key: table.number(key, zero=True) for key in CONSTANTS}
+        constants[name] = {key: table.number(key, zero=True) for key in CONSTANTS}
     file.finish()
-    return found
+    return constants

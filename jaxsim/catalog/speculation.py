@@ -21,6 +21,6 @@ def speculation_prior() -> SpeculationPrior:
     """The prior of the catalogue."""
     file = DataFile(DATA / "speculation.toml")
     names = ("draft_tokens", "accept_frac", "log_sigma")
-    found = SpeculationPrior(*(file.root.number(name) for name in names))
+    prior = SpeculationPrior(*(file.root.number(name) for name in names))
     file.finish()
-    return found
+    return prior

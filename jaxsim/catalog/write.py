@@ -69,20 +69,20 @@ def _record_lines(section: str, record: Record) -> list[str]:
 
 def _names(records: list[Record]) -> dict[Record, str]:
     """A name for each different record, by its kind; numbered where a kind has several."""
-    found: dict[Record, str] = {}
+    names: dict[Record, str] = {}
     for record in records:
-        if record not in found:
+        if record not in names:
             short = _SHORT[type(record).__name__]
             window = getattr(record, "window_tokens", math.inf)
             if short in ("full", "gated") and math.isfinite(float(window)):
                 short = "sliding"
-            taken = set(found.values())
+            taken = set(names.values())
             number = 2
             name = short
             while name in taken:
                 name, number = f"{short}{number}", number + 1
-            found[record] = name
-    return found
+            names[record] = name
+    return names
 
 
 def card_text(

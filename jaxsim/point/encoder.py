@@ -14,7 +14,7 @@ def encoder_items(scenario: Scenario, ranks: Ranks, prompts: Scalar) -> list[Ite
     comes out, each token of several patches, is projected to the width of the residual stream.
     """
     images, wide, tp = scenario.workload.images, scenario.element.wide, ranks.tp
-    found: list[Item] = []
+    items: list[Item] = []
     for encoder in scenario.model.encoders:
         rows = prompts * images * encoder.patches
         inner = encoder.intermediate / tp
@@ -43,14 +43,14 @@ def encoder_items(scenario: Scenario, ranks: Ranks, prompts: Scalar) -> list[Ite
             ),
             gemm_item("encoder_down", *common, encoder.hidden, inner, wide, wide),
         ]
-        found += [item.times(encoder.layers) for item in layer]
+        items += [item.times(encoder.layers) for item in layer]
         merged = encoder.hidden * encoder.patches / encoder.tokens
         tokens = prompts * images * encoder.tokens
         project = ("projections", "router_gemm", tokens)
-        found.append(
+        items.append(
             gemm_item("encoder_projector", *project, scenario.model.hidden, merged, wide, wide)
         )
-    return found
+    return items
 
 
 def encoder_weights(scenario: Scenario) -> Scalar:

@@ -148,12 +148,12 @@ def _solve(target: Scalar, at: Callable[[Scalar], Scalar], low: Scalar, high: Sc
 
     low, high = jnp.asarray(low), jnp.asarray(high)
     first, last = jax.lax.fori_loop(0, BISECTIONS, halve, (low, high))
-    found = jax.lax.stop_gradient(0.5 * (first + last))
-    value, slope = jax.jvp(at, (found,), (jnp.ones_like(found),))
+    root = jax.lax.stop_gradient(0.5 * (first + last))
+    value, slope = jax.jvp(at, (root,), (jnp.ones_like(root),))
     slope = jax.lax.stop_gradient(slope)
-    inside = (found > low * 1.0001) & (found < high * 0.9999) & (slope > 0.0)
+    inside = (root > low * 1.0001) & (root < high * 0.9999) & (slope > 0.0)
     step = (target - value) / jnp.where(slope > 0.0, slope, 1.0)
-    return jnp.where(inside, found + step - jax.lax.stop_gradient(step), found)
+    return jnp.where(inside, root + step - jax.lax.stop_gradient(step), root)
 
 
 def closed_loop(

@@ -158,9 +158,9 @@ def under_load(
     serving = dataclasses.replace(serving, most_sequences=most)
     step_s, prompt, pools = served_by(steps, load, card.engine, serving)
     if concurrency is not None:
-        found, sustained = closed_loop(concurrency, step_s, prompt, pools, workload.osl), True
+        served, sustained = closed_loop(concurrency, step_s, prompt, pools, workload.osl), True
     else:
-        found, sustained = open_loop(
+        served, sustained = open_loop(
             float(requests_per_s or 0.0), step_s, prompt, pools, workload.osl
         )
     run = None
@@ -174,15 +174,15 @@ def under_load(
                 f"a run of {prompts:,.0f} prompts is a steady state but for its ends: leave the "
                 "number of prompts out."
             )
-        found = dataclasses.replace(
-            found,
+        served = dataclasses.replace(
+            served,
             ttft_s=run.ttft_s,
             tpot_s=run.tpot_s,
             requests_per_s=run.requests_per_s,
             waiting_s=run.ttft_s - prompt.fixed_s - prompt.latency_s,
             decode_batch=run.requests_per_s * run.tpot_s * (workload.osl - 1.0) / decode.workers,
         )
-    one = {name: float(np.asarray(getattr(found, name))) for name in found.__dataclass_fields__}
+    one = {name: float(np.asarray(getattr(served, name))) for name in served.__dataclass_fields__}
     values = {
         "tpot": one["tpot_s"],
         "ttft": one["ttft_s"],

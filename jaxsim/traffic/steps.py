@@ -242,8 +242,8 @@ def steps_of(decode: Scenario, prefill: Scenario, most: float) -> Steps:
     `most` is the largest decode batch of an instance to time.
     """
     largest = np.asarray([min(most, MOST_SLOTS)], np.float32)
-    found = timed(stack([decode]), stack([prefill]), largest)
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[0], found)
+    steps = timed(stack([decode]), stack([prefill]), largest)
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[0], steps)
 
 
 def stack(trees: Sequence[Tree]) -> Tree:

@@ -90,7 +90,7 @@ def time_steps(cases: list[Case]) -> Steps:
     groups: dict[object, list[int]] = {}
     for index, (decode, _, _) in enumerate(scenarios):
         groups.setdefault(jax.tree.structure(decode), []).append(index)
-    found: list[Steps | None] = [None] * len(cases)
+    steps: list[Steps | None] = [None] * len(cases)
     for indices in groups.values():
         # Padded to a power of two, so that files of like size share a compiled program.
         padded = indices + [indices[0]] * (_size(len(indices)) - len(indices))
@@ -99,8 +99,8 @@ def time_steps(cases: list[Case]) -> Steps:
         most = np.asarray([min(scenarios[i][2], MOST_SLOTS) for i in padded], np.float32)
         own = jax.tree.map(np.asarray, timed(decode, prefill, most))
         for place, index in enumerate(indices):
-            found[index] = jax.tree.map(lambda leaf, place=place: leaf[place], own)
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *found)
+            steps[index] = jax.tree.map(lambda leaf, place=place: leaf[place], own)
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *steps)
 
 
 def _size(count: int) -> int:

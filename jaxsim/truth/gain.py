@@ -131,7 +131,7 @@ def frontier(points: Sequence[tuple[float, float]]) -> tuple[np.ndarray, np.ndar
 
 def _points(entries: Iterable[Prediction], measured: bool) -> list[tuple[float, float]]:
     """Interactivity and throughput of runs; predicted ones with the software of their dates."""
-    found = []
+    points = []
     for entry in entries:
         faster = 1.0 if measured else math.exp(load_gain().progress(entry.row.date))
         own = (
@@ -139,8 +139,8 @@ def _points(entries: Iterable[Prediction], measured: bool) -> list[tuple[float, 
             if measured
             else (entry.values["tpot"], entry.values["output_tokens_per_s_per_gpu"])
         )
-        found.append((faster / own[0], faster * own[1]))  # type: ignore[operator]
-    return found
+        points.append((faster / own[0], faster * own[1]))  # type: ignore[operator]
+    return points
 
 
 def pair_of(
@@ -180,13 +180,13 @@ def pairs(entries: Iterable[Prediction], one_engine: bool = False) -> list[Pair]
         engine = entry.key("engine") if one_engine else ""
         key = (model, gpu, precision, row.isl_max, row.osl_max, engine)
         groups.setdefault(key, {}).setdefault(row.mode, []).append(entry)
-    found = []
+    paired = []
     for key, modes in sorted(groups.items()):
         if "colocated" in modes and "disaggregated" in modes:
             one = pair_of(key[:5], modes["disaggregated"], modes["colocated"])
             if one is not None:
-                found.append(one)
-    return found
+                paired.append(one)
+    return paired
 
 
 def side_probability(gain: np.ndarray, log_sigma: float) -> np.ndarray:
@@ -203,8 +203,8 @@ def gain_summary(entries: Iterable[Prediction]) -> GainSummary:
     Without a pair, `reason` says so and numbers are None.
     """
     entries = list(entries)
-    found = pairs(entries)
-    if not found:
+    paired = pairs(entries)
+    if not paired:
         reason = (
             "no pair: a pair needs disaggregated and co-located runs of one model, GPU, precision"
             " and lengths, with TPOT and output tokens/s/GPU, that reach a common interactivity"
@@ -212,7 +212,7 @@ def gain_summary(entries: Iterable[Prediction]) -> GainSummary:
         return {"pairs": 0, "points": 0, "reason": reason, "median": None, "mean": None,
                 "interval80": None, "side": None, "reliability": [], "by_pair": [],
                 "one_engine": None}  # fmt: skip
-    measured, predicted = _logs(found)
+    measured, predicted = _logs(paired)
     sigma = load_gain().log_sigma
     right = (predicted > 0) == (measured > 0)
     same = pairs(entries, one_engine=True)
@@ -228,7 +228,7 @@ def gain_summary(entries: Iterable[Prediction]) -> GainSummary:
         })  # fmt: skip
     return {
         "reason": None,
-        **_errors(found),
+        **_errors(paired),
         "one_engine": _errors(same) if same else None,
         "reliability": table,
         "by_pair": [
@@ -241,24 +241,24 @@ def gain_summary(entries: Iterable[Prediction]) -> GainSummary:
                 "measured_gain": np.exp(one.measured).tolist(),
                 "predicted_gain": np.exp(one.predicted).tolist(),
             }
-            for one in found
+            for one in paired
         ],
     }  # fmt: skip
 
 
-def _logs(found: Sequence[Pair]) -> tuple[np.ndarray, np.ndarray]:
+def _logs(paired: Sequence[Pair]) -> tuple[np.ndarray, np.ndarray]:
     """Log gains of all points, measured and predicted."""
-    measured = np.concatenate([one.measured for one in found])
-    return measured, np.concatenate([one.predicted for one in found])
+    measured = np.concatenate([one.measured for one in paired])
+    return measured, np.concatenate([one.predicted for one in paired])
 
 
-def _errors(found: Sequence[Pair]) -> GainErrors:
+def _errors(paired: Sequence[Pair]) -> GainErrors:
     """How far the gains of some pairs are off, and how often the side is right."""
-    measured, predicted = _logs(found)
+    measured, predicted = _logs(paired)
     error, sigma = np.abs(np.expm1(predicted - measured)), load_gain().log_sigma
     clear, right = np.abs(measured) > CLEAR, (predicted > 0) == (measured > 0)
     return {
-        "pairs": len(found),
+        "pairs": len(paired),
         "points": len(measured),
         "median": float(np.median(error)),
         "mean": float(error.mean()),
@@ -267,22 +267,22 @@ def _errors(found: Sequence[Pair]) -> GainErrors:
     }
 
 
-def fit_log_sigma(found: Sequence[Pair]) -> dict[str, float]:
+def fit_log_sigma(paired: Sequence[Pair]) -> dict[str, float]:
     """The spread of the log gain's error, and how it does on systems left out.
 
     Every pair counts alike, whatever its points. σ is the root of the mean square of its error,
     pairs weighted alike; `interval80` is how many points of a system the 80 % interval holds whose
     σ comes from the other systems, and `systems` their number.
     """
-    squares = np.array([np.mean(one.error**2) for one in found])
-    names = [(one.model, one.gpu) for one in found]
+    squares = np.array([np.mean(one.error**2) for one in paired])
+    names = [(one.model, one.gpu) for one in paired]
     inside, points = 0, 0
     for name in set(names):
         own = np.array([other == name for other in names])
         if own.all():
             continue
         sigma = math.sqrt(squares[~own].mean())
-        for one, left in zip(found, own, strict=True):
+        for one, left in zip(paired, own, strict=True):
             if left:
                 inside += int(np.sum(np.abs(one.error) <= EIGHTY_PERCENT * sigma))
                 points += len(one.error)
@@ -290,5 +290,5 @@ def fit_log_sigma(found: Sequence[Pair]) -> dict[str, float]:
         "log_sigma": math.sqrt(squares.mean()),
         "interval80": inside / points if points else math.nan,
         "systems": float(len(set(names))),
-        "pairs": float(len(found)),
+        "pairs": float(len(paired)),
     }

@@ -193,11 +193,11 @@ def predict_runs(
     engines = padded(_stack([card.engine for card in cards]))
     serving = padded(_stack([_capped(c, card) for c, card in zip(runs.cases, cards, strict=True)]))
     given = (padded(runs.steps), padded(runs.load), engines, serving)
-    found = _predict_rows(*given)
+    predicted = _predict_rows(*given)
     rates = padded(np.asarray([case.row.requests_per_s or 0.0 for case in runs.cases], np.float32))
     if rates.any():
         opened = _predict_rates(*given, rates)
-        found = jax.tree.map(lambda a, b: np.where(rates > 0.0, a, b), opened, found)
+        predicted = jax.tree.map(lambda a, b: np.where(rates > 0.0, a, b), opened, predicted)
     prompts = [case.row.prompts if case.row.finite else 0.0 for case in runs.cases]
     finite = padded(np.asarray(prompts, np.float32))
     if finite.any():
@@ -205,10 +205,10 @@ def predict_runs(
         run = _predict_finite(*given, np.maximum(finite, 1.0), spread)
         use = (finite > 0.0) & np.asarray(run.followed)
         names = ("ttft_s", "tpot_s", "requests_per_s")
-        own = {name: np.where(use, getattr(run, name), getattr(found, name)) for name in names}
-        found = replace(found, **own)
-    rate = np.asarray(found.requests_per_s) * padded(runs.load).osl / padded(runs.load).gpus
-    values = np.stack([np.asarray(found.tpot_s), np.asarray(found.ttft_s), rate], axis=-1)
+        own = {name: np.where(use, getattr(run, name), getattr(predicted, name)) for name in names}
+        predicted = replace(predicted, **own)
+    rate = np.asarray(predicted.requests_per_s) * padded(runs.load).osl / padded(runs.load).gpus
+    values = np.stack([np.asarray(predicted.tpot_s), np.asarray(predicted.ttft_s), rate], axis=-1)
     return values[: len(runs)].astype(float), cards
 
 

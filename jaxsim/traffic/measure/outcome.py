@@ -77,7 +77,7 @@ def outcome(run: Run, ftl_s: float, ttl_s: float) -> dict[str, float | str]:
     tokens = float(run.requests.osl[users.served].sum())
     joules = joules_of(run)
     statuses = run.state.attempts.status
-    found: dict[str, float | str] = {
+    measures: dict[str, float | str] = {
         "policy": run.policy,
         "requests": run.count,
         "served": int(users.served.sum()),
@@ -103,31 +103,33 @@ def outcome(run: Run, ftl_s: float, ttl_s: float) -> dict[str, float | str]:
     for name, values in (("ttft", users.ttft_s), ("tpot", users.tpot_s), ("e2e", users.e2e_s)):
         own = np.sort(values[users.served])
         for share in QUANTILES:
-            found[f"{name}_p{share * 100:g}_s"] = (
+            measures[f"{name}_p{share * 100:g}_s"] = (
                 float(np.quantile(own, share)) if len(own) else float("nan")
             )
-        found[f"{name}_mean_s"] = float(own.mean()) if len(own) else float("nan")
+        measures[f"{name}_mean_s"] = float(own.mean()) if len(own) else float("nan")
     gaps = gap_quantiles(run)
-    found |= {f"gap_p{s * 100:g}_s": g for s, g in zip(QUANTILES, gaps, strict=True)}
+    measures |= {f"gap_p{s * 100:g}_s": g for s, g in zip(QUANTILES, gaps, strict=True)}
     decoded = max(float(one.tokens.sum()), 1.0)
-    found["stall_s_per_token"] = float(one.stalled_token_s.sum()) / decoded
+    measures["stall_s_per_token"] = float(one.stalled_token_s.sum()) / decoded
     for role in run.fleet.roles:
         name = ROLE_NAMES[role]
         paid = sum(stop - start for _, r, start, stop in run.spans if r == role)
         own = one.role == role
         busy = float(one.prefill_busy_s[own].sum() + one.decode_busy_s[own].sum())
-        found[f"{name}_busy_frac"] = busy / max(paid, 1e-9)
-        found[f"{name}_instances_mean"] = paid / end
+        measures[f"{name}_busy_frac"] = busy / max(paid, 1e-9)
+        measures[f"{name}_instances_mean"] = paid / end
     sent = run.state.attempts.sent_s[: run.count]
     passed = run.state.attempts.passed_s[: run.count]
     moved = np.isfinite(sent)
-    found["kv_exposed_mean_s"] = float((sent[moved] - passed[moved]).mean()) if moved.any() else 0.0
-    found["link_busy_frac"] = float(one.out_busy_s.max()) / end
+    measures["kv_exposed_mean_s"] = (
+        float((sent[moved] - passed[moved]).mean()) if moved.any() else 0.0
+    )
+    measures["link_busy_frac"] = float(one.out_busy_s.max()) / end
     if run.faults:
         first_s = min(fault.time_s for fault in run.faults)
-        found["recovery_s"] = recovery_s(users.arrival_s, good, first_s)
-    found["regret_gpu_seconds"] = gpu_s - least_gpu_seconds(run, ttl_s)
-    return found
+        measures["recovery_s"] = recovery_s(users.arrival_s, good, first_s)
+    measures["regret_gpu_seconds"] = gpu_s - least_gpu_seconds(run, ttl_s)
+    return measures
 
 
 def joules_of(run: Run) -> float:

@@ -24,12 +24,12 @@ def divided(fleet: Fleet, gpus: float, lengths: Lengths, ttl_s: float) -> dict[i
         Pool(np.array([rates[role]]), np.array([fleet.gpus[role]]), np.array([0.0]))
         for role in (PREFILL, DECODE)
     )
-    found = match(prefill, decode, max(float(lengths.osl.mean()), 2.0), exact_gpus=float(gpus))
-    if not isinstance(found, Match):
+    matched = match(prefill, decode, max(float(lengths.osl.mean()), 2.0), exact_gpus=float(gpus))
+    if not isinstance(matched, Match):
         return None
-    counts = {PREFILL: found.prefill_instances, DECODE: found.decode_instances}
+    counts = {PREFILL: matched.prefill_instances, DECODE: matched.decode_instances}
     # A plan that fits several times is repeated; what is left goes to the shorter pool.
-    counts = {role: count * max(found.copies, 1) for role, count in counts.items()}
+    counts = {role: count * max(matched.copies, 1) for role, count in counts.items()}
     left = gpus - sum(fleet.gpus[role] * count for role, count in counts.items())
     while True:
         short = min(counts, key=lambda role: counts[role] * rates[role])
@@ -53,10 +53,10 @@ class Matched:
         gpus = sum(view.fleet.gpus[r] * view.counts[r] for r in view.counts)
         if len(view.counts) < 2:
             return Decision(dict(view.counts), "one pool: nothing to divide")
-        found = divided(view.fleet, gpus, expected.lengths, view.ttl_s)
-        if found is None:
+        division = divided(view.fleet, gpus, expected.lengths, view.ttl_s)
+        if division is None:
             return Decision(dict(view.counts), "no division fits these GPUs")
-        counts = {role: within(view, role, count) for role, count in found.items()}
+        counts = {role: within(view, role, count) for role, count in division.items()}
         return Decision(counts, f"ISL {expected.isl:.0f}, OSL {expected.osl:.0f}", convert=True)
 
 

@@ -54,7 +54,7 @@ def read_csv_trace(path: Path, unit_s: float | None, allow_truncated: bool, sort
     stamps = np.asarray(times, np.float64)
     if kind is AZURE:
         stamps = stamps - np.nanmin(stamps)
-    found = requests_of(
+    requests = requests_of(
         stamps * (unit_s or 1.0),
         isl,
         osl,
@@ -63,7 +63,7 @@ def read_csv_trace(path: Path, unit_s: float | None, allow_truncated: bool, sort
         where=lambda row: f"line {numbers[row]}",
         skipped=Skipped(skipped.count + failed.count, (*skipped.named, *failed.named)),
     )
-    return check_unit(found, "s")
+    return check_unit(requests, "s")
 
 
 def _rows(path: Path, lines: list[str]) -> Iterator[list[str]]:

@@ -40,21 +40,21 @@ def read_trace(
     >>> jaxsim.read_trace(path).isl.tolist()
     [512]
     """
-    found = given_path(path)
-    if not found.exists():
+    source = given_path(path)
+    if not source.exists():
         raise InputError(f"{path}: no such file; a trace is {FORMATS}.")
     if time_unit is not None and time_unit not in UNITS_S:
         raise InputError(f"time unit {time_unit!r}: known are {', '.join(UNITS_S)}.")
     unit_s = None if time_unit is None else UNITS_S[time_unit]
-    if found.is_dir() or found.name.endswith((".tar.xz", ".tar.gz", ".tar")):
-        return servegen.read_servegen(found, seed)
-    start = _first_bytes(found)
+    if source.is_dir() or source.name.endswith((".tar.xz", ".tar.gz", ".tar")):
+        return servegen.read_servegen(source, seed)
+    start = _first_bytes(source)
     if start.lstrip()[:1] in ("[", "{") and not _is_lines(start):
-        return json_logs.read_json_log(found, sort)
+        return json_logs.read_json_log(source, sort)
     if start.lstrip()[:1] == "{":
-        return json_lines.read_json_lines(found, unit_s, allow_truncated, sort)
+        return json_lines.read_json_lines(source, unit_s, allow_truncated, sort)
     if "," in start.partition("\n")[0]:
-        return csv_traces.read_csv_trace(found, unit_s, allow_truncated, sort)
+        return csv_traces.read_csv_trace(source, unit_s, allow_truncated, sort)
     raise InputError(f"{path}: not a trace that jaxsim knows: {FORMATS}.")
 
 

@@ -137,10 +137,10 @@ def _mooncake(
         start = np.concatenate([[0], np.cumsum(counts)])
         blocks = Blocks(ids.astype(np.int32), start, BLOCK_TOKENS)
     scaled = times * (1e-3 if unit_s is None else unit_s)
-    found = requests_of(
+    requests = requests_of(
         scaled, table[:, 1], table[:, 2], name=path.name, blocks=blocks, sort=sort, **rest
     )
-    return check_unit(found, "ms" if unit_s is None else "the stated unit")
+    return check_unit(requests, "ms" if unit_s is None else "the stated unit")
 
 
 def _vllm(

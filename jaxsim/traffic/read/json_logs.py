@@ -13,21 +13,21 @@ BENCH = ("input_lens", "output_lens", "start_times")
 
 def read_json_log(path: Path, sort: bool) -> Requests:
     """The requests of one JSON document; failed ones are counted and left out."""
-    found = read_json(path, most_bytes=MOST_TABLE_BYTES)
-    if isinstance(found, dict) and all(key in found for key in BENCH):
-        return _bench(path, found)
-    if isinstance(found, dict):
-        found = found.get("requests", found.get("per_request", found))
-    if isinstance(found, list) and found and isinstance(found[0], dict):
-        return _lifecycle(path, found)
+    document = read_json(path, most_bytes=MOST_TABLE_BYTES)
+    if isinstance(document, dict) and all(key in document for key in BENCH):
+        return _bench(path, document)
+    if isinstance(document, dict):
+        document = document.get("requests", document.get("per_request", document))
+    if isinstance(document, list) and document and isinstance(document[0], dict):
+        return _lifecycle(path, document)
     raise InputError(
         f"{path}: neither a list of requests with start_time, end_time and info (inference-perf) "
         f"nor a result with {', '.join(BENCH)} (vllm bench serve --save-detailed)."
     )
 
 
-def _bench(path: Path, found: dict[str, object]) -> Requests:
-    columns = {name: _column(path, name, _listed(found, name)) for name in BENCH}
+def _bench(path: Path, document: dict[str, object]) -> Requests:
+    columns = {name: _column(path, name, _listed(document, name)) for name in BENCH}
     if len({len(values) for values in columns.values()}) > 1:
         raise InputError(f"{path}: {', '.join(BENCH)} have different lengths.")
     start = columns["start_times"]
@@ -36,7 +36,7 @@ def _bench(path: Path, found: dict[str, object]) -> Requests:
         int((~kept).sum()), tuple(f"request {i + 1}: failed" for i in np.where(~kept)[0][:5])
     )
     measured = {}
-    ttfts, gaps = _listed(found, "ttfts"), _listed(found, "itls")
+    ttfts, gaps = _listed(document, "ttfts"), _listed(document, "itls")
     if len(ttfts) == len(start):
         ttft = _column(path, "ttfts", ttfts)
         measured["ttft_s"] = ttft[kept]
@@ -73,15 +73,15 @@ def _from_first(times: np.ndarray) -> np.ndarray:
         return times - times.min()
 
 
-def _listed(found: dict[str, object], name: str) -> list[object]:
+def _listed(document: dict[str, object], name: str) -> list[object]:
     """A list of the file; empty where it has none of that name."""
-    values = found.get(name)
+    values = document.get(name)
     return values if isinstance(values, list) else []
 
 
-def _lifecycle(path: Path, found: list[object]) -> Requests:
+def _lifecycle(path: Path, document: list[object]) -> Requests:
     rows, skipped = [], Skipped()
-    for number, row in enumerate(found, 1):
+    for number, row in enumerate(document, 1):
         info = row.get("info") if isinstance(row, dict) else None
         if not isinstance(row, dict) or row.get("error") or not isinstance(info, dict):
             skipped = skipped.and_line(f"request {number}", "failed")

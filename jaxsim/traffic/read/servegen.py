@@ -47,12 +47,12 @@ def read_servegen(path: Path, seed: int = 0) -> Requests:
 
 def _texts(path: Path) -> dict[tuple[str, str], str]:
     """Texts of the files of a folder or an archive, by client and kind; nothing is unpacked."""
-    found = {}
+    texts = {}
     if path.is_dir():
         for file in sorted(path.iterdir()):
             if match := _FILE.search(file.name):
-                found[match[1], match[2]] = read_text(file, MOST_FILE_BYTES, errors="replace")
-        return found
+                texts[match[1], match[2]] = read_text(file, MOST_FILE_BYTES, errors="replace")
+        return texts
     try:
         with tarfile.open(path) as archive:
             for member in archive:
@@ -64,14 +64,14 @@ def _texts(path: Path) -> dict[tuple[str, str], str]:
                 data = archive.extractfile(member)
                 if data is None:
                     continue
-                found[match[1], match[2]] = data.read().decode("utf-8", "replace")
+                texts[match[1], match[2]] = data.read().decode("utf-8", "replace")
     except (tarfile.TarError, EOFError, OSError) as error:
         raise InputError(f"{path}: not a whole archive: {error}.") from None
     except Exception as error:  # lzma has an error of its own, which need not be importable
         if type(error).__name__ != "LZMAError":
             raise
         raise InputError(f"{path}: the archive is cut off or damaged: {error}.") from None
-    return found
+    return texts
 
 
 def _windows(name: str, text: str) -> np.ndarray:
@@ -133,10 +133,10 @@ class _Lengths:
     def __init__(self, client: str, text: str):
         name = f"chunk-{client}-dataset.json"
         try:
-            found = decode_json(text)
-            if not isinstance(found, dict):
+            windows = decode_json(text)
+            if not isinstance(windows, dict):
                 raise ValueError("no object")
-            pairs = sorted((float(start), window) for start, window in found.items())
+            pairs = sorted((float(start), window) for start, window in windows.items())
         except (ValueError, AttributeError):
             raise InputError(f"{name}: not a JSON object by start of window.") from None
         self.windows = []

@@ -123,5 +123,5 @@ def batch_of(law: Law, role: int, lengths: Lengths, ttl_s: float) -> tuple[float
 
 def _last(fits: np.ndarray) -> int:
     """The last place that fits; the first where none does."""
-    found = np.flatnonzero(fits)
-    return int(found[-1]) if len(found) else 0
+    places = np.flatnonzero(fits)
+    return int(places[-1]) if len(places) else 0

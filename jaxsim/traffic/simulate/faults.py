@@ -114,11 +114,11 @@ def table_of(record: Attempts | Instances | Slots | Cache) -> Table:
 
 def _list(attempts: Table, head: int) -> list[int]:
     """The attempts of a linked list."""
-    found = []
+    listed = []
     while head >= 0:
-        found.append(head)
+        listed.append(head)
         head = int(attempts["next"][head])
-    return found
+    return listed
 
 
 def _held(
@@ -126,23 +126,23 @@ def _held(
     gain: float, now_s: float,
 ) -> list[tuple[int, int, int]]:  # fmt: skip
     """Every attempt that an instance holds: its context, and decode steps left; 0 of prompts."""
-    found: list[tuple[int, int, int]] = []
+    holding: list[tuple[int, int, int]] = []
     for name in ("head", "pass_head"):
         for attempt in _list(attempts, int(one[name][place])):
             # In a decode queue the prompt is done, and its cache is lost.
             done = attempts["need"][attempt] == 0
             context, left = int(attempts["size"][attempt]), int(attempts["left"][attempt])
-            found.append((attempt, context if done else 0, left if done else 0))
+            holding.append((attempt, context if done else 0, left if done else 0))
     for attempt in _list(attempts, int(one["send_head"][place])):
         one["assigned"][attempts["decoder"][attempt]] -= 1
-        found.append((attempt, int(attempts["size"][attempt]), int(attempts["left"][attempt])))
+        holding.append((attempt, int(attempts["size"][attempt]), int(attempts["left"][attempt])))
     steps = int(one["step"][place]) + _steps_done(one, place, now_s)
     for slot in range(int(one["decoding"][place])):
         attempt = int(slots["attempt"][place, slot])
         context = int(np.ceil(slots["base"][place, slot] + gain * steps))
-        found.append((attempt, context, max(int(slots["end"][place, slot]) - steps, 1)))
+        holding.append((attempt, context, max(int(slots["end"][place, slot]) - steps, 1)))
     gone = attempts["status"]
-    return [entry for entry in found if gone[entry[0]] == 0]
+    return [entry for entry in holding if gone[entry[0]] == 0]
 
 
 def _steps_done(one: Table, place: int, now_s: float) -> int:

@@ -39,16 +39,16 @@ def times_s(s: State, client: Client, shape: Shape):
         there = pointer < end
         return jnp.where(there, at(arrivals, jnp.where(there, pointer, last)) + delay_s, NEVER)
 
-    found = [when(s.arriving, shape.requests)]
+    times = [when(s.arriving, shape.requests)]
     if shape.patience:
-        found += [
+        times += [
             when(s.retrying, s.retries_end),
             when(s.deadline, s.arriving, client.patience_s),
             when(s.retry_deadline, s.retrying, client.patience_s),
         ]
     else:
-        found += [jnp.asarray(NEVER, jnp.float64)] * 3
-    return [*found, jnp.min(s.instances.send_s), jnp.min(s.instances.until_s)]
+        times += [jnp.asarray(NEVER, jnp.float64)] * 3
+    return [*times, jnp.min(s.instances.send_s), jnp.min(s.instances.until_s)]
 
 
 def give_up(s: State, law: Law, client: Client, shape: Shape, attempt: jax.Array) -> State:

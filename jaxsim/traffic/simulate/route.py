@@ -48,8 +48,8 @@ def chosen(s: State, law: Law, client: Client, shape: Shape, attempt: jax.Array,
     else:
         best = first_least(one.assigned.astype(jnp.float64), ready)
     starting = first_least(one.ready_s, open_ones)
-    found = jnp.where(jnp.any(ready), best, starting)
-    return jnp.where(jnp.any(open_ones), found, -1)
+    instance = jnp.where(jnp.any(ready), best, starting)
+    return jnp.where(jnp.any(open_ones), instance, -1)
 
 
 def _cost(s: State, law: Law, client: Client, shape: Shape, attempt: jax.Array) -> jax.Array:

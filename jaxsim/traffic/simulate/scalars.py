@@ -18,23 +18,23 @@ Tree = TypeVar("Tree")
 
 def at(values: jax.Array, index: jax.Array) -> jax.Array:
     """One entry; the index lies within."""
-    found = lax.dynamic_slice(values, (index,), (1,), allow_negative_indices=False)
-    return lax.reshape(found, ())
+    entry = lax.dynamic_slice(values, (index,), (1,), allow_negative_indices=False)
+    return lax.reshape(entry, ())
 
 
 def row(values: jax.Array, index: jax.Array) -> jax.Array:
     """One row of a table, or one table of several."""
     rest = values.shape[1:]
     start = (index, *(np.int32(0) for _ in rest))
-    found = lax.dynamic_slice(values, start, (1, *rest), allow_negative_indices=False)
-    return lax.reshape(found, rest)
+    entry = lax.dynamic_slice(values, start, (1, *rest), allow_negative_indices=False)
+    return lax.reshape(entry, rest)
 
 
 def cell(values: jax.Array, index: jax.Array, column: jax.Array) -> jax.Array:
     """One cell of a table."""
     start = (jnp.asarray(index, jnp.int32), jnp.asarray(column, jnp.int32))
-    found = lax.dynamic_slice(values, start, (1, 1), allow_negative_indices=False)
-    return lax.reshape(found, ())
+    entry = lax.dynamic_slice(values, start, (1, 1), allow_negative_indices=False)
+    return lax.reshape(entry, ())
 
 
 def inner_cell(
@@ -42,15 +42,15 @@ def inner_cell(
 ) -> jax.Array:
     """One number of an array of three dimensions."""
     start = (first, second, third)
-    found = lax.dynamic_slice(values, start, (1, 1, 1), allow_negative_indices=False)
-    return lax.reshape(found, ())
+    entry = lax.dynamic_slice(values, start, (1, 1, 1), allow_negative_indices=False)
+    return lax.reshape(entry, ())
 
 
 def cells(values: jax.Array, index: jax.Array, column: jax.Array, count: int) -> jax.Array:
     """Some cells of one row of a table, from a column on."""
     start = (jnp.asarray(index, jnp.int32), jnp.asarray(column, jnp.int32))
-    found = lax.dynamic_slice(values, start, (1, count), allow_negative_indices=False)
-    return lax.reshape(found, (count,))
+    entries = lax.dynamic_slice(values, start, (1, count), allow_negative_indices=False)
+    return lax.reshape(entries, (count,))
 
 
 def set_at(values: jax.Array, index: jax.Array, value: ArrayLike) -> jax.Array:

@@ -70,8 +70,8 @@ def least(
         return None
     if not at(counts).holds and trials.hopeless(shapes):
         return None
-    while not (found := at(counts)).holds:
-        role = _to_grow(found, shapes, counts, most)
+    while not (served := at(counts)).holds:
+        role = _to_grow(served, shapes, counts, most)
         if role is None:
             return None
         more = min(counts[role] + step[role], most[role])
@@ -94,11 +94,11 @@ def least(
 
 
 def _to_grow(
-    found: Held, shapes: Shapes, counts: Mapping[int, int], most: Mapping[int, int]
+    served: Held, shapes: Shapes, counts: Mapping[int, int], most: Mapping[int, int]
 ) -> int | None:
     """The pool that must be larger, by the target that is missed more; None where none may be."""
     able = [role for role in counts if counts[role] < most[role]]
-    late = found.ttft_s / shapes.request.ftl_s >= found.tpot_s / shapes.request.ttl_s
+    late = served.ttft_s / shapes.request.ftl_s >= served.tpot_s / shapes.request.ttl_s
     wanted = PREFILL if late else DECODE
     return wanted if wanted in able else able[0] if able else None
 
@@ -118,9 +118,9 @@ def fewest(enough: Callable[[int], bool], first: int, most: int, none: int = 0) 
     return high
 
 
-def confirmed(shapes: Shapes, trials: Trials, found: Held, fresh: Requests) -> Held:
+def confirmed(shapes: Shapes, trials: Trials, smallest: Held, fresh: Requests) -> Held:
     """The same instances on other requests of the same law, one more of a pool where they fail."""
-    counts = {ROLES[one.phase]: one.count for one in found.instances}
+    counts = {ROLES[one.phase]: one.count for one in smallest.instances}
     most = shapes.most()
     again = trials.held(shapes, counts, fresh)
     for _ in range(MOST_ADDED):
@@ -182,10 +182,10 @@ def under_rate(
         ) -> bool:
             return weight(shapes.counted(counts)) < below
 
-        found = least(shapes, trials, affordable)
-        found = found and confirmed(shapes, trials, found, fresh)
-        if found is not None and found.holds and weight(found.instances) < below:
-            best[kind] = found
+        smallest = least(shapes, trials, affordable)
+        smallest = smallest and confirmed(shapes, trials, smallest, fresh)
+        if smallest is not None and smallest.holds and weight(smallest.instances) < below:
+            best[kind] = smallest
     if steady is None or own is None:
         raise InputError("no deployment meets the targets even without queues; widen them.")
     ranked = sorted(best, key=lambda kind: weight(best[kind].instances))

@@ -78,28 +78,30 @@ def drawn(request: PlanRequest, seed: int) -> Requests:
     stay_s = request.ftl_s + request.ttl_s * float(lengths[:, 1].max())
     count = float(np.clip(rate * STAYS * stay_s, LEAST, MOST))
     load = load_of(requests_per_s=rate, duration_s=count / rate, isl=1, osl=1, cv=request.cv)
-    found = load.drawn(seed)
-    chosen = np.random.default_rng(seed + 1).choice(len(lengths), size=len(found), p=request.shares)
+    requests = load.drawn(seed)
+    chosen = np.random.default_rng(seed + 1).choice(
+        len(lengths), size=len(requests), p=request.shares
+    )
     return replace(
-        found,
+        requests,
         isl=lengths[chosen, 0].astype(np.int32),
         osl=lengths[chosen, 1].astype(np.int32),
     )
 
 
-def chunked(found: Deployed) -> Iterator[Deployed]:
+def chunked(deployed: Deployed) -> Iterator[Deployed]:
     """Co-located deployments with shorter chunks: prompts come to single ranks, and all wait."""
     for chunk in CHUNKS:
-        if all(s.phase == "colocated" and s.chunk > chunk for s in found.instances):
-            own = tuple(replace(shape, chunk=chunk) for shape in found.instances)
-            yield replace(found, instances=own)
+        if all(s.phase == "colocated" and s.chunk > chunk for s in deployed.instances):
+            own = tuple(replace(shape, chunk=chunk) for shape in deployed.instances)
+            yield replace(deployed, instances=own)
 
 
 def shapes_of(
-    found: Deployed, setups: Mapping[int, Setup], request: PlanRequest, requests: Requests
+    deployed: Deployed, setups: Mapping[int, Setup], request: PlanRequest, requests: Requests
 ) -> Shapes:
     """The instances of a plan as a fleet, with the limits that `jaxsim deploy` gives the engine."""
-    shapes = {ROLES[one.phase]: one for one in found.instances}
+    shapes = {ROLES[one.phase]: one for one in deployed.instances}
     mean = replace(
         request.mix[0].workload,
         isl=float(requests.isl.mean()),

@@ -46,10 +46,10 @@ class Load:
                 f"no request arrives in {self.duration_s:g} s at {self.requests_per_s:g} "
                 "requests/s: make the time longer."
             )
-        found = requests_of(times, isl, osl, name=self.name)
+        requests = requests_of(times, isl, osl, name=self.name)
         if self.users:
-            found = replace(found, closed_users=self.users, think_s=self.think_s)
-        return found
+            requests = replace(requests, closed_users=self.users, think_s=self.think_s)
+        return requests
 
     @property
     def name(self) -> str:

@@ -29,7 +29,7 @@ class Move:
 
 def moves_of(runs: Iterable[ArrivalRun]) -> list[Move]:
     """What the model says of every stated transfer between pools of one width."""
-    found = []
+    moves = []
     for run in runs:
         layout = run.row.decode
         if run.transfer_s is None or run.row.excluded or layout is None:
@@ -47,5 +47,5 @@ def moves_of(runs: Iterable[ArrivalRun]) -> list[Move]:
         )  # fmt: skip
         segments = np.ceil(run.row.isl / links.segment_tokens)
         seconds = links.setup_s + run.row.isl * links.token_s + segments * links.segment_s
-        found.append(Move(run.row.id, run.row.isl, run.transfer_s, float(seconds)))
-    return found
+        moves.append(Move(run.row.id, run.row.isl, run.transfer_s, float(seconds)))
+    return moves

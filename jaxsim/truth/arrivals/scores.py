@@ -30,17 +30,17 @@ def errors(runs: Iterable[ArrivalRun], measure: str) -> np.ndarray:
 
 def score(runs: Sequence[ArrivalRun]) -> Errors:
     """Median, mean and bias of the error of every measure that some run has."""
-    found: Errors = {}
+    by_measure: Errors = {}
     for measure in MEASURES:
         own = errors(runs, measure)
         if len(own):
-            found[measure] = {
+            by_measure[measure] = {
                 "n": len(own),
                 "median": float(np.median(np.abs(own))),
                 "mean": float(np.abs(own).mean()),
                 "bias": float(np.median(own)),
             }
-    return found
+    return by_measure
 
 
 @dataclass(frozen=True)

@@ -26,17 +26,17 @@ def served_all(
     runs: Sequence[ArrivalRun], progress: Callable[[str], object] = lambda _: None
 ) -> list[ArrivalRun]:
     """Every run with what the simulator says of it, or with the reason why it says nothing."""
-    found = []
+    runs_done = []
     for number, run in enumerate(runs, 1):
         progress(f"run {number} of {len(runs)}")
         if run.refused:
-            found.append(run)
+            runs_done.append(run)
             continue
         try:
-            found.append(served(run))
+            runs_done.append(served(run))
         except InputError as error:
-            found.append(replace(run, refused=str(error).split(". ")[0].rstrip(".")))
-    return found
+            runs_done.append(replace(run, refused=str(error).split(". ")[0].rstrip(".")))
+    return runs_done
 
 
 def served(run: ArrivalRun) -> ArrivalRun:
@@ -58,10 +58,10 @@ def served(run: ArrivalRun) -> ArrivalRun:
         chunk=run.tokens, most=int(run.sequences),
     )  # fmt: skip
     service = Service(patience_s=run.timeout_s, hit_frac=run.shared / isl)
-    found = simulate_run(
+    simulated = simulate_run(
         requests, fleet_of(law, None, None), {MIXED: run.replicas}, Static(), service=service
     )
-    users = users_of(found)
+    users = users_of(simulated)
     own = users.served & (users.e2e_s <= run.timeout_s)
     if not own.any():
         raise InputError("every client gave up in the simulation")

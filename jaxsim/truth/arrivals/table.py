@@ -157,10 +157,10 @@ def _shared(words: str) -> tuple[float, bool]:
     """Tokens of a prompt that others share, in whole blocks, and whether that is unclear."""
     if not words or "none" in words.lower():
         return 0.0, False
-    found = re.search(r"shared system prompt of (\d+)-(\d+) tokens", words)
-    if found is None:
+    match = re.search(r"shared system prompt of (\d+)-(\d+) tokens", words)
+    if match is None:
         return 0.0, True
-    mean = 0.5 * (float(found.group(1)) + float(found.group(2)))
+    mean = 0.5 * (float(match.group(1)) + float(match.group(2)))
     return BLOCK_TOKENS * (mean // BLOCK_TOKENS), False
 
 
@@ -174,5 +174,5 @@ def _transfer(words: str, note: str) -> tuple[float | None, float | None]:
 
 def _timeout_s(note: str) -> float:
     """After how long clients gave up; infinite where not stated."""
-    found = re.search(r"(\d+) s (?:client )?timeout", note)
-    return float(found.group(1)) if found else float("inf")
+    match = re.search(r"(\d+) s (?:client )?timeout", note)
+    return float(match.group(1)) if match else float("inf")

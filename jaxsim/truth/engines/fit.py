@@ -167,8 +167,8 @@ def _over(
     padded = data.take(index)
     own = np.broadcast_to(logs, (len(data), len(FREE)))[index].astype(np.float32)
     graphs = padded.graph_tokens.astype(np.float32)
-    found = function(own, padded.steps, padded.load, graphs)
-    return np.asarray(found, float)[: len(data)]
+    values = function(own, padded.steps, padded.load, graphs)
+    return np.asarray(values, float)[: len(data)]
 
 
 def outputs(logs: np.ndarray, data: Data) -> np.ndarray:

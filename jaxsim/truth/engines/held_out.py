@@ -95,16 +95,16 @@ def cross_validate(
     whole = fit_rows(runs, data, usable)
     say(f"fitted {len(usable)} rows of {len(whole.rows)} engines, generations and formats")
     everywhere = predict_with(whole, runs, data, np.arange(len(runs)))
-    found = {}
+    predictions = {}
     for scheme in schemes:
         names = np.asarray([SCHEMES[scheme](runs.cases[i]) for i in usable])
-        found[scheme] = everywhere.copy()
+        predictions[scheme] = everywhere.copy()
         for name in sorted(set(names)):
             test = usable[names == name]
             tree = fit_rows(runs, data, usable[names != name], whole)
-            found[scheme][test] = predict_with(tree, runs, data, test)
+            predictions[scheme][test] = predict_with(tree, runs, data, test)
         say(f"left out by {scheme}: {len(set(names))} times")
-    return HeldOut(found, whole, usable)
+    return HeldOut(predictions, whole, usable)
 
 
 def measured_logs(runs: Runs) -> np.ndarray:

@@ -72,12 +72,12 @@ class Hierarchy:
 
         A generation or format that is empty stands for those that are not known.
         """
-        found = CENTRE.copy()
+        logs = CENTRE.copy()
         for kind, effect in effects_of(leaf).items():
             index = self.place.get((kind, effect))
             if index is not None:
-                found = found + SCALES[kind] * self.units[index]
-        return found
+                logs = logs + SCALES[kind] * self.units[index]
+        return logs
 
     def deviations(self, leaf: Leaf) -> np.ndarray:
         """How unsure the logs of a leaf's numbers are: runs' covariance, and effects unseen."""

@@ -140,11 +140,11 @@ def _residuals(
         values = dict(zip(names, lows + jnp.exp(centre + freedom * x), strict=True))
         engine = Engine(**{name: values[name] for name in names if name in engines}, **held)
         serving = Serving(**{name: values[name] for name in names if name not in engines})
-        found = jax.vmap(predict, in_axes=(0, 0, None, None))(
+        predicted = jax.vmap(predict, in_axes=(0, 0, None, None))(
             data.steps, data.load, engine, serving
         )
-        rate = found.requests_per_s * data.load.osl / data.load.gpus
-        logs = jnp.log(jnp.stack([found.tpot_s, found.ttft_s, rate], axis=-1))
+        rate = predicted.requests_per_s * data.load.osl / data.load.gpus
+        logs = jnp.log(jnp.stack([predicted.tpot_s, predicted.ttft_s, rate], axis=-1))
         return jnp.concatenate([((logs - data.logs) * data.weights).ravel(), x])
 
     value = jax.jit(errors)
@@ -154,24 +154,24 @@ def _residuals(
 def _errors(weighted: np.ndarray, data: Data) -> dict[str, float]:
     """Root mean squares of log errors by measure, of those that were measured."""
     errors = weighted.reshape(data.weights.shape) / np.where(data.weights > 0, data.weights, 1.0)
-    found = {}
+    by_measure = {}
     for column, measure in enumerate(MEASURES):
         own = errors[data.weights[:, column] > 0, column]
         if len(own):
-            found[measure] = float(np.sqrt(np.mean(own**2)))
-    return found
+            by_measure[measure] = float(np.sqrt(np.mean(own**2)))
+    return by_measure
 
 
 def _sigmas(card: EngineCard, data: Data, after: dict[str, float]) -> dict[str, float]:
     """Log errors to expect: the catalogue's, mixed with what the runs leave, by their number."""
-    found = {}
+    sigmas = {}
     for column, measure in enumerate(MEASURES):
         prior = card.sigmas.get(measure, card.log_sigma)
         runs = int(np.count_nonzero(data.weights[:, column]))
         left = after.get(measure, 0.0)
         square = (PRIOR_RUNS * prior**2 + runs * left**2) / (PRIOR_RUNS + runs)
-        found[measure] = math.sqrt(square)
-    return found
+        sigmas[measure] = math.sqrt(square)
+    return sigmas
 
 
 def own_toml(own: OwnEngine, card: EngineCard, title: str, files: Sequence[str]) -> str:

@@ -66,17 +66,17 @@ Read = tuple[str, str, Work, Shape]
 
 def _shape(line: Line) -> Shape:
     """The numbers of a shape, by name; words without a number are ignored."""
-    found: Shape = {}
+    shape: Shape = {}
     for part in re.split(r"[,;]", line.need("shape")):
         word = part.strip()
         if match := _PAIR.match(word) or _COUNT.match(word):
             try:
-                found[match["name"].lower().replace(" ", "_")] = float(match["value"])
+                shape[match["name"].lower().replace(" ", "_")] = float(match["value"])
             except ValueError:
                 raise line.error("shape", f"has {word!r}; a number is needed") from None
         elif match := _DIM.match(word):
-            found["head_dim"] = float(match["value"])
-    return found
+            shape["head_dim"] = float(match["value"])
+    return shape
 
 
 def _need(line: Line, shape: Shape, *names: str) -> list[float]:
@@ -162,20 +162,20 @@ def csv_rows(path: Path, card: HardwareCard) -> Iterator[KernelRows]:
     """Measured launches on one chip, by family and format."""
     columns, lines = read_lines(path)
     check_columns(path, columns, _REQUIRED, _OPTIONAL, "kernel measurements")
-    found: dict[tuple[str, str], list[tuple[Work, float, bool]]] = defaultdict(list)
+    launches: dict[tuple[str, str], list[tuple[Work, float, bool]]] = defaultdict(list)
     for line in lines:
         seconds = _seconds(line)
         if seconds is None or line.need("op") not in _OPS or not _is_chip(line, card):
             continue
         op, read = _OPS[line.need("op")]
         kind, number_format, work, dims = read(line)
-        found[kind, number_format].append((work, seconds, is_unseen(op, shape_of(dims))))
-    if not found:
+        launches[kind, number_format].append((work, seconds, is_unseen(op, shape_of(dims))))
+    if not launches:
         raise InputError(
             f"{path}: no measured latency of a known operation on {card.name}. Known operations: "
             f"{', '.join(sorted(_OPS))}; the column gpu must name the chip, such as 'B200 SXM'."
         )
-    for (kind, number_format), rows in sorted(found.items()):
+    for (kind, number_format), rows in sorted(launches.items()):
         yield KernelRows(
             kind,
             number_format,

@@ -209,7 +209,7 @@ def fit_rows(rows: KernelRows, hardware: Hardware, seed: int = 0, tries: int = 2
         for attempt in range(tries):
             nudge = 0.0 if attempt == 0 else rng.normal(0.0, 0.4, len(names))
             first = np.clip(centre + nudge, low + 1e-6, high - 1e-6)
-            found = least_squares(
+            solved = least_squares(
                 cost,
                 first,
                 slope,  # pyright: ignore[reportArgumentType]  (a function is allowed)
@@ -221,11 +221,11 @@ def fit_rows(rows: KernelRows, hardware: Hardware, seed: int = 0, tries: int = 2
                 max_nfev=STEPS,
             )
             if (
-                found.success
-                and np.all(np.isfinite(found.x))
-                and (best is None or found.cost < best.cost)
+                solved.success
+                and np.all(np.isfinite(solved.x))
+                and (best is None or solved.cost < best.cost)
             ):
-                best = found
+                best = solved
     if best is None:
         raise InputError(f"The fit of {what} did not converge in {tries} tries; look at its rows.")
     values = {name: float(np.exp(x)) for name, x in zip(names, best.x, strict=True)}
@@ -279,12 +279,12 @@ def _ordered(kind: str, constants: dict[str, float]) -> list[str]:
     return [name for name in fields if name in constants and name not in _SCALE]
 
 
-def _covariance(found: OptimizeResult, rows: float) -> np.ndarray:
+def _covariance(solved: OptimizeResult, rows: float) -> np.ndarray:
     """Covariance of the logs: (J'J)^-1 times the mean square of the residuals.
 
     `jac` is already scaled by the robust loss. Rows of one table share their set-up, so this is a
     lower limit; `sigma` is the honest spread of a prediction.
     """
-    normal = found.jac.T @ found.jac
-    variance = 2.0 * found.cost / max(rows - len(found.x), 1.0)
+    normal = solved.jac.T @ solved.jac
+    variance = 2.0 * solved.cost / max(rows - len(solved.x), 1.0)
     return np.linalg.pinv(normal) * variance

@@ -41,8 +41,8 @@ def spreads(calibrations: Iterable[Calibration]) -> tuple[float, dict[str, float
     for (name, _), own in logs.items():
         if len(own) >= FEWEST:
             squares.setdefault(name, []).append((float(np.var(own, ddof=1)), len(own) - 1))
-    found = {name: _pooled(own) for name, own in sorted(squares.items())}
-    return _pooled([one for own in squares.values() for one in own]), found
+    by_name = {name: _pooled(own) for name, own in sorted(squares.items())}
+    return _pooled([one for own in squares.values() for one in own]), by_name
 
 
 def _pooled(squares: list[tuple[float, int]]) -> float:

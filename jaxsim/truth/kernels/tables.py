@@ -94,10 +94,10 @@ class Tables:
 
 def gemm_rows(tables: Tables) -> Iterator[KernelRows]:
     """Dense GEMMs by format."""
-    if (found := tables.read("gemm", "gemm")) is None:
+    if (launches := tables.read("gemm", "gemm")) is None:
         return
     for theirs, ours in _GEMM.items():
-        table = found[0].loc[found[0]["gemm_dtype"] == theirs]
+        table = launches[0].loc[launches[0]["gemm_dtype"] == theirs]
         if not len(table):
             continue
         table = distinct(table, ["m", "n", "k"], "median")
@@ -110,16 +110,16 @@ def gemm_rows(tables: Tables) -> Iterator[KernelRows]:
             weight_bytes_per_element=BYTES_PER_ELEMENT[ours],
             activation_bytes_per_element=input_bytes(ours),
         )
-        yield rows_of("gemm", ours, work, table, ["n", "k"], found[1])
+        yield rows_of("gemm", ours, work, table, ["n", "k"], launches[1])
 
 
 def absorb_rows(tables: Tables) -> Iterator[KernelRows]:
     """The batched GEMMs that move queries into the latent space and results out of it."""
-    if (found := tables.read("mla_bmm", "mla_bmm")) is None:
+    if (launches := tables.read("mla_bmm", "mla_bmm")) is None:
         return
     rank, nope, value = 512.0, 128.0, 128.0  # of the model that was measured
     for theirs, ours in _CACHES.items():
-        table = found[0].loc[found[0]["bmm_dtype"] == theirs]
+        table = launches[0].loc[launches[0]["bmm_dtype"] == theirs]
         if not len(table):
             continue
         table = distinct(table, ["num_tokens", "num_heads"], "median")
@@ -134,7 +134,7 @@ def absorb_rows(tables: Tables) -> Iterator[KernelRows]:
             activation_bytes_per_element=_WIDE,  # also in FP8: results are, inputs are converted
             products=heads,
         )
-        yield rows_of("absorb", ours, work, table, ["num_heads"], found[1])
+        yield rows_of("absorb", ours, work, table, ["num_heads"], launches[1])
 
 
 def input_bytes(number_format: Format) -> float:
@@ -144,11 +144,11 @@ def input_bytes(number_format: Format) -> float:
 
 def context_rows(tables: Tables) -> Iterator[KernelRows]:
     """Attention of whole prompts; cache and arithmetic in the same format."""
-    if (found := tables.read("attention", "context_attention")) is None:
+    if (launches := tables.read("attention", "context_attention")) is None:
         return
     shape = ["num_heads", "num_key_value_heads", "head_dim", "window_size"]
     for theirs, ours in _CACHES.items():
-        table = found[0]
+        table = launches[0]
         chosen = (table["attn_dtype"] == theirs) & (table["kv_cache_dtype"] == theirs)
         table = table.loc[chosen & table["head_dim"].isin(_HEAD_DIMS)]
         if not len(table):
@@ -169,7 +169,7 @@ def context_rows(tables: Tables) -> Iterator[KernelRows]:
             kv_bytes_per_element=BYTES_PER_ELEMENT[ours],
             activation_bytes_per_element=_WIDE,
         )
-        yield rows_of("context", ours, work, table, shape, found[1])
+        yield rows_of("context", ours, work, table, shape, launches[1])
 
 
 def _causal_pairs(queries: np.ndarray, window: np.ndarray | float) -> np.ndarray:
@@ -180,10 +180,10 @@ def _causal_pairs(queries: np.ndarray, window: np.ndarray | float) -> np.ndarray
 
 def context_latent_rows(tables: Tables) -> Iterator[KernelRows]:
     """Decompressed latent attention of whole prompts."""
-    if (found := tables.read("mla", "context_mla")) is None:
+    if (launches := tables.read("mla", "context_mla")) is None:
         return
     for theirs, ours in _CACHES.items():
-        table = found[0].loc[found[0]["kv_cache_dtype"] == theirs]
+        table = launches[0].loc[launches[0]["kv_cache_dtype"] == theirs]
         if not len(table):
             continue
         table = distinct(table, ["batch_size", "isl", "num_heads"])
@@ -201,16 +201,16 @@ def context_latent_rows(tables: Tables) -> Iterator[KernelRows]:
             kv_bytes_per_element=_WIDE,
             activation_bytes_per_element=_WIDE,
         )
-        yield rows_of("context_latent", ours, work, table, ["num_heads"], found[1])
+        yield rows_of("context_latent", ours, work, table, ["num_heads"], launches[1])
 
 
 def decode_rows(tables: Tables) -> Iterator[KernelRows]:
     """Attention of one new token, by the format of its cache."""
-    if (found := tables.read("attention", "generation_attention")) is None:
+    if (launches := tables.read("attention", "generation_attention")) is None:
         return
     shape = ["num_heads", "num_key_value_heads", "head_dim", "window_size"]
     for theirs, ours in _CACHES.items():
-        table = found[0]
+        table = launches[0]
         groups = table["num_heads"] / table["num_key_value_heads"]
         chosen = (table["kv_cache_dtype"] == theirs) & groups.between(*_GROUPS)
         table = table.loc[chosen & table["head_dim"].isin(_HEAD_DIMS)]
@@ -234,15 +234,15 @@ def decode_rows(tables: Tables) -> Iterator[KernelRows]:
             kv_bytes_per_element=BYTES_PER_ELEMENT[ours],
             masked=context - attended,
         )
-        yield rows_of("decode", ours, work, table, shape, found[1])
+        yield rows_of("decode", ours, work, table, shape, launches[1])
 
 
 def decode_latent_rows(tables: Tables) -> Iterator[KernelRows]:
     """Absorbed latent attention of one new token, by the format of its cache."""
-    if (found := tables.read("mla", "generation_mla")) is None:
+    if (launches := tables.read("mla", "generation_mla")) is None:
         return
     for theirs, ours in _CACHES.items():
-        table = found[0].loc[found[0]["kv_cache_dtype"] == theirs]
+        table = launches[0].loc[launches[0]["kv_cache_dtype"] == theirs]
         if not len(table):
             continue
         table = distinct(table, ["batch_size", "step", "num_heads"])
@@ -259,4 +259,4 @@ def decode_latent_rows(tables: Tables) -> Iterator[KernelRows]:
             kv_dim=576.0,
             kv_bytes_per_element=BYTES_PER_ELEMENT[ours],
         )
-        yield rows_of("decode_latent", ours, work, table, ["num_heads"], found[1])
+        yield rows_of("decode_latent", ours, work, table, ["num_heads"], launches[1])

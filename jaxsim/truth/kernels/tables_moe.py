@@ -89,11 +89,11 @@ def grouped_routing(tokens: int, experts: int, topk: int, ranks: int) -> tuple[f
 
 def experts_rows(tables: Tables, hbm_bytes_per_s: float) -> Iterator[KernelRows]:
     """Routed experts with balanced routing, by format."""
-    found = tables.read("moe", "moe")
-    if found is None:
+    launches = tables.read("moe", "moe")
+    if launches is None:
         return
     for theirs, ours in _FORMATS.items():
-        source, where = found
+        source, where = launches
         if theirs == "nvfp4" and (other := tables.read("moe", "moe", "sglang")) is not None:
             source, where = other
             source = source.loc[source["kernel_source"] == _NVFP4_KERNEL]
@@ -174,9 +174,9 @@ def _labels(*columns: np.ndarray) -> np.ndarray:
 
 def stream_rows(tables: Tables) -> Iterator[KernelRows]:
     """Quantising a matrix: reads two bytes an element and writes one."""
-    if (found := tables.read("quantize", "scale_matrix")) is None:
+    if (launches := tables.read("quantize", "scale_matrix")) is None:
         return
-    table = distinct(found[0], ["m", "k"])
+    table = distinct(launches[0], ["m", "k"])
     m, k = columns_of(table, "m", "k")
     yield rows_of(
         "stream",
@@ -184,26 +184,26 @@ def stream_rows(tables: Tables) -> Iterator[KernelRows]:
         stacked(Stream, hbm_bytes=3.0 * m * k, launches=1.0),
         table,
         ["k"],
-        found[1],
+        launches[1],
     )
 
 
 def message_rows(tables: Tables) -> Iterator[KernelRows]:
     """Collectives: the engine's own all-reduce, the library's others, and expert dispatch."""
-    if (found := tables.read("comm", "custom_allreduce")) is not None:
-        table = distinct(found[0], ["num_gpus", "message_size"])
+    if (launches := tables.read("comm", "custom_allreduce")) is not None:
+        table = distinct(launches[0], ["num_gpus", "message_size"])
         ranks, size = columns_of(table, "num_gpus", "message_size")
         work = stacked(AllReduce, data_bytes=_WIDE * size, ranks=ranks)
-        yield rows_of("all_reduce", "any", work, table, ["num_gpus"], found[1])
+        yield rows_of("all_reduce", "any", work, table, ["num_gpus"], launches[1])
     yield from _library_rows(tables)
     yield from _dispatch_rows(tables)
 
 
 def _library_rows(tables: Tables) -> Iterator[KernelRows]:
     """Gather, scatter and sends of the collective library."""
-    if (found := tables.read("comm", "nccl", "nccl")) is None:
+    if (launches := tables.read("comm", "nccl", "nccl")) is None:
         return
-    table = found[0].loc[found[0]["nccl_dtype"] == "half"]
+    table = launches[0].loc[launches[0]["nccl_dtype"] == "half"]
     table = distinct(table, ["num_gpus", "message_size"])
     forms = (
         ("all_gather", "all_gather", AllGather),
@@ -218,7 +218,7 @@ def _library_rows(tables: Tables) -> Iterator[KernelRows]:
         ranks, size = columns_of(some, "num_gpus", "message_size")
         part = 0.5 if kind == "send_recv" else 1.0
         work = stacked(form, data_bytes=part * _WIDE * size, ranks=ranks)
-        of_kind[kind] = rows_of(kind, "any", work, some, ["num_gpus"], found[1])
+        of_kind[kind] = rows_of(kind, "any", work, some, ["num_gpus"], launches[1])
     # A scatter sends the parts of a gather round the same ring in opposite order, and the tables
     # agree within a few percent: the gather's rows tell how a scatter grows with ranks.
     scatter, gather = of_kind["reduce_scatter"], of_kind["all_gather"]
@@ -262,16 +262,16 @@ def _dispatch_rows(tables: Tables) -> Iterator[KernelRows]:
 
 def _rack_dispatch(tables: Tables) -> "tuple[DataFrame | None, str]":
     # Measured on one rack; the other generation has the same NVLink.
-    found = tables.read("comm", "trtllm_alltoall") or Tables(
+    launches = tables.read("comm", "trtllm_alltoall") or Tables(
         tables.folder.parent, _MEASURED_RACK, tables.engine
     ).read("comm", "trtllm_alltoall")
-    if found is None:
+    if launches is None:
         return None, ""
-    table = found[0].loc[found[0]["kernel_source"] == "NVLinkOneSided"]
+    table = launches[0].loc[launches[0]["kernel_source"] == "NVLinkOneSided"]
     dispatch = table["op_name"] == "alltoall_dispatch"
     stored = [BYTES_PER_ELEMENT[_FORMATS[name]] for name in table["moe_dtype"]]
     table = table.assign(element_bytes=np.where(dispatch, stored, _WIDE))
-    return table.rename(columns={"moe_ep_size": "ranks"}), found[1]
+    return table.rename(columns={"moe_ep_size": "ranks"}), launches[1]
 
 
 def _node_dispatch(tables: Tables) -> "tuple[DataFrame | None, str]":

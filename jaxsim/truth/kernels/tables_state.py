@@ -89,9 +89,9 @@ def _sound(rows: KernelRows) -> KernelRows:
 def _candidates(tables: Tables, op: str, name: str, family: str) -> Iterator[KernelRows]:
     """Steps, scans and convolutions by each engine that was measured."""
     for engine in ENGINES:
-        if (found := tables.read(op, name, engine)) is None:
+        if (launches := tables.read(op, name, engine)) is None:
             continue
-        table, where = found
+        table, where = launches
         steps = _kernels(table, "generation", "recurrent")
         if len(steps):
             work = _state(StateStep, steps)

@@ -25,19 +25,19 @@ NAMES = ("pareto.csv", "best_config_topn.csv")
 def is_aiconfigurator(columns: Iterable[str]) -> bool:
     """Whether a table has the columns of AIConfigurator's designs."""
     names = set(columns)
-    apart = {f"({pool}){name}" for pool in "pd" for name in OWN}
-    return names >= COMMON and (names >= OWN or names >= apart)
+    two_pools = {f"({pool}){name}" for pool in "pd" for name in OWN}
+    return names >= COMMON and (names >= OWN or names >= two_pools)
 
 
 def files_in(folder: Path) -> list[Path]:
     """The tables of designs in a folder that AIConfigurator saved, its frontiers."""
-    found = sorted(folder.rglob(NAMES[0])) or sorted(folder.rglob(NAMES[1]))
-    if not found:
+    tables = sorted(folder.rglob(NAMES[0])) or sorted(folder.rglob(NAMES[1]))
+    if not tables:
         raise InputError(
             f"{folder}: holds no {' or '.join(NAMES)}; give what `aiconfigurator cli … --save-dir` "
             "saved."
         )
-    return found
+    return tables
 
 
 def read_designs(path: Path) -> list[ServingRow]:
@@ -77,11 +77,11 @@ def _pool(line: Line, prefix: str, workers: float) -> tuple[Layout, str]:
 
 
 def _row(line: Line) -> ServingRow:
-    apart = "(d)tp" in line.cells
-    own = "(d)" if apart else ""
-    decode, refused = _pool(line, own, (line.whole_of("(d)workers") if apart else 1.0) or 1.0)
+    two_pools = "(d)tp" in line.cells
+    own = "(d)" if two_pools else ""
+    decode, refused = _pool(line, own, (line.whole_of("(d)workers") if two_pools else 1.0) or 1.0)
     prefill = None
-    if apart:
+    if two_pools:
         prefill, why = _pool(line, "(p)", line.whole_of("(p)workers") or 1.0)
         refused = refused or why
         if line.need("(p)system") != line.need("(d)system"):
@@ -101,7 +101,7 @@ def _row(line: Line) -> ServingRow:
         version=line.text(own + "version"),
         precision="",
         formats=(line.text(own + "gemm"), line.text(own + "moe")),
-        mode="disaggregated" if apart else "colocated",
+        mode="disaggregated" if two_pools else "colocated",
         load="closed",
         isl=isl,
         osl=osl,

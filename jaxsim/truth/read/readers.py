@@ -61,19 +61,19 @@ def load_json(path: Path) -> list[dict[str, object]]:
     """The JSON objects of a file: one, a list, or one a line."""
     text = load_text(path)
     try:
-        found = decode_json(text)
+        rows = decode_json(text)
     except json.JSONDecodeError:
-        found = []
+        rows = []
         for number, line in enumerate(text.splitlines(), start=1):
             if not line.strip():
                 continue
             try:
-                found.append(decode_json(line))
+                rows.append(decode_json(line))
             except ValueError as error:
                 raise InputError(f"{path}: line {number}: not valid JSON: {error}.") from None
     except ValueError as error:
         raise InputError(f"{path}: not valid JSON: {error}.") from None
-    entries = found if isinstance(found, list) else [found]
+    entries = rows if isinstance(rows, list) else [rows]
     objects = [entry for entry in entries if isinstance(entry, dict)]
     if not objects or len(objects) < len(entries):
         raise InputError(f"{path}: holds no JSON object; a benchmark's result file is needed.")

@@ -28,8 +28,8 @@ MODES = {
 
 
 def _stated(notes: str, name: str) -> float | None:
-    found = re.search(rf"{name} workers=(\d+)", notes)
-    return float(found[1]) if found else None
+    match = re.search(rf"{name} workers=(\d+)", notes)
+    return float(match[1]) if match else None
 
 
 def pool_of(
@@ -182,5 +182,5 @@ def _row(line: Line) -> ServingRow:
 
 
 def _version(notes: str) -> str:
-    found = re.search(r"image=\S*?:v?([0-9][\w.\-]*)", notes)
-    return found[1] if found else ""
+    match = re.search(r"image=\S*?:v?([0-9][\w.\-]*)", notes)
+    return match[1] if match else ""

@@ -50,8 +50,8 @@ class Entry:
 
     def listed(self, key: str) -> list[object]:
         """A list, empty where there is none."""
-        found = self.raw.get(key)
-        return found if isinstance(found, list) else []
+        value = self.raw.get(key)
+        return value if isinstance(value, list) else []
 
     def word(self, *keys: str) -> str:
         """The first of these words that there is; empty if none."""

@@ -36,11 +36,11 @@ def _mean(entry: Entry, name: str, which: str = "mean") -> float | None:
     metric = entry.part("metrics", name)
     own = metric.part("successful")
     own = own if own.raw else metric
-    found = own.number_of(which)
-    if found is None and which == "mean":
+    mean = own.number_of(which)
+    if mean is None and which == "mean":
         count, total = own.number_of("total_count"), own.number_of("total_sum")
-        found = total / count if count and total is not None else None
-    return found
+        mean = total / count if count and total is not None else None
+    return mean
 
 
 def _row(entry: Entry, stated: Stated, model: str) -> ServingRow:
@@ -116,10 +116,10 @@ def _from_cells(
         elif (group, column) == ("Benchmark", "Strategy"):
             strategy["type_"] = cell
         elif (group, column) in (("Run Info", "Profile"), ("Run Info", "Backend")):
-            found = _json(cell)
-            model = str(found.get("model") or model)
+            content = _json(cell)
+            model = str(content.get("model") or model)
             for key in ("streams", "max_concurrency", "rate"):
-                value = found.get(key)
+                value = content.get(key)
                 index = int(number) - 1
                 if isinstance(value, list):
                     value = value[index] if index < len(value) else None
@@ -137,7 +137,7 @@ def _from_cells(
 
 def _json(cell: str) -> Mapping[str, object]:
     try:
-        found = json.loads(cell)
+        value = json.loads(cell)
     except json.JSONDecodeError:
         return {}
-    return found if isinstance(found, Mapping) else {}
+    return value if isinstance(value, Mapping) else {}

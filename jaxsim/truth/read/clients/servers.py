@@ -35,7 +35,7 @@ _LINE = re.compile(r"^\W*([A-Za-z][\w .\-]*?)\s*(?:\([^)]*\))?\s*:\s+(\S+)")
 
 def printed(text: str, path: str) -> list[Entry]:
     """The results that a text holds, between whatever else was printed or written around them."""
-    found = []
+    entries = []
     for number, block in enumerate(text.split(TITLE)[1:], start=1):
         raw: dict[str, str] = {}
         for line in block.splitlines():
@@ -52,8 +52,8 @@ def printed(text: str, path: str) -> list[Entry]:
             )
         if raw.get("max_concurrency", "").lower() in ("none", "not"):
             del raw["max_concurrency"]
-        found.append(Entry(path, number, raw))
-    return found
+        entries.append(Entry(path, number, raw))
+    return entries
 
 
 class _Shared(TypedDict):
