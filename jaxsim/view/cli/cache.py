@@ -43,14 +43,14 @@ def _without(name: str) -> Generator[None, None, None]:
 
 def _not_own(folder: Path) -> str:
     """Why a folder is not this user's alone, so that nothing in it is to be run; empty if it is."""
-    found = folder.lstat()
-    if stat.S_ISLNK(found.st_mode):
+    status = folder.lstat()
+    if stat.S_ISLNK(status.st_mode):
         return "it is a link"
-    if hasattr(os, "getuid") and found.st_uid != os.getuid():
+    if hasattr(os, "getuid") and status.st_uid != os.getuid():
         return "it belongs to another user"
-    if stat.S_IMODE(found.st_mode) & 0o022:
+    if stat.S_IMODE(status.st_mode) & 0o022:
         return f"others can write to it; `chmod 700 {folder}` after a look at what is in it"
-    if stat.S_IMODE(found.st_mode) & 0o077:
+    if stat.S_IMODE(status.st_mode) & 0o077:
         folder.chmod(0o700)
     return ""
 

@@ -67,8 +67,8 @@ def remember(folder: Path) -> None:
     """Seal the list of what JAX keeps there now; silent where that is impossible."""
     try:
         known = _listed(folder)
-        found = {p.name: known.get(p.name) or _sha256(p) for p in _kept_by_jax(folder)}
-        if found != known:
-            sealed.write(folder / LIST, json.dumps(found).encode())
+        digests = {p.name: known.get(p.name) or _sha256(p) for p in _kept_by_jax(folder)}
+        if digests != known:
+            sealed.write(folder / LIST, json.dumps(digests).encode())
     except OSError:
         return

@@ -50,19 +50,19 @@ def actions_of(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
 
 def synonyms_of(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
     """The options of a verb by every name they have, such as ftl and ttft."""
-    found = actions_of(parser)
-    for action in list(found.values()):
-        found |= {name.lstrip("-"): action for name in action.option_strings}
-    return found
+    by_name = actions_of(parser)
+    for action in list(by_name.values()):
+        by_name |= {name.lstrip("-"): action for name in action.option_strings}
+    return by_name
 
 
 def verbs_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
     """The parsers of the verbs that a parser has, by name."""
-    found: dict[str, argparse.ArgumentParser] = {}
+    parsers: dict[str, argparse.ArgumentParser] = {}
     for action in parser._actions:
         if action.nargs == argparse.PARSER and isinstance(action.choices, dict):
-            found |= action.choices
-    return found
+            parsers |= action.choices
+    return parsers
 
 
 def _repeats(action: argparse.Action) -> bool:

@@ -13,7 +13,7 @@ def published(args: argparse.Namespace) -> str | None:
     from jaxsim.catalog.names import resolve_model
 
     try:
-        found = acceptance_of(resolve_model(args.model)[0])
+        acceptance = acceptance_of(resolve_model(args.model)[0])
     except InputError:
         return None  # a file of the user's own
-    return None if found is None else str(found.accept_frac)
+    return None if acceptance is None else str(acceptance.accept_frac)

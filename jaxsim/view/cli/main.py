@@ -67,8 +67,8 @@ class Parser(argparse.ArgumentParser):
 def verbs() -> list[str]:
     """The names of all verbs, in the order of the help."""
     folder = os.path.join(os.path.dirname(__file__), "verbs")
-    found = {module.name for module in pkgutil.iter_modules([folder])}
-    return [*(verb for verb in ORDER if verb in found), *sorted(found - set(ORDER))]
+    names = {module.name for module in pkgutil.iter_modules([folder])}
+    return [*(verb for verb in ORDER if verb in names), *sorted(names - set(ORDER))]
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -136,7 +136,7 @@ def parse_lengths(text: str, what: str, at_least: int = 1) -> tuple[float, ...]:
     """
     low, dots, rest = text.partition("..")
     if not dots:
-        found = parse_axis(text, what)
+        lengths = parse_axis(text, what)
     else:
         high, colon, many = rest.partition(":")
         first, last = parse_whole(low, what), parse_whole(high, what)
@@ -153,10 +153,10 @@ def parse_lengths(text: str, what: str, at_least: int = 1) -> tuple[float, ...]:
         if steps > _MOST_LENGTHS:
             raise InputError(f"{what} {text!r}: at most {_MOST_LENGTHS:,} lengths, and {steps:,}.")
         ratio = (last / first) ** (1 / (steps - 1))
-        found = tuple(float(round(first * ratio**i)) for i in range(steps))
-    if min(found) < at_least:
+        lengths = tuple(float(round(first * ratio**i)) for i in range(steps))
+    if min(lengths) < at_least:
         raise InputError(f"{what} {text!r}: lengths of at least {at_least} tokens are needed.")
-    return tuple(sorted(set(found)))
+    return tuple(sorted(set(lengths)))
 
 
 def parse_gpus(text: str) -> tuple[int, bool]:
@@ -176,13 +176,13 @@ def parse_relative(text: str, what: str) -> "Value":
 
     given = text.strip()
     wrong = InputError(f"{what}={given}: the change is +20%, -20%, x1.5, or the new value.")
-    found = re.fullmatch(rf"([+-])\s*({_POSITIVE})\s*%|[x×*]\s*({_POSITIVE})", given)
-    if found is None:
+    change = re.fullmatch(rf"([+-])\s*({_POSITIVE})\s*%|[x×*]\s*({_POSITIVE})", given)
+    if change is None:
         match = _QUANTITY.fullmatch(given)
         if match is None or (match[2] and match[2] not in SECONDS):
             raise wrong
         return float(match[1]) * SECONDS.get(match[2] or "s", 1.0)
-    times = float(found[3]) if found[3] else 1.0 + float(found[1] + found[2]) / 100.0
+    times = float(change[3]) if change[3] else 1.0 + float(change[1] + change[2]) / 100.0
     if not (math.isfinite(times) and times > 0.0):
         raise InputError(f"{what}={given}: a value must stay positive and finite.")
     return Times(times)
@@ -190,8 +190,8 @@ def parse_relative(text: str, what: str) -> "Value":
 
 def _pair(text: str, split: str, example: str) -> tuple[str, str]:
     """Both sides of a text such as `NAME=VALUE`."""
-    left, found, right = (piece.strip() for piece in text.partition(split))
-    if not (left and found and right):
+    left, separator, right = (piece.strip() for piece in text.partition(split))
+    if not (left and separator and right):
         raise InputError(f"{text.strip()!r}: write {example}.")
     return left, right
 

@@ -145,14 +145,14 @@ def shape_words(pool: Layout, role: str) -> str:
 
 def _apart(ours: Sequence[Predicted]) -> dict[str, float]:
     """The median of |ours/theirs - 1| over all designs, by measure."""
-    found: dict[str, float] = {}
+    medians: dict[str, float] = {}
     for measure in ("ttft", "tpot", "output_tokens_per_s_per_gpu"):
         pairs = [(one.values[measure], one.row.measured(measure)) for one in ours]
         errors = sorted(abs(a / b - 1.0) for a, b in pairs if b)
         if errors:
             middle = len(errors) // 2
-            found[measure] = 0.5 * (errors[middle] + errors[-1 - middle])
-    return found
+            medians[measure] = 0.5 * (errors[middle] + errors[-1 - middle])
+    return medians
 
 
 def compare_dict(result: Comparison) -> ComparisonFile:

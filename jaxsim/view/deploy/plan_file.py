@@ -22,10 +22,10 @@ def read_plan(path: Path) -> dict[str, object]:
     """The JSON of a plan, if it has the schema that this version writes."""
     path = path / "plan.json" if path.is_dir() else path
     raw = read_json(path, "`jaxsim plan MODEL … -o DIR` writes DIR/plan.json.")
-    found = raw.get("schema") if isinstance(raw, dict) else None
-    if not isinstance(raw, dict) or found != SCHEMA:
+    schema = raw.get("schema") if isinstance(raw, dict) else None
+    if not isinstance(raw, dict) or schema != SCHEMA:
         raise InputError(
-            f"{path}: schema {quoted(found)} is not {SCHEMA!r}, which this version of jaxsim "
+            f"{path}: schema {quoted(schema)} is not {SCHEMA!r}, which this version of jaxsim "
             "reads. Make the plan again with `jaxsim plan … -o DIR`."
         )
     return raw
@@ -99,7 +99,7 @@ def order_of(
         reason = reason or "it meets no target"
         other = next(name for name in KINDS if name != chosen)
         raise InputError(f"{path}: has no {chosen} deployment: {reason} Deploy it {other}.")
-    found = top.child(chosen)
+    deployed = top.child(chosen)
     card = _model(model or top.text("model"))
     precision = top.text("precision")
     workload, targets = top.child("workload"), top.child("targets")
@@ -114,13 +114,13 @@ def order_of(
         osl=osl,
         ftl_target_s=_limit(targets, "ftl_s"),
         ttl_target_s=_limit(targets, "ttl_s"),
-        ftl_s=found.number("ftl_s"),
-        ttl_s=found.number("ttl_s"),
-        requests_per_s=found.number("requests_per_s"),
-        output_tokens_per_s_per_gpu=found.number("output_tokens_per_s_per_gpu"),
-        interval=_interval(found),
+        ftl_s=deployed.number("ftl_s"),
+        ttl_s=deployed.number("ttl_s"),
+        requests_per_s=deployed.number("requests_per_s"),
+        output_tokens_per_s_per_gpu=deployed.number("output_tokens_per_s_per_gpu"),
+        interval=_interval(deployed),
         **_served(workload),
-        pools=_pools(found, chosen, hardware or {}),
+        pools=_pools(deployed, chosen, hardware or {}),
         digest=hashlib.sha256(json.dumps(raw, sort_keys=True).encode()).hexdigest()[:16],
     )
 
@@ -162,11 +162,11 @@ def _longest(workload: Fields, name: str) -> int:
     return max(own.whole(name) for own in fields)
 
 
-def _interval(found: Fields) -> tuple[float, float]:
-    rows = found.table.get("interval")
+def _interval(deployed: Fields) -> tuple[float, float]:
+    rows = deployed.table.get("interval")
     if not isinstance(rows, list) or len(rows) != 2:
-        raise found.error("interval", "must be two numbers.")
-    ends = Fields(found.path, f"{found.where}.interval", dict(zip("01", rows, strict=True)))
+        raise deployed.error("interval", "must be two numbers.")
+    ends = Fields(deployed.path, f"{deployed.where}.interval", dict(zip("01", rows, strict=True)))
     return ends.number("0"), ends.number("1")
 
 
@@ -192,13 +192,13 @@ def _card(name: str, given: dict[str, str]) -> HardwareCard:
         ) from None
 
 
-def _pools(found: Fields, kind: str, given: dict[str, str]) -> tuple[Pool, ...]:
-    rows = found.table.get("instances")
+def _pools(deployed: Fields, kind: str, given: dict[str, str]) -> tuple[Pool, ...]:
+    rows = deployed.table.get("instances")
     if not isinstance(rows, list) or not rows:
-        raise found.error("instances", "must be a list of pools.")
+        raise deployed.error("instances", "must be a list of pools.")
     pools = []
     for index, row in enumerate(rows):
-        fields = Fields(found.path, f"{found.where}.instances[{index}]", row)
+        fields = Fields(deployed.path, f"{deployed.where}.instances[{index}]", row)
         role = fields.text("pool")
         if role not in ROLES[kind]:
             raise fields.error("pool", f"{role!r} is not one of {', '.join(ROLES[kind])}.")
@@ -226,7 +226,9 @@ def _pools(found: Fields, kind: str, given: dict[str, str]) -> tuple[Pool, ...]:
         pools.append(pool)
     if sorted(pool.role for pool in pools) != sorted(ROLES[kind]):
         held = ", ".join(pool.role for pool in pools)
-        raise found.error("instances", f"one pool of each role is deployed; the plan has {held}.")
+        raise deployed.error(
+            "instances", f"one pool of each role is deployed; the plan has {held}."
+        )
     return tuple(pools)
 
 

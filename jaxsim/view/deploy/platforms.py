@@ -78,11 +78,11 @@ def node_of(hardware: str) -> Node:
 
 def node_label(hardware: str, key: Literal["gke", "machine", "aws"], platform: str) -> str:
     """One name of a kind of node, or an error if the platform has none."""
-    found = node_of(hardware).get(key)
-    if found is None:
+    label = node_of(hardware).get(key)
+    if label is None:
         have = [name for name, node in _nodes().items() if key in node]
         raise InputError(f"{platform} has no nodes with {hardware}; it has {', '.join(have)}.")
-    return found
+    return label
 
 
 def image_of(engine: str, version: str) -> str:

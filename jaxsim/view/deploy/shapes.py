@@ -57,13 +57,13 @@ def nearest_shape(
         pairs = ((pool.tp, other.tp), (pool.ep, other.ep), (pool.pp, other.pp))
         return sum(abs(math.log2(a / b)) for a, b in pairs), -other.tp
 
-    found = []
+    shapes = []
     for tp, ep, pp in itertools.product(sizes, sizes if moe else [1], sizes):
         other = replace(pool, tp=tp, ep=ep, pp=pp)
         whole = other.gpus == pool.gpus and other.width % tp == 0 and other.width % ep == 0
         if whole and not pool_why_not(engine, other, moe) and fits(other):
-            found.append(other)
-    return min(found, key=distance, default=None)
+            shapes.append(other)
+    return min(shapes, key=distance, default=None)
 
 
 def check_shapes(engine: str, connector: str, order: Order) -> None:

@@ -48,10 +48,10 @@ def check_folder(folder: Path, digest: str, target: str) -> None:
     if not held:
         return
     try:
-        found = read_json(folder / STAMP)
-        if not isinstance(found, dict):
+        left_by = read_json(folder / STAMP)
+        if not isinstance(left_by, dict):
             raise ValueError
-        plan, kind = found["plan"], found["target"]
+        plan, kind = left_by["plan"], left_by["target"]
     except (ValueError, KeyError):
         raise InputError(
             f"{folder}: holds other files ({', '.join(held[:3])}, …); give an empty or new folder."

@@ -151,7 +151,7 @@ def _draw_choices(axes: "Axes", plan: Plan) -> None:
 
     Frontiers fall, so there is room above the upper one and in the corner under the lower one.
     """
-    found: list[tuple[str, Deployed]] = [
+    choices: list[tuple[str, Deployed]] = [
         (name, deployed)
         for name, deployed in (
             ("disaggregated", plan.disaggregated),
@@ -159,8 +159,8 @@ def _draw_choices(axes: "Axes", plan: Plan) -> None:
         )
         if isinstance(deployed, Deployed)
     ]
-    found.sort(key=lambda entry: -entry[1].output_tokens_per_s_per_gpu)
-    for rank, (name, deployed) in enumerate(found):
+    choices.sort(key=lambda entry: -entry[1].output_tokens_per_s_per_gpu)
+    for rank, (name, deployed) in enumerate(choices):
         x, y = 1.0 / deployed.ttl_s, deployed.output_tokens_per_s_per_gpu
         colour = COLOURS[name]
         axes.plot([x], [y], "o", ms=8, mfc="white", mec=colour, mew=2.2, zorder=7)

@@ -14,7 +14,7 @@ NAMES = {0: "co-located", 1: "prefill", 2: "decode"}
 STYLES = {0: "-", 1: "-", 2: "--"}
 
 
-def draw_timeline(path: Path, found: "Simulated") -> None:
+def draw_timeline(path: Path, result: "Simulated") -> None:
     """Five panels over time: load, ISL/OSL, GPUs by pool, TTFT and TPOT at p95 with targets."""
     import matplotlib
 
@@ -23,7 +23,7 @@ def draw_timeline(path: Path, found: "Simulated") -> None:
 
     from jaxsim.traffic.measure.outcome import users_of
 
-    run = next(iter(found.runs.values()))
+    run = next(iter(result.runs.values()))
     requests = run.requests
     end = max(requests.duration_s, 1.0)
     unit_s, unit = (3600.0, "h") if end > 3 * 3600 else (60.0, "min") if end > 300 else (1.0, "s")
@@ -38,7 +38,7 @@ def draw_timeline(path: Path, found: "Simulated") -> None:
     osl = np.bincount(place, weights=requests.osl, minlength=BINS)
     axes[1].step(middle, isl / np.maximum(osl, 1.0), where="mid", color="0.2")
     axes[1].set_ylabel("ISL / OSL")
-    for index, (name, one) in enumerate(found.runs.items()):
+    for index, (name, one) in enumerate(result.runs.items()):
         # Later lines are thinner: where they agree, the ones below still show.
         color, width = f"C{index}", max(3.0 - 0.9 * index, 1.0)
         decided = [change.time_s / unit_s for change in one.changes]
@@ -58,8 +58,8 @@ def draw_timeline(path: Path, found: "Simulated") -> None:
     axes[2].set_ylim(bottom=0)
     axes[2].legend(fontsize=8, ncols=3)
     for axis, target, label in (
-        (axes[3], found.ftl_s, "TTFT p95, s"),
-        (axes[4], found.ttl_s, "TPOT p95, s"),
+        (axes[3], result.ftl_s, "TTFT p95, s"),
+        (axes[4], result.ttl_s, "TPOT p95, s"),
     ):
         axis.axhline(target, color="0.4", linestyle=":", label="target")
         axis.set_yscale("log")

@@ -21,12 +21,12 @@ COLOURS = (
 )  # fmt: skip
 
 
-def tornado_figure(found: Sensitivity) -> "Figure":
+def tornado_figure(result: Sensitivity) -> "Figure":
     """Exact effects of every lever at each factor, with what its elasticity predicts."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    levers = [lever for lever in found.levers if lever.effects][::-1]
+    levers = [lever for lever in result.levers if lever.effects][::-1]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 1.6 + 0.62 * max(len(levers), 1)), layout="constrained")
         axes = figure.subplots()
@@ -63,12 +63,12 @@ def resources_figure(along: Along) -> "Figure":
         all_axes = np.atleast_1d(figure.subplots(count, 1, sharex=True))
         interactivity = 1.0 / np.asarray(along.ttl_s, float)
         order = np.argsort(interactivity)
-        for axes, (pool, found) in zip(all_axes, along.attributions.items(), strict=True):
-            shares = 100.0 * found.by_resource[order].T
+        for axes, (pool, attribution) in zip(all_axes, along.attributions.items(), strict=True):
+            shares = 100.0 * attribution.by_resource[order].T
             shown = [i for i in range(len(shares)) if shares[i].max(initial=0.0) > 0.05]
             axes.stackplot(
                 interactivity[order], shares[shown],
-                labels=[found.resources[i] for i in shown],
+                labels=[attribution.resources[i] for i in shown],
                 colors=[COLOURS[i % len(COLOURS)] for i in shown], linewidth=0,
             )  # fmt: skip
             axes.set_xscale("log")

@@ -4,9 +4,9 @@ from jaxsim.catalog.chip_parts import load_chip_parts
 from jaxsim.space.sensitivity.result import Sensitivity
 
 
-def inverse_dict(found: Sensitivity) -> dict[str, object]:
+def inverse_dict(result: Sensitivity) -> dict[str, object]:
     """The cheapest change, chips and crossovers: factors on inputs, fractions, tokens/s per GPU."""
-    own, budget = found.cheapest, found.budget
+    own, budget = result.cheapest, result.budget
     return {
         "cheapest": None
         if own is None
@@ -26,7 +26,7 @@ def inverse_dict(found: Sensitivity) -> dict[str, object]:
                 "gain": one.gain,
                 "designs": one.optimum.designs,
             }
-            for one in found.chips
+            for one in result.chips
         ],
         "chip_budget": None
         if budget is None
@@ -47,6 +47,6 @@ def inverse_dict(found: Sensitivity) -> dict[str, object]:
                     for v, pools, both in one.gains
                 ],
             }
-            for one in found.crossovers
+            for one in result.crossovers
         ],
     }

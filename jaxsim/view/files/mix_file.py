@@ -94,17 +94,17 @@ def _json_rows(text: str, path: Path) -> list[tuple[str, Mapping[str, object]]]:
     return rows
 
 
-def _check_columns(found: list[str], where: str, kind: str) -> None:
+def _check_columns(columns: list[str], where: str, kind: str) -> None:
     """Refuse columns that are unknown, missing or twice there."""
-    unknown = [name for name in found if name not in COLUMNS]
+    unknown = [name for name in columns if name not in COLUMNS]
     if unknown:
         raise InputError(
             f"{where}: unknown {kind} {unknown[0]!r}; a mix has {', '.join(COLUMNS)} alone."
         )
-    missing = [name for name in COLUMNS if name not in found]
+    missing = [name for name in COLUMNS if name not in columns]
     if missing:
         raise InputError(f"{where}: no {kind} {missing[0]!r}; a mix has {', '.join(COLUMNS)}.")
-    if len(found) > len(COLUMNS):
+    if len(columns) > len(COLUMNS):
         raise InputError(f"{where}: a {kind} is there twice; a mix has {', '.join(COLUMNS)}.")
 
 

@@ -31,28 +31,28 @@ def instance_dict(shape: InstanceShape) -> dict[str, object]:
     }
 
 
-def deployed_dict(found: Deployed, pooled: bool) -> dict[str, object]:
+def deployed_dict(deployed: Deployed, pooled: bool) -> dict[str, object]:
     """A deployment; with what only separate pools have where `pooled`."""
     described: dict[str, object] = {
-        "output_tokens_per_s_per_gpu": found.output_tokens_per_s_per_gpu,
-        "interval": found.interval,
-        "ftl_s": found.ftl_s,
-        "host_s": found.host_s,
-        "ttl_s": found.ttl_s,
-        "ttl_median_s": found.ttl_median_s,
-        "gpus": found.gpus,
-        "copies": found.copies,
-        "requests_per_s": found.requests_per_s,
-        "cost_usd_per_million_output_tokens": found.cost_usd_per_million_output_tokens,
-        "output_tokens_per_joule": found.output_tokens_per_joule,
-        "instances": [instance_dict(shape) for shape in found.instances],
+        "output_tokens_per_s_per_gpu": deployed.output_tokens_per_s_per_gpu,
+        "interval": deployed.interval,
+        "ftl_s": deployed.ftl_s,
+        "host_s": deployed.host_s,
+        "ttl_s": deployed.ttl_s,
+        "ttl_median_s": deployed.ttl_median_s,
+        "gpus": deployed.gpus,
+        "copies": deployed.copies,
+        "requests_per_s": deployed.requests_per_s,
+        "cost_usd_per_million_output_tokens": deployed.cost_usd_per_million_output_tokens,
+        "output_tokens_per_joule": deployed.output_tokens_per_joule,
+        "instances": [instance_dict(shape) for shape in deployed.instances],
     }
     if not pooled:
         return described
-    described["ctx_gen_ratio"] = found.ctx_gen_ratio
-    described["kv_egress_bytes_per_s_per_gpu"] = found.kv_egress_bytes_per_s_per_gpu
-    described["kv_ingress_bytes_per_s_per_gpu"] = found.kv_ingress_bytes_per_s_per_gpu
-    proof = found.certificate
+    described["ctx_gen_ratio"] = deployed.ctx_gen_ratio
+    described["kv_egress_bytes_per_s_per_gpu"] = deployed.kv_egress_bytes_per_s_per_gpu
+    described["kv_ingress_bytes_per_s_per_gpu"] = deployed.kv_ingress_bytes_per_s_per_gpu
+    proof = deployed.certificate
     described["certificate"] = proof and {
         "gap": proof.gap,
         "upper_bound": proof.upper_bound,
@@ -89,18 +89,18 @@ def share_dict(one: Share) -> dict[str, object]:
     return {"isl": one.workload.isl, "osl": one.workload.osl, "share": one.share}
 
 
-def _by_workload(plan: Plan, found: Deployed) -> dict[str, object]:
+def _by_workload(plan: Plan, deployed: Deployed) -> dict[str, object]:
     """Latencies of every workload, and the mean gap between tokens in the mix."""
-    pairs = zip(plan.mix, found.by_workload, strict=True)
+    pairs = zip(plan.mix, deployed.by_workload, strict=True)
     return {
-        "mixed_ttl_s": found.mixed_ttl_s,
+        "mixed_ttl_s": deployed.mixed_ttl_s,
         "workloads": [
             {**share_dict(one), "ftl_s": own.ftl_s, "ttl_s": own.ttl_s} for one, own in pairs
         ],
     }
 
 
-def under_rate_dict(found: UnderRate) -> dict[str, object]:
+def under_rate_dict(result: UnderRate) -> dict[str, object]:
     """The same for scripts, in base units."""
 
     def held(one: Held | None) -> dict[str, object] | None:
@@ -116,15 +116,15 @@ def under_rate_dict(found: UnderRate) -> dict[str, object]:
         }
 
     return {
-        "requests_per_s": found.requests_per_s,
-        "percentile": found.percentile,
-        "cv": found.cv,
-        "requests": found.requests,
-        "kind": found.kind or None,
-        "sized": held(found.sized),
-        "other": held(found.other),
-        "steady": held(found.steady),
-        "largest_requests_per_s": found.largest_requests_per_s,
+        "requests_per_s": result.requests_per_s,
+        "percentile": result.percentile,
+        "cv": result.cv,
+        "requests": result.requests,
+        "kind": result.kind or None,
+        "sized": held(result.sized),
+        "other": held(result.other),
+        "steady": held(result.steady),
+        "largest_requests_per_s": result.largest_requests_per_s,
     }
 
 
@@ -162,17 +162,17 @@ def plan_dict(plan: Plan) -> dict[str, object]:
     reason: dict[str, str] = {}
     nearest: dict[str, dict[str, float | None]] = {}
     for kind in KINDS:
-        found = getattr(plan, kind)
-        if isinstance(found, Unmet):
+        deployed = getattr(plan, kind)
+        if isinstance(deployed, Unmet):
             described[kind] = None
-            reason[kind] = found.reason
-            nearest[kind] = {"ftl_s": found.ftl_s, "ttl_s": found.ttl_s}
+            reason[kind] = deployed.reason
+            nearest[kind] = {"ftl_s": deployed.ftl_s, "ttl_s": deployed.ttl_s}
         else:
-            described[kind] = own = deployed_dict(found, pooled=kind == "disaggregated")
-            if all(shape.price_usd_per_hour > 0.0 for shape in found.instances):
-                own["costs"] = costs_of(found, plan.isl)
+            described[kind] = own = deployed_dict(deployed, pooled=kind == "disaggregated")
+            if all(shape.price_usd_per_hour > 0.0 for shape in deployed.instances):
+                own["costs"] = costs_of(deployed, plan.isl)
             if len(plan.mix) > 1:
-                own |= _by_workload(plan, found)
+                own |= _by_workload(plan, deployed)
     if reason:
         described["reason"], described["nearest"] = reason, nearest
     if plan.recommended is None:

@@ -46,13 +46,13 @@ class Block:
 
 def blocks_of(config: SweepConfig) -> tuple[Block, ...]:
     """Every block of a sweep, in a fixed order. Prefill does not depend on the output length."""
-    found: list[Block] = []
+    blocks: list[Block] = []
     for phase in config.phases:
         step = len(config.osl) if phase == "prefill" else config.block_workloads
         for i in range(len(config.isl)):
             for start in range(0, len(config.osl), step):
-                found.append(Block(len(found), phase, i, slice(start, start + step)))
-    return tuple(found)
+                blocks.append(Block(len(blocks), phase, i, slice(start, start + step)))
+    return tuple(blocks)
 
 
 def require_zarr():
@@ -209,18 +209,18 @@ def open_store(config: SweepConfig, path: Path, resume: bool) -> "tuple[SweepCon
 
 def group_of(root: "zarr.Group", name: str) -> "zarr.Group":
     """A phase's group of a store."""
-    found = root[name]
-    if not isinstance(found, require_zarr().Group):
+    group = root[name]
+    if not isinstance(group, require_zarr().Group):
         raise InputError(f"{root.store}: {name} is not a group; choose another store.")
-    return found
+    return group
 
 
 def array_of(root: "zarr.Group", name: str) -> "zarr.Array[ArrayV3Metadata]":
     """An array of a group."""
-    found = root[name]
-    if not isinstance(found, require_zarr().Array):
+    array = root[name]
+    if not isinstance(array, require_zarr().Array):
         raise InputError(f"{root.store}: {name} is not an array; choose another store.")
-    return found
+    return array
 
 
 def write_block(root: "zarr.Group", block: Block, designs: Designs) -> None:

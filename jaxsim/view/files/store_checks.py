@@ -24,12 +24,12 @@ T = TypeVar("T")
 
 def seal_of(path: Path, attributes: Mapping[str, object]) -> str:
     """A SHA-256 over the root's attributes and the description of every group and array."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     kept = {key: value for key, value in attributes.items() if key != _SEAL}
-    found.update(json.dumps(kept, sort_keys=True).encode())
+    digest.update(json.dumps(kept, sort_keys=True).encode())
     for file in sorted(path.glob(f"*/**/{_META}")):
-        found.update(file.relative_to(path).as_posix().encode() + b"\0" + file.read_bytes())
-    return found.hexdigest()
+        digest.update(file.relative_to(path).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
 
 
 def consolidated_of(path: Path) -> dict[str, object]:

@@ -53,9 +53,9 @@ def frontiers_of(
     for i, one_isl in enumerate(isl):
         for j, one_osl in enumerate(osl):
             one = _workload(path, tree, isl=float(one_isl), osl=float(one_osl))
-            found = frontier(one, ftl_s=ftl_s, ttl_metric=ttl_metric)
+            frontiers = frontier(one, ftl_s=ftl_s, ttl_metric=ttl_metric)
             for kind in kinds:
-                front = found[kind].to_dataset()
+                front = frontiers[kind].to_dataset()
                 for k, target in enumerate(ttl_s):
                     met = np.flatnonzero(front.ttl_s.values <= target)
                     if not len(met):

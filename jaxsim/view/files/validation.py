@@ -148,14 +148,14 @@ def gain_picture(gain: GainSummary):
     return figure
 
 
-def write_validation(folder: Path, result: Validation, found: ValidationSummary) -> None:
+def write_validation(folder: Path, result: Validation, document: ValidationSummary) -> None:
     """Write `rows.csv`, `validation.json` and pictures of rows and gains, each whole."""
     replace_text(folder / "rows.csv", rows_csv(result))
-    replace_text(folder / "validation.json", dumps(found) + "\n")
+    replace_text(folder / "validation.json", dumps(document) + "\n")
     figure = picture(result)
     replace_bytes(folder / "predicted.png", image(figure, "png"))
     replace_bytes(folder / "predicted.svg", image(figure, "svg"))
-    if found["gain"]["pairs"]:
-        gains = gain_picture(found["gain"])
+    if document["gain"]["pairs"]:
+        gains = gain_picture(document["gain"])
         replace_bytes(folder / "gain.png", image(gains, "png"))
         replace_bytes(folder / "gain.svg", image(gains, "svg"))

@@ -75,7 +75,7 @@ def _fits(
     from jaxsim.catalog.calibration import ANY, families_of
 
     chosen = dict.fromkeys(families_of(precision).values())
-    plain = {(kind, ANY): None for kind, found in calibration.families.items() if ANY in found}
+    plain = {(kind, ANY): None for kind, formats in calibration.families.items() if ANY in formats}
     rows = []
     for key in {**chosen, **plain}:
         family = calibration.family(*key)

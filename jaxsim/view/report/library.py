@@ -16,10 +16,10 @@ def library_js() -> str:
 
     Read from the package's files: importing the package takes a second and is not needed.
     """
-    found = find_spec("bokeh")
-    if found is None or not found.submodule_search_locations:
+    spec = find_spec("bokeh")
+    if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError("bokeh is missing; it draws the report: pip install bokeh")
-    folder = Path(found.submodule_search_locations[0]) / "server" / "static" / "js"
+    folder = Path(spec.submodule_search_locations[0]) / "server" / "static" / "js"
     return "\n".join(script_text((folder / name).read_text(encoding="utf-8")) for name in PARTS)
 
 

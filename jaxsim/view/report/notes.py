@@ -25,8 +25,8 @@ TERMS = (
 
 def transfer(plan: Plan, link_bytes_per_s: float | None) -> str:
     """How fast caches flow, against the link they flow over."""
-    found = plan.disaggregated
-    if not isinstance(found, Deployed) or found.kv_egress_bytes_per_s_per_gpu is None:
+    deployed = plan.disaggregated
+    if not isinstance(deployed, Deployed) or deployed.kv_egress_bytes_per_s_per_gpu is None:
         return ""
 
     def rate(value: float | None) -> str:
@@ -37,16 +37,16 @@ def transfer(plan: Plan, link_bytes_per_s: float | None) -> str:
 
     return (
         f"The caches of finished prompts leave each prefill GPU at "
-        f"{rate(found.kv_egress_bytes_per_s_per_gpu)} and reach each decode GPU at "
-        f"{rate(found.kv_ingress_bytes_per_s_per_gpu)}, counted over the GPUs that hold distinct "
-        "cache. What of the transfer prefill does not hide is part of the FTL."
+        f"{rate(deployed.kv_egress_bytes_per_s_per_gpu)} and reach each decode GPU at "
+        f"{rate(deployed.kv_ingress_bytes_per_s_per_gpu)}, counted over the GPUs that hold "
+        "distinct cache. What of the transfer prefill does not hide is part of the FTL."
     )
 
 
 def sureness(plan: Plan) -> dict[str, object]:
     """The certificate, and what more of each resource would bring."""
-    found = plan.disaggregated
-    proof = found.certificate if isinstance(found, Deployed) else None
+    deployed = plan.disaggregated
+    proof = deployed.certificate if isinstance(deployed, Deployed) else None
     top = sorted(plan.levers, key=lambda lever: -abs(lever.elasticity))
     most = max((abs(lever.elasticity) for lever in top), default=0.0) or 1.0
     rows = [

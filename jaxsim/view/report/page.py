@@ -76,8 +76,8 @@ def render_report(
 
 
 def _both(plan: Plan) -> list[tuple[str, Deployed]]:
-    found = ((name, getattr(plan, kind)) for kind, name in KINDS)
-    return [(name, deployed) for name, deployed in found if isinstance(deployed, Deployed)]
+    kinds = ((name, getattr(plan, kind)) for kind, name in KINDS)
+    return [(name, deployed) for name, deployed in kinds if isinstance(deployed, Deployed)]
 
 
 def _span(ends: tuple[float, float]) -> str:

@@ -43,7 +43,7 @@ def environment(package: str) -> "Environment":
     import jinja2
 
     packages = dict.fromkeys((package, REPORT))
-    found = jinja2.Environment(
+    templates = jinja2.Environment(
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(name) for name in packages]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -55,9 +55,9 @@ def environment(package: str) -> "Environment":
     def in_base64(data: bytes) -> str:
         return base64.b64encode(data).decode("ascii")
 
-    found.filters["base64"] = in_base64
-    found.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    return found
+    templates.filters["base64"] = in_base64
+    templates.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    return templates
 
 
 def render(name: str, values: dict[str, object], package: str = REPORT) -> str:

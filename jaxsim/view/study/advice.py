@@ -37,7 +37,7 @@ def lead(study: StudyResult) -> str:
 
 def advice(study: StudyResult) -> list[Advice]:
     """What to do, each with the numbers that say so; only what the selected claims support."""
-    found = [
+    items = [
         _when(study),
         _map_advice(study.map),
         _size(study),
@@ -51,7 +51,7 @@ def advice(study: StudyResult) -> list[Advice]:
         _traffic(study),
         _unknowns(study),
     ]
-    return [item for item in found if item is not None]
+    return [item for item in items if item is not None]
 
 
 def _trust(*results: Result | None) -> str:

@@ -102,15 +102,15 @@ def try_readings(
         progress(f"readings of the study: {k + 1} of {len(mixtures)}")
         own = [reading for reading in readings if reading.mixture == mixture]
         for claim in claims:
-            found = tried[claim.id]
-            found += [(s, claim.check(study, s)) for s in readings_for(claim, own)]
+            findings = tried[claim.id]
+            findings += [(s, claim.check(study, s)) for s in readings_for(claim, own)]
         study.forget()
     return tried
 
 
 def robustness_of(claim: Claim, tried: Tried) -> Robustness:
     """How often the claim held."""
-    judged = [(setting, found.verdict) for setting, found in tried if found is not None]
+    judged = [(setting, finding.verdict) for setting, finding in tried if finding is not None]
     count = max(len(judged), 1)
 
     def share(verdicts: Sequence[str], verdict: str) -> float:
@@ -138,16 +138,16 @@ def _level(value: Level) -> str:
 
 def base_finding(study: Study, claim: Claim) -> Finding:
     """What the base reading gives."""
-    found = claim.check(study, settings().base)
-    if found is None:
+    finding = claim.check(study, settings().base)
+    if finding is None:
         raise InputError(
             f"{claim.id}: no design of the base reading meets its FTL cutoff; loosen ftl_s in "
             "study.toml"
         )
     needs = NEEDS.get(claim.id)
-    if needs is None or found.verdict == REPRODUCED:
-        return found
-    return replace(found, needed=needs(study, settings().base))
+    if needs is None or finding.verdict == REPRODUCED:
+        return finding
+    return replace(finding, needed=needs(study, settings().base))
 
 
 def limit_finding(study: Study, claim: Claim) -> Finding | None:

@@ -102,18 +102,18 @@ def cpp_ratio(study: Study, mixture: Mixture) -> tuple[float, float]:
 
 def c8(study: Study, setting: Setting) -> Finding | None:
     """Whether chunked pipelines cut the first-token latency at constant throughput."""
-    found = {
+    choices = {
         name: cpp_ratio(
             study, replace(setting.mixture, keep_up_projected=keep, equal_time_chunks=equal)
         )
         for name, (keep, equal) in PIPELINES.items()
     }
-    best = min(found, key=lambda name: found[name][0])
-    ratio, kept = found[best]
+    best = min(choices, key=lambda name: choices[name][0])
+    ratio, kept = choices[best]
     if not np.isfinite(ratio):
         return None
     expected, factor = number("cpp_ftl_ratio"), criterion("number_factor")
-    plain = found[next(iter(PIPELINES))]
+    plain = choices[next(iter(PIPELINES))]
     parts = (
         Part(f"FTL falls by more than half of the stages with {best}: to 1/{1 / ratio:.0f}",
              ratio <= 2.0 / number("cpp_stages")),
@@ -132,7 +132,7 @@ def c8(study: Study, setting: Setting) -> Finding | None:
         "fill the pipeline, and each of them reads all earlier keys; if that reading hides behind "
         f"arithmetic, FTL falls to 1/{1 / hidden:.0f}."
     )
-    ratios = {name: [float(r), float(y)] for name, (r, y) in found.items()}
+    ratios = {name: [float(r), float(y)] for name, (r, y) in choices.items()}
     return finding(value, parts, why=why, ratio=ratio, throughput=kept, by_pipeline=ratios)
 
 

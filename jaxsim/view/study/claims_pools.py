@@ -139,7 +139,7 @@ def would_have_to_be(
     narrow = step_parts(study, DENSE, setting, {"tp": 8.0, "batch": batch})
     model = study.sweeper.scenario(DENSE, setting.mixture).model
     messages = 2.0 * sum(float(np.asarray(group.layers)) for group in model.groups)
-    needed, found, eight = (
+    needed, taken, eight = (
         1e6 * seconds / messages
         for seconds in (
             least_s - sum(wide.values()) + wide["network"], wide["network"], narrow["network"],
@@ -149,7 +149,7 @@ def would_have_to_be(
     if needed <= 0.0:
         return f"{tight} would not pay even if its messages took no time."
     text = (
-        f"{tight} would be as fast if an all-reduce took {needed:.1f} us instead of {found:.1f}; "
+        f"{tight} would be as fast if an all-reduce took {needed:.1f} us instead of {taken:.1f}; "
         f"over 8 ranks it takes {eight:.1f}. "
     )
     if eight > needed:

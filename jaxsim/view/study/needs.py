@@ -75,8 +75,8 @@ def needs_of_ratio(study: Study, setting: Setting) -> str:
     floor = datasheet_attention_s(scenario, place) / taken_s
 
     def ratio(factor: float) -> float:
-        found = study.matched(HEAVY, setting.mixed(decode_attention=factor))
-        return float(found.ctx_gen_ratio[rungs(found)[0]])
+        frontier = study.matched(HEAVY, setting.mixed(decode_attention=factor))
+        return float(frontier.ctx_gen_ratio[rungs(frontier)[0]])
 
     texts, less = [], 1.0
     for target in (wanted / criterion("number_factor"), wanted):

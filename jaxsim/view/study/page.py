@@ -106,13 +106,13 @@ def _map(chart: GainMap | None, svg: bytes | None) -> Picture | None:
 
 def _pictures(study: StudyResult) -> list[tuple[Picture, list[dict[str, object]]]]:
     """Every picture with the claims that it shows; those without a selected claim are left out."""
-    found: list[tuple[Picture, list[dict[str, object]]]] = []
+    pictures: list[tuple[Picture, list[dict[str, object]]]] = []
     for picture in PICTURES:
         claims = [_claim(result) for result in study.results if result.id in picture.claims]
         if claims:
             drawn = Picture(study.pictures[picture.name], picture.title, picture.caption)
-            found.append((drawn, claims))
-    return found
+            pictures.append((drawn, claims))
+    return pictures
 
 
 def _claim(result: Result) -> dict[str, object]:

@@ -53,8 +53,8 @@ def cpp_figure(study: Study, setting: Setting) -> Figure:
     for (name, (keep, equal)), colour in zip(PIPELINES.items(), PIPELINE_COLOURS, strict=True):
         mixture = replace(setting.mixture, keep_up_projected=keep, equal_time_chunks=equal)
         rows = cpp_rows(cpp_designs(study, mixture))
-        found = {s: cpp_choice(rows, s, criterion("same_throughput") * base[1]) for s in stages}
-        kept = {s: f for s, f in found.items() if f is not None}
+        choices = {s: cpp_choice(rows, s, criterion("same_throughput") * base[1]) for s in stages}
+        kept = {s: f for s, f in choices.items() if f is not None}
         x = list(kept)
         left.plot(x, [kept[s][0] / base[0] for s in x], "o-", ms=4, color=colour, label=name)
         right.plot(x, [kept[s][1] / base[1] for s in x], "o-", ms=4, color=colour)

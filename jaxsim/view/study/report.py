@@ -61,10 +61,10 @@ def run_study(
             raise InputError(f"grid {name!r}: it is one of {', '.join(known.grids)}")
     selected = chosen(claims)
     fine, rough = Study(grid), Study(coarse)
-    found = {}
+    findings = {}
     for claim in selected:
         progress(f"{claim.id}: {known.claims[claim.id].claim}")
-        found[claim.id] = base_finding(fine, claim)
+        findings[claim.id] = base_finding(fine, claim)
     pictures = {}
     for picture in PICTURES:
         if any(claim.id in picture.claims for claim in selected):
@@ -78,7 +78,7 @@ def run_study(
     fine.forget()
     count = known.mixtures if mixtures is None else mixtures
     tried = try_readings(rough, selected, known.readings(count), progress)
-    results = tuple(_result(claim, found, limits, tried) for claim in selected)
+    results = tuple(_result(claim, findings, limits, tried) for claim in selected)
     chart = None
     if with_map:
         progress("map of when to disaggregate")
@@ -96,21 +96,21 @@ def run_study(
 
 def _result(
     claim: Claim,
-    found: Mapping[str, Finding],
+    findings: Mapping[str, Finding],
     limits: Mapping[str, Finding | None],
     tried: Mapping[str, Tried],
 ) -> Result:
     return Result(
         text=settings().claims[claim.id],
-        finding=found[claim.id],
+        finding=findings[claim.id],
         robustness=robustness_of(claim, tried[claim.id]),
         figure=figure_name(picture_of(claim.id)),
         at_limit=limits[claim.id],
     )
 
 
-def _parts(found: Finding) -> list[dict[str, object]]:
-    return [{"text": part.text, "holds": bool(part.holds)} for part in found.parts]
+def _parts(finding: Finding) -> list[dict[str, object]]:
+    return [{"text": part.text, "holds": bool(part.holds)} for part in finding.parts]
 
 
 def claims_json(study: StudyResult) -> list[dict[str, object]]:

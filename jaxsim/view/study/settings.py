@@ -187,7 +187,7 @@ def settings() -> Settings:
     mixture = mixture_of([first[name] for name in SWEPT])
     numbers, lists = _values(root.table("numbers"))
     grids = root.table("grids")
-    found = Settings(
+    result = Settings(
         hardware=base.text("hardware"),
         precision=base.text("precision"),
         tolerance=base.number("tolerance"),
@@ -204,7 +204,7 @@ def settings() -> Settings:
         provenance=file.provenance,
     )
     file.finish()
-    return found
+    return result
 
 
 def _grid(table: Table) -> Grid:
@@ -244,9 +244,9 @@ def _levels(table: Table, name: str) -> tuple[Level, ...]:
 
 
 def _claims(table: Table) -> dict[str, ClaimText]:
-    found = {}
+    claims = {}
     for name in table.raw:
         own = table.table(name)
         texts = (str(own.value(key)) for key in ("claim", "conditions", "expected"))
-        found[name] = ClaimText(name, *texts)
-    return found
+        claims[name] = ClaimText(name, *texts)
+    return claims

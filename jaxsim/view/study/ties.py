@@ -56,8 +56,8 @@ class Equals:
 
 def least_changing(best: np.ndarray, equals: Sequence[np.ndarray]) -> np.ndarray:
     """What the best design has, step by step, kept while an equal of a later step has it too."""
-    found = np.array(best, dtype=float)
-    for k in range(1, len(found)):
-        if np.any(equals[k] == found[k - 1]):
-            found[k] = found[k - 1]
-    return found
+    design = np.array(best, dtype=float)
+    for k in range(1, len(design)):
+        if np.any(equals[k] == design[k - 1]):
+            design[k] = design[k - 1]
+    return design

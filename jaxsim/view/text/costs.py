@@ -6,7 +6,7 @@ SECONDS_PER_HOUR = 3600.0
 MILLION = 1e6
 
 
-def costs_of(found: Deployed, isl: float) -> dict[str, object]:
+def costs_of(deployed: Deployed, isl: float) -> dict[str, object]:
     """Costs of all tokens, and of input and output tokens each bearing all of it.
 
     With the price p of an hour, G GPUs and n tokens/s, a token costs Σ p·G / (3600 · n). Output
@@ -14,10 +14,13 @@ def costs_of(found: Deployed, isl: float) -> dict[str, object]:
     what the prefill pool's dollars are per input token and
     the decode pool's per output token, which add up to the whole. A rack is a scale-up domain.
     """
-    requests = found.requests_per_s
-    usd = sum(s.price_usd_per_hour * s.gpus_per_instance * s.count for s in found.instances)
-    watts = sum(s.power_w * s.gpus_per_instance * s.count for s in found.instances)
-    per_s = {"input": requests * isl, "output": found.output_tokens_per_s_per_gpu * found.gpus}
+    requests = deployed.requests_per_s
+    usd = sum(s.price_usd_per_hour * s.gpus_per_instance * s.count for s in deployed.instances)
+    watts = sum(s.power_w * s.gpus_per_instance * s.count for s in deployed.instances)
+    per_s = {
+        "input": requests * isl,
+        "output": deployed.output_tokens_per_s_per_gpu * deployed.gpus,
+    }
     per_s["total"] = sum(per_s.values())
     per_hour = {name: n * SECONDS_PER_HOUR for name, n in per_s.items()}
     described: dict[str, object] = {
@@ -31,17 +34,18 @@ def costs_of(found: Deployed, isl: float) -> dict[str, object]:
                 "usd_per_gpu_hour": s.price_usd_per_hour,
                 "source": s.price_source,
             }
-            for s in {s.hardware: s for s in found.instances}.values()
+            for s in {s.hardware: s for s in deployed.instances}.values()
         ],
     }
-    domains = {s.domain_gpus for s in found.instances}
+    domains = {s.domain_gpus for s in deployed.instances}
     if len(domains) == 1:
         rack = domains.pop()
-        described["output_tokens_per_s_per_domain"] = found.output_tokens_per_s_per_gpu * rack
+        described["output_tokens_per_s_per_domain"] = deployed.output_tokens_per_s_per_gpu * rack
         described["domain_gpus"] = rack
-    if len(found.instances) > 1:
+    if len(deployed.instances) > 1:
         own = {
-            s.phase: s.price_usd_per_hour * s.gpus_per_instance * s.count for s in found.instances
+            s.phase: s.price_usd_per_hour * s.gpus_per_instance * s.count
+            for s in deployed.instances
         }
         described["by_pool"] = {
             "usd_per_million_input_tokens": MILLION * own["prefill"] / per_hour["input"],

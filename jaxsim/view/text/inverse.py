@@ -21,17 +21,17 @@ def times(factor: float) -> str:
     return "as it is" if abs(factor - 1.0) < SAME else f"×{factor:.3g}"
 
 
-def reached(found: Sensitivity, page: Page) -> list[str]:
+def reached(result: Sensitivity, page: Page) -> list[str]:
     """What each lever alone must become for a throughput, and the cheapest of several together."""
-    if found.goal is None:
+    if result.goal is None:
         return []
-    rows = [[one.title, f"×{one.factor:.3g}"] for one in found.reached if one.factor is not None]
-    others = ", ".join(one.title for one in found.reached if one.factor is None)
-    title = f"One change that gives {units.count(found.goal)} tokens/s/GPU, solved exactly"
+    rows = [[one.title, f"×{one.factor:.3g}"] for one in result.reached if one.factor is not None]
+    others = ", ".join(one.title for one in result.reached if one.factor is None)
+    title = f"One change that gives {units.count(result.goal)} tokens/s/GPU, solved exactly"
     lines = [heading(title, page), *indent(table(rows, left=(0, 1)))]
     if others:
         lines += wrap(f"Not within a factor of {FURTHEST:g}: {others}.", page, 2)
-    own = found.cheapest
+    own = result.cheapest
     if own is not None and own.cost is None:
         lines += wrap("Bandwidth, peak and link together do not reach it either.", page, 2)
     elif own is not None and own.cost is not None:
@@ -45,13 +45,13 @@ def reached(found: Sensitivity, page: Page) -> list[str]:
     return lines
 
 
-def chips(found: Sensitivity, page: Page) -> list[str]:
+def chips(result: Sensitivity, page: Page) -> list[str]:
     """The best chips within a budget."""
-    if not found.chips:
+    if not result.chips:
         return []
     columns = [
         (name, own.factors[pool], own.used[pool])
-        for own in found.chips
+        for own in result.chips
         for pool, name in _named(own)
     ]
     paths = list(columns[0][1])
@@ -61,12 +61,12 @@ def chips(found: Sensitivity, page: Page) -> list[str]:
         [f"takes of its {kind}", *(units.percent(used[kind]) for _, _, used in columns)]
         for kind in columns[0][2]
     ]
-    budget = found.budget
+    budget = result.budget
     given = {} if budget is None else budget.most
     said = ", ".join(f"{k} {units.percent(f - 1.0, signed=True)}" for k, f in given.items())
     title = f"The best chips within {said or 'the cost, power and area of the chip as it is'}"
     lines = [heading(title, page), *indent(table(rows))]
-    for own in found.chips:
+    for own in result.chips:
         which = "A chip for each pool" if len(own.factors) == 2 else "One chip"
         text = f"{which}: {units.percent(own.gain, signed=True)} throughput"
         shapes = []
@@ -84,10 +84,10 @@ def _named(own: Chips) -> list[tuple[str, str]]:
     return [("prefill", "prefill chip"), ("", "decode chip")]
 
 
-def crossovers(found: Sensitivity, page: Page) -> list[str]:
+def crossovers(result: Sensitivity, page: Page) -> list[str]:
     """Where along an axis separate pools begin to pay."""
     lines: list[str] = []
-    for own in found.crossovers:
+    for own in result.crossovers:
         lines += [*([""] if lines else []), *_crossover(own, page)]
     return lines
 

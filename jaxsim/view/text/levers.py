@@ -88,10 +88,10 @@ def holds(lever: LeverStudy) -> str:
     return f"×{left}–{right}"
 
 
-def resource_table(found: Sensitivity, page: Page) -> list[str]:
+def resource_table(result: Sensitivity, page: Page) -> list[str]:
     """Shares of the time of every pool by part and resource, and their sums."""
     lines: list[str] = []
-    for pool, own in found.attributions.items():
+    for pool, own in result.attributions.items():
         seconds = own.seconds[0]
         total = float(seconds.sum())
         shown = [i for i in range(len(own.resources)) if seconds[:, i].sum() > 5e-4 * total]

@@ -105,9 +105,9 @@ def _mix(plan: Plan, page: Page) -> list[str]:
 
 def _comparison(plan: Plan, page: Page) -> list[str]:
     both: dict[str, Deployed] = {
-        words.POOLS.get(kind, kind): found
+        words.POOLS.get(kind, kind): one
         for kind in ("disaggregated", "colocated")
-        if isinstance(found := getattr(plan, kind), Deployed)
+        if isinstance(one := getattr(plan, kind), Deployed)
     }
     if not both:
         return []

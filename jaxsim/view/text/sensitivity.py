@@ -17,12 +17,12 @@ AMOUNTS = {"TTL target": "1 ms more TTL", "FTL target": "100 ms more FTL",
            "HBM capacity": "10 GB more HBM", "GPU budget": "one more GPU"}  # fmt: skip
 
 
-def render_sensitivity(found: Sensitivity, page: Page) -> str:
+def render_sensitivity(result: Sensitivity, page: Page) -> str:
     """The whole sensitivity as text."""
     sections = [
-        _head(found, page), _levers(found, page), _what_if(found, page), reached(found, page),
-        chips(found, page), crossovers(found, page), _prices(found, page), _steps(found, page),
-        _resources(found, page), _inputs(found, page), _unsure(found, page),
+        _head(result, page), _levers(result, page), _what_if(result, page), reached(result, page),
+        chips(result, page), crossovers(result, page), _prices(result, page), _steps(result, page),
+        _resources(result, page), _inputs(result, page), _unsure(result, page),
     ]  # fmt: skip
     lines: list[str] = []
     for section in sections:
@@ -31,23 +31,23 @@ def render_sensitivity(found: Sensitivity, page: Page) -> str:
     return page.finish(lines[:-1])
 
 
-def _head(found: Sensitivity, page: Page) -> list[str]:
-    kind = POOLS[found.kind]
-    y = units.count(found.deployed.output_tokens_per_s_per_gpu)
+def _head(result: Sensitivity, page: Page) -> list[str]:
+    kind = POOLS[result.kind]
+    y = units.count(result.deployed.output_tokens_per_s_per_gpu)
     lines = wrap(f"Best {kind} deployment: {y} output tokens/s/GPU.", page)
-    for shape in found.deployed.instances:
+    for shape in result.deployed.instances:
         text = f"{POOLS[shape.phase]}: {shape.count:,} × {mapping(shape)}, {held(shape)}"
         lines += wrap(text, page, 2, 2)
-    for pool, binding in found.elasticities.binding[0].items():
+    for pool, binding in result.elasticities.binding[0].items():
         limits = " and ".join(NAMES[name] for name in binding)
         text = limits or "no target and no capacity; more requests would not add throughput"
         lines += wrap(f"{POOLS[pool]} is limited by {text}", page, 2, 2)
-    lines += [line for note in found.notes for line in wrap(note, page)]
+    lines += [line for note in result.notes for line in wrap(note, page)]
     return [page.paint(lines[0], "bold", "green"), *lines[1:]]
 
 
-def _levers(found: Sensitivity, page: Page) -> list[str]:
-    if not found.levers:
+def _levers(result: Sensitivity, page: Page) -> list[str]:
+    if not result.levers:
         return []
     note = (
         "% per %: throughput gained by one percent more of an input. Effects are solved exactly. "
@@ -56,18 +56,18 @@ def _levers(found: Sensitivity, page: Page) -> list[str]:
     )
     return [
         heading("What would change the throughput", page),
-        *indent(tornado(found.levers, page)),
+        *indent(tornado(result.levers, page)),
         "",
-        *indent(effects_table(found.levers, page)),
+        *indent(effects_table(result.levers, page)),
         *wrap(note, page, 2),
     ]
 
 
-def _what_if(found: Sensitivity, page: Page) -> list[str]:
-    if not found.what_if:
+def _what_if(result: Sensitivity, page: Page) -> list[str]:
+    if not result.what_if:
         return []
     rows = [["", "throughput", "by elasticities", ""]]
-    for case in found.what_if:
+    for case in result.what_if:
         exact = "no design meets the targets"
         if case.exact is not None:
             exact = units.percent(case.exact, signed=True)
@@ -76,11 +76,11 @@ def _what_if(found: Sensitivity, page: Page) -> list[str]:
     return [heading("What if", page), *indent(table(rows, left=(0, 3)))]
 
 
-def _prices(found: Sensitivity, page: Page) -> list[str]:
+def _prices(result: Sensitivity, page: Page) -> list[str]:
     rows = [["", "tokens/s/GPU", "solved", "$ per million"]]
-    rows += [_price(price) for price in found.prices if price.name != "GPU budget"]
+    rows += [_price(price) for price in result.prices if price.name != "GPU budget"]
     lines = [heading("What a little more is worth", page), *indent(table(rows))]
-    for price in found.prices:
+    for price in result.prices:
         if price.name == "GPU budget" and price.tokens_per_s_per_gpu is not None:
             text = f"one more GPU adds {units.plain(price.tokens_per_s_per_gpu)} tokens/s in all"
             if price.binding:
@@ -91,8 +91,8 @@ def _prices(found: Sensitivity, page: Page) -> list[str]:
     return lines
 
 
-def _unsure(found: Sensitivity, page: Page) -> list[str]:
-    own = found.uncertainty
+def _unsure(result: Sensitivity, page: Page) -> list[str]:
+    own = result.uncertainty
     low, high = own.interval80
     agree = "agree" if own.linear else "differ: the model is not linear over this spread"
     text = (
@@ -137,11 +137,11 @@ def _price(price: Price) -> list[str]:
     ]
 
 
-def _steps(found: Sensitivity, page: Page) -> list[str]:
-    if not found.steps:
+def _steps(result: Sensitivity, page: Page) -> list[str]:
+    if not result.steps:
         return []
     rows = []
-    for step in found.steps:
+    for step in result.steps:
         name = f"{step.pool} {step.axis.upper()}" if step.pool else "GPUs of a scale-up domain"
         effect = "nothing valid"
         if step.effect is not None:
@@ -151,16 +151,16 @@ def _steps(found: Sensitivity, page: Page) -> list[str]:
     return [heading("Whole steps, solved exactly", page), *indent(table(rows, left=(0, 1)))]
 
 
-def _resources(found: Sensitivity, page: Page) -> list[str]:
+def _resources(result: Sensitivity, page: Page) -> list[str]:
     title = heading("What the time waits for", page)
-    return [title, *indent(resource_table(found, page))]
+    return [title, *indent(resource_table(result, page))]
 
 
-def _inputs(found: Sensitivity, page: Page) -> list[str]:
+def _inputs(result: Sensitivity, page: Page) -> list[str]:
     rows = [["input", "of the", "% per %"]]
-    for own, elasticity in found.inputs[:INPUTS_SHOWN]:
+    for own, elasticity in result.inputs[:INPUTS_SHOWN]:
         rows.append([own.name, own.group, f"{elasticity:+.3f}"])
-    left = sum(abs(e) > 0.0 for _, e in found.inputs) - INPUTS_SHOWN
+    left = sum(abs(e) > 0.0 for _, e in result.inputs) - INPUTS_SHOWN
     more = [f"{left} more with -o or --format json"] if left > 0 else []
     return [
         heading("Inputs by their elasticity", page),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 MOST_DECISIONS = 5
 
 
-def traffic_dict(found: "Simulated", requests: "Requests") -> dict[str, object]:
+def traffic_dict(result: "Simulated", requests: "Requests") -> dict[str, object]:
     """The comparison as JSON has it, in base units, every decision with its reason."""
     return {
         "schema": "jaxsim.traffic/1",
@@ -27,14 +27,14 @@ def traffic_dict(found: "Simulated", requests: "Requests") -> dict[str, object]:
             "skipped": requests.skipped.count,
             "skipped_lines": list(requests.skipped.named),
         },
-        "targets": {"ftl_s": found.ftl_s, "ttl_s": found.ttl_s},
-        "policies": list(found.outcomes.values()),
+        "targets": {"ftl_s": result.ftl_s, "ttl_s": result.ttl_s},
+        "policies": list(result.outcomes.values()),
         "decisions": {
             name: [
                 {"time_s": c.time_s, "instances": _named(c.counts), "reason": c.reason}
                 for c in run.changes
             ]
-            for name, run in found.runs.items()
+            for name, run in result.runs.items()
         },
     }
 
@@ -44,14 +44,14 @@ def _named(counts: dict[int, int]) -> dict[str, int]:
     return {names[role]: count for role, count in counts.items()}
 
 
-def render_traffic(found: "Simulated", requests: "Requests", page: Page) -> str:
+def render_traffic(result: "Simulated", requests: "Requests", page: Page) -> str:
     """One column a policy: attainment, latencies, use, GPU-hours, cost."""
-    outcomes = list(found.outcomes.values())
+    outcomes = list(result.outcomes.values())
     title = (
         f"{requests.name}: {len(requests):,} requests in {units.seconds(requests.duration_s)}, "
         f"{requests.requests_per_s:.2f}/s, mean ISL {requests.isl.mean():.0f}, OSL "
-        f"{requests.osl.mean():.0f}; targets TTFT {units.seconds(found.ftl_s)}, TPOT "
-        f"{units.seconds(found.ttl_s)}"
+        f"{requests.osl.mean():.0f}; targets TTFT {units.seconds(result.ftl_s)}, TPOT "
+        f"{units.seconds(result.ttl_s)}"
     )
 
     def row(label: str, name: str, show: Callable[..., str]) -> list[str]:
@@ -90,7 +90,7 @@ def render_traffic(found: "Simulated", requests: "Requests", page: Page) -> str:
     rows.append(row("Changes of the pools", "changes", units.count))
     lines = [page.paint(line, "bold") for line in wrap(title, page)]
     lines += ["", *indent(table(rows))]
-    for name, run in found.runs.items():
+    for name, run in result.runs.items():
         if run.changes:
             lines += ["", f"  First decisions, {name}:"]
             lines += [

@@ -5,42 +5,42 @@ from jaxsim.view.text import units, words
 from jaxsim.view.text.layout import Page, indent, table, wrap
 
 
-def arrivals(found: UnderRate) -> str:
+def arrivals(result: UnderRate) -> str:
     """The law of arrivals: `20 requests/s (Poisson)`."""
-    kind = {0.0: "evenly spaced", 1.0: "Poisson"}.get(found.cv, f"gaps vary by {found.cv:g}")
-    return f"{units.plain(found.requests_per_s)} requests/s ({kind})"
+    kind = {0.0: "evenly spaced", 1.0: "Poisson"}.get(result.cv, f"gaps vary by {result.cv:g}")
+    return f"{units.plain(result.requests_per_s)} requests/s ({kind})"
 
 
-def sentence(plan: Plan, found: UnderRate) -> str:
+def sentence(plan: Plan, result: UnderRate) -> str:
     """What holds at the percentile, and what the steady-state plan would have given."""
-    share = f"p{found.percentile:g}"
-    if found.sized is None:
+    share = f"p{result.percentile:g}"
+    if result.sized is None:
         told = (
             f"No number of instances of the shapes tried holds both targets at {share} of "
-            f"{arrivals(found)}."
+            f"{arrivals(result)}."
         )
     else:
-        held = found.sized
+        held = result.sized
         told = (
-            f"At {arrivals(found)}, {held_words(held)} hold both targets at {share}: TTFT "
+            f"At {arrivals(result)}, {held_words(held)} hold both targets at {share}: TTFT "
             f"{units.seconds(held.ttft_s)}, TPOT {units.seconds(held.tpot_s)}. With one instance "
             "fewer of a pool, one of two draws misses a target."
         )
-    steady = found.steady
+    steady = result.steady
     verdict = "which holds in the one draw tried" if steady.holds else "which does not hold"
     told += (
         f" The steady-state plan would give {held_words(steady)}: {share} TTFT "
         f"{units.seconds(steady.ttft_s)}, TPOT {units.seconds(steady.tpot_s)}, "
         f"{units.percent(steady.attainment)} of requests within both, {verdict}."
     )
-    if found.largest_requests_per_s is None:
+    if result.largest_requests_per_s is None:
         return told
     cap = plan.max_gpus
     if cap is None:
-        return f"{told} Its instances hold up to {found.largest_requests_per_s:.3g} requests/s."
+        return f"{told} Its instances hold up to {result.largest_requests_per_s:.3g} requests/s."
     return (
         f"{told} Within {words.gpus(cap)}, the plan's own instances hold up to "
-        f"{found.largest_requests_per_s:.3g} requests/s."
+        f"{result.largest_requests_per_s:.3g} requests/s."
     )
 
 
@@ -53,15 +53,15 @@ def held_words(held: Held) -> str:
 
 def section(plan: Plan, page: Page) -> list[str]:
     """The section of a plan's text; empty where the request has no rate."""
-    found = plan.under_rate
-    if found is None:
+    result = plan.under_rate
+    if result is None:
         return []
     rows = [["", "GPUs", "TTFT", "TPOT", "within both"]]
     kinds = {"disaggregated": "colocated", "colocated": "disaggregated"}
     entries = [
-        (f"sized, {words.POOLS.get(found.kind, '')}", found.sized),
-        (f"sized, {words.POOLS.get(kinds.get(found.kind, ''), '')}", found.other),
-        ("steady-state plan", found.steady),
+        (f"sized, {words.POOLS.get(result.kind, '')}", result.sized),
+        (f"sized, {words.POOLS.get(kinds.get(result.kind, ''), '')}", result.other),
+        ("steady-state plan", result.steady),
     ]
     for name, held in entries:
         if held is not None:
@@ -74,7 +74,7 @@ def section(plan: Plan, page: Page) -> list[str]:
                     units.percent(held.attainment),
                 ]
             )
-    shapes = [] if found.sized is None else found.sized.instances
+    shapes = [] if result.sized is None else result.sized.instances
     made = [
         [
             words.POOLS[one.phase],
@@ -85,8 +85,8 @@ def section(plan: Plan, page: Page) -> list[str]:
         for one in shapes
     ]
     return [
-        page.paint(f"Under arrivals, p{found.percentile:g}", "bold"),
-        *wrap(sentence(plan, found), page),
+        page.paint(f"Under arrivals, p{result.percentile:g}", "bold"),
+        *wrap(sentence(plan, result), page),
         *indent(table(rows)),
         *(indent(table(made, left=range(4))) if made else []),
     ]

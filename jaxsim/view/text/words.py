@@ -51,9 +51,9 @@ def curve_design(curve: FrontierCurve, k: int) -> dict[str, str]:
     value = {name: float(column[k]) for name, column in curve.designs.items()}
 
     def widths(prefix: str) -> str:
-        found = [f"{n.upper()}{value[prefix + n]:.0f}" for n in AXES[:3] if prefix + n in value]
+        sizes = [f"{n.upper()}{value[prefix + n]:.0f}" for n in AXES[:3] if prefix + n in value]
         held = [f"{n} {value[prefix + n]:,.0f}" for n in AXES[3:] if prefix + n in value]
-        return ", ".join(entry for entry in (" ".join(found), *held) if entry)
+        return ", ".join(entry for entry in (" ".join(sizes), *held) if entry)
 
     def pool(name: str) -> str:
         count = value.get(f"{name}_instances")
@@ -273,20 +273,20 @@ def unmet_message(plan: Plan) -> str:
 def shares(parts_s: Mapping[str, float]) -> list[tuple[str, float, float]]:
     """Parts as (name, seconds, share), longest first; those without any time are left out."""
     total = sum(parts_s.values())
-    found = [
+    parts_shown = [
         (part_name(name), seconds, seconds / total)
         for name, seconds in parts_s.items()
         if seconds > 0.0
     ]
-    return sorted(found, key=lambda part: -part[1])
+    return sorted(parts_shown, key=lambda part: -part[1])
 
 
 def memory_parts(shape: InstanceShape) -> list[tuple[str, float]]:
     """Uses of the fullest GPU's memory, as (name, bytes), and what is free."""
-    found = [
+    parts = [
         (part_name(name), shape.memory_bytes[name]) for name in MEMORY if name in shape.memory_bytes
     ]
     capacity = shape.memory_bytes.get("capacity")
     if capacity is not None:
-        found.append(("free", max(capacity - sum(size for _, size in found), 0.0)))
-    return found
+        parts.append(("free", max(capacity - sum(size for _, size in parts), 0.0)))
+    return parts

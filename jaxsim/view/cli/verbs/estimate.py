@@ -235,7 +235,7 @@ def _run_load(args: argparse.Namespace) -> int:
         import jaxsim
         from jaxsim.catalog.limits import Limits
 
-        found = jaxsim.serve(
+        result = jaxsim.serve(
             options.model_from(args),
             args.hardware,
             workload,
@@ -257,13 +257,13 @@ def _run_load(args: argparse.Namespace) -> int:
         from jaxsim.view.text.plain_json import dumps
         from jaxsim.view.text.serving import under_load_dict
 
-        print(dumps(under_load_dict(found)))
+        print(dumps(under_load_dict(result)))
     else:
         from jaxsim.view.text.layout import page_for
         from jaxsim.view.text.serving import render_under_load
 
         title = f"{args.model} on {args.hardware}"
-        print(render_under_load(found, title, said, page_for(sys.stdout)))
+        print(render_under_load(result, title, said, page_for(sys.stdout)))
     return 0
 
 

@@ -54,13 +54,13 @@ def run(args: argparse.Namespace) -> int:
         hint = f" Nearest known: {', '.join(close)}." if close else ""
         raise InputError(f"There is no schema {args.name!r}.{hint} Known: {', '.join(known)}.")
     if args.name in NAMES:
-        found = schema_of(args.name)
+        schema = schema_of(args.name)
     elif args.name == SWEEP:
         from jaxsim.view.files.sweep_config import SCHEMA
 
-        found = SCHEMA
+        schema = SCHEMA
     else:
         verb = args.name.removeprefix("run-")
-        found = config_schema(verb, parser_of(build_parser(), verb))
-    print(dumps(found))
+        schema = config_schema(verb, parser_of(build_parser(), verb))
+    print(dumps(schema))
     return OK

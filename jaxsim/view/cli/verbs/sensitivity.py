@@ -136,13 +136,13 @@ def run(args: argparse.Namespace) -> int:
     workload = options.workload_from(args)
     folder = None if args.output is None else output_folder(Path(args.output))
     with working("starting") as progress:
-        found = solve(args, fields, domain, axes, workload, details, progress)
+        result = solve(args, fields, domain, axes, workload, details, progress)
     from jaxsim.space.deploy.result import Unmet
 
-    if isinstance(found, Unmet):
-        complain(unmet_message(found, args), args.format == "json")
+    if isinstance(result, Unmet):
+        complain(unmet_message(result, args), args.format == "json")
         return UNMET
-    show(found, args, folder)
+    show(result, args, folder)
     return OK
 
 
@@ -169,16 +169,16 @@ def detail_of(args: argparse.Namespace) -> "SensitivityRequest":
     )
 
 
-def unmet_message(found: "Unmet", args: argparse.Namespace) -> str:
+def unmet_message(unmet: "Unmet", args: argparse.Namespace) -> str:
     """Which targets nothing meets, and the nearest that something does."""
     from jaxsim.view.text import units
 
     near = []
-    if found.ttl_s is not None:
-        near.append(f"TTL {units.seconds(found.ttl_s)} at the FTL target")
-    if found.ftl_s is not None:
-        near.append(f"FTL {units.seconds(found.ftl_s)} at the TTL target")
-    text = f"{args.model} on {args.hardware}: {found.reason}"
+    if unmet.ttl_s is not None:
+        near.append(f"TTL {units.seconds(unmet.ttl_s)} at the FTL target")
+    if unmet.ftl_s is not None:
+        near.append(f"FTL {units.seconds(unmet.ftl_s)} at the TTL target")
+    text = f"{args.model} on {args.hardware}: {unmet.reason}"
     if near and "nearest" not in text:
         text += f" The nearest attainable is {', or '.join(near)}."
     return text + " Relax a target, or give faster hardware or a narrower precision."
@@ -217,7 +217,7 @@ def solve(
     )
 
 
-def show(found: "Sensitivity", args: argparse.Namespace, folder: Path | None) -> None:
+def show(result: "Sensitivity", args: argparse.Namespace, folder: Path | None) -> None:
     """Print it."""
     from jaxsim.view.cli.output import deliver
     from jaxsim.view.cli.progress import working
@@ -225,17 +225,17 @@ def show(found: "Sensitivity", args: argparse.Namespace, folder: Path | None) ->
     def as_dict() -> object:
         from jaxsim.view.files.sensitivity import sensitivity_dict
 
-        return sensitivity_dict(found)
+        return sensitivity_dict(result)
 
     def as_text(page: "Page") -> str:
         from jaxsim.view.text.sensitivity import render_sensitivity
 
-        return render_sensitivity(found, page)
+        return render_sensitivity(result, page)
 
     def write(folder: Path) -> list[Path]:
         from jaxsim.view.files.sensitivity import write_sensitivity
 
         with working("drawing"):
-            return write_sensitivity(found, folder)
+            return write_sensitivity(result, folder)
 
     deliver(args, as_dict, as_text, folder and (lambda: write(folder)))

@@ -167,19 +167,21 @@ def run_best(args: argparse.Namespace, shard: tuple[int, int]) -> int:
     cases = len(config.isl) * len(config.osl)
     designs = sum(designs_in(config.space, phase) for phase in config.phases)
     machine = device.use(args.device, float(cases) * designs * max(len(ttl), len(ftl)))
-    started, found = time.perf_counter(), {}
+    started, by_phase = time.perf_counter(), {}
     with working("Searching") as progress:
         for phase in config.phases:
             progress(f"Searching {phase}")
             targets_s = ftl if phase == "prefill" else ttl
             request = SearchRequest(config.workload, phase, targets_s, ftl_s=ftl[0], count=best)
-            found[phase] = searched(request, [config.setup], config.space, config.isl, config.osl)
+            by_phase[phase] = searched(
+                request, [config.setup], config.space, config.isl, config.osl
+            )
     elapsed = time.perf_counter() - started
-    tree = xr.DataTree.from_dict({f"/{phase}": dataset for phase, dataset in found.items()})
+    tree = xr.DataTree.from_dict({f"/{phase}": dataset for phase, dataset in by_phase.items()})
     run_options = config.run_options(best=args.best, ttl=args.ttl, ftl=args.ftl)
     tree.attrs["run"] = run_text(run_options)
     replace_netcdf(path, tree)
-    points = sum(int(dataset.attrs["points_evaluated"]) for dataset in found.values())
+    points = sum(int(dataset.attrs["points_evaluated"]) for dataset in by_phase.values())
     if args.format == "json":
         import json
 

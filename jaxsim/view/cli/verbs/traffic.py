@@ -138,13 +138,13 @@ def _requests(args: argparse.Namespace, request: _Request) -> "Requests":
 
     seed = parse.parse_whole(args.seed, "--seed", at_least=0)
     if request.trace is not None:
-        found = read_trace(
+        requests = read_trace(
             request.trace, seed=seed, allow_truncated=args.allow_truncated, sort=args.sort,
             time_unit=args.time_unit,
         )  # fmt: skip
     else:
         closed = args.users is not None
-        found = load_of(
+        requests = load_of(
             isl=args.isl,
             osl=args.osl,
             requests_per_s=0.0 if closed else parse.parse_positive(args.poisson, "--poisson"),
@@ -156,41 +156,41 @@ def _requests(args: argparse.Namespace, request: _Request) -> "Requests":
             count=parse.parse_whole(args.requests, "--requests") if closed else 0,
         ).drawn(seed)
     if args.first is not None:
-        found = found.first(parse.parse_whole(args.first, "--first"))
+        requests = requests.first(parse.parse_whole(args.first, "--first"))
     if args.rate is not None:
-        found = found.at_rate(parse.parse_positive(args.rate, "--rate"))
-    return found
+        requests = requests.at_rate(parse.parse_positive(args.rate, "--rate"))
+    return requests
 
 
 def _pools(args: argparse.Namespace) -> "Pools | None":
     from jaxsim.api.simulate import Pools
 
-    found: dict[str, dict[str, float]] = {}
+    pools: dict[str, dict[str, float]] = {}
     for role in ("prefill", "decode", "colocated"):
         text = getattr(args, role)
         if text is None:
             continue
-        found[role] = {}
+        pools[role] = {}
         for pair in text.split(","):
             name, _, number = pair.partition("=")
             if name not in ("tp", "ep", "pp", "instances"):
                 raise InputError(f"--{role} {text!r}: write tp=1,ep=8,pp=1,instances=2.")
-            found[role][name] = float(parse.parse_whole(number, f"--{role} {name}"))
-    return Pools(**found) if found else None
+            pools[role][name] = float(parse.parse_whole(number, f"--{role} {name}"))
+    return Pools(**pools) if pools else None
 
 
 def _faults(args: argparse.Namespace) -> "tuple[Fault, ...]":
     from jaxsim.traffic.simulate.faults import Fault
 
     roles = {"colocated": 0, "prefill": 1, "decode": 2}
-    found = []
+    faults = []
     for text in args.fail:
         head, *pairs = text.split(",")
         role, at, time = head.partition("@")
         named = dict(pair.partition("=")[::2] for pair in pairs)
         if role not in roles or not at or set(named) - {"count", "repair", "notice"}:
             raise InputError(f"--fail {text!r}: write decode@5min,count=2,repair=10min,notice=5s.")
-        found.append(
+        faults.append(
             Fault(
                 parse.parse_duration(time, "--fail"),
                 roles[role],
@@ -199,7 +199,7 @@ def _faults(args: argparse.Namespace) -> "tuple[Fault, ...]":
                 parse.parse_duration(named.get("notice", "5s"), "--fail notice"),
             )
         )
-    return tuple(found)
+    return tuple(faults)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -223,7 +223,7 @@ def run(args: argparse.Namespace) -> int:
             float("inf") if args.patience is None
             else parse.parse_duration(args.patience, "--patience")
         )  # fmt: skip
-        found = simulate(
+        result = simulate(
             request.model,
             args.hardware,
             requests,
@@ -258,22 +258,22 @@ def run(args: argparse.Namespace) -> int:
         from jaxsim.view.text.plain_json import dumps
         from jaxsim.view.text.traffic import render_traffic, traffic_dict
 
-        told = traffic_dict(found, requests)
+        told = traffic_dict(result, requests)
         if folder is not None:
             from jaxsim.view.figures.timeline import draw_timeline
             from jaxsim.view.files.atomic import replace_file, replace_netcdf, replace_text
 
             replace_text(folder / "traffic.json", dumps(told))
-            replace_netcdf(folder / "traffic.nc", found.table)
-            replace_file(folder / "traffic.png", lambda path: draw_timeline(path, found))
+            replace_netcdf(folder / "traffic.nc", result.table)
+            replace_file(folder / "traffic.png", lambda path: draw_timeline(path, result))
         if events is not None:
             from jaxsim.view.files.trace_events import write_trace_events
 
-            write_trace_events(events, next(iter(found.runs.values())))
+            write_trace_events(events, next(iter(result.runs.values())))
     if args.format == "json":
         print(dumps(told))
     else:
         from jaxsim.view.text.layout import page_for
 
-        print(render_traffic(found, requests, page_for(sys.stdout)))
+        print(render_traffic(result, requests, page_for(sys.stdout)))
     return 0

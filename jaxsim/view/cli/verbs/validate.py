@@ -125,9 +125,9 @@ def _held(args: argparse.Namespace) -> int:
     given = {item.name: getattr(own, item.name) for item in fields(own)}
     said = {k: v for k, v in given.items() if v not in ("", None) and k != "engine"}
     rows = read_rows(args.file, replace(stated_of(order, args.engine), **said))
-    found = held(order, rows, args.engine)
-    print(dumps(found) if args.format == "json" else render_held(found, page_for(sys.stdout)))
-    missed = [name for name in ("ttft", "tpot") if found["verdict"]["held"][name] is False]
+    result = held(order, rows, args.engine)
+    print(dumps(result) if args.format == "json" else render_held(result, page_for(sys.stdout)))
+    missed = [name for name in ("ttft", "tpot") if result["verdict"]["held"][name] is False]
     return 1 if missed else 0
 
 
@@ -148,18 +148,20 @@ def _arrivals(args: argparse.Namespace) -> int:
     folder = output_folder(Path(args.output)) if args.output else None
     with working("reading") as show:
         runs = served_all(read_arrivals(Path(args.file), _stated(args)), show)
-    found = summary_of(runs)
-    told = dumps({"file": Path(args.file).name, **found.to_dict()})
+    scores = summary_of(runs)
+    told = dumps({"file": Path(args.file).name, **scores.to_dict()})
     if folder is not None:
         replace_text(folder / "validation.json", told)
     if args.format == "json":
         print(told)
         return 0
-    coverage = (found.rows, len(found.runs), found.reasons)
+    coverage = (scores.rows, len(scores.runs), scores.reasons)
     page = page_for(sys.stdout)
-    moves = ([(m.measured_s, m.predicted_s) for m in found.moves], MOVES_GOAL)
+    moves = ([(m.measured_s, m.predicted_s) for m in scores.moves], MOVES_GOAL)
     print(
-        render_arrivals(found.overall, found.overload, found.groups, GOALS, coverage, moves, page)
+        render_arrivals(
+            scores.overall, scores.overload, scores.groups, GOALS, coverage, moves, page
+        )
     )
     return 0
 
@@ -191,7 +193,7 @@ def run(args: argparse.Namespace) -> int:
         rows = read_rows(PUBLISHED if args.file is None else args.file, _stated(args))
         show(f"predicting {len(rows):,} runs")
         result = validate(rows)
-    found: ValidationSummary = {
+    document: ValidationSummary = {
         "file": Path(PUBLISHED if args.file is None else args.file).name,
         **summary(result),
         "gain": gain_summary(result.predicted),
@@ -200,12 +202,12 @@ def run(args: argparse.Namespace) -> int:
     if folder is not None:
         from jaxsim.view.files.validation import write_validation
 
-        write_validation(folder, result, found)
+        write_validation(folder, result, document)
     if args.format == "json":
-        print(dumps(found))
+        print(dumps(document))
     else:
         from jaxsim.view.text.layout import page_for
         from jaxsim.view.text.validation import render_validation
 
-        print(render_validation(found, page_for(sys.stdout)))
+        print(render_validation(document, page_for(sys.stdout)))
     return 0

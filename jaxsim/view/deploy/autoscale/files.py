@@ -41,16 +41,16 @@ def scaling_files(
 
 def _objects(order: Order, settings: Settings, files: dict[str, str]) -> dict[str, dict[str, str]]:
     """The object that has the replicas of each pool."""
-    found: dict[str, dict[str, str]] = {}
+    objects: dict[str, dict[str, str]] = {}
     prefix = f"{settings.name}-" if "kustomization.yaml" in files else ""
     for pool in order.pools:
         held = next(iter(yaml.safe_load_all(files[f"{pool.role}.yaml"])))
-        found[pool.role] = {
+        objects[pool.role] = {
             "apiVersion": held["apiVersion"],
             "kind": held["kind"],
             "name": prefix + held["metadata"]["name"],
         }
-    return found
+    return objects
 
 
 def _planned(order: Order, settings: Settings, graph: str, factor: float) -> dict[str, str | bytes]:

@@ -18,14 +18,14 @@ def queries(limits: Limits, settings: Settings, pods: str) -> list[tuple[str, st
     """Name, PromQL and threshold per replica of what a pool is scaled by."""
     waiting, usage, done = METRICS[settings.engine]
     where = f'{{namespace="{settings.namespace}",pod=~"{pods}.*"}}'
-    found = [
+    metrics = [
         ("waiting", f"sum({waiting}{where})", limits.waiting),
         ("rate", f"sum(rate({done}{where}[{WINDOW}]))", limits.requests_per_s),
     ]
     if limits.role != "prefill":
         # A mean of fractions does not add up over replicas: times their number, it does.
-        found.append(("cache", f"sum({usage}{where})", limits.kv_frac))
-    return found
+        metrics.append(("cache", f"sum({usage}{where})", limits.kv_frac))
+    return metrics
 
 
 def scaled_objects(

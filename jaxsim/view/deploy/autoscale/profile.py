@@ -53,8 +53,8 @@ def profile_of(order: Order, setups: dict[str, Setup]) -> Profile:
 
     @jax.jit
     def at_prompt(scenario: Scenario):
-        found = prefill(scenario)
-        return found.ftl_s, found.requests_per_s
+        outputs = prefill(scenario)
+        return outputs.ftl_s, outputs.requests_per_s
 
     rows = []
     for isl in lengths:
@@ -128,23 +128,23 @@ def _read(folder: Path, name: str, keys: tuple[str, ...]) -> dict[str, np.ndarra
     try:
         if packed.is_file():
             with np.load(packed, allow_pickle=False) as held:
-                found = {key: np.asarray(held[key], dtype=float) for key in held.files}
+                arrays = {key: np.asarray(held[key], dtype=float) for key in held.files}
         elif plain.is_file():
             raw = read_json(plain)
             if not isinstance(raw, dict):
                 raise InputError(f"{plain}: must be a table of columns.")
-            found = {key: np.asarray(value, dtype=float) for key, value in raw.items()}
+            arrays = {key: np.asarray(value, dtype=float) for key, value in raw.items()}
         else:
             raise InputError(f"{folder}: neither {packed.relative_to(folder)} nor {plain.name}.")
     except (ValueError, TypeError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{folder}: {name} profile: {error}.") from None
-    missing = [key for key in keys if key not in found]
+    missing = [key for key in keys if key not in arrays]
     if missing:
         raise InputError(f"{folder}: the {name} profile lacks {', '.join(missing)}.")
-    columns = {key: found[key] for key in keys}
-    sizes = {len(found[key]) for key in keys if key != "max_kv_tokens"}
+    columns = {key: arrays[key] for key in keys}
+    sizes = {len(arrays[key]) for key in keys if key != "max_kv_tokens"}
     finite = all(np.isfinite(values).all() and (values >= 0).all() for values in columns.values())
     if len(sizes) != 1 or not finite:
         raise InputError(

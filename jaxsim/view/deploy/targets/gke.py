@@ -97,8 +97,8 @@ def _pods(document: dict[str, object]) -> Iterator[tuple[str, dict[str, object]]
 
 def _table(holder: dict[str, object], key: str) -> dict[str, object]:
     """A table within a table; empty where there is none."""
-    found = holder.get(key)
-    return found if isinstance(found, dict) else {}
+    table = holder.get(key)
+    return table if isinstance(table, dict) else {}
 
 
 def _choose(pod: dict[str, object], pool: Pool) -> None:

@@ -49,17 +49,17 @@ def place(order: Order, settings: Settings) -> list[Placed]:
 
 
 def _of_pool(pool: Pool, hosts: list[str], per_host: int) -> list[Placed]:
-    found = []
+    pool_hosts = []
     for instance in range(pool.count):
         slot = instance % per_host
         first = instance // per_host * pool.nodes
         for rank in range(pool.nodes):
             gpus = tuple(range(slot * pool.node_gpus, (slot + 1) * pool.node_gpus))
             port = FIRST_PORT + slot
-            found.append(
+            pool_hosts.append(
                 Placed(pool.role, instance, rank, hosts[first + rank], gpus, port, hosts[first])
             )
-    return found
+    return pool_hosts
 
 
 def place_arguments(pool: Pool) -> list[str]:
