@@ -3,6 +3,7 @@
 import ast
 import functools
 import importlib
+import inspect
 import pkgutil
 import re
 import subprocess
@@ -95,6 +96,10 @@ OTHERS = {
     "_repr_html_": "the method by which notebooks show a value",
     "_cache_size": "how often JAX has compiled a function",
     "_actions": "the options of a parser of argparse",
+    "_asdict": "a named tuple as a dict",
+    "_scaled_mm": "a kernel of PyTorch",
+    "_grouped_mm": "a kernel of PyTorch",
+    "_scaled_grouped_mm": "a kernel of PyTorch",
     "_exit": "the end of a process without clean-up",
 }
 
@@ -143,6 +148,26 @@ def test_what_is_public_is_documented(path):
         kinds = (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)
         if isinstance(node, kinds) and not node.name.startswith("_"):
             assert ast.get_docstring(node), f"{relative(path)}:{node.lineno}: {node.name}"
+
+
+@pytest.mark.parametrize("room", ["api", "catalog", "point", "traffic"])
+def test_what_takes_much_takes_a_record(room):
+    """At most eight parameters where Python's users are, nine within; keywords have types."""
+    most = 8 if room == "api" else 9
+    for path in sorted((PACKAGE / room).rglob("*.py")):
+        for node in ast.walk(parsed(path)):
+            if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
+                continue
+            own = node.args
+            names = [a.arg for a in (*own.posonlyargs, *own.args, *own.kwonlyargs)]
+            where = f"{relative(path)}:{node.lineno}: {node.name}"
+            assert len([n for n in names if n not in ("self", "cls")]) <= most, where
+            if own.kwarg is not None and own.kwarg.annotation is not None:
+                assert ast.unparse(own.kwarg.annotation) != "Any", where
+    for name in jaxsim.__all__:
+        value = getattr(jaxsim, name)
+        if inspect.isfunction(value):
+            assert len(inspect.signature(value).parameters) <= 8, name
 
 
 def test_every_public_name_exists_and_says_what_it_is():

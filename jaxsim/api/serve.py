@@ -13,7 +13,7 @@ from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.limits import Limits, batched_tokens
 from jaxsim.catalog.workload import Workload
 from jaxsim.traffic.layout import Layout
-from jaxsim.traffic.service import UnderLoad, under_load
+from jaxsim.traffic.service import Offered, UnderLoad, under_load
 
 POOL = ("tp", "ep", "pp", "instances")
 # Output lengths more spread than this are no longer a gamma distribution's few cells.
@@ -121,10 +121,7 @@ def serve(
         decode,
         prefill,
         float(default if request.chunk is None else request.chunk),
-        concurrency=request.concurrency,
-        requests_per_s=request.requests_per_s,
-        prompts=request.prompts,
-        osl_cv=request.osl_cv,
-        limits=request.limits,
+        Offered(request.concurrency, request.requests_per_s, request.prompts, request.osl_cv),
+        request.limits,
     )
     return replace(result, formats=setup.formats, notes=setup.notes)

@@ -91,28 +91,41 @@ def check_layout(setup: Setup, scenario: Scenario, layout: Layout, pool: str) ->
         )
 
 
+@dataclass(frozen=True)
+class Offered:
+    """What a deployment is to serve: requests at a concurrency, or at a rate.
+
+    With `prompts`, a run of so many requests that all arrive at its start, `concurrency` of them
+    in flight at most, their output lengths of the coefficient of variation `osl_cv`.
+    """
+
+    concurrency: float | None = None
+    requests_per_s: float | None = None
+    prompts: float | None = None
+    osl_cv: float = 0.0
+
+    def __post_init__(self) -> None:
+        if (self.concurrency is None) == (self.requests_per_s is None):
+            raise InputError(
+                "the load is missing or given twice: a concurrency or a rate is needed."
+            )
+        if self.prompts is not None and self.concurrency is None:
+            raise InputError(
+                "a run of so many prompts needs a concurrency: how many are in flight."
+            )
+
+
 def under_load(
     setup: Setup,
     workload: Workload,
     decode: Layout,
     prefill: Layout | None,
     chunk_tokens: float,
-    *,
-    concurrency: float | None = None,
-    requests_per_s: float | None = None,
-    prompts: float | None = None,
-    osl_cv: float = 0.0,
+    offered: Offered,
     limits: Limits | None = None,
 ) -> UnderLoad:
-    """Latencies and rate at a concurrency or at a rate; co-located where `prefill` is None.
-
-    With `prompts`, of a run of so many requests that all arrive at its start, `concurrency` of them
-    in flight at most, their output lengths of the coefficient of variation `osl_cv`.
-    """
-    if (concurrency is None) == (requests_per_s is None):
-        raise InputError("the load is missing or given twice: a concurrency or a rate is needed.")
-    if prompts is not None and concurrency is None:
-        raise InputError("a run of so many prompts needs a concurrency: how many are in flight.")
+    """Latencies and rate of what is offered; co-located where `prefill` is None."""
+    concurrency, prompts = offered.concurrency, offered.prompts
     check_context(setup.model, float(workload.isl), float(workload.osl))
     limits = limits or Limits()
     ideal = dataclasses.replace(
@@ -161,14 +174,15 @@ def under_load(
         served, sustained = closed_loop(concurrency, step_s, prompt, pools, workload.osl), True
     else:
         served, sustained = open_loop(
-            float(requests_per_s or 0.0), step_s, prompt, pools, workload.osl
+            float(offered.requests_per_s or 0.0), step_s, prompt, pools, workload.osl
         )
     run = None
     if prompts is not None:
         per_step = steps.prompts_per_pass / steps.passes
         run = finite_run(
-            prompts, concurrency or 1.0, step_s, prompt, pools, workload.osl, per_step, osl_cv
-        )
+            prompts, concurrency or 1.0, step_s, prompt, pools, workload.osl, per_step,
+            offered.osl_cv,
+        )  # fmt: skip
         if not bool(run.followed):
             raise InputError(
                 f"a run of {prompts:,.0f} prompts is a steady state but for its ends: leave the "
@@ -228,6 +242,6 @@ def under_load(
         },
         engine_defaults=engine_defaults(card.name, setup.hardware),
         prompts=prompts,
-        osl_cv=osl_cv,
+        osl_cv=offered.osl_cv,
         duration_s=None if run is None else float(np.asarray(run.duration_s)),
     )

@@ -9,6 +9,7 @@ import jaxsim
 from jaxsim.api import keywords
 from jaxsim.api.request import SETUP, request_of
 from jaxsim.api.simulate import SimulateKeywords
+from jaxsim.traffic.synthetic.load import LoadKeywords, LoadRequest
 
 WORK = jaxsim.Workload(isl=1024, osl=128)
 LOAD = jaxsim.load_of(isl=256, osl=32, requests_per_s=2.0, duration_s=10.0).drawn(0)
@@ -31,6 +32,12 @@ def test_keywords_are_the_fields_of_the_request(verb):
     assert set(given) - set(SETUP) - aliases == set(own) - {first}
     if verb != "plan":  # a target may be None there: it is missing, which a sentence says
         assert all(given[name] == own[name] for name in own if name != first)
+
+
+def test_a_load_has_the_keywords_of_its_request():
+    assert get_type_hints(LoadKeywords) == get_type_hints(LoadRequest)
+    with pytest.raises(TypeError, match=r"^jaxsim.load_of\(\) has no keyword 'peak'; did you mean"):
+        jaxsim.load_of(isl=1, osl=1, peak=2.0)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(

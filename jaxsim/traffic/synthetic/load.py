@@ -1,11 +1,12 @@
 """Which requests arrive at a rate that is drawn: at random, in bursts, by day and night?"""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Required, TypedDict, Unpack
 
 import numpy as np
 
-from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.errors import InputError, nearest
 from jaxsim.traffic.read.requests import Requests, requests_of
 from jaxsim.traffic.synthetic.lengths import Lengths, parse_lengths
 
@@ -81,55 +82,92 @@ class Load:
         return np.interp(operational[operational < done[-1]], done, grid)
 
 
-def load_of(
-    *,
-    isl: str | float,
-    osl: str | float,
-    requests_per_s: float = 0.0,
-    duration_s: float = 600.0,
-    cv: float = 1.0,
-    peak_over_mean: float = 1.0,
-    period_s: float = DAY_S,
-    drift: tuple[float, float] = (1.0, 1.0),
-    users: int = 0,
-    think_s: float = 0.0,
-    count: int = 0,
-) -> Load:
-    """A checked load; an InputError says which number is impossible.
+@dataclass(frozen=True)
+class LoadRequest:
+    """What `load_of` makes a `Load` of: lengths as numbers or laws such as `uniform:20:60`.
 
-    `drift` is what mean ISL and OSL are multiplied by at the end. A closed loop has `users` and
-    `count` requests in all; an open one a rate and a duration.
+    `drift` is what mean ISL and OSL are multiplied by at the end. A closed loop has `users`, who
+    wait `think_s` between requests, and `count` requests in all; an open one has a rate and a
+    duration. The rest is as in `Load`.
+    """
+
+    isl: str | float
+    osl: str | float
+    requests_per_s: float = 0.0
+    duration_s: float = 600.0
+    cv: float = 1.0
+    peak_over_mean: float = 1.0
+    period_s: float = DAY_S
+    drift: tuple[float, float] = (1.0, 1.0)
+    users: int = 0
+    think_s: float = 0.0
+    count: int = 0
+
+
+class LoadKeywords(TypedDict, total=False):
+    """Fields of a `LoadRequest`."""
+
+    isl: Required[str | float]
+    osl: Required[str | float]
+    requests_per_s: float
+    duration_s: float
+    cv: float
+    peak_over_mean: float
+    period_s: float
+    drift: tuple[float, float]
+    users: int
+    think_s: float
+    count: int
+
+
+def load_of(**keywords: Unpack[LoadKeywords]) -> Load:
+    """A checked load from the fields of a `LoadRequest`; an InputError says what is impossible.
 
     >>> load = jaxsim.load_of(isl="256", osl="32", requests_per_s=2.0, duration_s=10.0)
     >>> load.name, len(load.drawn(0)) > 5
     ('Poisson 2/s', True)
     """
-    positive = {"duration": duration_s, "period": period_s, "drift of ISL": drift[0]}
-    positive["drift of OSL"] = drift[1]
-    if users:
-        positive["requests in all"] = count
+    known = [item.name for item in fields(LoadRequest)]
+    for name in keywords:
+        if name not in known:
+            close = nearest(name, known, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known)}"
+            raise TypeError(f"jaxsim.load_of() has no keyword {name!r}; {hint}")
+    if missing := {"isl", "osl"} - keywords.keys():
+        raise TypeError(f"jaxsim.load_of() lacks {', '.join(sorted(missing))}")
+    request = LoadRequest(**keywords)
+    positive = {
+        "duration": request.duration_s,
+        "period": request.period_s,
+        "drift of ISL": request.drift[0],
+        "drift of OSL": request.drift[1],
+    }
+    if request.users:
+        positive["requests in all"] = request.count
     else:
-        positive["rate"] = requests_per_s
+        positive["rate"] = request.requests_per_s
     for what, value in positive.items():
         if not (math.isfinite(value) and value > 0.0):
             raise InputError(f"{what} = {value:g}: more than 0 is needed.")
-    if not (math.isfinite(cv) and 0.0 <= cv <= 100.0):
-        raise InputError(f"cv = {cv:g}: a coefficient of variation between 0 and 100 is needed.")
-    if not 1.0 <= peak_over_mean <= 2.0:
+    if not (math.isfinite(request.cv) and 0.0 <= request.cv <= 100.0):
         raise InputError(
-            f"peak over mean = {peak_over_mean:g}: between 1 and 2, no rate is below 0."
+            f"cv = {request.cv:g}: a coefficient of variation between 0 and 100 is needed."
         )
-    if think_s < 0.0 or users < 0:
+    if not 1.0 <= request.peak_over_mean <= 2.0:
+        raise InputError(
+            f"peak over mean = {request.peak_over_mean:g}: between 1 and 2, no rate is below 0."
+        )
+    if request.think_s < 0.0 or request.users < 0:
         raise InputError("a closed loop has at least one user, and a think time of 0 or more.")
     return Load(
-        float(requests_per_s),
-        float(duration_s),
-        replace(parse_lengths(str(isl), "ISL"), drift=drift[0]),
-        replace(parse_lengths(str(osl), "OSL"), drift=drift[1]),
-        cv=float(cv),
-        peak_over_mean=float(peak_over_mean),
-        period_s=float(period_s),
-        users=int(users),
-        think_s=float(think_s),
-        count=int(count),
+        float(request.requests_per_s),
+        float(request.duration_s),
+        replace(parse_lengths(str(request.isl), "ISL"), drift=request.drift[0]),
+        replace(parse_lengths(str(request.osl), "OSL"), drift=request.drift[1]),
+        cv=float(request.cv),
+        peak_over_mean=float(request.peak_over_mean),
+        period_s=float(request.period_s),
+        users=int(request.users),
+        think_s=float(request.think_s),
+        count=int(request.count),
     )
