@@ -160,13 +160,11 @@ class _Problem:
             solved += len(block)
             if solved > 1:
                 threshold = np.partition(value[order[:solved]], -2)[-2]
-        matched = np.sort(order[:solved][value[order[:solved]] > 0])
-        if not matched.size:
+        meet = np.sort(order[:solved][value[order[:solved]] > 0])
+        if not meet.size:
             return None, solved
-        ranked = self.ranked(pairs.take(matched), n[matched], m[matched], value[matched])
-        return _Solved(
-            pairs, n, m, value, int(matched[ranked[0]]), _second(matched[ranked])
-        ), solved
+        ranked = self.ranked(pairs.take(meet), n[meet], m[meet], value[meet])
+        return _Solved(pairs, n, m, value, int(meet[ranked[0]]), _second(meet[ranked])), solved
 
     def rounded(self, pairs: Pairs, bound: np.ndarray, considered: int, latest: Shares) -> Match:
         """No cap: the fewest GPUs that come within the tolerance of real counts."""
