@@ -12,6 +12,7 @@ from jaxsim._version import __version__ as __version__
 if TYPE_CHECKING:
     from jaxsim.api.accessors import open_tree as open_tree
     from jaxsim.api.draws import simulate_draws as simulate_draws
+    from jaxsim.api.gains import gains as gains
     from jaxsim.api.plan import estimate as estimate
     from jaxsim.api.plan import evaluate as evaluate
     from jaxsim.api.plan import frontier as frontier
@@ -49,6 +50,13 @@ if TYPE_CHECKING:
     from jaxsim.traffic.read.files import read_trace as read_trace
     from jaxsim.traffic.service import UnderLoad as UnderLoad
     from jaxsim.traffic.synthetic.load import load_of as load_of
+    from jaxsim.view.figures.breakdown import draw_breakdown as draw_breakdown
+    from jaxsim.view.figures.frontier import draw_frontier as draw_frontier
+    from jaxsim.view.figures.gain_map import draw_gain_map as draw_gain_map
+    from jaxsim.view.figures.measured import draw_measured as draw_measured
+    from jaxsim.view.figures.ratio import draw_ratio as draw_ratio
+    from jaxsim.view.figures.timeline import draw_timeline as draw_timeline
+    from jaxsim.view.figures.tornado import draw_tornado as draw_tornado
 
 _WHERE = {
     "EstimateRequest": "jaxsim.api.request",
@@ -90,6 +98,14 @@ _WHERE = {
     "simulate_draws": "jaxsim.api.draws",
     "read_trace": "jaxsim.traffic.read.files",
     "load_of": "jaxsim.traffic.synthetic.load",
+    "draw_breakdown": "jaxsim.view.figures.breakdown",
+    "draw_frontier": "jaxsim.view.figures.frontier",
+    "draw_gain_map": "jaxsim.view.figures.gain_map",
+    "draw_measured": "jaxsim.view.figures.measured",
+    "draw_ratio": "jaxsim.view.figures.ratio",
+    "draw_timeline": "jaxsim.view.figures.timeline",
+    "draw_tornado": "jaxsim.view.figures.tornado",
+    "gains": "jaxsim.api.gains",
 }
 
 __all__ = sorted(["__version__", *_WHERE])  # pyright: ignore[reportUnsupportedDunderAll]

@@ -45,8 +45,9 @@ def test_the_page_names_what_exists(name):
         ), name
 
 
-# Its example runs in tests/view/cli/test_traffic.py, where what it compiles is compiled already.
-ELSEWHERE = ("jaxsim.api.simulate",)
+# Their examples run in tests/view/cli/test_traffic.py and test_validate.py, where what they compile
+# is compiled already.
+ELSEWHERE = ("jaxsim.api.simulate", "jaxsim.view.figures.timeline", "jaxsim.view.figures.measured")
 
 
 def with_examples() -> list[str]:

@@ -76,7 +76,10 @@ class Pools:
 
 @dataclass(frozen=True)
 class Simulated:
-    """The runs of several policies on the same requests, and their measures side by side."""
+    """The runs of several policies on the same requests, and their measures side by side.
+
+    `case` says model and hardware, `source` calibration and engine.
+    """
 
     table: xr.Dataset
     runs: dict[str, Run]
@@ -84,6 +87,8 @@ class Simulated:
     ftl_s: float
     ttl_s: float
     pools: Pools
+    case: str = ""
+    source: str = ""
 
 
 def policy_of(name: str, interval_s: float | None, forecast: str) -> Policy:
@@ -215,7 +220,10 @@ def simulate(
             service=request.service, ftl_s=ftl_s, ttl_s=ttl_s, progress=tell,
         )  # fmt: skip
         runs[name], outcomes[name] = run, outcome(run, ftl_s, ttl_s)
-    return Simulated(_table(outcomes, requests, ftl_s, ttl_s), runs, outcomes, ftl_s, ttl_s, pools)
+    case = f"{setup.model.name} on {setup.hardware.name} · {setup.precision_name}"
+    source = f"{setup.calibration.name} calibration, engine {setup.engine.name}"
+    table = _table(outcomes, requests, ftl_s, ttl_s)
+    return Simulated(table, runs, outcomes, ftl_s, ttl_s, pools, case, source)
 
 
 def _fleet(

@@ -95,6 +95,9 @@ class Sensitivity:
     budget: Budget | None = None
     formats: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    model: str = ""
+    engine: str = ""
+    calibration: str = ""
 
     @property
     def value(self) -> float:
@@ -194,6 +197,9 @@ def sensitivity_of(
             setup, request, details.crossovers, space, prefill_setup, progress
         ),
         budget=budget if details.chips is not None or goal is not None else None,
+        model=setup.model.name,
+        engine=setup.engine.name,
+        calibration=setup.calibration.name,
     )
 
 

@@ -1,5 +1,6 @@
-"""Results as pictures, by matplotlib.
+"""Results as pictures, by matplotlib: one style, three sizes, each with its case and its source.
 
-`frontier` has the style that all share, `breakdown` and `tornado` one kind of picture each.
-From results to figures. Begin with `frontier.py`.
+`style` has the sheet that all are drawn on; `frontier`, `breakdown`, `ratio`, `tornado`,
+`gain_map`, `timeline` and `measured` one kind of picture each. From results to axes. Begin with
+`style.py`.
 """

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 from jaxsim.quantities import PARTS
 from jaxsim.space.deploy.result import Deployed, InstanceShape, Plan
-from jaxsim.view.figures.frontier import STYLE, case, headline
+from jaxsim.view.figures.frontier import case, source
+from jaxsim.view.figures.style import sheet
 from jaxsim.view.text import units, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 COLOURS = (
     "#56B4E9", "#0072B2", "#E69F00", "#D55E00", "#009E73", "#CC79A7", "#F0E442", "#999999",
@@ -18,11 +18,17 @@ COLOURS = (
 PART_COLOURS = dict(zip(PARTS, COLOURS, strict=True))
 
 
-def breakdown_figure(plan: Plan) -> "Figure":
-    """Where the time of each chosen instance goes, as shares of its pass."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
+def draw_breakdown(plan: Plan, size: str = "page") -> "Axes":
+    """Where the time of each chosen instance goes, as shares of a batch of prompts or of a step.
 
+    `size` is `page`, `slide` (16:9) or `paper`; `.figure.savefig` saves it.
+
+    >>> space = jaxsim.Space(tp=(1,), pp=(1,), batch=(1, 16, 64), chunk=(1024,))
+    >>> work = jaxsim.Workload(isl=1024, osl=128)
+    >>> plan = jaxsim.plan("llama-3.1-8b", "h100", work, ftl_s=1.0, ttl_s=0.02, space=space)
+    >>> jaxsim.draw_breakdown(plan).get_xlabel()
+    'share of the time'
+    """
     shapes = [
         shape
         for deployed in (plan.disaggregated, plan.colocated)
@@ -30,8 +36,11 @@ def breakdown_figure(plan: Plan) -> "Figure":
         for shape in deployed.instances
     ]
     names = [n for n in PART_COLOURS if any(shape.parts_s.get(n, 0.0) > 0.0 for shape in shapes)]
-    with mpl.rc_context({**STYLE, "axes.grid": False, "axes.spines.left": False}):
-        figure = Figure(figsize=(9.6, 1.9 + 0.72 * max(len(shapes), 1)), layout="constrained")
+    style = {"axes.grid": False, "axes.spines.left": False}
+    tall = (2.7 + 0.72 * max(len(shapes), 1)) / 6.6
+    with sheet(size, "Where the time goes", case(plan), source(plan), tall=tall, style=style) as (
+        figure
+    ):
         axes = figure.subplots()
         for row, shape in enumerate(shapes):
             _draw_shares(axes, row, shape, names)
@@ -41,9 +50,8 @@ def breakdown_figure(plan: Plan) -> "Figure":
         axes.set_xlim(0.0, 1.0)
         axes.xaxis.set_major_formatter(lambda x, _: f"{100 * x:.0f} %")
         axes.set_xlabel("share of the time")
-        headline(figure, "Where the time goes", case(plan))
-        _part_legend(figure, names)
-    return figure
+        _part_legend(axes, names)
+    return axes
 
 
 def _draw_shares(axes: "Axes", row: int, shape: InstanceShape, names: Sequence[str]) -> None:
@@ -60,27 +68,27 @@ def _draw_shares(axes: "Axes", row: int, shape: InstanceShape, names: Sequence[s
                 f"{100 * share:.0f} %",
                 ha="center",
                 va="center",
-                fontsize=9,
+                fontsize="small",
                 color="white" if dark else "#222222",
             )
         left += share
     text = f"{units.seconds(total)}\n{words.PASSES[shape.phase]}"
-    axes.text(1.012, row, text, va="center", fontsize=9, transform=axes.get_yaxis_transform())
+    axes.text(1.012, row, text, va="center", fontsize="small", transform=axes.get_yaxis_transform())
 
 
 def _row_label(shape: InstanceShape) -> str:
     return f"{words.POOLS[shape.phase]}\n{words.mapping(shape)}"
 
 
-def _part_legend(figure: "Figure", names: Sequence[str]) -> None:
+def _part_legend(axes: "Axes", names: Sequence[str]) -> None:
     from matplotlib.patches import Patch
 
     handles = [Patch(color=PART_COLOURS[name], label=words.part_name(name)) for name in names]
-    figure.legend(
+    axes.legend(
         handles=handles,
-        loc="outside lower left",
-        ncols=len(handles),
-        fontsize=8.8,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        ncols=4,
         handlelength=1.0,
         handleheight=1.0,
         columnspacing=1.2,

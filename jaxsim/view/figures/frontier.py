@@ -1,57 +1,17 @@
 """What does a frontier look like?  Throughput against interactivity, its uncertainty, the gain."""
 
-from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jaxsim.space.deploy.result import Deployed, FrontierCurve, InstanceShape, Plan
+from jaxsim.view.figures.style import BLUE, COLOURS, GREY, SOURCE, sheet
 from jaxsim.view.text import units, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-# Colours that stay apart for colour-blind readers and in grey (Okabe and Ito, 2008).
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#5F6B76"
-COLOURS = {
-    "disaggregated": BLUE,
-    "co-located": ORANGE,
-    "co-located, piggybacked": GREEN,
-    "co-located, in-flight batching": "#CC79A7",
-}
-STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#8A949E",
-    "axes.labelcolor": "#222222",
-    "xtick.color": "#444444",
-    "ytick.color": "#444444",
-    "axes.grid": True,
-    "grid.color": "#E6E9EC",
-    "grid.linewidth": 0.8,
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "svg.hashsalt": "jaxsim",
-}
 NICE_TTL_MS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 500, 1000)
-PNG_DPI = 160
-
-
-def image(figure: "Figure", format: str) -> bytes:
-    """A figure as the bytes of a PNG or an SVG file; the same figure always gives the same ones."""
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-
-    (FigureCanvasSVG if format == "svg" else FigureCanvasAgg)(figure)
-    written = BytesIO()
-    metadata = {"Date": None} if format == "svg" else {"Software": None}
-    with mpl.rc_context(STYLE):
-        figure.savefig(written, format=format, dpi=PNG_DPI, metadata=metadata)
-    return written.getvalue()
 
 
 def staircase(curve: FrontierCurve) -> tuple[np.ndarray, ...]:
@@ -62,14 +22,21 @@ def staircase(curve: FrontierCurve) -> tuple[np.ndarray, ...]:
     return (1.0 / ttl_s[order], *(np.asarray(column, dtype=float)[order] for column in columns))
 
 
-def frontier_figure(plan: Plan) -> "Figure":
-    """Throughput per GPU against interactivity, with the chosen designs, and the gain below."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
+def draw_frontier(plan: Plan, size: str = "page") -> "Axes":
+    """The frontiers of a plan: output tokens/s/GPU against interactivity, with 80 % bands.
+
+    The axes of throughput are returned; `.figure` has those of the gain below too, and `savefig`.
+    The best at the targets are marked. `size` is `page`, `slide` (16:9) or `paper`.
+
+    >>> space = jaxsim.Space(tp=(1,), pp=(1,), batch=(1, 16, 64), chunk=(1024,))
+    >>> work = jaxsim.Workload(isl=1024, osl=128)
+    >>> plan = jaxsim.plan("llama-3.1-8b", "h100", work, ftl_s=1.0, ttl_s=0.02, space=space)
+    >>> jaxsim.draw_frontier(plan, "slide").get_ylabel()
+    'output tokens/s/GPU'
+    """
     from matplotlib.patches import Patch
 
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(9.6, 6.6), layout="constrained")
+    with sheet(size, _title(plan), case(plan), source(plan)) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.4, 1.0))
         for curve in plan.curves:
             _draw_curve(upper, curve)
@@ -86,16 +53,12 @@ def frontier_figure(plan: Plan) -> "Figure":
         _ttl_axis(upper, right)
         _draw_gain(lower, plan)
         lower.set_xlabel("interactivity: output tokens/s a user (1/TTL)")
-        headline(figure, _title(plan), case(plan))
-    return figure
+    return upper
 
 
-def headline(figure: "Figure", first: str, second: str) -> None:
-    """A claim in bold and a line in grey under it, flush with the left edge of the figure."""
-    figure.suptitle("\n", fontsize=14)  # keeps their room free: the layout knows no other text
-    inches = figure.get_figheight()
-    figure.text(0.01, 1.0 - 0.08 / inches, first, fontsize=13, fontweight="bold", va="top")
-    figure.text(0.01, 1.0 - 0.34 / inches, second, fontsize=10, color=GREY, va="top")
+def source(plan: Plan) -> str:
+    """On what the numbers of a plan's pictures rest."""
+    return f"{plan.calibration} calibration, engine {plan.engine} · {SOURCE}"
 
 
 def case(plan: Plan) -> str:
@@ -141,7 +104,7 @@ def _draw_target(axes: "Axes", plan: Plan) -> None:
         textcoords="offset points",
         ha="left" if x < 0.6 * axes.get_xlim()[1] else "right",
         va="top",
-        fontsize=9,
+        fontsize="small",
         color="#222222",
     )
 
@@ -173,7 +136,7 @@ def _draw_choices(axes: "Axes", plan: Plan) -> None:
         axes.annotate(
             f"{units.count(y)} tokens/s/GPU\n" + "\n".join(map(_label, deployed.instances)),
             (x, y),
-            fontsize=8.5,
+            fontsize="small",
             color=colour,
             bbox={"boxstyle": "round,pad=0.35", "fc": "white", "ec": colour, "lw": 0.8},
             arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.8, "shrinkB": 5},
@@ -199,8 +162,8 @@ def _ttl_axis(axes: "Axes", right: float) -> None:
             shown.append(x)
     top = axes.secondary_xaxis("top")
     top.set_xticks(shown, [f"{1000.0 / x:.0f}" for x in shown])
-    top.set_xlabel("TTL (TPOT), ms", fontsize=9)
-    top.tick_params(labelsize=8.5, length=3)
+    top.set_xlabel("TTL (TPOT), ms", fontsize="small")
+    top.tick_params(length=3)
 
 
 def at_least(curve: FrontierCurve, x: np.ndarray) -> np.ndarray:
@@ -213,7 +176,7 @@ def at_least(curve: FrontierCurve, x: np.ndarray) -> np.ndarray:
 def _draw_gain(axes: "Axes", plan: Plan) -> None:
     named = {curve.name: curve for curve in plan.curves}
     axes.axhline(1.0, color="#444444", lw=1.0)
-    axes.set_ylabel("disaggregated\n/ co-located", fontsize=9)
+    axes.set_ylabel("disaggregated\n/ co-located", fontsize="small")
     axes.yaxis.set_major_formatter(lambda y, _: f"{y:g}×")
     if "disaggregated" not in named or "co-located" not in named:
         return

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from jaxsim.api.dataset import frontier_dataset
 from jaxsim.space.deploy.result import Plan
-from jaxsim.view.figures.breakdown import breakdown_figure
-from jaxsim.view.figures.frontier import frontier_figure, image
+from jaxsim.view.figures.breakdown import draw_breakdown
+from jaxsim.view.figures.frontier import draw_frontier
+from jaxsim.view.figures.style import image
 from jaxsim.view.files.atomic import replace_bytes, replace_netcdf, replace_text
 from jaxsim.view.files.plan_json import plan_dict
 from jaxsim.view.report.evidence import Evidence, evidence_of
@@ -31,14 +32,14 @@ def write_plan(
     writers: dict[str, Callable[[Path], None]] = {
         "plan.json": lambda path: replace_text(path, dumps(plan_dict(plan)) + "\n"),
         "frontier.nc": lambda path: replace_netcdf(path, frontier_dataset(plan)),
-        "frontier.png": lambda path: replace_bytes(path, image(frontier_figure(plan), "png")),
+        "frontier.png": lambda path: replace_bytes(path, image(draw_frontier(plan), "png")),
         "report.html": lambda path: replace_text(
             path, render_report(plan, evidence, command, link)
         ),
     }
     if plan.recommended is not None:
         writers["breakdown.png"] = lambda path: replace_bytes(
-            path, image(breakdown_figure(plan), "png")
+            path, image(draw_breakdown(plan), "png")
         )
     written = []
     for name, write in writers.items():

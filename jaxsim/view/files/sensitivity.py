@@ -10,8 +10,8 @@ from jaxsim._version import __version__
 from jaxsim.api.dataset import attributes
 from jaxsim.space.sensitivity.along import Along
 from jaxsim.space.sensitivity.result import Sensitivity
-from jaxsim.view.figures.frontier import image
-from jaxsim.view.figures.tornado import resources_figure, tornado_figure
+from jaxsim.view.figures.style import image
+from jaxsim.view.figures.tornado import case_of, draw_tornado, resources_figure
 from jaxsim.view.files.atomic import replace_bytes, replace_netcdf, replace_text
 from jaxsim.view.files.inverse_json import inverse_dict
 from jaxsim.view.files.plan_json import instance_dict
@@ -224,9 +224,11 @@ def write_sensitivity(result: Sensitivity, folder: Path) -> list[Path]:
         "sensitivity.nc": lambda p: replace_netcdf(p, sensitivity_dataset(result)),
     }
     if result.levers:
-        writers["tornado.png"] = lambda p: replace_bytes(p, image(tornado_figure(result), "png"))
+        writers["tornado.png"] = lambda p: replace_bytes(p, image(draw_tornado(result), "png"))
     if (along := result.along) is not None:
-        writers["resources.png"] = lambda p: replace_bytes(p, image(resources_figure(along), "png"))
+        writers["resources.png"] = lambda p: replace_bytes(
+            p, image(resources_figure(along, case_of(result)), "png")
+        )
     written = []
     for name, write in writers.items():
         write(folder / name)

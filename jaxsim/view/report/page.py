@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from jaxsim._version import __version__
 from jaxsim.space.deploy.result import Deployed, InstanceShape, Plan, Unmet
-from jaxsim.view.figures.breakdown import breakdown_figure
-from jaxsim.view.figures.frontier import frontier_figure, image
+from jaxsim.view.figures.breakdown import draw_breakdown
+from jaxsim.view.figures.frontier import draw_frontier
+from jaxsim.view.figures.style import image
 from jaxsim.view.report import notes
 from jaxsim.view.report.data import at_levels, means, names, page_data
 from jaxsim.view.report.evidence import Evidence
@@ -190,7 +191,7 @@ def _frontier(plan: Plan, live: bool) -> dict[str, object] | None:
     )
     alt = "Throughput per GPU against interactivity"
     return {
-        "picture": None if live else Picture(image(frontier_figure(plan), "svg"), alt, caption),
+        "picture": None if live else Picture(image(draw_frontier(plan), "svg"), alt, caption),
         "curves": [_points(plan, i) for i in range(len(plan.curves))],
     }
 
@@ -247,7 +248,7 @@ def _comparison(plan: Plan, live: bool) -> dict[str, object] | None:
     return {
         "title": title,
         "table": Table(["", *(name for name, _ in both)], rows),
-        "breakdown": None if live else Picture(image(breakdown_figure(plan), "svg"), alt, caption),
+        "breakdown": None if live else Picture(image(draw_breakdown(plan), "svg"), alt, caption),
         "memory": [_memory(shape) for shape in shapes],
         "legend": [
             (name, colour)

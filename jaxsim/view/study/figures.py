@@ -66,7 +66,7 @@ def draw(picture: Picture, study: Study, setting: Setting) -> bytes:
     """A picture as SVG."""
     import matplotlib as mpl
 
-    from jaxsim.view.figures.frontier import STYLE, image
+    from jaxsim.view.figures.style import STYLE, image
 
     with mpl.rc_context(STYLE):
         figure = picture.draw(study, setting)

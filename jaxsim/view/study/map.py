@@ -165,7 +165,7 @@ def map_figure(chart: GainMap) -> bytes:
     import matplotlib as mpl
     from matplotlib.colors import TwoSlopeNorm
 
-    from jaxsim.view.figures.frontier import STYLE, image
+    from jaxsim.view.figures.style import STYLE, image
     from jaxsim.view.study.pictures import new_figure, titled
 
     data = chart.dataset

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jaxsim.view.figures.frontier import BLUE, COLOURS, GREEN, GREY, ORANGE
+from jaxsim.view.figures.style import BLUE, COLOURS, GREEN, GREY, ORANGE
 from jaxsim.view.study.claims_gain import (
     DENSE,
     HEAVY,

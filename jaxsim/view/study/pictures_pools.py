@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from jaxsim.view.figures.frontier import BLUE, GREEN, GREY, ORANGE
+from jaxsim.view.figures.style import BLUE, GREEN, GREY, ORANGE
 from jaxsim.view.study.claim import criterion, number, numbers
 from jaxsim.view.study.claims_gain import DENSE, FOUR, HEAVY, SHORT
 from jaxsim.view.study.claims_network import (

@@ -8,6 +8,7 @@ import pytest
 import jaxsim
 from jaxsim.api import simulate
 from jaxsim.view.cli.main import main
+from jaxsim.view.figures import timeline
 from tests.view.written import checked
 
 BASE = ["llama-3.1-8b", "--hardware", "h100", "--ftl", "2s", "--ttl", "50ms"]
@@ -75,6 +76,7 @@ def test_policies_are_compared_and_files_written(tmp_path, capsys):
     assert all(span["dur"] >= 0.0 for span in spans if span["ph"] == "X")
 
 
-def test_the_example_of_the_docstring_runs():
+def test_the_examples_of_docstrings_run():
     """After the test above, whose pools and lengths it has: nothing is compiled again."""
-    assert doctest.testmod(simulate, extraglobs={"jaxsim": jaxsim}).failed == 0
+    for module in (simulate, timeline):
+        assert doctest.testmod(module, extraglobs={"jaxsim": jaxsim}).failed == 0

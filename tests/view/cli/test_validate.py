@@ -1,11 +1,14 @@
 """`jaxsim validate`: what it prints, what it writes, what it refuses."""
 
 import csv
+import doctest
 import json
 
 import pytest
 
+import jaxsim
 from jaxsim.view.cli.main import main
+from jaxsim.view.figures import measured
 from tests.view.written import checked
 
 COLUMNS = (
@@ -76,3 +79,7 @@ def test_a_file_without_a_row_that_can_be_predicted(table, capsys):
     table.write_text("\n".join([COLUMNS, ROWS[2]]) + "\n")
     assert main(["validate", str(table)]) == 2
     assert "No row can be predicted" in capsys.readouterr().err
+
+
+def test_the_example_of_the_picture_runs():
+    assert doctest.testmod(measured, extraglobs={"jaxsim": jaxsim}).failed == 0

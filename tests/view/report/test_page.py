@@ -6,8 +6,9 @@ import re
 import pytest
 import xarray as xr
 
-from jaxsim.view.figures.breakdown import breakdown_figure
-from jaxsim.view.figures.frontier import frontier_figure, image
+from jaxsim.view.figures.breakdown import draw_breakdown
+from jaxsim.view.figures.frontier import draw_frontier
+from jaxsim.view.figures.style import image
 from jaxsim.view.files.plan import write_plan
 from jaxsim.view.report.page import render_report
 
@@ -33,7 +34,7 @@ def test_a_failing_file_keeps_those_before_and_leaves_nothing_half_written(
     def full(plan):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(plan_files, "frontier_figure", full)
+    monkeypatch.setattr(plan_files, "draw_frontier", full)
     with pytest.raises(OSError, match="No space"):
         write_plan(plan, tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {"plan.json", "frontier.nc"}
@@ -74,5 +75,5 @@ def test_unmet_targets_are_in_the_report(unmet_plan):
 
 
 def test_pictures_are_the_same_each_time(plan):
-    for figure in (frontier_figure, breakdown_figure):
+    for figure in (draw_frontier, draw_breakdown):
         assert image(figure(plan), "svg") == image(figure(plan), "svg")

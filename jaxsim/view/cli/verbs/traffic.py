@@ -260,12 +260,13 @@ def run(args: argparse.Namespace) -> int:
 
         told = traffic_dict(result, requests)
         if folder is not None:
+            from jaxsim.view.figures.style import image
             from jaxsim.view.figures.timeline import draw_timeline
-            from jaxsim.view.files.atomic import replace_file, replace_netcdf, replace_text
+            from jaxsim.view.files.atomic import replace_bytes, replace_netcdf, replace_text
 
             replace_text(folder / "traffic.json", dumps(told))
             replace_netcdf(folder / "traffic.nc", result.table)
-            replace_file(folder / "traffic.png", lambda path: draw_timeline(path, result))
+            replace_bytes(folder / "traffic.png", image(draw_timeline(result), "png"))
         if events is not None:
             from jaxsim.view.files.trace_events import write_trace_events
 
