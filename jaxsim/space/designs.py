@@ -93,26 +93,26 @@ class Designs:
         index = np.asarray(index, dtype=np.int64)
         on_grid = index < self.size
         where = np.unravel_index(np.where(on_grid, index, 0), self.shape)
-        found = {
+        columns = {
             name: np.asarray(values)[i]
             for (name, values), i in zip(self.axes.items(), where, strict=True)
         }
         if self.listed is not None:
             more = np.where(on_grid, 0, index - self.size)
             for name, values in self.listed.columns.items():
-                found[name] = np.where(on_grid, found[name], values[more])
-        return found
+                columns[name] = np.where(on_grid, columns[name], values[more])
+        return columns
 
     def gathered(self, name: str, index: np.ndarray) -> np.ndarray:
         """An output of some designs; of few of them sooner than by `flat`."""
         index = np.asarray(index, dtype=np.int64)
         on_grid = index < self.size
         where = np.unravel_index(np.where(on_grid, index, 0), self.shape)
-        found = self.full(name)[where]
+        values = self.full(name)[where]
         if self.listed is None:
-            return found
+            return values
         return np.where(
-            on_grid, found, self.listed.outputs[name][np.where(on_grid, 0, index - self.size)]
+            on_grid, values, self.listed.outputs[name][np.where(on_grid, 0, index - self.size)]
         )
 
     def at(self, index: int | np.integer) -> dict[str, float]:
@@ -212,8 +212,8 @@ def evaluate_on_device(
     staged = split(PHASES[phase], _numbers(scenario), axes, host_points=HOST_POINTS)
     if default_device().platform == "cpu":
         require(HELD_OVER_OUTPUTS * staged.kept_bytes, f"Evaluating {staged.points:,} designs")
-    found = _named(staged.materialise(), staged.dims)
-    outputs = {name: (jnp.asarray(array), own) for name, (array, own) in found.items()}
+    natural = _named(staged.materialise(), staged.dims)
+    outputs = {name: (jnp.asarray(array), own) for name, (array, own) in natural.items()}
     return OnDevice(phase, {name: values for name, _, values in axes}, outputs)
 
 

@@ -45,8 +45,8 @@ def plan(
     started = time.perf_counter()
     swept = sweep_phases(setup, request, space, prefill_setup, progress)
     progress("refining batches and chunks")
-    found = _matched(swept, space, progress, started)
-    return _completed(found, space, progress, choices=choices)
+    matched = _matched(swept, space, progress, started)
+    return _completed(matched, space, progress, choices=choices)
 
 
 def plan_stages(
@@ -67,13 +67,13 @@ def plan_stages(
     started = time.perf_counter()
     swept = sweep_phases(setup, request, space, prefill_setup, progress, evaluate)
     progress("matching pools")
-    found = _matched(swept, space, progress, started, evaluate, integers=False)
-    yield replace(found.plan, choices=choices_of(swept, space, found.on_prefill, few=True))
+    matched = _matched(swept, space, progress, started, evaluate, integers=False)
+    yield replace(matched.plan, choices=choices_of(swept, space, matched.on_prefill, few=True))
     progress("refining batches and chunks")
-    found = _matched(swept, space, progress, started, evaluate)
-    few = choices_of(found.swept, space, found.on_prefill, few=True)
-    yield replace(found.plan, choices=few)
-    yield _completed(found, space, progress, choices=True)
+    matched = _matched(swept, space, progress, started, evaluate)
+    few = choices_of(matched.swept, space, matched.on_prefill, few=True)
+    yield replace(matched.plan, choices=few)
+    yield _completed(matched, space, progress, choices=True)
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _matched(
             on_prefill = None
     at_mean = gain_at_mean_ttl(swept, on_prefill)
     progress("drawing frontiers")
-    found = Plan(
+    result = Plan(
         model=setup.model.name,
         hardware=setup.hardware.name,
         prefill_hardware=swept.prefill_setup.hardware.name,
@@ -142,11 +142,11 @@ def _matched(
         gain_at_mean_ttl=at_mean,
     )
     if disaggregated_spread is not None and colocated_spread is not None:
-        found = _with_doubt(found, swept, disaggregated_spread.minus(colocated_spread))
-    return _Matched(found, swept, on_prefill)
+        result = _with_doubt(result, swept, disaggregated_spread.minus(colocated_spread))
+    return _Matched(result, swept, on_prefill)
 
 
-def _with_doubt(found: Plan, swept: Swept, between: Spread) -> Plan:
+def _with_doubt(result: Plan, swept: Swept, between: Spread) -> Plan:
     """The plan with how sure its gain is; `between` is the spread of one kind over the other."""
     lengths = [one.workload for one in swept.request.mix]
     doubt = doubt_of(
@@ -154,12 +154,12 @@ def _with_doubt(found: Plan, swept: Swept, between: Spread) -> Plan:
         {name: max(float(getattr(one, name)) for one in lengths) for name in ("isl", "osl")},
         (swept.setup.hardware.name, swept.prefill_setup.hardware.name),
     )
-    if found.gain is None:
-        return found
+    if result.gain is None:
+        return result
     return replace(
-        found,
-        probability=doubt.probability(found.gain),
-        gain_interval=doubt.interval(found.gain),
+        result,
+        probability=doubt.probability(result.gain),
+        gain_interval=doubt.interval(result.gain),
         beyond_measured=doubt.beyond,
     )
 
@@ -168,22 +168,22 @@ def _completed(
     matched: _Matched, space: Space | None, progress: Callable[[str], None], *, choices: bool
 ) -> Plan:
     """The plan with levers and headroom and, with `choices`, the best under other targets."""
-    swept, on_prefill, found = matched.swept, matched.on_prefill, matched.plan
+    swept, on_prefill, result = matched.swept, matched.on_prefill, matched.plan
     own = on_prefill or swept
     progress("what limits it")
-    found = replace(found, levers=_levers(swept, own, found.disaggregated, found.colocated))
+    result = replace(result, levers=_levers(swept, own, result.disaggregated, result.colocated))
     if choices:
         progress("trying other targets")
-        found = replace(found, choices=choices_of(swept, space, on_prefill))
-    return replace(found, headroom=_headroom(swept, on_prefill, found))
+        result = replace(result, choices=choices_of(swept, space, on_prefill))
+    return replace(result, headroom=_headroom(swept, on_prefill, result))
 
 
-def _headroom(swept: Swept, on_prefill: Swept | None, found: Plan) -> dict[str, float]:
+def _headroom(swept: Swept, on_prefill: Swept | None, result: Plan) -> dict[str, float]:
     """What kernels at the limit of the chip would give either kind, by its name."""
     each = {
         kind: headroom_of(swept, own, on_prefill)
         for kind in ("disaggregated", "colocated")
-        if isinstance(own := getattr(found, kind), Deployed)
+        if isinstance(own := getattr(result, kind), Deployed)
     }
     return {kind: factor for kind, factor in each.items() if factor is not None}
 
@@ -194,9 +194,9 @@ def _notes(setup: Setup, prefill: Setup) -> tuple[str, ...]:
     return (*(f"Prefill, {note[0].lower()}{note[1:]}" for note in other), *setup.notes)
 
 
-def _worth(found: Deployed | Unmet, request: PlanRequest) -> float:
+def _worth(deployed: Deployed | Unmet, request: PlanRequest) -> float:
     """By the objective; -1 where the targets are not met."""
-    return found.worth(request.objective) if isinstance(found, Deployed) else -1.0
+    return deployed.worth(request.objective) if isinstance(deployed, Deployed) else -1.0
 
 
 def gain_at_mean_ttl(swept: Swept, on_prefill: Swept | None = None) -> float | None:

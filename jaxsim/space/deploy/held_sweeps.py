@@ -32,7 +32,7 @@ class HeldSweeps:
             return evaluate_phase(phase, scenario, space, isl, osl)
 
         key = (phase, numbers_key(scenario), axes_key(phase, space, isl, osl))
-        return self._cache.get(key, evaluate, lambda found: held_bytes(found) <= MOST_BYTES)
+        return self._cache.get(key, evaluate, lambda designs: held_bytes(designs) <= MOST_BYTES)
 
 
 def axes_key(phase: str, space: Space, isl: Values, osl: Values) -> tuple[object, ...]:

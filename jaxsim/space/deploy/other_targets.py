@@ -87,18 +87,18 @@ def choices_of(
     own = candidates if on_prefill is None else gather(alone)
     rows = _Rows()
     for ftl_s in targets:
-        _add_disaggregated(rows, swept, small, ftl_s, answers=1 if few else TTL_TARGETS)
+        _add_disaggregated(rows, swept, small, ftl_s, targets=1 if few else TTL_TARGETS)
         _add_colocated(rows, alone, own.colocated, ftl_s)
     if not (request.pack or few):
         for part in _by_width(swept, candidates):
-            _add_disaggregated(rows, swept, part, request.ftl_s, answers=0)
+            _add_disaggregated(rows, swept, part, request.ftl_s, targets=0)
         for held in _colocated_by_width(alone, own.colocated):
             _add_colocated(rows, alone, held, request.ftl_s)
-    found = rows.joined() if rows.blocks else {"ttl_s": np.zeros(0)}
-    designs = numbered(found, swept, alone)
-    add_intervals(found, designs, swept, alone)
+    chosen = rows.joined() if rows.blocks else {"ttl_s": np.zeros(0)}
+    designs = numbered(chosen, swept, alone)
+    add_intervals(chosen, designs, swept, alone)
     exact = request.cap is not None or request.pack
-    return Choices(designs, found, targets, 0.0 if exact else request.tolerance, TIE)
+    return Choices(designs, chosen, targets, 0.0 if exact else request.tolerance, TIE)
 
 
 def _refined(
@@ -107,13 +107,13 @@ def _refined(
     """With whole batches and chunks for every FTL target listed after those of the plan's own."""
     if len(swept.each) > 1:
         return swept
-    found, grid = swept, _unlisted(swept)
+    refined, grid = swept, _unlisted(swept)
     for ftl_s in targets:
         if ftl_s != swept.request.ftl_s:
             request = replace(swept.request, ftl_s=ftl_s)
             other = with_integers(replace(grid, request=request), space, phases, best=False)
-            found = _with_listed_of(found, other, phases)
-    return found
+            refined = _with_listed_of(refined, other, phases)
+    return refined
 
 
 def _unlisted(swept: Swept) -> Swept:
@@ -160,11 +160,11 @@ def _of(candidates: Candidates, kept: np.ndarray) -> Candidates:
 
 def _mappings(columns: dict[str, np.ndarray]) -> np.ndarray:
     """A number for each design, equal where all widths are."""
-    found = np.zeros(len(columns["tp"]))
+    number = np.zeros(len(columns["tp"]))
     for name in WIDTHS:
         values, back = np.unique(columns[name], return_inverse=True)
-        found = found * len(values) + back
-    return found
+        number = number * len(values) + back
+    return number
 
 
 def _by_width(swept: Swept, candidates: AllCandidates) -> Iterator[AllCandidates]:
@@ -198,9 +198,9 @@ def _taken(own: ColocatedCandidates, kept: np.ndarray) -> ColocatedCandidates:
 
 
 def _add_disaggregated(
-    rows: _Rows, swept: Swept, candidates: AllCandidates, ftl_s: float, *, answers: int
+    rows: _Rows, swept: Swept, candidates: AllCandidates, ftl_s: float, *, targets: int
 ):
-    """The frontier under an FTL target, and what a plan takes at `answers` of its TTL.
+    """The frontier under an FTL target, and what a plan takes at `targets` of its TTL.
 
     A plan's choice differs from the point of the frontier where others come within its tolerance
     with fewer GPUs.
@@ -210,7 +210,7 @@ def _add_disaggregated(
     front = match_frontier(prefill.pool, decode.pool, request.mean_osl, ftl_s=ftl_s, **limits)
     if not len(front.ttl_s):
         return
-    found = [
+    pairs = [
         (i, j, n, m, bound, whole)
         for i, j, n, m, bound, whole in zip(
             front.prefill_index, front.decode_index, front.prefill_instances,
@@ -218,8 +218,8 @@ def _add_disaggregated(
             front.rounded_output_tokens_per_s_per_gpu, strict=True,
         )
     ]  # fmt: skip
-    if answers and request.cap is None and not request.pack:
-        for ttl_s in ttl_targets(front.ttl_s, request.ttl_s, answers):
+    if targets and request.cap is None and not request.pack:
+        for ttl_s in ttl_targets(front.ttl_s, request.ttl_s, targets):
             best = match(
                 prefill.pool, decode.pool, request.mean_osl, ftl_s=ftl_s, ttl_s=float(ttl_s),
                 quickest=True, **limits,
@@ -227,11 +227,11 @@ def _add_disaggregated(
             if isinstance(best, NoMatch):
                 continue
             bound = best.certificate.upper_bound if request.held else best.relaxed_value
-            found.append((
+            pairs.append((
                 best.prefill_index, best.decode_index, best.prefill_instances,
                 best.decode_instances, bound, best.value,
             ))  # fmt: skip
-    i, j, n, m, bound, whole = (np.array(column) for column in zip(*found, strict=True))
+    i, j, n, m, bound, whole = (np.array(column) for column in zip(*pairs, strict=True))
     i, j = i.astype(int), j.astype(int)
     gpus_p, gpus_d = n * prefill.pool.gpus[i], m * decode.pool.gpus[j]
     weights = [gpu_weight(own, request.objective) for own in (swept.prefill_setup, swept.setup)]

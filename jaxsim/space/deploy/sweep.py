@@ -124,24 +124,24 @@ def colocated_on_prefill(
         work = one.workload
         scenario = own.scenario(work)
         filled = complete(space, scenario.model, scenario.hardware, float(work.isl))
-        found = evaluate("colocated", scenario, filled, (float(work.isl),), (float(work.osl),))
+        designs = evaluate("colocated", scenario, filled, (float(work.isl),), (float(work.osl),))
         if request.deployable:
-            found = expressible(found, request.deployable, own)
-        if not found.full("valid").any():
+            designs = expressible(designs, request.deployable, own)
+        if not designs.full("valid").any():
             return None
-        each.append(replace(phases, colocated=found))
+        each.append(replace(phases, colocated=designs))
     return replace(swept, setup=own, each=tuple(each), mean=mixed_phases(each, request))
 
 
-def allowed(found: Designs, rules: str, setup: Setup) -> Designs:
+def allowed(designs: Designs, rules: str, setup: Setup) -> Designs:
     """The designs that the rules allow, all where there are none; an error if that leaves none."""
     if not rules:
-        return found
-    left = expressible(found, rules, setup)
+        return designs
+    left = expressible(designs, rules, setup)
     if not left.full("valid").any():
         raise InputError(
-            f"{found.phase}: no valid design of the space can be deployed with {rules}; leave out "
-            "--deployable, or widen --tp, --ep and --pp."
+            f"{designs.phase}: no valid design of the space can be deployed with {rules}; leave "
+            "out --deployable, or widen --tp, --ep and --pp."
         )
     return left
 
@@ -162,14 +162,14 @@ def _phases(
         progress(f"evaluating {phase}")
         scenario = own.scenario(workload)
         filled = complete(space, scenario.model, scenario.hardware, isl[0])
-        found = evaluate(phase, scenario, filled, isl, osl)
-        if not found.full("valid").any():
+        evaluated = evaluate(phase, scenario, filled, isl, osl)
+        if not evaluated.full("valid").any():
             widest = complete(None, scenario.model, scenario.hardware, isl[0])
             raise nothing_valid(
-                found,
+                evaluated,
                 lambda: evaluate_phase(phase, scenario, widest, isl, osl),  # noqa: B023
             )
-        designs[phase] = allowed(found, rules, own)
+        designs[phase] = allowed(evaluated, rules, own)
     return Phases(**designs)
 
 

@@ -79,15 +79,15 @@ def prompts_s(law: Law, role: int, lengths: Lengths, tokens_per_pass: np.ndarray
     mean, mean_pairs = float(tokens.mean()), float(pairs.mean())
     order, count = np.unique(pairs, return_counts=True)  # whole prompts of one length are alike
     below = np.concatenate([[0.0], np.cumsum(count)]) / len(pairs)
-    ladder, found = law.pass_tokens[role], []
+    ladder, each = law.pass_tokens[role], []
     for prompts_per_pass in np.maximum(tokens_per_pass / mean, 1.0):
         longest = float(order @ np.diff(below**prompts_per_pass))
         own = max(longest, prompts_per_pass * mean_pairs / ranks)
         size = max(prompts_per_pass * mean / ranks, mean)
         base, slope = (np.interp(size, ladder, t[role]) for t in (law.pass_s, law.pass_slope))
         pass_s = float(law.stretch[role]) * (base + slope * own)
-        found.append(float(pass_s * lengths.isl.mean() / (prompts_per_pass * mean)))
-    return found
+        each.append(float(pass_s * lengths.isl.mean() / (prompts_per_pass * mean)))
+    return each
 
 
 def batch_of(law: Law, role: int, lengths: Lengths, ttl_s: float) -> tuple[float, float, float]:

@@ -49,8 +49,8 @@ class Trials:
         if sum(most.values()) > MOST_INSTANCES:
             return False
         count = int(SHORT * shapes.stay_s * float(request.requests_per_s or 0.0))
-        found = self.held(shapes, most, shapes.requests.first(count))
-        late = max(found.ttft_s / request.ftl_s, found.tpot_s / request.ttl_s)
+        trial = self.held(shapes, most, shapes.requests.first(count))
+        late = max(trial.ttft_s / request.ftl_s, trial.tpot_s / request.ttl_s)
         return late > SURELY
 
     def _show(self, what: str) -> None:

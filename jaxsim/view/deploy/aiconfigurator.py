@@ -9,19 +9,11 @@ from jaxsim.catalog.checkpoints import checkpoint_of
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import Setup
 from jaxsim.catalog.workload import Workload
+from jaxsim.truth.kernels.tables import FOLDERS
 from jaxsim.view.deploy.order import Order, Pool
 
 SCHEMA = "aic-estimate-request/1.0.0"
-SYSTEMS = {
-    "a100": "a100_sxm",
-    "h100": "h100_sxm",
-    "h200": "h200_sxm",
-    "b200": "b200_sxm",
-    "b300": "b300_sxm",
-    "gb200-nvl72": "gb200",
-    "gb300-nvl72": "gb300",
-    "rtx-pro-6000": "rtx_pro_6000_server",
-}
+SYSTEMS = {**FOLDERS, "rtx-pro-6000": "rtx_pro_6000_server"}
 
 
 def system_of(hardware: str) -> str:

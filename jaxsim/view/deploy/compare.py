@@ -5,9 +5,8 @@ AIConfigurator's under the plan's targets, and what jaxsim predicts for that sam
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.traffic.layout import Layout
@@ -21,21 +20,6 @@ SCHEMA = "jaxsim.compare/1"
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One design of one kind, and what `by` predicts for it."""
-
-    kind: str
-    by: str
-    found_by: str
-    design: str
-    engine: str
-    gpus: float
-    ttft_s: float
-    tpot_s: float
-    output_tokens_per_s_per_gpu: float
-
-
-@dataclass(frozen=True)
 class Comparison:
     """A plan beside another tool's designs: entries by kind, and errors of all its designs."""
 
@@ -44,10 +28,10 @@ class Comparison:
     osl: int
     ftl_s: float
     ttl_s: float
-    entries: tuple[Entry, ...]
+    entries: tuple[Compared, ...]
     designs: int
     within: dict[str, int]
-    apart: dict[str, float]
+    median_difference: dict[str, float]
     left_out: dict[str, int]
 
 
@@ -70,7 +54,7 @@ def compare(plan: Path, rows: Sequence[ServingRow]) -> Comparison:
     if not ours:
         held = sorted({one.case.named.model.name for one in result.predicted})
         raise InputError(f"The designs are of {', '.join(held)}, the plan of {own.model.name}.")
-    entries: list[Entry] = []
+    entries: list[Compared] = []
     within: dict[str, int] = {}
     for kind in KINDS:
         entries += [_planned(order) for order in orders if order.kind == kind]
@@ -78,7 +62,7 @@ def compare(plan: Path, rows: Sequence[ServingRow]) -> Comparison:
         within[kind] = len(good)
         if good:
             best = max(good, key=lambda one: one.row.output_tokens_per_s_per_gpu or 0.0)
-            entries += _found(kind, best)
+            entries += _theirs(kind, best)
     return Comparison(
         model=own.model.name,
         isl=own.isl,
@@ -88,7 +72,7 @@ def compare(plan: Path, rows: Sequence[ServingRow]) -> Comparison:
         entries=tuple(entries),
         designs=len(ours),
         within=within,
-        apart=_apart(ours),
+        median_difference=_median_difference(ours),
         left_out=result.reasons,
     )
 
@@ -98,36 +82,38 @@ def _meets(row: ServingRow, order: Order) -> bool:
     return ttft <= order.ftl_target_s and tpot <= order.ttl_target_s
 
 
-def _planned(order: Order) -> Entry:
-    return Entry(
-        order.kind,
-        "jaxsim",
-        "jaxsim",
-        " + ".join(
+def _planned(order: Order) -> Compared:
+    return Compared(
+        kind=order.kind,
+        by="jaxsim",
+        found_by="jaxsim",
+        design=" + ".join(
             shape_words(
                 Layout(pool.tp, pool.ep, pool.pp, pool.count),
                 pool.role if len(order.pools) > 1 else "",
             )
             for pool in order.pools
         ),
-        order.engine,
-        order.gpus,
-        order.ftl_s,
-        order.ttl_s,
-        order.output_tokens_per_s_per_gpu,
+        engine=order.engine,
+        gpus=order.gpus,
+        ttft_s=order.ftl_s,
+        tpot_s=order.ttl_s,
+        output_tokens_per_s_per_gpu=order.output_tokens_per_s_per_gpu,
     )
 
 
-def _found(kind: str, best: Predicted) -> list[Entry]:
+def _theirs(kind: str, best: Predicted) -> list[Compared]:
     """A design of theirs, as they and as we predict it."""
     row = best.row
     assert row.decode is not None
     pools = [(row.prefill, "prefill"), (row.decode, "decode" if row.prefill else "")]
     design = " + ".join(shape_words(pool, role) for pool, role in pools if pool is not None)
-    head = (kind, design, best.case.named.engine, row.gpus)
 
-    def entry(by: str, ttft: float, tpot: float, rate: float) -> Entry:
-        return Entry(head[0], by, row.source, head[1], head[2], head[3], ttft, tpot, rate)
+    def entry(by: str, ttft: float, tpot: float, rate: float) -> Compared:
+        return Compared(
+            kind=kind, by=by, found_by=row.source, design=design, engine=best.case.named.engine,
+            gpus=row.gpus, ttft_s=ttft, tpot_s=tpot, output_tokens_per_s_per_gpu=rate,
+        )  # fmt: skip
 
     theirs = (row.ttft_s or 0.0, row.tpot_s or 0.0, row.output_tokens_per_s_per_gpu or 0.0)
     values = best.values
@@ -143,7 +129,7 @@ def shape_words(pool: Layout, role: str) -> str:
     return f"{pool.workers:g} {role} × {', '.join(widths)}".replace("  ", " ")
 
 
-def _apart(ours: Sequence[Predicted]) -> dict[str, float]:
+def _median_difference(ours: Sequence[Predicted]) -> dict[str, float]:
     """The median of |ours/theirs - 1| over all designs, by measure."""
     medians: dict[str, float] = {}
     for measure in ("ttft", "tpot", "output_tokens_per_s_per_gpu"):
@@ -162,9 +148,9 @@ def compare_dict(result: Comparison) -> ComparisonFile:
         "model": result.model,
         "workload": {"isl": result.isl, "osl": result.osl},
         "targets": {"ftl_s": result.ftl_s, "ttl_s": result.ttl_s},
-        "entries": [cast(Compared, asdict(entry)) for entry in result.entries],
+        "entries": list(result.entries),
         "designs": result.designs,
         "within_targets": result.within,
-        "median_difference": result.apart,
+        "median_difference": result.median_difference,
         "left_out": result.left_out,
     }

@@ -140,8 +140,8 @@ class Socket(WebSocketHandler):
     def on_message(self, message: str | bytes) -> None:
         """A change of the page."""
         try:
-            found = json.loads(message)
-            number, fields = found["id"], found["fields"]
+            change = json.loads(message)
+            number, fields = change["id"], change["fields"]
             known = isinstance(number, int) and isinstance(fields, dict)
             if not (known and all(isinstance(value, str) for value in fields.values())):
                 raise ValueError("an id and fields of text are needed")

@@ -86,15 +86,15 @@ def _gain_log_sigma(plan: Plan) -> float | None:
 
 def _gpus(plan: Plan) -> dict[str, dict[str, float]]:
     """What a GPU of each pool costs and draws, where the plan says so."""
-    found = {}
+    by_phase = {}
     for kind in ("disaggregated", "colocated"):
         for shape in getattr(getattr(plan, kind), "instances", ()):
-            found[shape.phase] = {
+            by_phase[shape.phase] = {
                 "usd_per_hour": shape.price_usd_per_hour,
                 "power_w": shape.power_w,
                 "capacity_bytes": shape.memory_bytes.get("capacity", 0.0),
             }
-    return found
+    return by_phase
 
 
 def levels(plan: Plan) -> list[float]:
@@ -109,9 +109,9 @@ def levels(plan: Plan) -> list[float]:
 
 def at_levels(plan: Plan) -> list[list[float]]:
     """For each level, its interactivity and what every curve gives there; NaN past its end."""
-    found = levels(plan)
-    each = [at_least(curve, np.asarray(found)) for curve in plan.curves]
-    return [[x, *(float(y[k]) for y in each)] for k, x in enumerate(found)]
+    ladder = levels(plan)
+    each = [at_least(curve, np.asarray(ladder)) for curve in plan.curves]
+    return [[x, *(float(y[k]) for y in each)] for k, x in enumerate(ladder)]
 
 
 def means(plan: Plan) -> list[float]:

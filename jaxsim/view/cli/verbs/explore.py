@@ -131,8 +131,8 @@ def answerer() -> "Answer":
         setups = verb.setups_of(args)
         link = float(setups[0].hardware.hardware.scaleout.bytes_per_s)
         evidence = evidence_of(setups)
-        for k, found in enumerate(stages, 1):
-            told, command = verb.with_notes(found, args), made.command(args)
+        for k, plan in enumerate(stages, 1):
+            told, command = verb.with_notes(plan, args), made.command(args)
             yield render_live(
                 told, evidence, command, link, fields, known, final=k == planned.STAGES
             )  # fmt: skip
