@@ -60,18 +60,19 @@ def finite_run(
 ) -> FiniteRun:
     r"""A run of `prompts` requests, `concurrency` of them in flight at most, all sent at once.
 
-    Time advances in cells of Δ decode steps, K of which are a request's p = OSL - 1 steps. In a
-    cell b requests decode, a are admitted, as many as places, what is left, and a step's budget
-    allow (`prompts_per_step`, less than 1 where a prompt takes several passes), and it lasts
+    Time advances in cells of Δ decode steps; the p = OSL - 1 steps of a request are K cells. In a
+    cell, b requests decode and a are admitted: the least of free places, prompts left, and what
+    the budget of a step allows (`prompts_per_step`, below 1 where a prompt takes several passes).
+    A cell lasts
 
     $$ \Delta\, t(b) + s\, a\, S / n_d $$
 
     with t the step, S a prompt's busy time and s = 1 where prompts are processed by the instances
     that decode; elsewhere a is what n_p servers finish in the cell. Requests leave K cells later
     where output lengths are alike; `spread` is their coefficient of variation (`leaving`). A
-    request is sent when fewer than `concurrency` are in flight. Its first token comes after the
-    wait for admission, for the others admitted in its cell, and its own passes. TPOT is the mean of
-    requests, short ones as much as long ones.
+    request is sent when fewer than `concurrency` are in flight. TTFT is the wait for admission,
+    the prompts admitted before it in its cell, and its own passes. TPOT is the mean over requests,
+    with equal weights.
     """
     spread = jnp.asarray(spread, dtype=float)
     servers = jnp.where(pools.shared > 0.5, pools.decoders, pools.prefillers)

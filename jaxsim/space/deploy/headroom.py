@@ -19,14 +19,14 @@ _BETWEEN = 64  # batches that are tried between two of the grid
 def headroom_of(swept: Swept, deployed: Deployed, on_prefill: Swept | None = None) -> float | None:
     """By how much a plan's worth would grow with kernels and messages at the limit of the chip.
 
-    The instances keep their TP, EP and PP; batches and chunks are free, the targets are the same,
-    and pools are balanced exactly, now and then:
+    The instances keep their TP, EP and PP, and the targets stay; batches and chunks are chosen
+    again. Pools are balanced by real-valued counts, with today's kernels and at the limit (primed):
 
     $$ h = \\frac{w_p / r_p + w_d / r_d}{w_p / r'_p + w_d / r'_d} $$
 
-    with $r$ requests/s per GPU and $w$ what a GPU weighs. `on_prefill` has the co-located designs
-    where they run on the hardware of prefill. None for a mix of workloads, at a fixed ratio, and
-    where kernels are at the limit as it is.
+    with $r$ requests/s per GPU and $w$ the weight of a GPU in the objective (1, price or power).
+    `on_prefill` has the co-located designs where they run on the hardware of prefill. None for a
+    mix of workloads, at a fixed ratio, and where kernels are at the limit already.
     """
     request = swept.request
     setups = swept.setups

@@ -140,9 +140,10 @@ def _with_listed_of(swept: Swept, other: Swept, phases: tuple[str, ...]) -> Swep
 
 
 def _small(candidates: Candidates, key: np.ndarray | None = None) -> Candidates:
-    """Candidates that serve more than all of their size that are as quick: no others can win.
+    """Candidates that serve more than every other one of their size and at most their latency.
 
-    With `key`, a number for each, those that do among all of their number.
+    No other candidate can be part of an optimum. With `key`, a number for each candidate, only
+    candidates of one number are compared.
     """
     pool = candidates.pool
     keyed = pool if key is None else replace(pool, weight=1.0 + key, confined_gpus=None)

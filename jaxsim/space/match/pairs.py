@@ -1,8 +1,8 @@
-"""What is every single pair worth, solved one by one?
+"""What is every pair of designs worth, each solved by itself?
 
-The test of `collapse`: no pair is skipped, and none stands for another. Under a cap alone, the
-search of `exact` in its cheapest form: each bound is kept as (its distance from x, its cost,
-its requests/s), so that a step computes no counts.
+It checks `collapse`: no pair is skipped or taken for another. Only a cap on GPUs is supported. The
+method is that of `exact`; each bound is kept as (distance from x, cost, requests/s), so that a step
+computes no counts.
 """
 
 from dataclasses import dataclass

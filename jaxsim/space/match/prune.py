@@ -44,12 +44,12 @@ class Pairs:
 def near_the_best(
     latency_s: Column, value: Column, slack: float = 0.0, group: Column | None = None
 ) -> np.ndarray:
-    """Positions that may be within the fraction `slack` of the best of all that are as quick.
+    """Positions whose value is at least (1 - `slack`) of the best at their latency or below.
 
-    Quicker ones are looked at by 64ths of an octave of latency, so that more are kept than need be,
-    and every position that no quicker one exceeds is among them. It is a filter before a sort: of
-    a grid, some hundredths are left. With `group`, a small whole number each, only positions of a
-    group are compared. Latencies are positive.
+    A filter before an exact sort. Latency is taken in steps of 2^(1/64), rounded so that no
+    position is lost that the exact comparison keeps; a few per cent of a grid remain. With `group`
+    (a small whole number for each position), only positions of one group are compared. Latencies
+    are positive.
     """
     if len(value) < _WORTH_FILTERING:
         return np.arange(len(value))

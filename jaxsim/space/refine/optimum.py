@@ -1,7 +1,8 @@
-"""Which whole batches and chunks are the best, of all there are?
+"""Which whole batch and chunk is the best of all integers, not only of those of a grid?
 
-A grid has four batches to an octave and two chunks. Between its points, cells are bounded by their
-corners, those that may hold something better are cut into pieces, and so on until none is left.
+A grid has four batches and two chunks for each factor of 2. A cell between its points has an upper
+bound from its corners (`cells.bound`). Cells whose bound exceeds the best design so far are cut
+into pieces and bounded again, until no such cell is left.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -63,11 +63,11 @@ def pieces_of(lengths: Lengths, chunk: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def prompt_s(law: Law, role: int, lengths: Lengths, tokens_per_pass: float) -> float:
-    r"""Seconds of an instance that one prompt takes, in passes over so many tokens.
+    r"""Seconds of an instance that one prompt takes, in passes over `tokens_per_pass` tokens.
 
-    A pass holds m pieces of prompts, each any of them: the longest of m has, with $F$ the share of
-    pieces with at most so many pairs, $\sum_i a_i\,(F_i^m - F_{i-1}^m)$ pairs. A rank has that many
-    or the mean, whichever is more.
+    A pass holds m pieces of prompts, drawn at random. With $F_i$ the share of pieces that have at
+    most $a_i$ pairs of tokens, the largest of m has $\sum_i a_i\,(F_i^m - F_{i-1}^m)$ pairs in the
+    mean. The slowest rank has that many pairs, or the mean of a rank where that is more.
     """
     return prompts_s(law, role, lengths, np.array([tokens_per_pass]))[0]
 
@@ -91,10 +91,10 @@ def prompts_s(law: Law, role: int, lengths: Lengths, tokens_per_pass: np.ndarray
 
 
 def batch_of(law: Law, role: int, lengths: Lengths, ttl_s: float) -> tuple[float, float, float]:
-    """The most sequences that meet a target and whose caches fit, their step, passes a request.
+    """The most sequences that meet a TTL target and fit in memory, their step, passes a request.
 
-    Those that decode are as many by length as they stay, so their mean context weighs each request
-    with its output. The last is 0 unless prompts share the instance.
+    A request stays in the batch in proportion to its output length, so the mean context weighs each
+    request with its output. Passes are 0 unless prompts are processed by the same instance.
     """
     stay = lengths.osl / lengths.osl.sum()
     context = float(stay @ (lengths.isl + 0.5 * lengths.osl))

@@ -211,10 +211,11 @@ def _again(
 def recovery_s(
     arrival_s: np.ndarray, good: np.ndarray, fault_s: float, bin_s: float = 10.0
 ) -> float:
-    """From a fault to the end of the last bin of arrivals that was served worse than before it.
+    """Seconds from a fault until requests are served as well as before it.
 
-    Worse is below 90 % of the fraction within targets in the time before the fault. Infinite where
-    the last arrivals still are.
+    Arrivals are taken in bins of `bin_s`. A bin is worse if the fraction of its requests within
+    targets is below 90 % of that before the fault; the end of the last such bin counts. Infinite
+    where the last bin is worse.
     """
     before = good[arrival_s < fault_s]
     usual = float(before.mean()) if len(before) else 1.0

@@ -63,9 +63,10 @@ def role_law(
     mixes: bool = True,
     pooled: bool = False,
 ) -> RoleLaw:
-    """The law of an instance. `longest` is the longest context, `most` the engine's own limit.
+    """Step times and limits of an instance of one layout.
 
-    `workload` has the mean lengths, of which memory is reckoned, and what shortens requests.
+    `longest` is the longest context in tokens, `most` the engine's limit of sequences. `workload`
+    has the mean lengths, from which memory is computed, and the prefix hits and drafts.
     """
     ideal = dataclasses.replace(
         load_engine("ideal").engine, popularity_variance=setup.engine.engine.popularity_variance

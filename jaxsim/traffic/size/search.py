@@ -55,10 +55,10 @@ def least(
 ) -> Held | None:
     """The fewest instances that hold the targets, while they are `affordable`; else None.
 
-    It begins with what keeps up with the mean load: queues of fewer grow without end. The pool to
-    which a missed target is laid (TTFT to prefill, TPOT to decode, unless only the other can grow)
-    grows by one, two, four and so on. Then each is halved back: with one instance fewer of any
-    pool, a target is missed. Where the most instances miss one too, no more are tried.
+    The search starts at counts that sustain the mean load; with fewer, queues grow without end.
+    A missed TTFT adds prefill instances and a missed TPOT decode instances (the other pool where
+    that one cannot grow): 1, 2, 4 and so on. Each pool is then bisected back, until one instance
+    fewer of any pool misses a target. Where even the most instances miss one, nothing is tried.
     """
     first, most = shapes.least(), shapes.most()
     counts, step = dict(first), dict.fromkeys(first, 1)
