@@ -38,7 +38,7 @@ ROOMS = (
     "space.gradient", "space.sensitivity", "space.plan", "space.search", "space.every_integer",
     "traffic",
     "truth.read", "truth.cases", "truth.runs", "truth.kernels", "truth.engines", "truth.validate",
-    "truth.gain", "truth.decisions", "truth.arrivals",
+    "truth.gain", "truth.joint", "truth.decisions", "truth.arrivals",
     "api",
     "view.text", "view.figures", "view.report", "view.files", "view.explore", "view.study",
     "view.deploy",

@@ -3,8 +3,9 @@
     python -m benchmarks.accuracy.serving DIR [--json FILE] [--write-engines]
 
 DIR holds `serving_open.csv`, `endtoend_open.csv` and `serving_peer_open.csv`. Engines are fitted
-without some whole systems (model, GPU, engine and number format), then without curves, formats and
-GPUs, and predict those; beside our error stands that of the best peer on the same rows.
+without some whole systems (model, GPU, engine and number format), then without curves, formats,
+architectures and GPUs, and predict those; beside our error stands that of the best peer on the same
+rows.
 `--write-engines` rewrites the catalogue's files with the fit of all rows.
 """
 
@@ -31,6 +32,7 @@ from jaxsim.truth.engines.files import write_engines
 from jaxsim.truth.engines.fit import FREE, SPREAD, Free, values_of
 from jaxsim.truth.engines.held_out import SCHEMES, HeldOut, cross_validate, row_sigmas
 from jaxsim.truth.gain import gain_summary
+from jaxsim.truth.joint import joint_error
 from jaxsim.truth.read.readers import read_rows
 from jaxsim.truth.runs import Runs, runs_of
 from jaxsim.truth.validate import Predicted, Validation, score, summary
@@ -173,6 +175,10 @@ def run(folder: Path, write: bool) -> dict[str, Any]:
         "engines": engine_numbers(held_out),
         **summary(result),
         "gain": gain_summary(result.predicted),
+        "gain_joint": {
+            name: joint_error(result.predicted, one_engine=one)
+            for name, one in (("one engine", True), ("any engines", False))
+        },
         "decisions": decisions(result.predicted),
         "by_source": {
             source: {measure: score(own, measure) for measure in (*MEASURES, "ttft_all")}

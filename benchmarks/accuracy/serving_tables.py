@@ -19,8 +19,10 @@ LEFT_OUT = {
     "system": "systems (model, GPU, engine, format)",
     "curve": "curves (and mode and lengths)",
     "format": "formats of an engine",
+    "architecture": "architectures of an engine",
     "gpu": "GPUs",
 }
+JOINT = ("one engine", "any engines")  # of both modes of a pair
 SHOWN = ("median", "mean", "p90")
 
 
@@ -76,16 +78,29 @@ def markdown(found: Mapping[str, Any]) -> str:
         [entry["reason"], f"{entry['rows']:,}", _percent(entry["tpot"].get("median"))]
         for entry in found["excluded"]
     ]
-    coverage, gain, chosen = found["coverage"], found["gain"], found["decisions"]
-    side = gain["side"] or {"right": 0, "points": 0}
+    coverage, chosen = found["coverage"], found["decisions"]
+    joint = [found["gain_joint"][name] for name in JOINT]
+
+    def both(title: str, key: str, percent: bool = True) -> list[str]:
+        return [title, *(_percent(o[key]) if percent else f"{o[key]}" for o in joint)]
+
+    def right(title: str, key: str) -> list[str]:
+        return [title, *(f"{o[key]['right']} of {o[key]['points']}" for o in joint)]
+
     verdicts = [
-        ["pairs of frontiers", f"{gain['pairs']}"],
-        ["error of the gain, median", _percent(gain["median"])],
-        ["error of the gain, mean", _percent(gain["mean"])],
-        ["right side, measured gain beyond 15 %", f"{side['right']} of {side['points']}"],
-        ["80 % interval holds", _percent(gain["interval80"])],
-        ["regret of choices among measured designs, mean", _percent(chosen["mean"])],
-        ["choices measured beyond the TPOT target", _percent(chosen["missed"])],
+        both("pairs of frontiers", "pairs", percent=False),
+        both("points", "points", percent=False),
+        both("error of the gain, median", "median"),
+        both("error of the gain, mean", "mean"),
+        right("right side, measured gain beyond 15 %", "side"),
+        both("80 % interval holds, spread of other systems", "interval80"),
+        right("verdicts stated with 0.9 or more that are right", "sure"),
+        ["spread of the log gain", *(f"{o['log_sigma']:.3f}" for o in joint)],
+    ]
+    choices = [
+        ["choices among measured designs", f"{chosen['choices']}"],
+        ["regret, mean", _percent(chosen["mean"])],
+        ["measured beyond the TPOT target", _percent(chosen["missed"])],
     ]
     return "\n".join(
         [
@@ -97,7 +112,8 @@ def markdown(found: Mapping[str, Any]) -> str:
             *_table(("source", "", *numbers), sources),
             *_table(("TPOT, groups of 30 rows or more", *numbers), large),
             *_table(("TPOT by", "", *numbers, "TTFT median"), keys),
-            *_table(("gain of disaggregation, and decisions", ""), verdicts),
+            *_table(("gain of disaggregation, systems left out", *JOINT), verdicts),
+            *_table(("decisions, systems left out", ""), choices),
             *_table(("rows excluded, predicted but not counted", "rows", "TPOT median"), excluded),
             f"Predicted {coverage['predicted']:,} of {coverage['rows']:,} rows. Not predicted:",
             "",

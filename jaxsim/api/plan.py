@@ -117,7 +117,7 @@ def evaluate(
     that break a rule keep their numbers and have `valid` false. SI units, in each variable's
     attributes. With `device` the variables hold JAX arrays where JAX evaluated them, on a GPU if
     there is one: nothing is copied to the host until `.values` is read. Keywords also are
-    `precision`, `engine` and `options`.
+    `precision`, `engine` and `options`. Raises InputError for lengths beyond the model's context.
 
     >>> space = jaxsim.Space(tp=(1,), pp=(1,), batch=(1, 16, 64), chunk=(1024,))
     >>> work = jaxsim.Workload(isl=1024, osl=128)
@@ -129,6 +129,7 @@ def evaluate(
     check_keywords("evaluate", keywords, ("phases", "device"))
     setup = setup_with(model, hardware, keywords)
     one, isl, osl = lengths_in(workload)
+    check_context(setup.model, max(isl), max(osl))
     scenario = setup.scenario(one)
     filled = complete(space, scenario.model, scenario.hardware, max(isl))
     of_phase = evaluate_on_device if device else evaluate_phase

@@ -15,6 +15,7 @@ from jaxsim.api.plan import lengths_in
 from jaxsim.api.request import check_phase, request_of
 from jaxsim.catalog.cards import HardwareCard, ModelCard
 from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.limits import check_context
 from jaxsim.catalog.setup import Setup
 from jaxsim.catalog.workload import Workload
 from jaxsim.space.axes import Space, Values
@@ -95,6 +96,8 @@ def search(
     for name, least, lengths in (("isl", 1, isl), ("osl", 2, osl)):
         if not all(x >= least and np.isfinite(x) for x in lengths):
             raise InputError(f"{name} = {lengths}: lengths of at least {least} token(s) are needed")
+    for setup in setups:
+        check_context(setup.model, max(isl), max(osl))
     return searched(replace(request, workload=one), setups, space, isl, osl)
 
 

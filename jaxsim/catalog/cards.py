@@ -75,6 +75,19 @@ class ModelCard:
         return any(isinstance(group.attention, AbstractRecurrent) for group in self.model.groups)
 
     @property
+    def architecture(self) -> str:
+        """Which code of an engine serves the model: recurrent, latent, experts or dense.
+
+        Layers with a state, a latent cache or experts have kernels, messages and schedules of
+        their own; the first of these that the model has names it.
+        """
+        if self.is_recurrent:
+            return "recurrent"
+        if self.is_latent:
+            return "latent"
+        return "experts" if self.is_moe else "dense"
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """The classes of tensor that the model has."""
         networks = [group.ffn for group in self.model.groups]

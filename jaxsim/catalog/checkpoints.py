@@ -6,7 +6,7 @@ from functools import cache
 from jaxsim.catalog.cards import ModelCard
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.names import DATA
-from jaxsim.catalog.precisions import load_precision
+from jaxsim.catalog.precisions import WITH_CACHE, load_precision
 
 # Formats into which vLLM and SGLang quantise a 16-bit checkpoint while they load it.
 ON_LOADING = ("fp8",)
@@ -22,6 +22,7 @@ def checkpoint_of(card: ModelCard, precision: str, engine: str) -> tuple[str, st
 
     The second is empty where the checkpoint has the format already.
     """
+    precision, _, _ = precision.partition(WITH_CACHE)  # servers are told of the cache
     known = _table().get(precision, {})
     if precision == "checkpoint":
         return _own(card), ""

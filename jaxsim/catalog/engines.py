@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NotRequired, TypedDict
 
 from jaxsim.catalog._datum import DataFile, Datum, Table
+from jaxsim.catalog.cards import ModelCard
 from jaxsim.catalog.documents import given_path
 from jaxsim.catalog.engine import Engine, Serving
 from jaxsim.catalog.errors import unknown_name
@@ -28,8 +29,9 @@ class EngineCard:
     `log_sigma` is the standard deviation of the log error of a step that the engine's fit leaves,
     `sigmas` those of what a co-located run under load shows, `kind_sigmas` those of other kinds of
     run (disaggregated, offline). `variant` names the fit that was chosen among
-    those of the engine: of a generation of GPUs and a number format, of the generation alone, or,
-    where neither was measured, of all (empty).
+    those of the engine: of a generation of GPUs and an architecture of models, of the generation
+    alone, or, where neither was measured, of all (empty). Number formats share an engine's numbers:
+    what a format changes is in the kernels.
     `kernels` is `limit` where kernels and messages are at the limit of the chip, and empty where
     they are as measured.
     """
@@ -76,11 +78,11 @@ def format_of(precision: Precision) -> str:
 
 
 def load_engine(
-    name: str, hardware: str | None = None, precision: Precision | None = None
+    name: str, hardware: str | None = None, model: ModelCard | None = None
 ) -> EngineCard:
     """The engine of that name, or of a TOML file at that path.
 
-    With `hardware` (a catalogue name) and a precision, the fit nearest to them.
+    With `hardware` (a catalogue name) and a model, the fit nearest to them.
     """
     path = given_path(DATA / "engines" / f"{name.lower()}.toml", "engine ")
     if not path.is_file():
@@ -89,13 +91,13 @@ def load_engine(
             hint = f"Known: {', '.join(list_engines())}; or give a TOML file."
             raise unknown_name("engine", name, list_engines(), hint)
     generation = generation_of(hardware) if hardware else ""
-    return _read(path, generation, format_of(precision) if precision else "")
+    return _read(path, generation, model.architecture if model else "")
 
 
-def _read(path: Path, generation: str, number_format: str) -> EngineCard:
+def _read(path: Path, generation: str, architecture: str) -> EngineCard:
     changed_ns = path.stat().st_mtime_ns if path.is_file() else 0
     title, kernels, cards, kinds, provenance = _fits(path, changed_ns)
-    wanted = [f"{generation}-{number_format}", generation, ""]
+    wanted = [f"{generation}-{architecture}", generation, ""]
     chosen = next(key for key in wanted if key in cards)
     return EngineCard(
         name=path.stem,

@@ -47,7 +47,8 @@ def _defaults(engine: str, hardware: str, hbm_bytes: float) -> Mapping[str, floa
         small = table.table("small")
         if hardware in small.label("also").split() or hbm_bytes < small.number("below_bytes"):
             numbers |= {name: small.number(name) for name in NUMBERS if name in small}
-    return {"from_version": table.label("from_version"), **numbers}
+    told = {"from_version": table.label("from_version"), "kv": table.choice("kv", ("bf16", "fp8"))}
+    return {**told, **numbers}
 
 
 def engine_defaults(engine: str, hardware: HardwareCard) -> Mapping[str, float | str]:
@@ -67,7 +68,7 @@ def most_sequences(engine: str, hardware: HardwareCard, fitted: float) -> float:
 
 def within_context(model: ModelCard, isl: float, osl: float) -> bool:
     """Whether prompt and output fit into the model's context; true where that is not known."""
-    return not model.max_context_tokens or isl + osl <= model.max_context_tokens
+    return not model.max_context_tokens or bool(isl + osl <= model.max_context_tokens)
 
 
 def check_context(model: ModelCard, isl: float, osl: float) -> None:
@@ -76,5 +77,6 @@ def check_context(model: ModelCard, isl: float, osl: float) -> None:
         raise InputError(
             f"ISL {isl:,.0f} and OSL {osl:,.0f} are {isl + osl:,.0f} tokens, beyond the context of "
             f"{model.name}, {model.max_context_tokens:,.0f}. Shorten the requests, or state the "
-            "longer context that it is served with (rope scaling) by --max-context."
+            "longer context that it is served with (rope scaling) by --max-context (of a sweep's "
+            "file, max_context)."
         )

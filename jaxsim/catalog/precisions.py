@@ -14,6 +14,9 @@ from jaxsim.catalog.errors import InputError, unknown_name
 from jaxsim.catalog.precision import Arithmetic, Format, Precision
 
 CLASSES = tuple(Precision().formats)
+# After a preset's name, the format of the cache: "fp8,kv=bf16".
+WITH_CACHE = ",kv="
+CACHES = ("bf16", "fp8")  # those that TensorRT-LLM, vLLM and SGLang have options for
 
 
 def allowed_formats(name: str) -> tuple[str, ...]:
@@ -43,8 +46,15 @@ def load_precision(name: str, card: ModelCard) -> Precision:
     """The formats of a preset for a model; `checkpoint` is how the model ships.
 
     A preset's own formats come first, then its exceptions in the order moe, block_scaled, latent,
-    each where it applies.
+    each where it applies. `fp8,kv=bf16` is preset fp8 with a KV cache of 16 bits, which attention
+    then computes in too.
     """
+    name, _, cache = name.partition(WITH_CACHE)
+    if cache:
+        if cache not in CACHES:
+            raise unknown_name("KV cache", cache, CACHES, f"Choose from {', '.join(CACHES)}.")
+        formats = {"kv": cache, "attention_math": cache}
+        return override_precision(load_precision(name, card), **formats)
     if name == "checkpoint":
         return card.precision
     file = DataFile(names.DATA / "precisions.toml")

@@ -13,9 +13,10 @@ from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engine import Options
 from jaxsim.catalog.engines import EngineCard, generation_of, load_engine
 from jaxsim.catalog.limit import LIMIT, at_the_limit
+from jaxsim.catalog.limits import engine_defaults
 from jaxsim.catalog.load import load_hardware, load_model
 from jaxsim.catalog.precision import SPOKEN, Precision, element_bytes, spoken_formats
-from jaxsim.catalog.precisions import load_precision
+from jaxsim.catalog.precisions import WITH_CACHE, load_precision
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.catalog.workload import Workload
 
@@ -41,6 +42,12 @@ class Setup:
     def notes(self) -> tuple[str, ...]:
         """What to know of the model and its formats, in sentences."""
         said = [f"Formats: {spoken_formats(self.formats)}."]
+        kept = engine_defaults(self.engine.name, self.hardware).get("kv")
+        if kept is not None and kept != self.precision.kv:
+            said.append(
+                f"{self.engine.title} keeps a KV cache in {kept} by default; {self.precision.kv} "
+                f"takes an option, or a checkpoint that says so (--kv {kept} plans the default)."
+            )
         emulated = emulated_classes(self.precision, self.hardware)
         wider = [SPOKEN[name] for name in emulated if name in SPOKEN and name in self.model.classes]
         if wider:
@@ -100,16 +107,16 @@ def default_engine(hardware: HardwareCard) -> str:
     return "sglang" if generation == "cdna" else "ideal"
 
 
-def _engine_on(name: str, chip: HardwareCard, precision: Precision) -> EngineCard:
+def _engine_on(name: str, chip: HardwareCard, model: ModelCard) -> EngineCard:
     """The engine on a chip; where the chip borrows its kernels, at least as unsure as the lender's.
 
     A chip of no known generation has the numbers of all generations, whose errors average more
     runs; its kernels are those of the chip that it names, with what runs there left unexplained.
     """
-    card = load_engine(name, chip.name, precision)
+    card = load_engine(name, chip.name, model)
     if generation_of(chip.name) or not generation_of(chip.calibration):
         return card
-    lender = load_engine(name, chip.calibration, precision)
+    lender = load_engine(name, chip.calibration, model)
     sigmas = {
         measure: max(sigma, lender.sigmas.get(measure, 0.0))
         for measure, sigma in card.sigmas.items()
@@ -131,11 +138,13 @@ def setup_of(
         name, chosen = "custom", precision
     else:
         name = precision or default_precision(card, chip)
+        if name.startswith(WITH_CACHE):
+            name = default_precision(card, chip) + name
         chosen = load_precision(name, card)
     if isinstance(engine, EngineCard):
         runner = engine
     else:
-        runner = _engine_on(engine or default_engine(chip), chip, chosen)
+        runner = _engine_on(engine or default_engine(chip), chip, card)
     calibration = borrowed(
         load_calibration(chip.calibration),
         chip.name,

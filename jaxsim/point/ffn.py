@@ -19,9 +19,11 @@ from jaxsim.point.routing import active_experts, busiest_load
 from jaxsim.point.work import AllGather, AllToAll, GroupedGemm, ReduceScatter, Stream
 
 # Element-wise passes over the residual stream in one layer, with fusion as in current engines:
-# two residual-add-and-norm kernels (read two, write two) and two quantise-or-activate kernels.
+# two residual-add-and-norm kernels (read two, write two).
 NORM_PASSES = 8.0
 NORM_LAUNCHES = 2.0
+# The activation between an FFN's products: engines fuse it with neither.
+ACTIVATION_LAUNCHES = 1.0
 
 
 class FFNTokens(Record):
@@ -55,11 +57,14 @@ def _dense(
     ranks: Ranks,
     element: ElementBytes,
 ) -> list[Item]:
+    """Two products, and between them a kernel that reads gate and up and writes their product."""
     width = intermediate / ranks.tp
     common = ("ffn", "ffn_gemm", rows)
     stored = (element.ffn, element.ffn_input)
+    activation = Stream(matrices * rows * width * element.wide, ACTIVATION_LAUNCHES)
     return [
         gemm_item(f"{name}_up", *common, (matrices - 1.0) * width, hidden, *stored),
+        Item(activation, 1.0, f"{name}_activation", "elementwise", "stream"),
         gemm_item(f"{name}_down", *common, hidden, width, *stored),
     ]
 

@@ -7,12 +7,12 @@ software of its date: runs of a pair are months apart, and engines get faster.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 
-from jaxsim.catalog.gain import load_gain
+from jaxsim.catalog.gain import GainError, load_gain
 from jaxsim.truth.read.rows import ServingRow
 
 SYSTEM = ("model", "gpu", "precision")
@@ -129,11 +129,13 @@ def frontier(points: Sequence[tuple[float, float]]) -> tuple[np.ndarray, np.ndar
     return x, np.log(y)
 
 
-def _points(entries: Iterable[Prediction], measured: bool) -> list[tuple[float, float]]:
+def _points(
+    entries: Iterable[Prediction], measured: bool, known: GainError
+) -> list[tuple[float, float]]:
     """Interactivity and throughput of runs; predicted ones with the software of their dates."""
     points = []
     for entry in entries:
-        faster = 1.0 if measured else math.exp(load_gain().progress(entry.row.date))
+        faster = 1.0 if measured else math.exp(known.progress(entry.row.date))
         own = (
             (entry.row.tpot_s, entry.row.output_tokens_per_s_per_gpu)
             if measured
@@ -147,10 +149,11 @@ def pair_of(
     key: tuple[str, str, str, float, float],
     disaggregated: Sequence[Prediction],
     colocated: Sequence[Prediction],
+    known: GainError | None = None,
 ) -> Pair | None:
     """The gains of one pair, None where its frontiers cover no interactivity in common."""
     curves = [
-        frontier(_points(entries, measured))
+        frontier(_points(entries, measured, known or load_gain()))
         for measured in (True, False)
         for entries in (disaggregated, colocated)
     ]
@@ -165,12 +168,16 @@ def pair_of(
     return Pair(model, gpu, precision, isl, osl, at, *gains)
 
 
-def pairs(entries: Iterable[Prediction], one_engine: bool = False) -> list[Pair]:
+def pairs(
+    entries: Iterable[Prediction], one_engine: bool = False, monthly: float | None = None
+) -> list[Pair]:
     """Every pair of frontiers, of rows without unknowns that measured both numbers.
 
     With `one_engine`, both frontiers of a pair are of the same engine, as in a plan; else each is
-    the best that any engine was measured to give, whenever that was.
+    the best that any engine was measured to give, whenever that was. `monthly` is by how much
+    engines get faster a month, where it is not the catalogue's.
     """
+    known = load_gain() if monthly is None else replace(load_gain(), monthly_frac=monthly)
     groups: dict[tuple[str, str, str, float, float, str], dict[str, list[Prediction]]] = {}
     for entry in entries:
         row = entry.row
@@ -183,7 +190,7 @@ def pairs(entries: Iterable[Prediction], one_engine: bool = False) -> list[Pair]
     paired = []
     for key, modes in sorted(groups.items()):
         if "colocated" in modes and "disaggregated" in modes:
-            one = pair_of(key[:5], modes["disaggregated"], modes["colocated"])
+            one = pair_of(key[:5], modes["disaggregated"], modes["colocated"], known)
             if one is not None:
                 paired.append(one)
     return paired
@@ -264,31 +271,4 @@ def _errors(paired: Sequence[Pair]) -> GainErrors:
         "mean": float(error.mean()),
         "interval80": float(np.mean(np.abs(predicted - measured) <= EIGHTY_PERCENT * sigma)),
         "side": {"points": int(clear.sum()), "right": int(right[clear].sum())},
-    }
-
-
-def fit_log_sigma(paired: Sequence[Pair]) -> dict[str, float]:
-    """The spread of the log gain's error, and how it does on systems left out.
-
-    Every pair counts alike, whatever its points. σ is the root of the mean square of its error,
-    pairs weighted alike; `interval80` is how many points of a system the 80 % interval holds whose
-    σ comes from the other systems, and `systems` their number.
-    """
-    squares = np.array([np.mean(one.error**2) for one in paired])
-    names = [(one.model, one.gpu) for one in paired]
-    inside, points = 0, 0
-    for name in set(names):
-        own = np.array([other == name for other in names])
-        if own.all():
-            continue
-        sigma = math.sqrt(squares[~own].mean())
-        for one, left in zip(paired, own, strict=True):
-            if left:
-                inside += int(np.sum(np.abs(one.error) <= EIGHTY_PERCENT * sigma))
-                points += len(one.error)
-    return {
-        "log_sigma": math.sqrt(squares.mean()),
-        "interval80": inside / points if points else math.nan,
-        "systems": float(len(set(names))),
-        "pairs": float(len(paired)),
     }

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Literal, NotRequired, TypedDict, cast
 
 import jax
@@ -12,7 +11,6 @@ from jaxsim._record import Tree
 from jaxsim.catalog.engine import Serving
 from jaxsim.catalog.engines import EngineCard, load_engine
 from jaxsim.catalog.limits import most_sequences
-from jaxsim.catalog.precision import Precision
 from jaxsim.catalog.speculation import speculation_prior
 from jaxsim.space.deploy.uncertainty import EIGHTY_PERCENT
 from jaxsim.traffic.finite import predict_finite
@@ -152,11 +150,6 @@ class Summary(TypedDict):
     coverage: Coverage
 
 
-@cache
-def _card(engine: str, hardware: str, precision: Precision) -> EngineCard:
-    return load_engine(engine, hardware, precision)
-
-
 def _stack(records: Sequence[Tree]) -> Tree:
     return jax.tree.map(lambda *leaves: np.asarray(leaves, np.float32), *records)
 
@@ -179,9 +172,14 @@ def predict_runs(
     runs: Runs, card_of: Callable[[Case], EngineCard] | None = None
 ) -> tuple[np.ndarray, list[EngineCard]]:
     """Values of all measures [row, measure], and the engine cards that gave them."""
+    known: dict[tuple[str, str, str], EngineCard] = {}
 
     def default(case: Case) -> EngineCard:
-        return _card(case.named.engine, case.named.hardware.name, case.named.precision)
+        named = case.named
+        key = (named.engine, named.hardware.name, named.model.architecture)
+        if key not in known:
+            known[key] = load_engine(named.engine, named.hardware.name, named.model)
+        return known[key]
 
     cards = [(card_of or default)(case) for case in runs.cases]
     size = max(64, 1 << max(len(runs) - 1, 0).bit_length())

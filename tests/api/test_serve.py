@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import jaxsim
@@ -156,6 +157,11 @@ def test_a_pool_that_breaks_a_rule_or_a_context_is_refused():
         jaxsim.serve(*CASE, long, tp=8, concurrency=1)
     with pytest.raises(InputError, match="beyond the context"):
         jaxsim.plan(*CASE, long, ftl_s=10.0, ttl_s=0.1)
+    mixed = jaxsim.Workload(isl=np.asarray([1024.0, 200_000.0]), osl=256.0)
+    with pytest.raises(InputError, match="beyond the context"):
+        jaxsim.evaluate(*CASE, mixed)
+    with pytest.raises(InputError, match="beyond the context"):
+        jaxsim.search(*CASE, mixed, phase="decode")
 
 
 def test_limits_of_the_engine_are_obeyed_and_told():

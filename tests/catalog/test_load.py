@@ -13,6 +13,7 @@ import pytest
 
 from jaxsim.catalog import names
 from jaxsim.catalog.cards import emulated_classes, with_domain
+from jaxsim.catalog.checkpoints import checkpoint_of
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.load import (
     ATTENTION,
@@ -360,3 +361,19 @@ def test_who_borrows_kernels_is_not_surer_than_who_lends_them(engine, precision)
     assert own.variant == "" != lent.variant
     assert own.log_sigma >= lent.log_sigma
     assert all(own.sigmas[name] >= sigma for name, sigma in lent.sigmas.items())
+
+
+def test_the_cache_has_a_format_of_its_own():
+    """After the preset's name; attention computes in it, servers are told of it, text says it."""
+    card = load_model("llama-3.1-8b")
+    usual, wide = load_precision("fp8", card), load_precision("fp8,kv=bf16", card)
+    assert (usual.kv, wide.kv, wide.attention_math) == ("fp8", "bf16", "bf16")
+    changed = {name for name, own in wide.formats.items() if own != usual.formats[name]}
+    assert changed == {"kv", "attention_math"}
+    with pytest.raises(InputError, match="Unknown KV cache 'int4'"):
+        load_precision("fp8,kv=int4", card)
+    default = setup_of(card, "h100", ",kv=fp8", "vllm")
+    assert (default.precision_name, default.precision.kv) == ("checkpoint,kv=fp8", "fp8")
+    assert any("vLLM keeps a KV cache in bf16 by default" in note for note in default.notes)
+    assert not any("by default" in note for note in setup_of(card, "h100", "bf16", "vllm").notes)
+    assert checkpoint_of(card, "fp8,kv=bf16", "vllm") == checkpoint_of(card, "fp8", "vllm")

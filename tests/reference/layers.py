@@ -164,7 +164,8 @@ def _feed_forward(part_of, intermediate, matrices, s, rows) -> list[Kernel]:
     e, hidden = s.element, s.model.hidden
     inner = intermediate / s.design.tp
     up = gemm(part_of, "ffn_gemm", rows, hidden, (matrices - 1) * inner, e.ffn, e.ffn_input)
-    return [up, gemm(part_of, "ffn_gemm", rows, inner, hidden, e.ffn, e.ffn_input)]
+    between = Kernel("elementwise", "stream", 0.0, matrices * rows * inner * e.wide, 1.0)
+    return [up, between, gemm(part_of, "ffn_gemm", rows, inner, hidden, e.ffn, e.ffn_input)]
 
 
 def deviations_of_the_busiest(ranks: float) -> float:
@@ -243,7 +244,7 @@ def feed_forward(s, layer, rows, everyone) -> list[Kernel | Message]:
 
 
 def norms(s, rows) -> Kernel:
-    """Two norms with their residual additions, and two conversions: eight passes, two launches."""
+    """Two norms with their residual additions: eight passes, two launches."""
     return Kernel("elementwise", "stream", 0.0, 8 * rows * s.model.hidden * s.element.wide, 2.0)
 
 

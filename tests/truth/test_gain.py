@@ -6,9 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.gain import load_gain
 from jaxsim.truth.decisions import decisions
-from jaxsim.truth.gain import Pair, fit_log_sigma, frontier, gain_summary, pairs, side_probability
+from jaxsim.truth.gain import Pair, frontier, gain_summary, pairs, side_probability
+from jaxsim.truth.joint import joint_error, judged, monthly_frac, pairs_left_out
 from tests.narrow import untyped
 from tests.truth.test_validate import row
 
@@ -114,7 +116,8 @@ def test_the_joint_error_is_of_pairs_left_out_by_system():
         Pair(f"m{k}", "g", "p", 1.0, 1.0, np.ones(5), np.zeros(5), rng.normal(0, 0.3, 5))
         for k in range(300)
     ]
-    fitted = fit_log_sigma(result)
+    fitted = judged(result)
+    assert (fitted["pairs"], fitted["systems"], fitted["points"]) == (300, 300, 1500)
     assert fitted["log_sigma"] == pytest.approx(0.3, rel=0.05)
     assert fitted["interval80"] == pytest.approx(0.8, abs=0.03)
     assert side_probability(np.array([0.0, 0.3]), 0.3) == pytest.approx([0.5, 0.8413], abs=1e-3)
@@ -141,3 +144,29 @@ def test_the_joint_error_is_data_with_a_source():
     assert 0.05 < known.log_sigma < 1.0
     assert known.source
     assert known.most["isl"] >= 1024
+
+
+def test_the_months_constant_is_of_other_systems():
+    """Engines that get 4 % faster a month on one chip, and not at all on another."""
+    entries = []
+    for gpu, faster in (("g", 0.04), ("h", 0.0)):
+        for entry in runs(1.5, 1.5):
+            for month in (1, 5):
+                again = Fake(0, entry.row.mode, (1.0, 1.0), (1.0, 1.0))
+                tpot = entry.row.tpot_s * math.exp(-faster * month)
+                rate = entry.row.output_tokens_per_s_per_gpu
+                again.row = replace(entry.row, date=f"2026-0{month}-15", tpot_s=tpot)
+                again.values = {**entry.values, "output_tokens_per_s_per_gpu": rate}
+                again.key = {"model": "m", "gpu": gpu, "precision": "p", "engine": "e"}.get
+                entries.append(again)
+    own = [entry for entry in entries if entry.key("gpu") == "g"]
+    assert monthly_frac(own) == pytest.approx(0.04, rel=0.02)
+    assert monthly_frac(entries) == pytest.approx(0.02, rel=0.02)
+    assert monthly_frac(own[:1]) == 0.0
+    told = {one.gpu: one for one in pairs_left_out(entries)}
+    assert set(told) == {"g", "h"}
+    still = pairs(own, monthly=0.0)[0]
+    np.testing.assert_allclose(told["g"].predicted, still.predicted)  # h stands still
+    assert joint_error(entries)["systems"] == 2
+    with pytest.raises(InputError, match="pairs of 1 systems"):
+        joint_error(own)

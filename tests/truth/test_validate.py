@@ -9,8 +9,7 @@ import pytest
 from jaxsim.catalog.engines import list_engines, load_engine
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.limits import batched_tokens
-from jaxsim.catalog.load import load_hardware
-from jaxsim.catalog.precision import Precision
+from jaxsim.catalog.load import load_hardware, load_model
 from jaxsim.traffic.layout import Layout
 from jaxsim.truth.cases import Case
 from jaxsim.truth.engines.data import data_of
@@ -72,7 +71,7 @@ def truth(runs):
     return dataclasses.replace(data, logs=exact, weights=weights)
 
 
-LEAF = ("vllm", "hopper", "fp8")
+LEAF = ("vllm", "hopper", "dense")
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +88,9 @@ def test_a_fit_finds_an_engine_that_explains_its_rows(truth, tree):
 
 
 def test_what_runs_teach_is_shared_by_kin_and_no_factor_passes_its_limit(tree):
-    """A format without runs takes over the engine's part, and is less sure of it."""
-    own, kin = tree.logs(LEAF), tree.logs(("vllm", "hopper", "int4"))
-    stranger = tree.logs(("sglang", "cdna", "int4"))
+    """An architecture without runs takes over the engine's part, and is less sure of it."""
+    own, kin = tree.logs(LEAF), tree.logs(("vllm", "hopper", "latent"))
+    stranger = tree.logs(("sglang", "cdna", "latent"))
     moved = np.abs(own - CENTRE) > 0.05
     assert moved.any()
     of_host = np.asarray([free.name in HOST for free in FREE])
@@ -100,7 +99,7 @@ def test_what_runs_teach_is_shared_by_kin_and_no_factor_passes_its_limit(tree):
     assert (np.abs(kin - CENTRE)[parts] < np.abs(own - CENTRE)[parts]).all()
     assert (np.sign(kin - CENTRE) == np.sign(own - CENTRE))[moved].all()
     np.testing.assert_array_equal(stranger, CENTRE)
-    assert (tree.deviations(LEAF) < tree.deviations(("vllm", "hopper", "int4")) + 1e-9).all()
+    assert (tree.deviations(LEAF) < tree.deviations(("vllm", "hopper", "latent")) + 1e-9).all()
     for departure in (-50.0, 50.0):
         values = values_of(own + departure)
         assert all(free.low <= float(values[free.name]) <= free.high * (1 + 1e-6) for free in FREE)
@@ -221,7 +220,7 @@ def test_rows_of_one_curve_share_a_fold(runs):
 @pytest.mark.parametrize("hardware", ["h100", "b200", "mi355x", "tpu-v6e"])
 def test_catalogue_engines_are_measured_and_sure_of_themselves(engine, hardware):
     assert engine in list_engines()
-    card = load_engine(engine, hardware, Precision(experts="fp8"))
+    card = load_engine(engine, hardware, load_model("llama-3.1-8b"))
     assert 0.02 < card.log_sigma < 1.0
     assert 0.02 < card.sigmas["ttft"] < 2.0
     assert card.engine.decode_step_s > 0

@@ -58,7 +58,7 @@ def _table(
 
 
 class Spreads:
-    """What predictions of systems, formats and GPUs left out were wrong by, as sigmas."""
+    """What predictions of systems, architectures and GPUs left out were wrong by, as sigmas."""
 
     def __init__(self, runs: Runs, held_out: HeldOut):
         self.runs = runs
@@ -71,11 +71,11 @@ class Spreads:
         self.kinds = np.asarray([case.row.kind for case in runs.cases])
 
     def _where(self, engine: str, kind: str = "", leaf: Leaf | None = None) -> np.ndarray:
-        own = [e == engine and (leaf is None or (e, g, f) == leaf) for e, g, f in self.leaves]
+        own = [one[0] == engine and (leaf is None or one == leaf) for one in self.leaves]
         return self.known & np.asarray(own) & ((self.kinds == kind) | (kind == ""))
 
     def of_leaf(self, leaf: Leaf) -> dict[str, float]:
-        """Of an engine, generation and format with runs: systems left out, in a closed loop."""
+        """Of an engine, generation and architecture: systems left out, in a closed loop."""
         errors = self.errors["system"]
         own, like = self._where(leaf[0], "closed", leaf), self._where(leaf[0])
         return {
@@ -93,7 +93,7 @@ class Spreads:
         }
 
     def beyond(self, engine: str, scheme: str) -> dict[str, float]:
-        """Of an engine where a format (`format`) or a generation (`gpu`) has no runs."""
+        """Of an engine where an architecture or a generation (`gpu`) has no runs."""
         errors = self.errors[scheme][self._where(engine)]
         return {name: sigma_of(errors[:, j]) for j, name in enumerate(MEASURES)}
 
@@ -101,9 +101,10 @@ class Spreads:
 def engine_toml(engine: str, held_out: HeldOut, runs: Runs, files: Sequence[str]) -> str:
     """The catalogue file of one engine: what is known of it alone, then of every variant.
 
-    A variant is a generation of GPUs and a number format, or a generation alone, for formats
-    without runs. Its sigmas are what predictions of systems left out were wrong by; of formats and
-    generations without runs, what predictions were wrong by with a whole format or GPU left out.
+    A variant is a generation of GPUs and an architecture of models, or a generation alone, for
+    architectures without runs. Its sigmas are what predictions of systems left out were wrong by;
+    of architectures and generations without runs, what predictions were wrong by with a whole
+    architecture or GPU left out.
     """
     tree, spreads = held_out.whole, Spreads(runs, held_out)
     today = datetime.date.today().isoformat()
@@ -126,8 +127,8 @@ def engine_toml(engine: str, held_out: HeldOut, runs: Runs, files: Sequence[str]
         words = variant.replace("-", ", ") if variant else "all generations"
         count = sum(
             n
-            for (e, g, f), n in tree.rows.items()
-            if e == engine and leaf[1] in ("", g) and leaf[2] in ("", f)
+            for (e, g, a), n in tree.rows.items()
+            if e == engine and leaf[1] in ("", g) and leaf[2] in ("", a)
         )
         source = (
             f"{count} rows ({words}) of {' and '.join(files)}, in a hierarchy of "
@@ -142,8 +143,8 @@ def engine_toml(engine: str, held_out: HeldOut, runs: Runs, files: Sequence[str]
     add("", (engine, "", ""), spreads.beyond(engine, "gpu"), "GPUs")
     for generation in generations():
         with_runs = any(e == engine and g == generation for e, g, _ in tree.rows)
-        scheme = "format" if with_runs else "gpu"
-        words = "formats" if with_runs else "GPUs"
+        scheme = "architecture" if with_runs else "gpu"
+        words = "architectures" if with_runs else "GPUs"
         add(generation, (engine, generation, ""), spreads.beyond(engine, scheme), words)
     for leaf in sorted(tree.rows):
         if leaf[0] == engine:

@@ -1,4 +1,4 @@
-"""How wrong is a fit on what it has not seen: curves, whole systems, formats, GPUs?"""
+"""How wrong is a fit on what it has not seen: curves, whole systems, architectures, GPUs?"""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
@@ -24,8 +24,8 @@ BORROWED = 20.0
 
 
 def leaf_of(case: Case) -> Leaf:
-    """Where a row belongs: its engine, generation of GPU and number format."""
-    return case.named.engine, case.named.family, case.named.format
+    """Where a row belongs: its engine, generation of GPU and architecture of model."""
+    return case.named.engine, case.named.family, case.named.model.architecture
 
 
 def _hash(text: str, folds: int) -> int:
@@ -52,6 +52,7 @@ SCHEMES: Mapping[str, Callable[[Case], str]] = {
     "curve": lambda case: str(fold_of(case)),
     "system": lambda case: str(_hash(f"system|{system_of(case)}", SYSTEM_FOLDS)),
     "format": lambda case: f"{case.named.engine}, {case.named.format}",
+    "architecture": lambda case: f"{case.named.engine}, {case.named.model.architecture}",
     "gpu": lambda case: case.named.hardware.name,
 }
 
@@ -89,11 +90,11 @@ def fit_rows(runs: Runs, data: Data, index: np.ndarray, start: Hierarchy | None 
 def cross_validate(
     runs: Runs, say: Callable[[str], None] = print, schemes: Iterable[str] = tuple(SCHEMES)
 ) -> HeldOut:
-    """Predictions of every row by fits that have not seen its curve, system, format or GPU."""
+    """Predictions of every row by fits that have not seen its curve, system, format, …"""
     data = data_of(runs)
     usable = fitted_rows(runs, data)
     whole = fit_rows(runs, data, usable)
-    say(f"fitted {len(usable)} rows of {len(whole.rows)} engines, generations and formats")
+    say(f"fitted {len(usable)} rows of {len(whole.rows)} engines, generations and architectures")
     everywhere = predict_with(whole, runs, data, np.arange(len(runs)))
     predictions = {}
     for scheme in schemes:

@@ -1,9 +1,14 @@
 """Which numbers have engines whose runs are few, and alike in part?
 
-The numbers of an engine on one generation of GPUs in one format are a sum of effects, each normal
-around 0: of the engine, of the generation, of both, of engine and format, and of all three. So
-runs of one system teach what they share with others, and what no run touches stays at its prior.
-All effects are found at once: the mode of a robust posterior, by Gauss and Newton's steps.
+The numbers of an engine on one generation of GPUs for one architecture of models are a sum of
+effects, each normal around 0: of the engine, of the generation, of both, of engine and
+architecture, and of all three. So runs of one system teach what they share with others, and what no
+run touches stays at its prior. All effects are found at once: the mode of a robust posterior, by
+Gauss and Newton's steps.
+
+Number formats share all numbers. What a format changes is measured in its kernels, so a narrower
+one is never slower for the engine's sake: a pass takes at most the larger of 1 and the kernels' own
+ratio times what it takes in the wider format.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,19 +19,19 @@ import numpy as np
 from jaxsim.catalog.errors import InputError
 from jaxsim.truth.engines.fit import CENTRE, FREE, SPREAD, Data, outputs, slopes
 
-Leaf = tuple[str, str, str]  # engine, generation, number format
+Leaf = tuple[str, str, str]  # engine, generation, architecture
 Effect = tuple[str, ...]
 
 # Which part of a number's prior variance each effect has. An engine's own habits come first; what
-# its builds for one generation and one format have of their own, last.
+# its code for one generation and one architecture has of its own, last.
 SHARES = {
     "engine": 0.4,
     "generation": 0.15,
     "engine, generation": 0.2,
-    "engine, format": 0.1,
-    "engine, generation, format": 0.15,
+    "engine, architecture": 0.1,
+    "engine, generation, architecture": 0.15,
 }
-# A host does not know which format a kernel computes in: these are an engine's alone.
+# A host does not know what a kernel computes: these are an engine's alone.
 HOST = ("request_s", "prompt_token_s", "disaggregated_s", "steps_waited", "start_runs")
 MOST_STEPS = 40
 STILL = 1e-4  # relative fall of the cost in a step at which the fit ends
@@ -48,13 +53,13 @@ SCALES = {kind: np.sqrt(share) * SPREAD for kind, share in _shares().items()}
 
 def effects_of(leaf: Leaf) -> dict[str, Effect]:
     """The effects that add up to the numbers of a leaf, by the kind of effect."""
-    engine, generation, number_format = leaf
+    engine, generation, architecture = leaf
     return {
         "engine": (engine,),
         "generation": ("", generation),
         "engine, generation": (engine, generation),
-        "engine, format": (engine, "", number_format),
-        "engine, generation, format": leaf,
+        "engine, architecture": (engine, "", architecture),
+        "engine, generation, architecture": leaf,
     }
 
 
@@ -70,7 +75,7 @@ class Hierarchy:
     def logs(self, leaf: Leaf) -> np.ndarray:
         """Logs of the numbers of a leaf; effects of which no run tells are at 0.
 
-        A generation or format that is empty stands for those that are not known.
+        A generation or architecture that is empty stands for those that are not known.
         """
         logs = CENTRE.copy()
         for kind, effect in effects_of(leaf).items():

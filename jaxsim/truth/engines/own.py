@@ -1,7 +1,7 @@
 """What are the factors of an engine of one's own, from a handful of runs?
 
-The catalogue's fit is the prior: each number may depart from it by as much as number formats of one
-generation do from one another, and stays within bounds. What runs say about a number shows in its
+The catalogue's fit is the prior: each number may depart from it by a part of what engines depart
+from one another by, and stays within bounds. What runs say about a number shows in its
 band; where they say nothing, the number and its band are the prior's.
 """
 

@@ -13,6 +13,7 @@ from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.load import load_hardware, load_model, load_precision
 from jaxsim.catalog.names import resolve_model
 from jaxsim.catalog.precision import Precision
+from jaxsim.catalog.precisions import WITH_CACHE
 from jaxsim.truth.read.rows import ServingRow
 
 # How engines and their front ends are called, in the order in which they are looked for.
@@ -83,7 +84,7 @@ def quant_name(row: ServingRow, model: ModelCard, hardware: HardwareCard) -> str
     """
     if model.precision.experts == "mxfp4":
         return "mxfp4"
-    label = " ".join([row.precision, *row.formats]).lower()
+    label = " ".join([row.precision.partition(WITH_CACHE)[0], *row.formats]).lower()
     if label.strip() in ("", "checkpoint"):
         label = resolve_preset(row.model) or model.precision.experts
     if "int4" in label or "awq" in label:
@@ -123,9 +124,9 @@ def precision_of(
         precision = replace(
             precision, attention="bf16", attention_out="bf16", attention_math="bf16", kv="bf16"
         )
-    if "fp16 kv" in label:
+    if "fp16 kv" in label or "kv=bf16" in label:
         precision = replace(precision, kv="bf16", attention_math="bf16")
-    if "fp8 kv" in label or "fp8 attention" in label:
+    if any(text in label for text in ("fp8 kv", "kv=fp8", "fp8 attention")):
         precision = replace(precision, kv="fp8", attention_math="fp8")
     return precision
 

@@ -98,6 +98,9 @@ def targets(text: str | None, flag: str, bare_s: float) -> list[float]:
     return sorted(set(parse.parse_durations(text, flag, bare_s)))
 
 
+CACHE_HELP = "KV cache: bf16 or fp8; default: as --precision says (engines: bf16 unless told)"
+
+
 def add_case(parser: argparse.ArgumentParser, many: bool = False) -> None:
     """Model, hardware (`many`, where a verb compares them) and how they are used."""
     parser.add_argument(
@@ -120,6 +123,7 @@ def add_case(parser: argparse.ArgumentParser, many: bool = False) -> None:
         metavar="NAME",
         help="number formats; default: the checkpoint's, where the hardware has their arithmetic",
     )
+    group.add_argument("--kv", metavar="FORMAT", help=CACHE_HELP)
     group.add_argument(
         "--engine",
         metavar="NAME",
@@ -191,7 +195,9 @@ def add_workload(parser: argparse.ArgumentParser, mix: bool = False, many: bool 
 
 
 def prepare(args: argparse.Namespace) -> None:
-    """Read the model where it is not meant as it stands: without some keys, or with images."""
+    """Read what is not meant as it stands: a cache in its own format, a model without some keys."""
+    if getattr(args, "kv", None) is not None:
+        args.precision, args.kv = f"{args.precision or ''},kv={args.kv}", None
     if getattr(args, "draft_tokens", "0") != "0" and args.accept_frac is None:
         from jaxsim.view.cli.drafts import published
 

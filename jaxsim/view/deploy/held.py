@@ -123,7 +123,7 @@ def _own_card(engine: str):
         return None
 
     def card_of(case: Case) -> EngineCard:
-        return load_engine(engine, case.named.hardware.name, case.named.precision)
+        return load_engine(engine, case.named.hardware.name, case.named.model)
 
     return card_of
 

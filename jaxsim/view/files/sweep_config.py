@@ -11,6 +11,8 @@ from jaxsim._version import __version__
 from jaxsim.catalog.bounds import WORKLOAD, check
 from jaxsim.catalog.documents import quoted, read_yaml
 from jaxsim.catalog.errors import InputError, nearest
+from jaxsim.catalog.limits import check_context
+from jaxsim.catalog.load import load_model
 from jaxsim.catalog.setup import Setup, setup_of
 from jaxsim.catalog.workload import Workload
 from jaxsim.space.axes import Space, complete
@@ -20,6 +22,7 @@ from jaxsim.space.designs import PHASES
 _LARGEST = 1e9
 _TOP = {
     "model", "hardware", "precision", "engine", "phases", "workload", "space", "block_workloads",
+    "max_context",
 }  # fmt: skip
 _WORKLOAD = {"isl", "osl", "hit_frac", "draft_tokens", "accept_frac", "imbalance"}
 _SPACE = {"tp", "ep", "pp", "batch", "chunk", "prefill_batch"}
@@ -46,7 +49,7 @@ SCHEMA: dict[str, object] = {
     "properties": {
         **{key: {"type": "string"} for key in ("model", "hardware", "precision", "engine")},
         "phases": {"type": "array", "items": {"enum": list(PHASES)}},
-        "block_workloads": {"type": "integer", "minimum": 1},
+        **{key: {"type": "integer", "minimum": 1} for key in ("block_workloads", "max_context")},
         "workload": {
             "type": "object",
             "required": ["isl", "osl"],
@@ -143,6 +146,12 @@ def _numbers(path: Path, key: str, value: object, least: float) -> tuple[float, 
     return tuple(sorted(set(numbers)))
 
 
+def _whole(path: Path, key: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InputError(f"{path}: {key}: {quoted(value)} is not a whole number of at least 1.")
+    return value
+
+
 def _word(raw: dict[str, object], key: str) -> str | None:
     return None if raw.get(key) is None else str(raw[key])
 
@@ -172,9 +181,12 @@ def _config(path: Path, raw: dict[str, object]) -> SweepConfig:
     axes = _known(path, "space", raw.get("space") or {}, _SPACE)
     values = {name: _numbers(path, f"space.{name}", value, 1) for name, value in axes.items()}
     space = replace(Space(), **values)
-    setup = setup_of(
-        str(raw["model"]), str(raw["hardware"]), _word(raw, "precision"), _word(raw, "engine")
-    )
+    card = load_model(str(raw["model"]))
+    if "max_context" in raw:
+        context = _whole(path, "max_context", raw["max_context"])
+        card = replace(card, max_context_tokens=float(context))
+    setup = setup_of(card, str(raw["hardware"]), _word(raw, "precision"), _word(raw, "engine"))
+    check_context(setup.model, max(isl), max(osl))
     listed = raw.get("phases") or list(PHASES)
     phases = tuple(map(str, listed if isinstance(listed, list) else [listed]))
     for phase in phases:
@@ -182,9 +194,7 @@ def _config(path: Path, raw: dict[str, object]) -> SweepConfig:
             raise InputError(f"{path}: phases: {quoted(phase)} is not one of {', '.join(PHASES)}.")
     if len(set(phases)) < len(phases):
         raise InputError(f"{path}: phases: each once, and not {', '.join(phases)}.")
-    block = raw.get("block_workloads", 8)
-    if isinstance(block, bool) or not isinstance(block, int) or block < 1:
-        raise InputError(f"{path}: block_workloads: {block!r} is not a whole number of at least 1.")
+    block = _whole(path, "block_workloads", raw.get("block_workloads", 8))
     hardware = setup.hardware.hardware
     filled = complete(space, setup.model.model, hardware, max(isl))
     return SweepConfig(setup, isl, osl, workload, filled, phases, block, raw)

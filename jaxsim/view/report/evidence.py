@@ -46,7 +46,7 @@ def evidence_of(setups: Sequence["Setup"]) -> tuple[Evidence, ...]:
 
 
 def _chosen(engine: "EngineCard") -> dict[str, "Datum"]:
-    """The numbers of the fit that was chosen, without those of fits to other chips and formats."""
+    """The numbers of the fit that was chosen, without those of fits to other chips and models."""
     own = f"variants.{engine.variant}."
     chosen = {
         key.removeprefix(own): datum

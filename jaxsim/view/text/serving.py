@@ -44,7 +44,7 @@ def _limits(result: "UnderLoad") -> str:
         text += (
             f". Defaults of the engine from {default['from_version']} on: "
             f"{default['max_batched_tokens']:,.0f} tokens, {default['memory_frac']:.0%}, "
-            f"{default['max_sequences']:,.0f} sequences"
+            f"{default['max_sequences']:,.0f} sequences, a {default['kv']} cache"
         )
     return text + "."
 

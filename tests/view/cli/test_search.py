@@ -242,6 +242,7 @@ def test_bad_input_is_refused(capsys, words, said):
         ({"isl": ""}, "names no value"),
         ({"isl": "1..2000000000:2000000000"}, "at most 1,000,000 lengths"),
         ({"osl": "1,8"}, "at least 2 tokens"),
+        ({"isl": "1024,200000"}, "beyond the context of"),
         ({"phase": "prefill"}, "prefill does not depend on it"),
     ],
 )

@@ -145,6 +145,8 @@ def test_another_sweep_is_not_overwritten(config, tmp_path, whole):
         (("isl: [512, 2048]", "isl: [512, -1]"), "workload.isl"),
         (("isl: [512, 2048]", "isl: []"), "empty"),
         (("block_workloads: 2", "block_workloads: 0"), "block_workloads"),
+        (("isl: [512, 2048]", "isl: [512, 200000]"), "beyond the context of llama-3.1-8b"),
+        (("block_workloads: 2", "max_context: [4096]"), "max_context"),
         (("tp: [1, 8]", "width: [1, 8]"), "space.width"),
         (("hardware: b200", "hardware: b2000"), "b200"),
     ],
@@ -154,6 +156,12 @@ def test_a_wrong_file_is_refused_with_its_key(change, message, tmp_path):
     path.write_text(CONFIG.replace(*change))
     with pytest.raises(InputError, match=message):
         read_sweep(path)
+
+
+def test_a_longer_context_can_be_stated(tmp_path):
+    path = tmp_path / "long.yaml"
+    path.write_text(CONFIG.replace("2048", "200000") + "max_context: 262144\n")
+    assert read_sweep(path).setup.model.max_context_tokens == 262144.0
 
 
 def test_nothing_in_a_file_is_executed(tmp_path):

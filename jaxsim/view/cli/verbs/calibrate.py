@@ -75,7 +75,7 @@ def _own(args: argparse.Namespace) -> int:
         held = "; ".join(f"{engine} on {chip}" for engine, chip in sorted(named))
         raise InputError(f"--runs: one engine on one chip is fitted at a time; these are {held}.")
     first = runs.cases[0].named
-    card = load_engine(first.engine, first.hardware.name, first.precision)
+    card = load_engine(first.engine, first.hardware.name, first.model)
     own = fit_own(runs, card)
     title = f"{card.title}, own"
     replace_text(path, own_toml(own, card, title, [Path(name).name for name in args.runs]))

@@ -69,6 +69,7 @@ def add_parser(subparsers: options.Verbs) -> None:
         help="the best of every whole batch and chunk, also between those of the grid",
     )
     options.add_workload(parser, many=True)
+    options.add_context(parser)
     options.add_axes(parser)
     device.add_option(parser.add_argument_group("machine"))
     output = parser.add_argument_group("output")
@@ -179,6 +180,7 @@ def solve(
     from jaxsim.view.cli.progress import working
 
     with working("starting") as progress:
+        from jaxsim.catalog.limits import check_context
         from jaxsim.catalog.setup import setup_of
         from jaxsim.space.axes import Space, designs_in
         from jaxsim.space.search import common_space, search
@@ -186,8 +188,10 @@ def solve(
         isl, osl, axes = request["isl"], request["osl"], request["axes"]
         first = {"isl": str(int(isl[0])), "osl": str(int(osl[0]))}
         workload = options.workload_from(argparse.Namespace(**{**vars(args), **first}))
+        card = options.model_from(args)
+        check_context(card, max(isl), max(osl))
         setups = [
-            setup_of(args.model, name.strip(), args.precision, args.engine)
+            setup_of(card, name.strip(), args.precision, args.engine)
             for name in args.hardware.split(",")
         ]
         scenarios = [setup.scenario(workload) for setup in setups]

@@ -45,6 +45,7 @@ def add_parser(subparsers: options.Verbs) -> None:
     parser.add_argument("what", metavar="[TRACE] MODEL", nargs="+", help="a trace, then the model")
     parser.add_argument("--hardware", required=True, metavar="HW", help="a name, or a TOML file")
     parser.add_argument("--precision", metavar="NAME", help="number formats")
+    parser.add_argument("--kv", metavar="FORMAT", help=options.CACHE_HELP)
     parser.add_argument("--engine", metavar="NAME", help="limit, ideal, trtllm, vllm or sglang")
     targets = parser.add_argument_group("targets")
     for flag, other, what in (("ftl", "ttft", "time to the first token"),
