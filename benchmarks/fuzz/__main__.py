@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def _show(kind: str, seed: int) -> None:
-    worker.prepare()
+    worker.prepare(kind)
     print(worker.case_text(kind, seed))
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
         os.chdir(name)

@@ -80,7 +80,7 @@ def judged_line(argv: list[str], folder: Path, encoding: str = "utf-8") -> Verdi
             detail += report.read_text(encoding="utf-8")
     seconds = time.perf_counter() - started
     told, said = (one.getvalue().decode(encoding, "replace") for one in (out, err))
-    result = Verdict(status, seconds, _faults(argv, status, told, said), detail or said[:2000])
+    result = Verdict(status, seconds, faults_of(argv, status, told, said), detail or said[:2000])
     new = {p.name for p in folder.iterdir() if p not in before}
     left = [n for n in new if n.startswith(".") and not any(n in word for word in argv)]
     if left:
@@ -88,7 +88,7 @@ def judged_line(argv: list[str], folder: Path, encoding: str = "utf-8") -> Verdi
     return result
 
 
-def _faults(argv: list[str], status: int | str, told: str, said: str) -> list[str]:
+def faults_of(argv: list[str], status: int | str, told: str, said: str) -> list[str]:
     """What is wrong, from the status and what was printed."""
     faults = []
     if status not in GOOD:

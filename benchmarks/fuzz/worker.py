@@ -4,17 +4,21 @@ import json
 import os
 import random
 import resource
+import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 from benchmarks.fuzz.documents import Document, document_of
 from benchmarks.fuzz.judge import Hang, Verdict, judged_line, limited
 from benchmarks.fuzz.lines import BASES, line_of
+from benchmarks.fuzz.stores import damaged, whole
+from benchmarks.fuzz.surroundings import judged_surrounding, surrounding_of
 
-KINDS = ("line", "file")
+KINDS = ("line", "file", "store", "env")
 MOST_BYTES = 12 * 2**30
 
 
@@ -37,20 +41,32 @@ def run(kind: str, seed: int, folder: Path) -> Verdict:
         argv = line_of(chosen, flags())
         encoding = chosen.choice(("utf-8", "utf-8", "ascii", "latin-1"))
         return judged_line(argv, folder, encoding)
+    if kind == "env":
+        return judged_surrounding(*surrounding_of(chosen), folder)
+    if kind == "store":
+        found = damaged(chosen, folder)
+        return judged_reader(f"{found.kind}: {found.what}", found.path, found.read)
     return judged_file(document_of(chosen), folder)
 
 
 def judged_file(document: Document, folder: Path) -> Verdict:
     """Whether a reader answers with finite numbers or says what is wrong, as bad input."""
-    from jaxsim.catalog.errors import InputError
-
     path = folder / document.name
     path.write_bytes(document.content)
+    return judged_reader(document.kind, path, document.read)
+
+
+def judged_reader(kind: str, path: Path, read: Callable[[Path], object]) -> Verdict:
+    """The same of a file or store that lies there."""
+    from jaxsim.catalog.errors import InputError
+
     started, faults, detail = time.perf_counter(), [], ""
     status: int | str = "none"
+    unseen: list[str] = []  # what Python itself would print of an error that nobody catches
+    held, sys.unraisablehook = sys.unraisablehook, lambda one: unseen.append(str(one.exc_value))
     try:
         with limited(10.0):
-            json.dumps(document.read(path), allow_nan=False)
+            json.dumps(read(path), allow_nan=False)
         status = 0
     except InputError as error:
         status, detail = 2, str(error)
@@ -60,8 +76,11 @@ def judged_file(document: Document, folder: Path) -> Verdict:
         status, detail = "hang", traceback.format_exc()
     except BaseException:  # whatever leaves a reader is a fault
         status, detail = "traceback", traceback.format_exc()
+    finally:
+        sys.unraisablehook = held
+    faults += [f"shown: {one}" for one in unseen]
     if status not in (0, 2):
-        faults.append(f"status {status} of {document.kind}")
+        faults.append(f"status {status} of {kind}")
     return Verdict(status, time.perf_counter() - started, faults, detail)
 
 
@@ -70,12 +89,22 @@ def case_text(kind: str, seed: int) -> str:
     chosen = random.Random(f"{kind} {seed}")
     if kind == "line":
         return repr(line_of(chosen, flags()))
+    if kind == "env":
+        return repr(surrounding_of(chosen))
+    if kind == "store":
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+            store = damaged(chosen, Path(name))
+            return f"{store.kind}: {store.what}"
     made = document_of(chosen)
     return f"{made.kind} {made.name}: {made.content[:2000]!r}"
 
 
-def prepare() -> None:
+def prepare(kind: str = "line") -> None:
     """Import and compile first, so that no case waits for it; bound memory."""
+    if kind == "env":  # every case is a process
+        return
+    if kind == "store":
+        whole()
     from jaxsim.view.cli import main as cli
 
     cli.build_parser = cache(cli.build_parser)  # pyright: ignore[reportAttributeAccessIssue]
@@ -91,7 +120,7 @@ def prepare() -> None:
 
 def serve(kind: str, first: int, stop: int, step: int, log: str) -> None:
     """Run every `step`-th case and write a line of JSON for each that is at fault or slow."""
-    prepare()
+    prepare(kind)
     home = os.getcwd()
     with Path(log).open("a", encoding="utf-8") as out:
         for seed in range(first, stop, step):

@@ -208,7 +208,7 @@ def _is_chip(line: Line, card: HardwareCard) -> bool:
     """Whether a line is about this chip: the first word of either name, spaces and case aside."""
     theirs = line.need("gpu").lower().replace("-", " ").split()
     ours = card.name.lower().replace("-", " ").split()
-    return theirs[0] == ours[0]
+    return theirs[:1] == ours[:1]
 
 
 def _joined(works: list[AbstractWork | AbstractMessage]) -> AbstractWork | AbstractMessage:

@@ -130,11 +130,11 @@ def _text_of(path: Path) -> str:
         root = read_json(path / STORE)
         kept = root.get("attributes") if isinstance(root, dict) else {}
     elif path.suffix == ".nc" and path.is_file():
-        import xarray as xr
+        import h5py
 
         try:
-            with xr.open_datatree(path, engine="h5netcdf") as tree:
-                kept = dict(tree.attrs)
+            with h5py.File(path, "r") as file:
+                kept = {KEPT: file.attrs.get(KEPT)}
         except Exception as error:  # of the HDF5 library, whatever it makes of a damaged file
             raise InputError(f"{path}: is no NetCDF file that can be read: {error}.") from None
     elif path.suffix == ".toml":
@@ -252,7 +252,7 @@ def keep(folder: Path, table: dict[str, object]) -> None:
 def keep_with(path: Path, table: dict[str, object]) -> None:
     """Leave it in the TOML file that a verb wrote, or beside a CSV file; NetCDF has it within."""
     from jaxsim.view.files.atomic import replace_text
-    from jaxsim.view.files.sweep_config import run_text
+    from jaxsim.view.files.run_text import run_text
 
     if path.suffix == ".toml":
         lines = "".join(f"{COMMENT}{line}\n" for line in run_text(table).splitlines())

@@ -118,7 +118,7 @@ def execute(parsers: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
     # A sweep's store says itself how it was made: a file of ours in it would be taken for an array.
     if (getattr(args, "output", None) or args.verb == "import") and args.verb not in _OWN:
         from jaxsim.view.cli.config import parser_of, resolved
-        from jaxsim.view.files.sweep_config import run_text
+        from jaxsim.view.files.run_text import run_text
 
         run_options = resolved(args, parser_of(parsers, args.verb))
         args.made_by = run_text(run_options)  # what a NetCDF file holds

@@ -19,6 +19,14 @@ from jaxsim.catalog.errors import InputError
 DEBUG = "JAXSIM_DEBUG"
 OUT_OF_MEMORY = "out of memory; restrict an axis, for example --batch or --chunk."
 
+# What matplotlib says of a backend that it has not.
+_BACKEND = "is not a valid value for backend"
+
+# The status of a run that was stopped, as in `main`, which may be what is being imported.
+_INTERRUPTED = 130
+# Where files are written whole or not at all.
+_WRITERS = ("files/atomic.py", "files/store.py", "program/sealed.py")
+
 _interrupted = False
 
 
@@ -36,9 +44,9 @@ def command() -> int:
     # Stopped by a scheduler is stopped by the user: nothing half-written, and no traceback.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
-    from jaxsim.view.cli.main import INTERRUPTED, main
-
     try:
+        from jaxsim.view.cli.main import INTERRUPTED, main
+
         status = main()
     finally:
         gc.freeze()
@@ -59,7 +67,25 @@ def _stop(number: int, frame: FrameType | None) -> None:
     _interrupted = True
     for again in (signal.SIGTERM, signal.SIGINT):
         signal.signal(again, signal.SIG_IGN)
+    if _importing(frame):
+        # A module that is left half-imported complains by itself, or takes the error for its own.
+        os.write(2, b"jaxsim: interrupted.\n")
+        if "--format=json" in sys.argv or ("--format", "json") in itertools.pairwise(sys.argv):
+            os.write(1, b'{"error": "interrupted."}\n')
+        os._exit(_INTERRUPTED)
     raise KeyboardInterrupt
+
+
+def _importing(frame: FrameType | None) -> bool:
+    """Whether a module is being imported, and no file is being written meanwhile."""
+    found = False
+    while frame is not None:
+        name = frame.f_code.co_filename
+        found |= name.startswith("<frozen importlib")
+        if name.endswith(_WRITERS):
+            return False
+        frame = frame.f_back
+    return found
 
 
 def open_streams() -> None:
@@ -121,6 +147,11 @@ def of_the_machine(error: Exception) -> str:
             f"JAX_PLATFORMS={printable(wanted)}: JAX has no such device here; unset it, or set it "
             "to cpu."
         )
+    for name, value in os.environ.items():
+        # JAX and matplotlib name the variable, or the flag that it sets, in what they say of it.
+        own = name.startswith("JAX_") and name.lower() in text.lower()
+        if isinstance(error, ValueError) and (own or (name == "MPLBACKEND" and _BACKEND in text)):
+            return f"{name}={quoted(value)}: this value is not known; unset it."
     return ""
 
 

@@ -21,8 +21,9 @@ from jaxsim.catalog.errors import InputError
 from jaxsim.space.designs import Designs, evaluate_phase, needed_bytes
 from jaxsim.space.program.memory import free_bytes, require
 from jaxsim.view.files.atomic import output_folder, umask
+from jaxsim.view.files.run_text import run_text
 from jaxsim.view.files.store_checks import SCHEMA, attributes_of, consolidate, seal_of
-from jaxsim.view.files.sweep_config import SweepConfig, run_text
+from jaxsim.view.files.sweep_config import SweepConfig
 
 DONE = "blocks_done"
 

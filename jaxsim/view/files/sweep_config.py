@@ -104,13 +104,6 @@ class SweepConfig:
         return {"jaxsim": __version__, "verb": "sweep", "config": self.options, **given}
 
 
-def run_text(table: dict[str, object]) -> str:
-    """Options of a run as YAML, from which `jaxsim run` repeats it."""
-    import yaml
-
-    return yaml.safe_dump(table, sort_keys=False, allow_unicode=True)
-
-
 def read_sweep(path: Path) -> SweepConfig:
     """The sweep that a YAML file describes; data only, nothing in it is executed."""
     raw = read_yaml(path, f"A sweep looks like this:\n{EXAMPLE}")

@@ -86,11 +86,11 @@ def test_verbs_ask_for_the_cache_before_jax_is_there():
     """In a process of its own, each verb gets as far as the cache, and JAX is not imported."""
     case = "llama-3.1-70b --hardware h200 --isl 4096 --osl 512"
     lines = [
-        f"plan {case} --ftl 2s --ttl 50ms --tp 1,2 --gpus 8",
+        f"plan {case} --ftl 2s --ttl 50ms --tp 1,2 --gpus 8 -o out",
         "plan llama-3.1-70b --hardware h200 --mix mix.csv --ftl 2s --ttl 50ms",
         f"sensitivity {case} --ftl 2s --ttl 50ms --what-if isl=+10% --reach +10%",
         f"estimate {case} --phase decode --tp 8 --batch 8",
-        f"search {case} --phase decode",
+        f"search {case} --phase decode -o best.csv",
     ]
     code = f"""
 import sys

@@ -159,7 +159,8 @@ def run_best(args: argparse.Namespace, shard: tuple[int, int]) -> int:
     from jaxsim.space.axes import designs_in
     from jaxsim.space.program import memory
     from jaxsim.view.cli.progress import working
-    from jaxsim.view.files.sweep_config import read_sweep, run_text
+    from jaxsim.view.files.run_text import run_text
+    from jaxsim.view.files.sweep_config import read_sweep
 
     if args.memory is not None:
         memory.allow(parse.parse_bytes(args.memory, "--memory"))
