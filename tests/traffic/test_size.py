@@ -77,7 +77,7 @@ def test_targets_hold_and_with_one_instance_fewer_they_do_not(sized):
 
 def test_what_no_number_holds_is_given_up_after_two_runs(sized):
     own, request = sized
-    request = replace(request, ttl_s=0.001)
+    request = replace(request, ftl_s=0.001)
     shapes = shapes_of(
         own.disaggregated, {PREFILL: SETUP, DECODE: SETUP}, request, drawn(request, 0)
     )
