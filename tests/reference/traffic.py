@@ -328,9 +328,11 @@ class Plain:
             ranks, stretch = self.number("ranks", role), self.number("stretch", role)
             size = max(tokens / ranks, max(s for s, _ in given))
             pairs = max(sum(p for _, p in given) / ranks, max(p for _, p in given))
-            whole = self.pass_s(role, size, pairs)
-            stall = self.number("stall", role) if count else 1.0
-            duration += stall * stretch * whole + load
+            decoded = count / ranks if mixes else 0.0
+            whole = self.pass_s(role, size + decoded, pairs)
+            if decoded:
+                whole -= self.pass_s(role, decoded, 0.0)
+            duration += stretch * whole + load
             instance.extra = (1.0 - stretch) * whole
             instance.prefill_busy += duration
         else:

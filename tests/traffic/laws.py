@@ -19,7 +19,7 @@ def law(slots, blocks=1e6, most=None, budget=2048.0, gain=1.0, **changed):
 
     tokens = np.array([0.0, 64, 256, 1024, 4096, 16384])
     scalars = {
-        "stretch": 1.0, "stall": 1.0, "mixes": 1.0, "gain": gain, "budget": budget,
+        "stretch": 1.0, "mixes": 1.0, "gain": gain, "budget": budget,
         "chunk": budget, "ranks": 1.0, "sequences": most or slots - 1, "blocks": blocks,
         "block_tokens": 16.0, "reserves": 0.0, **changed,
     }  # fmt: skip

@@ -100,7 +100,7 @@ CASES = {
     "two instances": ([0, 0], law(SLOTS), links(), client()),
     "blocks run out": ([0, 0], law(SLOTS, 700, 30), links(), client()),
     "speculation": ([0, 0], law(SLOTS, 600, 30, gain=1.7), links(), client()),
-    "prefill first": ([0], law(SLOTS, 3000, mixes=0.0, stall=0.8), links(), client()),
+    "prefill first": ([0], law(SLOTS, 3000, mixes=0.0), links(), client()),
     "pools, streamed": ([1, 2, 2], law(SLOTS, 900, stretch=0.6, chunk=512), links(), client()),
     "pools, after prefill": (
         [1, 1, 2],

@@ -182,15 +182,16 @@ def start(
     count = at(one.decoding, instance)
     step = at(one.step, instance)
     ranks, stretch = at(law.ranks, role), at(law.stretch, role)
-    whole_s = pass_s(
-        law, role, jnp.maximum(tokens / ranks, most), jnp.maximum(pairs / ranks, most_pairs)
-    )
     passing = tokens > 0.0
     decodes = count > 0
+    # In one step with decoded tokens, a pass takes what its own tokens add: weights are read once.
+    decoded = jnp.where(at(law.mixes, role) > 0.5, count / ranks, 0.0)
+    size, own = jnp.maximum(tokens / ranks, most), jnp.maximum(pairs / ranks, most_pairs)
+    shared_s = jnp.where(decoded > 0.0, pass_s(law, role, decoded, jnp.zeros_like(own)), 0.0)
+    whole_s = pass_s(law, role, size + decoded, own) - shared_s
     first_s, more_s, knee = decode_step_s(law, role, count, at(one.context, instance))
     mixes = at(law.mixes, role) > 0.5
-    stall = jnp.where(decodes, at(law.stall, role), 1.0)
-    passing_s = jnp.where(passing, stall * stretch * whole_s + load_s, 0.0)
+    passing_s = jnp.where(passing, stretch * whole_s + load_s, 0.0)
     first_s = jnp.where(decodes & (mixes | ~passing), first_s, 0.0)
     # A macro-step ends where a sequence does, at a knee, and before blocks can run out.
     soonest = jnp.min(row(s.slots.soonest, instance)) - step

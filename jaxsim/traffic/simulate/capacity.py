@@ -11,7 +11,7 @@ import numpy as np
 from jaxsim.traffic.simulate.records import MIXED, PREFILL, Law
 
 SAMPLE = 4096  # requests that stand for all
-LEVELS = 8  # sizes of a co-located pass of which its time is worked out
+LEVELS = 16  # batches of which the time of a co-located pass is worked out
 
 
 @dataclass(frozen=True)
@@ -69,23 +69,30 @@ def prompt_s(law: Law, role: int, lengths: Lengths, tokens_per_pass: float) -> f
     most $a_i$ pairs of tokens, the largest of m has $\sum_i a_i\,(F_i^m - F_{i-1}^m)$ pairs in the
     mean. The slowest rank has that many pairs, or the mean of a rank where that is more.
     """
-    return prompts_s(law, role, lengths, np.array([tokens_per_pass]))[0]
+    return prompts_s(law, role, lengths, np.array([tokens_per_pass]), np.zeros(1))[0]
 
 
-def prompts_s(law: Law, role: int, lengths: Lengths, tokens_per_pass: np.ndarray) -> list[float]:
-    """The same for passes of several sizes."""
+def prompts_s(
+    law: Law, role: int, lengths: Lengths, tokens_per_pass: np.ndarray, decoded: np.ndarray
+) -> list[float]:
+    """The same for passes of several sizes, in one step with so many tokens that are decoded."""
     ranks = float(law.ranks[role])
     tokens, pairs = pieces_of(lengths, float(law.chunk[role]))
     mean, mean_pairs = float(tokens.mean()), float(pairs.mean())
     order, count = np.unique(pairs, return_counts=True)  # whole prompts of one length are alike
     below = np.concatenate([[0.0], np.cumsum(count)]) / len(pairs)
     ladder, each = law.pass_tokens[role], []
-    for prompts_per_pass in np.maximum(tokens_per_pass / mean, 1.0):
+    shares = np.where(law.mixes[role] > 0.5, decoded / ranks, 0.0)
+    for prompts_per_pass, own_share in zip(
+        np.maximum(tokens_per_pass / mean, 1.0), shares, strict=True
+    ):
         longest = float(order @ np.diff(below**prompts_per_pass))
         own = max(longest, prompts_per_pass * mean_pairs / ranks)
         size = max(prompts_per_pass * mean / ranks, mean)
+        size += own_share
         base, slope = (np.interp(size, ladder, t[role]) for t in (law.pass_s, law.pass_slope))
-        pass_s = float(law.stretch[role]) * (base + slope * own)
+        shared_s = np.interp(own_share, ladder, law.pass_s[role]) if own_share > 0.0 else 0.0
+        pass_s = float(law.stretch[role]) * (base + slope * own - shared_s)
         each.append(float(pass_s * lengths.isl.mean() / (prompts_per_pass * mean)))
     return each
 
@@ -114,9 +121,9 @@ def batch_of(law: Law, role: int, lengths: Lengths, ttl_s: float) -> tuple[float
     mean = float(lengths.isl.mean())
     full = float(law.chunk[role]) * float(law.ranks[role])
     sizes = np.minimum(joining * mean, full)
-    levels = np.geomspace(sizes[0], max(sizes[-1], sizes[0] * 1.001), LEVELS)
-    ladder = prompts_s(law, role, lengths, levels)
-    passes_s = float(law.stall[role]) * np.interp(sizes, levels, ladder)
+    levels = np.unique(np.geomspace(1, most, LEVELS).astype(int))
+    ladder = prompts_s(law, role, lengths, sizes[levels - 1], levels * 1.0)
+    passes_s = np.interp(count, levels, ladder)
     last = _last(step_s + count * passes_s / steps <= ttl_s * gain)
     return float(count[last]), float(step_s[last]), float(passes_s[last])
 

@@ -103,7 +103,6 @@ def role_law(
     pass_tokens, pass_s, pass_slope = _pass_table(passes_s, tokens, past)
     scalars = {
         "stretch": float(one.prompt_stretch),
-        "stall": float(serving.stall_frac),
         "mixes": float(mixes),
         "gain": gain,
         "budget": chunk * ranks,

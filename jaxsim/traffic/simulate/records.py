@@ -63,8 +63,9 @@ class Law(Record):
     A decode step of n sequences with C tokens of context lasts `decode_s[n, p] + decode_slope[n, p]
     · C` in the piece p between knots of mean context. A pass over T prompt tokens of a rank with A
     pairs of tokens that attend lasts `pass_s(T) + pass_slope(T) · A`. An instance is busy for
-    `stretch` of a pass. `budget` tokens fit in a step, `chunk` of one prompt. `stall` multiplies a
-    pass among decoding sequences, and `mixes` is 1 where these advance in the same step. A step
+    `stretch` of a pass. `budget` tokens fit in a step, `chunk` of one prompt. `mixes` is 1
+    where decoding sequences advance in the same step: with n of them on a rank it then takes
+    `pass_s(T + n) - pass_s(n)` more, as weights are read once. A step
     yields `gain` tokens of a sequence. Memory holds `blocks` of `block_tokens`; `reserves` is 1
     where a request is only admitted with room for all its tokens.
     """
@@ -76,7 +77,6 @@ class Law(Record):
     pass_s: Array
     pass_slope: Array
     stretch: Array  # [role] from here on
-    stall: Array
     mixes: Array
     gain: Array
     budget: Array
