@@ -90,11 +90,18 @@ def prompts_s(
         own = max(longest, prompts_per_pass * mean_pairs / ranks)
         size = max(prompts_per_pass * mean / ranks, mean)
         size += own_share
-        base, slope = (np.interp(size, ladder, t[role]) for t in (law.pass_s, law.pass_slope))
-        shared_s = np.interp(own_share, ladder, law.pass_s[role]) if own_share > 0.0 else 0.0
+        base, slope = (_between(size, ladder, t[role]) for t in (law.pass_s, law.pass_slope))
+        shared_s = _between(own_share, ladder, law.pass_s[role]) if own_share > 0.0 else 0.0
         pass_s = float(law.stretch[role]) * (base + slope * own - shared_s)
         each.append(float(pass_s * lengths.isl.mean() / (prompts_per_pass * mean)))
     return each
+
+
+def _between(size: float, ladder: np.ndarray, values: np.ndarray) -> float:
+    """Linear between the knots, and beyond the last: a chunk and what is decoded with it."""
+    low = int(np.clip(np.searchsorted(ladder, size, side="right") - 1, 0, len(ladder) - 2))
+    share = (size - ladder[low]) / (ladder[low + 1] - ladder[low])
+    return float(values[low] + share * (values[low + 1] - values[low]))
 
 
 def batch_of(law: Law, role: int, lengths: Lengths, ttl_s: float) -> tuple[float, float, float]:
