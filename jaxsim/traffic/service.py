@@ -25,7 +25,7 @@ from jaxsim.traffic.finite import finite_run
 from jaxsim.traffic.layout import Layout
 from jaxsim.traffic.queueing import closed_loop, open_loop
 from jaxsim.traffic.serving import MEASURES, Load, served_by
-from jaxsim.traffic.steps import MOST_SLOTS, steps_of
+from jaxsim.traffic.steps import MOST_SLOTS, Steps, steps_of
 
 # Prompt tokens of one pass that the three engines allow by default on data-centre GPUs (vLLM's
 # max_num_batched_tokens, SGLang's chunked_prefill_size, TensorRT-LLM's max_num_tokens).
@@ -115,19 +115,20 @@ class Offered:
             )
 
 
-def under_load(
+def _steps(
     setup: Setup,
     workload: Workload,
     decode: Layout,
     prefill: Layout | None,
     chunk_tokens: float,
-    offered: Offered,
-    limits: Limits | None = None,
-) -> UnderLoad:
-    """Latencies and rate of what is offered; co-located where `prefill` is None."""
-    concurrency, prompts = offered.concurrency, offered.prompts
-    check_context(setup.model, float(workload.isl), float(workload.osl))
-    limits = limits or Limits()
+    limits: Limits,
+    most: float,
+) -> tuple[Steps, float]:
+    """The timed steps of the pools, and the part of the memory that is held in reserve.
+
+    `most` is the largest decode batch of an instance. Raises InputError where a layout breaks a
+    rule or the weights do not fit.
+    """
     ideal = dataclasses.replace(
         load_engine("ideal").engine, popularity_variance=setup.engine.engine.popularity_variance
     )
@@ -143,7 +144,6 @@ def under_load(
     check_layout(setup, scenario(decode), decode, "")
     if prefill is not None:
         check_layout(setup, scenario(prefill), prefill, "prefill ")
-    most = (concurrency or MOST_SLOTS) / decode.workers
     steps = steps_of(scenario(decode), scenario(first), most)
     if float(steps.weights_over_bytes) >= 0.0:
         raise InputError(
@@ -151,13 +151,33 @@ def under_load(
             f"{decode.gpus / decode.workers:g} GPUs exceed the memory by "
             f"{float(steps.weights_over_bytes) / 1e9:,.1f} GB a GPU. Use more GPUs an instance."
         )
+    return steps, float(np.asarray(ideal.reserve_frac))
+
+
+def under_load(
+    setup: Setup,
+    workload: Workload,
+    decode: Layout,
+    prefill: Layout | None,
+    chunk_tokens: float,
+    offered: Offered,
+    limits: Limits | None = None,
+) -> UnderLoad:
+    """Latencies and rate of what is offered; co-located where `prefill` is None."""
+    concurrency, prompts = offered.concurrency, offered.prompts
+    check_context(setup.model, float(workload.isl), float(workload.osl))
+    limits = limits or Limits()
+    steps, reserve_frac = _steps(
+        setup, workload, decode, prefill, chunk_tokens, limits,
+        (concurrency or MOST_SLOTS) / decode.workers,
+    )  # fmt: skip
     gpus = decode.gpus + (0.0 if prefill is None else prefill.gpus)
     load = Load(
         concurrency=concurrency or 1.0,
         osl=workload.osl,
         isl=workload.isl,
         decoders=decode.workers,
-        prefillers=first.workers,
+        prefillers=(prefill or decode).workers,
         shared=float(prefill is None),
         closed=1.0,
         ten_runs=0.0,
@@ -236,7 +256,7 @@ def under_load(
         limits={
             "max_sequences": float(np.asarray(serving.most_sequences)),
             "max_batched_tokens": float(chunk_tokens),
-            "memory_frac": 1.0 - float(np.asarray(ideal.reserve_frac)),
+            "memory_frac": 1.0 - reserve_frac,
             "max_context_tokens": float(setup.model.max_context_tokens),
             "kv_tokens": float(steps.slots) * (float(workload.isl) + 0.5 * float(workload.osl)),
         },
