@@ -102,7 +102,7 @@ def python_of(version: str, given: Sequence[str]) -> str | None:
 
 def run_case(case: Case, python: str, wheel: Path, folder: Path) -> Found:
     """Make the environment, and run the steps in it; the first that fails does not end it."""
-    found, started = Found(case.name, case.python), time.monotonic()
+    result, started = Found(case.name, case.python), time.monotonic()
     own = folder / case.name
     subprocess.run([python, "-m", "venv", own / "venv"], check=True)
     pip = [str(own / "venv/bin/python"), "-m", "pip", "install", "--quiet", "--no-compile",
@@ -110,21 +110,21 @@ def run_case(case: Case, python: str, wheel: Path, folder: Path) -> Found:
     pins = list(least_versions()) if case.oldest else ["zarr"]
     installed = subprocess.run([*pip, str(wheel), *pins], capture_output=True, text=True)
     if installed.returncode:
-        found.steps["install"] = _last(installed.stderr)
-        return found
+        result.steps["install"] = _last(installed.stderr)
+        return result
     code = f"import importlib.metadata as m; print(*[m.version(n) for n in {SHOWN!r}])"
     told = _run(own, ("-c", code))
-    found.versions = dict(zip(SHOWN, told.stdout.split(), strict=True))
+    result.versions = dict(zip(SHOWN, told.stdout.split(), strict=True))
     (own / "space.yaml").write_text(SWEEP, encoding="utf-8")
     for name, arguments in STEPS:
         done = _run(own, arguments)
-        found.steps[name] = "ok" if done.returncode == 0 else _last(done.stderr)
+        result.steps[name] = "ok" if done.returncode == 0 else _last(done.stderr)
         if name == "plan" and done.returncode == 0:
             plan = json.loads(done.stdout)
             best = plan[plan["recommended"]]
-            found.output_tokens_per_s_per_gpu = best["output_tokens_per_s_per_gpu"]
-    found.seconds = round(time.monotonic() - started, 1)
-    return found
+            result.output_tokens_per_s_per_gpu = best["output_tokens_per_s_per_gpu"]
+    result.seconds = round(time.monotonic() - started, 1)
+    return result
 
 
 def _run(own: Path, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":

@@ -62,10 +62,10 @@ def test_there_are_notebooks():
 def test_a_notebook_runs_and_draws_one_figure(path):
     import matplotlib.pyplot as plt
 
-    found = json.loads(path.read_text(encoding="utf-8"))
-    cells = ["".join(cell["source"]) for cell in found["cells"] if cell["cell_type"] == "code"]
+    result = json.loads(path.read_text(encoding="utf-8"))
+    cells = ["".join(cell["source"]) for cell in result["cells"] if cell["cell_type"] == "code"]
     assert sum(len(cell.splitlines()) for cell in cells) < 60
-    assert not any(cell.get("outputs") for cell in found["cells"]), "clear its outputs"
+    assert not any(cell.get("outputs") for cell in result["cells"]), "clear its outputs"
     names = {}
     for cell in cells:
         exec(compile(cell, path.name, "exec"), names)

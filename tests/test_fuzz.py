@@ -26,15 +26,15 @@ def _apart(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("kind", "seed"), [(k, s) for k, seeds in FAILED.items() for s in seeds])
 def test_what_once_failed(kind, seed, tmp_path):
-    found = worker.run(kind, seed, tmp_path)
-    assert found.faults == [], worker.case_text(kind, seed)[:500]
+    result = worker.run(kind, seed, tmp_path)
+    assert result.faults == [], worker.case_text(kind, seed)[:500]
 
 
 def test_malformed_files_are_refused_or_read(tmp_path):
     for seed in range(10**6, 10**6 + 250):
         document = document_of(random.Random(f"file {seed}"))
-        found = worker.judged_file(document, tmp_path)
-        assert found.faults == [], (seed, found.detail)
+        result = worker.judged_file(document, tmp_path)
+        assert result.faults == [], (seed, result.detail)
 
 
 def test_malformed_command_lines_are_refused_or_answered(tmp_path):
@@ -42,8 +42,8 @@ def test_malformed_command_lines_are_refused_or_answered(tmp_path):
     for seed in range(10**6, 10**6 + 150):
         chosen = random.Random(f"line {seed}")
         argv = [*worker.line_of(chosen, worker.flags()), "--no-such-option"]
-        found = judged_line(argv, tmp_path, chosen.choice(("utf-8", "ascii")))
-        assert found.faults == [], (seed, argv, found.detail)
+        result = judged_line(argv, tmp_path, chosen.choice(("utf-8", "ascii")))
+        assert result.faults == [], (seed, argv, result.detail)
 
 
 def test_the_judge_finds_faults(tmp_path, monkeypatch):

@@ -188,8 +188,8 @@ def test_the_version_is_written_once():
 def test_the_citation_has_the_version():
     import yaml
 
-    found = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    assert (found["version"], found["license"]) == (jaxsim.__version__, "Apache-2.0")
+    result = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert (result["version"], result["license"]) == (jaxsim.__version__, "Apache-2.0")
 
 
 def test_importing_the_package_starts_neither_jax_nor_xarray():
@@ -219,11 +219,11 @@ def generic_functions():
     """Every function of the physics that is dispatched on a type."""
     for package in ("jaxsim.point", "jaxsim.catalog"):
         folder = importlib.import_module(package)
-        for found in pkgutil.walk_packages(folder.__path__, f"{package}."):
-            module = importlib.import_module(found.name)
+        for result in pkgutil.walk_packages(folder.__path__, f"{package}."):
+            module = importlib.import_module(result.name)
             for name, value in vars(module).items():
                 if hasattr(value, "registry") and value.__module__ == module.__name__:
-                    yield f"{found.name}.{name}", value
+                    yield f"{result.name}.{name}", value
 
 
 BASES = [AbstractAttention, AbstractRecurrent, AbstractFFN, AbstractWork, AbstractMessage]
@@ -258,17 +258,17 @@ def reported() -> set[str]:
     for phase in (prefill, decode, colocated):
         shapes = jax.eval_shape(phase, scenario("mla_moe"))
         flat, _ = jax.tree_util.tree_flatten_with_path(shapes)
-        found = [name_of(path) for path, _ in flat]
-        assert len(found) == len(set(found)), f"{phase.__name__}: two outputs of one name"
-        names |= set(found)
+        result = [name_of(path) for path, _ in flat]
+        assert len(result) == len(set(result)), f"{phase.__name__}: two outputs of one name"
+        names |= set(result)
     return names
 
 
 def test_every_reported_number_has_a_line():
     for name in reported():
-        found = quantity(name)
-        assert found.units, name
-        assert found.description.endswith("."), name
+        result = quantity(name)
+        assert result.units, name
+        assert result.description.endswith("."), name
 
 
 def test_every_line_is_of_a_reported_number():
@@ -285,11 +285,11 @@ def test_parts_and_modes_are_those_of_the_records():
 
 def test_units_agree_with_names():
     suffixes = {"_bytes_per_s_per_gpu": "B/s", "_bytes": "B", "_frac": "1", "_per_s": None}
-    for name, found in QUANTITIES.items():
+    for name, result in QUANTITIES.items():
         unit = next((unit for suffix, unit in suffixes.items() if name.endswith(suffix)), None)
         if unit is None and name.endswith("_s") and not name.endswith("_per_s"):
             unit = "s"
-        assert unit in (None, found.units), name
+        assert unit in (None, result.units), name
 
 
 def test_numbers_never_retrace():
@@ -343,8 +343,8 @@ def test_no_file_names_a_machine_or_a_registry():
         except UnicodeDecodeError:
             continue
         for pattern in (MACHINE, REGISTRY):
-            found = pattern.search(text)
-            assert not found, f"{relative(path)}: {found.group()}"
+            result = pattern.search(text)
+            assert not result, f"{relative(path)}: {result.group()}"
 
 
 def test_no_file_is_large():
@@ -382,9 +382,9 @@ def test_readme_has_no_gaps():
 
 @pytest.mark.slow
 def test_readme_commands_run(tmp_path):
-    found = commands()
-    assert found, "no call of jaxsim in a shell block"
-    for arguments in found:
+    result = commands()
+    assert result, "no call of jaxsim in a shell block"
+    for arguments in result:
         ran = run(["-m", "jaxsim", *arguments], tmp_path)
         assert ran.returncode == 0, f"{' '.join(arguments)}: {ran.stderr}"
         assert ran.stdout.strip()

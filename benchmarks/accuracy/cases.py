@@ -92,15 +92,17 @@ def serve(model, hardware, engine, precision, isl, osl, load, measure, tp=1.0, e
         precision = replace(preset, kv="bf16", attention_math="bf16")
     workload = jaxsim.Workload(isl=float(isl), osl=float(osl), **more)
     arrivals = load if isinstance(load, dict) else {"concurrency": float(load)}
-    found = jaxsim.serve(
+    result = jaxsim.serve(
         model, hardware, workload, tp=tp, ep=ep, engine=engine, precision=precision, **arrivals,
         **options,
     )  # fmt: skip
     if measure in PER:
         name, scale = PER[measure]
-        return scale * getattr(found, name)
-    gpus = 1.0 if measure == "tok_s_gpu" else found.gpus
-    rate = found.requests_per_s if measure == "req_s" else found.output_tokens_per_s_per_gpu * gpus
+        return scale * getattr(result, name)
+    gpus = 1.0 if measure == "tok_s_gpu" else result.gpus
+    rate = (
+        result.requests_per_s if measure == "req_s" else result.output_tokens_per_s_per_gpu * gpus
+    )
     return rate
 
 
@@ -153,12 +155,12 @@ def numbers_of(folder: Path) -> dict[str, list[Callable]]:
         options = jaxsim.Options(comm_overlap_frac=1.0)
         names: dict[str, Any] = {"engine": "sglang", "precision": "fp8", "phase": phase}
         names["options"] = options
-        found = jaxsim.estimate(
+        result = jaxsim.estimate(
             "deepseek-v3", "h100", workload, tp=1, ep=ep, batch=batch, **names, **more
         )
-        if not found.feasible:
-            raise InputError(f"breaks {[n for n, kept in found.rules.items() if not kept]}")
-        return found.outputs[output]
+        if not result.feasible:
+            raise InputError(f"breaks {[n for n, kept in result.rules.items() if not kept]}")
+        return result.outputs[output]
 
     def places(tp):
         workload, limits = jaxsim.Workload(isl=1e6, osl=64.0), Limits(memory_frac=0.95)
@@ -244,19 +246,19 @@ def refusals_of(folder: Path) -> dict[str, tuple[Callable, bool]]:
 
     def wide():
         workload = jaxsim.Workload(isl=4096.0, osl=1024.0)
-        found = jaxsim.plan(
+        result = jaxsim.plan(
             "deepseek-v3", "h100", workload, ftl_s=5.0, ttl_s=0.1, engine="sglang",
             space=jaxsim.Space(ep=(32,)),
         )  # fmt: skip
-        if found.recommended is None:
+        if result.recommended is None:
             raise InputError("no plan")
 
     def four_bits():
-        found = jaxsim.estimate(
+        result = jaxsim.estimate(
             str(inputs / "llama70b-awq.json"), "h100", jaxsim.Workload(isl=1024.0, osl=128.0),
             phase="decode", tp=1, engine="vllm",
         )  # fmt: skip
-        if found.memory["weights_bytes"] > 45e9:
+        if result.memory["weights_bytes"] > 45e9:
             raise InputError("the format of the file is ignored")
 
     return {
@@ -296,15 +298,15 @@ FILES = {
 
 def numbers(text: str) -> list[float]:
     """The numbers of a text that are no part of a word, in their order."""
-    found = re.findall(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?![A-Za-z]*\d)", text)
-    return [float(number.replace(",", "").rstrip(",")) for number in found]
+    result = re.findall(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?![A-Za-z]*\d)", text)
+    return [float(number.replace(",", "").rstrip(",")) for number in result]
 
 
 def judge_numbers(case: dict, computed: list[Callable]) -> dict:
     """Each prediction against the number at its place."""
     right = numbers(str(RIGHT.get(case["case"], case["right"])))
-    found = [float(compute()) for compute in computed]
-    errors = [got / want - 1.0 for got, want in zip(found, right, strict=False)]
+    result = [float(compute()) for compute in computed]
+    errors = [got / want - 1.0 for got, want in zip(result, right, strict=False)]
     if "more than" in case["right"]:
         errors = [min(error, 0.0) for error in errors]
     worst = max(errors, key=abs)
@@ -340,7 +342,7 @@ def judge_files(folder: Path, files: list) -> dict:
 def run(folder: Path, only: set[str]) -> list[dict]:
     """A record for every case of the collection."""
     computed, refusals = numbers_of(folder), refusals_of(folder)
-    found = []
+    result = []
     with (folder / "cases.csv").open(encoding="utf-8") as file:
         cases = list(csv.DictReader(file))
     for case in cases:
@@ -362,9 +364,9 @@ def run(folder: Path, only: set[str]) -> list[dict]:
             record |= {"verdict": "refused", "said": str(error)[:160]}
         if record["verdict"] not in ("right", "not judged"):
             record["cause"] = CAUSES.get(name) or "the performance model: fits of the engine"
-        found.append(record)
+        result.append(record)
         print(json.dumps(record), flush=True)
-    return found
+    return result
 
 
 def table(records: list[dict]) -> str:

@@ -36,12 +36,12 @@ def repeats(rows: Iterable[ServingRow]) -> dict[str, list[list[ServingRow]]]:
     for row in rows:
         if not (row.excluded or row.refused) and row.tpot_s and row.version:
             groups[configuration(row)].append(row)
-    found: dict[str, list[list[ServingRow]]] = {"same version": [], "other version": []}
+    result: dict[str, list[list[ServingRow]]] = {"same version": [], "other version": []}
     for own in groups.values():
         if len(own) > 1:
             same = len({row.version for row in own}) == 1
-            found["same version" if same else "other version"].append(own)
-    return found
+            result["same version" if same else "other version"].append(own)
+    return result
 
 
 def spreads(groups: Iterable[list[ServingRow]], measure: str) -> np.ndarray:

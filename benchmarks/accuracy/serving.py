@@ -78,7 +78,7 @@ def read_peer(path: Path) -> dict[str, dict[str, float]]:
 
 def beside_peer(entries: Sequence[Predicted], peer: Mapping[str, Mapping[str, float]]) -> dict:
     """Our error and the peer's on the rows that the peer predicts."""
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     common = [entry for entry in entries if entry.row.id in peer]
     for measure in MEASURES:
         own = [e for e in common if measure in peer[e.row.id] and e.log_error(measure) is not None]
@@ -88,7 +88,7 @@ def beside_peer(entries: Sequence[Predicted], peer: Mapping[str, Mapping[str, fl
         if not len(errors):
             continue
         size = np.abs(errors)
-        found[measure] = {
+        result[measure] = {
             "ours": score(own, measure),
             "peer": {
                 "n": len(errors),
@@ -98,7 +98,7 @@ def beside_peer(entries: Sequence[Predicted], peer: Mapping[str, Mapping[str, fl
                 "bias": float(np.median(errors)),
             },
         }
-    return found
+    return result
 
 
 def large_groups(entries: Sequence[Predicted]) -> list[dict]:
@@ -106,9 +106,9 @@ def large_groups(entries: Sequence[Predicted]) -> list[dict]:
     from jaxsim.truth.validate import groups
 
     keys = ("model", "engine", "mode", "precision")
-    found: list[dict[str, Any]] = [dict(group) for group in groups(entries, keys)]
-    found = [group for group in found if group["tpot"]["n"] >= FEWEST_OF_A_GROUP]
-    return sorted(found, key=lambda g: -g["tpot"]["median"])
+    result: list[dict[str, Any]] = [dict(group) for group in groups(entries, keys)]
+    result = [group for group in result if group["tpot"]["n"] >= FEWEST_OF_A_GROUP]
+    return sorted(result, key=lambda g: -g["tpot"]["median"])
 
 
 def at_limit(free: Free, value: float) -> bool:
@@ -122,13 +122,13 @@ def engine_numbers(held_out: HeldOut) -> list[dict]:
 
     `settled` is the part of the prior's deviation of its logarithm that runs took away.
     """
-    found, tree = [], held_out.whole
+    result, tree = [], held_out.whole
     for leaf, rows in sorted(tree.rows.items()):
         logs, unsure = tree.logs(leaf), tree.deviations(leaf)
         values = values_of(logs)
         for i, free in enumerate(FREE):
             value = float(values[free.name])
-            found.append(
+            result.append(
                 {
                     "engine": " ".join(leaf),
                     "rows": rows,
@@ -139,7 +139,7 @@ def engine_numbers(held_out: HeldOut) -> list[dict]:
                     "at_limit": at_limit(free, value),
                 }
             )
-    return found
+    return result
 
 
 def run(folder: Path, write: bool) -> dict[str, Any]:
@@ -201,25 +201,25 @@ def _line(name: str, scores: Mapping[str, Any]) -> str:
     return f"{name:46s} {scores['n']:6d}{cells}{inside}"
 
 
-def show(found: Mapping[str, Any]) -> str:
+def show(result: Mapping[str, Any]) -> str:
     """The tables as text, in %."""
     lines = [f"{'':46s} {'rows':>6s}" + "".join(f"{name:>8s}" for name in COLUMNS)]
-    for scheme, scores in found["left_out"].items():
+    for scheme, scores in result["left_out"].items():
         for measure in (*MEASURES, "ttft_all"):
             lines.append(_line(f"left out by {scheme}: {measure}", scores[measure]))
-    for measure, both in found["beside_peer"].items():
+    for measure, both in result["beside_peer"].items():
         lines.append(_line(f"peer's rows, ours: {measure}", both["ours"]))
         lines.append(_line(f"peer's rows, peer: {measure}", both["peer"]))
-    for source, scores in found["by_source"].items():
+    for source, scores in result["by_source"].items():
         for measure in (*MEASURES, "ttft_all"):
             if scores[measure]["n"]:
                 lines.append(_line(f"{source}: {measure}", scores[measure]))
-    for group in found["large_groups"]:
+    for group in result["large_groups"]:
         name = " ".join(group[key] for key in ("model", "engine", "mode", "precision"))
         lines.append(_line(f"TPOT {name}", group["tpot"]))
-    gain = {name: found["gain"][name] for name in ("pairs", "points", "median", "mean", "side")}
-    lines += [f"gain of disaggregation: {gain}", f"decisions: {found['decisions']}"]
-    coverage = found["coverage"]
+    gain = {name: result["gain"][name] for name in ("pairs", "points", "median", "mean", "side")}
+    lines += [f"gain of disaggregation: {gain}", f"decisions: {result['decisions']}"]
+    coverage = result["coverage"]
     lines.append(f"coverage {coverage['predicted']} of {coverage['rows']}: {coverage['reasons']}")
     return "\n".join(lines)
 
@@ -232,11 +232,11 @@ def main() -> None:
         "--write-engines", action="store_true", help="rewrite the catalogue's engines"
     )
     args = parser.parse_args()
-    found = run(args.folder, args.write_engines)
-    print(show(found))
+    result = run(args.folder, args.write_engines)
+    print(show(result))
     if args.json:
-        args.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        args.json.with_suffix(".md").write_text(markdown(found), encoding="utf-8")
+        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        args.json.with_suffix(".md").write_text(markdown(result), encoding="utf-8")
 
 
 if __name__ == "__main__":

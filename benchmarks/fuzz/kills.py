@@ -65,10 +65,10 @@ def killed_at(run: Callable[[], object], folder: Path, count: int) -> int | None
 
 def digest(folder: Path) -> str:
     """A hash of every file of a folder, with its name."""
-    found = hashlib.sha256()
+    result = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        found.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
-    return found.hexdigest()
+        result.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    return result.hexdigest()
 
 
 def whole(path: Path) -> bool:

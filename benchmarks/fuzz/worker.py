@@ -127,11 +127,11 @@ def serve(kind: str, first: int, stop: int, step: int, log: str) -> None:
             with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
                 print(json.dumps({"begin": seed}), file=out, flush=True)
                 os.chdir(name)
-                found = run(kind, seed, Path(name))
-                if found.status == "hang":  # something new may have been compiled: once more
-                    found = run(kind, seed, Path(name))
+                result = run(kind, seed, Path(name))
+                if result.status == "hang":  # something new may have been compiled: once more
+                    result = run(kind, seed, Path(name))
                 os.chdir(home)
-            told = {"seed": seed, "status": found.status, "seconds": round(found.seconds, 3)}
-            if found.faults or found.seconds > 5.0:
-                told |= {"faults": found.faults, "detail": found.detail[-3000:]}
+            told = {"seed": seed, "status": result.status, "seconds": round(result.seconds, 3)}
+            if result.faults or result.seconds > 5.0:
+                told |= {"faults": result.faults, "detail": result.detail[-3000:]}
             print(json.dumps(told), file=out, flush=True)

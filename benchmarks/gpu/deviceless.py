@@ -200,11 +200,11 @@ def main() -> None:
         name, form, chip = which
         if form.startswith("stages"):
             count = int(form.partition("-")[2] or 1)
-            found = stages_row(name, args.points, chip, count)
+            result = stages_row(name, args.points, chip, count)
         else:
-            found = row_of(name, form, args.points, chip)
-        print(json.dumps(found), file=sys.stderr, flush=True)
-        return found
+            result = row_of(name, form, args.points, chip)
+        print(json.dumps(result), file=sys.stderr, flush=True)
+        return result
 
     import jaxsim.space.search  # noqa: F401  (threads are not to import the same at once)
     from jaxsim._cores import cores

@@ -42,17 +42,17 @@ def summary(result: dict) -> dict:
     return {**{k: result[k] for k in kept}, "methods": lines}
 
 
-def table(found: dict) -> str:
+def table(result: dict) -> str:
     """One summary as Markdown."""
-    title = f"**{found['family']} attention, {found['lattice']} lattice**"
-    counts = f"{found['problems']} problems with a plan ({found['without_plan']} without)"
+    title = f"**{result['family']} attention, {result['lattice']} lattice**"
+    counts = f"{result['problems']} problems with a plan ({result['without_plan']} without)"
     columns = (
         "method", "starts", "optimal", "mean gap", "p90", "worst", "designs", "gradients", "ms"
     )  # fmt: skip
-    head = f"{title}: {counts}, {found['designs_median']:,.0f} designs (median)\n\n"
+    head = f"{title}: {counts}, {result['designs_median']:,.0f} designs (median)\n\n"
     head += f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}\n"
     lines = []
-    for m in found["methods"]:
+    for m in result["methods"]:
         gaps = " | ".join(f"{100 * m[k]:.2f} %" for k in ("mean_gap", "p90_gap", "worst_gap"))
         lines.append(
             f"| {m['method']} | {m['starts'] or ''} | {100 * m['exact_frac']:.0f} % | {gaps} |"
@@ -68,10 +68,10 @@ def main() -> None:
     parser.add_argument("search", type=Path, nargs="+")
     parser.add_argument("--json", type=Path, required=True)
     given = parser.parse_args()
-    found = [summary(json.loads(path.read_text())) for path in given.search]
+    result = [summary(json.loads(path.read_text())) for path in given.search]
     solver = json.loads(given.solver.read_text())
-    given.json.write_text(json.dumps({**solver, "search": found}, indent=1) + "\n")
-    print("\n".join(table(f) for f in found))
+    given.json.write_text(json.dumps({**solver, "search": result}, indent=1) + "\n")
+    print("\n".join(table(f) for f in result))
 
 
 if __name__ == "__main__":

@@ -54,10 +54,10 @@ def relaxed(task: Problem, starts: np.ndarray) -> np.ndarray:
     for first in range(0, len(starts), GROUP):
         group = starts[first : first + GROUP]
         padded = np.resize(group, (GROUP, group.shape[1])).astype(np.float32)
-        found, _ = relax(
+        result, _ = relax(
             prefill_phase, decode_phase, task.lattices, padded, targets, task.scenario, steps=STEPS
         )
-        best.append(found[: len(group)])
+        best.append(result[: len(group)])
     return np.concatenate(best)
 
 
@@ -74,9 +74,9 @@ def attempt(task: Problem, method: str, starts: np.ndarray, optimum: LatticeMatc
             nearest = e.lattice.around(part)
             distance = np.abs(e.lattice.log2(nearest) - part[:, None, :]).sum(axis=-1)
             e.visit(nearest[np.arange(len(nearest)), distance.argmin(axis=1)])
-        found = whole(seen, solve)
+        result = whole(seen, solve)
     else:
-        found = refine(seen, points, solve)
+        result = refine(seen, points, solve)
     seconds = time.perf_counter() - began
     row = {
         "method": method,
@@ -87,13 +87,13 @@ def attempt(task: Problem, method: str, starts: np.ndarray, optimum: LatticeMatc
         "gap": 1.0,
         "missed": "no plan",
     }
-    if isinstance(found.match, Match) and isinstance(optimum.match, Match):
-        row["gap"] = max(0.0, 1.0 - found.match.value / optimum.match.value)
+    if isinstance(result.match, Match) and isinstance(optimum.match, Match):
+        row["gap"] = max(0.0, 1.0 - result.match.value / optimum.match.value)
         wrong = [
             f"{name} {axis}"
             for name, pool, ours, best in (
-                ("prefill", 0, found.prefill_index, optimum.prefill_index),
-                ("decode", 1, found.decode_index, optimum.decode_index),
+                ("prefill", 0, result.prefill_index, optimum.prefill_index),
+                ("decode", 1, result.decode_index, optimum.decode_index),
             )
             for axis, a, b in zip(
                 AXES, design(task, pool, ours), design(task, pool, best), strict=False

@@ -39,16 +39,16 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    found = [read(path.parent) for path in sorted(args.folder.glob("*/config.json"))]
-    for row in found:
+    result = [read(path.parent) for path in sorted(args.folder.glob("*/config.json"))]
+    for row in result:
         if row["loaded"]:
             size = f"{row['parameters'] / 1e9:9.3f} B {row['active'] / 1e9:8.3f} B active"
             print(f"{row['name']:50} {size} {row['groups']:3} kinds  {row['formats']}")
         else:
             print(f"{row['name']:50} refused: {row['reason']}")
-    print(f"{sum(row['loaded'] for row in found)} of {len(found)} load")
+    print(f"{sum(row['loaded'] for row in result)} of {len(result)} load")
     if args.json:
-        args.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def description() -> dict:
     """Device, versions and commit."""
     device = jax.devices()[0]
     here = os.path.dirname(__file__)
-    found = subprocess.run(
+    result = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True
     )
     name = f"{cores()} cores, {_processor()}" if device.platform == "cpu" else device.device_kind
@@ -90,7 +90,7 @@ def description() -> dict:
     return {
         "device": name,
         "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
-        "commit": found.stdout.strip() or "unknown",
+        "commit": result.stdout.strip() or "unknown",
     }
 
 

@@ -13,10 +13,10 @@ WORDS = "plan {} --hardware h200 --isl 64 --osl 64 --ftl 1s --ttl 50ms --draft-t
 
 def test_published_acceptances_are_of_models_that_draft():
     for name in drafts.published():
-        found = some(drafts.acceptance_of(name))
-        assert 0.0 < found.accept_frac < 1.0
-        assert found.kind in ("measured", "assumed")
-        assert len(found.source) > 20
+        result = some(drafts.acceptance_of(name))
+        assert 0.0 < result.accept_frac < 1.0
+        assert result.kind in ("measured", "assumed")
+        assert len(result.source) > 20
         assert load_model(name).mtp_layers > 0
     assert drafts.acceptance_of("llama-3.1-8b") is None
 

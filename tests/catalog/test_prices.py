@@ -61,10 +61,10 @@ def test_costs_follow_prices():
     work = jaxsim.Workload(2048, 256)
     work = jaxsim.PlanRequest(work, ftl_s=1.0, ttl_s=0.05, objective="cost")
     plan = jaxsim.plan("llama-3.1-8b", jaxsim.with_price(card, 2.0, "a quote"), work, **case)
-    found = of(Deployed, plan.disaggregated)
-    costs = untyped(costs_of(found, plan.isl))
+    result = of(Deployed, plan.disaggregated)
+    costs = untyped(costs_of(result, plan.isl))
     per_million = costs["usd_per_million_tokens"]
-    assert per_million["output"] == pytest.approx(found.cost_usd_per_million_output_tokens)
+    assert per_million["output"] == pytest.approx(result.cost_usd_per_million_output_tokens)
     assert 1 / per_million["total"] == pytest.approx(
         1 / per_million["input"] + 1 / per_million["output"]
     )
@@ -77,7 +77,7 @@ def test_costs_follow_prices():
     )
     assert whole == pytest.approx(1e6)
     assert "a quote" in costs["prices"][0]["source"]
-    assert costs["tokens_per_joule"]["output"] == pytest.approx(found.output_tokens_per_joule)
+    assert costs["tokens_per_joule"]["output"] == pytest.approx(result.output_tokens_per_joule)
     other = jaxsim.plan("llama-3.1-8b", jaxsim.with_price(card, 4.0), work, **case)
     doubled = untyped(costs_of(of(Deployed, other.disaggregated), plan.isl))[
         "usd_per_million_tokens"

@@ -63,8 +63,8 @@ DESIGNS = {
 }
 
 
-def found(name: str) -> dict[str, Any]:
-    """One design: what was asked, and every number of the answer."""
+def golden_of(name: str) -> dict[str, Any]:
+    """One design: the request, and every number of the result."""
     request = DESIGNS[name]
     setup = setup_of(
         request["model"],
@@ -77,7 +77,7 @@ def found(name: str) -> dict[str, Any]:
     design = Deployment(**{key: float(value) for key, value in request["design"].items()})
     result = explain(setup.scenario(workload, design), request["phase"])
     return {
-        "asked": {**request, "precision": setup.precision_name},
+        "request": {**request, "precision": setup.precision_name},
         "total_s": result.total_s,
         "parts": {part.name: dataclasses.asdict(part) for part in result.parts},
         "memory": dict(result.memory),

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from tests.goldens._designs import DESIGNS, FOLDER, file_of, found
+from tests.goldens._designs import DESIGNS, FOLDER, file_of, golden_of
 
 
 def flat(value, path=()):
@@ -22,7 +22,7 @@ def flat(value, path=()):
 @pytest.mark.parametrize("name", DESIGNS)
 def test_no_number_has_moved(name):
     kept = dict(flat(json.loads(file_of(name).read_text(encoding="utf-8"))))
-    now = dict(flat(json.loads(json.dumps(found(name)))))
+    now = dict(flat(json.loads(json.dumps(golden_of(name)))))
     assert sorted(now) == sorted(kept)
     moved = {
         key: f"{kept[key]} -> {now[key]}"

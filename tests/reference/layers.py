@@ -58,17 +58,17 @@ def projections(s, layer, rows) -> list[Kernel]:
         return [one(hidden, query + key + value), out(heads * a.head_dim)]
     m = _latent(a)
     heads = m.heads / tp
-    found = [
+    result = [
         one(hidden, m.q_rank + m.kv_rank + m.rope_dim),
         one(m.q_rank, heads * (m.nope_dim + m.rope_dim)),
         out(heads * m.v_dim),
     ]
     if a.kind == "SparseMLA":
-        found += [
+        result += [
             one(m.q_rank, a.index_heads * a.index_dim),
             one(hidden, a.index_dim + a.index_heads),
         ]
-    return found
+    return result
 
 
 def _absorb(s, m, rows) -> list[Kernel]:
@@ -91,17 +91,17 @@ def decode_attention(s, layer, sequences, queries, context) -> list[Kernel]:
         read = 2 * held_kv_heads(a, tp) * a.head_dim * seen * e.kv
         return [Kernel("attention", "decode", sequences * scores_and_values, sequences * read)]
     m = _latent(a)
-    seen, found = context, []
+    seen, result = context, []
     if a.kind == "SparseMLA":
         seen = min(context, a.index_topk)
         flop = 2 * a.index_heads * a.index_dim * queries * context
         read = a.index_dim * context * e.kv
-        found.append(Kernel("attention", "decode", sequences * flop, sequences * read))
+        result.append(Kernel("attention", "decode", sequences * flop, sequences * read))
     stored = m.kv_rank + m.rope_dim
     flop = m.heads / tp * queries * seen * (2 * stored + 2 * m.kv_rank)
     read = stored * seen * e.kv
-    found.append(Kernel("attention", "decode_latent", sequences * flop, sequences * read))
-    return found + _absorb(s, m, sequences * queries)
+    result.append(Kernel("attention", "decode_latent", sequences * flop, sequences * read))
+    return result + _absorb(s, m, sequences * queries)
 
 
 def context_attention(s, layer, prompts, tokens, past) -> list[Kernel]:
@@ -209,16 +209,16 @@ def feed_forward(s, layer, rows, everyone) -> list[Kernel | Message]:
             *_feed_forward("ffn", f.intermediate, f.matrices, s, rows),
             Message("all_reduce", residual, tp),
         ]
-    found = [gemm("experts", "router_gemm", rows, hidden, f.experts, e.wide, e.wide)]
+    result = [gemm("experts", "router_gemm", rows, hidden, f.experts, e.wide, e.wide)]
     if f.shared_intermediate > 0:
-        found += _feed_forward("ffn", f.shared_intermediate, f.matrices, s, rows)
+        result += _feed_forward("ffn", f.shared_intermediate, f.matrices, s, rows)
     copies, touched = busiest_rank(f, everyone, ep, s.engine.popularity_variance)
     copies *= s.workload.imbalance
     inner = f.intermediate * ep / width(s)
     weights = touched * f.matrices * hidden * inner * e.experts
     first = copies * (hidden + (f.matrices - 1) * inner)
     second = copies * (inner + hidden)
-    found.append(
+    result.append(
         Kernel(
             "experts",
             "experts",
@@ -228,19 +228,19 @@ def feed_forward(s, layer, rows, everyone) -> list[Kernel | Message]:
     )
     if dp == 1:
         return [
-            *found,
+            *result,
             Message("all_reduce", residual, tp),
             Message("all_reduce", residual, width(s)),
         ]
     travels = rows / tp * expected_ranks(ep, f.topk) * hidden * s.workload.imbalance
-    found += [
+    result += [
         Message("reduce_scatter", residual, tp),
         Message("all_to_all", travels * e.dispatch, ep),
         Message("all_to_all", travels * e.wide, ep),
     ]
     if tp > 1:
-        found.append(Message("all_gather", residual, tp))
-    return found
+        result.append(Message("all_gather", residual, tp))
+    return result
 
 
 def norms(s, rows) -> Kernel:

@@ -21,12 +21,12 @@ def attention_weights(s, attention) -> float:
         return query + key + key
     m = attention.latent if attention.kind == "SparseMLA" else attention
     heads = m.heads / tp
-    found = hidden * m.q_rank + m.q_rank * heads * (m.nope_dim + m.rope_dim)
-    found += hidden * (m.kv_rank + m.rope_dim) + m.kv_rank * heads * (m.nope_dim + m.v_dim)
+    result = hidden * m.q_rank + m.q_rank * heads * (m.nope_dim + m.rope_dim)
+    result += hidden * (m.kv_rank + m.rope_dim) + m.kv_rank * heads * (m.nope_dim + m.v_dim)
     if attention.kind == "SparseMLA":
-        found += m.q_rank * attention.index_heads * attention.index_dim
-        found += hidden * attention.index_dim + hidden * attention.index_heads
-    return found
+        result += m.q_rank * attention.index_heads * attention.index_dim
+        result += hidden * attention.index_dim + hidden * attention.index_heads
+    return result
 
 
 def ffn_weights_bytes(s, ffn) -> float:
@@ -42,9 +42,9 @@ def ffn_weights_bytes(s, ffn) -> float:
 def layer_weights_bytes(s, layer) -> float:
     a = layer.attention
     extra = a.bias_params * s.element.wide if a.kind == "GQA" else 0.0
-    found = attention_weights(s, a) * s.element.attention
-    found += attention_output(s, a) * s.element.attention_out
-    return found + extra + ffn_weights_bytes(s, layer.ffn)
+    result = attention_weights(s, a) * s.element.attention
+    result += attention_output(s, a) * s.element.attention_out
+    return result + extra + ffn_weights_bytes(s, layer.ffn)
 
 
 def layer_cache_bytes(s, attention, tokens, tp) -> float:
@@ -73,11 +73,11 @@ def weights_bytes(s, busiest_layers: int) -> float:
     """Weights of a stage of that many layers, of average kind, and of the one that drafts."""
     every = work.every_layer(s)
     one = sum(layer_weights_bytes(s, layer) for layer in every) / len(every)
-    found = one * busiest_layers + tables_bytes(s)
+    result = one * busiest_layers + tables_bytes(s)
     if s.workload.draft_tokens:
         # It takes the last layer's output and the next token's embedding, side by side.
-        found += one + 2 * s.model.hidden * s.model.hidden / s.design.tp * s.element.wide
-    return found
+        result += one + 2 * s.model.hidden * s.model.hidden / s.design.tp * s.element.wide
+    return result
 
 
 def cache_bytes(s, sequences, context, busiest_layers: int) -> float:

@@ -26,12 +26,12 @@ def exposed_s(s, item, time) -> float:
 
 def add_up(s, items: list[Kernel | Message], time, prompts=False) -> dict[str, float]:
     """Seconds by part: an engine multiplies what is not a launch floor."""
-    found: dict[str, float] = dict.fromkeys(PARTS, 0.0)
+    result: dict[str, float] = dict.fromkeys(PARTS, 0.0)
     for item in items:
         own = exposed_s(s, item, time)
         factor = _factor(s, item.part, prompts)
-        found[item.part] += FLOOR_FRAC * own + (1 - FLOOR_FRAC) * own * factor
-    return found
+        result[item.part] += FLOOR_FRAC * own + (1 - FLOOR_FRAC) * own * factor
+    return result
 
 
 def host_bound(s, parts, issued, step_s, layer_s, host_layer_s, graph_frac) -> dict[str, float]:
@@ -48,12 +48,12 @@ def host_bound(s, parts, issued, step_s, layer_s, host_layer_s, graph_frac) -> d
 
 
 def common(s, rows, head_rows, everyone) -> list:
-    found = work.ends(s, rows, head_rows) + work.hops(s, rows)
+    result = work.ends(s, rows, head_rows) + work.hops(s, rows)
     for layer in work.every_layer(s):
-        found += work.projections(s, layer, rows)
-        found += work.feed_forward(s, layer, rows, everyone)
-        found.append(work.norms(s, rows))
-    return found
+        result += work.projections(s, layer, rows)
+        result += work.feed_forward(s, layer, rows, everyone)
+        result.append(work.norms(s, rows))
+    return result
 
 
 def busiest_stage_layers(s) -> int:

@@ -14,11 +14,11 @@ def setup():
 
 
 @pytest.fixture(scope="session")
-def asked():
+def plan_request():
     return PlanRequest(jaxsim.Workload(isl=16384.0, osl=2048.0), ftl_s=8.0, ttl_s=0.04)
 
 
 @pytest.fixture(scope="module")
-def swept(setup, asked, request):
+def swept(setup, plan_request, request):
     """Every phase on the grid of the module, its `SPACE`."""
-    return sweep_phases(setup, asked, request.module.SPACE)
+    return sweep_phases(setup, plan_request, request.module.SPACE)

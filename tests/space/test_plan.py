@@ -36,21 +36,21 @@ def setup():
 
 
 @pytest.fixture(scope="module")
-def asked():
+def plan_request():
     return PlanRequest(WORKLOAD, ftl_s=5.0, ttl_s=0.05)
 
 
 @pytest.fixture(scope="module")
-def swept(setup, asked):
-    return sweep_phases(setup, asked, SPACE)
+def swept(setup, plan_request):
+    return sweep_phases(setup, plan_request, SPACE)
 
 
 @pytest.fixture(scope="module")
-def plan_result(setup, asked):
-    return plan(setup, asked, SPACE)
+def plan_result(setup, plan_request):
+    return plan(setup, plan_request, SPACE)
 
 
-def test_headroom_is_what_the_same_widths_give_at_the_limit(setup, asked, plan_result):
+def test_headroom_is_what_the_same_widths_give_at_the_limit(setup, plan_request, plan_result):
     """By a sweep over those widths alone, with both pools in balance."""
     best = plan_result.disaggregated
     prompt, token = best.instances
@@ -61,7 +61,7 @@ def test_headroom_is_what_the_same_widths_give_at_the_limit(setup, asked, plan_r
             SPACE, tp=(shape.tp,), ep=(shape.ep,), pp=(shape.pp,), batch=(), chunk=(),
             prefill_batch=(),
         )  # fmt: skip
-        own = sweep_phases(limit_of(setup), asked, replace(one, tp=(shape.tp,)))
+        own = sweep_phases(limit_of(setup), plan_request, replace(one, tp=(shape.tp,)))
         designs = getattr(own, shape.phase)
         target, latency = {"prefill": (5.0, "ftl_s"), "decode": (0.05, "ttl_s")}[shape.phase]
         met = designs.flat("valid") & (designs.flat(latency) <= target)
@@ -110,9 +110,9 @@ def test_nothing_evaluated_beats_the_answer(plan_result, swept):
 
 def test_no_smaller_deployment_is_within_the_tolerance(plan_result, swept):
     """Fewest GPUs within 1 % of real counts: all counts of all pairs below are worse."""
-    found = plan_result.disaggregated
-    least = found.certificate.upper_bound * 0.99
-    assert found.output_tokens_per_s_per_gpu >= least * (1 - 1e-9)
+    result = plan_result.disaggregated
+    least = result.certificate.upper_bound * 0.99
+    assert result.output_tokens_per_s_per_gpu >= least * (1 - 1e-9)
     first = prefill_candidates(swept.prefill).pool
     second = decode_candidates(swept.decode, 5e10).pool
     met = np.flatnonzero(first.latency_s <= 5.0), np.flatnonzero(second.latency_s <= 0.05)
@@ -125,19 +125,19 @@ def test_no_smaller_deployment_is_within_the_tolerance(plan_result, swept):
     ]
     for g, r in fastest[0].items():
         for h, s in fastest[1].items():
-            for n in range(1, int((found.gpus - 1 - h) // g) + 1):
-                m = np.arange(1, int((found.gpus - 1 - n * g) // h) + 1)
+            for n in range(1, int((result.gpus - 1 - h) // g) + 1):
+                m = np.arange(1, int((result.gpus - 1 - n * g) // h) + 1)
                 assert np.all(2047 * np.minimum(n * r, m * s) / (n * g + m * h) < least)
-    assert found.certificate.near_frac == pytest.approx(
-        0.01 + found.certificate.upper_bound / found.output_tokens_per_s_per_gpu - 1, rel=1e-5
+    assert result.certificate.near_frac == pytest.approx(
+        0.01 + result.certificate.upper_bound / result.output_tokens_per_s_per_gpu - 1, rel=1e-5
     )
 
 
-def test_co_location_is_tried_on_the_hardware_of_either_pool(asked):
+def test_co_location_is_tried_on_the_hardware_of_either_pool(plan_request):
     """With decode on the slower chip, the baseline runs on the faster one."""
     few = jaxsim.Space(tp=(8,), ep=(1, 8), pp=(1,), batch=(8, 32, 64), chunk=(2048,))
     slow, fast = (setup_of("deepseek-r1", name) for name in ("h200", "b300"))
-    request = replace(asked, ftl_s=20.0, ttl_s=0.2)
+    request = replace(plan_request, ftl_s=20.0, ttl_s=0.2)
     both = plan(slow, request, few, prefill_setup=fast)
     assert [one.hardware for one in of(Deployed, both.colocated).instances] == ["b300"]
     alone = plan(fast, request, few)
@@ -194,8 +194,8 @@ def test_frontiers_keep_to_the_budget(setup, plan_result, limit):
         ) * (1 + 1e-9)
     for curve, kind in zip(capped.curves, ("disaggregated", "colocated"), strict=False):
         last = np.flatnonzero(curve.ttl_s <= 0.05)[-1]
-        found = getattr(capped, kind).output_tokens_per_s_per_gpu
-        assert curve.output_tokens_per_s_per_gpu[last] == pytest.approx(found, rel=1e-6)
+        result = getattr(capped, kind).output_tokens_per_s_per_gpu
+        assert curve.output_tokens_per_s_per_gpu[last] == pytest.approx(result, rel=1e-6)
     wide = max(free["co-located"].designs["ep"] * free["co-located"].designs["pp"])
     assert wide > 24  # without a budget, wider ones are on the frontier
 
@@ -203,24 +203,24 @@ def test_frontiers_keep_to_the_budget(setup, plan_result, limit):
 @pytest.mark.parametrize("pack", [False, True])
 def test_a_budget_is_filled_by_both_kinds(setup, pack):
     """As many whole units as fit; a cap of one unit gives the same throughput per GPU."""
-    asked = PlanRequest(WORKLOAD, ftl_s=5.0, ttl_s=0.05, max_gpus=600, pack=pack)
-    wide = plan(setup, asked, SPACE)
-    for found in (wide.disaggregated, wide.colocated):
-        assert isinstance(found, Deployed)
-        unit = found.gpus // found.copies
-        assert unit * found.copies == found.gpus
-        assert all(shape.count % found.copies == 0 for shape in found.instances)
-        served = found.requests_per_s * 2047
+    plan_request = PlanRequest(WORKLOAD, ftl_s=5.0, ttl_s=0.05, max_gpus=600, pack=pack)
+    wide = plan(setup, plan_request, SPACE)
+    for result in (wide.disaggregated, wide.colocated):
+        assert isinstance(result, Deployed)
+        unit = result.gpus // result.copies
+        assert unit * result.copies == result.gpus
+        assert all(shape.count % result.copies == 0 for shape in result.instances)
+        served = result.requests_per_s * 2047
         if not pack:
-            assert 0 <= 600 - found.gpus < unit
-            assert served / found.gpus == pytest.approx(found.output_tokens_per_s_per_gpu)
+            assert 0 <= 600 - result.gpus < unit
+            assert served / result.gpus == pytest.approx(result.output_tokens_per_s_per_gpu)
     pools = of(Deployed, wide.disaggregated)
     first, second = pools.instances
     rates = (first.count * first.requests_per_s, second.count * second.requests_per_s)
     assert min(rates) == pytest.approx(pools.requests_per_s)
     if pack:
         return
-    one = replace(asked, max_gpus=pools.gpus // pools.copies)
+    one = replace(plan_request, max_gpus=pools.gpus // pools.copies)
     small = plan(setup, one, SPACE).disaggregated
     for name in (
         "output_tokens_per_s_per_gpu",

@@ -49,30 +49,30 @@ def sized():
     own = plan(SETUP, replace(ASKED, requests_per_s=None, percentile=None), SPACE)
     rate = 1.95 * of(Deployed, own.disaggregated).instances[0].requests_per_s
     request = replace(ASKED, requests_per_s=rate)
-    found = search.under_rate(own, request, (SETUP, SETUP), lambda ftl, ttl: own)
-    return replace(own, under_rate=found), request
+    result = search.under_rate(own, request, (SETUP, SETUP), lambda ftl, ttl: own)
+    return replace(own, under_rate=result), request
 
 
 def test_targets_hold_and_with_one_instance_fewer_they_do_not(sized):
     own, request = sized
-    found = own.under_rate
+    result = own.under_rate
     by_role = {PREFILL: SETUP, DECODE: SETUP, MIXED: SETUP}
     draws = [drawn(request, seed) for seed in (0, search.FRESH_SEED)]
-    for one, kind in ((found.sized, found.kind), (found.other, "")):
+    for one, kind in ((result.sized, result.kind), (result.other, "")):
         assert one.holds
         assert one.ttft_s <= ASKED.ftl_s
         assert one.tpot_s <= ASKED.ttl_s
-        kind = kind or ({"disaggregated", "colocated"} - {found.kind}).pop()
+        kind = kind or ({"disaggregated", "colocated"} - {result.kind}).pop()
         shapes = shapes_of(getattr(own, kind), by_role, request, draws[0])
         counts = {ROLES[shape.phase]: shape.count for shape in one.instances}
         for role, count in counts.items():
             fewer = {**counts, role: count - 1}
             if count > 1:
                 assert not all(held(shapes, fewer, draw).holds for draw in draws), role
-    assert found.sized.gpus <= found.other.gpus
+    assert result.sized.gpus <= result.other.gpus
     # The plan's own instances, nearly full, leave nothing for queues.
-    assert found.steady.instances[0].count == 2
-    assert not found.steady.holds
+    assert result.steady.instances[0].count == 2
+    assert not result.steady.holds
 
 
 def test_what_no_number_holds_is_given_up_after_two_runs(sized):
@@ -102,11 +102,11 @@ def test_a_cap_says_what_its_instances_bear(sized):
         colocated=jaxsim.Unmet("left out", None, None),
     )
     request = replace(request, max_gpus=2)
-    found = search.under_rate(own, request, (SETUP, SETUP), lambda ftl, ttl: own)
-    assert found.other is None
+    result = search.under_rate(own, request, (SETUP, SETUP), lambda ftl, ttl: own)
+    assert result.other is None
     # One prefill instance bears less than half of what was nearly too much for two.
     assert (
-        0.2 * request.requests_per_s < found.largest_requests_per_s < 0.5 * request.requests_per_s
+        0.2 * request.requests_per_s < result.largest_requests_per_s < 0.5 * request.requests_per_s
     )
 
 

@@ -45,9 +45,9 @@ def test_a_plan_for_distserve_is_of_pairs():
             "llama-3.1-8b", "h100", work, space=space, precision=precision, **keywords
         )
 
-    found = planned(gpus=13).disaggregated
-    assert isinstance(found, Deployed)
-    prefill, decode = found.instances
+    result = planned(gpus=13).disaggregated
+    assert isinstance(result, Deployed)
+    prefill, decode = result.instances
     assert prefill.count == decode.count >= 3
     assert prefill.chunk == 1000
     with pytest.raises(InputError, match="16-bit weights and caches only, not fp8"):
@@ -65,9 +65,9 @@ def test_a_restricted_plan_is_expressible():
         return jaxsim.plan("qwen3-30b-a3b", "h200", request, space=space, precision="fp8")
 
     held = planned("vllm")
-    for found in (held.disaggregated, held.colocated):
-        assert isinstance(found, Deployed)
-        for shape in found.instances:
+    for result in (held.disaggregated, held.colocated):
+        assert isinstance(result, Deployed)
+        for shape in result.instances:
             assert not why_not("vllm", shape.tp, shape.ep, shape.pp, True, shape.phase, 8)
     with pytest.raises(InputError, match="DistServe serves dense models only"):
         planned("distserve")

@@ -20,8 +20,8 @@ SPACE = jaxsim.Space(tp=(1, 2), pp=(1,), chunk=(2048,), prefill_batch=(1, 2))
 
 def stages(held, ttl_s=0.02, work=WORK, hardware="h100", **limits):
     request = jaxsim.PlanRequest(work, ftl_s=1.0, ttl_s=ttl_s, **limits)
-    found = plan_stages("llama-3.1-8b", hardware, request, space=SPACE, evaluate=held)
-    return list(found)
+    result = plan_stages("llama-3.1-8b", hardware, request, space=SPACE, evaluate=held)
+    return list(result)
 
 
 def equal(one, other):

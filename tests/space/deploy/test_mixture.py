@@ -43,13 +43,13 @@ def setup():
 
 
 @pytest.fixture(scope="module")
-def asked():
+def plan_request():
     return PlanRequest(MIX, ftl_s=5.0, ttl_s=0.05)
 
 
 @pytest.fixture(scope="module")
-def mixed(setup, asked):
-    return plan(setup, asked, SPACE)
+def mixed(setup, plan_request):
+    return plan(setup, plan_request, SPACE)
 
 
 def alone(setup, shape, one):
@@ -63,10 +63,10 @@ def alone(setup, shape, one):
     return evaluate_phase(shape.phase, scenario, filled, (work.isl,), (work.osl,))
 
 
-def test_a_mix_of_one_workload_is_the_plan(setup, asked):
+def test_a_mix_of_one_workload_is_the_plan(setup, plan_request):
     """All of it: pools, proof, frontiers, levers; only the clock differs."""
-    one = replace(asked, workload=(share(16384, 2048, 7.0),))
-    alone = replace(asked, workload=jaxsim.Workload(isl=16384.0, osl=2048.0))
+    one = replace(plan_request, workload=(share(16384, 2048, 7.0),))
+    alone = replace(plan_request, workload=jaxsim.Workload(isl=16384.0, osl=2048.0))
     ours, theirs = (replace(plan(setup, r, SPACE), elapsed_s=0.0) for r in (one, alone))
     assert ours.levers
     assert repr(ours) == repr(theirs)
@@ -77,10 +77,10 @@ def test_a_mix_of_one_workload_is_the_plan(setup, asked):
         assert kind.by_workload[0].ftl_s == kind.ftl_s
 
 
-def test_equal_workloads_are_one(setup, asked):
+def test_equal_workloads_are_one(setup, plan_request):
     """A mix of a workload with itself goes through the mixing and gives the plan."""
-    twice = replace(asked, workload=(share(16384, 2048, 1.0), share(16384, 2048, 3.0)))
-    alone = replace(asked, workload=jaxsim.Workload(isl=16384.0, osl=2048.0))
+    twice = replace(plan_request, workload=(share(16384, 2048, 1.0), share(16384, 2048, 3.0)))
+    alone = replace(plan_request, workload=jaxsim.Workload(isl=16384.0, osl=2048.0))
     mixed, plain = plan(setup, twice, SPACE), plan(setup, alone, SPACE)
     assert mixed.points_evaluated == 2 * plain.points_evaluated
     assert mixed.valid_points == plain.valid_points
@@ -121,30 +121,30 @@ def test_every_workload_meets_the_targets_where_it_is_looked_up_alone(setup, mix
     both = mixed.colocated
     (shape,) = both.instances
     for k, one in enumerate(MIX):
-        found = alone(setup, shape, one)
-        assert found.value(f"{shape.mode}_valid", 0)
+        result = alone(setup, shape, one)
+        assert result.value(f"{shape.mode}_valid", 0)
         assert both.by_workload[k].ftl_s == pytest.approx(
-            found.value(f"{shape.mode}_ftl_s", 0), rel=1e-5
+            result.value(f"{shape.mode}_ftl_s", 0), rel=1e-5
         )
         assert both.by_workload[k].ttl_s == pytest.approx(
-            found.value(f"{shape.mode}_ttl_s", 0), rel=1e-5
+            result.value(f"{shape.mode}_ttl_s", 0), rel=1e-5
         )
         assert max(both.by_workload[k].ftl_s / 5.0, both.by_workload[k].ttl_s / 0.05) <= 1.0
 
 
 def test_a_full_batch_makes_a_token_a_slot_and_step(mixed):
     """Little: batch = tokens/s × mean gap, so the mixed rate and the mixed TTL say the same."""
-    for found in (mixed.disaggregated, mixed.colocated):
-        shape = found.instances[-1]
+    for result in (mixed.disaggregated, mixed.colocated):
+        shape = result.instances[-1]
         tokens_per_s = shape.requests_per_s * float(F @ TOKENS)
-        assert tokens_per_s * found.mixed_ttl_s == pytest.approx(shape.batch, rel=1e-5)
-        ttl = [one.ttl_s for one in found.by_workload]
-        assert min(ttl) < found.mixed_ttl_s < max(ttl)
+        assert tokens_per_s * result.mixed_ttl_s == pytest.approx(shape.batch, rel=1e-5)
+        ttl = [one.ttl_s for one in result.by_workload]
+        assert min(ttl) < result.mixed_ttl_s < max(ttl)
 
 
-def test_nothing_evaluated_beats_the_answer(setup, asked, mixed):
+def test_nothing_evaluated_beats_the_answer(setup, plan_request, mixed):
     """Brute force over designs one at a time, with real-valued counts."""
-    swept = sweep_phases(setup, asked, SPACE).each
+    swept = sweep_phases(setup, plan_request, SPACE).each
     link = float(setup.hardware.hardware.scaleout.bytes_per_s)
 
     def seconds(phase, latency, target, extra, limit):
@@ -185,9 +185,9 @@ def test_nothing_evaluated_beats_the_answer(setup, asked, mixed):
     assert mixed.colocated.output_tokens_per_s_per_gpu == pytest.approx(best, rel=1e-5)
 
 
-def test_the_gain_at_the_mean_ttl(setup, asked, mixed):
+def test_the_gain_at_the_mean_ttl(setup, plan_request, mixed):
     """Brute force with counts of any size; held to less, neither kind gives less."""
-    swept = sweep_phases(setup, asked, SPACE)
+    swept = sweep_phases(setup, plan_request, SPACE)
     link = float(setup.hardware.hardware.scaleout.bytes_per_s)
     slots = F * TOKENS / (F * TOKENS).sum()
 
@@ -227,9 +227,9 @@ def test_the_gain_at_the_mean_ttl(setup, asked, mixed):
     assert colocated <= (F @ TOKENS) / mixed.colocated.output_tokens_per_s_per_gpu * 1.00001
 
 
-def test_only_the_ratios_of_shares_matter_and_no_order(setup, asked, mixed):
+def test_only_the_ratios_of_shares_matter_and_no_order(setup, plan_request, mixed):
     shuffled = [replace(one, share=one.share * 1e-3) for one in (MIX[2], MIX[0], MIX[1])]
-    again = plan(setup, replace(asked, workload=shuffled), SPACE)
+    again = plan(setup, replace(plan_request, workload=shuffled), SPACE)
     assert [one.share for one in again.mix] == pytest.approx([0.2, 0.3, 0.5])
     assert again.gain == pytest.approx(mixed.gain)
     assert of(Deployed, again.disaggregated).by_workload[0].ftl_s == pytest.approx(
@@ -237,20 +237,20 @@ def test_only_the_ratios_of_shares_matter_and_no_order(setup, asked, mixed):
     )
 
 
-def test_a_budget_and_whole_domains_are_kept(setup, asked):
-    capped = plan(setup, replace(asked, max_gpus=96), SPACE)
-    for found in (capped.disaggregated, capped.colocated):
-        assert of(Deployed, found).gpus <= 96
+def test_a_budget_and_whole_domains_are_kept(setup, plan_request):
+    capped = plan(setup, replace(plan_request, max_gpus=96), SPACE)
+    for result in (capped.disaggregated, capped.colocated):
+        assert of(Deployed, result).gpus <= 96
     assert some(of(Deployed, capped.disaggregated).certificate).gap == 0.0
-    packed = plan(setup, replace(asked, exact_gpus=144, pack=True), SPACE)
+    packed = plan(setup, replace(plan_request, exact_gpus=144, pack=True), SPACE)
     one = of(Deployed, packed.disaggregated)
     paid = one.requests_per_s * float(F @ TOKENS) / one.output_tokens_per_s_per_gpu
     assert paid == pytest.approx(144.0)
 
 
-def test_what_is_nearest_can_be_met(setup, asked):
+def test_what_is_nearest_can_be_met(setup, plan_request):
     """The targets that the mixed names are targets that a plan meets, and the tightest of them."""
-    fast = replace(asked, ttl_s=0.001)
+    fast = replace(plan_request, ttl_s=0.001)
     unmet = plan(setup, fast, SPACE)
     assert unmet.recommended is None
     assert unmet.gain is None
@@ -259,47 +259,47 @@ def test_what_is_nearest_can_be_met(setup, asked):
         assert isinstance(named, Unmet)
         assert named.ftl_s is None
         ttl_s = some(named.ttl_s)
-        just = plan(setup, replace(asked, ttl_s=ttl_s * 1.0001), SPACE)
+        just = plan(setup, replace(plan_request, ttl_s=ttl_s * 1.0001), SPACE)
         assert isinstance(getattr(just, kind), Deployed)
-        short = plan(setup, replace(asked, ttl_s=ttl_s * 0.9999), SPACE)
+        short = plan(setup, replace(plan_request, ttl_s=ttl_s * 0.9999), SPACE)
         assert isinstance(getattr(short, kind), Unmet)
 
 
-def test_one_grid_reaches_the_longest_prompt(setup, asked):
+def test_one_grid_reaches_the_longest_prompt(setup, plan_request):
     few = replace(SPACE, chunk=())
-    two = replace(asked, workload=(share(500, 100, 1.0), share(9000, 100, 1.0)))
+    two = replace(plan_request, workload=(share(500, 100, 1.0), share(9000, 100, 1.0)))
     swept = sweep_phases(setup, two, few).each
     chunks = [one.prefill.axes["chunk"] for one in swept]
     np.testing.assert_array_equal(chunks[0], chunks[1])
     assert 4096 < chunks[0].max() <= 9000
 
 
-def test_a_workload_that_no_design_can_serve_is_named(setup, asked):
-    long = replace(asked, workload=(MIX[0], share(900_000_000, 64, 1.0)))
+def test_a_workload_that_no_design_can_serve_is_named(setup, plan_request):
+    long = replace(plan_request, workload=(MIX[0], share(900_000_000, 64, 1.0)))
     with pytest.raises(InputError, match=r"ISL 900,000,000, OSL 64: No .* design obeys every rule"):
         plan(setup, long, SPACE)
 
 
-def test_mixes_that_make_no_sense_are_refused(asked):
+def test_mixes_that_make_no_sense_are_refused(plan_request):
     with pytest.raises(InputError, match="at least one"):
-        replace(asked, workload=())
+        replace(plan_request, workload=())
     with pytest.raises(InputError, match="positive"):
-        replace(asked, workload=(share(1024, 64, 0.0),))
+        replace(plan_request, workload=(share(1024, 64, 0.0),))
     with pytest.raises(InputError, match="one workload, and a mix of 3"):
-        asked.only_workload  # noqa: B018
+        plan_request.only_workload  # noqa: B018
 
 
 def test_a_mix_has_frontiers_and_says_why_it_has_no_levers(mixed):
     """A frontier's point at the target is the plan's, but for whole instances."""
     assert mixed.levers == ()
-    for curve, found in zip(mixed.curves, (mixed.disaggregated, mixed.colocated), strict=False):
+    for curve, result in zip(mixed.curves, (mixed.disaggregated, mixed.colocated), strict=False):
         best = curve.output_tokens_per_s_per_gpu[curve.ttl_s <= 0.05].max()
-        assert best == pytest.approx(found.output_tokens_per_s_per_gpu, rel=0.03)
+        assert best == pytest.approx(result.output_tokens_per_s_per_gpu, rel=0.03)
 
 
-def test_time_shared_instances_finish_the_mix(setup, asked):
+def test_time_shared_instances_finish_the_mix(setup, plan_request):
     """Serve 10,000 requests of random kinds one after another, and count the time."""
-    swept = sweep_phases(setup, asked, SPACE)
+    swept = sweep_phases(setup, plan_request, SPACE)
     kinds = np.random.default_rng(1).choice(3, 10_000, p=F)
     index = np.flatnonzero(swept.prefill.full("valid"))[::97]
     own = [one.prefill.full("requests_per_s").ravel()[index] for one in swept.each]

@@ -13,24 +13,24 @@ SPACE = jaxsim.Space(tp=(1, 2), pp=(1,))  # batches and chunks are free
 
 
 @pytest.fixture(scope="module")
-def found():
+def result():
     return jaxsim.plan(
         "llama-3.1-8b", "h100", WORK, ftl_s=1.0, ttl_s=0.02, space=SPACE, choices=True
     )
 
 
-def test_nothing_held_beats_the_plan_under_its_own_targets(found):
+def test_nothing_held_beats_the_plan_under_its_own_targets(result):
     """The plan refined whole batches for its targets: others are equal within what that leaves."""
-    rows = found.choices.rows
+    rows = result.choices.rows
     meets = (rows["ftl_s"] <= 1.0) & (rows["ttl_s"] <= 0.02)
-    for kind, deployed in enumerate((found.disaggregated, found.colocated)):
+    for kind, deployed in enumerate((result.disaggregated, result.colocated)):
         best = rows["bound"][meets & (rows["kind"] == kind)].max()
         bound = deployed.certificate.upper_bound if kind == 0 else deployed.worth("gpu")
         assert best == pytest.approx(bound, rel=2e-3), kind
 
 
-def test_intervals_and_designs_are_whole(found):
-    choices = found.choices
+def test_intervals_and_designs_are_whole(result):
+    choices = result.choices
     rows, designs = choices.rows, choices.designs
     assert choices.ftl_targets_s == tuple(factor * 1.0 for factor in FTL_FACTORS)
     assert (rows["low"] < rows["y"]).all()
@@ -44,8 +44,8 @@ def test_intervals_and_designs_are_whole(found):
         assert np.isfinite(parts).all()
 
 
-def test_a_row_gives_what_its_designs_do(found):
-    rows, designs = found.choices.rows, found.choices.designs
+def test_a_row_gives_what_its_designs_do(result):
+    rows, designs = result.choices.rows, result.choices.designs
     own = rows["kind"] == 0
     i, j = (rows[name][own].astype(int) for name in ("first", "second"))
     prefill, decode = designs["prefill"], designs["decode"]
@@ -60,10 +60,10 @@ def test_a_row_gives_what_its_designs_do(found):
 
 def test_targets_cover_the_frontier():
     ttl = np.geomspace(0.001, 1.0, 200)
-    found = ttl_targets(ttl, 0.02)
-    assert 0.02 in found
-    assert (found[0], found[-1]) == (ttl[0], ttl[-1])
-    assert found == sorted(found)
+    result = ttl_targets(ttl, 0.02)
+    assert 0.02 in result
+    assert (result[0], result[-1]) == (ttl[0], ttl[-1])
+    assert result == sorted(result)
 
 
 @pytest.mark.parametrize(

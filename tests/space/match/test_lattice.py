@@ -87,8 +87,8 @@ def test_the_search_closes_on_the_optimum_wherever_it_starts(seed):
     assert of(Match, optimum.match).certificate.gap == 0.0
     for points in (best, starts, np.zeros_like(starts)):
         seen = explored(speed)
-        found = refine(seen, points, solve)
-        assert value(found) <= value(optimum) * (1 + 1e-12)
+        result = refine(seen, points, solve)
+        assert value(result) <= value(optimum) * (1 + 1e-12)
         assert sum(e.evaluations for e in seen) < 2500
         closed = certify(seen, solve)
         assert value(closed) == value(optimum)
@@ -134,8 +134,8 @@ def test_the_slope_of_the_loss_is_its_difference_quotient():
 
 def test_rounding_keeps_both_neighbours_on_every_axis():
     lattice = Lattice((np.array([1.0, 2.0, 4.0]), np.array([1.0, 3.0, 9.0])))
-    found = lattice.around(np.array([[0.5, np.log2(5.0)]]))
-    values = 2 ** lattice.log2(found[0])
+    result = lattice.around(np.array([[0.5, np.log2(5.0)]]))
+    values = 2 ** lattice.log2(result[0])
     assert {tuple(np.round(v).astype(int)) for v in values} == {(1, 3), (1, 9), (2, 3), (2, 9)}
     with pytest.raises(InputError, match="ascending"):
         Lattice((np.array([2.0, 1.0]),))
@@ -174,8 +174,8 @@ def test_a_search_says_whether_it_has_closed():
 def test_a_search_without_an_answer_says_so():
     solve = matcher(OSL, ftl_s=1e-6, ttl_s=1.0, max_gpus=64.0)
     seen = explored(1.0)
-    found = refine(seen, np.zeros((1, 5)), solve)
-    assert isinstance(found.match, NoMatch)
+    result = refine(seen, np.zeros((1, 5)), solve)
+    assert isinstance(result.match, NoMatch)
     assert isinstance(certify(seen, solve).match, NoMatch)
 
 

@@ -233,10 +233,11 @@ def test_the_model_is_the_same_with_and_without_classes(phase, kind):
     named = jax.tree.leaves(dims, is_leaf=lambda x: isinstance(x, tuple))
     others = jax.tree.leaves(own_dims, is_leaf=lambda x: isinstance(x, tuple))
     assert named == others
-    # over = total − capacity. The two forms add the terms of the total in different orders, each
-    # within one unit in the last place of it; where total and capacity nearly cancel, that remains.
+    # over = total − capacity. The two forms add the terms of the total in different orders; where
+    # total and capacity nearly cancel, the rounding of the total remains. Measured in all six
+    # cases: they differ by at most one unit in the last place of the largest total.
     total = np.float32(np.max(expected.memory.total_bytes))
-    rounding = {".memory.over_bytes": 2.0 * np.spacing(total)}
+    rounding = {".memory.over_bytes": 1.0 * np.spacing(total)}
     flat, _ = jax.tree_util.tree_flatten_with_path(expected)
     for value, (path, plain) in zip(got, flat, strict=True):
         if np.asarray(plain).dtype == bool:

@@ -58,7 +58,7 @@ def on_the_budget(budget, values):
     return result
 
 
-def test_chips_are_those_of_brute_force(swept, problem, asked, together):
+def test_chips_are_those_of_brute_force(swept, problem, plan_request, together):
     """Pools without a ratio are apart: each chip against a fine grid of chips on its budget."""
     budget = Budget({
         "cost": {PEAK: 0.5, HBM: 0.2, LINK: 0.2},
@@ -68,7 +68,7 @@ def test_chips_are_those_of_brute_force(swept, problem, asked, together):
     result = best_chips(swept, problem, base, budget, space=SPACE)
     for pool in ("prefill", ""):
         assert budget.fits(result.factors[pool])
-    alone = with_own_prefill(problem, asked, SPACE)
+    alone = with_own_prefill(problem, plan_request, SPACE)
     again = alone.solve(change_of(result.factors))
     assert some(again).value / base.value - 1.0 == pytest.approx(result.gain, rel=1e-6)
     grid = on_the_budget(budget, (np.geomspace(0.3, 2.5, 10), np.geomspace(0.1, 1.6, 8)))
@@ -133,20 +133,20 @@ def test_the_cheapest_change_is_that_of_brute_force(swept, problem, together):
     assert nothing.cost is None
 
 
-def test_a_crossover_is_where_plans_cross(setup, asked):
+def test_a_crossover_is_where_plans_cross(setup, plan_request):
     """The gain of plans is on either side of one at the neighbours, and only there in between."""
     model = setup_of("llama-3.1-70b", "h200", engine="trtllm")
-    asked = PlanRequest(jaxsim.Workload(isl=4096.0, osl=512.0), ftl_s=2.0, ttl_s=0.03)
+    plan_request = PlanRequest(jaxsim.Workload(isl=4096.0, osl=512.0), ftl_s=2.0, ttl_s=0.03)
     few = jaxsim.Space(
         tp=(1, 2, 4, 8), pp=(1,), batch=(16, 32, 64, 128, 256), chunk=(64, 256, 1024, 4096),
         prefill_batch=(1, 2, 4, 8),
     )  # fmt: skip
-    result = crossover(model, asked, "isl", 32, 8192, few)
+    result = crossover(model, plan_request, "isl", 32, 8192, few)
     assert result.crossings
 
     def gain(isl):
-        work = replace(asked.only_workload, isl=float(isl))
-        return plan(model, replace(asked, workload=work, tolerance=1e-4), few).gain
+        work = replace(plan_request.only_workload, isl=float(isl))
+        return plan(model, replace(plan_request, workload=work, tolerance=1e-4), few).gain
 
     for one in result.crossings:
         assert one.high - one.low == 1.0 or one.high / one.low <= 1.0101
@@ -189,9 +189,9 @@ def test_parts_replace_those_of_the_catalogue():
         ({"prior_sigmas": {"wave_power": 9.0}}, "prior of wave_power: 9 is no deviation"),
     ],
 )
-def test_bad_requests_are_refused(asked, message):
+def test_bad_requests_are_refused(plan_request, message):
     with pytest.raises(InputError, match=message):
-        SensitivityRequest(**asked)
+        SensitivityRequest(**plan_request)
 
 
 def test_priors_can_be_given():

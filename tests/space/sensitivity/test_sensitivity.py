@@ -53,20 +53,20 @@ KINDS = (False, True)
 @pytest.fixture(scope="module")
 def solved(swept):
     """The real-valued problem, its optimum and elasticities, of both kinds."""
-    found = {}
+    result = {}
     for colocated in KINDS:
         problem = problem_of(swept, colocated, SPACE)
         base = some(problem.solve(Change()))
-        found[colocated] = problem, base, elasticities_at(swept, base)
-    return found
+        result[colocated] = problem, base, elasticities_at(swept, base)
+    return result
 
 
 @pytest.mark.parametrize("colocated", KINDS)
 def test_elasticities_are_what_optimising_again_gives(solved, colocated):
     """0.05 % up and down, every limit kept: batch adapts; at 0.2 % another mapping takes over."""
-    problem, _, found = solved[colocated]
-    each = hardware_levers(found.by_input, found.by_limit)
-    changes = levers_changes(found.by_input)
+    problem, _, result = solved[colocated]
+    each = hardware_levers(result.by_input, result.by_limit)
+    changes = levers_changes(result.by_input)
     assert len(each) == 13
     for title, slope in each.items():
         ends = [problem.solve(changes[title](factor)) for factor in (1.0005, 1 / 1.0005)]
@@ -77,29 +77,29 @@ def test_elasticities_are_what_optimising_again_gives(solved, colocated):
 @pytest.mark.parametrize("colocated", KINDS)
 def test_all_rates_k_times_as_large_give_k_times_the_throughput(solved, colocated):
     """Elasticities by rates, less those by times, targets included, sum to one."""
-    _, _, found = solved[colocated]
+    _, _, result = solved[colocated]
     total = 0.0
-    for path, slope in found.by_input.items():
+    for path, slope in result.by_input.items():
         if path.startswith("workload") or "price" in path:
             continue
         if path.endswith("_per_s"):
             total += float(slope[0])
         elif path.endswith("_s"):
             total -= float(slope[0])
-    total -= sum(float(found.by_limit[limit][0]) for limit in ("ttl", "ftl"))
+    total -= sum(float(result.by_limit[limit][0]) for limit in ("ttl", "ftl"))
     assert total == pytest.approx(1.0, abs=1e-9)
 
 
 @pytest.mark.parametrize("colocated", KINDS)
 def test_the_unit_of_data_does_not_matter(solved, colocated):
     """Twice the bytes of everything at twice the bytes per second and capacity: the same."""
-    _, _, found = solved[colocated]
+    _, _, result = solved[colocated]
     data = (
         "hbm_bytes", "bytes_per_s", "spill_bytes", "cache_bytes", "token_bytes", "copy_bytes",
         "query_bytes", "pass_bytes",
     )  # fmt: skip
     total = 0.0
-    for path, slope in found.by_input.items():
+    for path, slope in result.by_input.items():
         name = path.rpartition(".")[2]
         counted = path.startswith("element.") or name.endswith(data)
         total += float(slope[0]) if counted else 0.0
@@ -109,8 +109,8 @@ def test_the_unit_of_data_does_not_matter(solved, colocated):
 
 def test_a_binding_target_is_worth_something_and_a_slack_one_nothing(swept, solved):
     _, base, _ = solved[False]
-    asked = replace(swept.request, ftl_s=1e4, ttl_s=1e3)
-    loose = elasticities_at(replace(swept, request=asked), base)
+    plan_request = replace(swept.request, ftl_s=1e4, ttl_s=1e3)
+    loose = elasticities_at(replace(swept, request=plan_request), base)
     assert float(loose.by_limit["ttl"][0]) == 0.0
     assert float(loose.by_limit["ftl"][0]) == 0.0
     tight = solved[False][2]
@@ -118,22 +118,22 @@ def test_a_binding_target_is_worth_something_and_a_slack_one_nothing(swept, solv
     assert "ttl" in tight.binding[0]["decode"]
 
 
-def test_memory_gets_a_multiplier_where_it_binds(setup, asked):
+def test_memory_gets_a_multiplier_where_it_binds(setup, plan_request):
     """With half the memory the cache limits the batch, and more of it is worth throughput."""
     card = setup.hardware
     chip = replace(card.hardware.chip, hbm_bytes=float(card.hardware.chip.hbm_bytes) * 0.35)
     small = replace(setup, hardware=replace(card, hardware=replace(card.hardware, chip=chip)))
-    few = replace(asked, ttl_s=0.5)
+    few = replace(plan_request, ttl_s=0.5)
     swept = sweep_phases(small, few, SPACE)
     problem = problem_of(swept)
     base = some(problem.solve(Change()))
-    found = elasticities_at(swept, base)
-    assert "memory" in found.binding[0]["decode"]
+    result = elasticities_at(swept, base)
+    assert "memory" in result.binding[0]["decode"]
     path = "hardware.chip.hbm_bytes"
     ends = [some(problem.solve(Change({path: f}))).value for f in (1.001, 1 / 1.001)]
     exact = np.log(ends[0] / ends[1]) / (2.0 * np.log(1.001))
     assert exact > 0.0
-    assert float(found.by_input[path][0]) == pytest.approx(exact, rel=1e-3)
+    assert float(result.by_input[path][0]) == pytest.approx(exact, rel=1e-3)
 
 
 def test_multipliers_of_known_problems():
@@ -156,19 +156,19 @@ def test_multipliers_of_many_designs_are_those_of_each():
     random = np.random.default_rng(3)
     gain, steep = random.normal(size=(500, 2)), random.normal(size=(500, 3, 2))
     slack, step = 0.4 * random.random((500, 3)), random.random(500)
-    found = multipliers(gain, steep, slack, step)
-    assert set((found > 0.0).sum(axis=1)) == {0, 1, 2}
+    result = multipliers(gain, steep, slack, step)
+    assert set((result > 0.0).sum(axis=1)) == {0, 1, 2}
     for i in range(500):
-        np.testing.assert_allclose(found[i], multipliers(gain[i], steep[i], slack[i], step[i]))
-        if (found[i] > 0.0).sum() == 2:
-            np.testing.assert_allclose(found[i] @ steep[i], gain[i])
+        np.testing.assert_allclose(result[i], multipliers(gain[i], steep[i], slack[i], step[i]))
+        if (result[i] > 0.0).sum() == 2:
+            np.testing.assert_allclose(result[i] @ steep[i], gain[i])
 
 
 @pytest.mark.parametrize("colocated", KINDS)
 def test_leaving_designs_out_changes_nothing(solved, colocated, monkeypatch):
     """The best of the designs kept is the best of all, whatever moves and however far."""
-    problem, _, found = solved[colocated]
-    moves = levers_changes(found.by_input)
+    problem, _, result = solved[colocated]
+    moves = levers_changes(result.by_input)
     changes = [
         moves[title](factor)
         for title in (*HARDWARE.values(), LAUNCH, *LIMITS.values())
@@ -200,10 +200,10 @@ def test_evaluating_the_grid_again_changes_nothing(solved, colocated):
         assert near.mapping == again.mapping
 
 
-def test_an_input_of_another_kind_moves_all_designs(setup, asked, solved):
+def test_an_input_of_another_kind_moves_all_designs(setup, plan_request, solved):
     """Twice the prompt is what sweeping prompts of twice the length gives."""
     problem, _, _ = solved[False]
-    longer = replace(asked, workload=replace(WORKLOAD, isl=2.0 * WORKLOAD.isl))
+    longer = replace(plan_request, workload=replace(WORKLOAD, isl=2.0 * WORKLOAD.isl))
     again = problem_of(sweep_phases(setup, longer, SPACE)).solve(UNCHANGED)
     change = Change({"workload.isl": 2.0})
     assert change.bounds() is None
@@ -212,8 +212,8 @@ def test_an_input_of_another_kind_moves_all_designs(setup, asked, solved):
 
 
 def test_stable_ranges_end_where_the_design_changes(solved):
-    problem, base, found = solved[False]
-    change = levers_changes(found.by_input)["peak BF16 arithmetic"]
+    problem, base, result = solved[False]
+    change = levers_changes(result.by_input)["peak BF16 arithmetic"]
     (lever,) = run_searches(problem, [study_lever(base, "peak BF16 arithmetic", 0.4, change)])
     low, high = lever.stable
     for edge, outward in ((low, 1 / 1.05), (high, 1.05)):
@@ -269,11 +269,11 @@ def test_resources_sum_to_the_time(setup, phase):
 
 
 def test_reaching_a_goal_takes_just_enough(solved):
-    problem, base, found = solved[False]
-    changes = levers_changes(found.by_input)
+    problem, base, result = solved[False]
+    changes = levers_changes(result.by_input)
     goal = 1.04 * base.value
     for title in ("HBM bandwidth", "multiprocessors and peak", "kernel launch floors"):
-        slope = float(hardware_levers(found.by_input, found.by_limit)[title][0])
+        slope = float(hardware_levers(result.by_input, result.by_limit)[title][0])
         (reached,) = run_searches(problem, [reach(base, title, slope, changes[title], goal)])
         if reached.factor is None:
             assert problem.solve(changes[title](16.0 if slope > 0 else 1 / 16)).value < goal
@@ -285,14 +285,16 @@ def test_reaching_a_goal_takes_just_enough(solved):
 
 def test_delta_method_and_samples_agree_where_linear(solved):
     """One small known spread: both give |elasticity| · sigma, and the source explains it all."""
-    problem, base, found = solved[False]
+    problem, base, result = solved[False]
     path = "hardware.chip.hbm_bytes_per_s"
     sources = [
         Source("memory", ((path,),), np.array([[0.02]])),
         Source("links", (("hardware.scaleup.bytes_per_s",),), np.array([[0.0002]])),
     ]
-    unsure = propagate(problem, base, found, sources, samples=256)
-    assert unsure.delta_sigma == pytest.approx(abs(float(found.by_input[path][0])) * 0.02, rel=0.01)
+    unsure = propagate(problem, base, result, sources, samples=256)
+    assert unsure.delta_sigma == pytest.approx(
+        abs(float(result.by_input[path][0])) * 0.02, rel=0.01
+    )
     assert unsure.linear
     assert unsure.sample_sigma == pytest.approx(unsure.delta_sigma, rel=0.1)
     assert unsure.lost == 0.0
@@ -303,21 +305,21 @@ def test_delta_method_and_samples_agree_where_linear(solved):
 
 def test_a_wide_spread_is_said_not_to_be_linear(solved):
     """A range from an eighth to eight times: the delta method is off, and does not hide it."""
-    problem, base, found = solved[False]
+    problem, base, result = solved[False]
     span = (-np.log(8.0), np.log(8.0))
     source = Source("links", (("hardware.chip.hbm_bytes_per_s",),), np.eye(1), span)
-    assert not propagate(problem, base, found, [source], samples=256).linear
+    assert not propagate(problem, base, result, [source], samples=256).linear
 
 
 def test_unknowns_of_the_answer(swept, solved):
-    problem, base, found = solved[True]
+    problem, base, result = solved[True]
     parts = {
         pool: dict(zip(own.parts, own.seconds[0].sum(axis=1), strict=True))
         for pool, own in attributions_of(swept, base).items()
     }
-    sources = sources_of(swept, found, parts, {"workload.imbalance": (1.0, 1.5)})
+    sources = sources_of(swept, result, parts, {"workload.imbalance": (1.0, 1.5)})
     assert any(source.name.startswith("fit of") for source in sources)
-    unsure = propagate(problem, base, found, sources, samples=64)
+    unsure = propagate(problem, base, result, sources, samples=64)
     assert np.isfinite([unsure.delta_sigma, unsure.sample_sigma, *unsure.interval80]).all()
     assert unsure.interval80[0] < 1.0
     assert len(unsure.worth_measuring) == 3
@@ -325,20 +327,20 @@ def test_unknowns_of_the_answer(swept, solved):
 
 def test_inputs_of_one_fit_are_joined(setup, solved):
     """The same constant behind several kernels is one input, and the sum of theirs."""
-    _, _, found = solved[False]
-    inputs = inputs_of(list(found.by_input), setup.precision)
+    _, _, result = solved[False]
+    inputs = inputs_of(list(result.by_input), setup.precision)
     names = [own.name for own in inputs]
     assert len(set(names)) == len(names)
     assert not any("multiprocessors" in n and n.startswith("calibration") for n in names)
     shared = next(own for own in inputs if len(own.paths) > 1)
-    assert joined(shared, found.by_input)[0] == pytest.approx(
-        sum(found.by_input[path][0] for path in shared.paths)
+    assert joined(shared, result.by_input)[0] == pytest.approx(
+        sum(result.by_input[path][0] for path in shared.paths)
     )
 
 
-def test_what_if(setup, asked):
-    found = sensitivity_of(
-        setup, asked, SPACE, None,
+def test_what_if(setup, plan_request):
+    result = sensitivity_of(
+        setup, plan_request, SPACE, None,
         SensitivityRequest(
             kind="disaggregated", levers=1, domains=False,
             what_if=[
@@ -346,15 +348,15 @@ def test_what_if(setup, asked):
             ],
         ),
     )  # fmt: skip
-    assert isinstance(found, Sensitivity)
-    first, second = found.what_if
+    assert isinstance(result, Sensitivity)
+    first, second = result.what_if
     assert 0.0 < some(first.exact) < 0.2
     assert first.local == pytest.approx(first.exact, abs=0.02)
     assert second.exact is not None
-    assert found.levers[0].elasticity == pytest.approx(
-        max(lever.elasticity for lever in found.levers)
+    assert result.levers[0].elasticity == pytest.approx(
+        max(lever.elasticity for lever in result.levers)
     )
-    assert [price.name for price in found.prices][:2] == ["TTL target", "FTL target"]
+    assert [price.name for price in result.prices][:2] == ["TTL target", "FTL target"]
 
 
 VALUES = {
@@ -409,9 +411,9 @@ def test_bad_goals_are_refused():
 
 
 @pytest.mark.parametrize("colocated", KINDS)
-def test_prices_count_where_cost_is_the_objective(setup, asked, colocated):
+def test_prices_count_where_cost_is_the_objective(setup, plan_request, colocated):
     """Twice the price is half the throughput per dollar, exactly and by the elasticity."""
-    swept = sweep_phases(setup, replace(asked, objective="cost"), SPACE)
+    swept = sweep_phases(setup, replace(plan_request, objective="cost"), SPACE)
     problem = problem_of(swept, colocated, SPACE)
     base, path = some(problem.solve(UNCHANGED)), "hardware.price_usd_per_hour"
     assert float(elasticities_at(swept, base).by_input[path][0]) == pytest.approx(-1.0)
@@ -444,12 +446,12 @@ def test_every_input_against_solving_again(solved, colocated):
     Batch adapts. Left out is what is counted in whole numbers on the way, or divided by widths: a
     fraction of a head breaks a rule (`gradient/test_reverse` checks their slopes themselves).
     """
-    problem, base, found = solved[colocated]
+    problem, base, result = solved[colocated]
     rounded = (
         "layers", "isl", "hit_frac", "domain_gpus", "heads", "experts", "intermediate",
     )  # fmt: skip
-    paths = [p for p in found.by_input if not p.endswith(rounded)]
-    held = next(iter(found.pools.values())).slopes.numbers
+    paths = [p for p in result.by_input if not p.endswith(rounded)]
+    held = next(iter(result.pools.values())).slopes.numbers
     paths = [p for p in paths if float(held[p][0] if p in held else 1.0) != 0.0]
     step, count = 1e-4, 2 * len(paths)
     factors = {path: np.ones(count) for path in paths}
@@ -457,7 +459,7 @@ def test_every_input_against_solving_again(solved, colocated):
         factors[path][2 * i : 2 * i + 2] = 1.0 + step, 1.0 / (1.0 + step)
     ends = problem.sampled(base, Change(factors)).reshape(-1, 2)
     exact = (ends[:, 0] - ends[:, 1]) / (2.0 * np.log(1.0 + step))
-    mine = np.array([float(found.by_input[path][0]) for path in paths])
+    mine = np.array([float(result.by_input[path][0]) for path in paths])
     wrong = [
         (p, a, b)
         for p, a, b in zip(paths, mine, exact, strict=True)

@@ -85,10 +85,10 @@ def test_targets_that_cannot_be_met_have_a_status_of_their_own(unsolved, capsys)
     assert cli.main([*ASK, *TARGETS]) == 3
     assert "nearest attainable is TTL 6.10 ms" in capsys.readouterr().err
     assert cli.main([*ASK, *TARGETS, "--format=json"]) == 3
-    found = json.loads(capsys.readouterr().out)
-    assert found["recommended"] is None
-    assert found["reason"]
-    assert found["error"]
+    result = json.loads(capsys.readouterr().out)
+    assert result["recommended"] is None
+    assert result["reason"]
+    assert result["error"]
 
 
 @pytest.mark.parametrize(
@@ -189,10 +189,10 @@ def test_axes_that_were_given_are_passed_on():
     args = cli.build_parser().parse_args(
         [*ASK, *TARGETS, "--tp", "1,2", "--prefill-batch", "4", "--gpus", "exactly:64"]
     )
-    asked = cli_plan.request_of(args)
+    request = cli_plan.request_of(args)
     assert options.axes_from(args) == {"tp": (1.0, 2.0), "prefill_batch": (4.0,)}
-    assert (asked["max_gpus"], asked["exact_gpus"]) == (None, 64)
-    assert (asked["ftl_s"], asked["ttl_s"]) == (5.0, 0.05)
+    assert (request["max_gpus"], request["exact_gpus"]) == (None, 64)
+    assert (request["ftl_s"], request["ttl_s"]) == (5.0, 0.05)
     again = cli.build_parser().parse_args(made.command(args).split()[1:])
     assert {**vars(again), "run": 0} == {**vars(args), "run": 0}
 

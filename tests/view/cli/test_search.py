@@ -30,20 +30,20 @@ SPACE = jaxsim.Space(
 )
 
 
-def asked(*more, phase="decode", isl="1000,4000", osl="100,900"):
+def words_of(*more, phase="decode", isl="1000,4000", osl="100,900"):
     axes = ["--tp", "1,2,4", "--pp", "1,2", *HELD[phase]]
     return [*MODEL, "--phase", phase, "--isl", isl, "--osl", osl, *axes, *more]
 
 
-def found(phase="decode", isl=(1000.0, 4000.0), osl=(100.0, 900.0), hardware="h100", **more):
+def searched(phase="decode", isl=(1000.0, 4000.0), osl=(100.0, 900.0), hardware="h100", **more):
     workload = jaxsim.Workload(isl=as_scalar(np.array(isl)), osl=as_scalar(np.array(osl)))
     return jaxsim.search("llama-3.1-8b", hardware, workload, SPACE, phase=phase, **more)
 
 
 def test_few_designs_are_listed(capsys):
-    assert cli.main(asked("--ttl", "20ms", "--best", "2")) == 0
+    assert cli.main(words_of("--ttl", "20ms", "--best", "2")) == 0
     out = capsys.readouterr().out
-    expected = found(targets_s=0.02, count=2)
+    expected = searched(targets_s=0.02, count=2)
     assert out.startswith("Best decode designs of llama-3.1-8b on h100")
     assert f"{expected.attrs['points_evaluated']:,} designs" in out
     assert "TTL ≤ 20 ms" in out
@@ -56,14 +56,14 @@ def test_few_designs_are_listed(capsys):
 
 
 def test_many_workloads_are_mapped_and_their_designs_counted(capsys):
-    assert cli.main(asked("--ttl", "3ms,50ms", isl="500..32000:10", osl="64..2048:9")) == 0
+    assert cli.main(words_of("--ttl", "3ms,50ms", isl="500..32000:10", osl="64..2048:9")) == 0
     out = capsys.readouterr().out
     assert out.count("Output tokens/s/GPU of the best design · TTL") == 2
     lines = out.splitlines()
     start = next(i for i, line in enumerate(lines) if "TTL ≤ 50 ms" in line)
     lengths = [float(line.split()[0].replace(",", "")) for line in lines[start + 2 : start + 9]]
     assert (lengths[0], lengths[-1]) == (500.0, 32000.0)
-    expected = found(isl=(500.0, 32000.0), osl=(64.0, 2048.0), targets_s=0.05)
+    expected = searched(isl=(500.0, 32000.0), osl=(64.0, 2048.0), targets_s=0.05)
     corner = expected.output_tokens_per_s_per_gpu.isel(ttl_target=0, isl=0, osl=0).item()
     shown = float(lines[start + 2].split()[1].replace(",", ""))
     assert shown == pytest.approx(corner, rel=5e-3)
@@ -82,11 +82,11 @@ def test_many_workloads_are_mapped_and_their_designs_counted(capsys):
 )
 def test_json_holds_what_the_search_found(capsys, phase, more, options):
     osl = "100" if phase == "prefill" else "100,900"
-    assert cli.main(asked(*more, "--format", "json", phase=phase, osl=osl)) == 0
+    assert cli.main(words_of(*more, "--format", "json", phase=phase, osl=osl)) == 0
     out, err = capsys.readouterr()
     assert err == ""
     told = checked("search", out)
-    expected = found(phase, osl=(100.0,) if phase == "prefill" else (100.0, 900.0), **options)
+    expected = searched(phase, osl=(100.0,) if phase == "prefill" else (100.0, 900.0), **options)
     rate = "input" if phase == "prefill" else "output"
     for name in (f"{rate}_tokens_per_s_per_gpu", "tp", "pp", "batch"):
         values = np.array(told[name], dtype=float)[..., 0]
@@ -100,10 +100,10 @@ def test_json_holds_what_the_search_found(capsys, phase, more, options):
 
 
 def test_files_hold_what_the_search_found(tmp_path, capsys):
-    expected = found(targets_s=0.02, count=2)
+    expected = searched(targets_s=0.02, count=2)
     paths = [tmp_path / name for name in ("best.csv", "best.nc")]
     for path in paths:
-        assert cli.main(asked("--ttl", "20ms", "--best", "2", "-o", str(path))) == 0
+        assert cli.main(words_of("--ttl", "20ms", "--best", "2", "-o", str(path))) == 0
         assert f"All of it is in {path}" in capsys.readouterr().out
     with paths[0].open() as file:
         rows = list(csv.DictReader(file))
@@ -126,13 +126,13 @@ def test_files_hold_what_the_search_found(tmp_path, capsys):
 
 
 def test_several_chips_are_one_search(capsys):
-    words = asked("--ttl", "20ms")
+    words = words_of("--ttl", "20ms")
     words[words.index("h100")] = "h100,h200"
     assert cli.main(words) == 0
     out = capsys.readouterr().out
     assert "on h100, h200" in out
     h100, h200 = (
-        found(hardware=name, targets_s=0.02).output_tokens_per_s_per_gpu[0, 0, 0].item()
+        searched(hardware=name, targets_s=0.02).output_tokens_per_s_per_gpu[0, 0, 0].item()
         for name in ("h100", "h200")
     )
     assert h200 > 1.1 * h100
@@ -152,9 +152,9 @@ def test_a_gpu_is_for_more_designs_than_its_start_is_worth(monkeypatch):
     ("words", "platforms", "started"),
     [
         (["models"], "cpu", []),
-        (asked(), "", []),
+        (words_of(), "", []),
         (["run", "search.yaml"], "", []),
-        (asked("--device", "gpu"), "", [0]),
+        (words_of("--device", "gpu"), "", [0]),
     ],
 )
 def test_only_verbs_with_a_device_may_start_a_gpu(words, platforms, started, monkeypatch):
@@ -185,11 +185,11 @@ def test_only_verbs_with_a_device_may_start_a_gpu(words, platforms, started, mon
 
 
 def test_nothing_within_the_target_has_a_status_of_its_own(capsys):
-    assert cli.main(asked("--ttl", "1us")) == 3
+    assert cli.main(words_of("--ttl", "1us")) == 3
     out, err = capsys.readouterr()
     assert "no design is valid within the target" in out
     assert "no workload has a design within the targets" in err
-    assert cli.main(asked("--ttl", "1us", "--format", "json")) == 3
+    assert cli.main(words_of("--ttl", "1us", "--format", "json")) == 3
     assert "within the targets" in json.loads(capsys.readouterr().out)["error"]
     words = ["search", "llama-3.1-405b", "--hardware", "h100", "--phase", "decode"]
     assert cli.main([*words, "--isl", "1000", "--osl", "100", "--tp", "1", "--pp", "1"]) == 3
@@ -198,11 +198,11 @@ def test_nothing_within_the_target_has_a_status_of_its_own(capsys):
 
 def test_what_was_asked_is_told(capsys):
     more = ("--ttl", "50ms", "--ftl", "200ms", "--imbalance", "1.5", "--ep", "1,8")
-    assert cli.main(asked(*more, phase="colocated")) == 0
+    assert cli.main(words_of(*more, phase="colocated")) == 0
     out = " ".join(capsys.readouterr().out.split())
     for told in ("FTL of all designs within 200ms.", "--imbalance 1.5", "ep 1,8", "dense"):
         assert told in out
-    assert cli.main(asked(*more, "--format", "json", phase="colocated")) == 0
+    assert cli.main(words_of(*more, "--format", "json", phase="colocated")) == 0
     assert any("200ms" in note for note in json.loads(capsys.readouterr().out)["notes"])
 
 
@@ -226,7 +226,7 @@ def test_what_was_asked_is_told(capsys):
     ],
 )
 def test_bad_input_is_refused(capsys, words, said):
-    assert cli.main([*asked(), *words]) == 2
+    assert cli.main([*words_of(), *words]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert said in err
@@ -247,12 +247,12 @@ def test_bad_input_is_refused(capsys, words, said):
     ],
 )
 def test_bad_lengths_are_refused(capsys, lengths, said):
-    assert cli.main(asked(**lengths)) == 2
+    assert cli.main(words_of(**lengths)) == 2
     assert said in capsys.readouterr().err
 
 
 def test_an_unknown_chip_is_named(capsys):
-    words = asked()
+    words = words_of()
     words[words.index("h100")] = "h100,h101"
     assert cli.main(words) == 2
     assert "h101" in capsys.readouterr().err

@@ -166,12 +166,12 @@ def test_commands(tmp_path, capsys):
     assert main([*words, "--drafter", "a/head"]) == OK
     assert "a/head" in (out / "serve-decode.sh").read_text()
     assert "does not send requests" in capsys.readouterr().out.replace("\n", " ")
-    asked = tmp_path / "one.json"
+    request_file = tmp_path / "one.json"
     words = ["estimate", "qwen3-32b", "--hardware", "h200", "--isl", "4000", "--osl", "500"]
-    words += ["--phase", "colocated", "--precision", "fp8", "--aic-request", str(asked)]
+    words += ["--phase", "colocated", "--precision", "fp8", "--aic-request", str(request_file)]
     args = build_parser().parse_args(words)
     design = {"tp": 2.0, "ep": 1.0, "pp": 1.0, "batch": 56.0}
     write_request(args, design, Workload(4000.0, 500.0))
-    jsonschema.validate(json.loads(asked.read_text()), AIC)
+    jsonschema.validate(json.loads(request_file.read_text()), AIC)
     with pytest.raises(InputError, match="of one design"):
         check_load(build_parser().parse_args([*words, "--concurrency", "4"]))

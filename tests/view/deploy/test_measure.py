@@ -66,14 +66,14 @@ def test_scripts_are_read_by_bash(made):
 
 
 def test_the_request_for_aiconfigurator_is_the_plan():
-    asked = untyped(request(order("moe"), "trtllm", "nvidia/x"))
-    assert asked["systems"] == {"prefill": "gb200", "decode": "gb200"}
-    decode = asked["topology"]["decode"]
+    estimate_request = untyped(request(order("moe"), "trtllm", "nvidia/x"))
+    assert estimate_request["systems"] == {"prefill": "gb200", "decode": "gb200"}
+    decode = estimate_request["topology"]["decode"]
     assert decode == {
         "replicas": 1, "gpus_per_replica": 16, "batch_size": 256, "tp_size": 1,
         "attention_dp_size": 16, "moe_tp_size": 1, "moe_ep_size": 16,
     }  # fmt: skip
-    assert asked["topology"]["prefill"]["pp_size"] == 4
+    assert estimate_request["topology"]["prefill"]["pp_size"] == 4
     colocated = untyped(request(order("moe", "colocated"), "trtllm", "nvidia/x"))
     assert colocated["topology"]["kind"] == "agg"
     with pytest.raises(InputError, match="no data for trainium2"):

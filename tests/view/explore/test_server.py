@@ -44,37 +44,37 @@ def with_server(check):
 async def replies_to(shared, messages, *, until):
     """Every message that the server sends until all of `until` have a final reply."""
     page = await websocket_connect(shared.address.replace("http", "ws") + "changes")
-    found, left = [], set(until)
+    result, left = [], set(until)
     for message in messages:
         await page.write_message(message)
     while left:
         text = await asyncio.wait_for(page.read_message(), 10)
-        found.append(json.loads(some(text)))
-        if {"done", "error", "superseded"} & set(found[-1]):
-            left.discard(found[-1]["id"])
+        result.append(json.loads(some(text)))
+        if {"done", "error", "superseded"} & set(result[-1]):
+            left.discard(result[-1]["id"])
     page.close()
-    return found
+    return result
 
 
 def test_fifty_quick_changes_lose_none_and_show_the_last():
     changes = [json.dumps({"id": k, "fields": {"ttl": f"{k}ms"}}) for k in range(1, 51)]
 
     async def check(shared):
-        found = await replies_to(shared, changes, until=range(1, 51))
-        return found, shared.page
+        result = await replies_to(shared, changes, until=range(1, 51))
+        return result, shared.page
 
-    found, page = with_server(check)
-    final = [one for one in found if {"done", "superseded"} & set(one)]
+    result, page = with_server(check)
+    final = [one for one in result if {"done", "superseded"} & set(one)]
     assert sorted(one["id"] for one in final) == list(range(1, 51)), "one final reply each"
     assert final[-1] == {"id": 50, "done": True}
     assert page == "<p>50ms, refined</p>"
     for one in final[:-1]:
         assert one.get("superseded", 0) > one["id"] or one["done"]
-    shown = [one for one in found if "html" in one]
+    shown = [one for one in result if "html" in one]
     assert [one["html"] for one in shown[-2:]] == ["<p>50ms</p>", page]
     assert all(one["html"].startswith(f"<p>{one['id']}ms") for one in shown)
     assert len(shown) < 52, "a change that another follows is not refined"
-    assert [one for one in found if "progress" in one]
+    assert [one for one in result if "progress" in one]
 
 
 def test_what_is_wrong_is_said_and_the_server_goes_on():
@@ -103,10 +103,10 @@ def test_what_is_wrong_is_said_and_the_server_goes_on():
 def test_only_this_machine_with_the_token_is_let_in():
     async def status(shared, address, **headers):
         try:
-            found = await AsyncHTTPClient().fetch(HTTPRequest(address, headers=headers))
+            result = await AsyncHTTPClient().fetch(HTTPRequest(address, headers=headers))
         except HTTPClientError as error:
             return error.code
-        return found.code
+        return result.code
 
     async def check(shared):
         own = f"127.0.0.1:{shared.port}"

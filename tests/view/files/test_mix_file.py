@@ -40,9 +40,9 @@ def file(tmp_path, content, name="mix.csv"):
 )
 def test_csv_and_json_say_the_same(content, tmp_path):
     """In any order of columns, with a byte-order mark, blank lines, and rows that repeat."""
-    found = read_mix(file(tmp_path, content))
-    assert [(one.workload.isl, one.workload.osl) for one in found] == [(16384, 2048), (1024, 512)]
-    assert [one.share for one in found] == pytest.approx([0.25, 0.75])
+    result = read_mix(file(tmp_path, content))
+    assert [(one.workload.isl, one.workload.osl) for one in result] == [(16384, 2048), (1024, 512)]
+    assert [one.share for one in result] == pytest.approx([0.25, 0.75])
 
 
 @pytest.mark.parametrize(
@@ -136,19 +136,19 @@ def test_the_report_has_the_mix(mixed):
 
 
 def test_json_has_the_schema_of_a_plan(mixed, unmet):
-    found = untyped(plan_dict(mixed))
-    assert found["schema"] == "jaxsim.plan/1"
-    assert found["objective"] == "gpu"
+    result = untyped(plan_dict(mixed))
+    assert result["schema"] == "jaxsim.plan/1"
+    assert result["objective"] == "gpu"
     plain = {"hit_frac": 0, "draft_tokens": 0, "accept_frac": 0, "images": 0, "imbalance": 1}
     lengths = [{"isl": 16384, "osl": 2048, "share": 0.25}, {"isl": 1024, "osl": 512, "share": 0.75}]
-    assert found["workload"] == {
+    assert result["workload"] == {
         "isl": 4864,
         "osl": 896,
         **plain,
         "mix": [{**one, **plain} for one in lengths],
     }
-    assert found["gain"] == pytest.approx(mixed.gain)
-    disaggregated = found["disaggregated"]
+    assert result["gain"] == pytest.approx(mixed.gain)
+    disaggregated = result["disaggregated"]
     assert disaggregated["workloads"][1] == {
         **lengths[1],
         "ftl_s": 0.41,
@@ -156,7 +156,7 @@ def test_json_has_the_schema_of_a_plan(mixed, unmet):
     }
     assert disaggregated["certificate"]["gap"] == 0
     assert disaggregated["instances"][0]["count"] == 6
-    assert "certificate" not in found["colocated"]
+    assert "certificate" not in result["colocated"]
     nothing = untyped(plan_dict(unmet))
     assert nothing["disaggregated"] is None
     assert nothing["nearest"]["colocated"] == {"ftl_s": None, "ttl_s": 0.0061}
@@ -210,11 +210,11 @@ def test_a_small_mix_from_file_to_answer(tmp_path, capsys):
     few = ["--tp", "1,4,8", "--pp", "1", "--batch", "8,64", "--prefill-batch", "1", "--gpus", "32"]
     ask = ["plan", "llama-3.1-70b", "--hardware", "h200", "--ftl", "2s", "--ttl", "60ms"]
     status = cli.main([*ask, *few, "--chunk", "1024", "--mix", str(path), "--format", "json"])
-    found = json.loads(capsys.readouterr().out)
+    result = json.loads(capsys.readouterr().out)
     assert status == cli.OK
-    assert [one["share"] for one in found["workload"]["mix"]] == [0.25, 0.75]
-    assert found["disaggregated"]["gpus"] <= 32
-    for one in found["disaggregated"]["workloads"]:
+    assert [one["share"] for one in result["workload"]["mix"]] == [0.25, 0.75]
+    assert result["disaggregated"]["gpus"] <= 32
+    for one in result["disaggregated"]["workloads"]:
         assert one["ftl_s"] <= 2.0
         assert one["ttl_s"] <= 0.06
-    assert any("Only these values were tried" in note for note in found["notes"])
+    assert any("Only these values were tried" in note for note in result["notes"])

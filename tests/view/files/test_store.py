@@ -249,10 +249,10 @@ def test_a_frontier_is_as_sure_as_a_plan(config):
         curve, own = curves[name], front[kind]
         np.testing.assert_allclose(own.ttl_s, curve.ttl_s, rtol=1e-6)
         for end in ("low", "high"):
-            found = own[f"output_tokens_per_s_per_gpu_{end}"]
-            np.testing.assert_allclose(found, getattr(curve, end), rtol=1e-6)
-            assert found.attrs["units"]
-            assert "80 %" in found.attrs["description"]
+            result = own[f"output_tokens_per_s_per_gpu_{end}"]
+            np.testing.assert_allclose(result, getattr(curve, end), rtol=1e-6)
+            assert result.attrs["units"]
+            assert "80 %" in result.attrs["description"]
 
 
 def test_a_tree_that_does_not_say_how_sure_it_is_is_refused(config):
@@ -279,10 +279,12 @@ def test_a_store_says_how_it_was_made(whole, tmp_path, monkeypatch):
 
 def read_sweep_of(path, more, folder, monkeypatch):
     """The sweep that `jaxsim run` asks for."""
-    found = []
-    monkeypatch.setattr(sweep, "run", lambda args: found.append(read_sweep(Path(args.config))) or 0)
+    result = []
+    monkeypatch.setattr(
+        sweep, "run", lambda args: result.append(read_sweep(Path(args.config))) or 0
+    )
     assert main(["run", str(path), *more, "-o", str(folder / "new.zarr")]) == 0
-    return found[0]
+    return result[0]
 
 
 def test_the_best_of_a_sweep_say_how_they_were_found(tmp_path):

@@ -32,14 +32,14 @@ def planned(ftl_s, ttl_s, choices=False):
 
 
 @pytest.fixture(scope="module")
-def found():
+def result():
     return planned(1.0, 0.02, choices=True)
 
 
 @pytest.fixture(scope="module")
-def address(found, tmp_path_factory):
+def address(result, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(render_report(found, (), "jaxsim plan …", 5e10), encoding="utf-8")
+    path.write_text(render_report(result, (), "jaxsim plan …", 5e10), encoding="utf-8")
     assert path.stat().st_size <= 3_000_000
     return path.as_uri()
 
@@ -90,18 +90,18 @@ def run(page, script, *arguments):
     return page.execute_script(script, *arguments)
 
 
-def test_it_opens_with_what_the_plan_says(page, found):
-    assert text(page, "recommendation") == words.recommendation(found)
-    assert text(page, "verdict") == words.verdict(found)
+def test_it_opens_with_what_the_plan_says(page, result):
+    assert text(page, "recommendation") == words.recommendation(result)
+    assert text(page, "verdict") == words.verdict(result)
     row = run(page, "const d = jaxsim.derived(); return jaxsim.deployment(d.chosen)")
-    assert row == words.deployment(found.chosen)
+    assert row == words.deployment(result.chosen)
     assert page.find_elements("css selector", "#plot-frontier > *"), "nothing was drawn"
 
 
 @pytest.mark.parametrize("ftl_factor", [1.0, 0.5])
-def test_another_target_gives_what_plan_says_of_it(page, found, ftl_factor):
-    ftl_s = found.ftl_target_s * ftl_factor
-    ttl = np.unique(found.curves[0].ttl_s)
+def test_another_target_gives_what_plan_says_of_it(page, result, ftl_factor):
+    ftl_s = result.ftl_target_s * ftl_factor
+    ttl = np.unique(result.curves[0].ttl_s)
     for ttl_s in (float(ttl[len(ttl) // 4]), float(ttl[-1])):
         run(page, "jaxsim.change({ftl: arguments[0], ttl: arguments[1]})", ftl_s, ttl_s)
         other = planned(ftl_s, ttl_s)
@@ -225,12 +225,12 @@ def test_a_phone_needs_no_sideways_scrolling(page):
     assert wide <= 400
 
 
-def test_without_a_script_the_page_still_answers(address, found):
+def test_without_a_script_the_page_still_answers(address, result):
     browser = driver_of(**{"profile.managed_default_content_settings.javascript": 2})
     try:
         browser.get(address)
         assert not browser.find_element("css selector", ".controls").is_displayed()
-        assert text(browser, "recommendation") == words.recommendation(found)
+        assert text(browser, "recommendation") == words.recommendation(result)
         fixed = browser.find_element("id", "fixed")
         assert "geometric mean" in fixed.text
         pictures = browser.find_elements("css selector", ".static img")
@@ -255,21 +255,21 @@ def live():
         "prefill-batch": "1,2,4",
     }  # fmt: skip
     answer = answerer()
-    page, ready, found = next(answer(fields, lambda _: None)), threading.Event(), {}
+    page, ready, result = next(answer(fields, lambda _: None)), threading.Event(), {}
 
     async def run():
         server, shared = start(answer, page, whole=with_scripts)
-        found.update(address=shared.address, loop=asyncio.get_running_loop(), end=asyncio.Event())
+        result.update(address=shared.address, loop=asyncio.get_running_loop(), end=asyncio.Event())
         ready.set()
-        await found["end"].wait()
+        await result["end"].wait()
         server.stop()
         shared.pool.shutdown()
 
     thread = threading.Thread(target=lambda: asyncio.run(run()))
     thread.start()
     ready.wait(10)
-    yield found["address"]
-    found["loop"].call_soon_threadsafe(found["end"].set)
+    yield result["address"]
+    result["loop"].call_soon_threadsafe(result["end"].set)
     thread.join()
 
 
@@ -318,7 +318,7 @@ def test_the_live_page_follows_its_form(browser, live):
     assert not [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
 
 
-def test_a_model_with_a_hostile_name_stays_text(found):
-    hostile = replace(found, model="</script><script>alert(1)</script>")
+def test_a_model_with_a_hostile_name_stays_text(result):
+    hostile = replace(result, model="</script><script>alert(1)</script>")
     page = render_report(hostile, (), "")
     assert "<script>alert" not in page
