@@ -6,6 +6,9 @@ blocks are whole: after a kill at any moment, only what is not marked is compute
 have checksums (see `store_checks`).
 """
 
+import glob
+import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -82,7 +85,7 @@ def create(config: SweepConfig, path: Path) -> None:
     """
     zarr = require_zarr()
     output_folder(path.parent)
-    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    aside = Path(tempfile.mkdtemp(prefix=f"{_aside(path)}{os.getpid()}-", dir=path.parent))
     try:
         root = zarr.open_group(aside, mode="w")
         _fill(root, config)
@@ -96,6 +99,23 @@ def create(config: SweepConfig, path: Path) -> None:
         # Another process was first; `open_store` checks that it agrees.
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _aside(path: Path) -> str:
+    """How the names begin of the folders in which processes of this machine make a store."""
+    return f".{path.name}-{platform.node()}-"
+
+
+def clear_aside(path: Path) -> None:
+    """Remove what processes of this machine that are no more left beside a store."""
+    for folder in path.parent.glob(f"{glob.escape(_aside(path))}*"):
+        number = folder.name.removeprefix(_aside(path)).partition("-")[0]
+        try:
+            os.kill(int(number), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (ValueError, OSError):
+            continue  # not ours to judge, or of another user
 
 
 def _fill(root: "zarr.Group", config: SweepConfig) -> None:
@@ -197,6 +217,7 @@ def open_store(config: SweepConfig, path: Path, resume: bool) -> "tuple[SweepCon
         create(fitting(config), path)
     elif not resume:
         raise InputError(f"{path} exists; continue it with --resume, or choose another name.")
+    clear_aside(path)
     held = attributes_of(path)
     if held["sweep"] != config.digest:
         raise InputError(

@@ -1,5 +1,7 @@
 """A sweep's store is the sweep: whole, labelled, and the same however often it was interrupted."""
 
+import os
+import platform
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -21,9 +23,11 @@ from jaxsim.view.cli.verbs import sweep
 from jaxsim.view.cli.verbs.sweep import parse_shard
 from jaxsim.view.files import store
 from jaxsim.view.files.atomic import replace_netcdf
+from jaxsim.view.files.run_text import run_text
+from jaxsim.view.files.store import clear_aside
 from jaxsim.view.files.store_frontiers import frontiers_of
 from jaxsim.view.files.store_pending import pending
-from jaxsim.view.files.sweep_config import read_sweep, run_text
+from jaxsim.view.files.sweep_config import read_sweep
 from tests.view.written import checked
 
 CONFIG = """
@@ -185,6 +189,18 @@ def test_the_verb_writes_and_reports(config, tmp_path, capsys):
     assert main(["sweep", str(path), "-o", str(out)]) == 2
     assert main(["sweep", str(path), "-o", str(out), "--resume"]) == 0
     assert "nothing left" in capsys.readouterr().out
+
+
+def test_what_killed_processes_left_is_removed(tmp_path):
+    path = tmp_path / "all[1].zarr"
+    names = [f".{path.name}-{platform.node()}-{k}" for k in (2**22 + 1, os.getpid(), "x")]
+    gone, own, odd = (tmp_path / name for name in names)
+    for folder in (gone, own, odd):
+        folder.mkdir()
+    clear_aside(path)
+    assert not gone.exists()
+    assert own.exists()
+    assert odd.exists()
 
 
 def test_frontiers_of_a_store(config, tmp_path, capsys, whole):
