@@ -173,7 +173,7 @@ def test_parts_replace_those_of_the_catalogue():
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("keywords", "message"),
     [
         ({"kind": "pooled"}, "disaggregated or colocated"),
         ({"levers": -1}, "at least 0"),
@@ -189,9 +189,9 @@ def test_parts_replace_those_of_the_catalogue():
         ({"prior_sigmas": {"wave_power": 9.0}}, "prior of wave_power: 9 is no deviation"),
     ],
 )
-def test_bad_requests_are_refused(plan_request, message):
+def test_bad_requests_are_refused(keywords, message):
     with pytest.raises(InputError, match=message):
-        SensitivityRequest(**plan_request)
+        SensitivityRequest(**keywords)
 
 
 def test_priors_can_be_given():
