@@ -38,7 +38,7 @@ def command(argv: list[str], cache: Path) -> tuple[int, str, str]:
     )  # fmt: skip
     return (
         done.returncode,
-        re.sub(r"in \d[\d.,]* m?s( \(.*? /s\))?", "in …", done.stdout),
+        re.sub(r"in \d[\d.,]* m?s( \([^)]*/s\))?", "in …", done.stdout),
         done.stderr,
     )
 
