@@ -4,7 +4,7 @@
 
 For each case an environment is made in a temporary folder, the working tree is installed in it as
 a wheel, and a few verbs run. `oldest` pins every dependency of pyproject.toml to the least version
-that is declared there; `newest` takes what the registry gives. `docs/versions.md` has the results.
+that is declared there; `newest` takes what the registry gives. It has not been run to its end yet.
 """
 
 import argparse
