@@ -163,7 +163,7 @@ def table(results: Sequence[Found]) -> str:
 
 def main() -> int:
     """Run the cases; status 1 if any step of any failed."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(c.name for c in CASES))
     parser.add_argument("--python", action="append", default=[], metavar="VERSION=PATH")
     parser.add_argument("--json", type=Path)

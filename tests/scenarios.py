@@ -10,9 +10,9 @@ import numpy as np
 from jaxsim._record import replace_leaf
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engine import Engine, Options
-from jaxsim.catalog.engines import load_engine
 from jaxsim.catalog.fits import Kernels, PeakShare
 from jaxsim.catalog.hardware import Chip, Fabric, Hardware, PeakFlop
+from jaxsim.catalog.known_engines import load_engine
 from jaxsim.catalog.model import GQA, MLA, DenseFFN, LayerGroup, Model, MoEFFN, SparseMLA
 from jaxsim.catalog.precision import ElementBytes
 from jaxsim.catalog.scenario import Scenario

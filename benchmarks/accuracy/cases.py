@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import jaxsim
+from jaxsim.catalog.engine_limits import Limits
 from jaxsim.catalog.errors import InputError
-from jaxsim.catalog.limits import Limits
 from jaxsim.catalog.load import load_model, load_precision
 from jaxsim.truth.read.clients.stated import Stated
 from jaxsim.truth.read.readers import read_rows

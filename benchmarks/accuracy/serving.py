@@ -31,7 +31,7 @@ from jaxsim.truth.decisions import decisions
 from jaxsim.truth.engines.files import write_engines
 from jaxsim.truth.engines.fit import FREE, SPREAD, Free, values_of
 from jaxsim.truth.engines.held_out import SCHEMES, HeldOut, cross_validate, row_sigmas
-from jaxsim.truth.gain import gain_summary
+from jaxsim.truth.gain_of_pairs import gain_summary
 from jaxsim.truth.joint import joint_error
 from jaxsim.truth.read.readers import read_rows
 from jaxsim.truth.runs import Runs, runs_of

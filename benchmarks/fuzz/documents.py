@@ -130,7 +130,7 @@ def _read_calibration(path: Path) -> object:
 
 
 def _read_engine(path: Path) -> object:
-    from jaxsim.catalog.engines import load_engine
+    from jaxsim.catalog.known_engines import load_engine
 
     return {"log_sigma": load_engine(str(path)).log_sigma}
 

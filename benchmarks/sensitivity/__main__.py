@@ -24,7 +24,7 @@ from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Workload
 from jaxsim.space.axes import LEAF
 from jaxsim.space.designs import PHASES
-from jaxsim.space.gradient.reverse import slopes_of
+from jaxsim.space.gradient.derivative import slopes_of
 from jaxsim.space.grid.best import stream_best
 from jaxsim.space.sensitivity.elasticity import limits_of, pool_slopes
 from jaxsim.space.sensitivity.plan_levers import batch_step

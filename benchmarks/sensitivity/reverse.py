@@ -32,7 +32,7 @@ from benchmarks.sensitivity.__main__ import OUTPUTS, axes_of
 from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Workload
 from jaxsim.space.designs import PHASES, name_of
-from jaxsim.space.gradient import reverse
+from jaxsim.space.gradient import derivative
 from jaxsim.space.program import files
 from jaxsim.space.program.evaluate import evaluate
 from jaxsim.space.program.inputs import replace
@@ -82,7 +82,7 @@ class Gradient:
 
 def by_reverse(phase: str, scenario, listed):
     """The call of the package."""
-    return lambda: reverse.slopes_of(PHASES[phase], scenario, listed, OUTPUTS[phase])
+    return lambda: derivative.slopes_of(PHASES[phase], scenario, listed, OUTPUTS[phase])
 
 
 def by_program(phase: str, scenario, listed, kept: Path):
@@ -103,7 +103,7 @@ def by_program(phase: str, scenario, listed, kept: Path):
         names = [name_of(at) for at, _ in jax.tree_util.tree_flatten_with_path(numbered)[0]]
         columns = [values for _, _, values in listed]
         leaves = [np.asarray(x, float) for x in jax.tree.leaves((columns, scenario))]
-        wanted = reverse.wanted_of(program, tuple(names))
+        wanted = derivative.wanted_of(program, tuple(names))
         values = dict(enumerate(leaves)) | wanted.constants
         with np.errstate(all="ignore"):
             evaluate(wanted.steps, values)

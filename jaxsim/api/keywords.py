@@ -9,8 +9,8 @@ from typing import TypedDict
 
 from jaxsim.catalog.cards import HardwareCard, ModelCard
 from jaxsim.catalog.engine import Options
-from jaxsim.catalog.engines import EngineCard
-from jaxsim.catalog.limits import Limits
+from jaxsim.catalog.engine_limits import Limits
+from jaxsim.catalog.known_engines import EngineCard
 from jaxsim.catalog.precision import Precision
 from jaxsim.catalog.setup import Setup, setup_of
 

@@ -14,8 +14,8 @@ from jaxsim.api.request import EstimateRequest, check_keywords, plan_request, re
 from jaxsim.api.spreads import colocated_ends, disaggregated_ends, inputs_of, sources_in
 from jaxsim.catalog.cards import HardwareCard, ModelCard
 from jaxsim.catalog.deployment import Deployment
+from jaxsim.catalog.engine_limits import check_context, within_context
 from jaxsim.catalog.errors import InputError
-from jaxsim.catalog.limits import check_context, within_context
 from jaxsim.catalog.setup import Setup, setup_of
 from jaxsim.catalog.workload import Share, Workload
 from jaxsim.point.explain import Explanation, explain

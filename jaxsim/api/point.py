@@ -12,8 +12,8 @@ from jaxsim._scalar import Scalar
 from jaxsim.catalog.cards import HardwareCard, ModelCard
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engine import Options
-from jaxsim.catalog.engines import EngineCard
 from jaxsim.catalog.errors import InputError, nearest
+from jaxsim.catalog.known_engines import EngineCard
 from jaxsim.catalog.precision import Precision
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.catalog.setup import setup_of

@@ -14,8 +14,8 @@ from jaxsim.api.keywords import SearchKeywords, setup_with
 from jaxsim.api.plan import lengths_in
 from jaxsim.api.request import check_phase, request_of
 from jaxsim.catalog.cards import HardwareCard, ModelCard
+from jaxsim.catalog.engine_limits import check_context
 from jaxsim.catalog.errors import InputError
-from jaxsim.catalog.limits import check_context
 from jaxsim.catalog.setup import Setup
 from jaxsim.catalog.workload import Workload
 from jaxsim.space.axes import Space, Values

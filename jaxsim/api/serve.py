@@ -9,8 +9,8 @@ import numpy as np
 from jaxsim.api.keywords import ServeKeywords, setup_with
 from jaxsim.api.request import check_whole, request_of
 from jaxsim.catalog.cards import HardwareCard, ModelCard
+from jaxsim.catalog.engine_limits import Limits, batched_tokens
 from jaxsim.catalog.errors import InputError
-from jaxsim.catalog.limits import Limits, batched_tokens
 from jaxsim.catalog.workload import Workload
 from jaxsim.traffic.layout import Layout
 from jaxsim.traffic.service import Offered, UnderLoad, under_load

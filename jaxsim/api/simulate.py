@@ -33,9 +33,9 @@ from jaxsim.traffic.policy.view import Policy, Static
 from jaxsim.traffic.read.requests import Requests
 from jaxsim.traffic.service import CHUNK_TOKENS
 from jaxsim.traffic.simulate.fleet import Fleet, fleet_of
-from jaxsim.traffic.simulate.law import role_law
 from jaxsim.traffic.simulate.records import DECODE, MIXED, PREFILL
 from jaxsim.traffic.simulate.run import Run, Service, simulate_run
+from jaxsim.traffic.simulate.step_times import role_law
 
 POLICIES = {
     "static": Static, "matched": Matched, "fixed-ratio": FixedRatio, "elastic": Elastic,

@@ -6,7 +6,7 @@ from typing import Unpack
 from jaxsim.api.keywords import SetupKeywords, setup_with
 from jaxsim.api.plan import prefill_setup_of
 from jaxsim.catalog.cards import HardwareCard, ModelCard
-from jaxsim.catalog.limits import check_context
+from jaxsim.catalog.engine_limits import check_context
 from jaxsim.space.axes import Space
 from jaxsim.space.deploy.request import PlanRequest
 from jaxsim.space.deploy.result import Plan

@@ -6,7 +6,7 @@ from functools import cache
 from jaxsim.catalog.cards import ModelCard
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.names import DATA
-from jaxsim.catalog.precisions import WITH_CACHE, load_precision
+from jaxsim.catalog.precision_presets import WITH_CACHE, load_precision
 
 # Formats into which vLLM and SGLang quantise a 16-bit checkpoint while they load it.
 ON_LOADING = ("fp8",)

@@ -46,7 +46,7 @@ from jaxsim.catalog.model import (
 )
 from jaxsim.catalog.names import list_hardware, list_models, list_precisions
 from jaxsim.catalog.precision import Format, Precision
-from jaxsim.catalog.precisions import load_precision, override_precision, read_precision
+from jaxsim.catalog.precision_presets import load_precision, override_precision, read_precision
 
 __all__ = [
     "list_hardware",

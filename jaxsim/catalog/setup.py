@@ -11,13 +11,13 @@ from jaxsim.catalog.calibration import Calibration, borrowed, load_calibration, 
 from jaxsim.catalog.cards import HardwareCard, ModelCard, emulated_classes
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engine import Options
-from jaxsim.catalog.engines import EngineCard, generation_of, load_engine
-from jaxsim.catalog.limit import LIMIT, at_the_limit
-from jaxsim.catalog.limits import engine_defaults
+from jaxsim.catalog.engine_limits import engine_defaults
+from jaxsim.catalog.known_engines import EngineCard, generation_of, load_engine
 from jaxsim.catalog.load import load_hardware, load_model
 from jaxsim.catalog.precision import SPOKEN, Precision, element_bytes, spoken_formats
-from jaxsim.catalog.precisions import WITH_CACHE, load_precision
+from jaxsim.catalog.precision_presets import WITH_CACHE, load_precision
 from jaxsim.catalog.scenario import Scenario
+from jaxsim.catalog.silicon_limit import LIMIT, at_the_limit
 from jaxsim.catalog.workload import Workload
 
 

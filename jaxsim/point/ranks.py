@@ -6,7 +6,7 @@ from jaxsim._record import Record
 from jaxsim._scalar import Scalar
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.model import MoEFFN
-from jaxsim.point.whole import ceil_div
+from jaxsim.point.exact_division import ceil_div
 
 
 class Ranks(Record):

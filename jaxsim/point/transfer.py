@@ -23,7 +23,7 @@ from jaxsim.catalog.model import (
 from jaxsim.catalog.precision import ElementBytes
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.forward import drafting_share, layers_of
-from jaxsim.point.held import kv_bytes_per_gpu
+from jaxsim.point.layer_bytes import kv_bytes_per_gpu
 from jaxsim.point.ranks import Ranks
 
 

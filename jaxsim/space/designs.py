@@ -20,7 +20,7 @@ from jaxsim.space.grid.split import split
 from jaxsim.space.program.cache import Cache
 from jaxsim.space.program.host import HOST_POINTS
 from jaxsim.space.program.interpret import Prepared, interpreted
-from jaxsim.space.program.memory import HELD_OVER_OUTPUTS, require
+from jaxsim.space.program.process_memory import HELD_OVER_OUTPUTS, require
 
 PHASES: dict[str, Callable[[Scenario], Prefill | Decode | Colocated]] = {
     "prefill": prefill,

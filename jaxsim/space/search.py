@@ -21,10 +21,10 @@ from jaxsim.point.phases.colocated import Colocated
 from jaxsim.space.axes import LEAF, Space, Values, axes_of, complete
 from jaxsim.space.designs import PHASES
 from jaxsim.space.grid.best import Best, stream_best
+from jaxsim.space.grid.best_in_numpy import is_small, small_best
 from jaxsim.space.grid.frontier import Frontiers, stream_frontier
-from jaxsim.space.grid.small import is_small, small_best
 from jaxsim.space.program.inputs import Axis, Device
-from jaxsim.space.program.memory import KEPT_DESIGN_BYTES, require
+from jaxsim.space.program.process_memory import KEPT_DESIGN_BYTES, require
 
 # What is maximised in each phase, and the latency that is limited.
 OBJECTIVE = {

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from jaxsim.catalog.deployment import Deployment
-from jaxsim.catalog.engines import load_engine
+from jaxsim.catalog.engine_limits import Limits, check_context, engine_defaults, most_sequences
 from jaxsim.catalog.errors import InputError
-from jaxsim.catalog.limits import Limits, check_context, engine_defaults, most_sequences
+from jaxsim.catalog.known_engines import load_engine
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.catalog.setup import Setup
 from jaxsim.catalog.workload import Workload
-from jaxsim.point.rules import broken_by
+from jaxsim.point.feasible import broken_by
 from jaxsim.space.deploy.diagnose import RULES
 from jaxsim.space.deploy.uncertainty import EIGHTY_PERCENT
 from jaxsim.traffic.finite import finite_run

@@ -13,13 +13,13 @@ import numpy as np
 from jaxsim._record import Record, Tree, replace_leaf
 from jaxsim._scalar import Scalar, as_scalar
 from jaxsim.catalog.scenario import Scenario
+from jaxsim.point.exact_division import floor_div
+from jaxsim.point.footprint import memory_of
 from jaxsim.point.forward import Parts, layers_of
-from jaxsim.point.memory import memory_of
 from jaxsim.point.phases.decode import pipelined_s, step_time, tokens_per_step
 from jaxsim.point.phases.prefill import chunks_of, prompt_time
 from jaxsim.point.ranks import busiest_share, rank_requests, ranks_of
 from jaxsim.point.transfer import transfer_of
-from jaxsim.point.whole import floor_div
 from jaxsim.quantities import KERNEL_PARTS
 from jaxsim.space.program.interpret import at_many
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from jaxsim._record import replace_leaf
 from jaxsim.catalog.deployment import Deployment
+from jaxsim.catalog.engine_limits import batched_tokens
 from jaxsim.catalog.errors import InputError
-from jaxsim.catalog.limits import batched_tokens
 from jaxsim.catalog.model import DenseFFN
 from jaxsim.catalog.precision import Precision
 from jaxsim.catalog.routing import popularity_variance

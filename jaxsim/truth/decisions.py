@@ -5,7 +5,7 @@ from typing import TypedDict
 
 import numpy as np
 
-from jaxsim.truth.gain import Prediction
+from jaxsim.truth.gain_of_pairs import Prediction
 
 GROUP = ("model", "gpu", "engine", "precision")
 TPOT_TARGETS_S = (0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15)

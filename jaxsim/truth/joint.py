@@ -12,8 +12,8 @@ from typing import TypedDict
 import numpy as np
 
 from jaxsim.catalog.errors import InputError
-from jaxsim.catalog.gain import DAYS_A_MONTH
-from jaxsim.truth.gain import (
+from jaxsim.catalog.gain_errors import DAYS_A_MONTH
+from jaxsim.truth.gain_of_pairs import (
     CLEAR,
     EIGHTY_PERCENT,
     Pair,

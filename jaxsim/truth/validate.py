@@ -9,8 +9,8 @@ import numpy as np
 
 from jaxsim._record import Tree
 from jaxsim.catalog.engine import Serving
-from jaxsim.catalog.engines import EngineCard, load_engine
-from jaxsim.catalog.limits import most_sequences
+from jaxsim.catalog.engine_limits import most_sequences
+from jaxsim.catalog.known_engines import EngineCard, load_engine
 from jaxsim.catalog.speculation import speculation_prior
 from jaxsim.space.deploy.uncertainty import EIGHTY_PERCENT
 from jaxsim.traffic.finite import predict_finite

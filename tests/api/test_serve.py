@@ -2,12 +2,12 @@
 
 import json
 
-import numpy as np
+import jax.numpy as jnp
 import pytest
 
 import jaxsim
+from jaxsim.catalog.engine_limits import Limits
 from jaxsim.catalog.errors import InputError
-from jaxsim.catalog.limits import Limits
 from jaxsim.view.cli.main import main
 from tests.narrow import some
 from tests.view.written import checked
@@ -157,7 +157,7 @@ def test_a_pool_that_breaks_a_rule_or_a_context_is_refused():
         jaxsim.serve(*CASE, long, tp=8, concurrency=1)
     with pytest.raises(InputError, match="beyond the context"):
         jaxsim.plan(*CASE, long, ftl_s=10.0, ttl_s=0.1)
-    mixed = jaxsim.Workload(isl=np.asarray([1024.0, 200_000.0]), osl=256.0)
+    mixed = jaxsim.Workload(isl=jnp.asarray([1024.0, 200_000.0]), osl=256.0)
     with pytest.raises(InputError, match="beyond the context"):
         jaxsim.evaluate(*CASE, mixed)
     with pytest.raises(InputError, match="beyond the context"):

@@ -16,7 +16,7 @@ from jaxsim.catalog.parameters import parameters
 from jaxsim.catalog.precision import BYTES_PER_ELEMENT, Precision, element_bytes
 from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.write import card_text
-from jaxsim.point.held import kv_bytes_per_gpu
+from jaxsim.point.layer_bytes import kv_bytes_per_gpu
 from jaxsim.view.cli.main import main
 from tests.catalog.test_config_json import DEEPSEEK, GLM5, LLAMA, QWEN3, QWEN3_MOE, read
 from tests.narrow import some, untyped

@@ -14,10 +14,10 @@ import pytest
 from jaxsim.catalog.calibration import fit_of, load_calibration
 from jaxsim.catalog.cards import HardwareCard
 from jaxsim.catalog.deployment import Deployment
-from jaxsim.catalog.engines import list_engines, load_engine
+from jaxsim.catalog.known_engines import list_engines, load_engine
 from jaxsim.catalog.load import load_hardware, load_model
 from jaxsim.catalog.names import list_hardware
-from jaxsim.catalog.precisions import load_precision
+from jaxsim.catalog.precision_presets import load_precision
 from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Workload
 from jaxsim.point.attention.base import causal_pairs

@@ -8,10 +8,10 @@ import pytest
 
 from jaxsim.catalog.calibration import fit_of, load_calibration
 from jaxsim.catalog.deployment import Deployment
-from jaxsim.catalog.engines import load_engine
 from jaxsim.catalog.errors import InputError
-from jaxsim.catalog.limit import at_the_limit, limit_constants
+from jaxsim.catalog.known_engines import load_engine
 from jaxsim.catalog.setup import limit_of, setup_of
+from jaxsim.catalog.silicon_limit import at_the_limit, limit_constants
 from jaxsim.catalog.workload import Workload
 from jaxsim.point.collectives import message_s
 from jaxsim.point.roofline import kernel_s

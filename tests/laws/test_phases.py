@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxsim.point.footprint as memory
 import jaxsim.point.forward as forward
-import jaxsim.point.memory as memory
 from jaxsim.point.phases.colocated import colocated
 from jaxsim.point.phases.decode import decode
 from jaxsim.point.phases.prefill import prefill

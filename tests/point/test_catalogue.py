@@ -9,7 +9,7 @@ import pytest
 
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.load import list_hardware, list_models, load_model
-from jaxsim.catalog.precisions import load_precision
+from jaxsim.catalog.precision_presets import load_precision
 from jaxsim.catalog.setup import default_precision, setup_of
 from jaxsim.catalog.workload import Workload
 from jaxsim.point.phases.decode import decode

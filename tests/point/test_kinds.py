@@ -39,9 +39,9 @@ from jaxsim.catalog.parameters import ffn_params
 from jaxsim.catalog.precision import ElementBytes
 from jaxsim.point.attention.kinds import context_items, decode_items, projection_items
 from jaxsim.point.ffn import FFNTokens, ffn_items
-from jaxsim.point.held import attention_weight_bytes, kv_bytes_per_gpu
+from jaxsim.point.footprint import ffn_weight_bytes
 from jaxsim.point.items import ContextTokens, DecodeTokens
-from jaxsim.point.memory import ffn_weight_bytes
+from jaxsim.point.layer_bytes import attention_weight_bytes, kv_bytes_per_gpu
 from jaxsim.point.phases.decode import decode
 from jaxsim.point.phases.prefill import chunks_of, prefill
 from jaxsim.point.ranks import Ranks

@@ -2,6 +2,7 @@
 
 import json
 import tarfile
+from typing import Any
 
 import numpy as np
 import pytest
@@ -216,5 +217,6 @@ def test_bursts_days_and_drift():
     ],
 )
 def test_impossible_loads_are_refused(change, message):
+    given: dict[str, Any] = {"requests_per_s": 1, "isl": 10, "osl": 10, **change}
     with pytest.raises(InputError, match=message):
-        load_of(**{"requests_per_s": 1, "isl": 10, "osl": 10, **change})
+        load_of(**given)

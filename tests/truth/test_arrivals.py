@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 
+from jaxsim.catalog.cache_transfers import moves
 from jaxsim.catalog.errors import InputError
-from jaxsim.catalog.moves import moves
-from jaxsim.truth.arrivals.moves import moves_of
+from jaxsim.truth.arrivals.cache_transfers import moves_of
 from jaxsim.truth.arrivals.read import holds_arrivals, read_arrivals
 from jaxsim.truth.arrivals.scores import summary_of
 from jaxsim.truth.arrivals.served import requests_of_run, served, served_all

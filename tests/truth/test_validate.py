@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from jaxsim.catalog.engines import list_engines, load_engine
+from jaxsim.catalog.engine_limits import batched_tokens
 from jaxsim.catalog.errors import InputError
-from jaxsim.catalog.limits import batched_tokens
+from jaxsim.catalog.known_engines import list_engines, load_engine
 from jaxsim.catalog.load import load_hardware, load_model
 from jaxsim.traffic.layout import Layout
 from jaxsim.truth.cases import Case

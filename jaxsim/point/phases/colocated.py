@@ -13,6 +13,9 @@ from jaxsim._record import Record
 from jaxsim._scalar import Flag, Scalar
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.encoder import encoder_items
+from jaxsim.point.exact_division import floor_div
+from jaxsim.point.feasible import Rules, rules_of
+from jaxsim.point.footprint import Memory, memory_of
 from jaxsim.point.forward import (
     Parts,
     Spent,
@@ -31,7 +34,6 @@ from jaxsim.point.forward import (
     with_overhead,
 )
 from jaxsim.point.items import ContextTokens, DecodeTokens, Item
-from jaxsim.point.memory import Memory, memory_of
 from jaxsim.point.phases.decode import (
     StepTime,
     draft_parts,
@@ -43,8 +45,6 @@ from jaxsim.point.phases.decode import (
 )
 from jaxsim.point.phases.prefill import chunks_of, prompt_time
 from jaxsim.point.ranks import Ranks, busiest_share, rank_requests, ranks_of
-from jaxsim.point.rules import Rules, rules_of
-from jaxsim.point.whole import floor_div
 
 
 class Mode(Record):

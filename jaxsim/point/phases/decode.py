@@ -5,6 +5,8 @@ import jax.numpy as jnp
 from jaxsim._record import Record
 from jaxsim._scalar import Flag, Scalar
 from jaxsim.catalog.scenario import Scenario
+from jaxsim.point.feasible import Rules, rules_of
+from jaxsim.point.footprint import Memory, memory_of
 from jaxsim.point.forward import (
     Parts,
     Spent,
@@ -18,9 +20,7 @@ from jaxsim.point.forward import (
     with_overhead,
 )
 from jaxsim.point.items import DecodeTokens
-from jaxsim.point.memory import Memory, memory_of
 from jaxsim.point.ranks import Ranks, busiest_share, rank_requests, ranks_of
-from jaxsim.point.rules import Rules, rules_of
 from jaxsim.point.transfer import ingress_bytes_per_s_per_gpu
 
 

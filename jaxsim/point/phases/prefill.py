@@ -8,6 +8,9 @@ from jaxsim._scalar import Flag, Scalar
 from jaxsim.catalog.model import AbstractRecurrent
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.encoder import encoder_items
+from jaxsim.point.exact_division import ceil_div
+from jaxsim.point.feasible import Rules, rules_of
+from jaxsim.point.footprint import Memory, memory_of
 from jaxsim.point.forward import (
     Parts,
     add_parts,
@@ -22,11 +25,8 @@ from jaxsim.point.forward import (
     with_overhead,
 )
 from jaxsim.point.items import ContextTokens
-from jaxsim.point.memory import Memory, memory_of
 from jaxsim.point.ranks import Ranks, busiest_share, rank_requests, ranks_of
-from jaxsim.point.rules import Rules, rules_of
 from jaxsim.point.transfer import Transfer, transfer_of
-from jaxsim.point.whole import ceil_div
 
 
 class Prefill(Record):

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from jaxsim.catalog.gain import GainError, load_gain
+from jaxsim.catalog.gain_errors import GainError, load_gain
 from jaxsim.space.deploy.uncertainty import EIGHTY_PERCENT
 
 

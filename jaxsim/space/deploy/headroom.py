@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from jaxsim.catalog.limit import LIMIT
 from jaxsim.catalog.setup import Setup, limit_of
+from jaxsim.catalog.silicon_limit import LIMIT
 from jaxsim.space.deploy.request import PlanRequest, gpu_weight
 from jaxsim.space.deploy.result import Deployed, InstanceShape
 from jaxsim.space.deploy.sweep import Swept

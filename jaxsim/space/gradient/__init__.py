@@ -2,5 +2,5 @@
 
 Reverse mode over the operations of a `Program`, in NumPy: no compilation, and operations that have
 equal inputs at several points are differentiated once. From a program and points to slopes. Begin
-with `reverse.py`.
+with `derivative.py`.
 """

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxsim.space.gradient.equal_points import Inputs, place
-from jaxsim.space.gradient.partials import Partial
+from jaxsim.space.gradient.of_operations import Partial
 from jaxsim.space.gradient.paths import UNIT, Paths, Sums, paths_of
 from jaxsim.space.program.in_numpy import in_float64
 from jaxsim.space.program.trace import Op

@@ -11,7 +11,7 @@ from jaxsim.catalog.setup import Setup
 from jaxsim.catalog.workload import Workload
 from jaxsim.quantities import PARTS
 from jaxsim.space.designs import PHASES
-from jaxsim.space.gradient.reverse import slopes_of
+from jaxsim.space.gradient.derivative import slopes_of
 from jaxsim.space.sensitivity.elasticity import points_on_axes
 
 # Resources, and the inputs whose unit of time makes them one: rates, and seconds.

@@ -15,7 +15,7 @@ from jaxsim._scalar import Scalar, as_scalar
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.space.designs import PHASES
-from jaxsim.space.gradient.reverse import slopes_of
+from jaxsim.space.gradient.derivative import slopes_of
 from jaxsim.space.sensitivity.elasticity import Limit, PoolSlopes, points_on_axes
 
 

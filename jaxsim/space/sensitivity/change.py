@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxsim._scalar import Numbers
 from jaxsim.catalog.scenario import Scenario
-from jaxsim.space.gradient.reverse import path_name
+from jaxsim.space.gradient.derivative import path_name
 
 # Rates and latencies: with k times one rate, or 1/k of one latency, k > 1, every time t becomes at
 # least t/k and at most t.

@@ -24,7 +24,7 @@ from jaxsim.catalog.workload import Workload
 from jaxsim.quantities import TTL_OUTPUTS
 from jaxsim.space.axes import Space, axes_of
 from jaxsim.space.designs import PHASES
-from jaxsim.space.gradient.reverse import Slopes, slopes_of
+from jaxsim.space.gradient.derivative import Slopes, slopes_of
 from jaxsim.space.program.trace import Axis
 from jaxsim.space.sensitivity.change import OWN_HARDWARE
 

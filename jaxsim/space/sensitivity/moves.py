@@ -17,7 +17,7 @@ from jaxsim._scalar import Numbers, as_scalar
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.space.designs import PHASES, Designs
-from jaxsim.space.gradient.reverse import values_of
+from jaxsim.space.gradient.derivative import values_of
 from jaxsim.space.sensitivity.change import Bounds, Change, joined, value_at
 from jaxsim.space.sensitivity.elasticity import points_on_axes
 

@@ -81,7 +81,10 @@ def prompts_s(
     mean, mean_pairs = float(tokens.mean()), float(pairs.mean())
     order, count = np.unique(pairs, return_counts=True)  # whole prompts of one length are alike
     below = np.concatenate([[0.0], np.cumsum(count)]) / len(pairs)
-    ladder, each = law.pass_tokens[role], []
+    ladder, times, slopes = (
+        np.asarray(table)[role] for table in (law.pass_tokens, law.pass_s, law.pass_slope)
+    )
+    each: list[float] = []
     shares = np.where(law.mixes[role] > 0.5, decoded / ranks, 0.0)
     for prompts_per_pass, own_share in zip(
         np.maximum(tokens_per_pass / mean, 1.0), shares, strict=True
@@ -90,8 +93,8 @@ def prompts_s(
         own = max(longest, prompts_per_pass * mean_pairs / ranks)
         size = max(prompts_per_pass * mean / ranks, mean)
         size += own_share
-        base, slope = (_between(size, ladder, t[role]) for t in (law.pass_s, law.pass_slope))
-        shared_s = _between(own_share, ladder, law.pass_s[role]) if own_share > 0.0 else 0.0
+        base, slope = _between(size, ladder, times), _between(size, ladder, slopes)
+        shared_s = _between(own_share, ladder, times) if own_share > 0.0 else 0.0
         pass_s = float(law.stretch[role]) * (base + slope * own - shared_s)
         each.append(float(pass_s * lengths.isl.mean() / (prompts_per_pass * mean)))
     return each

@@ -6,9 +6,9 @@ from typing import TypedDict, Unpack
 import numpy as np
 
 from jaxsim.traffic.simulate.capacity import Lengths, requests_per_s
-from jaxsim.traffic.simulate.law import RoleLaw, joined
 from jaxsim.traffic.simulate.links import links_of
 from jaxsim.traffic.simulate.records import DECODE, MIXED, PREFILL, Law, Links
+from jaxsim.traffic.simulate.step_times import RoleLaw, joined
 
 
 @dataclass(frozen=True)

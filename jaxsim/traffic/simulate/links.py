@@ -3,13 +3,13 @@
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsim.catalog.moves import Moves, moves
+from jaxsim.catalog.cache_transfers import Moves, moves
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.forward import layers_of
 from jaxsim.point.ranks import Ranks
 from jaxsim.point.transfer import distinct_shards, kv_bytes_of
-from jaxsim.traffic.simulate.law import RoleLaw
 from jaxsim.traffic.simulate.records import Links, of_numpy
+from jaxsim.traffic.simulate.step_times import RoleLaw
 
 
 def links_of(

@@ -16,9 +16,9 @@ from jaxsim.traffic.policy.view import Static
 from jaxsim.traffic.read.requests import Requests
 from jaxsim.traffic.simulate.capacity import lengths_of
 from jaxsim.traffic.simulate.fleet import Fleet, fleet_of
-from jaxsim.traffic.simulate.law import role_law
 from jaxsim.traffic.simulate.records import DECODE, MIXED, PREFILL
 from jaxsim.traffic.simulate.run import MOST_INSTANCES, Room, simulate_run
+from jaxsim.traffic.simulate.step_times import role_law
 from jaxsim.traffic.synthetic.load import load_of
 
 ROLES = {"prefill": PREFILL, "decode": DECODE, "colocated": MIXED}

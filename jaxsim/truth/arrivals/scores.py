@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxsim.truth.arrivals.moves import GOAL as MOVES_GOAL
-from jaxsim.truth.arrivals.moves import Move, moves_of
+from jaxsim.truth.arrivals.cache_transfers import GOAL as MOVES_GOAL
+from jaxsim.truth.arrivals.cache_transfers import Move, moves_of
 from jaxsim.truth.arrivals.table import MEASURES, ArrivalRun
 
 # Median errors to reach on families that nothing was fitted to.

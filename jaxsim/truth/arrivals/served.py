@@ -12,9 +12,9 @@ from jaxsim.traffic.measure.outcome import users_of
 from jaxsim.traffic.policy.view import Static
 from jaxsim.traffic.read.requests import Requests
 from jaxsim.traffic.simulate.fleet import fleet_of
-from jaxsim.traffic.simulate.law import role_law
 from jaxsim.traffic.simulate.records import MIXED
 from jaxsim.traffic.simulate.run import Service, simulate_run
+from jaxsim.traffic.simulate.step_times import role_law
 from jaxsim.traffic.synthetic.load import load_of
 from jaxsim.truth.arrivals.table import ArrivalRun
 from jaxsim.truth.read.names import names_of

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxsim.catalog.engines import generations
+from jaxsim.catalog.known_engines import generations
 from jaxsim.traffic.serving import MEASURES
 from jaxsim.truth.engines.fit import ENGINE, SERVING, held_of, values_of
 from jaxsim.truth.engines.held_out import (

@@ -16,8 +16,8 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from jaxsim.catalog.engine import Engine, Serving
-from jaxsim.catalog.engines import EngineCard
 from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.known_engines import EngineCard
 from jaxsim.traffic.serving import MEASURES, predict
 from jaxsim.truth.engines.data import data_of
 from jaxsim.truth.engines.fit import FREE, HELD, Data

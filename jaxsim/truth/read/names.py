@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from jaxsim.catalog.cards import HardwareCard, ModelCard
-from jaxsim.catalog.engines import format_of, generation_of
 from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.known_engines import format_of, generation_of
 from jaxsim.catalog.load import load_hardware, load_model, load_precision
 from jaxsim.catalog.names import resolve_model
 from jaxsim.catalog.precision import Precision
-from jaxsim.catalog.precisions import WITH_CACHE
+from jaxsim.catalog.precision_presets import WITH_CACHE
 from jaxsim.truth.read.rows import ServingRow
 
 # How engines and their front ends are called, in the order in which they are looked for.

@@ -10,7 +10,7 @@ from jaxsim.catalog.cards import HardwareCard, ModelCard
 from jaxsim.catalog.documents import quoted, read_json
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.load import load_hardware, load_model
-from jaxsim.catalog.precisions import load_precision
+from jaxsim.catalog.precision_presets import load_precision
 from jaxsim.view.deploy.order import Order, Pool
 
 SCHEMA = "jaxsim.plan/1"

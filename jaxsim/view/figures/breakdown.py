@@ -7,7 +7,7 @@ from jaxsim.quantities import PARTS
 from jaxsim.space.deploy.result import Deployed, InstanceShape, Plan
 from jaxsim.view.figures.frontier import case, source
 from jaxsim.view.figures.style import sheet
-from jaxsim.view.text import units, words
+from jaxsim.view.text import sentences, units
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,18 +72,18 @@ def _draw_shares(axes: "Axes", row: int, shape: InstanceShape, names: Sequence[s
                 color="white" if dark else "#222222",
             )
         left += share
-    text = f"{units.seconds(total)}\n{words.PASSES[shape.phase]}"
+    text = f"{units.seconds(total)}\n{sentences.PASSES[shape.phase]}"
     axes.text(1.012, row, text, va="center", fontsize="small", transform=axes.get_yaxis_transform())
 
 
 def _row_label(shape: InstanceShape) -> str:
-    return f"{words.POOLS[shape.phase]}\n{words.mapping(shape)}"
+    return f"{sentences.POOLS[shape.phase]}\n{sentences.mapping(shape)}"
 
 
 def _part_legend(axes: "Axes", names: Sequence[str]) -> None:
     from matplotlib.patches import Patch
 
-    handles = [Patch(color=PART_COLOURS[name], label=words.part_name(name)) for name in names]
+    handles = [Patch(color=PART_COLOURS[name], label=sentences.part_name(name)) for name in names]
     axes.legend(
         handles=handles,
         loc="lower left",

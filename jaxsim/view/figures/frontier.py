@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxsim.space.deploy.result import Deployed, FrontierCurve, InstanceShape, Plan
 from jaxsim.view.figures.style import BLUE, COLOURS, GREY, SOURCE, sheet
-from jaxsim.view.text import units, words
+from jaxsim.view.text import sentences, units
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,12 +63,12 @@ def source(plan: Plan) -> str:
 
 def case(plan: Plan) -> str:
     """What a picture is about, in a line."""
-    return f"{words.case(plan)} · {words.constraint(plan)}"
+    return f"{sentences.case(plan)} · {sentences.constraint(plan)}"
 
 
 def _title(plan: Plan) -> str:
     at = "" if plan.gain is None else f" at TTL ≤ {units.seconds(plan.ttl_target_s)}"
-    return words.gain_title(plan) + at
+    return sentences.gain_title(plan) + at
 
 
 def _draw_curve(axes: "Axes", curve: FrontierCurve) -> None:
@@ -83,7 +83,7 @@ def _draw_curve(axes: "Axes", curve: FrontierCurve) -> None:
         color=colour,
         lw=2.2 if main else 1.4,
         ls="-" if main else (0, (4, 2)),
-        label=words.curve_name(curve.name),
+        label=sentences.curve_name(curve.name),
     )
     if main:
         ends = [np.concatenate([end[:1], end]) for end in (low, high)]
@@ -150,7 +150,7 @@ def _draw_choices(axes: "Axes", plan: Plan) -> None:
 
 def _label(shape: InstanceShape) -> str:
     pool = "" if shape.phase == "colocated" else f"{shape.phase} "
-    return f"{shape.count} × {pool}{words.mapping(shape)}, batch {shape.batch:,}"
+    return f"{shape.count} × {pool}{sentences.mapping(shape)}, batch {shape.batch:,}"
 
 
 def _ttl_axis(axes: "Axes", right: float) -> None:

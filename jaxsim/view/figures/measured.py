@@ -11,7 +11,7 @@ from jaxsim.view.text import units
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from jaxsim.truth.gain import GainSummary
+    from jaxsim.truth.gain_of_pairs import GainSummary
     from jaxsim.truth.validate import Predicted, Validation
 
 TITLES = {

@@ -9,7 +9,7 @@ from jaxsim.space.sensitivity.result import Sensitivity
 from jaxsim.view.figures.style import SOURCE, sheet
 from jaxsim.view.text import units
 from jaxsim.view.text.levers import factor_name
-from jaxsim.view.text.words import POOLS
+from jaxsim.view.text.sentences import POOLS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,7 +3,7 @@
 from jaxsim._version import __version__, machine
 from jaxsim.catalog.workload import Share, Workload
 from jaxsim.space.deploy.result import Deployed, Held, InstanceShape, Plan, UnderRate, Unmet
-from jaxsim.view.text import words
+from jaxsim.view.text import sentences
 from jaxsim.view.text.costs import costs_of
 from jaxsim.view.text.plain_json import clean
 
@@ -176,7 +176,7 @@ def plan_dict(plan: Plan) -> dict[str, object]:
     if reason:
         described["reason"], described["nearest"] = reason, nearest
     if plan.recommended is None:
-        described["error"] = words.unmet_message(plan)
+        described["error"] = sentences.unmet_message(plan)
     if plan.under_rate is not None:
         described["under_rate"] = under_rate_dict(plan.under_rate)
     described["frontiers"] = [

@@ -22,7 +22,7 @@ from jaxsim.api.dataset import attributes
 from jaxsim.api.spreads import inputs_of, made_by
 from jaxsim.catalog.errors import InputError
 from jaxsim.space.designs import Designs, evaluate_phase, needed_bytes
-from jaxsim.space.program.memory import free_bytes, require
+from jaxsim.space.program.process_memory import free_bytes, require
 from jaxsim.view.files.atomic import output_folder, umask
 from jaxsim.view.files.run_text import run_text
 from jaxsim.view.files.store_checks import SCHEMA, attributes_of, consolidate, seal_of

@@ -10,8 +10,8 @@ import jax
 from jaxsim._version import __version__
 from jaxsim.catalog.bounds import WORKLOAD, check
 from jaxsim.catalog.documents import quoted, read_yaml
+from jaxsim.catalog.engine_limits import check_context
 from jaxsim.catalog.errors import InputError, nearest
-from jaxsim.catalog.limits import check_context
 from jaxsim.catalog.load import load_model
 from jaxsim.catalog.setup import Setup, setup_of
 from jaxsim.catalog.workload import Workload

@@ -11,7 +11,7 @@ from jaxsim.space.deploy.result import FrontierCurve, Plan
 from jaxsim.space.deploy.uncertainty import EIGHTY_PERCENT
 from jaxsim.view.figures.breakdown import PART_COLOURS
 from jaxsim.view.figures.frontier import at_least
-from jaxsim.view.text import units, words
+from jaxsim.view.text import sentences, units
 
 DIGITS = 6  # significant, of every number of the page
 # Interactivities at which curves are compared, tokens/s a user.
@@ -32,9 +32,9 @@ def page_data(plan: Plan, link_bytes_per_s: float | None) -> dict[str, object] |
         "osl": plan.osl,
         "target": {"ftl_s": plan.ftl_target_s, "ttl_s": plan.ttl_target_s},
         "own": {
-            "recommendation": words.recommendation(plan),
-            "verdict": words.verdict(plan),
-            "constraint": words.constraint(plan),
+            "recommendation": sentences.recommendation(plan),
+            "verdict": sentences.verdict(plan),
+            "constraint": sentences.constraint(plan),
             "recommended": plan.recommended,
             "gain": plan.gain,
         },
@@ -128,4 +128,4 @@ def means(plan: Plan) -> list[float]:
 
 def names(curves: tuple[FrontierCurve, ...]) -> list[str]:
     """The names of curves for people."""
-    return [words.curve_name(curve.name) for curve in curves]
+    return [sentences.curve_name(curve.name) for curve in curves]

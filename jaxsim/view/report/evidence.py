@@ -10,7 +10,7 @@ from jaxsim.view.text.catalogue import value_text
 if TYPE_CHECKING:
     from jaxsim.catalog._datum import Datum
     from jaxsim.catalog.calibration import Calibration
-    from jaxsim.catalog.engines import EngineCard
+    from jaxsim.catalog.known_engines import EngineCard
     from jaxsim.catalog.precision import Precision
     from jaxsim.catalog.setup import Setup
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from jaxsim.space.deploy.result import Deployed, Plan
 from jaxsim.view.report.evidence import Evidence, kinds
 from jaxsim.view.report.templating import Table
-from jaxsim.view.text import under_rate, units, words, workloads
+from jaxsim.view.text import sentences, under_rate, units, workloads
 
 TERMS = (
     ("FTL (TTFT)", "First-token latency: from a prompt's arrival to its first output token."),
@@ -59,9 +59,9 @@ def sureness(plan: Plan) -> dict[str, object]:
     ]
     mixed = proof is not None and len(plan.mix) > 1
     return {
-        "certificate": "" if proof is None else words.certificate(proof),
+        "certificate": "" if proof is None else sentences.certificate(proof),
         "no_levers": workloads.NO_LEVERS if mixed else "",
-        "levers": {"title": words.levers_title(plan), "rows": rows} if rows else None,
+        "levers": {"title": sentences.levers_title(plan), "rows": rows} if rows else None,
     }
 
 
@@ -70,7 +70,7 @@ def assumptions(plan: Plan, evidence: Sequence[Evidence]) -> dict[str, object]:
     counted = ", ".join(f"{n:,} {kind}" for kind, n in sorted(kinds(evidence).items()))
     rows = [
         ["Model", plan.model],
-        ["Hardware", words.case(plan).split(" on ", 1)[1].split(" · ")[0]],
+        ["Hardware", sentences.case(plan).split(" on ", 1)[1].split(" · ")[0]],
         ["Number formats", plan.precision],
         ["Engine", plan.engine],
         ["Kernel calibration", plan.calibration],
@@ -125,5 +125,5 @@ def _arrivals(plan: Plan) -> str:
 
 def _requests(plan: Plan) -> str:
     if len(plan.mix) > 1:
-        return words.lengths(plan)
+        return sentences.lengths(plan)
     return f"{plan.isl:,} input and {plan.osl:,} output tokens, all alike"

@@ -13,7 +13,7 @@ from jaxsim.view.report.data import at_levels, means, names, page_data
 from jaxsim.view.report.evidence import Evidence
 from jaxsim.view.report.library import library_js, page_js
 from jaxsim.view.report.templating import REPORT, Picture, Table, render
-from jaxsim.view.text import units, words, workloads
+from jaxsim.view.text import sentences, units, workloads
 
 KINDS = (("disaggregated", "disaggregated"), ("colocated", "co-located"))
 MEMORY_COLOURS = ("#0072B2", "#56B4E9", "#E69F00", "#999999", "#E9ECEF")
@@ -43,13 +43,13 @@ def render_report(
     elapsed = units.seconds(plan.elapsed_s)
     values: dict[str, object] = {
         "title": f"{plan.model} on {plan.hardware}: plan",
-        "kicker": words.case(plan),
-        "headline": words.recommendation(plan),
+        "kicker": sentences.case(plan),
+        "headline": sentences.recommendation(plan),
         "lead": "",
-        "targets": words.targets(plan),
-        "verdict": words.verdict(plan),
+        "targets": sentences.targets(plan),
+        "verdict": sentences.verdict(plan),
         "mean_ttl": workloads.at_mean_ttl(plan),
-        "constraint": words.constraint(plan),
+        "constraint": sentences.constraint(plan),
         "fixed": _fixed(plan),
         "data": held,
         "live": live,
@@ -141,7 +141,9 @@ def _target(target_s: float) -> str:
 
 def _unmet(plan: Plan) -> list[str]:
     return [
-        words.attainable(plan, kind) for kind, _ in KINDS if isinstance(getattr(plan, kind), Unmet)
+        sentences.attainable(plan, kind)
+        for kind, _ in KINDS
+        if isinstance(getattr(plan, kind), Unmet)
     ]
 
 
@@ -151,11 +153,11 @@ def _pools(plan: Plan) -> dict[str, object] | None:
         return None
     rows = [
         [
-            words.POOLS[shape.phase],
+            sentences.POOLS[shape.phase],
             f"{shape.count:,}",
             f"{shape.gpus_per_instance:,} × {shape.hardware}",
-            words.mapping(shape),
-            words.held(shape),
+            sentences.mapping(shape),
+            sentences.held(shape),
             units.seconds(shape.latency_s),
             units.plain(shape.requests_per_s),
         ]
@@ -168,7 +170,7 @@ def _pools(plan: Plan) -> dict[str, object] | None:
         else f"{units.compact(best.ctx_gen_ratio)} prefill GPUs per decode GPU, "
     )
     total = f"{ratio}{best.gpus:,} GPUs in all."
-    use = words.use_of_budget(plan, best)
+    use = sentences.use_of_budget(plan, best)
     more = " More of the same serves more traffic: any multiple of these counts has the same rates."
     text = total + (f" {use}" if use else more)
     return {"table": Table(head, rows, left=(0, 2, 3, 4)), "text": text}
@@ -186,7 +188,7 @@ def _frontier(plan: Plan, live: bool) -> dict[str, object] | None:
         return None
     caption = (
         f"The most output tokens/s/GPU at each interactivity, with "
-        f"{words.constraint(plan)}. Each step is a design; circles mark the best at the "
+        f"{sentences.constraint(plan)}. Each step is a design; circles mark the best at the "
         "target. Bands hold 80 %. Below: disaggregated over co-located."
     )
     alt = "Throughput per GPU against interactivity"
@@ -199,7 +201,7 @@ def _frontier(plan: Plan, live: bool) -> dict[str, object] | None:
 def _points(plan: Plan, i: int) -> tuple[str, Table]:
     """The title of a curve, and its points as a table, best throughput last."""
     curve = plan.curves[i]
-    designs = [words.curve_design(curve, k) for k in range(len(curve.ttl_s))]
+    designs = [sentences.curve_design(curve, k) for k in range(len(curve.ttl_s))]
     rows = [
         [
             units.seconds(float(curve.ttl_s[k])),
@@ -213,7 +215,7 @@ def _points(plan: Plan, i: int) -> tuple[str, Table]:
     columns = list(designs[0]) if designs else []
     head = ["TTL", "tokens/s a user", "tokens/s/GPU", "80 %", *columns]
     left = range(4, len(head))
-    title = f"Designs on the frontier: {words.curve_name(curve.name)} ({len(rows)})"
+    title = f"Designs on the frontier: {sentences.curve_name(curve.name)} ({len(rows)})"
     return title, Table(head, rows, left=left, style="fine points")
 
 
@@ -226,7 +228,7 @@ def _comparison(plan: Plan, live: bool) -> dict[str, object] | None:
         return workloads.worst(plan, latency)
 
     rows = [
-        ["Design", *(words.deployment(d) for _, d in both)],
+        ["Design", *(sentences.deployment(d) for _, d in both)],
         ["Output tokens/s/GPU", *(units.count(d.output_tokens_per_s_per_gpu) for _, d in both)],
         ["80 % interval", *(_span(d.interval) for _, d in both)],
         [name("FTL (TTFT)"), *(units.seconds(d.ftl_s) for _, d in both)],
@@ -253,7 +255,7 @@ def _comparison(plan: Plan, live: bool) -> dict[str, object] | None:
         "legend": [
             (name, colour)
             for (name, _), colour in zip(
-                words.memory_parts(shapes[-1]), MEMORY_COLOURS, strict=False
+                sentences.memory_parts(shapes[-1]), MEMORY_COLOURS, strict=False
             )
         ],
     }
@@ -261,7 +263,7 @@ def _comparison(plan: Plan, live: bool) -> dict[str, object] | None:
 
 def _memory(shape: InstanceShape) -> Bar:
     """What fills the memory of the fullest GPU of an instance."""
-    parts = words.memory_parts(shape)
+    parts = sentences.memory_parts(shape)
     total = sum(size for _, size in parts) or 1.0
     segments = [
         (f"{name}: {units.prefixed(size, 'B')}", size / total, colour)
@@ -269,4 +271,4 @@ def _memory(shape: InstanceShape) -> Bar:
     ]
     free = next((size for name, size in parts if name == "free"), 0.0)
     used = f"{units.prefixed(total - free, 'B')} of {units.prefixed(total, 'B')}"
-    return f"{words.POOLS[shape.phase]}, {words.mapping(shape)}", segments, used
+    return f"{sentences.POOLS[shape.phase]}, {sentences.mapping(shape)}", segments, used

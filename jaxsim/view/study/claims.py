@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from jaxsim.catalog.errors import InputError, unknown_name
-from jaxsim.catalog.limit import LIMIT
+from jaxsim.catalog.silicon_limit import LIMIT
 from jaxsim.view.study import claims_gain, claims_network, claims_pipeline, claims_pools
 from jaxsim.view.study.claim import NOT, PARTLY, REPRODUCED, Claim, Finding, criterion
 from jaxsim.view.study.needs import NEEDS

@@ -5,8 +5,8 @@ from functools import partial
 
 import numpy as np
 
-from jaxsim.catalog.limit import limit_constants
 from jaxsim.catalog.scenario import Scenario
+from jaxsim.catalog.silicon_limit import limit_constants
 from jaxsim.point.attention.base import causal_pairs
 from jaxsim.point.roofline import kernel_s, one_peak_flop_per_s
 from jaxsim.point.work import ContextAttention, DecodeAttention

@@ -10,7 +10,7 @@ from jaxsim._record import replace_leaf
 from jaxsim.catalog.cards import with_domain
 from jaxsim.catalog.engine import Options
 from jaxsim.catalog.load import load_hardware, load_model
-from jaxsim.catalog.precisions import override_precision
+from jaxsim.catalog.precision_presets import override_precision
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.catalog.setup import Setup, setup_of
 from jaxsim.catalog.workload import Workload

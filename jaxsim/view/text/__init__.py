@@ -1,5 +1,5 @@
 """Results as plain text: pages, tables, sentences, units.
 
-`words` has the sentences (recommendation, gain, certificate) and `units` the numbers, `layout`
+`sentences` has the sentences (recommendation, gain, certificate) and `units` the numbers, `layout`
 aligns them; then a file for each thing shown. From results to lines. Begin with `plan.py`.
 """

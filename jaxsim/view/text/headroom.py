@@ -1,7 +1,7 @@
 """What would kernels at the limit of the chip give?  A sentence of a plan."""
 
 from jaxsim.space.deploy.result import Plan
-from jaxsim.view.text import units, words
+from jaxsim.view.text import sentences, units
 
 
 def sentence(plan: Plan) -> str:
@@ -12,9 +12,9 @@ def sentence(plan: Plan) -> str:
     worth = units.WORTH[plan.objective]
     text = (
         "Headroom: kernels and messages at the limit of the chip would give the "
-        f"{words.POOLS[chosen]} instances {units.times(plan.headroom[chosen])} the {worth}"
+        f"{sentences.POOLS[chosen]} instances {units.times(plan.headroom[chosen])} the {worth}"
     )
     for kind, factor in plan.headroom.items():
         if kind != chosen:
-            text += f", the {words.POOLS[kind]} ones {units.times(factor)}"
+            text += f", the {sentences.POOLS[kind]} ones {units.times(factor)}"
     return f"{text} (same widths, any batch and chunk; constants in data/limit.toml)."

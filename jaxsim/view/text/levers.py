@@ -9,7 +9,7 @@ from jaxsim.space.sensitivity.result import Sensitivity
 from jaxsim.space.sensitivity.study import Effect, LeverStudy
 from jaxsim.view.text import units
 from jaxsim.view.text.layout import Page, bar, table
-from jaxsim.view.text.words import POOLS
+from jaxsim.view.text.sentences import POOLS
 
 # Columns of a tornado without its bars.
 WITHOUT_BARS = 38

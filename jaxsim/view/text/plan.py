@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from jaxsim.quantities import MODE_TITLES
 from jaxsim.space.deploy.result import Deployed, FrontierCurve, InstanceShape, Plan, Unmet
-from jaxsim.view.text import headroom, under_rate, units, words, workloads
+from jaxsim.view.text import headroom, sentences, under_rate, units, workloads
 from jaxsim.view.text.ascii_plot import KEEP, Line, plot
 from jaxsim.view.text.layout import Page, bar, indent, table, wrap
 
@@ -40,11 +40,11 @@ def _heading(text: str, page: Page) -> str:
 
 def _head(plan: Plan, page: Page) -> list[str]:
     colour = "green" if plan.recommended else "yellow"
-    advice = wrap(words.recommendation(plan), page)
+    advice = wrap(sentences.recommendation(plan), page)
     return [
         *(page.paint(line, "bold", colour) for line in advice),
-        *wrap(words.case(plan), page),
-        *wrap(f"Targets: {words.targets(plan)}", page),
+        *wrap(sentences.case(plan), page),
+        *wrap(f"Targets: {sentences.targets(plan)}", page),
     ]
 
 
@@ -57,13 +57,13 @@ def _pools(plan: Plan, page: Page) -> list[str]:
     other = {"disaggregated": "colocated", "colocated": "disaggregated"}[plan.recommended or ""]
     compared = getattr(plan, other)
     if isinstance(compared, Deployed):
-        lines += ["", f"  compared with {words.POOLS[other]}:"]
+        lines += ["", f"  compared with {sentences.POOLS[other]}:"]
         lines += [*pools(compared, two_kinds, page), *_left_over(plan, compared, page)]
     return lines
 
 
 def _left_over(plan: Plan, deployed: Deployed, page: Page) -> list[str]:
-    text = words.use_of_budget(plan, deployed)
+    text = sentences.use_of_budget(plan, deployed)
     return wrap(text, page, 2) if text else []
 
 
@@ -71,16 +71,16 @@ def pools(best: Deployed, two_kinds: bool, page: Page) -> list[str]:
     """The instances of a deployment, a line each, and the GPUs in all."""
     rows = [
         [
-            words.POOLS[shape.phase],
+            sentences.POOLS[shape.phase],
             f"{shape.count:,} × {shape.gpus_per_instance:,} GPUs",
-            words.mapping(shape),
-            words.held(shape),
+            sentences.mapping(shape),
+            sentences.held(shape),
             shape.hardware if two_kinds else "",
         ]
         for shape in best.instances
     ]
     modes = [MODE_TITLES[shape.mode] for shape in best.instances if shape.mode]
-    total = ", ".join([f"{words.gpus(best.gpus)} in all", *modes])
+    total = ", ".join([f"{sentences.gpus(best.gpus)} in all", *modes])
     if best.ctx_gen_ratio is not None:
         total += f", {units.compact(best.ctx_gen_ratio)} prefill GPUs per decode GPU"
     lines = table(rows, left=range(5))
@@ -105,7 +105,7 @@ def _mix(plan: Plan, page: Page) -> list[str]:
 
 def _comparison(plan: Plan, page: Page) -> list[str]:
     both: dict[str, Deployed] = {
-        words.POOLS.get(kind, kind): one
+        sentences.POOLS.get(kind, kind): one
         for kind in ("disaggregated", "colocated")
         if isinstance(one := getattr(plan, kind), Deployed)
     }
@@ -147,13 +147,13 @@ def _rate(value: float | None) -> str:
 
 
 def _sureness(plan: Plan, page: Page) -> list[str]:
-    lines = wrap(words.verdict(plan), page) + wrap(workloads.at_mean_ttl(plan), page)
+    lines = wrap(sentences.verdict(plan), page) + wrap(workloads.at_mean_ttl(plan), page)
     best = plan.chosen
     if best is not None and best.certificate is not None:
-        lines += wrap(words.certificate(best.certificate), page)
+        lines += wrap(sentences.certificate(best.certificate), page)
     for kind in ("disaggregated", "colocated"):
         if best is not None and isinstance(getattr(plan, kind), Unmet):
-            lines += wrap(words.attainable(plan, kind), page)
+            lines += wrap(sentences.attainable(plan, kind), page)
     return [*lines, *wrap(headroom.sentence(plan), page)]
 
 
@@ -172,13 +172,15 @@ def _limits_of(shape: InstanceShape, page: Page) -> list[str]:
     cells = max(min(page.width - 42, 36), 8)
     rows = [
         [name, units.seconds(seconds), units.percent(share), bar(share, cells)]
-        for name, seconds, share in words.shares(shape.parts_s)
+        for name, seconds, share in sentences.shares(shape.parts_s)
         if share >= PART_SHOWN_FRAC
     ]
-    name = f"{words.POOLS[shape.phase]}: {units.seconds(total)} {words.PASSES[shape.phase]}"
+    name = f"{sentences.POOLS[shape.phase]}: {units.seconds(total)} {sentences.PASSES[shape.phase]}"
     lines = [page.paint(line, "cyan") if page.colour else line for line in table(rows, (0, 3))]
     memory = ", ".join(
-        f"{use} {units.prefixed(size, 'B')}" for use, size in words.memory_parts(shape) if size > 0
+        f"{use} {units.prefixed(size, 'B')}"
+        for use, size in sentences.memory_parts(shape)
+        if size > 0
     )
     capacity = shape.memory_bytes.get("capacity")
     if capacity:
@@ -205,7 +207,7 @@ def _levers(plan: Plan, page: Page) -> list[str]:
     ]
     if not rows:
         return []
-    title = words.levers_title(plan)
+    title = sentences.levers_title(plan)
     return [_heading(title, page), *indent(table(rows, (0, 2)))]
 
 
@@ -216,13 +218,13 @@ def _points(curve: FrontierCurve) -> list[tuple[float, float]]:
 
 def _frontier(plan: Plan, page: Page) -> list[str]:
     lines = [
-        Line(words.curve_name(curve.name), mark, points)
+        Line(sentences.curve_name(curve.name), mark, points)
         for curve, mark in zip(plan.curves, MARKS, strict=False)
         if (points := _points(curve))
     ]
     if not lines:
         return []
-    title = f"Frontier at {words.constraint(plan)}"
+    title = f"Frontier at {sentences.constraint(plan)}"
     drawn = plot(
         lines,
         width=min(page.width, 90) - 2,
@@ -241,11 +243,11 @@ def _foot(plan: Plan, page: Page) -> list[str]:
     many = len(plan.mix) > 1
     text = f"Evaluated {plan.points_evaluated:,} designs{' × workloads' if many else ''}"
     if valid:
-        text += f" ({valid:,} obey every rule{words.every(plan)})"
+        text += f" ({valid:,} obey every rule{sentences.every(plan)})"
     text += f" in {units.seconds(plan.elapsed_s)}; calibration {plan.calibration}."
     lines = [page.paint(line, "dim") for line in wrap(text, page)]
     if plan.chosen is not None:
-        lines += [page.paint(line, "dim") for line in wrap(words.queues(plan), page)]
+        lines += [page.paint(line, "dim") for line in wrap(sentences.queues(plan), page)]
     for note in plan.notes:
         lines += wrap(f"Note: {note}", page, 0, 2)
     return lines

@@ -7,7 +7,7 @@ from jaxsim.view.text import units
 from jaxsim.view.text.inverse import chips, crossovers, heading, reached
 from jaxsim.view.text.layout import Page, indent, table, wrap
 from jaxsim.view.text.levers import change, effects_table, resource_table, tornado
-from jaxsim.view.text.words import EQUAL_FRAC, POOLS, held, mapping
+from jaxsim.view.text.sentences import EQUAL_FRAC, POOLS, held, mapping
 
 INPUTS_SHOWN = 12
 OPEN_SHOWN = 4

@@ -1,7 +1,7 @@
 """What does a plan say of requests that arrive at random?  Sentences and a table."""
 
 from jaxsim.space.deploy.result import Held, Plan, UnderRate
-from jaxsim.view.text import units, words
+from jaxsim.view.text import sentences, units
 from jaxsim.view.text.layout import Page, indent, table, wrap
 
 
@@ -39,16 +39,16 @@ def sentence(plan: Plan, result: UnderRate) -> str:
     if cap is None:
         return f"{told} Its instances hold up to {result.largest_requests_per_s:.3g} requests/s."
     return (
-        f"{told} Within {words.gpus(cap)}, the plan's own instances hold up to "
+        f"{told} Within {sentences.gpus(cap)}, the plan's own instances hold up to "
         f"{result.largest_requests_per_s:.3g} requests/s."
     )
 
 
 def held_words(held: Held) -> str:
     """How many instances of what: `10 prefill + 4 decode instances (36 GPUs)`."""
-    pools = " + ".join(f"{one.count:,} {words.POOLS[one.phase]}" for one in held.instances)
+    pools = " + ".join(f"{one.count:,} {sentences.POOLS[one.phase]}" for one in held.instances)
     plural = "" if sum(one.count for one in held.instances) == 1 else "s"
-    return f"{pools} instance{plural} ({words.gpus(held.gpus)})"
+    return f"{pools} instance{plural} ({sentences.gpus(held.gpus)})"
 
 
 def section(plan: Plan, page: Page) -> list[str]:
@@ -59,8 +59,8 @@ def section(plan: Plan, page: Page) -> list[str]:
     rows = [["", "GPUs", "TTFT", "TPOT", "within both"]]
     kinds = {"disaggregated": "colocated", "colocated": "disaggregated"}
     entries = [
-        (f"sized, {words.POOLS.get(result.kind, '')}", result.sized),
-        (f"sized, {words.POOLS.get(kinds.get(result.kind, ''), '')}", result.other),
+        (f"sized, {sentences.POOLS.get(result.kind, '')}", result.sized),
+        (f"sized, {sentences.POOLS.get(kinds.get(result.kind, ''), '')}", result.other),
         ("steady-state plan", result.steady),
     ]
     for name, held in entries:
@@ -77,10 +77,10 @@ def section(plan: Plan, page: Page) -> list[str]:
     shapes = [] if result.sized is None else result.sized.instances
     made = [
         [
-            words.POOLS[one.phase],
+            sentences.POOLS[one.phase],
             f"{one.count:,} × {one.gpus_per_instance:,} GPUs",
-            words.mapping(one),
-            words.held(one),
+            sentences.mapping(one),
+            sentences.held(one),
         ]
         for one in shapes
     ]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from jaxsim.truth.decisions import Decisions
-from jaxsim.truth.gain import GainSummary
+from jaxsim.truth.gain_of_pairs import GainSummary
 from jaxsim.truth.validate import KEYS, Group, Key, Scored, Scores, Summary
 from jaxsim.view.text.layout import Page, indent, table, wrap
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from jaxsim.catalog.gain import GainError
+from jaxsim.catalog.gain_errors import GainError
 from jaxsim.space.deploy.doubt import doubt_of
 
 KNOWN = GainError(0.3, 0.15, {"isl": 8192.0, "osl": 1024.0}, ("h200",), "test")

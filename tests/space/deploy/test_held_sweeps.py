@@ -1,6 +1,7 @@
 """Are evaluated designs used again where they may be, and only there?"""
 
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,6 +57,7 @@ def test_the_last_stage_is_the_plan(held, limits):
     assert 0.8 * best[1] < best[0] <= best[1] * (1 + 1e-9), "the grid's best, then that of all"
     for one in (first, exact):
         assert isinstance(one.choices, Choices)
+        assert plan.choices is not None
         assert len(one.choices.rows["y"]) < len(plan.choices.rows["y"])
         assert one.choices.ftl_targets_s == (1.0,)
 
@@ -65,7 +67,10 @@ def test_targets_budgets_and_prices_evaluate_nothing(held):
     before = held.evaluated
     card = jaxsim.load_hardware("h100")
     dear = replace(card, hardware=replace(card.hardware, price_usd_per_hour=9.0))
-    for change in ({"ttl_s": 0.012}, {"max_gpus": 3}, {"objective": "cost", "hardware": dear}):
+    changes: list[dict[str, Any]] = [
+        {"ttl_s": 0.012}, {"max_gpus": 3}, {"objective": "cost", "hardware": dear},
+    ]  # fmt: skip
+    for change in changes:
         stages(held, **change)
     assert held.evaluated == before
     stages(held, work=replace(WORK, isl=1024))

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from jaxsim.space.grid.best import stream_best, stream_topk
+from jaxsim.space.grid.best_in_numpy import small_best
 from jaxsim.space.grid.block_run import run_block
-from jaxsim.space.grid.small import small_best
 from jaxsim.space.grid.split import split
 from jaxsim.space.grid.sweep import sweep
 from tests.space.grids import CALLS, Chip, Point, compilations, grid, precision, step, whole

@@ -10,7 +10,7 @@ import pytest
 from jaxsim.point.phases.decode import decode
 from jaxsim.space.axes import LEAF
 from jaxsim.space.designs import PHASES
-from jaxsim.space.gradient.reverse import slopes_of
+from jaxsim.space.gradient.derivative import slopes_of
 from jaxsim.space.grid.best import Objective
 from jaxsim.space.program import files, sealed
 from jaxsim.space.program.cache import CACHE

@@ -257,7 +257,7 @@ def test_resources_sum_to_the_time(setup, phase):
     own = attribution("colocated" if mode else phase, setup, WORKLOAD, designs, mode)
     from jaxsim.quantities import PARTS
     from jaxsim.space.designs import PHASES
-    from jaxsim.space.gradient.reverse import values_of
+    from jaxsim.space.gradient.derivative import values_of
     from jaxsim.space.sensitivity.elasticity import points_on_axes
 
     outputs = [f"{mode}_{part}_s" if mode else f"{part}_s" for part in PARTS]

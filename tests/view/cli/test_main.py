@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from jaxsim.catalog.errors import InputError
-from jaxsim.view.cli import made, options
 from jaxsim.view.cli import main as cli
+from jaxsim.view.cli import options, provenance
 from jaxsim.view.cli.verbs import plan as cli_plan
 
 ROOT = Path(__file__).parents[3]
@@ -193,7 +193,7 @@ def test_axes_that_were_given_are_passed_on():
     assert options.axes_from(args) == {"tp": (1.0, 2.0), "prefill_batch": (4.0,)}
     assert (request["max_gpus"], request["exact_gpus"]) == (None, 64)
     assert (request["ftl_s"], request["ttl_s"]) == (5.0, 0.05)
-    again = cli.build_parser().parse_args(made.command(args).split()[1:])
+    again = cli.build_parser().parse_args(provenance.command(args).split()[1:])
     assert {**vars(again), "run": 0} == {**vars(args), "run": 0}
 
 

@@ -16,8 +16,8 @@ from jaxsim.view.cli.main import BAD_INPUT, OK, build_parser, main
 from jaxsim.view.cli.verbs.estimate import check_load, write_request
 from jaxsim.view.deploy.aiconfigurator import design_request, request
 from jaxsim.view.deploy.arguments import serve_options, trtllm_config
-from jaxsim.view.deploy.held import stated_of
 from jaxsim.view.deploy.measure import measure_files
+from jaxsim.view.deploy.measured import stated_of
 from jaxsim.view.deploy.plan_file import order_of
 from jaxsim.view.deploy.registry import target_of
 from jaxsim.view.deploy.shapes import check_drafts

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxsim.catalog.engines import load_engine
+from jaxsim.catalog.known_engines import load_engine
 from jaxsim.catalog.setup import setup_of
-from jaxsim.view.deploy.held import causes, stated_of
+from jaxsim.view.deploy.measured import causes, stated_of
 from tests.view.deploy.made import order
 from tests.view.written import checked
 

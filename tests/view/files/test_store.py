@@ -16,7 +16,7 @@ import zarr
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.space.designs import evaluate_phase
-from jaxsim.space.program import memory
+from jaxsim.space.program import process_memory
 from jaxsim.view.cli.config import read_config
 from jaxsim.view.cli.main import main
 from jaxsim.view.cli.verbs import sweep
@@ -378,7 +378,7 @@ def test_a_store_says_what_made_it(whole):
 def test_blocks_shrink_to_the_memory_that_may_be_used(config, monkeypatch):
     def fits(most):
         monkeypatch.setattr(store, "free_bytes", lambda: most)
-        monkeypatch.setattr(memory, "free_bytes", lambda: most)
+        monkeypatch.setattr(process_memory, "free_bytes", lambda: most)
         return store.fitting(config).block_workloads
 
     assert fits(float("inf")) == 2

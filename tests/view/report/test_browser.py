@@ -10,7 +10,7 @@ import pytest
 
 import jaxsim
 from jaxsim.view.report.page import render_report
-from jaxsim.view.text import words
+from jaxsim.view.text import sentences
 
 CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
 pytestmark = pytest.mark.skipif(
@@ -91,10 +91,10 @@ def run(page, script, *arguments):
 
 
 def test_it_opens_with_what_the_plan_says(page, result):
-    assert text(page, "recommendation") == words.recommendation(result)
-    assert text(page, "verdict") == words.verdict(result)
+    assert text(page, "recommendation") == sentences.recommendation(result)
+    assert text(page, "verdict") == sentences.verdict(result)
     row = run(page, "const d = jaxsim.derived(); return jaxsim.deployment(d.chosen)")
-    assert row == words.deployment(result.chosen)
+    assert row == sentences.deployment(result.chosen)
     assert page.find_elements("css selector", "#plot-frontier > *"), "nothing was drawn"
 
 
@@ -105,8 +105,8 @@ def test_another_target_gives_what_plan_says_of_it(page, result, ftl_factor):
     for ttl_s in (float(ttl[len(ttl) // 4]), float(ttl[-1])):
         run(page, "jaxsim.change({ftl: arguments[0], ttl: arguments[1]})", ftl_s, ttl_s)
         other = planned(ftl_s, ttl_s)
-        assert text(page, "recommendation") == words.recommendation(other)
-        assert text(page, "verdict").split(";")[0] == words.verdict(other).split(";")[0]
+        assert text(page, "recommendation") == sentences.recommendation(other)
+        assert text(page, "verdict").split(";")[0] == sentences.verdict(other).split(";")[0]
     assert f"ttl={ttl_s!r}" in page.current_url
 
 
@@ -123,7 +123,7 @@ def test_under_limits_too(browser, tmp_path, limits):
     browser.get(path.as_uri())
     for ftl_s, ttl_s in ((1.0, 0.012), (0.5, 0.015)):
         run(browser, "jaxsim.change({ftl: arguments[0], ttl: arguments[1]})", ftl_s, ttl_s)
-        assert text(browser, "recommendation") == words.recommendation(under(ftl_s, ttl_s))
+        assert text(browser, "recommendation") == sentences.recommendation(under(ftl_s, ttl_s))
 
 
 def test_filters_change_the_counts_and_the_designs(page):
@@ -230,7 +230,7 @@ def test_without_a_script_the_page_still_answers(address, result):
     try:
         browser.get(address)
         assert not browser.find_element("css selector", ".controls").is_displayed()
-        assert text(browser, "recommendation") == words.recommendation(result)
+        assert text(browser, "recommendation") == sentences.recommendation(result)
         fixed = browser.find_element("id", "fixed")
         assert "geometric mean" in fixed.text
         pictures = browser.find_elements("css selector", ".static img")
@@ -293,7 +293,7 @@ def test_the_live_page_follows_its_form(browser, live):
     assert shown == [50, 3, "done"], "the last change is shown, and every one had a reply"
     space = replace(SPACE, batch=(1, 16, 64, 128), prefill_batch=(1, 2, 4), prefill_chunk=())
     other = jaxsim.plan("llama-3.1-8b", "h100", WORK, ftl_s=1.0, ttl_s=0.01, space=space)
-    assert text(browser, "recommendation") == words.recommendation(other) != before
+    assert text(browser, "recommendation") == sentences.recommendation(other) != before
     form = browser.find_element("id", "ask")
     run(browser, "arguments[0].elements.isl.value = 'many'; explore.ask()", form)
     said = browser.execute_async_script(

@@ -55,13 +55,13 @@ def _own(args: argparse.Namespace) -> int:
     """An engine of one's own, from serving runs."""
     from pathlib import Path
 
-    from jaxsim.catalog.engines import load_engine
     from jaxsim.catalog.errors import InputError
+    from jaxsim.catalog.known_engines import load_engine
     from jaxsim.truth.engines.own import fit_own, own_toml
     from jaxsim.truth.read.clients.stated import Stated
     from jaxsim.truth.read.readers import read_rows
     from jaxsim.truth.runs import runs_of
-    from jaxsim.view.deploy.held import stated_of
+    from jaxsim.view.deploy.measured import stated_of
     from jaxsim.view.deploy.plan_file import order_of
     from jaxsim.view.files.atomic import output_file, replace_text
 

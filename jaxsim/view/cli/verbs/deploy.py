@@ -177,7 +177,7 @@ def settings_of(args: argparse.Namespace, order: "Order") -> "Settings":
 
 def notes_of(order: "Order", settings: "Settings") -> list[str]:
     """What differs between the plan and what is deployed, in sentences."""
-    from jaxsim.catalog.engines import NO_SOFTWARE
+    from jaxsim.catalog.known_engines import NO_SOFTWARE
     from jaxsim.view.deploy.registry import software_of
 
     told, software = [], software_of(settings)[0]

@@ -233,7 +233,7 @@ def _run_load(args: argparse.Namespace) -> int:
     workload = options.workload_from(args)
     with working("evaluating"):
         import jaxsim
-        from jaxsim.catalog.limits import Limits
+        from jaxsim.catalog.engine_limits import Limits
 
         result = jaxsim.serve(
             options.model_from(args),

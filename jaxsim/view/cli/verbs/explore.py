@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from jaxsim.view.cli import made, options, parse, planned
+from jaxsim.view.cli import options, parse, planned, provenance
 
 if TYPE_CHECKING:
     from jaxsim.view.explore.server import Answer
@@ -104,7 +104,7 @@ def answerer() -> "Answer":
     It keeps what it evaluated: another target, budget or price evaluates nothing.
     """
     import jaxsim
-    from jaxsim.catalog.engines import list_engines
+    from jaxsim.catalog.known_engines import list_engines
     from jaxsim.space.deploy.held_sweeps import HeldSweeps
     from jaxsim.space.deploy.request import OBJECTIVES
     from jaxsim.view.cli.main import build_parser
@@ -132,7 +132,7 @@ def answerer() -> "Answer":
         link = float(setups[0].hardware.hardware.scaleout.bytes_per_s)
         evidence = evidence_of(setups)
         for k, plan in enumerate(stages, 1):
-            told, command = verb.with_notes(plan, args), made.command(args)
+            told, command = verb.with_notes(plan, args), provenance.command(args)
             yield render_live(
                 told, evidence, command, link, fields, known, final=k == planned.STAGES
             )  # fmt: skip

@@ -143,7 +143,7 @@ def _described(card: "ModelCard") -> _Row:
     from jaxsim.catalog.model import MoEFFN
     from jaxsim.catalog.parameters import parameters
     from jaxsim.catalog.precision import element_bytes
-    from jaxsim.point.held import kv_bytes_per_gpu
+    from jaxsim.point.layer_bytes import kv_bytes_per_gpu
 
     counts, element = parameters(card.model), element_bytes(card.precision)
     kinds = {type(group.attention).__name__ for group in card.model.groups}

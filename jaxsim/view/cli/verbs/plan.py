@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jaxsim.view.cli import arrivals, made, options, parse
+from jaxsim.view.cli import arrivals, options, parse, provenance
 from jaxsim.view.cli.planned import PlanFields, solved
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
     show(plan, args, folder)
     if plan.recommended is not None:
         return OK
-    from jaxsim.view.text.words import unmet_message
+    from jaxsim.view.text.sentences import unmet_message
 
     complain(unmet_message(plan), as_json=False)
     return UNMET
@@ -155,7 +155,7 @@ def request_of(args: argparse.Namespace) -> PlanFields:
         "pack": args.pack,
         "objective": args.objective,
         "ttl_metric": args.ttl_metric,
-        "deployable": "" if args.deployable is None else made.rules_of(args),
+        "deployable": "" if args.deployable is None else provenance.rules_of(args),
         **arrivals.arrivals_from(args),
     }
 
@@ -182,7 +182,7 @@ def solve(
 
 def with_notes(plan: "Plan", args: argparse.Namespace) -> "Plan":
     """The plan, with what the options assumed said before its own notes."""
-    return replace(plan, notes=(*made.said(args), *plan.notes))
+    return replace(plan, notes=(*provenance.said(args), *plan.notes))
 
 
 def show(plan: "Plan", args: argparse.Namespace, folder: Path | None) -> None:
@@ -208,7 +208,7 @@ def write(plan: "Plan", folder: Path, args: argparse.Namespace) -> list[Path]:
     from jaxsim.view.files.plan import write_plan
 
     with working("drawing"):
-        return write_plan(plan, folder, setups_of(args), made.command(args))
+        return write_plan(plan, folder, setups_of(args), provenance.command(args))
 
 
 def setups_of(args: argparse.Namespace) -> "list[Setup]":

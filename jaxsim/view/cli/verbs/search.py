@@ -180,7 +180,7 @@ def solve(
     from jaxsim.view.cli.progress import working
 
     with working("starting") as progress:
-        from jaxsim.catalog.limits import check_context
+        from jaxsim.catalog.engine_limits import check_context
         from jaxsim.catalog.setup import setup_of
         from jaxsim.space.axes import Space, designs_in
         from jaxsim.space.search import common_space, search

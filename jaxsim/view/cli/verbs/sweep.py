@@ -90,14 +90,14 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.view.cli.cache import use_persistent_cache
 
     use_persistent_cache()
-    from jaxsim.space.program import memory
+    from jaxsim.space.program import process_memory
     from jaxsim.view.files.store import open_store, run_blocks
     from jaxsim.view.files.store_pending import pending
     from jaxsim.view.files.sweep_config import read_sweep
 
     config = read_sweep(Path(args.config))
     if args.memory is not None:
-        memory.allow(parse.parse_bytes(args.memory, "--memory"))
+        process_memory.allow(parse.parse_bytes(args.memory, "--memory"))
     # Writing takes longer than evaluating: a GPU pays only for those who ask for it.
     device.use(args.device, 0.0)
     path = Path(args.output)
@@ -157,13 +157,13 @@ def run_best(args: argparse.Namespace, shard: tuple[int, int]) -> int:
 
     from jaxsim.api.search import SearchRequest, searched
     from jaxsim.space.axes import designs_in
-    from jaxsim.space.program import memory
+    from jaxsim.space.program import process_memory
     from jaxsim.view.cli.progress import working
     from jaxsim.view.files.run_text import run_text
     from jaxsim.view.files.sweep_config import read_sweep
 
     if args.memory is not None:
-        memory.allow(parse.parse_bytes(args.memory, "--memory"))
+        process_memory.allow(parse.parse_bytes(args.memory, "--memory"))
     config = read_sweep(Path(args.config))
     cases = len(config.isl) * len(config.osl)
     designs = sum(designs_in(config.space, phase) for phase in config.phases)

@@ -113,10 +113,10 @@ def _held(args: argparse.Namespace) -> int:
 
     from jaxsim.catalog.errors import InputError
     from jaxsim.truth.read.readers import read_rows
-    from jaxsim.view.deploy.held import held, stated_of
+    from jaxsim.view.deploy.measured import held, stated_of
     from jaxsim.view.deploy.plan_file import order_of
-    from jaxsim.view.text.held import render_held
     from jaxsim.view.text.layout import page_for
+    from jaxsim.view.text.measured import render_held
     from jaxsim.view.text.plain_json import dumps
 
     if args.file is None:
@@ -135,7 +135,7 @@ def _arrivals(args: argparse.Namespace) -> int:
     """Runs whose requests arrive over time, simulated one by one: errors of percentiles."""
     from pathlib import Path
 
-    from jaxsim.truth.arrivals.moves import GOAL as MOVES_GOAL
+    from jaxsim.truth.arrivals.cache_transfers import GOAL as MOVES_GOAL
     from jaxsim.truth.arrivals.read import read_arrivals
     from jaxsim.truth.arrivals.scores import GOALS, summary_of
     from jaxsim.truth.arrivals.served import served_all
@@ -186,7 +186,7 @@ def run(args: argparse.Namespace) -> int:
     folder = output_folder(Path(args.output)) if args.output else None
     with working("reading") as show:
         from jaxsim.truth.decisions import decisions
-        from jaxsim.truth.gain import gain_summary
+        from jaxsim.truth.gain_of_pairs import gain_summary
         from jaxsim.truth.read.readers import PUBLISHED, read_rows
         from jaxsim.truth.validate import summary, validate
 

@@ -4,7 +4,7 @@ import json
 import math
 
 from jaxsim.catalog.errors import InputError
-from jaxsim.catalog.precisions import load_precision
+from jaxsim.catalog.precision_presets import load_precision
 from jaxsim.catalog.shapes import model_why_not
 from jaxsim.view.deploy.arguments import memory_fraction, step_requests, step_tokens
 from jaxsim.view.deploy.order import Order

@@ -17,7 +17,7 @@ from jaxsim._record import Record
 from jaxsim.catalog.hardware import Hardware
 from jaxsim.catalog.load import ATTENTION, FFN, record_within
 from jaxsim.catalog.model import Encoder
-from jaxsim.catalog.precisions import CLASSES
+from jaxsim.catalog.precision_presets import CLASSES
 from jaxsim.view.files.schemas.common import File, NotNegative, Positive
 
 Kind = Literal["spec", "measured", "fitted", "assumed", "derived"]

@@ -4,9 +4,9 @@ from typing import Any, Literal
 
 from msgspec import UNSET, UnsetType
 
-from jaxsim.truth.gain import GainOfPair, Reliability
+from jaxsim.truth.gain_of_pairs import GainOfPair, Reliability
 from jaxsim.view.files.schemas.common import Ends, File, Fraction, Kind, NotNegative, Positive
-from jaxsim.view.text.held import Explained
+from jaxsim.view.text.measured import Explained
 
 Total = int
 

@@ -11,10 +11,10 @@ from jaxsim.catalog.cards import ModelCard
 from jaxsim.catalog.documents import given_path
 from jaxsim.catalog.engine import Engine, Serving
 from jaxsim.catalog.errors import unknown_name
-from jaxsim.catalog.limit import LIMIT
 from jaxsim.catalog.names import DATA
 from jaxsim.catalog.precision import Precision
 from jaxsim.catalog.routing import popularity_variance
+from jaxsim.catalog.silicon_limit import LIMIT
 
 NO_SOFTWARE = ("ideal", LIMIT)  # readings of kernels: nothing that can be deployed
 _POPULARITY = "popularity_variance"

@@ -12,7 +12,7 @@ from typing import Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 
-from jaxsim.catalog.gain import GainError, load_gain
+from jaxsim.catalog.gain_errors import GainError, load_gain
 from jaxsim.truth.read.rows import ServingRow
 
 SYSTEM = ("model", "gpu", "precision")

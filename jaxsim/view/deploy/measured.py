@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jaxsim.catalog.engines import NO_SOFTWARE, EngineCard, load_engine
 from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.known_engines import NO_SOFTWARE, EngineCard, load_engine
 from jaxsim.catalog.setup import Setup, setup_of
 from jaxsim.space.deploy.uncertainty import WHOLE, sources_of
 from jaxsim.truth.cases import Case
@@ -13,7 +13,7 @@ from jaxsim.truth.read.clients.stated import Stated
 from jaxsim.truth.read.rows import ServingRow
 from jaxsim.truth.validate import Predicted, validate
 from jaxsim.view.deploy.order import Order, Pool
-from jaxsim.view.text.held import CauseOf, Explained, HeldFile, Measure, Run
+from jaxsim.view.text.measured import CauseOf, Explained, HeldFile, Measure, Run
 
 SCHEMA = "jaxsim.held/1"
 # How far (in log, one deviation) what the engine adds beside kernels may be from its fit.

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxsim._scalar import as_scalar
-from jaxsim.point.whole import ceil_div, divides, floor_div
+from jaxsim.point.exact_division import ceil_div, divides, floor_div
 from jaxsim.space.axes import LEAF
 from jaxsim.space.designs import PHASES
 from jaxsim.space.program.bits import in_precision
@@ -61,7 +61,7 @@ def test_a_quotient_off_by_its_last_bits_changes_nothing(bias, monkeypatch):
     b = as_scalar(np.arange(1.0, 4000.0, dtype=np.float32))
     off = np.float32(1.0 + bias * 2.0**-24)
     monkeypatch.setattr(
-        "jaxsim.point.whole.nearest_quotient",
+        "jaxsim.point.exact_division.nearest_quotient",
         lambda a, b: (a / b, jnp.round(jnp.asarray(a) / b * off)),
     )
     with in_precision(False):

@@ -103,4 +103,4 @@ def partials_of(op: Op) -> tuple[Partial | None, ...]:
         return _CLAMPED
     if name in ("convert_element_type", "copy", "copy_p"):
         return (ONE,)
-    raise NotInNumpy(f"operation '{name}' has no derivative in jaxsim.space.gradient.partials")
+    raise NotInNumpy(f"operation '{name}' has no derivative in jaxsim.space.gradient.of_operations")

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from jaxsim.point.exact_division import divides
 from jaxsim.point.phases.decode import decode
-from jaxsim.point.whole import divides
 from tests.scenarios import scenario
 
 FITS = {"tp": 8.0, "ep": 8.0, "pp": 2.0, "batch": 8.0}

@@ -13,8 +13,8 @@ import numpy as np
 from jaxsim._record import replace_leaf
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engine import Engine
-from jaxsim.catalog.engines import load_engine
 from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.known_engines import load_engine
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.catalog.setup import Setup
 from jaxsim.catalog.workload import Workload

@@ -9,8 +9,8 @@ import pytest
 
 from jaxsim.catalog.model import DenseFFN
 from jaxsim.catalog.parameters import parameters
+from jaxsim.point.footprint import memory_of, weights_bytes_of
 from jaxsim.point.forward import layers_of
-from jaxsim.point.memory import memory_of, weights_bytes_of
 from jaxsim.point.phases.colocated import colocated
 from jaxsim.point.phases.decode import decode
 from jaxsim.point.phases.prefill import prefill

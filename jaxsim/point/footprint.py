@@ -1,4 +1,4 @@
-"""Does a design fit into memory, and where does the memory go?"""
+"""How many bytes does a design hold on its fullest GPU, and what are they?"""
 
 from functools import singledispatch
 
@@ -11,7 +11,7 @@ from jaxsim.catalog.precision import ElementBytes
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.encoder import encoder_weights
 from jaxsim.point.forward import LOGIT_BYTES, drafting_share, layers_of
-from jaxsim.point.held import attention_weight_bytes, kv_bytes_per_gpu, projected_bytes
+from jaxsim.point.layer_bytes import attention_weight_bytes, kv_bytes_per_gpu, projected_bytes
 from jaxsim.point.ranks import Ranks, busiest_share, expert_slots
 
 # Alive at once in one layer: the residual stream, its normed copy, and a projection's input and

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from jaxsim.catalog.errors import InputError
-from jaxsim.catalog.gain import load_gain
+from jaxsim.catalog.gain_errors import load_gain
 from jaxsim.truth.decisions import decisions
-from jaxsim.truth.gain import Pair, frontier, gain_summary, pairs, side_probability
+from jaxsim.truth.gain_of_pairs import Pair, frontier, gain_summary, pairs, side_probability
 from jaxsim.truth.joint import joint_error, judged, monthly_frac, pairs_left_out
 from tests.narrow import untyped
 from tests.truth.test_validate import row
@@ -27,8 +27,10 @@ class Fake:
             zip(("tpot", "output_tokens_per_s_per_gpu"), predicted, strict=True), ttft=0.1
         )
 
+        self.gpu = "g"
+
     def key(self, name):
-        return {"model": "m", "gpu": "g", "precision": "p", "engine": self.engine}[name]
+        return {"model": "m", "gpu": self.gpu, "precision": "p", "engine": self.engine}[name]
 
 
 def runs(gain_measured, gain_predicted):
@@ -157,7 +159,7 @@ def test_the_months_constant_is_of_other_systems():
                 rate = entry.row.output_tokens_per_s_per_gpu
                 again.row = replace(entry.row, date=f"2026-0{month}-15", tpot_s=tpot)
                 again.values = {**entry.values, "output_tokens_per_s_per_gpu": rate}
-                again.key = {"model": "m", "gpu": gpu, "precision": "p", "engine": "e"}.get
+                again.gpu = gpu
                 entries.append(again)
     own = [entry for entry in entries if entry.key("gpu") == "g"]
     assert monthly_frac(own) == pytest.approx(0.04, rel=0.02)

@@ -18,7 +18,7 @@ from jaxsim.space.designs import name_of
 from jaxsim.space.gradient.equal_points import Inputs, Table, chosen, moved_by
 from jaxsim.space.gradient.grouped import slopes as at_points
 from jaxsim.space.gradient.levels import Levels, levels_of
-from jaxsim.space.gradient.partials import partials_of
+from jaxsim.space.gradient.of_operations import partials_of
 from jaxsim.space.program.cache import CACHE, cached
 from jaxsim.space.program.evaluate import Steps, evaluate, steps_of
 from jaxsim.space.program.in_numpy import as_float64, in_float64

@@ -1,4 +1,4 @@
-"""Which rules does a design break?"""
+"""Which rules does a design break: memory, widths, context?  What is not feasible is rejected."""
 
 from functools import singledispatch
 
@@ -26,10 +26,10 @@ from jaxsim.catalog.model import (
     VariedGQA,
 )
 from jaxsim.catalog.scenario import Scenario
+from jaxsim.point.exact_division import divides
+from jaxsim.point.footprint import Memory, memory_of
 from jaxsim.point.forward import layers_of
-from jaxsim.point.memory import Memory, memory_of
 from jaxsim.point.ranks import Ranks, expert_slots, ranks_of
-from jaxsim.point.whole import divides
 
 
 class Rules(Record):

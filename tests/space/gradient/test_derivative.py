@@ -16,10 +16,10 @@ from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engine import Options
 from jaxsim.catalog.setup import setup_of
 from jaxsim.space.designs import PHASES
+from jaxsim.space.gradient import derivative, levels
 from jaxsim.space.gradient import equal_points as classes
 from jaxsim.space.gradient import grouped as at_points
-from jaxsim.space.gradient import levels, reverse
-from jaxsim.space.gradient.reverse import path_name, slopes_of, values_of
+from jaxsim.space.gradient.derivative import path_name, slopes_of, values_of
 from jaxsim.space.program.in_numpy import NotInNumpy
 from jaxsim.space.sensitivity.change import Change
 from jaxsim.space.sensitivity.elasticity import points_on_axes, stacked
@@ -88,16 +88,16 @@ def straight_through(monkeypatch):
 
     So rounding is straight through in values as it is in derivatives, and differences are theirs.
     """
-    plain = reverse.in_float64
+    plain = derivative.in_float64
 
     def run(op):
         if op.primitive.name != "stop_gradient":
             return plain(op)
         return lambda x: np.atleast_1d(x)[..., :1]  # what is rounded stays as at the first point
 
-    monkeypatch.setattr(reverse, "in_float64", run)
+    monkeypatch.setattr(derivative, "in_float64", run)
     monkeypatch.setattr(levels, "in_float64", run)
-    monkeypatch.setattr(reverse, "wanted_of", untyped(reverse.wanted_of).__wrapped__)
+    monkeypatch.setattr(derivative, "wanted_of", untyped(derivative.wanted_of).__wrapped__)
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -274,8 +274,8 @@ def test_classes_of_points_do_not_matter(phase, monkeypatch):
     def result(calls):
         monkeypatch.setattr(classes, "CALLS", calls)
         slopes = slopes_of(PHASES[phase], scenario, axes, OUTPUTS[phase])
-        program, leaves, _ = reverse.prepared(PHASES[phase], scenario, axes, np.float32)
-        return slopes, len(reverse.wanted_of(program, OUTPUTS[phase]).classes(leaves)[1])
+        program, leaves, _ = derivative.prepared(PHASES[phase], scenario, axes, np.float32)
+        return slopes, len(derivative.wanted_of(program, OUTPUTS[phase]).classes(leaves)[1])
 
     apart, one = result(10**9)
     shared, several = result(100)
