@@ -14,7 +14,7 @@ def gains(tree: xr.DataTree, *, ftl_s: float, ttl_s: float) -> xr.DataArray:
     where only co-located ones do. Draw it with `draw_gain_map`.
 
     >>> space = jaxsim.Space(tp=(1,), pp=(1,), batch=(1, 16, 64), chunk=(1024,))
-    >>> work = jaxsim.Workload(isl=(512, 2048), osl=(64,))
+    >>> work = jaxsim.Workload(isl=np.array([512, 2048]), osl=np.array([64]))
     >>> tree = jaxsim.evaluate("llama-3.1-8b", "h100", work, space)
     >>> found = jaxsim.gains(tree, ftl_s=1.0, ttl_s=0.02)
     >>> found.dims, bool((found > 1.0).all())
@@ -22,8 +22,8 @@ def gains(tree: xr.DataTree, *, ftl_s: float, ttl_s: float) -> xr.DataArray:
     """
     isl, osl = (np.asarray(tree["decode"][name].values) for name in ("isl", "osl"))
     gain = np.full((len(isl), len(osl)), np.nan)
-    for i, prompt in enumerate(isl):
-        for j, output in enumerate(osl):
+    for i, prompt in enumerate(isl.tolist()):
+        for j, output in enumerate(osl.tolist()):
             best = _best(tree, {"isl": prompt, "osl": output}, ftl_s, ttl_s)
             if best["disaggregated"] or best["colocated"]:
                 with np.errstate(divide="ignore"):

@@ -27,7 +27,7 @@ def draw_gain_map(gains: xr.DataArray, size: str = "page") -> "Axes":
     Raises InputError unless `gains` has exactly the dimensions isl and osl.
 
     >>> space = jaxsim.Space(tp=(1,), pp=(1,), batch=(1, 16, 64), chunk=(1024,))
-    >>> work = jaxsim.Workload(isl=(512, 2048), osl=(64, 256))
+    >>> work = jaxsim.Workload(isl=np.array([512, 2048]), osl=np.array([64, 256]))
     >>> tree = jaxsim.evaluate("llama-3.1-8b", "h100", work, space)
     >>> jaxsim.draw_gain_map(jaxsim.gains(tree, ftl_s=1.0, ttl_s=0.02)).get_xlabel()
     'output tokens (OSL)'
