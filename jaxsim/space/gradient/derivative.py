@@ -1,4 +1,4 @@
-"""How do the outputs of a traced point function move with every number in it?
+"""What are the derivatives at winning designs: how do outputs move with every number in a program?
 
 Reverse mode over the operations of a `Program`, in NumPy and 64 bits: one sweep forward, one back,
 for many points and many outputs at once, with nothing compiled. Tracing `jax.grad` of the same

@@ -7,6 +7,7 @@ import numpy as np
 from jaxsim.space.deploy.result import Deployed, FrontierCurve, InstanceShape, Plan
 from jaxsim.view.figures.style import BLUE, COLOURS, GREY, SOURCE, sheet
 from jaxsim.view.text import sentences, units
+from jaxsim.view.text.gain import gain_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +69,7 @@ def case(plan: Plan) -> str:
 
 def _title(plan: Plan) -> str:
     at = "" if plan.gain is None else f" at TTL ≤ {units.seconds(plan.ttl_target_s)}"
-    return sentences.gain_title(plan) + at
+    return gain_title(plan) + at
 
 
 def _draw_curve(axes: "Axes", curve: FrontierCurve) -> None:

@@ -12,6 +12,7 @@ from jaxsim.space.deploy.uncertainty import EIGHTY_PERCENT
 from jaxsim.view.figures.breakdown import PART_COLOURS
 from jaxsim.view.figures.frontier import at_least
 from jaxsim.view.text import sentences, units
+from jaxsim.view.text.gain import verdict
 
 DIGITS = 6  # significant, of every number of the page
 # Interactivities at which curves are compared, tokens/s a user.
@@ -33,7 +34,7 @@ def page_data(plan: Plan, link_bytes_per_s: float | None) -> dict[str, object] |
         "target": {"ftl_s": plan.ftl_target_s, "ttl_s": plan.ttl_target_s},
         "own": {
             "recommendation": sentences.recommendation(plan),
-            "verdict": sentences.verdict(plan),
+            "verdict": verdict(plan),
             "constraint": sentences.constraint(plan),
             "recommended": plan.recommended,
             "gain": plan.gain,

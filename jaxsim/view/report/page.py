@@ -14,6 +14,7 @@ from jaxsim.view.report.evidence import Evidence
 from jaxsim.view.report.library import library_js, page_js
 from jaxsim.view.report.templating import REPORT, Picture, Table, render
 from jaxsim.view.text import sentences, units, workloads
+from jaxsim.view.text.gain import verdict
 
 KINDS = (("disaggregated", "disaggregated"), ("colocated", "co-located"))
 MEMORY_COLOURS = ("#0072B2", "#56B4E9", "#E69F00", "#999999", "#E9ECEF")
@@ -47,7 +48,7 @@ def render_report(
         "headline": sentences.recommendation(plan),
         "lead": "",
         "targets": sentences.targets(plan),
-        "verdict": sentences.verdict(plan),
+        "verdict": verdict(plan),
         "mean_ttl": workloads.at_mean_ttl(plan),
         "constraint": sentences.constraint(plan),
         "fixed": _fixed(plan),

@@ -1,5 +1,6 @@
 """Results as plain text: pages, tables, sentences, units.
 
-`sentences` has the sentences (recommendation, gain, certificate) and `units` the numbers, `layout`
-aligns them; then a file for each thing shown. From results to lines. Begin with `plan.py`.
+`gain` says what disaggregation gains over co-location, `sentences` the rest (recommendation,
+certificate), `units` has the numbers, `layout` aligns them; then a file for each thing shown. From
+results to lines. Begin with `plan.py`.
 """

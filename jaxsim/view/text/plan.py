@@ -6,6 +6,7 @@ from jaxsim.quantities import MODE_TITLES
 from jaxsim.space.deploy.result import Deployed, FrontierCurve, InstanceShape, Plan, Unmet
 from jaxsim.view.text import headroom, sentences, under_rate, units, workloads
 from jaxsim.view.text.ascii_plot import KEEP, Line, plot
+from jaxsim.view.text.gain import verdict
 from jaxsim.view.text.layout import Page, bar, indent, table, wrap
 
 MARKS = "●○·+*"
@@ -147,7 +148,7 @@ def _rate(value: float | None) -> str:
 
 
 def _sureness(plan: Plan, page: Page) -> list[str]:
-    lines = wrap(sentences.verdict(plan), page) + wrap(workloads.at_mean_ttl(plan), page)
+    lines = wrap(verdict(plan), page) + wrap(workloads.at_mean_ttl(plan), page)
     best = plan.chosen
     if best is not None and best.certificate is not None:
         lines += wrap(sentences.certificate(best.certificate), page)
