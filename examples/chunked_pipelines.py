@@ -1,6 +1,7 @@
 """How chunked pipelines cut the first-token latency of 256k-token prompts on 64 GPUs."""
 
 import sys
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 
@@ -8,6 +9,7 @@ import jaxsim
 
 STAGES = (1, 2, 4, 8, 16, 32)
 workload = jaxsim.Workload(isl=262144, osl=2048)
+model = replace(jaxsim.load_model("deepseek-r1"), max_context_tokens=2.0**20)  # scaled
 space = jaxsim.Space(
     tp=[1], ep=[64 // s for s in STAGES], pp=STAGES, prefill_batch=[64 // s for s in STAGES],
     chunk=[2**k for k in range(10, 19)],
@@ -17,7 +19,7 @@ kept = jaxsim.Options(keep_up_projected=1.0, equal_time_chunks=1.0)
 figure, panel = plt.subplots(figsize=(7, 4), layout="constrained")
 for name, options in {"latents projected again": None, "K/V kept, equal time": kept}.items():
     tree = jaxsim.evaluate(
-        "deepseek-r1", "gb200-nvl72", workload, space, options=options, phases=("prefill",)
+        model, "gb200-nvl72", workload, space, options=options, phases=("prefill",)
     )
     prefill = tree["prefill"]
     fastest = [

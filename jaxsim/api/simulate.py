@@ -217,7 +217,7 @@ def simulate(
         run = simulate_run(
             requests, fleet, counts, policy_of(name, request.interval_s, request.forecast),
             limits=limits,
-            service=request.service, ftl_s=ftl_s, ttl_s=ttl_s, progress=tell,
+            service=request.service, targets_s=(ftl_s, ttl_s), progress=tell,
         )  # fmt: skip
         runs[name], outcomes[name] = run, outcome(run, ftl_s, ttl_s)
     case = f"{setup.model.name} on {setup.hardware.name} · {setup.precision_name}"

@@ -78,5 +78,5 @@ def check_context(model: ModelCard, isl: float, osl: float) -> None:
             f"ISL {isl:,.0f} and OSL {osl:,.0f} are {isl + osl:,.0f} tokens, beyond the context of "
             f"{model.name}, {model.max_context_tokens:,.0f}. Shorten the requests, or state the "
             "longer context that it is served with (rope scaling) by --max-context (of a sweep's "
-            "file, max_context)."
+            "file, max_context; in Python, max_context_tokens of the model)."
         )

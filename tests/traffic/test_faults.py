@@ -24,7 +24,7 @@ DIES = Fault(30.0, 2, 1, repair_s=20.0, notice_s=1.0)
 def run_with(*faults, resume="restart", counts=None, policy=None, limits=None):
     return simulate_run(
         REQUESTS, FLEET, counts or {1: 2, 2: 2}, policy or Static(), limits=limits,
-        service=Service(faults=faults, resume=resume), ftl_s=1.0, ttl_s=0.05,
+        service=Service(faults=faults, resume=resume), targets_s=(1.0, 0.05),
     )  # fmt: skip
 
 

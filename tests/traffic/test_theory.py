@@ -201,7 +201,7 @@ def test_matched_pools_follow_the_mix_and_elastic_ones_the_load():
     limits = {1: (1, 4), 2: (1, 4)}
     runs = {
         policy.name: simulate_run(
-            requests, POOLS, start, policy, limits=limits, ftl_s=1.0, ttl_s=0.05
+            requests, POOLS, start, policy, limits=limits, targets_s=(1.0, 0.05)
         )
         for policy in (Static(), Matched(interval_s=15.0), Elastic(interval_s=15.0))
     }

@@ -74,16 +74,17 @@ def spread_at(designs: Designs, index: int, setup: Setup, mode: str = "") -> Spr
 
 
 def spreads_at(
-    designs: Designs, index: np.ndarray, setup: Setup, modes: Sequence[str] = ()
+    designs: Designs, index: np.ndarray, setup: Setup, modes: Sequence[str] | None = None
 ) -> list[Spread]:
     """The spread of each of several designs; co-located ones have a mode each."""
     table = []
     for part in PARTS:
-        if not modes:
+        if modes is None:
             table.append(designs.gathered(f"{part}_s", index))
             continue
         each = np.stack([designs.gathered(f"{mode}_{part}_s", index) for mode in MODES])
-        table.append(each[[MODES.index(mode) for mode in modes], np.arange(len(index))])
+        of_mode = np.array([MODES.index(mode) for mode in modes], dtype=int)
+        table.append(each[of_mode, np.arange(len(index))])
     sources = sources_of(designs.phase, setup)
     return [
         spread_from(dict(zip(PARTS, row, strict=True)), sources)

@@ -97,14 +97,14 @@ def simulate_run(
     *,
     limits: dict[int, tuple[int, int]] | None = None,
     service: Service | None = None,
-    ftl_s: float = NEVER,
-    ttl_s: float = NEVER,
+    targets_s: tuple[float, float] = (NEVER, NEVER),
     room: Room = ANY_ROOM,
     progress: Callable[[float], object] = lambda _: None,
 ) -> Run:
     """Serve the requests: `counts` instances by role at first, then what the policy decides.
 
-    `limits` bound each role (by default what there is at first). `progress` is called with the
+    `limits` bound each role (by default what there is at first); `targets_s` are those of FTL and
+    TTL. `progress` is called with the
     part of the requests that has arrived. The compiled program has at least the given room: runs
     with the same use one program.
     """
@@ -119,7 +119,7 @@ def simulate_run(
     gain = float(fleet.law.gain[0])
     start = Start(roles, opened, np.where(opened, 0.0, NEVER))
     client = _client(requests, fleet, service)
-    watch = Watch(requests, fleet, roles, opened, limits, policy, ftl_s, ttl_s)
+    watch = Watch(requests, fleet, roles, opened, limits, policy, *targets_s)
     with in_precision(True):
         state = initial(requests, start, gain, shape, service.hit_frac)
         law = jax.tree.map(np.asarray, _as_long(fleet, shape))

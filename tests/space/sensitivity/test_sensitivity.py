@@ -444,7 +444,7 @@ def test_every_input_against_solving_again(solved, colocated):
     """Elasticities of all inputs, of model, workload, calibration and engine too: 0.01 % both ways.
 
     Batch adapts. Left out is what is counted in whole numbers on the way, or divided by widths: a
-    fraction of a head breaks a rule (`gradient/test_reverse` checks their slopes themselves).
+    fraction of a head breaks a rule (`gradient/test_derivative` checks their slopes themselves).
     """
     problem, base, result = solved[colocated]
     rounded = (
