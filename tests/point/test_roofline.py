@@ -94,15 +94,20 @@ def arrays(tree):
     return jax.tree.map(jnp.asarray, tree)
 
 
+def drawn(work, data):
+    """Work of any size. An FFN has two matrices at least: with fewer, none would be read."""
+    amounts = {name: getattr(work, name) * data.draw(scales) for name in AMOUNTS[type(work)]}
+    if "matrices" in amounts:
+        amounts["matrices"] = max(amounts["matrices"], 2.0)
+    return replace(work, **amounts)
+
+
 @pytest.mark.parametrize("role", WORKS)
 @given(data=st.data(), factor=factors)
 def test_more_work_is_never_faster(role, data, factor):
     """From far below one tile to far above the chip, for every amount and calibration."""
-    work = WORKS[role]
-    start = replace(
-        work, **{name: getattr(work, name) * data.draw(scales) for name in AMOUNTS[type(work)]}
-    )
-    name = data.draw(st.sampled_from(AMOUNTS[type(work)]))
+    start = drawn(WORKS[role], data)
+    name = data.draw(st.sampled_from(AMOUNTS[type(start)]))
     more = replace(start, **{name: getattr(start, name) * factor})
     fit = getattr(data.draw(st.sampled_from(KERNELS)), role)
     before, after = seconds_of(arrays(start), fit, CHIP), seconds_of(arrays(more), fit, CHIP)
@@ -134,10 +139,7 @@ def test_more_prompt_is_never_faster(data, factor, name, fit):
 )
 def test_more_hardware_is_never_slower(role, data, factor, what):
     """Bandwidth, multiprocessors at the same total peak, or peak."""
-    work = WORKS[role]
-    work = replace(
-        work, **{name: getattr(work, name) * data.draw(scales) for name in AMOUNTS[type(work)]}
-    )
+    work = drawn(WORKS[role], data)
     larger = getattr(CHIP, what)
     larger = jax.tree.map(lambda x: x * factor, larger)
     fit = getattr(data.draw(st.sampled_from(KERNELS)), role)
