@@ -71,7 +71,7 @@ def draw_gain_map(gains: xr.DataArray, size: str = "page") -> "Axes":
         axes.set_ylabel("input tokens (ISL)")
         bar = figure.colorbar(drawn, ax=axes, extend="both", pad=0.02)
         bar.set_ticks(list(TICKS), labels=[f"{tick:g}×" for tick in TICKS])
-        bar.set_label("disaggregated / co-located, tokens/s/GPU")
+        bar.set_label(f"disaggregated / co-located, tokens/s/GPU (line: {BOUNDARY:g}×)")
     return axes
 
 
