@@ -22,3 +22,11 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("jaxsim")
+
+# What takes minutes begins first: begun last, it would run alone while other processes wait.
+LONGEST = ("test_gpu.py",)
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first; the order is otherwise as collected."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
