@@ -57,17 +57,28 @@ def seconds_of(torch: Any, launches: list[Launch]) -> float:
     with torch.cuda.graph(graph):
         kept = [launch() for launch in launches]
     graph.replay()
-    measured = []
+    seconds = replay_s(torch, graph, most=30, enough_s=0.02)
+    del kept
+    return seconds / len(launches)
+
+
+def replay_s(torch: Any, graph: Any, most: int, enough_s: float) -> float:
+    """Seconds of one replay: the median of five, or of up to `most` within `enough_s`."""
+    measured: list[float] = []
     begin = time.perf_counter()
-    while len(measured) < 5 or (len(measured) < 30 and time.perf_counter() - begin < 0.02):
+    while len(measured) < 5 or (len(measured) < most and time.perf_counter() - begin < enough_s):
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
         graph.replay()
         end.record()
         end.synchronize()
-        measured.append(start.elapsed_time(end) * 1e-3 / len(launches))
-    del kept
+        measured.append(start.elapsed_time(end) * 1e-3)
     return statistics.median(measured)
+
+
+def chip_of(name: str) -> str:
+    """The chip in a device's name: H100 of `NVIDIA H100 80GB HBM3`."""
+    return next(word for word in name.split() if word[0] in "HB" and word[1:].isdigit())
 
 
 def fastest(torch: Any, ways: dict[str, list[Launch]]) -> tuple[float, str]:
@@ -132,14 +143,9 @@ def products(torch: Any) -> Iterator[Row]:
             for dtype, launches in ways.items():
                 if dtype == "fp8_block" and (n % 128 or k % 128 or m < 4):
                     continue
-                try:
-                    seconds, library = fastest(torch, {"cuBLAS": launches})
-                except RuntimeError as error:
-                    print(f"gemm {dtype} m={m} n={n} k={k}: {error}", file=sys.stderr)
-                    continue
                 op = "gemm" if dtype in ("bfloat16", "quantised") else "gemm_alone"
                 dtype = "fp8" if dtype == "quantised" else dtype
-                yield Row(op, f"m={m},n={n},k={k}", dtype, seconds, library)
+                yield from _row(torch, op, f"m={m},n={n},k={k}", dtype, {"cuBLAS": launches})
         del weights, eighth
 
 
@@ -253,7 +259,7 @@ def main() -> None:
     import torch
 
     name = torch.cuda.get_device_name()
-    gpu = f"{next(word for word in name.split() if word[0] in 'HB' and word[1:].isdigit())} SXM"
+    gpu = f"{chip_of(name)} SXM"
     version = f"PyTorch {torch.__version__}, CUDA {torch.version.cuda}, {name}"
     begin = time.perf_counter()
     rows: list[Row] = []

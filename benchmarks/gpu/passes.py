@@ -13,7 +13,6 @@ No fit has seen these passes; `python -m benchmarks.accuracy.own` predicts them.
 
 import argparse
 import csv
-import statistics
 import sys
 import time
 from pathlib import Path
@@ -23,6 +22,8 @@ import torch
 import triton
 import triton.language as tl
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from benchmarks.gpu.kernels import chip_of, replay_s
 
 COLUMNS = ("model", "gpu", "phase", "precision", "batch", "length", "seconds", "notes")
 LIBRARIES = {
@@ -223,16 +224,7 @@ def seconds_of(model: Transformer, batch: int, length: int, phase: str) -> tuple
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             kept = model(tokens, cache, begin, backend).argmax(dim=-1)
-        measured = []
-        started = time.perf_counter()
-        while len(measured) < 5 or (len(measured) < 20 and time.perf_counter() - started < 0.3):
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            start.record()
-            graph.replay()
-            end.record()
-            end.synchronize()
-            measured.append(start.elapsed_time(end) * 1e-3)
-        times.append((statistics.median(measured), name))
+        times.append((replay_s(torch, graph, most=20, enough_s=0.3), name))
         del kept, graph
     return min(times)
 
@@ -258,7 +250,7 @@ def main() -> None:
     arguments = parser.parse_args()
     name = torch.cuda.get_device_name()
     version = f"PyTorch {torch.__version__}, Triton {triton.__version__}, {name}"
-    gpu = next(word for word in name.split() if word[0] in "HB" and word[1:].isdigit()).lower()
+    gpu = chip_of(name).lower()
     begun = time.perf_counter()
     with arguments.out.open("w", newline="") as file, torch.no_grad():
         out = csv.writer(file, lineterminator="\n")

@@ -219,7 +219,7 @@ def gain_summary(entries: Iterable[Prediction]) -> GainSummary:
         return {"pairs": 0, "points": 0, "reason": reason, "median": None, "mean": None,
                 "interval80": None, "side": None, "reliability": [], "by_pair": [],
                 "one_engine": None}  # fmt: skip
-    measured, predicted = _logs(paired)
+    measured, predicted = logs_of(paired)
     sigma = load_gain().log_sigma
     right = (predicted > 0) == (measured > 0)
     same = pairs(entries, one_engine=True)
@@ -235,8 +235,8 @@ def gain_summary(entries: Iterable[Prediction]) -> GainSummary:
         })  # fmt: skip
     return {
         "reason": None,
-        **_errors(paired),
-        "one_engine": _errors(same) if same else None,
+        **errors_of(paired, sigma),
+        "one_engine": errors_of(same, sigma) if same else None,
         "reliability": table,
         "by_pair": [
             {
@@ -253,16 +253,19 @@ def gain_summary(entries: Iterable[Prediction]) -> GainSummary:
     }  # fmt: skip
 
 
-def _logs(paired: Sequence[Pair]) -> tuple[np.ndarray, np.ndarray]:
+def logs_of(paired: Sequence[Pair]) -> tuple[np.ndarray, np.ndarray]:
     """Log gains of all points, measured and predicted."""
     measured = np.concatenate([one.measured for one in paired])
     return measured, np.concatenate([one.predicted for one in paired])
 
 
-def _errors(paired: Sequence[Pair]) -> GainErrors:
-    """How far the gains of some pairs are off, and how often the side is right."""
-    measured, predicted = _logs(paired)
-    error, sigma = np.abs(np.expm1(predicted - measured)), load_gain().log_sigma
+def errors_of(paired: Sequence[Pair], sigma: float | np.ndarray) -> GainErrors:
+    """How far the gains of some pairs are off, and how often the side is right.
+
+    `sigma` is the deviation of the log gain's error: one for all points, or one for each.
+    """
+    measured, predicted = logs_of(paired)
+    error = np.abs(np.expm1(predicted - measured))
     clear, right = np.abs(measured) > CLEAR, (predicted > 0) == (measured > 0)
     return {
         "pairs": len(paired),

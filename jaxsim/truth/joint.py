@@ -7,18 +7,18 @@ the spread of the gain's error are each taken from systems (model and chip) othe
 import datetime
 import math
 from collections.abc import Iterable, Sequence
-from typing import TypedDict
 
 import numpy as np
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.gain_errors import DAYS_A_MONTH
 from jaxsim.truth.gain_of_pairs import (
-    CLEAR,
-    EIGHTY_PERCENT,
+    GainErrors,
     Pair,
     Prediction,
     Sides,
+    errors_of,
+    logs_of,
     pairs,
     side_probability,
 )
@@ -82,22 +82,15 @@ def spread_of(found: Sequence[Pair]) -> float:
     return math.sqrt(np.mean([np.mean(one.error**2) for one in found]))
 
 
-class Joint(TypedDict):
+class Joint(GainErrors):
     """Errors of gains, and how sure one is, by constants of other systems.
 
-    `median` and `mean` are of |predicted/measured - 1|; `side` of points whose measured gain is
-    beyond 15 %; `interval80` how many points the interval holds, `sure` how many verdicts stated
-    with 0.9 or more there are and are right. `log_sigma` is of all systems.
+    `sure` has how many verdicts stated with 0.9 or more there are and are right. `log_sigma` is of
+    all systems.
     """
 
-    pairs: int
     systems: int
-    points: int
-    median: float
-    mean: float
     bias: float
-    side: Sides
-    interval80: float
     sure: Sides
     log_sigma: float
 
@@ -111,24 +104,15 @@ def judged(found: Sequence[Pair]) -> Joint:
         system: spread_of([one for one in found if (one.model, one.gpu) != system])
         for system in systems
     }
-    error = np.concatenate([one.error for one in found])
-    measured = np.concatenate([one.measured for one in found])
-    predicted = np.concatenate([one.predicted for one in found])
+    measured, predicted = logs_of(found)
     sigma = np.concatenate([np.full(len(one.error), sigmas[one.model, one.gpu]) for one in found])
     stated = side_probability(predicted / sigma, 1.0)
     sure = np.maximum(stated, 1.0 - stated) >= SURE
     right = (predicted > 0) == (measured > 0)
-    clear = np.abs(measured) > CLEAR
-    size = np.abs(np.expm1(error))
     return {
-        "pairs": len(found),
+        **errors_of(found, sigma),
         "systems": len(systems),
-        "points": len(error),
-        "median": float(np.median(size)),
-        "mean": float(size.mean()),
-        "bias": float(np.expm1(np.median(error))),
-        "side": {"points": int(clear.sum()), "right": int(right[clear].sum())},
-        "interval80": float(np.mean(np.abs(error) <= EIGHTY_PERCENT * sigma)),
+        "bias": float(np.expm1(np.median(predicted - measured))),
         "sure": {"points": int(sure.sum()), "right": int(right[sure].sum())},
         "log_sigma": spread_of(found),
     }

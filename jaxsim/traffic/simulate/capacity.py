@@ -91,8 +91,7 @@ def prompts_s(
     ):
         longest = float(order @ np.diff(below**prompts_per_pass))
         own = max(longest, prompts_per_pass * mean_pairs / ranks)
-        size = max(prompts_per_pass * mean / ranks, mean)
-        size += own_share
+        size = max(prompts_per_pass * mean / ranks, mean) + own_share
         base, slope = _between(size, ladder, times), _between(size, ladder, slopes)
         shared_s = _between(own_share, ladder, times) if own_share > 0.0 else 0.0
         pass_s = float(law.stretch[role]) * (base + slope * own - shared_s)
