@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from jaxsim.catalog.errors import InputError, nearest
+from jaxsim.catalog.errors import InputError, check_known
 from jaxsim.catalog.workload import Share, Workload
 from jaxsim.space.deploy.request import PlanRequest
 from jaxsim.space.designs import PHASES
@@ -95,12 +95,7 @@ def request_of(verb: str, kind: type[Kind], given: object, keywords: Mapping[str
 
 def check_keywords(verb: str, keywords: Mapping[str, object], names: Sequence[str]) -> None:
     """Refuse a keyword that a verb does not have, as Python does, with the nearest that it has."""
-    known = (*names, *SETUP)
-    for name in keywords:
-        if name not in known:
-            close = nearest(name, known, 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known)}"
-            raise TypeError(f"jaxsim.{verb}() has no keyword {name!r}; {hint}")
+    check_known(verb, keywords, (*names, *SETUP))
 
 
 PLAN_KEYWORDS = (*(item.name for item in fields(PlanRequest) if item.name != "workload"), "gpus")

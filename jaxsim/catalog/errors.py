@@ -1,7 +1,7 @@
 """What is wrong with what the user gave?"""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class InputError(ValueError):
@@ -28,3 +28,12 @@ def unknown_name(kind: str, name: str, known: Iterable[str], hint: str) -> Input
     close = nearest(name, known)
     suggestion = f" Nearest known: {', '.join(close)}." if close else ""
     return InputError(f"Unknown {kind} {name!r}.{suggestion} {hint}")
+
+
+def check_known(function: str, keywords: Iterable[str], known: Sequence[str]) -> None:
+    """Refuse a keyword that a public function lacks, as Python does, with the nearest it has."""
+    for name in keywords:
+        if name not in known:
+            close = nearest(name, known, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known)}"
+            raise TypeError(f"jaxsim.{function}() has no keyword {name!r}; {hint}")

@@ -6,7 +6,7 @@ from typing import Required, TypedDict, Unpack
 
 import numpy as np
 
-from jaxsim.catalog.errors import InputError, nearest
+from jaxsim.catalog.errors import InputError, check_known
 from jaxsim.traffic.read.requests import Requests, requests_of
 from jaxsim.traffic.synthetic.lengths import Lengths, parse_lengths
 
@@ -127,12 +127,7 @@ def load_of(**keywords: Unpack[LoadKeywords]) -> Load:
     >>> load.name, len(load.drawn(0)) > 5
     ('Poisson 2/s', True)
     """
-    known = [item.name for item in fields(LoadRequest)]
-    for name in keywords:
-        if name not in known:
-            close = nearest(name, known, 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known)}"
-            raise TypeError(f"jaxsim.load_of() has no keyword {name!r}; {hint}")
+    check_known("load_of", keywords, [item.name for item in fields(LoadRequest)])
     if missing := {"isl", "osl"} - keywords.keys():
         raise TypeError(f"jaxsim.load_of() lacks {', '.join(sorted(missing))}")
     request = LoadRequest(**keywords)
