@@ -3,7 +3,10 @@
 Rules of the versions in `data/deploy`, on numbers alone, so that a search can keep to them.
 """
 
+import math
 from collections.abc import Mapping
+
+from jaxsim.catalog.cards import ModelCard
 
 RULES = ("vllm", "sglang", "trtllm", "neuron", "distserve")
 # A server of these is one prefill and one decode instance.
@@ -23,6 +26,25 @@ def model_why_not(rules: str, moe: bool, formats: Mapping[str, str]) -> str:
         said = ", ".join(other)
         return f"DistServe has 16-bit weights and caches only, not {said}: --precision bf16"
     return ""
+
+
+def has_windows(card: ModelCard) -> bool:
+    """Whether some layers attend to a sliding window only."""
+    groups = card.model.groups
+    windows = (getattr(group.attention, "window_tokens", math.inf) for group in groups)
+    return any(math.isfinite(float(window)) for window in windows)
+
+
+def handed_over(rules: str, pp: int, role: str, windows: bool) -> bool:
+    """Whether a pool of `pp` stages can hand its cache over whatever the other pool's stages are.
+
+    SGLang decodes with one stage, or with as many as prefill has; vLLM's NIXL connector takes no
+    stages to prefill where layers have windows.
+    """
+    if pp == 1 or role == "colocated":
+        return True
+    alone = rules == "sglang" and role == "decode"
+    return not (alone or (rules == "vllm" and windows))
 
 
 def why_not(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from jaxsim.catalog.setup import Setup
-from jaxsim.catalog.shapes import why_not
+from jaxsim.catalog.shapes import handed_over, has_windows, why_not
 from jaxsim.space.designs import Designs
 
 AXES = ("tp", "ep", "pp")
@@ -28,11 +28,13 @@ def shape_mask(designs: Designs, rules: str, setup: Setup) -> np.ndarray:
     """Whether the rules allow each combination of widths [tp, ep, pp]; widths must divide."""
     moe, node = setup.model.is_moe, int(setup.hardware.gpus_per_node)
     axes = [designs.axes[name] for name in AXES]
+    windows, phase = has_windows(setup.model), designs.phase
     mask = np.zeros([len(values) for values in axes], dtype=bool)
     for index in np.ndindex(*mask.shape):
         tp, ep, pp = (int(values[i]) for values, i in zip(axes, index, strict=True))
         whole = max(tp, ep) % min(tp, ep) == 0
-        mask[index] = whole and not why_not(rules, tp, ep, pp, moe, designs.phase, node)
+        told = handed_over(rules, pp, phase, windows)
+        mask[index] = whole and told and not why_not(rules, tp, ep, pp, moe, phase, node)
     return mask
 
 

@@ -69,9 +69,20 @@ def step_requests(pool: Pool) -> int:
     return pool.rank_batch if pool.role == "prefill" else -(-pool.rank_batch // pool.pp)
 
 
+def prompt_tokens(order: Order, pool: Pool) -> int:
+    """Prompt tokens of a pass: of each prompt of a batch to prefill, or of a rank where co-located.
+
+    A pass to prefill takes a chunk of every prompt of its batch, at most all of it; a co-located
+    one takes as many whole prompts as its chunk holds.
+    """
+    if not pool.chunk:
+        return order.isl
+    return pool.chunk if pool.role == "colocated" else min(pool.chunk, order.isl)
+
+
 def step_tokens(order: Order, pool: Pool) -> int:
     """Tokens of one step on one data-parallel rank: prompts, decoding with its drafts, or both."""
-    chunk = min(pool.chunk, order.isl) if pool.chunk else order.isl
+    chunk = prompt_tokens(order, pool)
     decoding = step_requests(pool) * (1 + order.draft_tokens)
     if pool.role == "prefill":
         return pool.rank_batch * chunk
@@ -159,9 +170,8 @@ def _sglang(order: Order, pool: Pool, settings: Settings) -> list[Option]:
             mode = {"prefill": "normal", "decode": "low_latency"}.get(pool.role, "auto")
             made.append((flag["all_to_all_mode"].name, mode))
     if pool.role != "decode":
-        chunk = step_tokens(order, pool)
-        if pool.role == "colocated":
-            chunk = min(pool.chunk, order.isl) if pool.chunk else order.isl
+        colocated = pool.role == "colocated"
+        chunk = prompt_tokens(order, pool) if colocated else step_tokens(order, pool)
         made.append((flag["tokens"].name, str(chunk * pool.attention_dp)))
         made.append((flag["prefill_tokens"].name, str(chunk)))
     if pool.mode == "piggybacked":

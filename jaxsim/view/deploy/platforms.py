@@ -2,13 +2,28 @@
 
 import datetime
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal, Required, TypedDict, cast
 
 from jaxsim.catalog.errors import InputError, unknown_name
 from jaxsim.catalog.names import DATA
+from jaxsim.view.deploy.order import Pool
+from jaxsim.view.deploy.settings import Settings
+
+Label = Literal["gke", "machine", "aws"]
+# What a target's cloud calls its nodes, and its name.
+CLOUDS: dict[str, tuple[Label, str]] = {
+    "gke": ("gke", "Google Kubernetes Engine"),
+    "neuron": ("aws", "vLLM-Neuron"),
+}
+
+
+# Whose hardware an engine is deployed on, and targets that start an image of it.
+BOTH, OWN = ("NVIDIA", "AMD"), ("NVIDIA",)
+MAKERS = {"vllm": BOTH, "sglang": BOTH, "trtllm": OWN, "distserve": OWN}
+IMAGES = ("dynamo", "llm-d", "kserve")
 
 
 class Node(TypedDict, total=False):
@@ -16,6 +31,7 @@ class Node(TypedDict, total=False):
 
     resource: Required[str]
     product: str
+    gres: str
     gke: str
     machine: str
     aws: str
@@ -76,13 +92,40 @@ def node_of(hardware: str) -> Node:
     return nodes[hardware]
 
 
-def node_label(hardware: str, key: Literal["gke", "machine", "aws"], platform: str) -> str:
+def node_label(hardware: str, key: Label, platform: str) -> str:
     """One name of a kind of node, or an error if the platform has none."""
     label = node_of(hardware).get(key)
     if label is None:
         have = [name for name, node in _nodes().items() if key in node]
-        raise InputError(f"{platform} has no nodes with {hardware}; it has {', '.join(have)}.")
+        raise InputError(
+            f"{platform} has no nodes with {hardware}; it has {', '.join(have)}: plan for one of "
+            "them with --hardware."
+        )
     return label
+
+
+def check_hardware(pools: Iterable[Pool], settings: Settings) -> None:
+    """An error for hardware that a target has no nodes with, or on which its engine does not run.
+
+    Images that are published for Kubernetes are NVIDIA's; for other makers one must be given.
+    """
+    target = settings.target
+    engine = target if target in MAKERS else settings.engine
+    for pool in pools:
+        named = f"{pool.hardware} ({pool.vendor})"
+        if target in CLOUDS:
+            node_label(pool.hardware, *CLOUDS[target])
+        elif pool.vendor not in MAKERS[engine]:
+            other = "; --target neuron runs there" if "aws" in node_of(pool.hardware) else ""
+            raise InputError(
+                f"{engine} is deployed on hardware of {' or '.join(MAKERS[engine])}, and the plan "
+                f"has {named}{other}."
+            )
+        elif target in IMAGES and pool.vendor != "NVIDIA" and not settings.image:
+            raise InputError(
+                f"The images that {target} starts are for NVIDIA, and the plan has {named}; name "
+                "one that was built for it with --image."
+            )
 
 
 def image_of(engine: str, version: str) -> str:

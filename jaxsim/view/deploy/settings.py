@@ -12,8 +12,8 @@ class Settings:
     `checkpoint` is what the servers load and `quantize` what they quantise it to while loading.
     `served` is the name that requests use. `image` replaces a target's own container image.
     `drafter` is a model apart that drafts tokens (EAGLE-3); empty where the model has layers of its
-    own for it. `nodes` says how many nodes of a kind there are, `stack` what runs on GKE: dynamo or
-    llm-d.
+    own for it. `nodes` says how many nodes of a kind there are, `partitions` which partition of
+    Slurm has a kind, `stack` what runs on GKE: dynamo or llm-d.
     """
 
     target: str
@@ -29,6 +29,7 @@ class Settings:
     port: int = 8000
     hosts: tuple[str, ...] = ()
     nodes: dict[str, int] = field(default_factory=dict)
+    partitions: dict[str, str] = field(default_factory=dict)
     stack: str = "dynamo"
     drafter: str = ""
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from jaxsim.catalog.errors import InputError
-from jaxsim.catalog.shapes import why_not
+from jaxsim.catalog.shapes import has_windows, model_why_not, why_not
 from jaxsim.view.deploy.order import Order, Pool
 from jaxsim.view.deploy.settings import Settings
 
@@ -30,7 +30,7 @@ def transfer_why_not(engine: str, connector: str, order: Order) -> str:
             f"{connector} copies heads between TP widths of which one divides the other, "
             f"not {prefill.tp} and {decode.tp}"
         )
-    if engine == "vllm" and prefill.pp > 1 and connector == "nixl" and _windowed(order):
+    if engine == "vllm" and prefill.pp > 1 and connector == "nixl" and has_windows(order.model):
         return "vLLM's NIXL connector has no pipeline stages for models with sliding windows"
     if engine == "sglang" and decode.pp not in (1, prefill.pp):
         return (
@@ -38,13 +38,6 @@ def transfer_why_not(engine: str, connector: str, order: Order) -> str:
             f"not {decode.pp}"
         )
     return ""
-
-
-def _windowed(order: Order) -> bool:
-    windows = (
-        getattr(group.attention, "window_tokens", math.inf) for group in order.model.model.groups
-    )
-    return any(math.isfinite(float(window)) for window in windows)
 
 
 def nearest_shape(
@@ -68,14 +61,16 @@ def nearest_shape(
 
 def check_shapes(engine: str, connector: str, order: Order) -> None:
     """An error for the first pool that the engine cannot express, with the nearest it can."""
+    if reason := model_why_not(engine, order.model.is_moe, {}):
+        raise InputError(f"{order.model.name}: {reason}; deploy it with another --target.")
     for pool in order.pools:
         reason = pool_why_not(engine, pool, order.model.is_moe)
         if reason:
             raise InputError(
-                _refused(pool, reason, nearest_shape(engine, pool, order.model.is_moe))
+                _refused(engine, pool, reason, nearest_shape(engine, pool, order.model.is_moe))
             )
     if reason := transfer_why_not(engine, connector, order):
-        raise InputError(_refused(*_other_pair(engine, connector, order, reason)))
+        raise InputError(_refused(engine, *_other_pair(engine, connector, order, reason)))
 
 
 def check_drafts(order: Order, settings: Settings) -> None:
@@ -112,12 +107,12 @@ def _other_pair(engine: str, connector: str, order: Order, reason: str):
     return order.pool("decode"), reason, None
 
 
-def _refused(pool: Pool, reason: str, near: Pool | None) -> str:
+def _refused(target: str, pool: Pool, reason: str, near: Pool | None) -> str:
     widths = near and (f"--tp {near.tp}", f"--ep {near.ep}", f"--pp {near.pp}")
     hint = (
         f" Nearest with as many GPUs: {', '.join(widths)}." if widths else " No shape of that size."
     )
     return (
-        f"{pool.named()}: {reason}.{hint} `jaxsim plan … --deployable` searches only what can be "
-        "deployed."
+        f"{pool.named()}: {reason}.{hint} `jaxsim plan … --deployable {target}` searches only what "
+        "can be deployed."
     )

@@ -8,6 +8,7 @@ from jaxsim.catalog.errors import InputError
 
 # What Kubernetes allows as the name of an object, and hubs as the name of a model.
 _DNS = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_PARTITION = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_.]*")
 
 
 def line_of(words: Sequence[str], indent: str = "    ") -> str:
@@ -34,6 +35,13 @@ def checked_name(text: str, flag: str) -> str:
         raise InputError(
             f"{flag} {text!r}: lower-case letters, digits and hyphens, 40 at most, are allowed."
         )
+    return text
+
+
+def checked_partition(text: str) -> str:
+    """The name of a partition of Slurm, or an error; it stands in a line that Slurm reads."""
+    if not _PARTITION.fullmatch(text):
+        raise InputError(f"--partition {text!r}: letters, digits, '-', '_' and '.' are allowed.")
     return text
 
 

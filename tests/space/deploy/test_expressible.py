@@ -6,7 +6,7 @@ import pytest
 import jaxsim
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import setup_of
-from jaxsim.catalog.shapes import RULES, why_not
+from jaxsim.catalog.shapes import RULES, handed_over, why_not
 from jaxsim.space.deploy.expressible import expressible, shape_mask
 from jaxsim.space.deploy.result import Deployed
 from jaxsim.space.designs import Designs
@@ -30,7 +30,8 @@ def test_the_mask_is_the_rule_at_every_shape(rules):
     for i, tp in enumerate(SPACE["tp"]):
         for j, ep in enumerate(SPACE["ep"]):
             for k, pp in enumerate(SPACE["pp"]):
-                allowed = not why_not(rules, tp, ep, pp, True, "decode", 8)
+                said = why_not(rules, tp, ep, pp, True, "decode", 8)
+                allowed = not said and handed_over(rules, pp, "decode", windows=False)
                 assert mask[i, j, k] == allowed
                 assert (left[i, j, k] == allowed).all()
 

@@ -8,7 +8,7 @@ from jaxsim.catalog.checkpoints import checkpoint_of
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.flags import ENGINES, load_flags, versions_of
 from jaxsim.catalog.load import load_model
-from jaxsim.catalog.shapes import why_not
+from jaxsim.catalog.shapes import handed_over, has_windows, why_not
 from jaxsim.view.cli.main import BAD_INPUT, OK, main
 from jaxsim.view.deploy.plan_file import order_of
 from jaxsim.view.deploy.registry import target_of
@@ -122,6 +122,43 @@ def test_a_folder_of_another_plan_is_refused(tmp_path, capsys):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("x")
     assert deploy(PLANS / "moe.json", tmp_path / "full") == BAD_INPUT
+
+
+@pytest.mark.parametrize(
+    ("plan", "target", "hardware", "message"),
+    [
+        ("dense", "neuron", "h200", "it has trainium2, trainium3: plan for one of them"),
+        ("trainium", "trtllm", "trainium2", "trainium2 (AWS); --target neuron runs there"),
+        ("dense", "llm-d", "mi300x", "name one that was built for it with --image"),
+        ("moe", "distserve", "gb200-nvl72", "serves dense models only"),
+    ],
+)
+def test_hardware_that_a_target_cannot_use(plan, target, hardware, message, tmp_path, capsys):
+    def change(raw):
+        for pool in raw["disaggregated"]["instances"]:
+            pool["hardware"] = hardware
+
+    words = ["--target", target, "-o", str(tmp_path / "out")]
+    assert main(["deploy", str(plan_with(tmp_path, plan, change)), *words]) == BAD_INPUT
+    assert message in capsys.readouterr().err.replace("\n", " ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_search_keeps_to_stages_that_hand_over():
+    """What is left of a search for a target is not refused by its connector."""
+    assert not handed_over("sglang", 2, "decode", False)
+    assert handed_over("sglang", 2, "prefill", False)
+    windowed, plain = load_model("gpt-oss-20b"), load_model("llama-3.1-8b")
+    assert (has_windows(windowed), has_windows(plain)) == (True, False)
+    assert not handed_over("vllm", 2, "prefill", True)
+    assert handed_over("vllm", 2, "colocated", True)
+
+
+def test_partitions_are_names_of_the_plans_hardware(tmp_path, capsys):
+    for given in ("b300=long", "h200=a b", "h200=$(x)"):
+        words = ["--target", "slurm", "--partition", given, "-o", str(tmp_path / "out")]
+        assert main(["deploy", str(PLANS / "dense.json"), *words]) == BAD_INPUT
+        assert "--partition" in capsys.readouterr().err
 
 
 def test_too_few_hosts(tmp_path, capsys):

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -14,7 +15,9 @@ import pytest
 import yaml
 
 from jaxsim.catalog.flags import FOLDER, load_flags
-from tests.view.deploy.made import CASES, HERE, golden, joined, order, texts
+from jaxsim.view.deploy.arguments import serve_options, step_tokens, words_of
+from jaxsim.view.deploy.registry import target_of
+from tests.view.deploy.made import CASES, HERE, golden, joined, order, settings, texts
 
 SCHEMAS = {path.stem: json.loads(path.read_text()) for path in (HERE / "schemas").glob("*.json")}
 
@@ -337,3 +340,74 @@ def test_nothing_of_a_plan_is_executed(tmp_path):
     graph = texts("dynamo", "vllm", "dense", checkpoint=name, served=name)["graph.yaml"]
     assert not re.search(r"bash|sh -c", graph)
     assert name in graph_words({"graph.yaml": graph}, "decode")[1]
+
+
+STUBS = {
+    "scontrol": "printf '%s\\n' $3",
+    "srun": 'echo "srun $*" >> "$CALLS"',
+}
+
+
+def submitted(tmp_path, text, made, lists):
+    """The steps of a job and its placement, run with stand-ins of Slurm."""
+    for name, content in {**made, "job.sbatch": text}.items():
+        (tmp_path / name).write_text(content)
+    for name, body in STUBS.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    ran = subprocess.run(
+        ["bash", "job.sbatch"], cwd=tmp_path, capture_output=True, text=True,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "SLURM_SUBMIT_DIR": str(tmp_path),
+             "SLURM_JOB_ID": "7", "CALLS": str(tmp_path / "calls"), **lists},
+    )  # fmt: skip
+    assert not ran.returncode, ran.stderr
+    placed = (tmp_path / "run-7" / "placement.tsv").read_text()
+    return sorted((tmp_path / "calls").read_text().splitlines()), placed
+
+
+def test_unlike_hardware_is_one_heterogeneous_job(tmp_path):
+    """Each pool's servers stand on nodes of its own component, and the router on the first."""
+    files = texts("slurm", "sglang", "unlike", partitions={"h200": "long"})
+    job = files["job.sbatch"]
+    asked = [line.removeprefix("#SBATCH ") for line in job.splitlines() if "SBATCH" in line]
+    assert asked[1:] == [
+        "--nodes=2", "--ntasks-per-node=1", "--gpus-per-node=b200:8", "--exclusive", "hetjob",
+        "--partition=long", "--nodes=2", "--ntasks-per-node=1", "--gpus-per-node=8", "--exclusive",
+    ]  # fmt: skip
+    lists = {
+        "SLURM_JOB_NODELIST_HET_GROUP_0": "b-1 b-2",
+        "SLURM_JOB_NODELIST_HET_GROUP_1": "h-7 h-9",
+    }
+    steps, placed = submitted(tmp_path, job, files, lists)
+    assert steps == [
+        "srun --het-group=0 --overlap --nodes=1 --ntasks=1 --nodelist=b-1 bash router.sh",
+        "srun --het-group=0 --overlap bash launch.sh",
+        "srun --het-group=1 --overlap bash launch.sh",
+    ]
+    rows = [row.split("\t") for row in placed.splitlines()]
+    assert {(row[0], row[3]) for row in rows} == {
+        ("prefill", "b-1"), ("prefill", "b-2"), ("decode", "h-7"), ("decode", "h-9"),
+    }  # fmt: skip
+
+
+def test_racks_hold_whole_instances():
+    """30 nodes of a rack are no multiple of 16: each pool asks for its own."""
+    made = order("moe")
+    wide = replace(made.pool("decode"), ep=64, batch=4096)
+    pools = (replace(made.pool("prefill"), pp=8, count=7), wide)
+    how = settings("slurm", "trtllm", made)
+    text = target_of("slurm").files(replace(made, pools=pools), how)["job.sbatch"]
+    asked = re.findall(r"#SBATCH --(nodes|segment)=(\d+)", text)
+    assert asked == [("nodes", "14"), ("segment", "2"), ("nodes", "16"), ("segment", "16")]
+    assert "decode) step=(--het-group=1 --nodes=16 --ntasks=64 --ntasks-per-node=4)" in text
+
+
+def test_a_colocated_pass_has_the_chunk_of_the_plan():
+    """Two prompts of 4,096 tokens beside decoding, and not one."""
+    made = order("pairs", "colocated")
+    pool = made.pools[0]
+    assert (made.isl, pool.chunk, pool.mode) == (4096, 8192, "piggybacked")
+    assert step_tokens(made, pool) == 8192 + pool.rank_batch
+    words = words_of(serve_options(made, pool, settings("sglang", "sglang", made)))
+    assert option(words, "--chunked-prefill-size") == str(8192 * pool.attention_dp)
+    assert option(words, "--max-prefill-tokens") == "8192"

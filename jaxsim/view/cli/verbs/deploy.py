@@ -62,6 +62,9 @@ def add_parser(subparsers: options.Verbs) -> None:
     names.add_argument(
         "--nodes", action="append", default=[], metavar="HW=N", help="nodes of a kind there are"
     )
+    names.add_argument(
+        "--partition", action="append", default=[], metavar="HW=NAME", help="of Slurm, for a kind"
+    )
     names.add_argument("--port", default="8000", metavar="N", help="of the front end")
     scaling = parser.add_argument_group("scaling")
     scaling.add_argument(
@@ -84,6 +87,7 @@ def add_parser(subparsers: options.Verbs) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read the plan, check it against the target, write all files or none."""
     from jaxsim.view.deploy.plan_file import order_of
+    from jaxsim.view.deploy.platforms import check_hardware
     from jaxsim.view.deploy.registry import target_of
     from jaxsim.view.deploy.shapes import check_drafts, check_shapes
     from jaxsim.view.deploy.write import check_folder, write_files
@@ -93,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_of(args, order)
     folder = Path(args.output)
     check_folder(folder, order.digest, settings.target)
+    check_hardware(order.pools, settings)
     check_shapes(target.rules(settings.engine), settings.connector, order)
     check_drafts(order, settings)
     files = all_files(args, order, settings)
@@ -131,9 +136,16 @@ def all_files(
     return files
 
 
-def _nodes_of(given: list[str]) -> dict[str, int]:
-    pairs = [text.partition("=") for text in given]
-    return {name: parse.parse_whole(count, f"--nodes {name}") for name, _, count in pairs}
+def _by_hardware(given: list[str], flag: str, order: "Order") -> dict[str, str]:
+    """What a flag says of each kind of hardware in the plan, as `HW=VALUE`."""
+    kinds = sorted({pool.hardware for pool in order.pools})
+    said: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or name not in kinds:
+            raise InputError(f"{flag} {text!r}: give HW=VALUE; the plan has {', '.join(kinds)}.")
+        said[name] = value
+    return said
 
 
 def settings_of(args: argparse.Namespace, order: "Order") -> "Settings":
@@ -141,7 +153,7 @@ def settings_of(args: argparse.Namespace, order: "Order") -> "Settings":
     from jaxsim.catalog.checkpoints import checkpoint_of
     from jaxsim.view.deploy.registry import connector_of, engine_of, flags_for, target_of
     from jaxsim.view.deploy.settings import Settings
-    from jaxsim.view.deploy.shell import checked_name, object_name, one_line
+    from jaxsim.view.deploy.shell import checked_name, checked_partition, object_name, one_line
 
     target = target_of(args.target)
     engine = engine_of(target, order.engine, args.engine)
@@ -153,6 +165,8 @@ def settings_of(args: argparse.Namespace, order: "Order") -> "Settings":
     else:
         checkpoint, quantize = one_line(args.checkpoint, "--checkpoint"), ""
     hosts = tuple(args.hosts.split(",")) if args.hosts else ()
+    nodes = _by_hardware(args.nodes, "--nodes", order)
+    partitions = _by_hardware(args.partition, "--partition", order)
     return Settings(
         target=target.name,
         flags=flags_for(target, engine, args.engine_version, image, args.stack),
@@ -168,7 +182,8 @@ def settings_of(args: argparse.Namespace, order: "Order") -> "Settings":
         namespace=checked_name(args.namespace, "--namespace"),
         image=image,
         port=parse.parse_whole(args.port, "--port"),
-        nodes=_nodes_of(args.nodes),
+        nodes={name: parse.parse_whole(n, f"--nodes {name}") for name, n in nodes.items()},
+        partitions={name: checked_partition(own) for name, own in partitions.items()},
         stack=args.stack,
         drafter=args.drafter and one_line(args.drafter, "--drafter"),
         hosts=tuple(one_line(host, "--hosts") for host in hosts),
