@@ -12,7 +12,7 @@ from jaxsim.catalog.names import DATA
 from jaxsim.view.deploy.order import Pool
 from jaxsim.view.deploy.settings import Settings
 
-Label = Literal["gke", "machine", "aws"]
+Label = Literal["gke", "machine", "aws", "gres"]
 # What a target's cloud calls its nodes, and its name.
 CLOUDS: dict[str, tuple[Label, str]] = {
     "gke": ("gke", "Google Kubernetes Engine"),

@@ -4,15 +4,21 @@ import json
 import math
 from dataclasses import replace
 
+import jax.numpy as jnp
+import kubernetes_validate
 import numpy as np
 import pytest
 import yaml
 
-import jaxsim
+from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.setup import setup_of
+from jaxsim.catalog.workload import Workload
+from jaxsim.point.phases.decode import decode
+from jaxsim.traffic.queueing import queue_wait_s
 from jaxsim.view.cli.main import OK, main
 from jaxsim.view.deploy.autoscale.files import scaling_files
-from jaxsim.view.deploy.autoscale.limits import VARIABILITY, kv_frac, limits_of, slack_s
+from jaxsim.view.deploy.autoscale.limits import VARIABILITY, kv_frac, limits_of
 from jaxsim.view.deploy.autoscale.profile import read_profile
 from jaxsim.view.deploy.registry import target_of
 from tests.view.deploy.made import PLANS, order, settings
@@ -35,18 +41,22 @@ def scaled(target, engine, plan, kind=None):
 
 
 def test_the_rate_is_where_the_first_token_breaks_its_target():
-    """At the threshold, the mean wait of a queue with constant service is the slack."""
+    """At the threshold, the mean wait of the traffic model's queue is each pool's part of it."""
     made = order("dense")
-    pool = made.pool("prefill")
-    limits = limits_of(made, pool)
-    busy = limits.requests_per_s / pool.requests_per_s
-    wait_s = VARIABILITY / pool.requests_per_s * busy / (1.0 - busy)
-    assert wait_s == pytest.approx(slack_s(made), rel=1e-9)
-    assert 0.0 < limits.requests_per_s < pool.requests_per_s
-    tighter = replace(made, ftl_target_s=made.ftl_s + 0.01)
-    assert limits_of(tighter, pool).requests_per_s < limits.requests_per_s
-    free = replace(made, ftl_target_s=math.inf)
-    assert limits_of(free, pool).requests_per_s == pytest.approx(0.95 * pool.requests_per_s)
+    for role, places in (("prefill", 1), ("decode", made.pool("decode").batch)):
+        pool = made.pool(role)
+        limits = limits_of(made, pool)
+        rate = pool.requests_per_s
+        assert limits.requests_per_s == pytest.approx(limits.busy_frac * rate)
+        with_x64 = [jnp.float64(x) for x in (limits.busy_frac, places / rate, places, VARIABILITY)]
+        wait_s = float(queue_wait_s(*with_x64))
+        assert wait_s == pytest.approx((made.ftl_target_s - made.ftl_s) / 2, rel=1e-6)
+        tighter = replace(made, ftl_target_s=made.ftl_s + 0.01)
+        assert 0.0 < limits_of(tighter, pool).busy_frac < limits.busy_frac < 1.0
+        free = replace(made, ftl_target_s=math.inf)
+        assert limits_of(free, pool).requests_per_s == pytest.approx(0.95 * rate)
+    with pytest.raises(InputError, match=r"no request may wait.*--rate R --percentile P"):
+        limits_of(replace(made, ftl_target_s=made.ftl_s), made.pool("prefill"))
 
 
 def test_cache_and_queue_follow_from_the_plan():
@@ -54,9 +64,10 @@ def test_cache_and_queue_follow_from_the_plan():
     decode, prefill = made.pool("decode"), made.pool("prefill")
     memory = decode.memory_bytes
     room = memory["capacity"] - memory["reserve"] - memory["weights"] - memory["activation"]
-    assert limits_of(made, decode).kv_frac == pytest.approx(memory["kv"] / room)
+    limits = limits_of(made, decode)
+    assert limits.kv_frac == pytest.approx(limits.busy_frac * memory["kv"] / room)
     waiting = limits_of(made, prefill).waiting
-    assert waiting == pytest.approx(prefill.requests_per_s * slack_s(made))
+    assert waiting == pytest.approx(prefill.requests_per_s * (5.0 - 4.3109) / 2)
     assert limits_of(made, prefill, 1.5).most == 12
     with pytest.raises(InputError, match="at least 1"):
         limits_of(made, prefill, 0.5)
@@ -112,11 +123,10 @@ def test_the_profile_at_the_plan_is_the_model_there(planned):
     table = json.loads(files["profile/decode_raw_data.json"])
     middle = made.isl + made.osl / 2
     rows = [i for i, c in enumerate(table["y_context_length"]) if c == middle]
-    told = jaxsim.estimate(
-        made.model.name, pool.hardware, jaxsim.Workload(made.isl, made.osl), phase="decode",
-        tp=pool.tp, batch=pool.batch, precision=made.precision, engine=made.engine,
-    )  # fmt: skip
-    assert table["z_itl"][rows[-1]] == pytest.approx(1e3 * told.outputs["ttl_s"], rel=2e-3)
+    setup = setup_of(made.model, pool.hardware, made.precision, made.engine)
+    design = Deployment(float(pool.tp), 1.0, 1.0, batch=float(pool.batch), chunk=1.0)
+    told = decode(setup.scenario(Workload(float(made.isl), float(made.osl)), design))
+    assert table["z_itl"][rows[-1]] == pytest.approx(1e3 * float(told.ttl_s), rel=2e-3)
     usage = table["x_kv_usage"][rows[-1]]
     assert usage == pytest.approx(kv_frac(pool), rel=0.01)
 
@@ -156,6 +166,11 @@ def test_scalers_act_on_the_objects_that_are_deployed(target, plan):
     first = next(iter(yaml.safe_load_all(files["keda.yaml"])))
     thresholds = {t["name"]: float(t["metadata"]["threshold"]) for t in first["spec"]["triggers"]}
     limits = limits_of(made, made.pool("prefill"))
+    rules = yaml.safe_load(files["prometheus-adapter.yaml"])["rules"]["custom"]
+    known = {rule["name"]["as"] for rule in rules}
+    for scaler in yaml.safe_load_all(files["hpa.yaml"]):
+        kubernetes_validate.validate(scaler, "1.33", strict=True)
+        assert {one["pods"]["metric"]["name"] for one in scaler["spec"]["metrics"]} <= known
     assert thresholds["rate"] == pytest.approx(limits.requests_per_s, rel=1e-5)
     assert thresholds["waiting"] == pytest.approx(limits.waiting, rel=1e-5)
 

@@ -102,6 +102,10 @@ def run(args: argparse.Namespace) -> int:
     check_drafts(order, settings)
     files = all_files(args, order, settings)
     notes = notes_of(order, settings)
+    if args.autoscale:
+        from jaxsim.view.deploy.autoscale.files import scaling_notes
+
+        notes += scaling_notes(order, settings)
     written = write_files(folder, order, settings, files, notes)
     _show(args, order, settings, written, notes)
     return 0

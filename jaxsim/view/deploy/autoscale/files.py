@@ -4,7 +4,8 @@ import yaml
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import setup_of
-from jaxsim.view.deploy.autoscale.keda import autoscalers, scaled_objects
+from jaxsim.view.deploy.autoscale.keda import adapter_rules, autoscalers, scaled_objects
+from jaxsim.view.deploy.autoscale.limits import busiest_frac
 from jaxsim.view.deploy.autoscale.planner import planner_component, profile_map
 from jaxsim.view.deploy.autoscale.profile import Profile, profile_files, profile_of
 from jaxsim.view.deploy.order import Order
@@ -30,13 +31,32 @@ def scaling_files(
             ),
             "hpa.yaml": yaml_text(
                 autoscalers(order, settings, targets, factor),
-                "Without KEDA: needs a Prometheus adapter. Use one of the two.",
+                "Without KEDA, on metrics of prometheus-adapter.yaml. Use one of the two.",
+            ),
+            "prometheus-adapter.yaml": yaml_text(
+                [adapter_rules(settings)],
+                "helm upgrade --install prometheus-adapter "
+                "prometheus-community/prometheus-adapter -f prometheus-adapter.yaml",
             ),
         }
     raise InputError(
         f"--autoscale: {settings.target} does not move replicas; "
         f"{', '.join((*GRAPHS, *OBJECTS))} do."
     )
+
+
+def scaling_notes(order: Order, settings: Settings) -> list[str]:
+    """At which load a replica is added, where thresholds and not the planner's profile say so."""
+    graph = settings.target == "dynamo" or (settings.target == "gke" and settings.stack == "dynamo")
+    if graph and order.kind == "disaggregated":
+        return []
+    loads = ", ".join(
+        f"{100.0 * busiest_frac(order, pool):.0f} % ({pool.role})" for pool in order.pools
+    )
+    return [
+        f"A replica is added at {loads} of a replica's full rate, where the wait for it would take "
+        "what the plan leaves before the first token's target."
+    ]
 
 
 def _objects(order: Order, settings: Settings, files: dict[str, str]) -> dict[str, dict[str, str]]:

@@ -11,7 +11,8 @@ METRICS = {
     "sglang": ("sglang:num_queue_reqs", "sglang:token_usage", "sglang:num_requests_total"),
 }
 WINDOW = "2m"
-COOLDOWN_S = 300
+# Replicas are taken away when for so long fewer were enough: a server takes minutes to load.
+BEHAVIOR = {"scaleDown": {"stabilizationWindowSeconds": 300}}
 
 
 def queries(limits: Limits, settings: Settings, pods: str) -> list[tuple[str, str, float]]:
@@ -23,9 +24,36 @@ def queries(limits: Limits, settings: Settings, pods: str) -> list[tuple[str, st
         ("rate", f"sum(rate({done}{where}[{WINDOW}]))", limits.requests_per_s),
     ]
     if limits.role != "prefill":
-        # A mean of fractions does not add up over replicas: times their number, it does.
-        metrics.append(("cache", f"sum({usage}{where})", limits.kv_frac))
+        # Each data-parallel rank has a fraction of its own: of a replica the largest counts.
+        metrics.append(("cache", f"sum(max by (pod) ({usage}{where}))", limits.kv_frac))
     return metrics
+
+
+def adapted(series: str) -> str:
+    """What a metric of Prometheus is called where the autoscaler reads it."""
+    return series.replace(":", "_").replace("_total", "_per_second")
+
+
+def adapter_rules(settings: Settings) -> dict[str, object]:
+    """Values of the chart prometheus-adapter: from series of servers to metrics of their pods."""
+    waiting, usage, done = METRICS[settings.engine]
+    where = "<<.Series>>{<<.LabelMatchers>>}"
+    queries = {
+        waiting: f"sum({where}) by (<<.GroupBy>>)",
+        usage: f"max({where}) by (<<.GroupBy>>)",
+        done: f"sum(rate({where}[{WINDOW}])) by (<<.GroupBy>>)",
+    }
+    labels = {name: {"resource": name} for name in ("namespace", "pod")}
+    rules = [
+        {
+            "seriesQuery": f'{{__name__="{series}",namespace="{settings.namespace}",pod!=""}}',
+            "resources": {"overrides": labels},
+            "name": {"as": adapted(series)},
+            "metricsQuery": query,
+        }
+        for series, query in queries.items()
+    ]
+    return {"rules": {"custom": rules}}
 
 
 def scaled_objects(
@@ -60,7 +88,7 @@ def scaled_objects(
                     "scaleTargetRef": targets[pool.role],
                     "minReplicaCount": limits.least,
                     "maxReplicaCount": limits.most,
-                    "cooldownPeriod": COOLDOWN_S,
+                    "advanced": {"horizontalPodAutoscalerConfig": {"behavior": BEHAVIOR}},
                     "triggers": triggers,
                 },
             }
@@ -75,15 +103,15 @@ def autoscalers(
     made = []
     for pool in order.pools:
         limits = limits_of(order, pool, factor)
-        waiting, usage, _ = METRICS[settings.engine]
-        wanted = [(waiting, limits.waiting)]
+        waiting, usage, done = METRICS[settings.engine]
+        wanted = [(waiting, limits.waiting), (done, limits.requests_per_s)]
         if limits.role != "prefill":
             wanted.append((usage, limits.kv_frac))
         metrics = [
             {
                 "type": "Pods",
                 "pods": {
-                    "metric": {"name": name.replace(":", "_")},
+                    "metric": {"name": adapted(name)},
                     "target": {"type": "AverageValue", "averageValue": f"{1e3 * value:.0f}m"},
                 },
             }
@@ -102,7 +130,7 @@ def autoscalers(
                     "minReplicas": limits.least,
                     "maxReplicas": limits.most,
                     "metrics": metrics,
-                    "behavior": {"scaleDown": {"stabilizationWindowSeconds": COOLDOWN_S}},
+                    "behavior": BEHAVIOR,
                 },
             }
         )

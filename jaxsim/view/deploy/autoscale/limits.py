@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from scipy.optimize import brentq
+
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.deploy.order import Order, Pool
 
@@ -11,68 +13,93 @@ from jaxsim.view.deploy.order import Order, Pool
 VARIABILITY = 0.5
 
 
+# The busiest that a pool may be where no target limits it.
+BUSIEST = 0.95
+
+
 @dataclass(frozen=True)
 class Limits:
     """What one replica of a pool can take before a target breaks.
 
-    `requests_per_s` is the rate at which the first token's target would break in a queue, or, to
-    decode, the rate of a full batch. `waiting` is how many requests may wait for one replica.
-    `kv_frac` is the part of the cache in use at the plan's batch. Replicas stay between `least`
-    and `most`.
+    `busy_frac` of its full rate is where the first token's target would break in a queue; there,
+    it has `requests_per_s`, `kv_frac` of its cache is in use, and `waiting` requests wait.
+    Replicas stay between `least` and `most`.
     """
 
     role: str
+    busy_frac: float
     requests_per_s: float
     waiting: float
     kv_frac: float
-    running: int
     least: int
     most: int
 
 
 def limits_of(order: Order, pool: Pool, factor: float = 2.0) -> Limits:
     """The thresholds of a pool; `most` is `factor` times the plan's replicas."""
-    if not factor >= 1.0:
-        raise InputError(f"--max-factor {factor:g}: at least 1 is needed.")
-    rate = pool.requests_per_s
-    safe = rate * busiest_frac(order, rate) if pool.role == "prefill" else rate
+    busy = busiest_frac(order, pool)
+    least, most = replicas_of(pool, factor)
     return Limits(
         role=pool.role,
-        requests_per_s=safe,
-        waiting=waiting_allowed(order, pool, rate),
-        kv_frac=kv_frac(pool),
-        running=pool.batch,
-        least=1,
-        most=max(1, math.ceil(factor * pool.count)),
+        busy_frac=busy,
+        requests_per_s=busy * pool.requests_per_s,
+        waiting=waiting_allowed(order, pool),
+        kv_frac=busy * kv_frac(pool),
+        least=least,
+        most=most,
     )
 
 
+def replicas_of(pool: Pool, factor: float) -> tuple[int, int]:
+    """The fewest and the most replicas of a pool: one, and `factor` times the plan's."""
+    if not factor >= 1.0:
+        raise InputError(f"--max-factor {factor:g}: at least 1 is needed.")
+    return 1, math.ceil(factor * pool.count)
+
+
 def slack_s(order: Order) -> float:
-    """Seconds that a request may wait before its first token is late."""
-    return max(0.0, order.ftl_target_s - order.ftl_s)
+    """Seconds that a request may wait for one pool before its first token is late.
+
+    Where prefill and decode are apart it waits for both, and each has half.
+    """
+    slack = order.ftl_target_s - order.ftl_s
+    if slack <= 0.0:
+        raise InputError(
+            f"The plan's first token takes {order.ftl_s:.3g} s, and its target is "
+            f"{order.ftl_target_s:.3g} s: no request may wait, at any load. `jaxsim plan … "
+            "--rate R --percentile P` plans pools in which queues fit; or plan with a longer --ftl."
+        )
+    return slack / len(order.pools)
 
 
-def busiest_frac(order: Order, rate: float) -> float:
-    r"""How busy prefill may be so that the mean wait still fits before the target.
+def busiest_frac(order: Order, pool: Pool) -> float:
+    r"""How busy a replica may be so that the mean wait for it still fits before the target.
 
-    $$ v\,\frac{1}{r}\,\frac{\rho}{1-\rho} \le \mathrm{slack} \quad\Rightarrow\quad
-       \rho = \frac{x}{1+x}, \; x = \frac{r\,\mathrm{slack}}{v} $$
+    With r its full rate and c places, 1 to prefill and the batch to decode, the ρ at which
 
-    With no target of its own, 0.95 of the rate is taken.
+    $$ \frac{v}{r}\,\frac{\rho^{\sqrt{2(c+1)}-1}}{1-\rho} = \mathrm{slack} $$
+
+    (`traffic.queueing`); each replica has a queue of its own.
     """
     slack = slack_s(order)
     if not math.isfinite(slack):
-        return 0.95
-    ratio = rate * slack / VARIABILITY
-    return ratio / (1.0 + ratio) if ratio > 0 else 0.0
+        return BUSIEST
+    places = 1.0 if pool.role == "prefill" else float(pool.batch)
+    power = math.sqrt(2.0 * (places + 1.0)) - 1.0
+    allowed = slack * pool.requests_per_s / VARIABILITY
+
+    def over(busy: float) -> float:
+        return busy**power - allowed * (1.0 - busy)
+
+    return float(brentq(over, 0.0, 1.0))
 
 
-def waiting_allowed(order: Order, pool: Pool, rate: float) -> float:
+def waiting_allowed(order: Order, pool: Pool) -> float:
     """Requests that may wait for one replica: those it serves in the slack; at least one."""
     slack = slack_s(order)
-    if pool.role == "decode" or not math.isfinite(slack):
-        return float(max(1, math.ceil(0.1 * pool.batch)))
-    return max(1.0, rate * slack)
+    if not math.isfinite(slack):
+        return float(pool.batch)
+    return max(1.0, pool.requests_per_s * slack)
 
 
 def kv_frac(pool: Pool) -> float:

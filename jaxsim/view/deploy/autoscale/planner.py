@@ -2,7 +2,7 @@
 
 import json
 
-from jaxsim.view.deploy.autoscale.limits import limits_of
+from jaxsim.view.deploy.autoscale.limits import limits_of, replicas_of
 from jaxsim.view.deploy.autoscale.profile import Profile, json_text
 from jaxsim.view.deploy.order import Order
 from jaxsim.view.deploy.platforms import dynamo_release
@@ -17,8 +17,8 @@ def planner_config(
     order: Order, settings: Settings, factor: float, profiled: bool
 ) -> dict[str, object]:
     """The planner's configuration; only keys of its `PlannerConfig`."""
-    bounds = {pool.role: limits_of(order, pool, factor) for pool in order.pools}
-    most = sum(bounds[pool.role].most * pool.gpus for pool in order.pools)
+    bounds = [replicas_of(pool, factor) for pool in order.pools]
+    gpus = sum(most * pool.gpus for (_, most), pool in zip(bounds, order.pools, strict=True))
     first, last = order.pools[0], order.pools[-1]
     described: dict[str, object] = {
         "environment": "kubernetes",
@@ -31,22 +31,20 @@ def planner_config(
         "enable_throughput_scaling": profiled,
         "enable_load_scaling": not profiled,
         "throughput_adjustment_interval_seconds": INTERVAL_S,
-        "max_throughput_scaling_replicas": max(bound.most for bound in bounds.values()),
-        "min_endpoint": min(bound.least for bound in bounds.values()),
-        "max_gpu_budget": most,
+        "max_throughput_scaling_replicas": max(most for _, most in bounds),
+        "min_endpoint": min(least for least, _ in bounds),
+        "max_gpu_budget": gpus,
         "prefill_engine_num_gpu": first.gpus,
         "decode_engine_num_gpu": last.gpus,
     }
     if profiled:
         described["profile_results_dir"] = MOUNT
     else:
-        waiting = bounds[first.role].waiting * order.isl
-        full = bounds[last.role].kv_frac
+        # One pool: the planner adds prompts that wait to the cache in use.
+        full = limits_of(order, last, factor).kv_frac
         described |= {
-            "prefill_scale_up_queue_tokens": round(waiting),
-            "prefill_scale_down_queue_tokens": round(0.25 * waiting),
-            "decode_scale_up_kv_rate": round(100.0 * full, 1),
-            "decode_scale_down_kv_rate": round(50.0 * full, 1),
+            "decode_scale_up_kv_rate": round(100.0 * full, 2),
+            "decode_scale_down_kv_rate": round(50.0 * full, 2),
         }
     return described
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.deploy.order import Order, Pool
-from jaxsim.view.deploy.platforms import node_of
+from jaxsim.view.deploy.platforms import node_label, node_of
 from jaxsim.view.deploy.settings import Settings
 from jaxsim.view.deploy.targets import sglang, trtllm, vllm
 from jaxsim.view.deploy.targets.hosts import place
@@ -97,7 +97,7 @@ def _asked(parts: list[Component], settings: Settings) -> list[str]:
     for index, part in enumerate(parts):
         lines += ["#SBATCH hetjob"] if index else []
         partition = settings.partitions.get(part.hardware)
-        kind = f"{node_of(part.hardware)['gres']}:" if unlike and not partition else ""
+        kind = f"{node_label(part.hardware, 'gres', 'Slurm')}:" if unlike and not partition else ""
         lines += [f"#SBATCH --partition={partition}"] if partition else []
         lines += [
             f"#SBATCH --nodes={len(part.hosts)}",
