@@ -1,21 +1,23 @@
 """A small share of `python -m benchmarks.fuzz`, and every seed that once failed."""
 
+import json
+import math
 import os
 import random
 from pathlib import Path
 
 import pytest
 
-from benchmarks.fuzz import worker
-from benchmarks.fuzz.documents import document_of
+import jaxsim
+from benchmarks.fuzz import lines, worker
+from benchmarks.fuzz.documents import READERS, Document, document_of
 from benchmarks.fuzz.judge import judged_line
+from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.setup import setup_of
 
 # What failed when it was found: encodings, control characters, types and numbers of files, options
-# without a value.
-FAILED = {
-    "line": (24, 27, 40, 198, 1112, 1864, 3058, 9082, 11426),
-    "file": (441, 700, 809, 1251, 6109, 11194, 47281, 58127, 298119),
-}
+# without a value, numbers of 310 digits in Python.
+FAILED = json.loads((Path(__file__).parent / "fuzz_failed.json").read_text())
 
 
 @pytest.fixture(autouse=True)
@@ -24,10 +26,31 @@ def _apart(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize(("kind", "seed"), [(k, s) for k, seeds in FAILED.items() for s in seeds])
-def test_what_once_failed(kind, seed, tmp_path):
-    result = worker.run(kind, seed, tmp_path)
-    assert result.faults == [], worker.case_text(kind, seed)[:500]
+@pytest.mark.parametrize("case", [c for c in FAILED if "argv" in c], ids=lambda c: c["argv"][0])
+def test_command_lines_that_once_failed(case, tmp_path):
+    assert judged_line(case["argv"], tmp_path, case["encoding"]).faults == []
+
+
+@pytest.mark.parametrize("case", [c for c in FAILED if "name" in c], ids=lambda c: c["kind"])
+def test_files_that_once_failed(case, tmp_path):
+    content, read = case["content"].encode("latin-1"), READERS[case["kind"]]
+    document = Document(case["kind"], case["name"], content, read)
+    assert worker.judged_file(document, tmp_path).faults == []
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -1, 2.5, 1e30, 10**310])
+def test_python_refuses_the_numbers_that_the_command_line_refuses(number):
+    work, setup = jaxsim.Workload(isl=1024, osl=128), setup_of("llama-3.1-8b", "h100", None, None)
+    wrong = {"hit_frac": number, "imbalance": number if number != 2.5 else 0.5}
+    calls = [
+        lambda: jaxsim.Space(batch=(number,)),
+        lambda: jaxsim.PlanRequest(work, ftl_s=2.0, ttl_s=0.05, tolerance=number),
+        lambda: jaxsim.EstimateRequest(work, "decode", tp=number),
+        lambda: setup.scenario(jaxsim.Workload(isl=1024, osl=128, **wrong)),
+    ]
+    for call in calls:
+        with pytest.raises(InputError):
+            call()
 
 
 def test_malformed_files_are_refused_or_read(tmp_path):
@@ -41,7 +64,7 @@ def test_malformed_command_lines_are_refused_or_answered(tmp_path):
     """Those that evaluate something take long: here all have a value that is none."""
     for seed in range(10**6, 10**6 + 150):
         chosen = random.Random(f"line {seed}")
-        argv = [*worker.line_of(chosen, worker.flags()), "--no-such-option"]
+        argv = [*lines.line_of(chosen, worker.flags()), "--no-such-option"]
         result = judged_line(argv, tmp_path, chosen.choice(("utf-8", "ascii")))
         assert result.faults == [], (seed, argv, result.detail)
 

@@ -2,16 +2,22 @@
 
 import json
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import yaml
 
+from benchmarks.fuzz import readers
+from benchmarks.fuzz.readers import Reader
 from benchmarks.fuzz.values import TEXTS, changed, text, torn
+
+# The one in C where it is: the other takes longer than what is tested.
+Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "jaxsim" / "catalog" / "data"
+PLANS = "tests/view/deploy/plans"
 
 CONFIG: dict[str, object] = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 4096,
@@ -101,113 +107,7 @@ class Document:
     kind: str
     name: str
     content: bytes
-    read: Callable[[Path], object]
-
-
-def _read_model(path: Path) -> object:
-    from jaxsim.catalog.load import load_model
-    from jaxsim.catalog.parameters import parameters
-
-    card = load_model(path)
-    counts = parameters(card.model)
-    return {"parameters": float(counts.total), "active": float(counts.active)}
-
-
-def _read_hardware(path: Path) -> object:
-    from jaxsim.catalog.calibration import load_calibration
-    from jaxsim.catalog.load import load_hardware
-
-    card = load_hardware(path)
-    load_calibration(card.calibration)
-    return {"hbm_bytes": float(card.hardware.chip.hbm_bytes)}
-
-
-def _read_calibration(path: Path) -> object:
-    from jaxsim.catalog.calibration import load_calibration
-
-    load_calibration(str(path))
-    return {}
-
-
-def _read_engine(path: Path) -> object:
-    from jaxsim.catalog.known_engines import load_engine
-
-    return {"log_sigma": load_engine(str(path)).log_sigma}
-
-
-def _read_prices(path: Path) -> object:
-    from jaxsim.catalog.prices import read_prices
-
-    return {name: datum.number for name, datum in read_prices(path).items()}
-
-
-def _read_sweep(path: Path) -> object:
-    from jaxsim.view.files.store import blocks_of
-    from jaxsim.view.files.sweep_config import read_sweep
-
-    config = read_sweep(path)
-    return {"isl": config.isl[0], "blocks": len(blocks_of(config)), "digest": config.digest}
-
-
-def _read_run(path: Path) -> object:
-    from jaxsim.view.cli.config import parser_of, read_config, words_of
-    from jaxsim.view.cli.main import build_parser
-
-    raw = read_config(path)
-    parsers = build_parser()
-    parsers.parse_args(
-        [str(raw["verb"]), *words_of(raw, parser_of(parsers, str(raw["verb"])), str(path))]
-    )
-    return {}
-
-
-def _read_mix(path: Path) -> object:
-    from jaxsim.view.files.mix_file import read_mix
-
-    return {"share": [one.share for one in read_mix(path)]}
-
-
-def _read_plan(path: Path) -> object:
-    from jaxsim.view.deploy.plan_file import order_of
-
-    order = order_of(path)
-    return {"ftl_s": order.ftl_s, "gpus": order.gpus}
-
-
-def _read_rows(path: Path) -> object:
-    from jaxsim.truth.read.clients.stated import Stated
-    from jaxsim.truth.read.readers import read_rows
-
-    rows = read_rows(path, Stated("llama-3.1-8b", "h100"))
-    return {"tpot_s": [row.tpot_s for row in rows if not row.refused]}
-
-
-def _read_kernels(path: Path) -> object:
-    from jaxsim.catalog.load import load_hardware
-    from jaxsim.truth.kernels.csv import csv_rows
-
-    return {"rows": len(list(csv_rows(path, load_hardware("h100"))))}
-
-
-def _read_trace(path: Path) -> object:
-    from jaxsim.traffic.read.files import read_trace
-
-    result = read_trace(path)
-    return {"duration_s": result.duration_s, "isl": float(result.isl.max())}
-
-
-def _read_log(path: Path) -> object:
-    from jaxsim.truth.arrivals.read import read_arrivals
-    from jaxsim.truth.read.clients.stated import Stated
-
-    (path.parent / "h100-x.requests.jsonl").write_text(
-        "".join(
-            json.dumps({"input_toks": 9, "output_toks": 9, "arrival_time": float(i),
-                        "queued_ts": float(i), "first_token_ts": i + 0.5, "last_token_ts": i + 1.0})
-            + "\n" for i in range(3)
-        )
-    )  # fmt: skip
-    return {"runs": len(read_arrivals(path.parent / "h100-x.requests.jsonl", Stated()))}
+    read: Reader
 
 
 META: dict[str, object] = {
@@ -216,61 +116,83 @@ META: dict[str, object] = {
     "vllm_version": "0.10",
 }  # fmt: skip
 
-TABLES = (_read_model, _read_hardware, _read_calibration, _read_engine, _read_prices)
-JSONS: tuple[tuple[str, str, object, Callable[[Path], object]], ...] = (
-    ("config", "config.json", CONFIG, _read_model),
-    ("config-moe", "config.json", MOE, _read_model),
-    ("mix", "mix.json", MIX, _read_mix),
-    ("result", "result.json", RESULT, _read_rows),
-    ("bench", "bench.json", BENCH, _read_trace),
-    ("lifecycle", "life.json", LIFECYCLE, _read_trace),
-    ("log-meta", "h100-x.meta.json", META, _read_log),
-)
-YAMLS = (("sweep", "sweep.yaml", SWEEP, _read_sweep), ("run", "run.yaml", RUN, _read_run))
+JSONS: dict[str, tuple[str, object, Reader]] = {
+    "config": ("config.json", CONFIG, readers.read_model),
+    "config-moe": ("config.json", MOE, readers.read_model),
+    "mix": ("mix.json", MIX, readers.read_mix),
+    "result": ("result.json", RESULT, readers.read_rows),
+    "bench": ("bench.json", BENCH, readers.read_trace),
+    "lifecycle": ("life.json", LIFECYCLE, readers.read_trace),
+    "log-meta": ("h100-x.meta.json", META, readers.read_log),
+}
+YAMLS: dict[str, tuple[str, object, Reader]] = {
+    "sweep": ("sweep.yaml", SWEEP, readers.read_sweep),
+    "run": ("run.yaml", RUN, readers.read_run),
+}
+_ROWS = (ROOT / "jaxsim/truth/read/published.csv").read_text(encoding="utf-8").splitlines()
+TEXT_FILES: dict[str, tuple[str, str, Reader]] = {
+    "mix-csv": ("mix.csv", "isl,osl,share\n1024,128,1\n4096,512,0.5\n", readers.read_mix),
+    "rows": ("rows.csv", "\n".join(_ROWS[:4]) + "\n", readers.read_rows),
+    "kernels": ("kernels.csv", KERNELS, readers.read_kernels),
+    "mooncake": ("trace.jsonl", MOONCAKE, readers.read_trace),
+    "azure": ("trace.csv", AZURE, readers.read_trace),
+    "burst": ("trace.csv", BURST, readers.read_trace),
+    "prices": ("prices.toml", PRICES, readers.read_prices),
+}
+TABLES: dict[str, Reader] = {
+    "models": readers.read_model,
+    "hardware": readers.read_hardware,
+    "engines": readers.read_engine,
+    "calibration": readers.read_calibration,
+}
+READERS: dict[str, Reader] = {
+    **{kind: read for kind, (_, _, read) in (JSONS | YAMLS | TEXT_FILES).items()},
+    **TABLES,
+    "plan": readers.read_plan,
+}
+# Bytes of a table that is taken as often as one without any.
+_USUAL = 2000
 
 
-def _texts() -> tuple[tuple[str, str, str, Callable[[Path], object]], ...]:
-    published = (ROOT / "jaxsim/truth/read/published.csv").read_text(encoding="utf-8")
-    rows = "\n".join(published.splitlines()[:4]) + "\n"
-    return (
-        ("mix-csv", "mix.csv", "isl,osl,share\n1024,128,1\n4096,512,0.5\n", _read_mix),
-        ("rows", "rows.csv", rows, _read_rows),
-        ("kernels", "kernels.csv", KERNELS, _read_kernels),
-        ("mooncake", "trace.jsonl", MOONCAKE, _read_trace),
-        ("azure", "trace.csv", AZURE, _read_trace),
-        ("burst", "trace.csv", BURST, _read_trace),
-        ("prices", "prices.toml", PRICES, _read_prices),
-    )
+@cache
+def _tables(folder: str) -> tuple[list[tuple[str, str]], list[float]]:
+    """Name and text of every file of a folder of the catalogue; the large ones are taken seldom."""
+    paths = sorted((DATA / folder).glob("*.toml"))
+    texts = [(path.name, path.read_text(encoding="utf-8")) for path in paths]
+    return texts, [1.0 / max(_USUAL, len(text)) for _, text in texts]
+
+
+@cache
+def _plans() -> list[object]:
+    return [json.loads(p.read_text()) for p in sorted((ROOT / PLANS).glob("*.json"))]
 
 
 def document_of(chosen: random.Random) -> Document:
     """A malformed file, with what reads it."""
-    how = chosen.random()
+    how, times = chosen.random(), chosen.choice((1, 1, 2, 4))
     if how < 0.35:
-        kind, name, base, read = chosen.choice(JSONS)
-        made = changed(base, chosen, chosen.choice((1, 1, 2, 4)))
-        raw = _dumped(made)
+        kind = chosen.choice(list(JSONS))
+        name, base, _ = JSONS[kind]
+        raw = _dumped(changed(base, chosen, times))
     elif how < 0.42:
-        plans = sorted((ROOT / "tests/view/deploy/plans").glob("*.json"))
-        made = changed(json.loads(chosen.choice(plans).read_text()), chosen, chosen.choice((1, 2)))
-        kind, name, raw, read = "plan", "plan.json", _dumped(made), _read_plan
+        kind, name = "plan", "plan.json"
+        raw = _dumped(changed(chosen.choice(_plans()), chosen, times))
     elif how < 0.55:
-        kind, name, base, read = chosen.choice(YAMLS)
-        raw = _yaml(changed(base, chosen, chosen.choice((1, 1, 2, 4))))
+        kind = chosen.choice(list(YAMLS))
+        name, base, _ = YAMLS[kind]
+        raw = _yaml(changed(base, chosen, times))
     elif how < 0.8:
-        kind, name, base_text, read = chosen.choice(_texts())
+        kind = chosen.choice(list(TEXT_FILES))
+        name, base_text, _ = TEXT_FILES[kind]
         raw = _cells(base_text, chosen).encode("utf-8", "surrogatepass")
     else:
-        folder, read = chosen.choice(
-            (("models", _read_model), ("hardware", _read_hardware), ("engines", _read_engine),
-             ("calibration", _read_calibration))
-        )  # fmt: skip
-        path = chosen.choice(sorted((DATA / folder).glob("*.toml")))
-        kind, name = folder, f"my-{path.name}"
-        raw = _values(path.read_text(encoding="utf-8"), chosen).encode("utf-8", "surrogatepass")
+        kind = chosen.choice(list(TABLES))
+        texts, weights = _tables(kind)
+        own, base_text = chosen.choices(texts, weights)[0]
+        name, raw = f"my-{own}", _values(base_text, chosen).encode("utf-8", "surrogatepass")
     if chosen.random() < 0.2:
         raw = torn(raw, chosen)
-    return Document(kind, name, raw, read)
+    return Document(kind, name, raw, READERS[kind])
 
 
 def _dumped(made: object) -> bytes:
@@ -282,7 +204,7 @@ def _dumped(made: object) -> bytes:
 
 def _yaml(made: object) -> bytes:
     try:
-        return yaml.safe_dump(made, allow_unicode=True).encode("utf-8", "surrogatepass")
+        return yaml.dump(made, Dumper=Dumper, allow_unicode=True).encode("utf-8", "surrogatepass")
     except Exception:  # what YAML cannot say
         return b"a: [" * 20000
 

@@ -49,8 +49,16 @@ def limited(seconds: float) -> Generator[None, None, None]:
         signal.signal(signal.SIGPROF, held)
 
 
-def judged_line(argv: list[str], folder: Path, encoding: str = "utf-8") -> Verdict:
-    """The verdict on a command line that is run in this process, in `folder`."""
+def judged_line(
+    argv: list[str], folder: Path, encoding: str = "utf-8", reports: Path | None = None
+) -> Verdict:
+    """The verdict on a command line that is run in this process, in `folder`.
+
+    `reports` is a folder for what jaxsim says of its own faults; one is made where none is given.
+    """
+    if reports is None:
+        with tempfile.TemporaryDirectory() as name:
+            return judged_line(argv, folder, encoding, Path(name))
     from jaxsim.view.cli import main as cli
 
     out, err = io.BytesIO(), io.BytesIO()
@@ -59,29 +67,29 @@ def judged_line(argv: list[str], folder: Path, encoding: str = "utf-8") -> Verdi
         io.TextIOWrapper(err, encoding, "backslashreplace", write_through=True),
     )
     held = sys.stdout, sys.stderr
-    before = set(folder.iterdir())
+    before = {p.name for p in folder.iterdir()}
     started = time.perf_counter()
     status: int | str = "none"
     detail = ""
-    with tempfile.TemporaryDirectory() as apart:
-        tempfile.tempdir, kept = apart, tempfile.tempdir
-        sys.stdout, sys.stderr = streams
-        try:
-            with limited(LONGEST_S):
-                status = cli.main(argv)
-        except Hang:
-            status, detail = "hang", traceback.format_exc()
-        except BaseException:  # whatever leaves the command line is a fault
-            status, detail = "traceback", traceback.format_exc()
-        finally:
-            sys.stdout, sys.stderr = held
-            tempfile.tempdir = kept
-        for report in Path(apart).glob("jaxsim-error-*"):
-            detail += report.read_text(encoding="utf-8")
+    tempfile.tempdir, kept = str(reports), tempfile.tempdir
+    sys.stdout, sys.stderr = streams
+    try:
+        with limited(LONGEST_S):
+            status = cli.main(argv)
+    except Hang:
+        status, detail = "hang", traceback.format_exc()
+    except BaseException:  # whatever leaves the command line is a fault
+        status, detail = "traceback", traceback.format_exc()
+    finally:
+        sys.stdout, sys.stderr = held
+        tempfile.tempdir = kept
+    for report in reports.glob("jaxsim-error-*"):
+        detail += report.read_text(encoding="utf-8")
+        report.unlink()
     seconds = time.perf_counter() - started
     told, said = (one.getvalue().decode(encoding, "replace") for one in (out, err))
     result = Verdict(status, seconds, faults_of(argv, status, told, said), detail or said[:2000])
-    new = {p.name for p in folder.iterdir() if p not in before}
+    new = {p.name for p in folder.iterdir()} - before
     left = [n for n in new if n.startswith(".") and not any(n in word for word in argv)]
     if left:
         result.faults.append(f"left behind: {', '.join(left)}")

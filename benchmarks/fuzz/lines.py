@@ -1,7 +1,11 @@
-"""Command lines that are nearly right."""
+"""Command lines that are nearly right, and the files that they name."""
 
+import json
 import random
+from functools import cache
+from pathlib import Path
 
+from benchmarks.fuzz import documents
 from benchmarks.fuzz.values import text
 
 _CASE = ["llama-3.1-8b", "--hardware", "h100"]
@@ -26,8 +30,8 @@ BASES: dict[str, tuple[float, list[str]]] = {
     "sweep": (2.0, ["sweep.yaml", "-o", "out.zarr"]),
     "frontier": (3.0, ["no.zarr", "--ftl", "2s"]),
     "deploy": (4.0, ["plan.json", "--target", "vllm", "-o", "out"]),
-    "validate": (1.0, ["none.csv"]),
-    "calibrate": (2.0, ["none.csv", "--chip", "h100", "-o", "out.toml"]),
+    "validate": (1.0, ["rows.csv"]),
+    "calibrate": (2.0, ["kernels.csv", "--chip", "h100", "-o", "out.toml"]),
     "import": (3.0, ["model", "config.json", "-o", "out.toml"]),
     "run": (4.0, ["run.yaml"]),
     "reproduce": (1.0, ["C99"]),
@@ -35,6 +39,29 @@ BASES: dict[str, tuple[float, list[str]]] = {
     "completion": (2.0, ["bash"]),
     "cache": (1.0, []),
 }  # fmt: skip
+
+
+@cache
+def files() -> dict[str, bytes]:
+    """What every line finds in its folder; a sweep takes long, so its file is not there."""
+    plan = documents.ROOT / documents.PLANS / "dense.json"
+    found = {"plan.json": plan.read_bytes()}
+    for kind in ("config", "mix", "result"):
+        name, made, _ = documents.JSONS[kind]
+        found[name] = json.dumps(made).encode()
+    for kind in ("rows", "kernels", "mooncake"):
+        name, written, _ = documents.TEXT_FILES[kind]
+        found[name] = written.encode()
+    return found | {"run.yaml": json.dumps(documents.RUN).encode()}  # JSON is YAML
+
+
+def put_files(folder: Path) -> None:
+    """Put those files into a folder, as they were."""
+    for name, content in files().items():
+        path = folder / name
+        if not path.is_file() or path.is_symlink() or path.read_bytes() != content:
+            path.unlink(missing_ok=True)
+            path.write_bytes(content)
 
 
 def line_of(chosen: random.Random, flags: dict[str, list[str]]) -> list[str]:

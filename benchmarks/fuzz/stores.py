@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from benchmarks.fuzz.values import changed, torn
 SWEEP = """\
 model: llama-3.1-8b
 hardware: h100
-workload: {isl: [512, 1024], osl: [64, 128]}
+workload: {isl: [512], osl: [64, 128]}
 space: {tp: [1], pp: [1], batch: [1, 16], chunk: [512], prefill_batch: [1]}
 block_workloads: 1
 """
@@ -83,41 +84,60 @@ def _resumed(path: Path) -> object:
     return len(pending(root, config, (1, 1)))
 
 
-def damaged(chosen: random.Random, folder: Path) -> Damaged:
-    """A copy of the store, or of the file, with one to three parts changed."""
+@contextmanager
+def damaged(chosen: random.Random) -> Generator[Damaged, None, None]:
+    """The store, or the file, with one to three parts changed; afterwards it is as it was."""
     if chosen.random() < 0.3:
-        path = folder / "best.nc"
-        path.write_bytes(torn((whole() / "best.nc").read_bytes(), chosen))
-        return Damaged("netcdf", path, "bytes", _run_of)
-    path = folder / "all.zarr"
-    shutil.copytree(whole() / "all.zarr", path)
-    said = [_damage(path, chosen) for _ in range(chosen.choice((1, 1, 1, 2, 3)))]
-    kind, read = chosen.choice(
-        (
-            ("frontiers", _frontiers),
-            ("frontiers", _frontiers),
-            ("run", _run_of),
-            ("resumed", _resumed),
-        )
-    )
-    return Damaged(kind, path, "; ".join(said), read)
+        path = whole() / "best.nc"
+        with _restored([path]):
+            path.write_bytes(torn(path.read_bytes(), chosen))
+            yield Damaged("netcdf", path, "bytes", _run_of)
+        return
+    store = whole() / "all.zarr"
+    files, described = _files()
+    picked = [
+        chosen.choice(described if chosen.random() < 0.5 else files)
+        for _ in range(chosen.choice((1, 1, 1, 2, 3)))
+    ]
+    kinds = (("frontiers", _frontiers), ("run", _run_of), ("resumed", _resumed))
+    kind, read = chosen.choice((kinds[0], *kinds))
+    with _restored(picked):
+        what = "; ".join(_damage(store, path, files, chosen) for path in picked)
+        yield Damaged(kind, store, what, read)
 
 
-def _damage(store: Path, chosen: random.Random) -> str:
-    files = sorted(p for p in store.rglob("*") if p.is_file())
-    if not files:
-        return "nothing is left"
-    described = [p for p in files if p.name == "zarr.json"]
-    path = chosen.choice(described if described and chosen.random() < 0.5 else files)
+@cache
+def _files() -> tuple[list[Path], list[Path]]:
+    """Every file of the store, and those that describe its arrays."""
+    files = sorted(p for p in (whole() / "all.zarr").rglob("*") if p.is_file())
+    return files, [p for p in files if p.name == "zarr.json"]
+
+
+@contextmanager
+def _restored(paths: list[Path]) -> Generator[None, None, None]:
+    """A block after which files have the content that they had."""
+    held = {path: path.read_bytes() for path in paths}
+    try:
+        yield
+    finally:
+        for path, content in held.items():
+            if path.is_dir():
+                shutil.rmtree(path)
+            path.write_bytes(content)
+
+
+def _damage(store: Path, path: Path, files: list[Path], chosen: random.Random) -> str:
     name, how = path.relative_to(store).as_posix(), chosen.random()
+    if not path.is_file():
+        return f"{name} is gone"
     if how < 0.15:
         path.unlink()
         return f"{name} removed"
     if how < 0.25:
         other = chosen.choice(files)
-        if other.exists():
+        if other.is_file():
             path.write_bytes(other.read_bytes())
-        return f"{name} is {other.name}"
+        return f"{name} is {other.relative_to(store)}"
     if how < 0.3:
         path.unlink()
         path.mkdir()

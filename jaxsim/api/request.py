@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, TypeVar, cast
 
-import numpy as np
-
+from jaxsim.catalog.bounds import WORKLOAD, check, whole
 from jaxsim.catalog.errors import InputError, check_known
 from jaxsim.catalog.workload import Share, Workload
 from jaxsim.space.deploy.request import PlanRequest
@@ -41,8 +40,9 @@ class EstimateRequest:
 
     def __post_init__(self):
         check_phase(self.phase)
+        check({"isl": self.workload.isl}, WORKLOAD, "Workload: ")  # the chunk, where none is given
         for name, value in self.sizes.items():
-            check_whole(name, value)
+            whole(name, value)
 
     @property
     def sizes(self) -> dict[str, float]:
@@ -57,12 +57,6 @@ def check_phase(phase: str) -> None:
     """Refuse what is no phase."""
     if phase not in PHASES:
         raise InputError(f"phase {phase!r}: it is one of {', '.join(PHASES)}")
-
-
-def check_whole(name: str, value: float) -> None:
-    """Refuse a size that is not a whole number of at least 1."""
-    if not (np.isfinite(value) and value >= 1 and value == int(value)):
-        raise InputError(f"{name} = {value}: a whole number of at least 1 is needed")
 
 
 Kind = TypeVar("Kind")

@@ -7,7 +7,8 @@ from typing import Unpack
 import numpy as np
 
 from jaxsim.api.keywords import ServeKeywords, setup_with
-from jaxsim.api.request import check_whole, request_of
+from jaxsim.api.request import request_of
+from jaxsim.catalog.bounds import whole
 from jaxsim.catalog.cards import HardwareCard, ModelCard
 from jaxsim.catalog.engine_limits import Limits, batched_tokens
 from jaxsim.catalog.errors import InputError
@@ -80,9 +81,7 @@ def pool_layout(pool: Mapping[str, float], prefix: str = "") -> Layout:
     """A pool of equal instances from (tp, ep, pp, instances); what is not given is 1."""
     if unknown := sorted(set(pool) - set(POOL)):
         raise InputError(f"{prefix}{unknown[0]}: unknown; a pool has {', '.join(POOL)}")
-    sizes = tp, ep, pp, instances = [float(pool.get(name, 1)) for name in POOL]
-    for name, value in zip(POOL, sizes, strict=True):
-        check_whole(prefix + name, value)
+    tp, ep, pp, instances = [whole(prefix + name, pool.get(name, 1)) for name in POOL]
     return Layout(tp, ep, pp, instances)
 
 

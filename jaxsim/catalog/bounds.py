@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from jaxsim.catalog.documents import quoted
 from jaxsim.catalog.errors import InputError
 
 
@@ -46,6 +47,8 @@ HARDWARE = {
 
 # Of any number of a file without bounds of its own; of a model's: heads, widths, layers, experts.
 ANY, MODEL = Bounds(-1e25, 1e25, ""), Bounds(0.0, 1e9, "")
+# Of a count, or a value of an axis: beyond it a number was meant otherwise, or fits no memory.
+MOST_WHOLE = 10**12
 
 
 def problem(bounds: Bounds, value: float) -> str | None:
@@ -59,22 +62,42 @@ def problem(bounds: Bounds, value: float) -> str | None:
     return None
 
 
+def real(name: str, value: float) -> float:
+    """The number as a float; an error where it is none, or more than any float."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{name} = {quoted(value)}: a number up to 1e308 is needed") from None
+
+
+def whole(name: str, value: float) -> float:
+    """A whole number from 1 to `MOST_WHOLE`; an error of any other."""
+    number = real(name, value)
+    if not (number >= 1.0 and number % 1.0 == 0.0):
+        raise InputError(f"{name} = {value}: a whole number of at least 1 is needed")
+    if number > MOST_WHOLE:
+        raise InputError(f"{name} = {number:g}: at most {MOST_WHOLE:,} is allowed")
+    return number
+
+
 def check(values: Mapping[str, object], bounds: Mapping[str, Bounds], where: str = "") -> None:
     """An error that names the first of the values, or of their entries, outside its bounds.
 
     What is no concrete number, as under a transformation of JAX, is not looked at.
     """
     for name, given in values.items():
-        for value in _numbers(given):
+        for value in _numbers(name, given):
             if name in bounds and (said := problem(bounds[name], value)):
                 raise InputError(f"{where}{name} {said}.")
 
 
-def _numbers(given: object) -> Iterable[float]:
+def _numbers(name: str, given: object) -> Iterable[float]:
     import numpy as np
 
     if isinstance(given, (bool, int, float)):
-        return (float(given),)
-    if isinstance(given, (list, tuple, np.ndarray, np.number)):
-        return [float(x) for x in np.ravel(np.asarray(given, dtype=float))]
+        return (real(name, given),)
+    if isinstance(given, (list, tuple)):
+        return [real(name, x) for x in given]
+    if isinstance(given, (np.ndarray, np.number)):
+        return [float(x) for x in np.ravel(given)]
     return ()

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 from jaxsim._scalar import Scalar
-from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.bounds import whole
 from jaxsim.catalog.hardware import Hardware
 from jaxsim.catalog.model import MLA, DirectMLA, Model, MoEFFN, NoAttention
 from jaxsim.catalog.scenario import Scenario
@@ -58,15 +58,7 @@ def _whole(name: str, values: Iterable[float | int] | float) -> Values:
     """The values in ascending order, each once; whole and positive, or an error."""
     if isinstance(values, int | float):
         values = (values,)
-    numbers = []
-    for value in values:
-        number = float(value)
-        if not (np.isfinite(number) and number >= 1 and number == int(number)):
-            raise InputError(
-                f"{name} = {value!r}: every value of an axis is a whole number of at least 1"
-            )
-        numbers.append(number)
-    return tuple(sorted(set(numbers)))
+    return tuple(sorted({whole(name, value) for value in values}))
 
 
 def powers_of_two(low: float, high: float) -> Values:

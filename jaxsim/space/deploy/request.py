@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jaxsim.catalog.bounds import real, whole
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import Setup
 from jaxsim.catalog.shapes import PAIRED, RULES, WHOLE_PROMPTS
@@ -54,12 +55,17 @@ class PlanRequest:
 
     def __post_init__(self):
         for name in ("ftl_s", "ttl_s"):
-            value = getattr(self, name)
+            value = real(name, getattr(self, name))
             if not (np.isfinite(value) and value > 0):
                 raise InputError(
                     f"{name} = {value}: a latency target is a positive time in seconds"
                 )
-        ratio = self.fixed_ratio
+        for name in ("max_gpus", "exact_gpus"):
+            if getattr(self, name) is not None:
+                whole(name, getattr(self, name))
+        if not 0 <= real("tolerance", self.tolerance) <= 1:
+            raise InputError(f"tolerance = {self.tolerance}: a fraction from 0 to 1 is needed")
+        ratio = None if self.fixed_ratio is None else real("fixed_ratio", self.fixed_ratio)
         if ratio is not None and not 1e-4 <= ratio <= 1e4:
             raise InputError(
                 f"fixed_ratio = {ratio:g}: 0.0001 to 10,000 prefill GPUs per decode GPU are allowed"
@@ -96,12 +102,14 @@ class PlanRequest:
             )
         if self.requests_per_s is None or self.percentile is None:
             return
-        if not (np.isfinite(self.requests_per_s) and self.requests_per_s > 0):
-            raise InputError(f"a rate of {self.requests_per_s:g} requests/s: more than 0 is needed")
-        if not 0 < self.percentile < 100:
-            raise InputError(f"percentile {self.percentile:g}: between 0 and 100, such as 95")
-        if not 0 <= self.cv <= 100:
-            raise InputError(f"cv = {self.cv:g}: a variation of gaps between 0 and 100 is needed")
+        rate = real("requests_per_s", self.requests_per_s)
+        if not (np.isfinite(rate) and rate > 0):
+            raise InputError(f"a rate of {rate:g} requests/s: more than 0 is needed")
+        percentile, cv = real("percentile", self.percentile), real("cv", self.cv)
+        if not 0 < percentile < 100:
+            raise InputError(f"percentile {percentile:g}: between 0 and 100, such as 95")
+        if not 0 <= cv <= 100:
+            raise InputError(f"cv = {cv:g}: a variation of gaps between 0 and 100 is needed")
 
     @property
     def mix(self) -> tuple[Share, ...]:

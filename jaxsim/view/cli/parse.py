@@ -7,6 +7,7 @@ import math
 import re
 from typing import TYPE_CHECKING
 
+from jaxsim.catalog.bounds import MOST_WHOLE
 from jaxsim.catalog.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ SECONDS = {
     "h": 3600.0,
 }
 
-# Beyond these a number was meant otherwise, or does not fit any memory.
-_LARGEST, _MOST_LENGTHS = 10**12, 10**6
+# Of one list.
+_MOST_LENGTHS = 10**6
 
 _NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 _POSITIVE = r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
@@ -109,8 +110,8 @@ def parse_whole(text: str, what: str = "number", at_least: int = 1) -> int:
     if not re.fullmatch(r"\s*[+-]?\d+(_\d+)*\s*", text):
         raise InputError(f"{what} {text!r} is not a whole number; write its digits, such as 16384.")
     # Thousands of digits are not even read: Python refuses them.
-    if len(text.strip()) > 30 or int(text) > _LARGEST:
-        raise InputError(f"{what} {_short(text)} must be at most {_LARGEST:,}.")
+    if len(text.strip()) > 30 or int(text) > MOST_WHOLE:
+        raise InputError(f"{what} {_short(text)} must be at most {MOST_WHOLE:,}.")
     if int(text) < at_least:
         raise InputError(f"{what} {text!r} must be at least {at_least}.")
     return int(text)

@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 
 from jaxsim._version import __version__
-from jaxsim.catalog.bounds import WORKLOAD, check
+from jaxsim.catalog.bounds import MOST_WHOLE, WORKLOAD, check
 from jaxsim.catalog.documents import quoted, read_yaml
 from jaxsim.catalog.engine_limits import check_context
 from jaxsim.catalog.errors import InputError, nearest
@@ -18,8 +18,6 @@ from jaxsim.catalog.workload import Workload
 from jaxsim.space.axes import Space, complete
 from jaxsim.space.designs import PHASES
 
-# Of any size on an axis; a workload has bounds of its own.
-_LARGEST = 1e9
 _TOP = {
     "model", "hardware", "precision", "engine", "phases", "workload", "space", "block_workloads",
     "max_context",
@@ -123,14 +121,16 @@ def _known(path: Path, where: str, table: object, allowed: set[str]) -> dict[str
     return table
 
 
-def _numbers(path: Path, key: str, value: object, least: float) -> tuple[float, ...]:
+def _numbers(
+    path: Path, key: str, value: object, least: float, most: float = MOST_WHOLE
+) -> tuple[float, ...]:
     values: list[object] = value if isinstance(value, list) else [value]
     numbers: list[float] = []
     for one in values:
         if isinstance(one, bool) or not isinstance(one, int | float) or not one >= least:
             raise InputError(f"{path}: {key}: {quoted(one)} is not a number of at least {least:g}.")
-        if not one <= _LARGEST:
-            raise InputError(f"{path}: {key}: {quoted(one)} is more than {_LARGEST:g}.")
+        if not one <= most:
+            raise InputError(f"{path}: {key}: {quoted(one)} is more than {most:g}.")
         if one != int(one):
             raise InputError(f"{path}: {key}: {quoted(one)} is not a whole number.")
         numbers.append(float(one))
@@ -158,8 +158,10 @@ def _config(path: Path, raw: dict[str, object]) -> SweepConfig:
     for needed in ("isl", "osl"):
         if needed not in workload_table:
             raise InputError(f"{path}: workload.{needed} is missing; give a number or a list.")
-    isl = _numbers(path, "workload.isl", workload_table["isl"], 1)
-    osl = _numbers(path, "workload.osl", workload_table["osl"], 2)
+    isl, osl = (
+        _numbers(path, f"workload.{name}", workload_table[name], least, WORKLOAD[name].highest)
+        for name, least in (("isl", 1), ("osl", 2))
+    )
     rest = {}
     for key in sorted(_WORKLOAD - {"isl", "osl"}):
         if key in workload_table:
