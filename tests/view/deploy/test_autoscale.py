@@ -16,7 +16,7 @@ from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Workload
 from jaxsim.point.phases.decode import decode
 from jaxsim.traffic.queueing import queue_wait_s
-from jaxsim.view.cli.main import OK, main
+from jaxsim.view.cli.main import BAD_INPUT, OK, main
 from jaxsim.view.deploy.autoscale.files import scaling_files
 from jaxsim.view.deploy.autoscale.limits import VARIABILITY, kv_frac, limits_of
 from jaxsim.view.deploy.autoscale.profile import read_profile
@@ -144,6 +144,35 @@ def test_profiles_that_are_none_are_refused(tmp_path, planned):
     np.savez(folder / "raw_data.npz", x_kv_usage=np.array([object()], dtype=object))
     with pytest.raises(InputError, match="decode profile"):
         read_profile(tmp_path)
+    (tmp_path / "prefill_raw_data.json").write_text(
+        '{"prefill_isl": [], "prefill_ttft": [], "prefill_thpt_per_gpu": []}'
+    )
+    with pytest.raises(InputError, match="at least one"):
+        read_profile(tmp_path)
+
+
+def test_a_measured_profile_reaches_the_planner(planned, tmp_path, capsys):
+    """One twice as slow as the model is written in its place, and said to be."""
+    _, files = planned
+    for name, factor in (("prefill", 2.0), ("decode", 3.0)):
+        table = json.loads(files[f"profile/{name}_raw_data.json"])
+        key = "prefill_ttft" if name == "prefill" else "z_itl"
+        table[key] = [factor * value for value in table[key]]
+        (tmp_path / f"{name}_raw_data.json").write_text(json.dumps(table))
+    words = ["deploy", str(PLANS / "dense.json"), "--target", "dynamo", "--autoscale"]
+    words += ["--profile", str(tmp_path)]
+    assert main([*words, "-o", str(tmp_path / "out")]) == OK
+    told = capsys.readouterr().out.replace("\n", " ")
+    assert "first tokens take 2.00 times" in told
+    assert "gaps between tokens 3.00 times" in told
+    written = read_profile(tmp_path / "out" / "profile")
+    assert (
+        list(written.prefill["prefill_ttft"])
+        == json.loads((tmp_path / "prefill_raw_data.json").read_text())["prefill_ttft"]
+    )
+    words[3] = "llm-d"
+    assert main([*words, "-o", str(tmp_path / "other")]) == BAD_INPUT
+    assert "only Dynamo's planner scales by a profile" in capsys.readouterr().err.replace("\n", " ")
 
 
 @pytest.mark.parametrize(("target", "plan"), [("llm-d", "dense"), ("neuron", "trainium")])

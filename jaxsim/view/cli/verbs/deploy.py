@@ -9,6 +9,7 @@ from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import options, parse
 
 if TYPE_CHECKING:
+    from jaxsim.view.deploy.autoscale.profile import Profile
     from jaxsim.view.deploy.order import Order
     from jaxsim.view.deploy.settings import Settings
 
@@ -75,6 +76,9 @@ def add_parser(subparsers: options.Verbs) -> None:
     scaling.add_argument(
         "--max-factor", default="2", metavar="X", help="most replicas over the plan's (default: 2)"
     )
+    scaling.add_argument(
+        "--profile", metavar="DIR", help="of Dynamo's profiler: measured, for its planner"
+    )
     described = parser.add_argument_group("what the catalogue lacks")
     described.add_argument("--model", metavar="FILE", help="config.json of the plan's model")
     described.add_argument(
@@ -93,6 +97,8 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.view.deploy.write import check_folder, write_files
 
     target = target_of(args.target)
+    if args.profile and not args.autoscale:
+        raise InputError("--profile says how to scale: add --autoscale.")
     order = order_of(Path(args.plan), args.kind, args.model, _files_of(args.hardware))
     settings = settings_of(args, order)
     folder = Path(args.output)
@@ -103,9 +109,11 @@ def run(args: argparse.Namespace) -> int:
     files = all_files(args, order, settings)
     notes = notes_of(order, settings)
     if args.autoscale:
-        from jaxsim.view.deploy.autoscale.files import scaling_notes
+        from jaxsim.view.deploy.autoscale.files import profile_notes, scaling_notes
 
+        measured = _profile_of(args)
         notes += scaling_notes(order, settings)
+        notes += [] if measured is None else profile_notes(order, measured)
     written = write_files(folder, order, settings, files, notes)
     _show(args, order, settings, written, notes)
     return 0
@@ -117,6 +125,13 @@ def _files_of(given: list[str]) -> dict[str, str]:
         if not (name and equals and path):
             raise InputError(f"--hardware {name!r}: give NAME=FILE.toml, the name as in the plan.")
     return {name: path for name, _, path in pairs}
+
+
+def _profile_of(args: argparse.Namespace) -> "Profile | None":
+    """The measured profile that was given."""
+    from jaxsim.view.deploy.autoscale.profile import read_profile
+
+    return read_profile(Path(args.profile)) if args.profile else None
 
 
 def all_files(
@@ -133,7 +148,7 @@ def all_files(
         from jaxsim.view.deploy.autoscale.files import scaling_files
 
         factor = parse.parse_positive(args.max_factor, "--max-factor")
-        files |= scaling_files(order, settings, own, factor)
+        files |= scaling_files(order, settings, own, factor, _profile_of(args))
     if all(pool.hardware in SYSTEMS for pool in order.pools):
         text = request_text(order, settings.engine, settings.checkpoint)
         files["measure/aic-request.json"] = text

@@ -3,11 +3,16 @@
 import yaml
 
 from jaxsim.catalog.errors import InputError
-from jaxsim.catalog.setup import setup_of
+from jaxsim.catalog.setup import Setup, setup_of
 from jaxsim.view.deploy.autoscale.keda import adapter_rules, autoscalers, scaled_objects
 from jaxsim.view.deploy.autoscale.limits import busiest_frac
 from jaxsim.view.deploy.autoscale.planner import planner_component, profile_map
-from jaxsim.view.deploy.autoscale.profile import Profile, profile_files, profile_of
+from jaxsim.view.deploy.autoscale.profile import (
+    Profile,
+    measured_ratios,
+    profile_files,
+    profile_of,
+)
 from jaxsim.view.deploy.order import Order
 from jaxsim.view.deploy.settings import Settings
 from jaxsim.view.deploy.yaml_text import yaml_text
@@ -18,11 +23,21 @@ GRAPHS = ("dynamo", "gke")
 
 
 def scaling_files(
-    order: Order, settings: Settings, files: dict[str, str], factor: float
+    order: Order,
+    settings: Settings,
+    files: dict[str, str],
+    factor: float,
+    measured: Profile | None = None,
 ) -> dict[str, str | bytes]:
-    """Files beside those of the target, by path."""
-    if settings.target in GRAPHS and "graph.yaml" in files:
-        return _planned(order, settings, files["graph.yaml"], factor)
+    """Files beside those of the target, by path; `measured` instead of the model's profile."""
+    planned = settings.target in GRAPHS and "graph.yaml" in files
+    if measured is not None and not (planned and order.kind == "disaggregated"):
+        raise InputError(
+            "--profile: only Dynamo's planner scales by a profile, and only pools that are apart: "
+            "--target dynamo or gke, --kind disaggregated."
+        )
+    if planned:
+        return _planned(order, settings, files["graph.yaml"], factor, measured)
     if settings.target in OBJECTS or settings.target == "gke":
         targets = _objects(order, settings, files)
         return {
@@ -73,10 +88,13 @@ def _objects(order: Order, settings: Settings, files: dict[str, str]) -> dict[st
     return objects
 
 
-def _planned(order: Order, settings: Settings, graph: str, factor: float) -> dict[str, str | bytes]:
+def _planned(
+    order: Order, settings: Settings, graph: str, factor: float, profile: Profile | None
+) -> dict[str, str | bytes]:
     """The graph with Dynamo's planner, and its profile where pools are apart."""
     documents = list(yaml.safe_load_all(graph))
-    profile = made_profile(order) if order.kind == "disaggregated" else None
+    if profile is None and order.kind == "disaggregated":
+        profile = made_profile(order)
     component = planner_component(order, settings, factor, profile is not None)
     documents[-1]["spec"]["components"].append(component)
     made: dict[str, str | bytes] = {}
@@ -89,8 +107,20 @@ def _planned(order: Order, settings: Settings, graph: str, factor: float) -> dic
 
 def made_profile(order: Order) -> Profile:
     """The profile of a plan in the catalogue's terms."""
-    setups = {
+    return profile_of(order, _setups(order))
+
+
+def _setups(order: Order) -> dict[str, Setup]:
+    return {
         pool.role: setup_of(order.model, pool.hardware, order.precision, order.engine)
         for pool in order.pools
     }
-    return profile_of(order, setups)
+
+
+def profile_notes(order: Order, profile: Profile) -> list[str]:
+    """How a measured profile stands beside the model that planned, in a sentence."""
+    ttft, itl = measured_ratios(profile, order, _setups(order))
+    return [
+        f"In the profile, first tokens take {ttft:.2f} times what the plan's model says of the "
+        f"same prompts, and the gaps between tokens {itl:.2f} times (medians)."
+    ]

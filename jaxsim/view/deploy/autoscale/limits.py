@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 from scipy.optimize import brentq
 
@@ -91,7 +92,7 @@ def busiest_frac(order: Order, pool: Pool) -> float:
     def over(busy: float) -> float:
         return busy**power - allowed * (1.0 - busy)
 
-    return float(brentq(over, 0.0, 1.0))
+    return cast(float, brentq(over, 0.0, 1.0))
 
 
 def waiting_allowed(order: Order, pool: Pool) -> float:

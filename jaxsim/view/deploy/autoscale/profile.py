@@ -9,9 +9,11 @@ The same stands in `prefill_raw_data.json` and `decode_raw_data.json`.
 import io
 import json
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from jaxsim.catalog.deployment import Deployment
@@ -40,29 +42,58 @@ class Profile:
     max_kv_tokens: int
 
 
+Seconds = Callable[[float, float], float]
+
+
+@jax.jit
+def _at_prompt(scenario: Scenario):
+    outputs = prefill(scenario)
+    return outputs.ftl_s, outputs.requests_per_s
+
+
+@jax.jit
+def _at_step(scenario: Scenario):
+    return decode(scenario).ttl_s
+
+
+def prompt_times(order: Order, setup: Setup) -> Callable[[float], tuple[float, float]]:
+    """First-token latency, and requests/s, of a prefill instance by prompt length, one a rank."""
+    pool = order.pool("prefill")
+
+    def times(isl: float) -> tuple[float, float]:
+        design = _design(pool, pool.attention_dp, pool.chunk or isl)
+        workload = Workload(float(isl), float(max(2, order.osl)))
+        ftl_s, rate = _at_prompt(setup.scenario(workload, design))
+        return float(ftl_s), float(rate)
+
+    return times
+
+
+def step_times(order: Order, setup: Setup) -> Seconds:
+    """Seconds between tokens of a decode instance, by its requests and their context."""
+    pool = order.pool("decode")
+
+    def seconds(batch: float, context: float) -> float:
+        design = _design(pool, batch, context)
+        return float(_at_step(setup.scenario(Workload(float(context), 2.0), design)))
+
+    return seconds
+
+
 def profile_of(order: Order, setups: dict[str, Setup]) -> Profile:
     """The profile of a disaggregated plan, one shape per pool, from the model.
 
     `setups` has the set-up of each role. Prompts of up to twice the plan's length are timed one at
     a time, as the planner asks; decoding at batches up to the plan's, at contexts around its own.
     """
-    import jax
-
     prefill_pool, decode_pool = order.pool("prefill"), order.pool("decode")
     lengths = np.unique(np.geomspace(min(256, order.isl), 2 * order.isl, POINTS).round())
-
-    @jax.jit
-    def at_prompt(scenario: Scenario):
-        outputs = prefill(scenario)
-        return outputs.ftl_s, outputs.requests_per_s
-
+    times = prompt_times(order, setups["prefill"])
     rows = []
     for isl in lengths:
-        design = _design(prefill_pool, prefill_pool.attention_dp, prefill_pool.chunk or isl)
-        workload = Workload(float(isl), float(max(2, order.osl)))
-        ftl_s, rate = at_prompt(setups["prefill"].scenario(workload, design))
-        rows.append((isl, 1e3 * float(ftl_s), float(rate) * isl / prefill_pool.gpus))
-    at_step = jax.jit(lambda scenario: decode(scenario).ttl_s)
+        ftl_s, rate = times(isl)
+        rows.append((isl, 1e3 * ftl_s, rate * isl / prefill_pool.gpus))
+    seconds = step_times(order, setups["decode"])
     middle = order.isl + order.osl / 2
     room = _kv_tokens(order)
     steps = []
@@ -71,14 +102,32 @@ def profile_of(order: Order, setups: dict[str, Setup]) -> Profile:
             usage = batch * context / room
             if usage > 1.0:
                 continue
-            design = _design(decode_pool, batch, context)
-            ttl_s = float(at_step(setups["decode"].scenario(Workload(context, 2.0), design)))
+            ttl_s = seconds(batch, context)
             steps.append((usage, context, 1e3 * ttl_s, batch / ttl_s / decode_pool.gpus))
     return Profile(
         prefill=dict(zip(PREFILL, np.array(rows, dtype=float).T, strict=True)),
         decode=dict(zip(DECODE, np.array(steps, dtype=float).T, strict=True)),
         max_kv_tokens=int(room),
     )
+
+
+def measured_ratios(
+    profile: Profile, order: Order, setups: dict[str, Setup]
+) -> tuple[float, float]:
+    """A profile's latencies over the model's, as medians: to the first token, between tokens."""
+    times, seconds = prompt_times(order, setups["prefill"]), step_times(order, setups["decode"])
+    prompts, steps = profile.prefill, profile.decode
+    first = [
+        ttft / (1e3 * times(isl)[0])
+        for isl, ttft in zip(prompts["prefill_isl"], prompts["prefill_ttft"], strict=True)
+    ]
+    columns = (steps[key] for key in ("x_kv_usage", "y_context_length", "z_itl"))
+    gaps = []
+    for usage, context, itl in zip(*columns, strict=True):
+        # The planner, too, takes the batch from the use of the cache, and one at least.
+        batch = max(1.0, float(round(usage * profile.max_kv_tokens / context)))
+        gaps.append(itl / (1e3 * seconds(batch, context)))
+    return float(np.median(first)), float(np.median(gaps))
 
 
 def _design(pool: Pool, batch: float, chunk: float) -> Deployment:
@@ -145,10 +194,12 @@ def _read(folder: Path, name: str, keys: tuple[str, ...]) -> dict[str, np.ndarra
         raise InputError(f"{folder}: the {name} profile lacks {', '.join(missing)}.")
     columns = {key: arrays[key] for key in keys}
     sizes = {len(arrays[key]) for key in keys if key != "max_kv_tokens"}
-    finite = all(np.isfinite(values).all() and (values >= 0).all() for values in columns.values())
-    if len(sizes) != 1 or not finite:
+    # Lengths, times and rates are more than 0; the part of the cache in use may be 0.
+    least = {key: 0.0 if key == "x_kv_usage" else 1e-12 for key in columns}
+    real = all(np.isfinite(v).all() and (v >= least[key]).all() for key, v in columns.items())
+    if len(sizes) != 1 or not min(sizes) or not real or not columns[keys[-1]].size:
         raise InputError(
-            f"{folder}: the {name} profile's columns must be as long as one another, and numbers "
-            "of 0 or more."
+            f"{folder}: the {name} profile's columns must be as long as one another, at least one "
+            "value, and numbers above 0 (x_kv_usage: 0 or more)."
         )
     return columns
