@@ -4,7 +4,8 @@
 
 For each case an environment is made in a temporary folder, the working tree is installed in it as
 a wheel, and a few verbs run. `oldest` pins every dependency of pyproject.toml to the least version
-that is declared there; `newest` takes what the registry gives. It has not been run to its end yet.
+that is declared there; `newest` takes what the registry gives.
+`docs/versions.md` holds the table of the last run.
 """
 
 import argparse
@@ -44,11 +45,11 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("plan", ("plan", "llama-3.1-8b", *REQUEST, "-o", "plan", "--format", "json")),
     ("estimate", ("estimate", "llama-3.1-8b", "--hardware", "h100", "--isl", "1024",
                   "--osl", "128", "--phase", "decode", "--tp", "1", "--batch", "16")),
-    ("search", ("search", "llama-3.1-8b", "--hardware", "h100", "--isl", "1024,2048",
-                "--osl", "128", "--ftl", "1s", "--ttl", "20ms")),
+    ("search", ("search", "llama-3.1-8b", "--hardware", "h100", "--phase", "decode",
+                "--isl", "1024,2048", "--osl", "128", "--ttl", "20ms")),
     ("sensitivity", ("sensitivity", "llama-3.1-8b", *REQUEST, "--levers", "1")),
     ("sweep", ("sweep", "space.yaml", "-o", "space.zarr")),
-    ("frontier", ("frontier", "space.zarr")),
+    ("frontier", ("frontier", "space.zarr", "--ftl", "1s")),
     ("deploy", ("deploy", "plan/plan.json", "--target", "vllm", "-o", "deployed")),
     ("pictures", ("-c", DRAWN)),
 )  # fmt: skip
@@ -108,7 +109,9 @@ def run_case(case: Case, python: str, wheel: Path, folder: Path) -> Found:
     pip = [str(own / "venv/bin/python"), "-m", "pip", "install", "--quiet", "--no-compile",
            "--disable-pip-version-check"]  # fmt: skip
     pins = list(least_versions()) if case.oldest else ["zarr"]
-    installed = subprocess.run([*pip, str(wheel), *pins], capture_output=True, text=True)
+    installed = subprocess.run(
+        [*pip, str(wheel), *pins], cwd=own, env=_environment(own), capture_output=True, text=True
+    )
     if installed.returncode:
         result.steps["install"] = _last(installed.stderr)
         return result
@@ -130,12 +133,17 @@ def run_case(case: Case, python: str, wheel: Path, folder: Path) -> Found:
 def _run(own: Path, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
     """One step in the folder of a case, with a cache of its own."""
     start = [] if arguments[0] == "-c" else ["-m", "jaxsim"]
-    hidden = ("PYTHONPATH", "XDG_CACHE_HOME")
-    kept = {name: value for name, value in os.environ.items() if name not in hidden}
     return subprocess.run(
         [str(own / "venv/bin/python"), *start, *arguments], cwd=own, capture_output=True, text=True,
-        timeout=WHOLE_S, env={**kept, "XDG_CACHE_HOME": str(own / "cache"), "MPLBACKEND": "Agg"},
+        timeout=WHOLE_S, env=_environment(own),
     )  # fmt: skip
+
+
+def _environment(own: Path) -> dict[str, str]:
+    """The environment of a case, without this working tree, and with a cache of its own."""
+    hidden = ("PYTHONPATH", "XDG_CACHE_HOME")
+    kept = {name: value for name, value in os.environ.items() if name not in hidden}
+    return {**kept, "XDG_CACHE_HOME": str(own / "cache"), "MPLBACKEND": "Agg"}
 
 
 def _last(text: str) -> str:

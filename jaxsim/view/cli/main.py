@@ -17,6 +17,7 @@ from jaxsim._version import __version__
 from jaxsim.catalog.documents import shown
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import device, options, process
+from jaxsim.view.cli.help_text import Help
 from jaxsim.view.cli.output import Delivered
 
 OK, FAILED, BAD_INPUT, UNMET, INTERNAL, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 70, 130, 141
@@ -77,7 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="jaxsim",
         description=DESCRIPTION,
         epilog=EXAMPLES + "\n" + TERMS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"jaxsim {__version__}")

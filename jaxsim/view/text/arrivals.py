@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from statistics import median
 
-from jaxsim.view.text.layout import Page, indent, table, wrap
+from jaxsim.view.text.layout import Page, wrap
+from jaxsim.view.text.tables import table
 
 SHOWN = ("ttft_p50", "ttft_p90", "ttft_p99", "tpot_mean", "e2e_mean")
 Errors = Mapping[str, Mapping[str, float]]
@@ -31,9 +32,9 @@ def render_arrivals(
     total, predicted, reasons = coverage
     lines = [
         page.paint(f"{predicted} of {total} runs simulated; median error (median signed)", "bold"),
-        *indent(table(rows)),
+        *table(rows, page),
         "",
-        *indent(table(by_family)),
+        *table(by_family, page),
     ]
     if moves[0]:
         errors = [predicted / measured - 1.0 for measured, predicted in moves[0]]

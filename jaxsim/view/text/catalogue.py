@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from jaxsim.view.text import units
-from jaxsim.view.text.layout import page_for, table, wrap
+from jaxsim.view.text.layout import Page, page_for, wrap
 from jaxsim.view.text.plain_json import dumps
+from jaxsim.view.text.tables import table
 
 if TYPE_CHECKING:
     from jaxsim.catalog._datum import Datum
@@ -23,8 +24,12 @@ def show_table(
     format: str,
     more: Mapping[str, Sequence[Mapping[str, str]]] | None = None,
     note: str = "",
+    drop: Sequence[str] = (),
 ) -> None:
-    """Print entries a line each; JSON has every key of them, and `more` besides."""
+    """Print entries a line each; JSON has every key of them, and `more` besides.
+
+    Where the page is too narrow, columns of `drop` are left out, in this order.
+    """
     if format == "json":
         print(dumps({what: list(rows), **(more or {})}))
         return
@@ -35,8 +40,8 @@ def show_table(
         for row in rows
     ]
     left = [i for i, (_, show) in enumerate(columns.values()) if show is str]
-    lines = table(cells, left)
-    lines[0] = page.paint(lines[0], "bold")
+    order = [list(columns).index(key) for key in drop]
+    lines = table(cells, page, left, by=0, head="bold", drop=order)
     lines += ["", *wrap(note, page)] if note else []
     for kind, entries in (more or {}).items():
         lines += ["", page.paint(f"{kind.capitalize()}:", "bold")]
@@ -76,11 +81,20 @@ def show_card(
         ]
         for key, datum in provenance.items()
     ]
-    lines += ["", *table(rows, left=(0, 2, 3, 4)), "", page.paint("Sources", "bold")]
+    lines += ["", *_numbers(rows, page), "", page.paint("Sources", "bold")]
     for source, i in numbers.items():
         kind, text, date = source
         lines += wrap(f"[{i}] {text} ({kind}, {date})", page, 0, 4)
     print(page.finish(lines))
+
+
+def _numbers(rows: Sequence[Sequence[str]], page: Page) -> list[str]:
+    """Rows of a key and what is said of it in columns; where they do not fit, below the key."""
+    lines = table(rows, page, (0, 2, 3, 4), by=0, head=None)
+    if max(map(len, lines), default=0) <= page.width:
+        return lines
+    below = [(key, "  ".join(cell for cell in cells if cell)) for key, *cells in rows]
+    return [line for key, text in below for line in (key, *wrap(text, page, 4, 4))]
 
 
 def sourced(provenance: Mapping[str, "Datum"]) -> dict[str, dict[str, object]]:

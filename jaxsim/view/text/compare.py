@@ -2,7 +2,8 @@
 
 from typing import TypedDict
 
-from jaxsim.view.text.layout import Page, table, wrap
+from jaxsim.view.text.layout import Page, wrap
+from jaxsim.view.text.tables import table
 from jaxsim.view.text.units import plain, seconds
 
 WORDS = {
@@ -66,7 +67,7 @@ def render_compare(result: ComparisonFile, page: Page) -> str:
         f"most {seconds(targets['ftl_s'])}, TTL at most {seconds(targets['ttl_s'])}. Both tools "
         "predict; nothing here was measured."
     )
-    lines = [*wrap(head, page), "", *table(rows, left=(0, 1, 2)), ""]
+    lines = [*wrap(head, page), "", *table(rows, page, (0, 1, 2), by=0), ""]
     for entry in result["entries"]:
         if entry["by"] == entry["found_by"]:
             lines += wrap(

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from jaxsim.quantities import PARTS, QUANTITIES
 from jaxsim.view.text import units
-from jaxsim.view.text.layout import Page, bar, indent, table, wrap
+from jaxsim.view.text.layout import Page, indent, wrap
+from jaxsim.view.text.tables import with_bars
 
 if TYPE_CHECKING:
     from jaxsim.point.explain import Explanation
@@ -67,8 +68,8 @@ def _flags(explanation: "Explanation", page: Page) -> list[str]:
 
 def _time(explanation: "Explanation", page: Page) -> list[str]:
     total = explanation.total_s
-    cells = max(min(page.width - 66, 24), 0)
-    rows = [["", "time", "share", "flop", "bytes", "bound by", ""]]
+    rows = [["", "time", "share", "flop", "bytes", "bound by"]]
+    shares: list[float | None] = [None]
     for part in sorted(explanation.parts, key=lambda part: -part.seconds):
         share = part.seconds / total if total > 0.0 else 0.0
         if share < NEGLIGIBLE_FRAC:
@@ -81,10 +82,10 @@ def _time(explanation: "Explanation", page: Page) -> list[str]:
                 units.prefixed(part.flop, "") if part.flop else "",
                 units.prefixed(part.bytes, "B") if part.bytes else "",
                 part.bound,
-                bar(share, cells),
             ]
         )
-    lines = table(rows, left=(0, 5, 6))
+        shares.append(share)
+    lines = with_bars(rows, shares, page, (0, 5), most=24, head="dim")
     between = ""
     if explanation.interval_s is not None:
         low, high = explanation.interval_s
@@ -92,7 +93,7 @@ def _time(explanation: "Explanation", page: Page) -> list[str]:
     what = (
         f"{units.seconds(total)}{between}: {PASS.get(explanation.phase, 'a pass')}, over all layers"
     )
-    return [page.paint(what, "bold"), *indent([page.paint(lines[0], "dim"), *lines[1:]])]
+    return [*(page.paint(line, "bold") for line in wrap(what, page)), *lines]
 
 
 def _memory(explanation: "Explanation", page: Page) -> list[str]:
@@ -103,7 +104,6 @@ def _memory(explanation: "Explanation", page: Page) -> list[str]:
             QUANTITIES[name].long_name,
             units.prefixed(memory[name], "B"),
             units.percent(memory[name] / capacity),
-            bar(memory[name] / capacity, 24),
         ]
         for name in MEMORY
     ]
@@ -111,7 +111,8 @@ def _memory(explanation: "Explanation", page: Page) -> list[str]:
     title = (
         f"Memory of the fullest GPU: {units.prefixed(used, 'B')} of {units.prefixed(capacity, 'B')}"
     )
-    return [page.paint(title, "bold"), *indent(table(rows, left=(0, 3)))]
+    bars = [memory[name] / capacity for name in MEMORY]
+    return [page.paint(title, "bold"), *with_bars(rows, bars, page, most=24)]
 
 
 def _results(explanation: "Explanation", page: Page) -> list[str]:
@@ -120,7 +121,9 @@ def _results(explanation: "Explanation", page: Page) -> list[str]:
         known = QUANTITIES.get(name)
         if known is None or name.endswith(HIDDEN):
             continue
-        rows.append([known.long_name, _with_unit(value, known.units), known.description])
+        flag = known.description.startswith("Whether")
+        shown = ("yes" if value else "no") if flag else _with_unit(value, known.units)
+        rows.append([known.long_name, shown, known.description])
     widths = [max(len(row[i]) for row in rows) for i in (0, 1)] if rows else [0, 0]
     room = page.width - sum(widths) - 6
     lines = []

@@ -5,7 +5,8 @@ from jaxsim.space.sensitivity.inverse import FURTHEST, Crossing, Crossover
 from jaxsim.space.sensitivity.parameters import HARDWARE
 from jaxsim.space.sensitivity.result import Sensitivity
 from jaxsim.view.text import units
-from jaxsim.view.text.layout import Page, indent, table, wrap
+from jaxsim.view.text.layout import Page, wrap
+from jaxsim.view.text.tables import table
 
 # Factors this near to 1 are no change.
 SAME = 5e-3
@@ -28,7 +29,10 @@ def reached(result: Sensitivity, page: Page) -> list[str]:
     rows = [[one.title, f"×{one.factor:.3g}"] for one in result.reached if one.factor is not None]
     others = ", ".join(one.title for one in result.reached if one.factor is None)
     title = f"One change that gives {units.count(result.goal)} tokens/s/GPU, solved exactly"
-    lines = [heading(title, page), *indent(table(rows, left=(0, 1)))]
+    lines = [
+        *(heading(line, page) for line in wrap(title, page)),
+        *table(rows, page, (0, 1), head=None),
+    ]
     if others:
         lines += wrap(f"Not within a factor of {FURTHEST:g}: {others}.", page, 2)
     own = result.cheapest
@@ -65,7 +69,7 @@ def chips(result: Sensitivity, page: Page) -> list[str]:
     given = {} if budget is None else budget.most
     said = ", ".join(f"{k} {units.percent(f - 1.0, signed=True)}" for k, f in given.items())
     title = f"The best chips within {said or 'the cost, power and area of the chip as it is'}"
-    lines = [heading(title, page), *indent(table(rows))]
+    lines = [*(heading(line, page) for line in wrap(title, page)), *table(rows, page)]
     for own in result.chips:
         which = "A chip for each pool" if len(own.factors) == 2 else "One chip"
         text = f"{which}: {units.percent(own.gain, signed=True)} throughput"
@@ -106,7 +110,7 @@ def _crossover(own: Crossover, page: Page) -> list[str]:
         low, high = own.gains[0][0], own.gains[-1][0]
         text = f"Nothing crosses between {name} {units.count(low)} and {units.count(high)}: "
         lines += wrap(text + _side(own), page, 2, 2)
-    return [*lines, *indent(table(rows))]
+    return [*lines, *table(rows, page)]
 
 
 def _crossing(one: Crossing, name: str) -> str:

@@ -1,9 +1,9 @@
-"""How is a page of plain text laid out?  Headings, tables, bars and wrapped lines."""
+"""How is a page of plain text laid out?  Colours, bars and wrapped lines."""
 
 import os
 import shutil
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -90,25 +90,6 @@ def bar(frac: float, cells: int) -> str:
     eighths = round(min(max(frac, 0.0), 1.0) * cells * 8)
     whole, rest = divmod(eighths, 8)
     return "█" * whole + (PARTIAL[rest - 1] if rest else "")
-
-
-def table(rows: Sequence[Sequence[str]], left: Iterable[int] = (0,), gap: int = 2) -> list[str]:
-    """Rows in columns, those in `left` flush left and the others flush right."""
-    if not rows:
-        return []
-    columns = max(len(row) for row in rows)
-    padded = [[*row, *[""] * (columns - len(row))] for row in rows]
-    widths = [max(len(row[i]) for row in padded) for i in range(columns)]
-    flush = set(left)
-    return [
-        (" " * gap)
-        .join(
-            cell.ljust(width) if i in flush else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        .rstrip()
-        for row in padded
-    ]
 
 
 def indent(lines: Iterable[str], by: int = 2) -> list[str]:

@@ -8,8 +8,9 @@ from jaxsim.space.sensitivity.request import Times, Value
 from jaxsim.space.sensitivity.result import Sensitivity
 from jaxsim.space.sensitivity.study import Effect, LeverStudy
 from jaxsim.view.text import units
-from jaxsim.view.text.layout import Page, bar, table
+from jaxsim.view.text.layout import Page, bar
 from jaxsim.view.text.sentences import POOLS
+from jaxsim.view.text.tables import table
 
 # Columns of a tornado without its bars.
 WITHOUT_BARS = 38
@@ -40,7 +41,7 @@ def tornado(levers: tuple[LeverStudy, ...], page: Page) -> list[str]:
         left, right = halves(low.exact or 0.0, high.exact or 0.0, max(sizes), cells)
         rows.append([lever.title, f"{lever.elasticity:+.3f}", left, "│" + right])
     rows = [[*row[:2], row[2] + row[3]] for row in rows]
-    return table(rows, left=(0, 2))
+    return table(rows, page, (0, 2))
 
 
 def effects_table(levers: tuple[LeverStudy, ...], page: Page) -> list[str]:
@@ -52,7 +53,7 @@ def effects_table(levers: tuple[LeverStudy, ...], page: Page) -> list[str]:
     for lever in levers:
         rows.append([lever.title, *(_effect(effect) for effect in lever.effects), holds(lever)])
         rows.append(["  by the elasticity", *(f"{e.local * 100:+.1f}" for e in lever.effects), ""])
-    return table(rows, gap=1)
+    return table(rows, page, gap=1, drop=(len(factors) + 1, len(factors) - 1))
 
 
 def factor_name(factor: float) -> str:
@@ -103,7 +104,7 @@ def resource_table(result: Sensitivity, page: Page) -> list[str]:
                 )
         sums = [_share(seconds[:, i].sum(), total) for i in shown]
         rows.append(["sum", *sums, _share(total, total)])
-        lines += [f"{POOLS[pool]}: {units.seconds(total)}", *("  " + r for r in table(rows)), ""]
+        lines += [f"  {POOLS[pool]}: {units.seconds(total)}", *table(rows, page, by=4), ""]
     return lines[:-1]
 
 

@@ -7,7 +7,8 @@ from jaxsim.space.deploy.result import Deployed, FrontierCurve, InstanceShape, P
 from jaxsim.view.text import headroom, sentences, under_rate, units, workloads
 from jaxsim.view.text.ascii_plot import KEEP, Line, plot
 from jaxsim.view.text.gain import verdict
-from jaxsim.view.text.layout import Page, bar, indent, table, wrap
+from jaxsim.view.text.layout import Page, indent, wrap
+from jaxsim.view.text.tables import table, with_bars
 
 MARKS = "●○·+*"
 LEVERS_SHOWN = 6
@@ -55,6 +56,7 @@ def _pools(plan: Plan, page: Page) -> list[str]:
         return []
     two_kinds = plan.prefill_hardware != plan.hardware
     lines = [*pools(best, two_kinds, page), *_left_over(plan, best, page)]
+    lines += wrap(sentences.use_of_rest(plan, best), page, 2)
     other = {"disaggregated": "colocated", "colocated": "disaggregated"}[plan.recommended or ""]
     compared = getattr(plan, other)
     if isinstance(compared, Deployed):
@@ -73,7 +75,7 @@ def pools(best: Deployed, two_kinds: bool, page: Page) -> list[str]:
     rows = [
         [
             sentences.POOLS[shape.phase],
-            f"{shape.count:,} × {shape.gpus_per_instance:,} GPUs",
+            f"{shape.count:,} × {sentences.gpus(shape.gpus_per_instance)}",
             sentences.mapping(shape),
             sentences.held(shape),
             shape.hardware if two_kinds else "",
@@ -83,23 +85,18 @@ def pools(best: Deployed, two_kinds: bool, page: Page) -> list[str]:
     modes = [MODE_TITLES[shape.mode] for shape in best.instances if shape.mode]
     total = ", ".join([f"{sentences.gpus(best.gpus)} in all", *modes])
     if best.ctx_gen_ratio is not None:
-        total += f", {units.compact(best.ctx_gen_ratio)} prefill GPUs per decode GPU"
-    lines = table(rows, left=range(5))
-    if max(len(line) for line in indent(lines)) > page.width:
-        lines = []
-        for row in rows:
-            lines += [" ".join(row[:3]), f"  {' '.join(cell for cell in row[3:] if cell)}"]
-    return [*indent(lines), *indent([total])]
+        ratio = units.compact(best.ctx_gen_ratio)
+        total += f", {ratio} prefill GPU{'' if ratio == '1' else 's'} per decode GPU"
+    return [*table(rows, page, range(5), head=None), *wrap(total, page, 2, 2)]
 
 
 def _mix(plan: Plan, page: Page) -> list[str]:
     rows = workloads.mix_rows(plan)
     if not rows:
         return []
-    lines = table(rows, left=())
     return [
         _heading("The mix", page),
-        *indent([page.paint(lines[0], "dim"), *lines[1:]]),
+        *table(rows, page, (), head="dim"),
         *wrap(workloads.latency_rule(plan), page),
     ]
 
@@ -139,8 +136,7 @@ def _comparison(plan: Plan, page: Page) -> list[str]:
         row = [cell(deployed) for deployed in both.values()]
         if any(text for text in row):
             rows.append([name, *row, limits.get(name, "")])
-    lines = table(rows)
-    return indent([page.paint(lines[0], "dim"), *lines[1:]])
+    return table(rows, page, head="dim")
 
 
 def _rate(value: float | None) -> str:
@@ -162,22 +158,20 @@ def _limits(plan: Plan, page: Page) -> list[str]:
     best = plan.chosen
     if best is None:
         return []
+    compared = plan.disaggregated if plan.recommended == "colocated" else plan.colocated
+    shapes = best.instances + (compared.instances if isinstance(compared, Deployed) else ())
     lines = [_heading("Where the time goes, and the memory", page)]
-    for shape in best.instances:
+    for shape in shapes:
         lines += _limits_of(shape, page)
     return lines
 
 
 def _limits_of(shape: InstanceShape, page: Page) -> list[str]:
     total = sum(shape.parts_s.values())
-    cells = max(min(page.width - 42, 36), 8)
-    rows = [
-        [name, units.seconds(seconds), units.percent(share), bar(share, cells)]
-        for name, seconds, share in sentences.shares(shape.parts_s)
-        if share >= PART_SHOWN_FRAC
-    ]
+    shown = [part for part in sentences.shares(shape.parts_s) if part[2] >= PART_SHOWN_FRAC]
+    rows = [[name, units.seconds(seconds), units.percent(share)] for name, seconds, share in shown]
     name = f"{sentences.POOLS[shape.phase]}: {units.seconds(total)} {sentences.PASSES[shape.phase]}"
-    lines = [page.paint(line, "cyan") if page.colour else line for line in table(rows, (0, 3))]
+    lines = with_bars(rows, [share for _, _, share in shown], page, by=4)
     memory = ", ".join(
         f"{use} {units.prefixed(size, 'B')}"
         for use, size in sentences.memory_parts(shape)
@@ -188,7 +182,7 @@ def _limits_of(shape: InstanceShape, page: Page) -> list[str]:
         memory += f" of {units.prefixed(capacity, 'B')}"
     return [
         *indent([name]),
-        *indent(lines, 4),
+        *(page.paint(line, "cyan") for line in lines),
         *(wrap(f"memory: {memory}", page, 4, 2) if memory else []),
     ]
 
@@ -200,16 +194,12 @@ def _levers(plan: Plan, page: Page) -> list[str]:
         return []
     top = sorted(plan.levers, key=lambda lever: -abs(lever.elasticity))[:LEVERS_SHOWN]
     most = max(abs(lever.elasticity) for lever in top) or 1.0
-    cells = max(min(page.width - 50, 28), 6)
-    rows = [
-        [lever.name, f"{lever.elasticity:+.2f} %", bar(abs(lever.elasticity) / most, cells)]
-        for lever in top
-        if abs(lever.elasticity) >= 0.005
-    ]
-    if not rows:
+    shown = [lever for lever in top if abs(lever.elasticity) >= 0.005]
+    if not shown:
         return []
-    title = sentences.levers_title(plan)
-    return [_heading(title, page), *indent(table(rows, (0, 2)))]
+    rows = [[lever.name, f"{lever.elasticity:+.2f} %"] for lever in shown]
+    bars = [abs(lever.elasticity) / most for lever in shown]
+    return [_heading(sentences.levers_title(plan), page), *with_bars(rows, bars, page, most=28)]
 
 
 def _points(curve: FrontierCurve) -> list[tuple[float, float]]:

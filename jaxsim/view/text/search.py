@@ -8,8 +8,9 @@ import numpy as np
 
 from jaxsim.catalog.setup import Setup
 from jaxsim.space.search import SearchResult
-from jaxsim.view.text.layout import Page, bar, indent, table, wrap
+from jaxsim.view.text.layout import Page, wrap
 from jaxsim.view.text.search_table import BestDesigns, designs_of
+from jaxsim.view.text.tables import table, with_bars
 from jaxsim.view.text.units import count, percent, plain, prefixed, seconds
 
 _MOST_ROWS = 12  # that are shown one by one
@@ -35,7 +36,7 @@ def render(
     numbers = ", ".join(dict.fromkeys(setup.precision_name for setup in setups))
     software = ", ".join(dict.fromkeys(setup.engine.name for setup in setups))
     head = f"Best {_PHASES[result.phase]} designs of {first.model.name} on {where}"
-    lines = wrap(page.paint(head, "bold"), page)
+    lines = [page.paint(line, "bold") for line in wrap(head, page)]
     lines += wrap(f"{numbers} · engine {software} · {_lengths(result)}", page)
     notes = (*dict.fromkeys(note for setup in setups for note in setup.notes), *notes)
     rate = best.points / max(elapsed_s, 1e-9)
@@ -55,8 +56,8 @@ def render(
         *workloads, ranks = best.valid[at].shape
         few = math.prod(workloads) * ranks <= _MOST_ROWS
         in_a_line = sum(n > 1 for n in workloads) <= 1
-        lines += (_listed if few or in_a_line else _map)(best, at)
-        lines += [] if few else _shapes(best, at)
+        lines += (_listed if few or in_a_line else _map)(best, at, page)
+        lines += [] if few else _shapes(best, at, page)
     return page.finish(lines)
 
 
@@ -95,7 +96,7 @@ def _design(designs: dict[str, np.ndarray], place: tuple[int, ...]) -> list[str]
     return [shape, ", ".join(held), f"{gpus:,.0f} GPUs" if gpus > 1 else "1 GPU"]
 
 
-def _listed(best: BestDesigns, at: tuple[int | slice, ...]) -> list[str]:
+def _listed(best: BestDesigns, at: tuple[int | slice, ...], page: Page) -> list[str]:
     """Every design in a row of its own; of many workloads, the best of a few."""
     designs = {name: values[at] for name, values in best.axes.items()}
     value, ok = best.rate[at], best.valid[at]
@@ -115,7 +116,7 @@ def _listed(best: BestDesigns, at: tuple[int | slice, ...]) -> list[str]:
         held = _design(designs, place) if ok[place] else ["none"]
         rows.append([*lengths, *rank, plain(float(value[place])), *held])
     left = range(len(rows[0]) - 3, len(rows[0]))
-    return indent(table(rows, left))
+    return table(rows, page, left)
 
 
 def _some(length: int) -> list[int]:
@@ -123,7 +124,7 @@ def _some(length: int) -> list[int]:
     return sorted({round(x) for x in np.linspace(0, length - 1, min(length, _MOST_LENGTHS))})
 
 
-def _map(best: BestDesigns, at: tuple[int | slice, ...]) -> list[str]:
+def _map(best: BestDesigns, at: tuple[int | slice, ...], page: Page) -> list[str]:
     """Throughput at a few input lengths (down) and output lengths (across)."""
     value = best.rate[at][..., 0]
     across = _some(value.shape[1])
@@ -131,26 +132,29 @@ def _map(best: BestDesigns, at: tuple[int | slice, ...]) -> list[str]:
     for i in _some(value.shape[0]):
         cells = [plain(float(value[i, j])) for j in across]
         rows.append([f"{best.named['isl'][i]:,.0f}", *cells])
-    return indent(table(rows, ()))
+    return table(rows, page, ())
 
 
-def _shapes(best: BestDesigns, at: tuple[int | slice, ...]) -> list[str]:
+def _shapes(best: BestDesigns, at: tuple[int | slice, ...], page: Page) -> list[str]:
     """The instances that are best for most workloads, and with which batches."""
     ok = best.valid[at][..., 0]
     designs = {name: values[at][..., 0][ok] for name, values in best.axes.items()}
     shapes = np.stack([designs[name].astype(int) for name in ("tp", "ep", "pp")], axis=1)
     kinds, own, won = np.unique(shapes, axis=0, return_inverse=True, return_counts=True)
-    rows = []
+    rows: list[list[str]] = []
+    shares: list[float | None] = []
     for kind in np.argsort(-won, kind="stable")[:_MOST_SHAPES]:
         mine = designs["batch"][own.reshape(-1) == kind]
         low, high = mine.min(), mine.max()
         batch = f"batch {low:,.0f}" + (f" – {high:,.0f}" if high > low else "")
         tp, ep, pp = kinds[kind]
         share = float(won[kind]) / len(shapes)
-        rows.append([f"TP{tp} EP{ep} PP{pp}", batch, percent(share), bar(share, _BAR_CELLS)])
+        rows.append([f"TP{tp} EP{ep} PP{pp}", batch, percent(share)])
+        shares.append(share)
     head = "Instances of the best designs, by share of workloads"
     if not ok.all():
         head += f" ({count(int((~ok).sum()))} of {count(ok.size)} have none)"
     if len(kinds) > len(rows):
         rows.append([f"{len(kinds) - len(rows)} others"])
-    return ["", head, *indent(table(rows, (0, 1, 3)))]
+        shares.append(None)
+    return ["", *wrap(head, page), *with_bars(rows, shares, page, (0, 1), most=_BAR_CELLS)]

@@ -5,9 +5,10 @@ from jaxsim.space.sensitivity.result import Sensitivity
 from jaxsim.space.sensitivity.sources import LeftOpen
 from jaxsim.view.text import units
 from jaxsim.view.text.inverse import chips, crossovers, heading, reached
-from jaxsim.view.text.layout import Page, indent, table, wrap
+from jaxsim.view.text.layout import Page, indent, wrap
 from jaxsim.view.text.levers import change, effects_table, resource_table, tornado
 from jaxsim.view.text.sentences import EQUAL_FRAC, POOLS, held, mapping
+from jaxsim.view.text.tables import table
 
 INPUTS_SHOWN = 12
 OPEN_SHOWN = 4
@@ -56,9 +57,9 @@ def _levers(result: Sensitivity, page: Page) -> list[str]:
     )
     return [
         heading("What would change the throughput", page),
-        *indent(tornado(result.levers, page)),
+        *tornado(result.levers, page),
         "",
-        *indent(effects_table(result.levers, page)),
+        *effects_table(result.levers, page),
         *wrap(note, page, 2),
     ]
 
@@ -73,13 +74,13 @@ def _what_if(result: Sensitivity, page: Page) -> list[str]:
             exact = units.percent(case.exact, signed=True)
         changed = "another design" if case.changed else "same widths and stages"
         rows.append([change(case.moves), exact, units.percent(case.local, signed=True), changed])
-    return [heading("What if", page), *indent(table(rows, left=(0, 3)))]
+    return [heading("What if", page), *table(rows, page, (0, 3))]
 
 
 def _prices(result: Sensitivity, page: Page) -> list[str]:
     rows = [["", "tokens/s/GPU", "solved", "$ per million"]]
     rows += [_price(price) for price in result.prices if price.name != "GPU budget"]
-    lines = [heading("What a little more is worth", page), *indent(table(rows))]
+    lines = [heading("What a little more is worth", page), *table(rows, page)]
     for price in result.prices:
         if price.name == "GPU budget" and price.tokens_per_s_per_gpu is not None:
             text = f"one more GPU adds {units.plain(price.tokens_per_s_per_gpu)} tokens/s in all"
@@ -105,7 +106,7 @@ def _unsure(result: Sensitivity, page: Page) -> list[str]:
     for share in own.worth_measuring:
         cells = (share.total, share.first, share.linear)
         rows.append([share.constant, *(units.percent(max(cell, 0.0)) for cell in cells)])
-    lines = [heading("How sure", page), *wrap(text, page, 2), *indent(table(rows))]
+    lines = [heading("How sure", page), *wrap(text, page, 2), *table(rows, page)]
     return [*lines, *_left_open(own.left_open, page)]
 
 
@@ -122,7 +123,7 @@ def _left_open(constants: tuple[LeftOpen, ...], page: Page) -> list[str]:
     for own in constants[:OPEN_SHOWN]:
         effect = f"±{units.percent(own.effect)}"
         rows.append([own.constant, own.fit, f"±{units.percent(own.prior)}", effect])
-    return [*wrap(text, page, 2), *indent(table(rows, left=(0, 1)))]
+    return [*wrap(text, page, 2), *table(rows, page, (0, 1))]
 
 
 def _price(price: Price) -> list[str]:
@@ -148,12 +149,12 @@ def _steps(result: Sensitivity, page: Page) -> list[str]:
             small = abs(step.effect) < EQUAL_FRAC
             effect = "no effect" if small else units.percent(step.effect, signed=True)
         rows.append([name, f"{step.value:g} → {step.other:g}", effect])
-    return [heading("Whole steps, solved exactly", page), *indent(table(rows, left=(0, 1)))]
+    return [heading("Whole steps, solved exactly", page), *table(rows, page, (0, 1))]
 
 
 def _resources(result: Sensitivity, page: Page) -> list[str]:
     title = heading("What the time waits for", page)
-    return [title, *indent(resource_table(result, page))]
+    return [title, *resource_table(result, page)]
 
 
 def _inputs(result: Sensitivity, page: Page) -> list[str]:
@@ -164,6 +165,6 @@ def _inputs(result: Sensitivity, page: Page) -> list[str]:
     more = [f"{left} more with -o or --format json"] if left > 0 else []
     return [
         heading("Inputs by their elasticity", page),
-        *indent(table(rows, left=(0, 1))),
+        *table(rows, page, (0, 1)),
         *indent(more),
     ]

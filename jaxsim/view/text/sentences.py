@@ -161,6 +161,23 @@ def use_of_budget(plan: Plan, deployed: Deployed) -> str:
     )
 
 
+def use_of_rest(plan: Plan, best: Deployed) -> str:
+    """What the GPUs that a deployment leaves of those given may do; "" where none are left."""
+    left = 0 if plan.max_gpus is None else plan.max_gpus - best.gpus
+    if not left or plan.exact_gpus is not None:
+        return ""
+    other = plan.colocated
+    text = f"`--gpus exactly:{plan.max_gpus}` plans for all of them."
+    if plan.recommended != "disaggregated" or not isinstance(other, Deployed):
+        return text
+    size = other.gpus // other.copies
+    count = left // size
+    if not count:
+        return text
+    more = f"{count:,} co-located instance{'' if count == 1 else 's'} ({gpus(count * size)})"
+    return f"Those left over hold {more}; {text}"
+
+
 def gpus(count: int) -> str:
     """A number of GPUs: `1 GPU`, `1,024 GPUs`."""
     return f"{count:,} GPU{'' if count == 1 else 's'}"

@@ -5,7 +5,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from jaxsim.view.text import units
-from jaxsim.view.text.layout import Page, indent, table, wrap
+from jaxsim.view.text.layout import Page, wrap
+from jaxsim.view.text.tables import table
 
 UNLIMITED = 1e6  # sequences, from which on no engine counts
 
@@ -86,7 +87,7 @@ def render_under_load(result: "UnderLoad", title: str, load: str, page: Page) ->
             "The numbers are those at its limit."
         )
         lines += [page.paint(line, "yellow") for line in wrap(text, page)]
-    lines += ["", *indent(table(rows)), ""]
+    lines += ["", *table(rows, page), ""]
     lines += [*wrap(_limits(result), page), ""]
     if result.duration_s is not None:
         text = (

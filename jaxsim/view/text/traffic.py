@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from jaxsim.view.text import units
-from jaxsim.view.text.layout import Page, indent, table, wrap
+from jaxsim.view.text.layout import Page, wrap
+from jaxsim.view.text.tables import table
 
 if TYPE_CHECKING:
     from jaxsim.api.simulate import Simulated
@@ -89,7 +90,7 @@ def render_traffic(result: "Simulated", requests: "Requests", page: Page) -> str
         rows.append(row("  recovered after", "recovery_s", units.seconds))
     rows.append(row("Changes of the pools", "changes", units.count))
     lines = [page.paint(line, "bold") for line in wrap(title, page)]
-    lines += ["", *indent(table(rows))]
+    lines += ["", *table(rows, page)]
     for name, run in result.runs.items():
         if run.changes:
             lines += ["", f"  First decisions, {name}:"]

@@ -2,7 +2,8 @@
 
 from jaxsim.space.deploy.result import Held, Plan, UnderRate
 from jaxsim.view.text import sentences, units
-from jaxsim.view.text.layout import Page, indent, table, wrap
+from jaxsim.view.text.layout import Page, wrap
+from jaxsim.view.text.tables import table
 
 
 def arrivals(result: UnderRate) -> str:
@@ -78,7 +79,7 @@ def section(plan: Plan, page: Page) -> list[str]:
     made = [
         [
             sentences.POOLS[one.phase],
-            f"{one.count:,} × {one.gpus_per_instance:,} GPUs",
+            f"{one.count:,} × {sentences.gpus(one.gpus_per_instance)}",
             sentences.mapping(one),
             sentences.held(one),
         ]
@@ -87,6 +88,6 @@ def section(plan: Plan, page: Page) -> list[str]:
     return [
         page.paint(f"Under arrivals, p{result.percentile:g}", "bold"),
         *wrap(sentence(plan, result), page),
-        *indent(table(rows)),
-        *(indent(table(made, left=range(4))) if made else []),
+        *table(rows, page),
+        *(table(made, page, range(4), head=None) if made else []),
     ]

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from jaxsim.truth.decisions import Decisions
 from jaxsim.truth.gain_of_pairs import GainSummary
 from jaxsim.truth.validate import KEYS, Group, Key, Scored, Scores, Summary
-from jaxsim.view.text.layout import Page, indent, table, wrap
+from jaxsim.view.text.layout import Page, indent, wrap
+from jaxsim.view.text.tables import table
 
 
 class ValidationSummary(Summary):
@@ -32,7 +33,7 @@ def _percent(value: float | None, signed: bool = False) -> str:
     return f"{100 * value:+.0f} %" if signed else f"{100 * value:.1f} %"
 
 
-def _overall(scores: Scores) -> list[str]:
+def _overall(scores: Scores, page: Page) -> list[str]:
     rows = [["", "rows", "median", "mean", "p90", "bias", "in 80 % interval"]]
     for measure, title in MEASURES.items():
         own = scores[measure]
@@ -48,7 +49,7 @@ def _overall(scores: Scores) -> list[str]:
                     _percent(own["interval80"]),
                 ]
             )
-    return table(rows)
+    return table(rows, page)
 
 
 def _shown(result: Summary) -> Scores:
@@ -77,7 +78,7 @@ def render_validation(result: ValidationSummary, page: Page) -> str:
     lines = [
         page.paint(f"Predictions against {result['file']}", "bold"),
         "",
-        *indent(_overall(_shown(result))),
+        *_overall(_shown(result), page),
         "",
     ]
     if result["overall"]["rows"]:
@@ -125,7 +126,7 @@ def _gain(gain: GainSummary, page: Page) -> list[str]:
         ]
         for one in gain["reliability"]
     ]
-    return [*lines, "", *indent(table(rows)), ""]
+    return [*lines, "", *table(rows, page), ""]
 
 
 def _decisions(regret: Decisions, page: Page) -> list[str]:
@@ -142,7 +143,7 @@ def _decisions(regret: Decisions, page: Page) -> list[str]:
 
 def _by_group(result: Summary, page: Page) -> list[str]:
     """Errors by one key at a time, and of the largest groups."""
-    header = ["", "rows", "TPOT", "", "TTFT", "", "tokens/s/GPU", ""]
+    header = ["", "rows", "TPOT", "bias", "TTFT", "bias", "tokens/s/GPU", "bias"]
     rows = [header]
     for key, groups in result["by"].items():
         if key not in KEYS and len(groups) < 2:
@@ -151,7 +152,7 @@ def _by_group(result: Summary, page: Page) -> list[str]:
         rows.append([""] * len(header))
     groups = result["groups"] if len(result["groups"]) > 1 else []
     rows += _group_rows(groups[:GROUPS_SHOWN], KEYS)
-    lines = [page.paint("Median error and bias", "bold"), "", *indent(table(rows))]
+    lines = [page.paint("Median error and bias", "bold"), "", *table(rows, page, drop=(7, 5, 3))]
     if len(groups) > GROUPS_SHOWN:
         more = f"and {len(groups) - GROUPS_SHOWN} smaller groups (--format json)"
         lines += ["", *indent([more])]

@@ -15,7 +15,9 @@ from tests.view.written import checked
 def test_every_entry_has_a_line_and_an_object(verb, names, capsys):
     assert cli.main([verb]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[1 : 1 + len(names())]] == names()
+    starts = [line.split()[0] for line in lines[1:] if line.strip() and line[0] != " "]
+    assert starts[: len(names())] == names()
+    assert max(map(len, lines)) <= 80
     assert cli.main([verb, "--format", "json"]) == 0
     entries = checked(verb, capsys.readouterr().out)[verb]
     assert [entry["name"] for entry in entries] == names()

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from jaxsim.view.cli import options
+from jaxsim.view.cli.help_text import Help
 
 DESCRIPTION = """\
 The command line keeps what it traced and compiled, so that a second run is fast: at most 64
@@ -28,7 +29,7 @@ def add_parser(subparsers: options.Verbs) -> None:
         help="what is kept between runs: where, how much, and --clear",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     parser.add_argument("--clear", action="store_true", help="remove every file in it")

@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from jaxsim.view.cli import options
+from jaxsim.view.cli.help_text import Help
 
 DESCRIPTION = """\
 Fit the kernel constants of a chip to measured kernel times, and write a calibration file with
@@ -33,7 +34,7 @@ def add_parser(subparsers: options.Verbs) -> None:
         help="kernel constants of a chip from measured tables",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
     )
     parser.add_argument("source", nargs="?", metavar="SOURCE", help="measured tables: see below")
     parser.add_argument("--chip", metavar="HW", help="a name of `jaxsim hardware`")

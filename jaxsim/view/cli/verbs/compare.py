@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from jaxsim.view.cli import options
+from jaxsim.view.cli.help_text import Help
 
 DESCRIPTION = """\
 Put a plan beside the designs that NVIDIA's AIConfigurator found for the same model, hardware,
@@ -31,7 +32,7 @@ def add_parser(subparsers: options.Verbs) -> None:
         help="a plan beside AIConfigurator's designs",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     parser.add_argument("plan", metavar="PLAN", help="plan.json, as `jaxsim plan -o DIR` writes it")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from jaxsim.view.cli import options
 from jaxsim.view.cli.config import verbs_of
+from jaxsim.view.cli.help_text import Help
 
 if TYPE_CHECKING:
     from shtab import CompleteType
@@ -26,7 +27,7 @@ def add_parser(subparsers: options.Verbs) -> None:
         help="the script with which a shell completes commands",
         description="Print the script with which a shell completes verbs, options and files.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     parser.add_argument("shell", choices=SHELLS, help="the shell")

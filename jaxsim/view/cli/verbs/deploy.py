@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import options, parse
+from jaxsim.view.cli.help_text import Help
 
 if TYPE_CHECKING:
     from jaxsim.view.deploy.autoscale.profile import Profile
@@ -36,7 +37,7 @@ def add_parser(subparsers: options.Verbs) -> None:
         help="the files that deploy a plan",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     parser.add_argument("plan", metavar="PLAN", help="plan.json, as `jaxsim plan -o DIR` writes it")

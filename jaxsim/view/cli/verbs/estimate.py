@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import options, parse
+from jaxsim.view.cli.help_text import Help
 
 if TYPE_CHECKING:
     from jaxsim.catalog.workload import Workload
@@ -46,7 +47,7 @@ def add_parser(subparsers: options.Verbs) -> None:
         help="one design: every part of its time and memory",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     options.add_case(parser)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from jaxsim.view.cli import options, parse, planned, provenance
+from jaxsim.view.cli.help_text import Help
 
 if TYPE_CHECKING:
     from jaxsim.view.explore.server import Answer
@@ -50,7 +51,7 @@ def add_parser(subparsers: options.Verbs) -> None:
         help="the report, live in a browser",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     parser.add_argument(

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import options, parse
+from jaxsim.view.cli.help_text import Help
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from jaxsim.view.text.layout import Page
 
 DESCRIPTION = """\
 Rate-matched disaggregated and co-located frontiers of stores that `jaxsim sweep` wrote: for every
@@ -29,7 +32,7 @@ def add_parser(subparsers: options.Verbs) -> None:
         help="frontiers of swept stores",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
     )
     parser.add_argument("stores", nargs="+", metavar="STORE", help="stores of `jaxsim sweep`")
     parser.add_argument(
@@ -71,8 +74,10 @@ def run(args: argparse.Namespace) -> int:
 
         print(json.dumps({"frontiers": [_rows(table) for table in tables]}))
     else:
+        from jaxsim.view.text.layout import page_for
+
         for store, table in zip(args.stores, tables, strict=True):
-            print(_text(store, table))
+            print(_text(store, table, page_for(sys.stdout)))
     if args.output:
         from jaxsim.view.files.atomic import replace_netcdf
 
@@ -92,31 +97,33 @@ def _rows(table: "xr.Dataset") -> list[dict[str, float | None]]:
 KINDS = ("disaggregated", "colocated")
 
 
-def _between(row: dict[str, float | None], kind: str) -> list[str]:
-    """A throughput and its 80 % interval; empty where no design meets the targets."""
+def _between(row: dict[str, float | None], kind: str) -> str:
+    """A throughput and its 80 % interval."""
     from jaxsim.view.text.units import plain
 
     if row[kind] is None:
-        return [plain(None), ""]
-    return [plain(row[kind]), f"{plain(row[f'{kind}_low'])} – {plain(row[f'{kind}_high'])}"]
+        return plain(None)
+    return f"{plain(row[kind])} ({plain(row[f'{kind}_low'])}–{plain(row[f'{kind}_high'])})"
 
 
-def _text(store: str, table: "xr.Dataset") -> str:
-    from jaxsim.view.text.layout import table as aligned
+def _text(store: str, table: "xr.Dataset", page: "Page") -> str:
+    from jaxsim.view.text.layout import wrap
+    from jaxsim.view.text.tables import table as aligned
     from jaxsim.view.text.units import seconds, times
 
-    rows = [["ISL", "OSL", "TTL", "disaggregated", "80 %", "co-located", "80 %", "gain"]]
+    rows = [["ISL", "OSL", "TTL", "disaggregated", "co-located", "gain"]]
     for row in _rows(table):
         rows.append(
             [
                 f"{row['isl']:,.0f}",
                 f"{row['osl']:,.0f}",
                 seconds(row["ttl_target"]),
-                *(cell for kind in KINDS for cell in _between(row, kind)),
+                *(_between(row, kind) for kind in KINDS),
                 times(row["gain"]),
             ]
         )
     attrs = table.attrs
     head = f"{store}: {attrs['model']} on {attrs['hardware']}, {attrs['precision']}, "
-    head += f"engine {attrs['engine']}; output tokens/s/GPU at FTL ≤ {seconds(attrs['ftl_s'])}"
-    return "\n".join([head, *aligned(rows, left=())])
+    head += f"engine {attrs['engine']}; output tokens/s/GPU (80 % interval) "
+    head += f"at FTL ≤ {seconds(attrs['ftl_s'])}"
+    return page.finish([*wrap(head, page), *aligned(rows, page, (), head="dim", drop=(1,))])

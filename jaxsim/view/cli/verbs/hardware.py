@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import options
+from jaxsim.view.cli.help_text import Help
 
 if TYPE_CHECKING:
     from jaxsim.catalog.cards import HardwareCard
@@ -27,7 +28,7 @@ def add_parser(subparsers: options.Verbs) -> None:
         help="the accelerators of the catalogue",
         description="The accelerators of the catalogue, or every number of one with its source.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="one system (default: all), or new")
@@ -73,7 +74,8 @@ def run(args: argparse.Namespace) -> int:
         "Of one accelerator: dense FLOP/s by operand, memory and its bandwidth, bandwidth per "
         "direction inside the scale-up domain and beyond it (bytes/s), $ per hour, watts all in."
     )
-    catalogue.show_table("hardware", rows, columns, args.format, note=note)
+    drop = ("power_w", "scaleout_bytes_per_s", "fp8_flop_per_s", "price_usd_per_hour")
+    catalogue.show_table("hardware", rows, columns, args.format, note=note, drop=drop)
     return 0
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from jaxsim.catalog.documents import given_path
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import options
+from jaxsim.view.cli.help_text import Help
 
 EPILOG = """\
 examples:
@@ -23,7 +24,7 @@ def add_parser(subparsers: options.Verbs) -> None:
         description="Read a Hugging Face config.json (and a hf_quant_config.json beside it) and "
         "write what jaxsim makes of it as a TOML file that can be read, changed and planned with.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     parser.add_argument("kind", choices=("model",), help="what is imported")

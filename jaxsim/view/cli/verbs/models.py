@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import options
+from jaxsim.view.cli.help_text import Help
 
 if TYPE_CHECKING:
     from jaxsim.catalog.cards import ModelCard
@@ -25,7 +26,7 @@ def add_parser(subparsers: options.Verbs) -> None:
         help="the models of the catalogue",
         description="The models of the catalogue, or every number of one of them with its source.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="one model (default: all)")
@@ -81,7 +82,9 @@ def run(args: argparse.Namespace) -> int:
         "max_context_tokens": ("context", units.count),
     }
     note = "`jaxsim models NAME` has the source of every number, or says why a model is refused."
-    catalogue.show_table("models", rows, columns, args.format, {"unsupported": refused}, note)
+    drop = ("state_bytes", "experts", "kv_bytes_per_token", "layers", "attention")
+    more = {"unsupported": refused}
+    catalogue.show_table("models", rows, columns, args.format, more, note, drop)
     return 0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jaxsim.view.cli import arrivals, options, parse, provenance
+from jaxsim.view.cli.help_text import Help
 from jaxsim.view.cli.planned import PlanFields, solved
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def add_parser(subparsers: options.Verbs) -> None:
         help="what to deploy under latency targets, and why",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     add_question(parser, mix=True)

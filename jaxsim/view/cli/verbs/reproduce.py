@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jaxsim.view.cli import options, parse
+from jaxsim.view.cli.help_text import Help
+from jaxsim.view.text.layout import Page, page_for, wrap
 
 if TYPE_CHECKING:
+    from jaxsim.view.study.claims import Result
     from jaxsim.view.study.report import StudyResult
 
 DESCRIPTION = """\
@@ -35,7 +38,7 @@ def add_parser(subparsers: options.Verbs) -> None:
         help="the study of disaggregation, claim by claim",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     parser.add_argument("claims", nargs="*", metavar="CLAIM", help="C1 to C23 (default: all)")
@@ -100,27 +103,34 @@ def show(study: "StudyResult", args: argparse.Namespace, written: list[Path]) ->
     if args.format == "json":
         print(dumps(study))
         return
-    for result in study.results:
-        robust = result.robustness
-        print(f"{result.id:4} {MARKS[result.finding.verdict]:10} {result.text.claim}")
-        print(f"     {result.finding.value}")
-        for part in result.finding.parts:
-            print(f"       {'yes' if part.holds else 'no ':3}  {part.text}")
-        print(f"     expected: {result.text.expected}")
-        if result.at_limit is not None:
-            limit = result.at_limit
-            print(f"     at the limit of the chip: {MARKS[limit.verdict]}; {limit.value}")
-        print(
-            f"     holds in {100 * robust.holds:.0f} % of {robust.readings} readings of the study"
-            f" ({robust.label})"
-        )
-        if result.finding.why:
-            print(f"     why: {result.finding.why}")
-        if result.finding.needed:
-            print(f"     would have to be true: {result.finding.needed}")
-    print(f"{study.designs:,} designs in {study.elapsed_s:.0f} s")
+    page = page_for(sys.stdout)
+    lines = [line for result in study.results for line in _claim_lines(result, page)]
+    lines.append(f"{study.designs:,} designs in {study.elapsed_s:.0f} s")
     if written:
-        print(f"Wrote {', '.join(path.name for path in written)} in {written[0].parent}")
+        names = ", ".join(path.name for path in written)
+        lines += wrap(f"Wrote {names} in {written[0].parent}", page)
+    print(page.finish(lines))
+
+
+def _claim_lines(result: "Result", page: Page) -> list[str]:
+    """A claim, its verdict, its parts, and in how many readings it holds."""
+    finding, robust = result.finding, result.robustness
+    head = f"{result.id:4} {MARKS[finding.verdict]:10} {result.text.claim}"
+    told = [finding.value]
+    parts = [f"{'yes' if part.holds else 'no ':3}  {part.text}" for part in finding.parts]
+    rest = [f"expected: {result.text.expected}"]
+    if (limit := result.at_limit) is not None:
+        rest.append(f"at the limit of the chip: {MARKS[limit.verdict]}; {limit.value}")
+    readings = f"{robust.readings} readings of the study ({robust.label})"
+    rest.append(f"holds in {100 * robust.holds:.0f} % of {readings}")
+    rest += [f"why: {finding.why}"] if finding.why else []
+    rest += [f"would have to be true: {finding.needed}"] if finding.needed else []
+    return [
+        *wrap(head, page, 0, 16),
+        *(line for text in told for line in wrap(text, page, 5, 2)),
+        *(line for text in parts for line in wrap(text, page, 7, 5)),
+        *(line for text in rest for line in wrap(text, page, 5, 2)),
+    ]
 
 
 def dumps(study: "StudyResult") -> str:

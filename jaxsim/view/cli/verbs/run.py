@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from jaxsim.view.cli import options
+from jaxsim.view.cli.help_text import Help
 
 DESCRIPTION = """\
 Run the verb of a YAML file; the keys of the file are its options. Keys are strict:
@@ -28,7 +29,7 @@ def add_parser(subparsers: options.Verbs) -> None:
         help="a verb with the options of a YAML file",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     parser.add_argument("file", metavar="FILE", help="YAML with the key verb, or what a verb wrote")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import device, options, parse
+from jaxsim.view.cli.help_text import Help
 
 if TYPE_CHECKING:
     from jaxsim.catalog.setup import Setup
@@ -48,7 +49,7 @@ def add_parser(subparsers: options.Verbs) -> None:
         help="the best design of every workload, for thousands of workloads",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     options.add_case(parser, many=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import options, parse
+from jaxsim.view.cli.help_text import Help
 from jaxsim.view.cli.verbs import plan as cli_plan
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def add_parser(subparsers: options.Verbs) -> None:
         help="what limits the best deployment, and what would change it",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     cli_plan.add_question(parser)

@@ -7,6 +7,7 @@ import time
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import device, options, parse
+from jaxsim.view.cli.help_text import Help
 
 DESCRIPTION = """\
 Evaluate every design of a space for every workload, and write one Zarr store that xarray opens.
@@ -37,7 +38,7 @@ def add_parser(subparsers: options.Verbs) -> None:
         help="every design for many workloads, as one Zarr store",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
     )
     parser.add_argument("config", metavar="CONFIG.yaml", help="what to sweep: see below")
     parser.add_argument(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import options, parse
+from jaxsim.view.cli.help_text import Help
 
 if TYPE_CHECKING:
     from jaxsim.api.simulate import Pools
@@ -39,7 +40,7 @@ def add_parser(subparsers: options.Verbs) -> None:
         help="what users see over time; static, matched and elastic pools",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     parser.add_argument("what", metavar="[TRACE] MODEL", nargs="+", help="a trace, then the model")

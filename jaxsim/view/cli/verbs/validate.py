@@ -5,6 +5,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from jaxsim.view.cli import options, parse
+from jaxsim.view.cli.help_text import Help
 
 if TYPE_CHECKING:
     from jaxsim.truth.read.clients.stated import Stated
@@ -67,7 +68,7 @@ def add_parser(subparsers: options.Verbs) -> None:
         help="predictions against measured runs, error by group",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     parser.add_argument("file", metavar="FILE", nargs="?", help="measured runs, CSV or JSON")
