@@ -1,8 +1,14 @@
 """Which version is this, and on what machine does it run?"""
 
+import contextlib
 import platform
 
-__version__ = "0.1.0"
+# Of a tree that was never installed; pyproject.toml has the same.
+__version__: str = "0.1.0.dev0"
+with contextlib.suppress(ImportError):
+    from jaxsim._installed import VERSION  # pyright: ignore[reportMissingImports]
+
+    __version__ = VERSION
 
 
 def machine() -> str:

@@ -404,3 +404,11 @@ def test_readme_verbs_exist(tmp_path):
     assert shown.returncode == 0, shown.stderr
     for verb in verbs:
         assert re.search(rf"\b{verb}\b", shown.stdout), verb
+
+
+def test_the_version_without_a_tag_is_the_same_for_build_and_tree():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    fallback = project["tool"]["setuptools_scm"]["fallback_version"]
+    assert f'__version__: str = "{fallback}"' in (PACKAGE / "_version.py").read_text(
+        encoding="utf-8"
+    )

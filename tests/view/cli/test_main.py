@@ -64,9 +64,12 @@ def test_python_dash_m_is_the_command_line():
 
 
 @pytest.mark.parametrize("verb", cli.verbs())
-def test_every_verb_has_help_with_an_example(verb, capsys):
+def test_every_verb_has_help_with_an_example_that_fits_the_terminal(verb, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
     assert cli.main([verb, "--help"]) == 0
-    assert f"jaxsim {verb}" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"jaxsim {verb}" in shown
+    assert max(map(len, shown.splitlines())) <= 60
 
 
 def test_a_plan_is_shown(solved, capsys):

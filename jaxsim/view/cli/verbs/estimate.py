@@ -55,7 +55,8 @@ def add_parser(subparsers: options.Verbs) -> None:
         "--phase",
         required=True,
         choices=PHASES,
-        help="what the instance does; disaggregated: two pools, under a load",
+        metavar="PHASE",
+        help="prefill, decode or colocated; or disaggregated: two pools, under a load",
     )
     design = parser.add_argument_group("design")
     design.add_argument("--tp", default="1", metavar="N", help="tensor-parallel width of attention")
