@@ -16,6 +16,7 @@ from jaxsim.catalog.fits import (
     DecodeAttentionFit,
     GemmFit,
     GroupedGemmFit,
+    SelectedFit,
     StateFit,
     StreamFit,
 )
@@ -23,19 +24,23 @@ from jaxsim.catalog.fits import (
 DATA = Path(__file__).parent / "data" / "calibration"
 STATES = Path(__file__).parent / "data" / "states"
 
-# Kernels of recurrent layers, in files of their own: other engines were measured, and not on all
-# chips. A chip without a file has the fits of `BORROWED`, much less sure.
+# Kernels of recurrent layers, and of attention that selects or compresses (DeepSeek's DSA and V4
+# with its hyper-connections, MiniMax's MSA), in files of their own: other engines were measured,
+# and not on all chips. A chip without a file has the fits of `BORROWED`, much less sure.
+SELECTED = ("dsa", "msa", "compressed")
 STATE_KINDS: dict[str, type[Record]] = {
     "delta_step": StateFit,
     "delta_scan": StateFit,
     "kda_step": StateFit,
     "kda_scan": StateFit,
     "convolution": ConvolutionFit,
+    **{f"{family}_{phase}": SelectedFit for family in SELECTED for phase in ("decode", "context")},
+    "hyper": StreamFit,
 }
 BORROWED, BORROWED_SIGMA = "h200", 0.3
 BORROWED_SOURCE = {
     "kind": "assumed",
-    "source": f"No measurements of recurrent layers on this chip: the constants of {BORROWED}",
+    "source": f"No measurements of such layers on this chip: the constants of {BORROWED}",
     "date": datetime.date(2026, 11, 26),
 }
 OWN_KINDS: dict[str, type[Record]] = {

@@ -155,7 +155,7 @@ def resolve_kernels(
     if multiprocessors is not None:
         calibration = replace(calibration, multiprocessors=multiprocessors)
     plain = (
-        *("delta_step", "delta_scan", "kda_step", "kda_scan", "convolution"),
+        *STATE_KINDS,
         "stream",
         "all_reduce",
         "all_gather",

@@ -139,16 +139,15 @@ def with_domain(card: HardwareCard, gpus: float) -> HardwareCard:
     return dataclasses.replace(card, hardware=hardware)
 
 
-def with_images(card: ModelCard) -> ModelCard:
-    """The model with the encoder that its images need."""
+def with_images(card: ModelCard, pooled: bool = False) -> ModelCard:
+    """The model with the encoder that its images need; `pooled` on GPUs of its own."""
     if card.encoder is None:
         raise InputError(
             f"{card.name} has no encoder for images here: leave out --images, or add an [encoder] "
             "to a copy of its file."
         )
-    return dataclasses.replace(
-        card, model=dataclasses.replace(card.model, encoders=(card.encoder,))
-    )
+    own = {"pooled_encoders" if pooled else "encoders": (card.encoder,)}
+    return dataclasses.replace(card, model=dataclasses.replace(card.model, **own))
 
 
 def emulated_classes(precision: Precision, card: HardwareCard) -> list[str]:

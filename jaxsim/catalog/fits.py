@@ -151,6 +151,27 @@ class ConvolutionFit(Record):
     channel_s: Scalar  # seconds of each channel of each sequence, of any length
 
 
+class SelectedFit(Record):
+    """Constants of `selected_time.selected_parts`."""
+
+    peak: PeakShare
+    multiprocessors: Scalar
+    launch_s: Scalar  # of all small kernels of a layer between its projections
+    index_s: Scalar  # of those that an indexer adds
+    select_s: Scalar  # of those that only run where there is something to select
+    index_frac: Scalar  # of the peak that scoring reaches
+    score_bytes: Scalar  # moved for each score, to write it and to select
+    walk_s: Scalar  # seconds of one entry of an index in a launch of one query
+    peak_frac: Scalar
+    slot_share: Scalar  # of empty slots that are walked where nothing is selected
+    tile_heads: Scalar  # heads that a tile has room for
+    pad_power: Scalar
+    hbm_frac: Scalar
+    gather_ratio: Scalar  # bandwidth of keys gathered by query over the memory's: of the last cache
+    query_bytes: Scalar  # moved for each element of queries and results, by all small kernels
+    overlap_power: Scalar
+
+
 class StreamFit(Record):
     """Constants of `roofline.stream_parts`."""
 
@@ -200,6 +221,13 @@ class Kernels(Record):
     kda_step: StateFit
     kda_scan: StateFit
     convolution: ConvolutionFit
+    dsa_decode: SelectedFit
+    dsa_context: SelectedFit
+    msa_decode: SelectedFit
+    msa_context: SelectedFit
+    compressed_decode: SelectedFit
+    compressed_context: SelectedFit
+    hyper: StreamFit
     stream: StreamFit
     all_reduce: CollectiveFit
     all_gather: CollectiveFit

@@ -231,7 +231,8 @@ class Model(Record):
     """A decoder-only language model.
 
     `tied` is 1 where the embedding and the output head are one matrix, else 0. `encoders` run over
-    the images of a prompt first; a model that is served without images has none.
+    the images of a prompt first, on the GPUs of prefill; `pooled_encoders` on GPUs of their own,
+    for which a prompt waits. A model that is served without images has none.
     """
 
     hidden: Scalar
@@ -239,3 +240,4 @@ class Model(Record):
     tied: Scalar
     groups: tuple[LayerGroup, ...]
     encoders: tuple[Encoder, ...] = ()
+    pooled_encoders: tuple[Encoder, ...] = ()

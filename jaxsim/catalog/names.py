@@ -20,6 +20,8 @@ _SUFFIX = re.compile(
     r"[-.](?P<word>instruct|base|hf|it|chat|thinking|original|dynamic|static|pertensor|sxm\d?"
     r"|v0\.\d|\d{4}|(?P<format>(?:nv|mx)?fp4|fp8|bf16|int4|awq)(?:-kv)?(?:-v\d)?)$"
 )
+# How many parameters are active, which people leave off: qwen3.5-397b is qwen3.5-397b-a17b.
+_ACTIVE = re.compile(r"-a\d+(\.\d+)?b$")
 _PRESET = {"fp4": "nvfp4", "awq": "int4"}
 
 
@@ -87,7 +89,11 @@ def _spellings(name: str) -> list[tuple[str, str | None]]:
 
 def resolve_model(name: str) -> tuple[str, str | None]:
     """The catalogue's name of a model, and the precision preset that the given name implies."""
-    known, other = set(list_models()), _names()["models"]
+    known = set(list_models())
+    shorter = [short for own in known if (short := _ACTIVE.sub("", own)) != own]
+    longer = {_ACTIVE.sub("", own): own for own in known}
+    other = {name: longer[name] for name in shorter if shorter.count(name) == 1}
+    other |= _names()["models"]
     for spelling, preset in _spellings(name):
         if spelling in known or spelling in other:
             return other.get(spelling, spelling), preset

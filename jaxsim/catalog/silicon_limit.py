@@ -6,9 +6,16 @@ from functools import cache
 
 from jaxsim.catalog._calibration_kinds import KINDS, STATE_KINDS, Calibration, Family
 from jaxsim.catalog._datum import DataFile, Datum
+from jaxsim.catalog.fits import ConvolutionFit, SelectedFit, StateFit, StreamFit
 from jaxsim.catalog.names import DATA
 
 LIMIT = "limit"
+_STATE_TABLES = {
+    StateFit: "state",
+    ConvolutionFit: "convolution",
+    SelectedFit: "selected",
+    StreamFit: "stream",
+}
 # Kernels that share constants in the file.
 _TABLES = {
     "context_latent": "context",
@@ -17,7 +24,7 @@ _TABLES = {
     "reduce_scatter": "all_reduce",
     "all_to_all": "one_way",
     "send_recv": "one_way",
-    **{kind: "convolution" if kind == "convolution" else "state" for kind in STATE_KINDS},
+    **{kind: _STATE_TABLES[record] for kind, record in STATE_KINDS.items()},
 }
 # What a fit has of a chip, not of its kernels.
 _OF_CHIP = ("peak", "multiprocessors")

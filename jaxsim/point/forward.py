@@ -9,6 +9,7 @@ from jaxsim.catalog.model import NoAttention, NoFFN
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.attention.kinds import context_items, decode_items, projection_items
 from jaxsim.point.collectives import message_s
+from jaxsim.point.encoder import pooled_items
 from jaxsim.point.ffn import FFNTokens, attention_reduce_items, ffn_items, norm_item
 from jaxsim.point.items import ContextTokens, DecodeTokens, Item, gemm_item
 from jaxsim.point.ranks import Ranks
@@ -204,14 +205,22 @@ def drafting_share(scenario: Scenario) -> Scalar:
     return jnp.minimum(scenario.workload.draft_tokens, 1.0) / layers_of(scenario)
 
 
+def encoding_s(scenario: Scenario) -> Scalar:
+    """Seconds in which a GPU of its own encodes the images of one prompt and sends what it made."""
+    each = [item_s(item, scenario, prompts=True) for item in pooled_items(scenario)]
+    return sum(each, start=jnp.asarray(0.0))
+
+
 def host_s(scenario: Scenario, handed_over: bool) -> Scalar:
     """Seconds of a request's first token before and after its passes.
 
-    Its host's, its tokens', and, where another pool decodes, what handing it over takes beside the
-    transfer of its cache.
+    Its host's, its tokens', what its images take on GPUs of their own and, where another pool
+    decodes, what handing it over takes beside the transfer of its cache.
     """
     engine = scenario.engine
     own_s = engine.request_s + engine.prompt_token_s * scenario.workload.isl
+    if scenario.model.pooled_encoders:
+        own_s = own_s + encoding_s(scenario)
     return own_s + engine.disaggregated_s if handed_over else own_s
 
 

@@ -6,11 +6,8 @@ waves is smooth. A chip's peak is tied to its multiprocessors: `fit.multiprocess
 a chip with more of the same is faster in proportion.
 """
 
-from functools import singledispatch
-
 import jax.numpy as jnp
 
-from jaxsim._record import Record
 from jaxsim._scalar import Scalar
 from jaxsim.catalog.fits import (
     AbstractGemmFit,
@@ -20,14 +17,19 @@ from jaxsim.catalog.fits import (
     DecodeAttentionFit,
     GemmFit,
     GroupedGemmFit,
-    PeakShare,
     StateFit,
     StreamFit,
 )
 from jaxsim.catalog.hardware import Chip
+from jaxsim.point.kernel_parts import (
+    KernelParts,
+    kernel_parts,
+    kernel_s,
+    one_peak_flop_per_s,
+)
+from jaxsim.point.selected_time import selected_parts
 from jaxsim.point.smooth import beyond, larger, smaller, stretched
 from jaxsim.point.work import (
-    AbstractWork,
     BatchedGemm,
     ContextAttention,
     Convolution,
@@ -39,35 +41,21 @@ from jaxsim.point.work import (
     Stream,
 )
 
-
-class KernelParts(Record):
-    """Seconds of one kernel, and what each resource alone would need."""
-
-    seconds: Scalar
-    arithmetic_s: Scalar
-    memory_s: Scalar
-    launch_s: Scalar
-
-
-def one_peak_flop_per_s(share: PeakShare, multiprocessors: Scalar, chip: Chip) -> Scalar:
-    """Peak arithmetic rate of one multiprocessor."""
-    peak = chip.peak
-    return (
-        share.fp4 * peak.fp4_flop_per_s
-        + share.fp8 * peak.fp8_flop_per_s
-        + share.bf16 * peak.bf16_flop_per_s
-    ) / multiprocessors
-
-
-@singledispatch
-def kernel_parts(work: AbstractWork, fit: Record, chip: Chip) -> KernelParts:
-    """Seconds of one kernel on one chip, with what each resource alone would need."""
-    raise NotImplementedError(type(work).__name__)
-
-
-def kernel_s(work: AbstractWork, fit: Record, chip: Chip) -> Scalar:
-    """Seconds of one kernel on one chip; `fit` is of the kind that the work asks for."""
-    return kernel_parts(work, fit, chip).seconds
+__all__ = [
+    "KernelParts",
+    "batched_gemm_parts",
+    "context_attention_parts",
+    "convolution_parts",
+    "decode_attention_parts",
+    "gemm_parts",
+    "grouped_gemm_parts",
+    "kernel_parts",
+    "kernel_s",
+    "one_peak_flop_per_s",
+    "selected_parts",
+    "state_parts",
+    "stream_parts",
+]
 
 
 @kernel_parts.register

@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import Setup
 from jaxsim.space.axes import Space
 from jaxsim.space.deploy.candidates import gather
 from jaxsim.space.deploy.curves import curves_of
 from jaxsim.space.deploy.doubt import doubt_of
+from jaxsim.space.deploy.encoders import check_pooled, excess_gpus, is_pooled, with_encoders
 from jaxsim.space.deploy.headroom import headroom_of
 from jaxsim.space.deploy.integers import with_integers
 from jaxsim.space.deploy.mixture import mixed_phases
@@ -40,13 +42,29 @@ def plan(
     exactly (`match`), and the better of both modes of co-location is the baseline, on the hardware
     of either pool. Where no design
     meets the targets, the result says which are nearest. With `choices`, it also has the best
-    deployments under other targets (`choices_of`).
+    deployments under other targets (`choices_of`). Encoders on GPUs of their own are counted last,
+    and where a cap is exceeded pools are matched again within what they leave.
     """
     started = time.perf_counter()
+    encodes = prefill_setup or setup if is_pooled(setup) else None
+    if encodes is not None:
+        check_pooled(request)
     swept = sweep_phases(setup, request, space, prefill_setup, progress)
     progress("refining batches and chunks")
     matched = _matched(swept, space, progress, started)
-    return _completed(matched, space, progress, choices=choices)
+    if encodes is None:
+        return _completed(matched, space, progress, choices=choices)
+    while over := excess_gpus(matched.plan, encodes, request):
+        less = max((swept.request.max_gpus or 0) - over, 1)
+        if less == swept.request.max_gpus:
+            raise InputError(
+                f"{request.max_gpus} GPUs are too few for instances and encoders of their own; "
+                "give more, or leave the encoders on the GPUs of prefill"
+            )
+        swept = replace(swept, request=replace(swept.request, max_gpus=less))
+        matched = _matched(swept, space, progress, started)
+    done = _completed(matched, space, progress, choices=choices)
+    return with_encoders(done, encodes, request)
 
 
 def plan_stages(
@@ -64,6 +82,8 @@ def plan_stages(
     and intervals, and choices under its own FTL target at least. Nothing is worked out before it
     is asked for. `evaluate` may keep what it evaluated (`HeldSweeps`).
     """
+    if is_pooled(setup):
+        raise InputError("encoders on GPUs of their own are not planned in stages: use `plan`")
     started = time.perf_counter()
     swept = sweep_phases(setup, request, space, prefill_setup, progress, evaluate)
     progress("matching pools")

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxsim.catalog._calibration_kinds import SELECTED
 from jaxsim.catalog.calibration import fit_of, load_calibration
 from jaxsim.catalog.cards import HardwareCard
 from jaxsim.catalog.deployment import Deployment
@@ -34,6 +35,7 @@ from jaxsim.point.phases.decode import decode
 from jaxsim.point.phases.prefill import prefill
 from jaxsim.point.ranks import ranks_of
 from jaxsim.point.roofline import kernel_s, one_peak_flop_per_s
+from jaxsim.point.selected import SelectedAttention
 from jaxsim.point.work import (
     AbstractMessage,
     AllGather,
@@ -57,6 +59,7 @@ SLACK = 1 - 1e-5  # what rounding in single precision may take away
 SIZES = 10.0 ** np.linspace(0.0, 6.0, 7)
 CHIPS = list_hardware()
 FORMATS = ("nvfp4", "mxfp4", "int4", "fp8", "fp8_block", "bf16")
+SELECTING = [f"{own}_{phase}" for own in SELECTED for phase in ("decode", "context")]
 ENGINES = [name for name in list_engines() if name not in ("ideal", "limit")]
 
 
@@ -123,6 +126,14 @@ def works(kind: str):
             DecodeAttention, kv_heads=1.0, qk_dim=576.0, v_dim=512.0, kv_dim=576.0,
             kv_bytes_per_element=1.0, masked=0.0, **own,
         )  # fmt: skip
+    if kind in SELECTING:
+        own = combined(sequences=SIZES[:5], pairs=SIZES, heads=SIZES[:3], entries=SIZES)
+        return full(
+            SelectedAttention, queries=1.0, scored=own["entries"], keys=own["pairs"], slots=4096.0,
+            index_heads=64.0, index_dim=128.0, index_bytes_per_element=1.0, kv_heads=1.0,
+            qk_dim=576.0, v_dim=512.0, kv_dim=576.0, kv_bytes_per_element=1.0,
+            activation_bytes_per_element=2.0, indexes=1.0, selects=1.0, **own,
+        )  # fmt: skip
     own = combined(hbm_bytes=SIZES**2)
     return full(Stream, launches=1.0, **own)
 
@@ -137,7 +148,8 @@ def bound_s(work, fit, chip):
 
 def fits_of(kind: str):
     """Fits of a kind in all formats on all chips, as engines use them, with the chips."""
-    formats = {"gemm": FORMATS, "experts": FORMATS, "stream": ("any",)}
+    formats = {"gemm": FORMATS, "experts": FORMATS}
+    formats |= dict.fromkeys(("stream", "hyper", *SELECTING), ("any",))
     fits, chips = [], []
     for name in CHIPS:
         card = hardware(name)
@@ -163,6 +175,8 @@ KERNELS = (
     "decode",
     "decode_latent",
     "stream",
+    "hyper",
+    *SELECTING,
 )
 
 

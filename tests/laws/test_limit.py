@@ -35,6 +35,8 @@ KINDS = {
     "context_latent": ("fp8", "bf16"),
     "decode_latent": ("fp8", "bf16"),
     "stream": ("any",),
+    "dsa_context": ("any",),
+    "compressed_decode": ("any",),
 }
 IDEAL = float(load_engine("ideal").engine.launch_factor)
 

@@ -45,6 +45,7 @@ from jaxsim.point.layer_bytes import attention_weight_bytes, kv_bytes_per_gpu
 from jaxsim.point.phases.decode import decode
 from jaxsim.point.phases.prefill import chunks_of, prefill
 from jaxsim.point.ranks import Ranks
+from jaxsim.point.selected import SelectedAttention
 from jaxsim.point.transfer import cached_bytes, distinct_shards
 from tests.narrow import untyped
 from tests.reference import kinds as reference
@@ -156,10 +157,13 @@ def test_decoded_tokens_look_back_as_counted(context):
         (ReusedSparseMLA(LATENT, 2048.0), reference.selected_decode),
     ):
         items = decode_items(attention, tokens, ranks(), KV)
-        names = ("indexer", "decode_attention")
         expected_flop, expected_bytes = counted(attention, batch, context, KV.kv)
-        assert flop(items, *names) == pytest.approx(expected_flop, rel=1e-5)
-        assert moved(items, *names) == pytest.approx(expected_bytes, rel=1e-5)
+        assert flop(items, "decode_attention") == pytest.approx(expected_flop, rel=1e-5)
+        (work,) = [untyped(item.work) for item in items if item.name == "decode_attention"]
+        read = float(work.hbm_bytes)
+        if isinstance(work, SelectedAttention):
+            read -= float(work.query_elements) * KV.wide
+        assert read == pytest.approx(expected_bytes, rel=1e-5)
 
 
 @pytest.mark.parametrize("past", [0.0, 3000.0])
@@ -300,12 +304,44 @@ def test_a_prefix_of_a_recurrent_model_ends_at_a_snapshot():
         assert float(chunks.cached + chunks.count * chunks.tokens) == pytest.approx(8192.0)
 
 
-def test_queries_and_results_of_compressed_attention_are_rotated():
-    """Each read and written once, and an indexer's queries; without one, fewer small kernels."""
-    for attention, indexed in ((SELECTED, 1.0), (WHOLE, 0.0)):
-        items = projection_items(attention, HIDDEN, 3.0, ranks(2.0), ONE)
-        (rotation,) = (item for item in items if item.name == "rotation")
-        queries = attention.heads / 2.0 * attention.head_dim
-        index = 2.0 * attention.index_heads * attention.index_dim
-        assert moved(items, "rotation") == 3.0 * (2.0 * queries + 2.0 * queries + index)
-        assert float(untyped(rotation.work).launches) == 6.0 + 3.0 * indexed
+SELECTING = {
+    "blocks": (BLOCKS, BLOCKS.block_tokens * BLOCKS.topk_blocks),
+    "latents": (SparseMLA(LATENT, 32.0, 128.0, 2048.0), 2048.0),
+    "entries": (SELECTED, SELECTED.ratio * SELECTED.index_topk),
+}
+
+
+@pytest.mark.parametrize("name", SELECTING)
+def test_layers_select_only_where_there_is_more_than_they_choose(name):
+    """Scores of everything earlier; then no more keys, however long the context."""
+    attention, chosen = SELECTING[name]
+
+    def work(context):
+        items = decode_items(attention, DecodeTokens(2.0, 1.0, context), ranks(), KV)
+        (own,) = [untyped(item.work) for item in items if item.name == "decode_attention"]
+        return own
+
+    at, beyond, far = work(chosen), work(chosen + 64.0), work(8.0 * chosen)
+    assert (float(at.selects), float(beyond.selects), float(far.selects)) == (0.0, 1.0, 1.0)
+    assert float(far.pairs) == pytest.approx(float(beyond.pairs))
+    assert float(far.scored) == pytest.approx(8.0 * float(at.scored))
+    assert float(far.index_flop) > 0.0
+    # A prompt's first queries have fewer keys than there are slots for.
+    (item,) = [
+        item
+        for item in context_items(
+            attention, ContextTokens(1.0, 2.0 * chosen, 0.0, 0.0), ranks(), KV
+        )
+        if item.name == "context_attention"
+    ]
+    own = untyped(item.work)
+    assert 0.0 < float(own.missing) < 1.0
+    assert float(own.keys) <= float(own.pairs)
+
+
+def test_layers_without_an_indexer_score_nothing():
+    for attention in (WHOLE, WINDOW, ReusedSparseMLA(LATENT, 2048.0)):
+        items = decode_items(attention, DecodeTokens(2.0, 1.0, 1e5), ranks(), KV)
+        (own,) = [untyped(item.work) for item in items if item.name == "decode_attention"]
+        for value in (own.index_flop, own.index_bytes, own.indexes, own.selects, own.missing):
+            assert float(value) == 0.0

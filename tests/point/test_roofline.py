@@ -15,6 +15,7 @@ from jaxsim.catalog.hardware import Chip, PeakFlop
 from jaxsim.catalog.precision import Precision
 from jaxsim.point.attention.kinds import causal_pairs
 from jaxsim.point.roofline import kernel_parts, kernel_s
+from jaxsim.point.selected import SelectedAttention
 from jaxsim.point.work import (
     AbstractWork,
     BatchedGemm,
@@ -45,8 +46,30 @@ WORKS: dict[str, AbstractWork] = {
     ),
     "decode": DecodeAttention(64.0, 1.0, 4096.0, 64.0, 8.0, 128.0, 128.0, 256.0, 2.0),
     "decode_latent": DecodeAttention(64.0, 1.0, 4096.0, 128.0, 1.0, 576.0, 512.0, 576.0, 1.0),
+    "dsa_decode": SelectedAttention(
+        sequences=16.0,
+        queries=1.0,
+        entries=8192.0,
+        scored=8192.0,
+        index_heads=32.0,
+        index_dim=128.0,
+        index_bytes_per_element=1.0,
+        keys=2048.0,
+        pairs=2048.0,
+        slots=4096.0,
+        heads=16.0,
+        kv_heads=1.0,
+        qk_dim=576.0,
+        v_dim=512.0,
+        kv_dim=576.0,
+        kv_bytes_per_element=1.0,
+        activation_bytes_per_element=2.0,
+        indexes=1.0,
+        selects=0.5,
+    ),
     "stream": Stream(1e6, 2.0),
 }
+WORKS |= {"compressed_context": WORKS["dsa_decode"], "msa_decode": WORKS["dsa_decode"]}
 # What makes a kernel do more; the rest describes how.
 AMOUNTS = {
     Gemm: ("rows", "outputs", "inputs", "weight_bytes_per_element"),
@@ -64,6 +87,18 @@ AMOUNTS = {
         "weight_bytes_per_element",
     ),
     DecodeAttention: ("sequences", "queries", "context", "heads", "kv_bytes_per_element", "masked"),
+    SelectedAttention: (
+        "sequences",
+        "queries",
+        "entries",
+        "scored",
+        "index_heads",
+        "keys",
+        "pairs",
+        "slots",
+        "heads",
+        "kv_bytes_per_element",
+    ),
     Stream: ("hbm_bytes", "launches"),
 }
 CONTEXT_AMOUNTS = ("sequences", "queries", "past", "heads", "kv_heads")

@@ -31,8 +31,8 @@ def blocks_decode(a, batch, context, kv):
     index = 2 * a.index_heads * a.index_dim * context
     tokens = min(context, a.block_tokens * a.topk_blocks)
     main = 4 * g.heads * g.head_dim * tokens
-    read = a.index_dim * context + 2 * g.kv_heads * g.head_dim * tokens
-    return batch * (index + main), batch * read * kv
+    read = 2 * g.kv_heads * g.head_dim * tokens * kv + a.index_dim * context * 2.0  # in 16 bits
+    return batch * (index + main), batch * read
 
 
 def blocks_context(a, queries, past):
@@ -46,8 +46,8 @@ def compressed_decode(a, batch, context, kv):
     entries = 0.0 if math.isinf(a.ratio) else context / a.ratio
     kept = min(entries, a.index_topk) + min(context, a.window_tokens)
     flop = 2 * a.heads * kept * 2 * a.head_dim + 2 * a.index_heads * a.index_dim * entries
-    read = kept * a.head_dim + (entries * a.index_dim if a.index_heads else 0.0)
-    return batch * flop, batch * read * kv
+    read = kept * a.head_dim * kv + (entries * a.index_dim if a.index_heads else 0.0)  # in 8 bits
+    return batch * flop, batch * read
 
 
 def compressed_context(a, queries, past):

@@ -17,9 +17,17 @@ from jaxsim.truth.kernels import fit as kernel_fit
 from jaxsim.truth.kernels.calibrate import calibrate
 from jaxsim.truth.kernels.doubts import doubtful_rows
 from jaxsim.truth.kernels.fit import error_stats, fit_rows, predict_s
-from jaxsim.truth.kernels.rows import KernelRows, is_unseen, shape_of, stacked, unseen_rows
+from jaxsim.truth.kernels.rows import (
+    KernelRows,
+    is_unseen,
+    joined_rows,
+    shape_of,
+    stacked,
+    unseen_rows,
+)
 from jaxsim.truth.kernels.tables import Tables
 from jaxsim.truth.kernels.tables_moe import balanced_routing, grouped_routing, message_rows
+from jaxsim.truth.kernels.tables_selected import candidates
 from tests.narrow import untyped
 
 DECODE_COLUMNS = [f.name for f in fields(DecodeAttention) if f.name != "masked"]
@@ -201,6 +209,18 @@ def test_a_fit_predicts_what_it_never_saw(card):
         assert fit.constants[name] == pytest.approx(getattr(GEMM, name), rel=0.1)
 
 
+def test_what_ran_beside_is_taken_off(card):
+    """The same constants where every measurement also holds other kernels, of known time."""
+    rows = stream_rows(card, noise=0.0)
+    beside_s = np.linspace(0.0, 1e-4, len(rows))
+    both = replace(rows, seconds=rows.seconds + beside_s, beside_s=beside_s)
+    assert fit_rows(both, card.hardware).constants["hbm_frac"] == pytest.approx(0.6, rel=1e-3)
+    joined = joined_rows([both, rows])
+    assert len(joined) == 2 * len(rows)
+    assert joined.beside_s is not None
+    assert not joined.beside_s[len(rows) :].any()
+
+
 def test_outliers_do_not_move_a_fit(card):
     """One row in ten off by a factor of five leaves the constants where they were."""
     rows = stream_rows(card)
@@ -377,3 +397,16 @@ def test_a_table_is_read_in_our_terms(tmp_path):
     np.testing.assert_allclose(rows.seconds, 2e-3)
     assert set(np.asarray(untyped(rows.work).inputs)) == {1024.0}
     assert set(rows.unseen) == {is_unseen("gemm", "k=1024,n=4096")}
+
+
+def test_tables_that_wait_for_a_host_are_passed_over(tmp_path):
+    """Of engines in order, the first whose shortest launch is not twice another's."""
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    for engine, shortest in (("trtllm", 0.30), ("vllm", 0.15), ("sglang", 0.10)):
+        folder = tmp_path / "h200_sxm" / "msa" / engine / "1.0"
+        folder.mkdir(parents=True)
+        table = pandas.DataFrame({"model": "MiniMaxAI/MiniMax-M3", "latency": [shortest, 9.0]})
+        table.to_parquet(folder / "msa_context_module_perf.parquet")
+    found = candidates(Tables(tmp_path, "h200"), "msa", "msa_context_module")
+    assert [where.split("/")[2] for _, where in found] == ["vllm", "sglang"]

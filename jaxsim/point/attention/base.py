@@ -24,6 +24,16 @@ def causal_pairs(queries: Scalar, past: Scalar, limit: Scalar) -> Scalar:
     return full * past + 0.5 * full * (full + 1.0) + (queries - full) * limit
 
 
+# Bytes of one number that an indexer reads: DeepSeek's score in 8 bits whatever the cache's format.
+# (MiniMax's do in 16: measured, a cache of 8 bits does not make them faster.)
+INDEX_BYTES = 1.0
+
+
+def more_than(tokens: Scalar, topk: Scalar) -> Scalar:
+    """1 where there are more tokens than are selected of them, else 0."""
+    return jnp.where(tokens > topk, 1.0, 0.0)
+
+
 def kv_heads_per_rank(attention: GQA | VariedGQA, tp: Scalar) -> Scalar:
     """Key/value heads that one GPU holds: duplicated once `tp` exceeds their number."""
     return jnp.maximum(attention.kv_heads / tp, 1.0)

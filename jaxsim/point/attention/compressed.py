@@ -6,14 +6,17 @@ from jaxsim._scalar import Scalar
 from jaxsim.catalog.model import CompressedMQA
 from jaxsim.catalog.precision import ElementBytes
 from jaxsim.point.attention.base import (
+    INDEX_BYTES,
     causal_pairs,
     context_items,
     decode_items,
+    more_than,
     projection_items,
 )
 from jaxsim.point.items import ContextTokens, DecodeTokens, Item, gemm_item
 from jaxsim.point.ranks import Ranks
-from jaxsim.point.work import BatchedGemm, ContextAttention, DecodeAttention, Stream
+from jaxsim.point.selected import SelectedAttention
+from jaxsim.point.work import BatchedGemm, Stream
 
 # Instead of infinity, whose product with a gradient of 0 is no number.
 _MOST = 1e9
@@ -21,11 +24,9 @@ _MOST = 1e9
 _ENTRY, _OVERLAP = 2.0, 2.0
 # Two sites a layer mix the streams before it and after it: in all, the streams are read three times
 # and written once, and the layer's own input and output written and read.
-_STREAM_PASSES, _OWN_PASSES, _STREAM_LAUNCHES = 8.0, 4.0, 4.0
-# Norm and rotation read and write all queries, their inverse and quantisation all results; so are
-# the queries of an indexer. Kernels beside the products: norm of the latent, of queries and of the
-# entry, compression, and two on results; an indexer has its queries', its compression and top-k.
-_QUERY_PASSES, _INDEX_PASSES, _SMALL_KERNELS, _INDEX_KERNELS = 4.0, 2.0, 6.0, 3.0
+_STREAM_PASSES, _OWN_PASSES, _SITES = 8.0, 4.0, 2.0
+# At each site the mixing is projected, balanced and done before the layer, and done after it.
+HYPER_LAUNCHES = 4.0
 
 
 def _ratio(attention: CompressedMQA) -> Scalar:
@@ -62,18 +63,16 @@ def _(attention: CompressedMQA, hidden: Scalar, rows: Scalar, ranks: Ranks, elem
     )
     query = attention.index_heads * attention.index_dim
     index = gemm_item("index_q", *common, query, attention.q_rank, *stored)
-    indexed = _present(attention.index_heads)
-    rotated = _QUERY_PASSES * heads * attention.head_dim + _INDEX_PASSES * indexed * query
-    rotation = Stream(rows * rotated * element.wide, _SMALL_KERNELS + _INDEX_KERNELS * indexed)
     streams = rows * hidden * element.wide
-    mixed = Stream(streams * (_STREAM_PASSES * attention.streams + _OWN_PASSES), _STREAM_LAUNCHES)
+    mixed = Stream(
+        streams * (_STREAM_PASSES * attention.streams + _OWN_PASSES), _SITES * HYPER_LAUNCHES
+    )
     return [
         gemm_item(
             "qkv_down", *common, attention.q_rank + entry_columns(attention), hidden, *stored
         ),
         gemm_item("q_up", *common, heads * attention.head_dim, attention.q_rank, *stored),
-        index.times(indexed),
-        Item(rotation, 1.0, "rotation", "elementwise", "stream"),
+        index.times(_present(attention.index_heads)),
         Item(grouped, 1.0, "attention_out_groups", "projections", "absorb_gemm"),
         gemm_item(
             "attention_out",
@@ -89,7 +88,7 @@ def _(attention: CompressedMQA, hidden: Scalar, rows: Scalar, ranks: Ranks, elem
             _present(jnp.asarray(attention.streams) - 1.0),
             "hyper_connections",
             "elementwise",
-            "stream",
+            "hyper",
         ),
     ]
 
@@ -97,33 +96,11 @@ def _(attention: CompressedMQA, hidden: Scalar, rows: Scalar, ranks: Ranks, elem
 @decode_items.register
 def _(attention: CompressedMQA, tokens: DecodeTokens, ranks: Ranks, element: ElementBytes):
     entries = tokens.context / _ratio(attention)
-    selected = jnp.minimum(entries, attention.index_topk)
-    index = DecodeAttention(
-        sequences=tokens.sequences,
-        queries=tokens.queries,
-        context=jnp.maximum(entries, 1.0),
-        heads=jnp.maximum(attention.index_heads, 1.0),
-        kv_heads=1.0,
-        qk_dim=jnp.maximum(attention.index_dim, 1.0),
-        v_dim=0.0,
-        kv_dim=jnp.maximum(attention.index_dim, 1.0),
-        kv_bytes_per_element=element.kv,
-    )
-    work = DecodeAttention(
-        sequences=tokens.sequences,
-        queries=tokens.queries,
-        context=selected + jnp.minimum(tokens.context, attention.window_tokens),
-        heads=attention.heads / ranks.tp,
-        kv_heads=1.0,
-        qk_dim=attention.head_dim,
-        v_dim=attention.head_dim,
-        kv_dim=attention.head_dim,
-        kv_bytes_per_element=element.kv,
-    )
-    return [
-        Item(index, _present(attention.index_heads), "indexer", "attention", "decode"),
-        Item(work, 1.0, "decode_attention", "attention", "decode_latent"),
-    ]
+    attended = jnp.minimum(entries, attention.index_topk)
+    attended = attended + jnp.minimum(tokens.context, attention.window_tokens)
+    pairs = tokens.queries * attended, tokens.queries * entries
+    work = _selected(attention, tokens, entries, attended, pairs, ranks, element)
+    return [Item(work, 1.0, "decode_attention", "attention", "compressed_decode")]
 
 
 @context_items.register
@@ -132,33 +109,47 @@ def _(attention: CompressedMQA, tokens: ContextTokens, ranks: Ranks, element: El
     ratio = _ratio(attention)
     whole = tokens.past + tokens.queries
     most = jnp.minimum(jnp.minimum(attention.index_topk, _MOST) * ratio, whole)
-    index = ContextAttention(
-        sequences=tokens.sequences,
-        queries=tokens.queries,
-        past=tokens.past / ratio,
-        pairs=causal_pairs(tokens.queries, tokens.past, whole) / ratio,
-        heads=jnp.maximum(attention.index_heads, 1.0),
-        kv_heads=1.0,
-        qk_dim=jnp.maximum(attention.index_dim, 1.0),
-        v_dim=0.0,
-        kv_bytes_per_element=element.kv,
-        activation_bytes_per_element=element.kv,
-    )
     window = causal_pairs(tokens.queries, tokens.past, attention.window_tokens)
-    work = ContextAttention(
+    attended = causal_pairs(tokens.queries, tokens.past, most) / ratio + window
+    keys = jnp.minimum(whole / ratio + jnp.minimum(whole, attention.window_tokens), attended)
+    pairs = attended, causal_pairs(tokens.queries, tokens.past, whole) / ratio
+    work = _selected(attention, tokens, whole / ratio, keys, pairs, ranks, element)
+    return [Item(work, 1.0, "context_attention", "attention", "compressed_context")]
+
+
+def _selected(
+    attention: CompressedMQA,
+    tokens: DecodeTokens | ContextTokens,
+    entries: Scalar,
+    keys: Scalar,
+    pairs: tuple[Scalar, Scalar],
+    ranks: Ranks,
+    element: ElementBytes,
+) -> SelectedAttention:
+    """Attention to `pairs[0]` entries and tokens of the window, of `pairs[1]` that are scored.
+
+    Layers without an indexer attend to all entries and score none.
+    """
+    indexed = _present(attention.index_heads)
+    topk = jnp.minimum(attention.index_topk, _MOST)
+    return SelectedAttention(
         sequences=tokens.sequences,
         queries=tokens.queries,
-        past=jnp.minimum(tokens.past, most) / ratio
-        + jnp.minimum(tokens.past, attention.window_tokens),
-        pairs=causal_pairs(tokens.queries, tokens.past, most) / ratio + window,
+        entries=indexed * entries,
+        scored=indexed * pairs[1],
+        index_heads=attention.index_heads,
+        index_dim=attention.index_dim,
+        index_bytes_per_element=INDEX_BYTES,
+        keys=keys,
+        pairs=pairs[0],
+        slots=indexed * tokens.queries * (topk + attention.window_tokens),
         heads=attention.heads / ranks.tp,
         kv_heads=1.0,
         qk_dim=attention.head_dim,
         v_dim=attention.head_dim,
+        kv_dim=attention.head_dim,
         kv_bytes_per_element=element.kv,
         activation_bytes_per_element=element.wide,
+        indexes=indexed,
+        selects=indexed * more_than(entries, attention.index_topk),
     )
-    return [
-        Item(index, _present(attention.index_heads), "indexer", "attention", "context"),
-        Item(work, 1.0, "context_attention", "attention", "context_latent"),
-    ]

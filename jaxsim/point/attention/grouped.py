@@ -10,11 +10,13 @@ from jaxsim.point.attention.base import (
     context_items,
     decode_items,
     kv_heads_per_rank,
+    more_than,
     output_item,
     projection_items,
 )
 from jaxsim.point.items import ContextTokens, DecodeTokens, Item, gemm_item
 from jaxsim.point.ranks import Ranks
+from jaxsim.point.selected import SelectedAttention
 from jaxsim.point.work import ContextAttention, DecodeAttention
 
 
@@ -126,65 +128,52 @@ def _(attention: BlockSparseGQA, hidden: Scalar, rows: Scalar, ranks: Ranks, ele
 @decode_items.register
 def _(attention: BlockSparseGQA, tokens: DecodeTokens, ranks: Ranks, element: ElementBytes):
     """Scores for every earlier token, then attention over the selected blocks."""
+    keys = jnp.minimum(tokens.context, attention.block_tokens * attention.topk_blocks)
+    pairs = tokens.queries * keys, tokens.queries * tokens.context
+    work = _selected(attention, tokens, tokens.context, keys, pairs, ranks, element)
+    return [Item(work, 1.0, "decode_attention", "attention", "msa_decode")]
+
+
+@context_items.register
+def _(attention: BlockSparseGQA, tokens: ContextTokens, ranks: Ranks, element: ElementBytes):
+    whole = tokens.past + tokens.queries
+    most = attention.block_tokens * attention.topk_blocks
+    attended = causal_pairs(tokens.queries, tokens.past, most)
+    pairs = attended, causal_pairs(tokens.queries, tokens.past, whole)
+    keys = jnp.minimum(whole, attended)
+    work = _selected(attention, tokens, whole, keys, pairs, ranks, element)
+    return [Item(work, 1.0, "context_attention", "attention", "msa_context")]
+
+
+def _selected(
+    attention: BlockSparseGQA,
+    tokens: DecodeTokens | ContextTokens,
+    whole: Scalar,
+    keys: Scalar,
+    pairs: tuple[Scalar, Scalar],
+    ranks: Ranks,
+    element: ElementBytes,
+) -> SelectedAttention:
+    """Attention to `pairs[0]` tokens of selected blocks, of `pairs[1]` that an indexer scores."""
     own = attention.grouped
-    selected = jnp.minimum(tokens.context, attention.block_tokens * attention.topk_blocks)
-    index = DecodeAttention(
+    return SelectedAttention(
         sequences=tokens.sequences,
         queries=tokens.queries,
-        context=tokens.context,
-        heads=index_heads_per_rank(attention, ranks.tp),
-        kv_heads=1.0,
-        qk_dim=attention.index_dim,
-        v_dim=0.0,
-        kv_dim=attention.index_dim,
-        kv_bytes_per_element=element.kv,
-    )
-    work = DecodeAttention(
-        sequences=tokens.sequences,
-        queries=tokens.queries,
-        context=selected,
+        entries=whole,
+        scored=pairs[1],
+        index_heads=index_heads_per_rank(attention, ranks.tp),
+        index_dim=attention.index_dim,
+        index_bytes_per_element=element.wide,
+        keys=keys,
+        pairs=pairs[0],
+        slots=tokens.queries * attention.block_tokens * attention.topk_blocks,
         heads=own.heads / ranks.tp,
         kv_heads=kv_heads_per_rank(own, ranks.tp),
         qk_dim=own.head_dim,
         v_dim=own.head_dim,
         kv_dim=2.0 * own.head_dim,
         kv_bytes_per_element=element.kv,
-    )
-    return [
-        Item(index, 1.0, "indexer", "attention", "decode"),
-        Item(work, 1.0, "decode_attention", "attention", "decode"),
-    ]
-
-
-@context_items.register
-def _(attention: BlockSparseGQA, tokens: ContextTokens, ranks: Ranks, element: ElementBytes):
-    own = attention.grouped
-    most = attention.block_tokens * attention.topk_blocks
-    index = ContextAttention(
-        sequences=tokens.sequences,
-        queries=tokens.queries,
-        past=tokens.past,
-        pairs=causal_pairs(tokens.queries, tokens.past, tokens.past + tokens.queries),
-        heads=index_heads_per_rank(attention, ranks.tp),
-        kv_heads=1.0,
-        qk_dim=attention.index_dim,
-        v_dim=0.0,
-        kv_bytes_per_element=element.kv,
         activation_bytes_per_element=element.wide,
+        indexes=1.0,
+        selects=more_than(whole, attention.block_tokens * attention.topk_blocks),
     )
-    work = ContextAttention(
-        sequences=tokens.sequences,
-        queries=tokens.queries,
-        past=jnp.minimum(tokens.past, most),
-        pairs=causal_pairs(tokens.queries, tokens.past, most),
-        heads=own.heads / ranks.tp,
-        kv_heads=kv_heads_per_rank(own, ranks.tp),
-        qk_dim=own.head_dim,
-        v_dim=own.head_dim,
-        kv_bytes_per_element=element.kv,
-        activation_bytes_per_element=element.wide,
-    )
-    return [
-        Item(index, 1.0, "indexer", "attention", "context"),
-        Item(work, 1.0, "context_attention", "attention", "context"),
-    ]

@@ -6,14 +6,17 @@ from jaxsim._scalar import Scalar
 from jaxsim.catalog.model import MLA, DirectMLA, GatedMLA, ReusedSparseMLA, SparseMLA
 from jaxsim.catalog.precision import ElementBytes
 from jaxsim.point.attention.base import (
+    INDEX_BYTES,
     causal_pairs,
     context_items,
     decode_items,
+    more_than,
     output_item,
     projection_items,
 )
 from jaxsim.point.items import ContextTokens, DecodeTokens, Item, gemm_item
 from jaxsim.point.ranks import Ranks
+from jaxsim.point.selected import SelectedAttention
 from jaxsim.point.work import BatchedGemm, ContextAttention, DecodeAttention
 
 
@@ -125,29 +128,15 @@ def _(attention: GatedMLA, tokens: DecodeTokens, ranks: Ranks, element: ElementB
 
 
 @decode_items.register
-def _(attention: SparseMLA, tokens: DecodeTokens, ranks: Ranks, element: ElementBytes):
-    selected = jnp.minimum(tokens.context, attention.index_topk)
-    index = DecodeAttention(
-        sequences=tokens.sequences,
-        queries=tokens.queries,
-        context=tokens.context,
-        heads=attention.index_heads,
-        kv_heads=1.0,
-        qk_dim=attention.index_dim,
-        v_dim=0.0,
-        kv_dim=attention.index_dim,
-        kv_bytes_per_element=element.kv,
-    )
-    return [
-        Item(index, 1.0, "indexer", "attention", "decode"),
-        *_absorbed(attention.latent, tokens, selected, ranks, element),
-    ]
-
-
-@decode_items.register
-def _(attention: ReusedSparseMLA, tokens: DecodeTokens, ranks: Ranks, element: ElementBytes):
-    selected = jnp.minimum(tokens.context, attention.index_topk)
-    return _absorbed(attention.latent, tokens, selected, ranks, element)
+def _(
+    attention: SparseMLA | ReusedSparseMLA,
+    tokens: DecodeTokens,
+    ranks: Ranks,
+    element: ElementBytes,
+):
+    attended = jnp.minimum(tokens.context, attention.index_topk)
+    pairs = tokens.queries * attended, tokens.queries * tokens.context
+    return _selected(attention, tokens, attended, pairs, ranks, element, "decode")
 
 
 @context_items.register
@@ -181,54 +170,56 @@ def _(attention: GatedMLA, tokens: ContextTokens, ranks: Ranks, element: Element
 
 
 @context_items.register
-def _(attention: SparseMLA, tokens: ContextTokens, ranks: Ranks, element: ElementBytes):
-    """Absorbed over the selected latents; the indexer scores every earlier token."""
-    index = ContextAttention(
-        sequences=tokens.sequences,
-        queries=tokens.queries,
-        past=tokens.past,
-        pairs=causal_pairs(tokens.queries, tokens.past, tokens.past + tokens.queries),
-        heads=attention.index_heads,
-        kv_heads=1.0,
-        qk_dim=attention.index_dim,
-        v_dim=0.0,
-        kv_bytes_per_element=element.kv,
-        activation_bytes_per_element=element.kv,
-    )
-    return [
-        Item(index, 1.0, "indexer", "attention", "context"),
-        *_selected(attention, tokens, ranks, element),
-    ]
-
-
-@context_items.register
-def _(attention: ReusedSparseMLA, tokens: ContextTokens, ranks: Ranks, element: ElementBytes):
-    return _selected(attention, tokens, ranks, element)
-
-
-def _selected(
+def _(
     attention: SparseMLA | ReusedSparseMLA,
     tokens: ContextTokens,
     ranks: Ranks,
     element: ElementBytes,
+):
+    """Absorbed over the selected latents; the indexer scores every earlier token."""
+    whole = tokens.past + tokens.queries
+    attended = causal_pairs(tokens.queries, tokens.past, attention.index_topk)
+    pairs = attended, causal_pairs(tokens.queries, tokens.past, whole)
+    keys = jnp.minimum(whole, attended)
+    return _selected(attention, tokens, keys, pairs, ranks, element, "context")
+
+
+def _selected(
+    attention: SparseMLA | ReusedSparseMLA,
+    tokens: DecodeTokens | ContextTokens,
+    keys: Scalar,
+    pairs: tuple[Scalar, Scalar],
+    ranks: Ranks,
+    element: ElementBytes,
+    phase: str,
 ) -> list[Item]:
-    """Absorbed attention of a chunk over the latents that were selected for it."""
+    """Absorbed attention to `pairs[0]` selected latents, of `pairs[1]` that an indexer scores.
+
+    Where another layer's selection is used again, nothing is scored.
+    """
     latent = attention.latent
-    work = ContextAttention(
+    whole = tokens.context if isinstance(tokens, DecodeTokens) else tokens.past + tokens.queries
+    own = attention if isinstance(attention, SparseMLA) else None
+    work = SelectedAttention(
         sequences=tokens.sequences,
         queries=tokens.queries,
-        past=jnp.minimum(tokens.past, attention.index_topk),
-        pairs=causal_pairs(tokens.queries, tokens.past, attention.index_topk),
+        entries=whole if own else 0.0,
+        scored=pairs[1] if own else 0.0,
+        index_heads=own.index_heads if own else 0.0,
+        index_dim=own.index_dim if own else 0.0,
+        index_bytes_per_element=INDEX_BYTES,
+        keys=keys,
+        pairs=pairs[0],
+        slots=tokens.queries * attention.index_topk,
         heads=latent.heads / ranks.tp,
         kv_heads=1.0,
         qk_dim=latent.kv_rank + latent.rope_dim,
         v_dim=latent.kv_rank,
+        kv_dim=latent.kv_rank + latent.rope_dim,
         kv_bytes_per_element=element.kv,
         activation_bytes_per_element=element.wide,
+        indexes=1.0 if own else 0.0,
+        selects=more_than(whole, attention.index_topk) if own else 0.0,
     )
     into, out = _absorptions(latent, tokens.rows, ranks, element)
-    return [
-        into,
-        Item(work, 1.0, "context_attention", "attention", "context_latent"),
-        out,
-    ]
+    return [into, Item(work, 1.0, f"{phase}_attention", "attention", f"dsa_{phase}"), out]

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxsim.catalog.workload import Share
 from jaxsim.space.deploy.choices import Choices
+from jaxsim.space.deploy.encoder_pool import Encoders
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,11 @@ class Latencies:
 class Deployed:
     """The best deployment of one kind under the targets.
 
-    Of a mix of workloads, `ftl_s` and `ttl_s` are the worst over workloads, and `by_workload` has
-    those of each; times of passes are means over the mix, and memory is that of the workload that
-    needs most. While the workloads share the slots of an instance all see the same steps, and the
-    gap between tokens is `mixed_ttl_s` on average. Under a cap on GPUs, `copies` is how often the
-    smallest unit of instances fits; `gpus`, `instances` and `requests_per_s` are of all copies.
-    `host_s` of `ftl_s` are before and after the passes (host, tokenizer, hand-over between pools).
+    Of a mix, `ftl_s` and `ttl_s` are the worst over workloads, `by_workload` has those of each,
+    times of passes are means, memory is the most, and `mixed_ttl_s` the mean gap between tokens
+    while all share an instance. Under a cap, `copies` is how often the smallest unit fits.
+    `host_s` of `ftl_s` are before and after the passes (host, tokenizer, hand-over between pools,
+    images where `encoders` are GPUs of their own, which `gpus` and throughput count).
 
     >>> space = jaxsim.Space(tp=(1,), pp=(1,), batch=(1, 16, 64), chunk=(1024,))
     >>> work = jaxsim.Workload(isl=1024, osl=128)
@@ -104,6 +104,7 @@ class Deployed:
     mixed_ttl_s: float | None = None
     copies: int = 1
     host_s: float = 0.0
+    encoders: Encoders | None = None
 
     def worth(self, objective: str) -> float:
         """Output tokens per second and GPU, per dollar (of a million), or per joule."""
@@ -118,8 +119,7 @@ class Deployed:
 class Unmet:
     """No deployment of this kind meets the targets: why, and the nearest that can be met.
 
-    `ftl_s` is the least first-token latency attainable under the TTL target, `ttl_s` the least
-    token latency under the FTL target; None where nothing at all is valid.
+    `ftl_s` is the least attainable under the TTL target, `ttl_s` that under the FTL target.
 
     >>> space = jaxsim.Space(tp=(1,), pp=(1,), batch=(1, 16, 64), chunk=(1024,))
     >>> work = jaxsim.Workload(isl=1024, osl=128)
@@ -135,9 +135,9 @@ class Unmet:
 
 @dataclass(frozen=True)
 class FrontierCurve:
-    """Throughput per GPU against token latency, every point under the FTL target.
+    """Throughput per GPU, with 80 % bounds, against token latency under the FTL target, by design.
 
-    `designs` names the design behind each point, in words; `low` and `high` bound 80 %.
+    `designs` names the design behind each point, in words.
     """
 
     name: str

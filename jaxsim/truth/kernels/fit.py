@@ -54,10 +54,11 @@ class Fitted:
 
 
 def predict_s(rows: KernelRows, fit: Record, hardware: Hardware) -> np.ndarray:
-    """Predicted seconds of every row."""
+    """Predicted seconds of every row, with what ran beside."""
     with in_precision(True):
         work = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype=jnp.float64), rows.work)
-        return np.asarray(_predict(work, _as_float64(fit), _as_float64(hardware)))
+        own_s = np.asarray(_predict(work, _as_float64(fit), _as_float64(hardware)))
+    return own_s if rows.beside_s is None else own_s + rows.beside_s
 
 
 def _as_float64(tree: Tree) -> Tree:
@@ -125,8 +126,9 @@ def _residuals(kind: str, free: tuple[str, ...]):
         work: AbstractWork | AbstractMessage,
         hardware: Hardware,
         log_seconds: jax.Array,
+        beside_s: jax.Array,
     ):
-        return jnp.log(_predict(work, with_logs(logs, fit), hardware)) - log_seconds
+        return jnp.log(beside_s + _predict(work, with_logs(logs, fit), hardware)) - log_seconds
 
     return jax.jit(residual), jax.jit(jax.jacfwd(residual))
 
@@ -183,6 +185,7 @@ def fit_rows(rows: KernelRows, hardware: Hardware, seed: int = 0, tries: int = 2
     # Padded by repeats of no weight, so that every fit of a family has one compilation.
     padded = np.resize(index, ROWS)
     weight = (np.arange(ROWS) < len(index)).astype(float)
+    beside_s = np.zeros(len(rows)) if rows.beside_s is None else rows.beside_s
     centre = np.log([start.free[name][0] for name in names])
     low = np.log([start.free[name][1] for name in names])
     high = np.log([start.free[name][2] for name in names])
@@ -195,6 +198,7 @@ def fit_rows(rows: KernelRows, hardware: Hardware, seed: int = 0, tries: int = 2
             work,
             _as_float64(_at(hardware, padded)),
             jnp.log(jnp.asarray(rows.seconds[padded], jnp.float64)),
+            jnp.asarray(beside_s[padded], jnp.float64),
         )
 
         def cost(logs: np.ndarray):

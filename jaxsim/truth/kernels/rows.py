@@ -6,10 +6,11 @@ shapes are held out and the same ones for every chip, format and engine.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import TypeVar, cast
 
+import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -62,7 +63,8 @@ class KernelRows:
 
     `arithmetic` is what they compute in, where the format leaves it open. `doubtful` launches
     contradict others of the same table: no fit reads them, and errors are stated with and without
-    them.
+    them. Where a measurement holds other kernels too, which have fits of their own, `beside_s` is
+    what those take by them.
     """
 
     kind: str
@@ -73,6 +75,7 @@ class KernelRows:
     source: str
     doubtful: np.ndarray | None = None
     arithmetic: str = ""
+    beside_s: np.ndarray | None = None
 
     @property
     def sound(self) -> np.ndarray:
@@ -81,3 +84,22 @@ class KernelRows:
 
     def __len__(self) -> int:
         return len(self.seconds)
+
+
+def joined_rows(parts: Sequence[KernelRows]) -> KernelRows:
+    """Rows of one family and format from several tables, or from several parts of one."""
+
+    def one(*leaves: np.ndarray) -> np.ndarray:
+        return np.concatenate(leaves)
+
+    first = parts[0]
+    beside_s = [np.zeros(len(own)) if own.beside_s is None else own.beside_s for own in parts]
+    return replace(
+        first,
+        work=jax.tree.map(one, *(own.work for own in parts)),
+        seconds=one(*(own.seconds for own in parts)),
+        unseen=one(*(own.unseen for own in parts)),
+        doubtful=one(*(~own.sound for own in parts)),
+        beside_s=one(*beside_s),
+        source=" and ".join(dict.fromkeys(own.source for own in parts)),
+    )

@@ -7,7 +7,7 @@ say nothing about from running away; a fit that ends on one is reported.
 
 from dataclasses import dataclass, field
 
-from jaxsim.catalog.calibration import STATE_KINDS
+from jaxsim.catalog._calibration_kinds import SCALELESS, SELECTED, STATE_KINDS
 
 Range = tuple[float, float, float]  # start, lowest, highest
 
@@ -167,6 +167,32 @@ _STATES["convolution"] = Start(
         "channel_s": (1e-10, 1e-14, 1e-8),
     }
 )
+# A selecting layer's memory runs at four fifths of its peak: decode and prompts of one table hardly
+# tell the bandwidth from the rate at which keys are gathered.
+_STATES |= {
+    f"{family}_{phase}": Start(
+        {
+            "launch_s": (2e-5, 1e-6, 1e-3),
+            "select_s": (1e-5, 1e-8, 1e-3),
+            "index_frac": (0.3, 0.005, 1.0),
+            "score_bytes": (8.0, 0.01, 400.0),
+            "walk_s": (1e-10, 1e-13, 1e-7),
+            "peak_frac": (0.4, 0.01, 1.0),
+            "slot_share": (0.1, 1e-3, 1.0),
+            "tile_heads": (16.0, 1.0, 128.0),
+            "gather_ratio": (1.0, 0.05, 8.0),
+            "query_bytes": (4.0, 2.0, 300.0),
+        },
+        {"index_s": 0.0, "hbm_frac": 0.8, "pad_power": 4.0, "overlap_power": 3.0},
+    )
+    for family in SELECTED
+    for phase in ("decode", "context")
+}
+_STATES |= {  # both kinds of layers of DeepSeek-V4, with an indexer and without
+    kind: _holding(_STATES[kind], {"select_s": 0.0}, index_s=(1e-5, 1e-8, 1e-3))
+    for kind in ("compressed_decode", "compressed_context")
+}
+_STATES["hyper"] = _STREAM
 STARTS.update(_STATES)
 ARITHMETIC = {
     "nvfp4": "fp4",
@@ -181,6 +207,8 @@ ARITHMETIC = {
 
 def arithmetic_of(kind: str, number_format: str) -> str:
     """Which peak a fit is relative to; a latent cache of 8 bits is computed on in bf16."""
+    if kind.startswith("compressed"):  # caches of 8 bits alone were measured
+        return "fp8"
     if kind in ("decode_latent", *STATE_KINDS):
-        return "" if kind == "convolution" else "bf16"
+        return "" if STATE_KINDS.get(kind) in SCALELESS else "bf16"
     return ARITHMETIC[number_format]

@@ -2,8 +2,9 @@
 
     python -m jaxsim.truth.kernels.tables_state FOLDER [CHIP…]
 
-fits the kernels of recurrent layers to the tables beneath FOLDER (`systems/data` of
-`aiconfigurator-core`) and writes `catalog/data/states/CHIP.toml`.
+fits the kernels of recurrent layers, and of those that select what they attend to
+(`tables_selected`), to the tables beneath FOLDER (`systems/data` of `aiconfigurator-core`) and
+writes `catalog/data/states/CHIP.toml`.
 
 Several engines were measured. Faults are dealt with by rules that do not look at residuals:
 repeats are reduced to the fastest; launches that contradict others, and splits of which many do,
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from jaxsim.catalog._calibration_kinds import STATES
-from jaxsim.catalog.calibration import STATE_KINDS
+from jaxsim.catalog.calibration import STATE_KINDS, load_calibration
 from jaxsim.catalog.load import load_hardware
 from jaxsim.catalog.recurrent import STATE_BYTES
 from jaxsim.point.work import Convolution, StateScan, StateStep
@@ -31,6 +32,7 @@ from jaxsim.truth.kernels.file import calibration_text
 from jaxsim.truth.kernels.frames import columns_of, distinct, rows_of
 from jaxsim.truth.kernels.rows import KernelRows, stacked
 from jaxsim.truth.kernels.tables import FOLDERS, PACKAGE, Tables
+from jaxsim.truth.kernels.tables_selected import hyper_rows, selected_rows
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -145,11 +147,14 @@ def main() -> None:
         card = load_hardware(name)
         hbm = float(card.hardware.chip.hbm_bytes_per_s)
         tables = Tables(root, name)
-        fits = fit_all(
-            state_rows(tables, hbm), card, lambda line, chip=name: print(chip, line, flush=True)
-        )
+        rows = [
+            *state_rows(tables, hbm),
+            *selected_rows(tables, load_calibration(card.calibration), card),
+            *hyper_rows(tables),
+        ]
+        fits = fit_all(rows, card, lambda line, chip=name: print(chip, line, flush=True))
         text = calibration_text(
-            f"{card.full_name}, kernels of recurrent layers",
+            f"{card.full_name}, kernels of recurrent and selecting layers",
             float(card.hardware.chip.multiprocessors),
             fits,
             f"{PACKAGE} 0.12.0 (Apache-2.0)",

@@ -213,7 +213,7 @@ def prepare(args: argparse.Namespace) -> None:
     if many:
         if getattr(args, "mix", None) is not None:
             raise InputError("--images counts for one workload: leave out --mix, or --images.")
-        args.model = with_images(args.model)
+        args.model = with_images(args.model, getattr(args, "encoder_pool", False))
 
 
 def check_lengths(args: argparse.Namespace) -> None:

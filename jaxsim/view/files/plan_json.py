@@ -46,6 +46,7 @@ def deployed_dict(deployed: Deployed, pooled: bool) -> dict[str, object]:
         "cost_usd_per_million_output_tokens": deployed.cost_usd_per_million_output_tokens,
         "output_tokens_per_joule": deployed.output_tokens_per_joule,
         "instances": [instance_dict(shape) for shape in deployed.instances],
+        **({} if deployed.encoders is None else {"encoders": vars(deployed.encoders)}),
     }
     if not pooled:
         return described

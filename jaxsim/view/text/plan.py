@@ -82,6 +82,16 @@ def pools(best: Deployed, two_kinds: bool, page: Page) -> list[str]:
         ]
         for shape in best.instances
     ]
+    if best.encoders is not None:
+        rows.append(
+            [
+                "encoder",
+                f"{best.encoders.count:,} × 1 GPU",
+                "the whole encoder",
+                f"{units.seconds(best.encoders.latency_s)} a prompt's images",
+                best.encoders.hardware if two_kinds else "",
+            ]
+        )
     modes = [MODE_TITLES[shape.mode] for shape in best.instances if shape.mode]
     total = ", ".join([f"{sentences.gpus(best.gpus)} in all", *modes])
     if best.ctx_gen_ratio is not None:

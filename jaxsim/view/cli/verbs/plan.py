@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import arrivals, options, parse, provenance
 from jaxsim.view.cli.help_text import Help
 from jaxsim.view.cli.planned import PlanFields, solved
@@ -45,6 +46,11 @@ def add_parser(subparsers: options.Verbs) -> None:
         allow_abbrev=False,
     )
     add_question(parser, mix=True)
+    parser.add_argument(
+        "--encoder-pool",
+        action="store_true",
+        help="with --images: the encoder runs on GPUs of its own, as many as the rate needs",
+    )
     arrivals.add_arrivals(parser)
     output = parser.add_argument_group("output")
     output.add_argument("-o", "--output", metavar="DIR", help="also write files and pictures there")
@@ -144,6 +150,8 @@ def run(args: argparse.Namespace) -> int:
 
 def request_of(args: argparse.Namespace) -> PlanFields:
     """The request that the options make, checked before anything is loaded."""
+    if getattr(args, "encoder_pool", False) and args.images == "0":
+        raise InputError("--encoder-pool is for prompts with images: give --images N too.")
     gpus, exactly = (None, False) if args.gpus is None else parse.parse_gpus(args.gpus)
     ratio = args.fixed_ratio
     return {

@@ -90,6 +90,16 @@ class Instances(File, kw_only=True):
     memory_bytes: dict[str, NotNegative]
 
 
+class Encoders(File, kw_only=True):
+    """`count` GPUs that each encode the images of one prompt at a time; seconds and bytes."""
+
+    hardware: str
+    count: Count
+    latency_s: Positive
+    requests_per_s: Positive
+    weights_bytes: Positive
+
+
 class Certificate(File, kw_only=True):
     """How sure it is that no other match is better."""
 
@@ -115,6 +125,7 @@ class Colocated(File, kw_only=True):
     output_tokens_per_joule: NotNegative | None
     instances: Annotated[list[Instances], Meta(min_length=1)]
     host_s: NotNegative | UnsetType = UNSET
+    encoders: Encoders | UnsetType = UNSET
     copies: Count | UnsetType = UNSET
     costs: dict[str, Any] | UnsetType = UNSET
     mixed_ttl_s: Positive | UnsetType = UNSET
