@@ -345,6 +345,55 @@ def test_aiperf_units_are_read(tmp_path):
         read_rows(result(tmp_path, {**AIPERF, "is_complete": False}), STATED)
 
 
+def a_record(start_s, end_s, ttft_ms, **more):
+    """A request as AIPerf's profile_export.jsonl has it."""
+    metrics = {
+        "input_sequence_length": {"value": 100, "unit": "tokens"},
+        "output_sequence_length": {"value": 11, "unit": "tokens"},
+        "time_to_first_token": {"value": ttft_ms, "unit": "ms"},
+        "inter_token_latency": {"value": 5.0, "unit": "ms"},
+    }
+    told = {"session_num": 0, "benchmark_phase": "profiling", "was_cancelled": False}
+    told |= {"request_start_ns": int(start_s * 1e9), "request_end_ns": int(end_s * 1e9)}
+    return {"metadata": {**told, **more}, "metrics": metrics, "error": None}
+
+
+def test_a_log_of_requests_is_one_run(tmp_path):
+    """Two at a time for 2 s, 4 of 11 tokens in all; warm-up and failures are none of them."""
+    records = [a_record(k // 2, k // 2 + 1, 10.0 * (k + 1)) for k in range(4)]
+    failed = {**a_record(0, 9, 1.0), "error": {"code": 500, "message": "x"}}
+    records += [failed, a_record(-5, -4, 1.0, benchmark_phase="warmup")]
+    path = tmp_path / "profile_export.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in records))
+    row = read_rows(path, STATED)[0]
+    assert (row.source, row.isl, row.osl, row.prompts) == ("AIPerf", 100, 11, 4)
+    assert (row.ttft_s, row.ttft_median_s, row.tpot_s) == pytest.approx((0.025, 0.025, 0.005))
+    assert row.concurrency == 2
+    assert row.output_tokens_per_s_per_gpu == pytest.approx(4 * 11 / 2 / row.gpus)
+    path.write_text(json.dumps(failed))
+    with pytest.raises(InputError, match="no request was completed"):
+        read_rows(path, STATED)
+
+
+def test_files_of_ranks_are_one_run(tmp_path):
+    """Rates and requests in the system add up; latencies are means by requests."""
+    one = {**VLLM, "mean_ttft_ms": 100.0, "completed": 300, "num_prompts": 300}
+    other = {**VLLM, "mean_ttft_ms": 200.0, "completed": 100, "num_prompts": 100}
+    for rank, raw in enumerate((one, other)):
+        (tmp_path / f"run-rank{rank}.json").write_text(json.dumps(raw))
+    row, alone = read_rows(tmp_path, STATED)[0], read_rows(tmp_path / "run-rank0.json", STATED)[0]
+    assert row.ttft_s == pytest.approx(0.125)
+    assert (row.concurrency, row.prompts) == (2 * alone.concurrency, 400)
+    rate = alone.output_tokens_per_s_per_gpu
+    assert row.output_tokens_per_s_per_gpu == pytest.approx(2 * rate)
+    (tmp_path / "run-rank1.json").rename(tmp_path / "run-rank2.json")
+    with pytest.raises(InputError, match="rank 1 of 0 to 2 is missing"):
+        read_rows(tmp_path, STATED)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no files of ranks"):
+        read_rows(tmp_path / "empty", STATED)
+
+
 def test_inferencex_rates_are_over_all_gpus(tmp_path):
     row = read_rows(result(tmp_path, INFERENCEX))[0]
     assert row.output_tokens_per_s_per_gpu == 300

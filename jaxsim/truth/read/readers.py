@@ -1,12 +1,13 @@
 """Which rows does a file of measurements hold?  Readers for every layout that is known."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from jaxsim.catalog.documents import MOST_TABLE_BYTES, decode_json, given_path, read_text
 from jaxsim.catalog.errors import InputError
 from jaxsim.truth.read import aiconfigurator, external_table, results, run_table, serving_table
-from jaxsim.truth.read.clients import vendors
+from jaxsim.truth.read.clients import requests, vendors
 from jaxsim.truth.read.clients.stated import Stated, refuse_for_tables, restated
 from jaxsim.truth.read.rows import ServingRow
 from jaxsim.truth.read.table import read_lines
@@ -24,10 +25,25 @@ TABLES = {
 def read_rows(path: str | Path, stated: Stated | None = None) -> list[ServingRow]:
     """The measured runs of a file: a CSV table of a known layout, or a benchmark's result file.
 
+    A folder holds result files of the ranks of one run, which are one row.
     `results` names the clients whose files are read; `stated` says what they leave out.
     """
     path, own = given_path(path), stated or Stated()
+    if path.is_dir():
+        return [restated(_of_ranks(path, own), own)]
     return [restated(row, own) for row in _rows(path, own)]
+
+
+def _of_ranks(folder: Path, stated: Stated) -> ServingRow:
+    """The run whose ranks wrote a file each; what is stated of its load is of all ranks."""
+    each = replace(stated, concurrency=None, rate=None, prompts=None)
+    rows = []
+    for path in requests.rank_files(folder):
+        own = _rows(path, each)
+        if len(own) != 1:
+            raise InputError(f"{path}: holds {len(own)} runs; a rank's file holds one.")
+        rows += own
+    return requests.of_ranks(rows, folder, stated)
 
 
 def _rows(path: Path, stated: Stated) -> list[ServingRow]:

@@ -8,21 +8,24 @@ GPUs, how many, how laid out) the caller states.
 from pathlib import Path
 
 from jaxsim.catalog.errors import InputError
-from jaxsim.truth.read.clients import guidellm, profilers, servers, vendors
+from jaxsim.truth.read.clients import guidellm, profilers, requests, servers, vendors
 from jaxsim.truth.read.clients.entry import Entry
 from jaxsim.truth.read.clients.stated import Stated
 from jaxsim.truth.read.rows import ServingRow
 from jaxsim.truth.read.table import Line
 
 KNOWN = (
-    "Known are AIPerf (time_to_first_token), GuideLLM (benchmarks), inference-perf "
-    "(load_summary, successes), llmperf (results_ttft_s_mean), vllm bench serve and SGLang "
-    "(mean_ttft_ms), trtllm-bench (world_info, performance), InferenceX (hw, tput_per_gpu)"
+    "Known are AIPerf (time_to_first_token; or metadata and metrics of each request), GuideLLM "
+    "(benchmarks), inference-perf (load_summary, successes), llmperf (results_ttft_s_mean), vllm "
+    "bench serve and SGLang (mean_ttft_ms), trtllm-bench (world_info, performance), "
+    "InferenceX (hw, tput_per_gpu)"
 )
 
 
 def read_json(entries: list[dict[str, object]], path: Path, stated: Stated) -> list[ServingRow]:
     """The runs of a JSON file of any known client."""
+    if requests.is_request_log(entries):
+        return [requests.aiperf_log(entries, str(path), stated)]
     rows = []
     for number, raw in enumerate(entries, start=1):
         rows += _rows(Entry(str(path), number, raw), stated)

@@ -126,6 +126,9 @@ def inference_perf(entry: Entry, stated: Stated) -> ServingRow:
     ttft_s = latency.part("time_to_first_token").number_of("mean")
     osl = stated.osl or done.part("output_len").number_of("mean")
     latency_s = latency.part("request_latency").number_of("mean")
+    # With a concurrency, the rate that was achieved is what the server gave, and no load.
+    concurrency = load.number_of("concurrency") or load.number_of("concurrency_level")
+    rate = None if concurrency else load.rate("requested_rate") or load.rate("achieved_rate")
     return row_of(
         entry,
         stated,
@@ -133,9 +136,9 @@ def inference_perf(entry: Entry, stated: Stated) -> ServingRow:
         layout_of(entry, stated, None, None),
         isl=done.part("prompt_len").number_of("mean"),
         osl=osl,
-        concurrency=load.number_of("concurrency") or load.number_of("concurrency_level"),
+        concurrency=concurrency,
         prompts=done.number_of("count"),
-        requests_per_s=load.rate("requested_rate") or load.rate("achieved_rate"),
+        requests_per_s=rate,
         ttft_s=ttft_s,
         tpot_s=after_first_s(latency_s, ttft_s, osl),
         output_tokens_per_s=done.part("throughput").number_of("output_tokens_per_sec"),

@@ -25,8 +25,10 @@ files:
   or the result file of a client: vllm bench serve and SGLang's bench_serving (JSON, JSON lines, or
   the text "Serving Benchmark Result" that they print), AIPerf and GenAI-Perf (JSON, CSV), GuideLLM
   (JSON, CSV), inference-perf, llmperf, trtllm-bench, InferenceX (JSON, CSV), MLPerf's
-  mlperf_log_summary.txt. What a result file does not say is stated with --model, --hardware,
-  --engine, --precision, --tp, ...; two pools with --prefill-tp, --prefill-instances, ...
+  mlperf_log_summary.txt, AIPerf's records of requests (profile_export.jsonl); or a folder with one
+  such file of each rank (NAME-rank0.json, ...), which are one run. What a result file does not
+  say is stated with --model, --hardware, --engine, --precision, --tp, ...; two pools with
+  --prefill-tp, --prefill-instances, ...
   Runs over time are simulated request by request: a table with rates of arrival and percentiles
   (row_id, arrival, rate_rps, ttft_p50_ms, ...), or a log of vLLM's requests (NAME.requests.jsonl
   with NAME.meta.json beside it), or a folder of logs.
