@@ -544,6 +544,9 @@ def test_inference_perf_llmperf_and_trtllm_bench(tmp_path):
     }
     row = read_rows(result(tmp_path, stage), STATED)[0]
     assert (row.requests_per_s, row.tpot_s, row.ttft_s) == pytest.approx((5.0, 0.01, 0.1))
+    stage["load_summary"] |= {"achieved_rate": 4.0, "concurrency": 7}
+    row = read_rows(result(tmp_path, stage), STATED)[0]
+    assert (row.load, row.concurrency, row.requests_per_s) == ("closed", 7, None)
     summary = {
         "model": "llama-3.1-8b",
         "num_concurrent_requests": 4,

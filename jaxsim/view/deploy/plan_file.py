@@ -15,6 +15,8 @@ from jaxsim.view.deploy.order import Order, Pool
 
 SCHEMA = "jaxsim.plan/1"
 KINDS = ("disaggregated", "colocated")
+# Beyond any cluster; files list every server.
+MOST_GPUS = 1_000_000
 ROLES = {"disaggregated": ("prefill", "decode"), "colocated": ("colocated",)}
 
 
@@ -233,9 +235,13 @@ def _pools(deployed: Fields, kind: str, given: dict[str, str]) -> tuple[Pool, ..
 
 
 def _whole_shape(fields: Fields, pool: Pool) -> None:
-    """Refuse widths that do not divide, and a number of GPUs that is not theirs."""
+    """Refuse widths that do not divide, and numbers of GPUs that are not theirs or too many."""
     if pool.width % pool.tp or pool.width % pool.ep:
         raise fields.error("tp", f"{pool.tp} and ep {pool.ep} do not divide one another.")
     if "gpus_per_instance" in fields.table and fields.whole("gpus_per_instance") != pool.gpus:
         stated = fields.whole("gpus_per_instance")
         raise fields.error("gpus_per_instance", f"{stated} is not max(tp, ep) · pp = {pool.gpus}.")
+    if pool.gpus * pool.count > MOST_GPUS:
+        raise fields.error(
+            "count", f"{pool.gpus * pool.count:,} GPUs; a pool has at most {MOST_GPUS:,}."
+        )

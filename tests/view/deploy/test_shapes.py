@@ -176,6 +176,7 @@ def test_too_few_hosts(tmp_path, capsys):
         (lambda p: p["disaggregated"]["instances"][0].update(tp=0), r"instances\[0\].tp: 0"),
         (lambda p: p["disaggregated"]["instances"][0].update(tp=2), "gpus_per_instance: 1 is not"),
         (lambda p: p["disaggregated"]["instances"][1].update(count=1.5), "count: 1.5"),
+        (lambda p: p["disaggregated"]["instances"][1].update(count=10**9), "at most 1,000,000"),
         (lambda p: p["disaggregated"]["instances"][1].update(hardware="tpu9"), "--hardware tpu9="),
         (lambda p: p["disaggregated"]["instances"].pop(), "one pool of each role"),
         (lambda p: p["workload"].pop("isl"), "workload.isl: None"),
