@@ -188,7 +188,8 @@ def test_a_plan_that_is_none(tmp_path, change, message):
 
 
 def test_names_of_the_command_line_are_checked(tmp_path, capsys):
-    for flag, value in (("--name", "No Good"), ("--checkpoint", "a\nb"), ("--engine", "trtllm")):
+    given = (("--name", "No Good"), ("--checkpoint", "a\nb"), ("--engine", "trtllm"))
+    for flag, value in (*given, ("--port", "65536")):
         assert deploy(PLANS / "dense.json", tmp_path / "out", flag, value) == BAD_INPUT
         assert flag in capsys.readouterr().err
 

@@ -156,6 +156,13 @@ def all_files(
     return files
 
 
+def _port_of(text: str) -> int:
+    port = parse.parse_whole(text, "--port")
+    if port > 65535:
+        raise InputError(f"--port {port}: ports are 1 to 65535.")
+    return port
+
+
 def _by_hardware(given: list[str], flag: str, order: "Order") -> dict[str, str]:
     """What a flag says of each kind of hardware in the plan, as `HW=VALUE`."""
     kinds = sorted({pool.hardware for pool in order.pools})
@@ -201,7 +208,7 @@ def settings_of(args: argparse.Namespace, order: "Order") -> "Settings":
         ),
         namespace=checked_name(args.namespace, "--namespace"),
         image=image,
-        port=parse.parse_whole(args.port, "--port"),
+        port=_port_of(args.port),
         nodes={name: parse.parse_whole(n, f"--nodes {name}") for name, n in nodes.items()},
         partitions={name: checked_partition(own) for name, own in partitions.items()},
         stack=args.stack,

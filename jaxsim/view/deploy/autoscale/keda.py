@@ -112,7 +112,10 @@ def autoscalers(
                 "type": "Pods",
                 "pods": {
                     "metric": {"name": adapted(name)},
-                    "target": {"type": "AverageValue", "averageValue": f"{1e3 * value:.0f}m"},
+                    "target": {
+                        "type": "AverageValue",
+                        "averageValue": f"{max(1, round(1e3 * value))}m",
+                    },
                 },
             }
             for name, value in wanted
