@@ -45,7 +45,9 @@ def address(result, tmp_path_factory):
     return path.as_uri()
 
 
-def driver_of(**preferences: int):
+@pytest.fixture(scope="module")
+def browser():
+    """One browser for all tests of the module."""
     from selenium import webdriver
 
     options: Any = webdriver.ChromeOptions()
@@ -56,13 +58,7 @@ def driver_of(**preferences: int):
     ):  # fmt: skip
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    options.add_experimental_option("prefs", preferences)
-    return webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-
-
-@pytest.fixture(scope="module")
-def browser():
-    driver = driver_of()
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
     yield driver
     driver.quit()
 
@@ -222,13 +218,35 @@ def test_a_phone_needs_no_sideways_scrolling(page):
     size = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": True}
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     wide = run(page, "return document.documentElement.scrollWidth")
+    cut = run(
+        page,
+        "return [...document.querySelectorAll('#fixed, #compare, #fixed th, #compare td')]"
+        ".filter(cell => cell.scrollWidth > cell.clientWidth).map(cell => cell.textContent)",
+    )
     page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert wide <= 400
+    assert not cut, "no word is too wide for its cell"
 
 
-def test_without_a_script_the_page_still_answers(address, result):
-    browser = driver_of(**{"profile.managed_default_content_settings.javascript": 2})
+def test_the_first_screen_has_recommendation_table_and_a_number_a_curve(page):
+    def foot(selector):
+        return run(
+            page, f"return document.querySelector('{selector}').getBoundingClientRect().bottom"
+        )
+
+    size = {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    run(page, "window.scrollTo(0, 0)")
+    feet = [foot(name) for name in ("#recommendation", "#fixed")]
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert feet == sorted(feet)
+    assert feet[-1] <= 900
+
+
+def test_without_a_script_the_page_still_answers(browser, address, result):
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
+        browser.get("about:blank")
         browser.get(address)
         assert not browser.find_element("css selector", ".controls").is_displayed()
         assert text(browser, "recommendation") == sentences.recommendation(result)
@@ -237,7 +255,8 @@ def test_without_a_script_the_page_still_answers(address, result):
         pictures = browser.find_elements("css selector", ".static img")
         assert pictures and all(one.is_displayed() for one in pictures)  # noqa: PT018
     finally:
-        browser.quit()
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+        browser.get("about:blank")
 
 
 @pytest.fixture(scope="module")
