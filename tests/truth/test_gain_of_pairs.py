@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks.accuracy.repeats import departures, gain_floor, repeats, replaced
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.gain_errors import load_gain
 from jaxsim.truth.decisions import decisions
@@ -172,3 +173,24 @@ def test_the_months_constant_is_of_other_systems():
     assert joint_error(entries)["systems"] == 2
     with pytest.raises(InputError, match="pairs of 1 systems"):
         joint_error(own)
+
+
+def test_the_floor_of_errors_is_what_another_record_would_leave():
+    """Two records 10 % apart predict one another 10 % off; a record published twice is one."""
+    one = row(1, version="1.0", tpot_s=0.010, output_tokens_per_s_per_gpu=100.0)
+    groups = repeats([one, replace(one, tpot_s=0.011), replace(one, tpot_s=0.011)])["same version"]
+    assert [len(own) for own in groups] == [2]
+    errors = [math.expm1(entry.log_error("tpot") or 0.0) for entry in replaced(groups)]
+    np.testing.assert_allclose(sorted(errors), [0.010 / 0.011 - 1.0, 0.1], rtol=1e-6)
+    apart = np.log(1.1) * np.array([-1.0, 1.0])
+    np.testing.assert_allclose(np.sort(departures(groups)), apart)
+    points = ((0.01, 100.0), (0.014, 125.0), (0.02, 150.0))
+    runs = [replace(one, tpot_s=t, output_tokens_per_s_per_gpu=rate) for t, rate in points]
+    runs += [replace(run, mode="disaggregated", prefill=run.decode) for run in runs]
+    assert gain_floor(runs, np.zeros(1)) == (0.0, 0.0)
+    # Half of the draws move both frontiers alike; else throughputs move 21 % apart, and more at
+    # one interactivity.
+    median, _ = gain_floor(runs, apart)
+    assert 0.1 < median < 0.3
+    with pytest.raises(InputError, match="no pair"):
+        gain_floor(runs[:3], apart)
