@@ -24,7 +24,7 @@ from jaxsim.truth.gain_of_pairs import errors_of, pairs
 from jaxsim.truth.read.names import names_of
 from jaxsim.truth.read.readers import read_rows
 from jaxsim.truth.read.rows import ServingRow
-from jaxsim.truth.validate import Predicted, score
+from jaxsim.truth.validate import Predicted, Scored, score
 
 FILES = ("serving_open.csv", "endtoend_open.csv")
 CURVE = ("model", "gpu", "engine", "mode")  # what one version of an engine makes faster at once
@@ -105,7 +105,9 @@ def departures(groups: Iterable[Sequence[ServingRow]]) -> np.ndarray:
     return np.concatenate([(one[:, None] - one)[~np.eye(len(one), dtype=bool)] for one in logs])
 
 
-def gain_floor(rows: Iterable[ServingRow], apart: np.ndarray) -> tuple[float, float]:
+def gain_floor(
+    rows: Iterable[ServingRow], apart: np.ndarray, draws: int = DRAWS
+) -> tuple[float, float]:
     """Median and mean error of the gain if each frontier of a pair were that of another record.
 
     Few disaggregated configurations were recorded twice, so each frontier of each draw is as much
@@ -121,7 +123,7 @@ def gain_floor(rows: Iterable[ServingRow], apart: np.ndarray) -> tuple[float, fl
     curves = [tuple(entry.key(key) for key in CURVE) for entry in measured]
     names = sorted(set(curves))
     random, results = np.random.default_rng(SEED), []
-    for _ in range(DRAWS):
+    for _ in range(draws):
         slower = dict(zip(names, np.exp(random.choice(apart, len(names))), strict=True))
         drawn = []
         for entry, curve in zip(measured, curves, strict=True):
@@ -143,10 +145,11 @@ def gain_floor(rows: Iterable[ServingRow], apart: np.ndarray) -> tuple[float, fl
 def floors(name: str, groups: Sequence[list[ServingRow]], rows: Sequence[ServingRow]) -> list[str]:
     """Lines of the table of what is left if another record is the prediction."""
     entries = replaced(groups)
-    lines = []
-    for measure, title in (("tpot", "TPOT"), ("ttft", "TTFT, not queued")):
+    lines: list[tuple[str, int, float, float]] = []
+    measures: tuple[tuple[Scored, str], ...] = (("tpot", "TPOT"), ("ttft", "TTFT, not queued"))
+    for measure, title in measures:
         own = score(entries, measure)
-        if own["n"]:
+        if own["median"] is not None and own["mean"] is not None:
             lines.append((title, own["n"], 100 * own["median"], 100 * own["mean"]))
     median, mean = gain_floor(rows, departures(groups))
     lines.append(("gain, drawn", DRAWS, 100 * median, 100 * mean))

@@ -187,10 +187,10 @@ def test_the_floor_of_errors_is_what_another_record_would_leave():
     points = ((0.01, 100.0), (0.014, 125.0), (0.02, 150.0))
     runs = [replace(one, tpot_s=t, output_tokens_per_s_per_gpu=rate) for t, rate in points]
     runs += [replace(run, mode="disaggregated", prefill=run.decode) for run in runs]
-    assert gain_floor(runs, np.zeros(1)) == (0.0, 0.0)
+    assert gain_floor(runs, np.zeros(1), 2) == (0.0, 0.0)
     # Half of the draws move both frontiers alike; else throughputs move 21 % apart, and more at
     # one interactivity.
-    median, _ = gain_floor(runs, apart)
+    median, _ = gain_floor(runs, apart, 20)
     assert 0.1 < median < 0.3
     with pytest.raises(InputError, match="no pair"):
-        gain_floor(runs[:3], apart)
+        gain_floor(runs[:3], apart, 2)
