@@ -180,11 +180,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--points", type=float, default=1e9)
     parser.add_argument("--chips", default="h200")
-    parser.add_argument("--only", default="", help="form or case:form, with commas between them")
+    what = "form, case:form or chip:case, with commas between them"
+    parser.add_argument("--only", default="", help=what)
     parser.add_argument("--json")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     only = set(filter(None, args.only.split(",")))
+    named = {one.rpartition(":")[2] for one in only}
     chips = args.chips.split(",")
     wanted = [
         (name, form, chip)
@@ -192,8 +194,8 @@ def main() -> None:
         for name, forms in FORMS.items()
         for form in forms
         # What several GPUs send is looked at in decode alone, unless it is named.
-        if only or not form.endswith("-8") or (chip, name) == (chips[0], "decode")
-        if not only or only & {form, f"{name}:{form}"}
+        if not form.endswith("-8") or (chip, name) == (chips[0], "decode") or form in named
+        if not only or only & {form, f"{name}:{form}", f"{chip}:{name}"}
     ]
 
     def row(which):
