@@ -74,8 +74,13 @@ def test_a_quotient_off_by_its_last_bits_changes_nothing(bias, monkeypatch):
             assert np.all(divides(b, a))
 
 
-@pytest.mark.parametrize("phase", PHASES)
-@pytest.mark.parametrize("model", MODELS)
+# Co-located designs prefill and decode too.
+TRACED = [(model, "colocated") for model in MODELS] + [
+    ("mla_moe", p) for p in ("prefill", "decode")
+]
+
+
+@pytest.mark.parametrize(("model", "phase"), TRACED)
 def test_no_step_function_is_fed_by_a_division(model, phase):
     """Of what is traced, so of whatever is compiled from it: quotients are rounded as above."""
     program = trace(PHASES[phase], scenario(model), AXES)
@@ -84,8 +89,10 @@ def test_no_step_function_is_fed_by_a_division(model, phase):
     assert not {"ceil", "floor"}.intersection(names)
 
 
-@pytest.mark.parametrize("phase", PHASES)
-@pytest.mark.parametrize("model", ["gqa_dense", "mla_moe"])
+@pytest.mark.parametrize(
+    ("model", "phase"),
+    [("gqa_dense", "prefill"), ("gqa_dense", "decode"), ("mla_moe", "colocated")],
+)
 def test_designs_are_the_same_where_division_is_a_reciprocal(model, phase, monkeypatch):
     point = jax.tree.map(lambda x: np.asarray(x, np.float32), scenario(model))
     with in_precision(False):

@@ -100,8 +100,13 @@ def straight_through(monkeypatch):
     monkeypatch.setattr(derivative, "wanted_of", untyped(derivative.wanted_of).__wrapped__)
 
 
-@pytest.mark.parametrize("phase", PHASES)
-@pytest.mark.parametrize("case", CASES)
+# Co-located designs prefill and decode too.
+DIFFERENCED = [(case, "colocated") for case in CASES] + [
+    (CASES[0], "prefill"), (CASES[0], "decode"), (CASES[1], "prefill"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("case", "phase"), DIFFERENCED)
 def test_finite_differences_of_every_number(case, phase, straight_through):
     """Central differences in 64 bits, away from ties, of every number: none is left out."""
     scenario, design = scenario_of(*case), away_from(case)

@@ -41,9 +41,7 @@ def positions(result, axes, groups):
     ("groups", "options"),
     [
         ((), {}),
-        ((), SMALL),
         (("osl", "tp"), SMALL),
-        (("osl", "tp"), dict(duplicates=True)),
         (("batch",), dict(duplicates=True, **SMALL)),
     ],
 )

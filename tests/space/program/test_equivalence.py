@@ -219,8 +219,11 @@ PHASE_VALUES = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("phase", [prefill, decode, colocated], ids=lambda f: f.__name__)
-@pytest.mark.parametrize("kind", ["gqa_dense", "mla_moe"])
+@pytest.mark.parametrize(
+    ("kind", "phase"),
+    [("gqa_dense", prefill), ("mla_moe", decode), ("mla_moe", colocated)],
+    ids=lambda x: getattr(x, "__name__", x),
+)
 def test_the_model_is_the_same_with_and_without_classes(phase, kind):
     """Against the traced function in its own order, interpreted in NumPy."""
     point = scenario(kind)

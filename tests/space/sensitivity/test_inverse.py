@@ -85,8 +85,8 @@ def test_chips_are_those_of_brute_force(swept, problem, plan_request, together):
 def test_one_chip_is_no_better_than_two(swept, problem):
     base = problem.solve(UNCHANGED)
     budget = Budget(load_chip_parts().shares, {"cost": 1.05, "power": 1.05, "area": 1.05})
-    two = best_chips(swept, problem, base, budget, space=SPACE, smallest=0.04)
-    one = best_chips(swept, problem, base, budget, unlike=False, space=SPACE, smallest=0.04)
+    two = best_chips(swept, problem, base, budget, space=SPACE, smallest=0.08)
+    one = best_chips(swept, problem, base, budget, unlike=False, space=SPACE, smallest=0.08)
     assert two.gain >= one.gain - 2e-3
     assert one.gain > 0.0
     assert all(budget.fits(own) for own in (*two.factors.values(), *one.factors.values()))
