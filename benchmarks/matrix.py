@@ -5,7 +5,7 @@
 For each case an environment is made in a temporary folder, the working tree is installed in it as
 a wheel, and a few verbs run. `oldest` pins every dependency of pyproject.toml to the least version
 that is declared there; `newest` takes what the registry gives.
-
+`docs/versions.md` holds the table of the last run.
 """
 
 import argparse
