@@ -91,17 +91,26 @@ def decode_attention(s, layer, sequences, queries, context) -> list[Kernel]:
         read = 2 * held_kv_heads(a, tp) * a.head_dim * seen * e.kv
         return [Kernel("attention", "decode", sequences * scores_and_values, sequences * read)]
     m = _latent(a)
-    seen, result = context, []
     if a.kind == "SparseMLA":
-        seen = min(context, a.index_topk)
-        flop = 2 * a.index_heads * a.index_dim * queries * context
-        read = a.index_dim * context * e.kv
-        result.append(Kernel("attention", "decode", sequences * flop, sequences * read))
+        pairs = queries * context, queries * min(context, a.index_topk)
+        own = _selected(s, a, sequences, queries, context, pairs, min(context, a.index_topk))
+        return [replace(own, role="dsa_decode"), *_absorb(s, m, sequences * queries)]
     stored = m.kv_rank + m.rope_dim
-    flop = m.heads / tp * queries * seen * (2 * stored + 2 * m.kv_rank)
-    read = stored * seen * e.kv
-    result.append(Kernel("attention", "decode_latent", sequences * flop, sequences * read))
-    return result + _absorb(s, m, sequences * queries)
+    flop = m.heads / tp * queries * context * (2 * stored + 2 * m.kv_rank)
+    own = Kernel(
+        "attention", "decode_latent", sequences * flop, sequences * stored * context * e.kv
+    )
+    return [own, *_absorb(s, m, sequences * queries)]
+
+
+def _selected(s, a, sequences, queries, whole, pairs, keys) -> Kernel:
+    """An indexer that scores `pairs[0]`, in 8 bits, and attention to `pairs[1]` of them."""
+    m, e, heads = a.latent, s.element, a.latent.heads / s.design.tp
+    stored = m.kv_rank + m.rope_dim
+    flop = 2 * a.index_heads * a.index_dim * pairs[0] + 2 * heads * (stored + m.kv_rank) * pairs[1]
+    read = a.index_dim * whole + stored * keys * e.kv
+    moved = queries * heads * (stored + m.kv_rank) * e.wide
+    return Kernel("attention", "", sequences * flop, sequences * (read + moved))
 
 
 def context_attention(s, layer, prompts, tokens, past) -> list[Kernel]:
@@ -130,18 +139,10 @@ def context_attention(s, layer, prompts, tokens, past) -> list[Kernel]:
         flop = 2 * heads * dims * attended(tokens, past, math.inf)
         moved = (past + 2 * tokens) * heads * dims * e.wide
         return [up, Kernel("attention", "context_latent", prompts * flop, prompts * moved)]
-    pairs = attended(tokens, past, math.inf)
-    index_flop = 2 * a.index_heads * a.index_dim * pairs
-    index_moved = (past + tokens * (a.index_heads + 1)) * a.index_dim * e.kv
-    dims = 2 * m.kv_rank + m.rope_dim
-    flop = 2 * heads * dims * attended(tokens, past, a.index_topk)
-    cached = min(past, a.index_topk) * dims * e.kv
-    fresh = tokens * (heads + 1) * dims * e.wide
-    return [
-        Kernel("attention", "context", prompts * index_flop, prompts * index_moved),
-        Kernel("attention", "context_latent", prompts * flop, prompts * (cached + fresh)),
-        *_absorb(s, m, prompts * tokens),
-    ]
+    chosen = attended(tokens, past, a.index_topk)
+    pairs, keys = (attended(tokens, past, math.inf), chosen), min(past + tokens, chosen)
+    own = _selected(s, a, prompts, tokens, past + tokens, pairs, keys)
+    return [replace(own, role="dsa_context"), *_absorb(s, m, prompts * tokens)]
 
 
 def expected_experts(experts: float, topk: float, tokens: float, variance: float = 0.0) -> float:
