@@ -208,6 +208,12 @@ def _neighbours(count: int) -> list[tuple[int, int]]:
     return [(k, k) for k in range(count)] + [(k, k + 1) for k in range(count - 1)]
 
 
+def _over(cells: Cells, least: np.ndarray) -> np.ndarray:
+    """The most that each cell may hold over the least that counts; inf where nothing does yet."""
+    own = least[cells.line]
+    return np.divide(cells.most, own, out=np.full_like(cells.most, np.inf), where=own > 0.0)
+
+
 def refine(problem: Problem, designs: Designs, slack: float | None = None) -> Refined:
     """The best whole batches and chunks of every mapping, and how far from the best they may be.
 
@@ -217,11 +223,11 @@ def refine(problem: Problem, designs: Designs, slack: float | None = None) -> Re
     search = _Search(problem, designs, slack)
     cells = search.first_cells()
     while len(cells) and search.evaluated < _MOST_DESIGNS:
-        cells = cells.take(np.argsort(-cells.most / search.least()[cells.line], kind="stable"))
+        cells = cells.take(np.argsort(-_over(cells, search.least()), kind="stable"))
         first, later = cells.take(slice(0, _AT_ONCE)), cells.take(slice(_AT_ONCE, None))
         cells = joined([search.cut(first), later])
         cells = cells.take(np.flatnonzero(cells.most > search.least()[cells.line]))
-    over = cells.most / search.least()[cells.line] - 1.0
+    over = _over(cells, search.least()) - 1.0
     better = np.flatnonzero(search.best > search.start * (1.0 + TIE))
     columns = search.columns(better, search.at[better])
     gap = (1.0 + float(np.max(over, initial=0.0))) * (1.0 + ENOUGH) - 1.0
