@@ -10,11 +10,11 @@ import xarray as xr
 
 from benchmarks.fuzz.flips import every_byte
 from benchmarks.fuzz.judge import GOOD
-from benchmarks.fuzz.kills import SMALL
 from benchmarks.fuzz.signals import INTERRUPTED, faults_of, signalled
 from benchmarks.fuzz.surroundings import judged_surrounding
 from benchmarks.fuzz.values import torn
 from benchmarks.fuzz.worker import judged_reader
+from benchmarks.fuzz.writers import SMALL
 from jaxsim.space.grid import executables
 from jaxsim.space.program import sealed
 from jaxsim.view.cli.config import read_config

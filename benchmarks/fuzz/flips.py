@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.fuzz.kills import SEARCH, SMALL
+from benchmarks.fuzz.writers import SEARCH, SMALL
 
 # Enough designs that a block is compiled.
 MANY = ["--isl", "1024..2048:64", "--osl", "64..512:64", "--tp", "1,2"]

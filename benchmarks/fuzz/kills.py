@@ -1,9 +1,12 @@
-"""Killed at any write, or on a full disk: is what is left whole?
+"""Killed at any write: is what is left whole, and does a resumed sweep equal a whole one?
 
-    python -m benchmarks.fuzz.kills --kills 60 --json benchmarks/fuzz/kills.json
+    python -m benchmarks.fuzz.kills --kills 1000 --json benchmarks/fuzz/kills.json
 
 A write point is an event by which Python is about to change a file: opened to be written, renamed,
-linked, removed. A child is killed before the n-th of them (SIGKILL), for every n or a seeded draw.
+linked, removed. Every verb that writes is killed (SIGKILL) before each of its write points, in an
+empty folder and over the files of a whole run; sweeps before drawn ones, twice each, and are then
+resumed. Children are made by fork from a process that has evaluated already, so that a kill takes
+as long as the writing; `--processes` kills as many whole processes besides.
 """
 
 import argparse
@@ -17,50 +20,58 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-MODEL = ["llama-3.1-8b", "--hardware", "h100", "--isl", "1024", "--osl", "128", "--ttl", "50ms"]
-AXES = ["--tp", "1", "--pp", "1", "--batch", "4,8"]
-SMALL = [*MODEL, *AXES, "--ftl", "2s", "--chunk", "512", "--prefill-batch", "1"]
-SEARCH = ["search", *MODEL, *AXES, "--phase", "decode"]
-SWEEP = """\
-model: llama-3.1-8b
-hardware: h100
-workload: {isl: [512, 1024], osl: [64, 128]}
-space: {tp: [1], pp: [1], batch: [1, 16], chunk: [512], prefill_batch: [1]}
-phases: [decode]
-block_workloads: 1
-"""
+from benchmarks.fuzz import signals
+from benchmarks.fuzz.writers import COMMANDS, SMALL, SWEEP, SWEPT, put_files, warmed, whole
+
 EVENTS = ("os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
-SIZES = ("36k", "64k", "128k", "256k", "512k", "1m", "2m", "4m")
+LONGEST_S = 120
+# More than any run's write points.
+NEVER = 10**9
 
 
-def killed_at(run: Callable[[], object], folder: Path, count: int) -> int | None:
-    """Run in a child that is killed before its `count`-th write in a folder; None if it ended."""
-    child = os.fork()
+def forked(run: Callable[[], object], folder: Path, count: int = NEVER) -> tuple[int, int]:
+    """Run in a child that is killed before its `count`-th write in a folder.
+
+    The exit status, negative where it was killed, and the write points that it came to.
+    """
+    read, told = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the child does not use JAX
+        child = os.fork()
     if child == 0:
-        seen = 0
+        seen, within = 0, os.path.abspath(folder)
 
         def hook(event: str, args: tuple[object, ...]) -> None:
             nonlocal seen
             writes = event == "open" and isinstance(args[1], str) and args[1][:1] in "wax"
             low = event == "open" and args[1] is None and bool(int(str(args[2])) & os.O_ACCMODE)
-            if not (writes or low or event in EVENTS) or str(folder) not in str(args[0]):
+            if not (writes or low or event in EVENTS) or not isinstance(args[0], str | os.PathLike):
+                return
+            if not os.path.abspath(args[0]).startswith(within):
                 return
             seen += 1
             if seen == count:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        sys.addaudithook(hook)
+        status = 99
         try:
-            run()
+            signal.alarm(LONGEST_S)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            sys.addaudithook(hook)
+            status = int(str(run()))
+            os.write(told, b"%d" % seen)
         finally:
-            os._exit(0)
-    _, status = os.waitpid(child, 0)
-    return count if os.WIFSIGNALED(status) else None
+            os._exit(status)
+    os.close(told)
+    _, ended = os.waitpid(child, 0)
+    with os.fdopen(read) as file:
+        points = int(file.read() or count)
+    return os.waitstatus_to_exitcode(ended), points
 
 
 def digest(folder: Path) -> str:
@@ -71,38 +82,55 @@ def digest(folder: Path) -> str:
     return result.hexdigest()
 
 
-def whole(path: Path) -> bool:
-    """Whether a file that a plan writes is complete."""
-    raw = path.read_bytes()
-    if path.suffix == ".json":
-        return isinstance(json.loads(raw), dict)
-    if path.suffix == ".nc":
-        import xarray as xr
-
-        xr.load_dataset(path, engine="h5netcdf")
-        return True
-    ends = {".png": b"IEND\xaeB`\x82", ".html": b"</html>", ".yaml": b""}
-    return raw.rstrip().endswith(ends[path.suffix])
-
-
-def kill_plans(folder: Path, most: int) -> dict[str, object]:
-    """A plan killed at every write point: files under final names are whole, old or new."""
+def kill_writers(folder: Path) -> dict[str, object]:
+    """Every verb killed at every write point: files under final names are whole, old or new."""
     from jaxsim.view.cli.main import main
 
-    out, points, wrong, left = folder / "out", 0, [], 0
-    for count in range(1, most + 1):
-        shutil.rmtree(out, ignore_errors=True)
-        if killed_at(lambda: main(["plan", *SMALL, "-o", str(out)]), out, count) is None:
-            break
-        points += 1
-        files = [p for p in out.rglob("*") if p.is_file()] if out.exists() else []
-        left += sum(path.name.startswith(".") for path in files)
-        wrong += [
-            f"{count}: {path.name}"
-            for path in files
-            if not path.name.startswith(".") and not whole(path)
-        ]
-    return {"name": "plan", "kills": points, "half_written": wrong, "temporary_left": left}
+    points: dict[str, int] = {}
+    kills, wrong = 0, []
+    os.chdir(folder)
+    for name, argv in COMMANDS.items():
+        given = put_files(folder)
+        status, count = forked(lambda argv=argv: main(argv), folder)
+        if status:
+            raise SystemExit(f"{name}: status {status}")
+        points[name] = count
+        made = {p: p.read_bytes() for p in _files(folder) if p not in given}
+        again, _ = forked(lambda argv=argv: main(argv), folder)
+        for before in ({}, made) if again == 0 else ({},):  # some want a folder of their own
+            for number in range(1, count + 1):
+                _put(folder, given | before)
+                status, _ = forked(lambda argv=argv: main(argv), folder, number)
+                kills += status == -signal.SIGKILL
+                where = f"{name} at {number}"
+                for path in _files(folder):
+                    raw = path.read_bytes()
+                    if path in given or path.name.startswith(".") or before.get(path) == raw:
+                        continue
+                    if not whole(path):
+                        wrong.append(f"{where}: {path.name} is cut")
+                wrong += [f"{where}: {p.name} is lost" for p in before if not p.is_file()]
+                if status not in (-signal.SIGKILL, 0):
+                    wrong.append(f"{where}: status {status}")
+        print(f"{name}: {count} write points, {kills} kills, {len(wrong)} wrong", flush=True)
+        shutil.rmtree(folder / "out", ignore_errors=True)
+    return {"name": "every verb", "points": points, "kills": kills, "wrong": wrong}
+
+
+def _files(folder: Path) -> list[Path]:
+    return [p for p in folder.rglob("*") if p.is_file()]
+
+
+def _put(folder: Path, held: dict[Path, bytes]) -> None:
+    """A folder with these files and no others."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path not in held:
+            path.unlink()
+    for path, content in held.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def kill_sweeps(folder: Path, most: int, seed: int) -> dict[str, object]:
@@ -111,89 +139,76 @@ def kill_sweeps(folder: Path, most: int, seed: int) -> dict[str, object]:
 
     (folder / "space.yaml").write_text(SWEEP)
     run = ["sweep", str(folder / "space.yaml"), "--resume", "-o"]
-    child = os.fork()
-    if child == 0:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        os._exit(main([*run, str(folder / "whole.zarr")]))
-    os.waitpid(child, 0)
+    _, points = forked(lambda: main([*run, str(folder / "whole.zarr")]), folder)
     expected = digest(folder / "whole.zarr")
     chosen, kills, wrong = random.Random(seed), 0, []
     part = folder / "part.zarr"
     while kills < most:
         shutil.rmtree(part, ignore_errors=True)
-        places = [chosen.randrange(1, 700) for _ in range(2)]
+        places = [chosen.randrange(1, points) for _ in range(2)]
         for count in places:
-            done = killed_at(lambda: main([*run, str(part)]), folder, count)
-            kills += done is not None
-        child = os.fork()
-        if child == 0:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            os._exit(main([*run, str(part)]))
-        _, status = os.waitpid(child, 0)
+            kills += forked(lambda: main([*run, str(part)]), folder, count)[0] == -signal.SIGKILL
+        status, _ = forked(lambda: main([*run, str(part)]), folder)
         if status or digest(part) != expected:
-            wrong.append(f"{places}: status {os.waitstatus_to_exitcode(status)}")
-    return {"name": "sweep, resumed", "kills": kills, "not_equal": wrong}
+            wrong.append(f"{places}: status {status}")
+        left = [p.name for p in folder.iterdir() if p.name.startswith(".")]
+        wrong += [f"{places}: {name} is left" for name in left]
+    return {"name": "sweep, resumed", "points": points, "kills": kills, "wrong": wrong}
 
 
-def full_disks(folder: Path) -> dict[str, object]:
-    """Every verb that writes, on file systems of several sizes; a skip says why."""
-    (folder / "space.yaml").write_text(SWEEP)
-    commands = {
-        "plan": ["plan", *SMALL, "-o", "out"],
-        "plan-json": ["plan", *SMALL, "-o", "out", "--format", "json"],
-        "search-nc": [*SEARCH, "-o", "out.nc"],
-        "search-csv": [*SEARCH, "-o", "out.csv"],
-        "sweep": ["sweep", str(folder / "space.yaml"), "-o", "out.zarr"],
-        "best": ["sweep", str(folder / "space.yaml"), "-o", "out.nc", "--best", "1"],
-    }
-    disk, runs, wrong, full = folder / "disk", 0, [], 0
-    disk.mkdir()
-    for size in SIZES:
-        for name, argv in commands.items():
-            mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
-            made = subprocess.run(mount, capture_output=True, text=True, check=False)
-            if made.returncode:
-                return {"name": "full disk", "skipped": made.stderr.strip()}
-            try:
-                env = {**os.environ, "PYTHONPATH": os.getcwd()}
-                done = subprocess.run(
-                    [sys.executable, "-m", "jaxsim", *argv], cwd=disk, env=env, text=True,
-                    capture_output=True, check=False, timeout=120,
-                )  # fmt: skip
-                runs, full = runs + 1, full + (done.returncode == 1)
-                said = done.returncode == 1 and "No space left" in done.stderr
-                files = [p for p in disk.rglob("*") if p.is_file() and ".zarr" not in str(p)]
-                bad = [p.name for p in files if p.suffix in (".json", ".nc") and not whole(p)]
-                bad += [p.name for p in files if p.name.startswith(".")]
-                if not (said or done.returncode == 0) or bad or "Traceback" in done.stderr:
-                    wrong.append(f"{name} at {size}: {done.returncode} {bad} {done.stderr[-200:]}")
-                if name.endswith("json"):
-                    json.loads(done.stdout)
-            finally:
-                subprocess.run(["umount", str(disk)], check=True)
-    return {"name": "full disk", "runs": runs, "were_full": full, "wrong": wrong}
+def kill_processes(folder: Path, most: int, seed: int) -> dict[str, object]:
+    """Processes killed at drawn moments: what is left is whole, and the next run ends well."""
+    chosen, kills, wrong = random.Random(seed), 0, []
+    env = {**os.environ, "PYTHONPATH": str(signals.ROOT), "XDG_CACHE_HOME": str(folder / "cache")}
+    argv = ["plan", *SMALL, "-o", "out"]
+    while kills < most:
+        event, part, times = chosen.choice(signals.MOMENTS)
+        moment = event, part, 1 + int(times * chosen.random() ** 2)
+        if chosen.random() < 0.1:
+            shutil.rmtree(folder / "cache", ignore_errors=True)
+        status, _ = signals.signalled(signal.SIGKILL, moment, argv, folder)
+        kills += status == -signal.SIGKILL
+        cut = [p.name for p in _files(folder / "out") if p.name[0] != "." and not whole(p)]
+        wrong += [f"{moment}: {name} is cut" for name in cut]
+        if kills % 10 == 0:
+            command = [sys.executable, "-m", "jaxsim", *argv]
+            done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+            if done.returncode or done.stderr:
+                wrong.append(f"after {moment}: status {done.returncode} {done.stderr[-300:]}")
+    return {"name": "whole processes", "kills": kills, "wrong": wrong}
 
 
 def main() -> None:
-    """Run all three and leave the figures."""
+    """Run all and leave the figures."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--kills", type=int, default=40, help="of sweeps; of plans, every point")
+    parser.add_argument("--kills", type=int, default=40, help="of sweeps; of verbs, every point")
+    parser.add_argument("--processes", type=int, default=0, help="whole processes killed besides")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", help="where the figures go")
+    parser.add_argument("--only", choices=("processes", "verbs", "sweeps"), action="append")
+    parser.add_argument("--json", help="where the figures go, beside those of other parts")
     args = parser.parse_args()
-
-    told = []
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
-        for run in (
-            lambda: kill_plans(Path(name), 200),
-            lambda: kill_sweeps(Path(name), args.kills, args.seed),
-            lambda: full_disks(Path(name)),
-        ):
+        parts: dict[str, Callable[[Path], dict[str, object]]] = {
+            "processes": lambda path: kill_processes(path, args.processes, args.seed),
+            "verbs": kill_writers,
+            "sweeps": lambda path: kill_sweeps(path, args.kills, args.seed),
+        }
+        for part in args.only or parts:
             started = time.perf_counter()
-            told.append({**run(), "seconds": round(time.perf_counter() - started)})
-            print(json.dumps(told[-1]), flush=True)
-    if args.json:
-        Path(args.json).write_text(json.dumps(told, indent=1) + "\n")
+            folder = Path(name) / part
+            folder.mkdir()
+            if part != "processes":
+                warmed(SWEPT if part == "sweeps" else COMMANDS, folder)
+            told = {**parts[part](folder), "seconds": round(time.perf_counter() - started)}
+            print(json.dumps(told), flush=True)
+            if args.json:
+                _keep(Path(args.json), told)
+
+
+def _keep(path: Path, told: dict[str, object]) -> None:
+    held = json.loads(path.read_text()) if path.exists() else []
+    rows = [row for row in held if row["name"] != told["name"]]
+    path.write_text(json.dumps([*rows, told], indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.fuzz.kills import SMALL, whole
+from benchmarks.fuzz.writers import SMALL, whole
 
 ROOT = Path(__file__).parents[2]
 _CODE = """

@@ -3,6 +3,7 @@
 import csv
 from io import StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jaxsim.truth.validate import KEYS, Predicted, Validation
 from jaxsim.view.figures.measured import draw_measured, gain_picture
@@ -11,6 +12,10 @@ from jaxsim.view.files.atomic import replace_bytes, replace_text
 from jaxsim.view.text.cells import cell
 from jaxsim.view.text.plain_json import dumps
 from jaxsim.view.text.validation import ValidationSummary
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MEASURES = {"tpot": "tpot_s", "ttft": "ttft_s", "output_tokens_per_s_per_gpu": ""}
 
@@ -56,14 +61,16 @@ def _cells(entry: Predicted) -> dict[str, object]:
     return cells
 
 
-def write_validation(folder: Path, result: Validation, document: ValidationSummary) -> None:
-    """Write `rows.csv`, `validation.json` and pictures of rows and gains, each whole."""
+def write_validation(folder: Path, result: Validation, document: ValidationSummary) -> list[Path]:
+    """Write `rows.csv`, `validation.json` and pictures of rows and gains, each whole; the paths."""
     replace_text(folder / "rows.csv", rows_csv(result))
     replace_text(folder / "validation.json", dumps(document) + "\n")
-    drawn = draw_measured(result)
-    replace_bytes(folder / "predicted.png", image(drawn, "png"))
-    replace_bytes(folder / "predicted.svg", image(drawn, "svg"))
+    written = [folder / "rows.csv", folder / "validation.json"]
+    pictures: dict[str, Axes | Figure] = {"predicted": draw_measured(result)}
     if document["gain"]["pairs"]:
-        gains = gain_picture(document["gain"])
-        replace_bytes(folder / "gain.png", image(gains, "png"))
-        replace_bytes(folder / "gain.svg", image(gains, "svg"))
+        pictures["gain"] = gain_picture(document["gain"])
+    for name, picture in pictures.items():
+        for kind in ("png", "svg"):
+            written.append(folder / f"{name}.{kind}")
+            replace_bytes(written[-1], image(picture, kind))
+    return written

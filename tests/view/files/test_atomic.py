@@ -71,12 +71,13 @@ def test_what_a_killed_process_left_is_removed_an_hour_later(tmp_path):
 KILLED = """
 import os, sys
 from pathlib import Path
-from benchmarks.fuzz.kills import killed_at
+from benchmarks.fuzz.kills import forked
 from jaxsim.view.files.atomic import replace_text
 path = Path(sys.argv[1]) / "plan.json"
 replace_text(path, "before")
+write = lambda: replace_text(path, "after") or 0
 count = 1
-while killed_at(lambda: replace_text(path, "after"), path.parent, count) is not None:
+while forked(write, path.parent, count)[0] == -9:
     assert path.read_text() in ("before", "after"), path.read_text()
     replace_text(path, "before")
     count += 1

@@ -1,7 +1,6 @@
 """`jaxsim frontier`: frontiers of swept stores, one for each workload."""
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 from jaxsim.catalog.errors import InputError
@@ -69,20 +68,20 @@ def run(args: argparse.Namespace) -> int:
             raise InputError(f"-o {args.output}: one file holds one store's table; give one store.")
         output_file(Path(args.output), (".nc",))
     tables = [frontiers_of(Path(store), ftl_s, ladder, args.ttl_metric) for store in args.stores]
-    if args.format == "json":
-        import json
+    from jaxsim.view.cli.output import deliver
 
-        print(json.dumps({"frontiers": [_rows(table) for table in tables]}))
-    else:
-        from jaxsim.view.text.layout import page_for
-
-        for store, table in zip(args.stores, tables, strict=True):
-            print(_text(store, table, page_for(sys.stdout)))
-    if args.output:
+    def write(path: Path) -> list[Path]:
         from jaxsim.view.files.atomic import replace_netcdf
 
-        sys.stdout.flush()
-        replace_netcdf(Path(args.output), tables[0].assign_attrs(run=args.made_by))
+        replace_netcdf(path, tables[0].assign_attrs(run=args.made_by))
+        return [path]
+
+    deliver(
+        args,
+        lambda: {"frontiers": [_rows(table) for table in tables]},
+        lambda page: "\n".join(_text(s, t, page) for s, t in zip(args.stores, tables, strict=True)),
+        (lambda: write(Path(args.output))) if args.output else None,
+    )
     return 0
 
 

@@ -92,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
 
     use_persistent_cache()
     from jaxsim.space.program import process_memory
+    from jaxsim.view.files.atomic import naming
     from jaxsim.view.files.store import open_store, run_blocks
     from jaxsim.view.files.store_pending import pending
     from jaxsim.view.files.sweep_config import read_sweep
@@ -102,23 +103,13 @@ def run(args: argparse.Namespace) -> int:
     # Writing takes longer than evaluating: a GPU pays only for those who ask for it.
     device.use(args.device, 0.0)
     path = Path(args.output)
-    config, root = open_store(config, path, args.resume or shard[1] > 1)
-    blocks = pending(root, config, shard)
-    started, points = time.perf_counter(), 0
-    live = sys.stderr.isatty()
-    for count, size in enumerate(run_blocks(root, config, blocks, lambda *_: None), 1):
-        points += size
-        if live:
-            spent = time.perf_counter() - started
-            left = spent / count * (len(blocks) - count)
-            bar = "█" * (30 * count // len(blocks))
-            sys.stderr.write(
-                f"\r\033[K{bar:<30} {count}/{len(blocks)} blocks, "
-                f"{points / spent / 1e6:.2f} M designs/s, {left:.0f} s left"
-            )
-            sys.stderr.flush()
-    if live and blocks:
-        sys.stderr.write("\r\033[K")
+    with naming(path):
+        config, root = open_store(config, path, args.resume or shard[1] > 1)
+        blocks = pending(root, config, shard)
+        started, points = time.perf_counter(), 0
+        for count, size in enumerate(run_blocks(root, config, blocks, lambda *_: None), 1):
+            points += size
+            _show(count, len(blocks), points, time.perf_counter() - started)
     elapsed = time.perf_counter() - started
     if args.format == "json":
         import json
@@ -138,6 +129,20 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(f"{path}: nothing left to do for shard {args.shard}.")
     return 0
+
+
+def _show(count: int, blocks: int, points: int, spent_s: float) -> None:
+    """How far a sweep is, on a terminal; nothing is left of it after the last block."""
+    if not sys.stderr.isatty():
+        return
+    bar = "█" * (30 * count // blocks)
+    sys.stderr.write(
+        f"\r\033[K{bar:<30} {count}/{blocks} blocks, {points / spent_s / 1e6:.2f} M designs/s, "
+        f"{spent_s / count * (blocks - count):.0f} s left"
+    )
+    if count == blocks:
+        sys.stderr.write("\r\033[K")
+    sys.stderr.flush()
 
 
 def run_best(args: argparse.Namespace, shard: tuple[int, int]) -> int:

@@ -1,7 +1,6 @@
 """`jaxsim traffic`: what users see over a trace, with static, matched and elastic pools."""
 
 import argparse
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from jaxsim.view.cli import options, parse
 from jaxsim.view.cli.help_text import Help
 
 if TYPE_CHECKING:
-    from jaxsim.api.simulate import Pools
+    from jaxsim.api.simulate import Pools, Simulated
     from jaxsim.traffic.read.requests import Requests
     from jaxsim.traffic.simulate.faults import Fault
 
@@ -257,26 +256,36 @@ def run(args: argparse.Namespace) -> int:
             engine=args.engine,
             progress=show,
         )
-        from jaxsim.view.text.plain_json import dumps
-        from jaxsim.view.text.traffic import render_traffic, traffic_dict
+    from jaxsim.view.cli.output import deliver
+    from jaxsim.view.text.traffic import render_traffic, traffic_dict
 
-        told = traffic_dict(result, requests)
-        if folder is not None:
-            from jaxsim.view.figures.style import image
-            from jaxsim.view.figures.timeline import draw_timeline
-            from jaxsim.view.files.atomic import replace_bytes, replace_netcdf, replace_text
-
-            replace_text(folder / "traffic.json", dumps(told))
-            replace_netcdf(folder / "traffic.nc", result.table)
-            replace_bytes(folder / "traffic.png", image(draw_timeline(result), "png"))
-        if events is not None:
-            from jaxsim.view.files.trace_events import write_trace_events
-
-            write_trace_events(events, next(iter(result.runs.values())))
-    if args.format == "json":
-        print(dumps(told))
-    else:
-        from jaxsim.view.text.layout import page_for
-
-        print(render_traffic(result, requests, page_for(sys.stdout)))
+    told = traffic_dict(result, requests)
+    deliver(
+        args,
+        lambda: told,
+        lambda page: render_traffic(result, requests, page),
+        lambda: _write(result, told, folder, events),
+    )
     return 0
+
+
+def _write(
+    result: "Simulated", told: dict[str, object], folder: Path | None, events: Path | None
+) -> list[Path]:
+    """Write what was asked for, the numbers first; the paths."""
+    from jaxsim.view.figures.style import image
+    from jaxsim.view.figures.timeline import draw_timeline
+    from jaxsim.view.files.atomic import replace_bytes, replace_netcdf, replace_text
+    from jaxsim.view.files.trace_events import write_trace_events
+    from jaxsim.view.text.plain_json import dumps
+
+    written: list[Path] = []
+    if folder is not None:
+        written = [folder / f"traffic.{suffix}" for suffix in ("json", "nc", "png")]
+        replace_text(written[0], dumps(told))
+        replace_netcdf(written[1], result.table)
+        replace_bytes(written[2], image(draw_timeline(result), "png"))
+    if events is not None:
+        write_trace_events(events, next(iter(result.runs.values())))
+        written.append(events)
+    return written

@@ -142,29 +142,31 @@ def _arrivals(args: argparse.Namespace) -> int:
     from jaxsim.truth.arrivals.read import read_arrivals
     from jaxsim.truth.arrivals.scores import GOALS, summary_of
     from jaxsim.truth.arrivals.served import served_all
+    from jaxsim.view.cli.output import deliver
     from jaxsim.view.cli.progress import working
     from jaxsim.view.files.atomic import output_folder, replace_text
     from jaxsim.view.text.arrivals import render_arrivals
-    from jaxsim.view.text.layout import page_for
     from jaxsim.view.text.plain_json import dumps
 
     folder = output_folder(Path(args.output)) if args.output else None
     with working("reading") as show:
         runs = served_all(read_arrivals(Path(args.file), _stated(args)), show)
     scores = summary_of(runs)
-    told = dumps({"file": Path(args.file).name, **scores.to_dict()})
-    if folder is not None:
-        replace_text(folder / "validation.json", told)
-    if args.format == "json":
-        print(told)
-        return 0
+    told = {"file": Path(args.file).name, **scores.to_dict()}
     coverage = (scores.rows, len(scores.runs), scores.reasons)
-    page = page_for(sys.stdout)
     moves = ([(m.measured_s, m.predicted_s) for m in scores.moves], MOVES_GOAL)
-    print(
-        render_arrivals(
+
+    def write(folder: Path) -> list[Path]:
+        replace_text(folder / "validation.json", dumps(told))
+        return [folder / "validation.json"]
+
+    deliver(
+        args,
+        lambda: told,
+        lambda page: render_arrivals(
             scores.overall, scores.overload, scores.groups, GOALS, coverage, moves, page
-        )
+        ),
+        folder and (lambda: write(folder)),
     )
     return 0
 
@@ -176,7 +178,6 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.view.cli.cache import use_persistent_cache
     from jaxsim.view.cli.progress import working
     from jaxsim.view.files.atomic import output_folder
-    from jaxsim.view.text.plain_json import dumps
 
     use_persistent_cache()
     if args.plan is not None:
@@ -202,15 +203,18 @@ def run(args: argparse.Namespace) -> int:
         "gain": gain_summary(result.predicted),
         "decisions": decisions(result.predicted),
     }
-    if folder is not None:
+    from jaxsim.view.cli.output import deliver
+    from jaxsim.view.text.validation import render_validation
+
+    def write(folder: Path) -> list[Path]:
         from jaxsim.view.files.validation import write_validation
 
-        write_validation(folder, result, document)
-    if args.format == "json":
-        print(dumps(document))
-    else:
-        from jaxsim.view.text.layout import page_for
-        from jaxsim.view.text.validation import render_validation
+        return write_validation(folder, result, document)
 
-        print(render_validation(document, page_for(sys.stdout)))
+    deliver(
+        args,
+        lambda: document,
+        lambda page: render_validation(document, page),
+        folder and (lambda: write(folder)),
+    )
     return 0
