@@ -75,6 +75,7 @@ def draw_ratio(plan: Plan, size: str = "page") -> "Axes":
                 f"{units.compact(own.ctx_gen_ratio)}: the plan's", (at, own.ctx_gen_ratio),
                 xytext=(9, 4), textcoords="offset points", ha="left", va="bottom", color=BLUE,
                 fontsize="small",
+                bbox={"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.8},
             )  # fmt: skip
         axes.set_xlabel("interactivity: output tokens/s a user (1/TTL)")
         axes.set_ylabel("prefill GPUs per decode GPU")

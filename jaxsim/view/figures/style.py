@@ -90,7 +90,9 @@ def sheet(
     with mpl.rc_context(settings):
         figure = Figure((own.width_in, height), dpi=own.dpi)
         top, bottom = (2.9 if case else 1.8) * line, 1.3 * line
-        figure.set_layout_engine(ConstrainedLayoutEngine(rect=(0.0, bottom, 1.0, 1 - top - bottom)))
+        figure.set_layout_engine(
+            ConstrainedLayoutEngine(rect=(0.01, bottom, 0.98, 1 - top - bottom))
+        )
         bold = min(1.3 * own.text_pt, _narrowed(claim, own, 1.15, 1.3 * own.text_pt))
         figure.text(0.01, 1 - 0.35 * line, claim, fontsize=bold, fontweight="bold", va="top")
         figure.text(0.01, 1 - 1.65 * line, case, fontsize=_narrowed(case, own), color=GREY,
