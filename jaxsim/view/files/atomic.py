@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-_LEFT_S = 3600.0
+LEFT_S = 3600.0
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -54,7 +54,7 @@ def _clear(path: Path) -> None:
     """Remove what processes that were killed left beside a file, an hour ago or more."""
     for left in path.parent.glob(f".{glob.escape(path.stem)}-????????{glob.escape(path.suffix)}"):
         with contextlib.suppress(OSError):
-            if time.time() - left.lstat().st_mtime > _LEFT_S:
+            if time.time() - left.lstat().st_mtime > LEFT_S:
                 left.unlink()
 
 

@@ -6,11 +6,13 @@ blocks are whole: after a kill at any moment, only what is not marked is compute
 have checksums (see `store_checks`).
 """
 
+import contextlib
 import glob
 import os
 import platform
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +25,7 @@ from jaxsim.api.spreads import inputs_of, made_by
 from jaxsim.catalog.errors import InputError
 from jaxsim.space.designs import Designs, evaluate_phase, needed_bytes
 from jaxsim.space.program.process_memory import free_bytes, require
-from jaxsim.view.files.atomic import output_folder, umask
+from jaxsim.view.files.atomic import LEFT_S, output_folder, umask
 from jaxsim.view.files.run_text import run_text
 from jaxsim.view.files.store_checks import SCHEMA, attributes_of, consolidate, seal_of
 from jaxsim.view.files.sweep_config import SweepConfig
@@ -116,6 +118,17 @@ def clear_aside(path: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
         except (ValueError, OSError):
             continue  # not ours to judge, or of another user
+
+
+def clear_partial(path: Path, alone: bool) -> None:
+    """Remove chunks that Zarr had not renamed when a process was killed.
+
+    Unless this process is alone with the store, only those of an hour ago or more.
+    """
+    for left in path.glob("*/**/*.partial"):
+        with contextlib.suppress(OSError):
+            if alone or time.time() - left.lstat().st_mtime > LEFT_S:
+                left.unlink()
 
 
 def _fill(root: "zarr.Group", config: SweepConfig) -> None:

@@ -24,7 +24,7 @@ from jaxsim.view.cli.verbs.sweep import parse_shard
 from jaxsim.view.files import store
 from jaxsim.view.files.atomic import replace_netcdf
 from jaxsim.view.files.run_text import run_text
-from jaxsim.view.files.store import clear_aside
+from jaxsim.view.files.store import clear_aside, clear_partial
 from jaxsim.view.files.store_frontiers import frontiers_of
 from jaxsim.view.files.store_pending import pending
 from jaxsim.view.files.sweep_config import read_sweep
@@ -387,3 +387,16 @@ def test_blocks_shrink_to_the_memory_that_may_be_used(config, monkeypatch):
     assert fits(1.5 * one) == 1
     with pytest.raises(InputError, match="are free: restrict"):
         fits(0.5 * one)
+
+
+def test_half_written_chunks_of_killed_processes_are_removed(tmp_path):
+    """At once by a process that is alone with the store; an hour later by one of several."""
+    old, new = (tmp_path / f"decode/x/c/0.{name}.partial" for name in ("old", "new"))
+    old.parent.mkdir(parents=True)
+    for left in (old, new):
+        left.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    clear_partial(tmp_path, alone=False)
+    assert (old.exists(), new.exists()) == (False, True)
+    clear_partial(tmp_path, alone=True)
+    assert not new.exists()

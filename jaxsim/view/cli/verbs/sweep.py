@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     use_persistent_cache()
     from jaxsim.space.program import process_memory
     from jaxsim.view.files.atomic import naming
-    from jaxsim.view.files.store import open_store, run_blocks
+    from jaxsim.view.files.store import clear_partial, open_store, run_blocks
     from jaxsim.view.files.store_pending import pending
     from jaxsim.view.files.sweep_config import read_sweep
 
@@ -105,6 +105,7 @@ def run(args: argparse.Namespace) -> int:
     path = Path(args.output)
     with naming(path):
         config, root = open_store(config, path, args.resume or shard[1] > 1)
+        clear_partial(path, alone=shard == (1, 1))
         blocks = pending(root, config, shard)
         started, points = time.perf_counter(), 0
         for count, size in enumerate(run_blocks(root, config, blocks, lambda *_: None), 1):
