@@ -110,6 +110,23 @@ def test_a_cap_says_what_its_instances_bear(sized):
     )
 
 
+def test_what_came_closest_is_said_where_nothing_of_a_kind_holds(sized):
+    own, request = sized
+    trials = Trials(lambda _: None)
+    shapes = shapes_of(own.colocated, {MIXED: SETUP}, request, drawn(request, 0))
+    misses = [replace(own.under_rate.steady, ttft_s=x * ASKED.ftl_s) for x in (3.0, 2.0, 4.0)]
+    for i, one in enumerate(misses):
+        trials.known[(i,)] = (shapes, shapes.requests, one)
+    assert trials.nearest("colocated", request) is misses[1]
+    assert trials.nearest("disaggregated", request) is None
+    result = replace(own.under_rate, kind="disaggregated", other=None, nearest=misses[1])
+    told = " ".join(render_plan(replace(own, under_rate=result), Page(100)).split())
+    assert "No co-located deployment that was tried holds them" in told
+    assert "come closest, TTFT 500 ms" in told
+    written = msgspec.convert(plan_dict(replace(own, under_rate=result)), Plan)
+    assert some(of(UnderRate, written.under_rate).nearest).ttft_s == misses[1].ttft_s
+
+
 def test_scripts_read_it(sized):
     written = plan_dict(sized[0])
     read = msgspec.convert(written, Plan)

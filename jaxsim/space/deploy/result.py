@@ -177,10 +177,9 @@ class UnderRate:
     """Pools sized for arrivals at `requests_per_s`, gaps with variation `cv`, and what they give.
 
     `sized` are the fewest instances of the shapes tried that hold the targets at the percentile, of
-    `kind`; None where no number of them does. `other` is the best of the other kind, `steady` as
-    many instances of the plan itself as the mean rate needs. `requests` were simulated. Where a cap
-    on GPUs is exceeded, or nothing holds, `largest_requests_per_s` is what the plan's own instances
-    would hold.
+    `kind`, if any; `other` the best of the other kind, or `nearest` what came closest. `steady` has
+    as many instances of the plan as the mean rate needs; `requests` were simulated. Where a cap on
+    GPUs is exceeded, or nothing holds, the plan's own instances hold `largest_requests_per_s`.
     """
 
     requests_per_s: float
@@ -192,6 +191,7 @@ class UnderRate:
     other: Held | None
     steady: Held
     largest_requests_per_s: float | None = None
+    nearest: Held | None = None
 
 
 def _mean(name: str, mix: tuple[Share, ...]) -> float:

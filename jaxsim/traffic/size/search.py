@@ -253,4 +253,7 @@ def _told(
         other=best[ranked[1]] if len(ranked) > 1 else None,
         steady=steady,
         largest_requests_per_s=largest,
+        nearest=None
+        if len(ranked) != 1
+        else trials.nearest(KINDS[1 - KINDS.index(ranked[0])], request),
     )

@@ -3,13 +3,20 @@
 import time
 from collections.abc import Callable, Mapping
 
+from jaxsim.space.deploy.request import PlanRequest
 from jaxsim.space.deploy.result import Held
 from jaxsim.traffic.read.requests import Requests
+from jaxsim.traffic.simulate.records import MIXED
 from jaxsim.traffic.simulate.run import MOST_INSTANCES
 from jaxsim.traffic.size.shapes import Shapes, held
 
 SHORT = 3.0  # times that a request at its targets stays: a run that tells what never holds
 SURELY = 1.1  # a target missed by so much in a short run is missed in a long one
+
+
+def lateness(held: Held, request: PlanRequest) -> float:
+    """The latency at the percentile over its target, of the target that is missed more."""
+    return max(held.ttft_s / request.ftl_s, held.tpot_s / request.ttl_s)
 
 
 class Trials:
@@ -43,6 +50,15 @@ class Trials:
             self.requests += len(requests)
         return self.known[key][2]
 
+    def nearest(self, kind: str, request: PlanRequest) -> Held | None:
+        """Of instances of a kind that miss a target, those that miss it least; None untried."""
+        missed = [
+            held
+            for shapes, _, held in self.known.values()
+            if (MIXED in shapes.shapes) == (kind == "colocated") and not held.holds
+        ]
+        return min(missed, key=lambda held: lateness(held, request), default=None)
+
     def hopeless(self, shapes: Shapes) -> bool:
         """Whether even the most instances miss a target clearly, in a short run."""
         most, request = shapes.most(), shapes.request
@@ -50,8 +66,7 @@ class Trials:
             return False
         count = int(SHORT * shapes.stay_s * float(request.requests_per_s or 0.0))
         trial = self.held(shapes, most, shapes.requests.first(count))
-        late = max(trial.ttft_s / request.ftl_s, trial.tpot_s / request.ttl_s)
-        return late > SURELY
+        return lateness(trial, request) > SURELY
 
     def _show(self, what: str) -> None:
         told = f"sizing, deployment {min(max(self.step, 1), self.steps)} of {self.steps}: {what}"

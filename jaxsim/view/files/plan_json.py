@@ -126,6 +126,7 @@ def under_rate_dict(result: UnderRate) -> dict[str, object]:
         "other": held(result.other),
         "steady": held(result.steady),
         "largest_requests_per_s": result.largest_requests_per_s,
+        "nearest": held(result.nearest),
     }
 
 

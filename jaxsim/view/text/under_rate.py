@@ -5,6 +5,8 @@ from jaxsim.view.text import sentences, units
 from jaxsim.view.text.layout import Page, wrap
 from jaxsim.view.text.tables import table
 
+OTHER = {"disaggregated": "colocated", "colocated": "disaggregated"}
+
 
 def arrivals(result: UnderRate) -> str:
     """The law of arrivals: `20 requests/s (Poisson)`."""
@@ -26,6 +28,13 @@ def sentence(plan: Plan, result: UnderRate) -> str:
             f"At {arrivals(result)}, {held_words(held)} hold both targets at {share}: TTFT "
             f"{units.seconds(held.ttft_s)}, TPOT {units.seconds(held.tpot_s)}. With one instance "
             "fewer of a pool, one of two draws misses a target."
+        )
+    if result.nearest is not None:
+        near = result.nearest
+        told += (
+            f" No {sentences.POOLS[OTHER[result.kind]]} deployment that was tried holds them: "
+            f"{held_words(near)} come closest, TTFT {units.seconds(near.ttft_s)}, TPOT "
+            f"{units.seconds(near.tpot_s)}."
         )
     steady = result.steady
     verdict = "which holds in the one draw tried" if steady.holds else "which does not hold"
@@ -58,10 +67,9 @@ def section(plan: Plan, page: Page) -> list[str]:
     if result is None:
         return []
     rows = [["", "GPUs", "TTFT", "TPOT", "within both"]]
-    kinds = {"disaggregated": "colocated", "colocated": "disaggregated"}
     entries = [
         (f"sized, {sentences.POOLS.get(result.kind, '')}", result.sized),
-        (f"sized, {sentences.POOLS.get(kinds.get(result.kind, ''), '')}", result.other),
+        (f"sized, {sentences.POOLS.get(OTHER.get(result.kind, ''), '')}", result.other),
         ("steady-state plan", result.steady),
     ]
     for name, held in entries:

@@ -182,6 +182,7 @@ class UnderRate(File, kw_only=True):
     other: Held | None
     steady: Held
     largest_requests_per_s: NotNegative | None
+    nearest: Held | None = None
 
 
 class Plan(File, kw_only=True):
