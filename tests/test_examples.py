@@ -39,8 +39,10 @@ def test_an_example_draws_its_figure(path, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_uses_the_public_interface_alone(path):
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def test_an_example_is_short_and_uses_the_public_interface_alone(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 60
+    tree = ast.parse(text)
     assert ast.get_docstring(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):

@@ -38,9 +38,8 @@ def draw_breakdown(plan: Plan, size: str = "page") -> "Axes":
     names = [n for n in PART_COLOURS if any(shape.parts_s.get(n, 0.0) > 0.0 for shape in shapes)]
     style = {"axes.grid": False, "axes.spines.left": False}
     tall = (2.7 + 0.72 * max(len(shapes), 1)) / 6.6
-    with sheet(size, "Where the time goes", case(plan), source(plan), tall=tall, style=style) as (
-        figure
-    ):
+    claim = f"Where the time goes at TTL ≤ {units.seconds(plan.ttl_target_s)}"
+    with sheet(size, claim, case(plan), source(plan), tall=tall, style=style) as figure:
         axes = figure.subplots()
         for row, shape in enumerate(shapes):
             _draw_shares(axes, row, shape, names)
