@@ -125,7 +125,11 @@ def execute(parsers: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
         args.made_by = run_text(run_options)  # what a NetCDF file holds
     options.prepare(args)
     device.prepare(args)
-    status = args.run(args)
+    unheard: OSError | None = None
+    try:
+        status = args.run(args)
+    except BrokenPipeError as error:  # the reader has gone; files are written all the same
+        status, unheard = BROKEN_PIPE, error
     if run_options is not None and os.path.exists(str(args.output)):
         from pathlib import Path
 
@@ -136,6 +140,8 @@ def execute(parsers: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
             keep(path, run_options)
         elif status != FAILED:
             keep_with(path, run_options)
+    if unheard is not None:
+        raise unheard
     return status
 
 

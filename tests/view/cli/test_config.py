@@ -1,5 +1,6 @@
 """Does a file ask for what the command line asks, and does a folder say how it was made?"""
 
+import io
 import json
 
 import jsonschema
@@ -7,6 +8,7 @@ import pytest
 import xarray as xr
 import yaml
 
+from jaxsim.view.cli import process
 from jaxsim.view.cli.config import (
     changed,
     config_schema,
@@ -15,7 +17,7 @@ from jaxsim.view.cli.config import (
     resolved,
     words_of,
 )
-from jaxsim.view.cli.main import BAD_INPUT, OK, build_parser, main
+from jaxsim.view.cli.main import BAD_INPUT, BROKEN_PIPE, OK, build_parser, main
 from jaxsim.view.files.sweep_config import EXAMPLE, SCHEMA
 
 FILE = """
@@ -151,3 +153,19 @@ def test_a_folder_reproduces_itself(tmp_path, capsys):
     for path in first.rglob("*"):
         if path.is_file():
             assert path.read_bytes() == (second / path.relative_to(first)).read_bytes()
+
+
+def test_a_reader_that_goes_loses_no_file(tmp_path, monkeypatch):
+    """As with `| head`: the answer is printed first, and all files are written after it."""
+
+    class Gone(io.StringIO):
+        def write(self, _: str) -> int:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(process, "give_up_output", lambda: None)
+    monkeypatch.setattr("sys.stdout", Gone())
+    words = "plan llama-3.1-8b --hardware h100 --isl 1024 --osl 128 --ftl 1s --ttl 20ms"
+    small = ["--tp", "1", "--pp", "1", "--batch", "1,16,64", "--chunk", "1024"]
+    assert main([*words.split(), *small, "-o", str(tmp_path / "plan")]) == BROKEN_PIPE
+    written = {path.name for path in (tmp_path / "plan").iterdir()}
+    assert written >= {"plan.json", "report.html", "run.yaml"}
