@@ -180,7 +180,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--points", type=float, default=1e9)
     parser.add_argument("--chips", default="h200")
-    what = "form, case:form or chip:case, with commas between them"
+    what = "form, case:form or chip:case:form, with commas between them"
     parser.add_argument("--only", default="", help=what)
     parser.add_argument("--json")
     args = parser.parse_args()
@@ -195,7 +195,7 @@ def main() -> None:
         for form in forms
         # What several GPUs send is looked at in decode alone, unless it is named.
         if not form.endswith("-8") or (chip, name) == (chips[0], "decode") or form in named
-        if not only or only & {form, f"{name}:{form}", f"{chip}:{name}"}
+        if not only or only & {form, f"{name}:{form}", f"{chip}:{name}:{form}"}
     ]
 
     def row(which):

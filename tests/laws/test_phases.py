@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxsim.point.attention.compressed as compressed
+import jaxsim.point.attention.latent as latent
 import jaxsim.point.footprint as memory
 import jaxsim.point.forward as forward
 from jaxsim.point.phases.colocated import colocated
@@ -83,9 +85,12 @@ def test_answers_follow_the_units(phase, model, monkeypatch):
     """Count seconds in thirds and bytes in fifths: every output restates itself."""
     second, byte = 3.0, 5.0
     before = base(phase, model)
-    # Logits are 32-bit floats by definition: the one byte count in a formula.
-    monkeypatch.setattr(forward, "LOGIT_BYTES", byte * forward.LOGIT_BYTES)
-    monkeypatch.setattr(memory, "LOGIT_BYTES", byte * memory.LOGIT_BYTES)
+    # Byte counts in formulas, by definition: logits are 32-bit floats, an indexer's keys 8-bit.
+    for module, name in (
+        (forward, "LOGIT_BYTES"), (memory, "LOGIT_BYTES"),
+        (latent, "INDEX_BYTES"), (compressed, "INDEX_BYTES"),
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, byte * getattr(module, name))
     # A function of its own, so that it is traced anew, with that constant.
     again = outputs_of(lambda s: PHASES[phase](s), in_other_units(designs(model), second, byte))
     got = by_name(again)
