@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from functools import cache
 
+from jaxsim._record import Record
 from jaxsim.catalog._calibration_kinds import KINDS, STATE_KINDS, Calibration, Family
 from jaxsim.catalog._datum import DataFile, Datum
 from jaxsim.catalog.fits import ConvolutionFit, SelectedFit, StateFit, StreamFit
 from jaxsim.catalog.names import DATA
 
 LIMIT = "limit"
-_STATE_TABLES = {
+_STATE_TABLES: dict[type[Record], str] = {
     StateFit: "state",
     ConvolutionFit: "convolution",
     SelectedFit: "selected",

@@ -148,7 +148,7 @@ STARTS: dict[str, Start] = {
     "all_to_all": _holding(_NO_RING, {}, piece_s=(5e-9, 1e-12, 1e-7)),
     "send_recv": _NO_RING,
 }
-_STATES = {
+_SCANS = {
     kind: Start(
         {
             "launch_s": (5e-6, 1e-6, 1e-3),
@@ -160,7 +160,7 @@ _STATES = {
     )
     for kind in ("delta_step", "delta_scan", "kda_step", "kda_scan")
 }
-_STATES["convolution"] = Start(
+_CONVOLUTION = Start(
     {
         "launch_s": (5e-6, 1e-6, 1e-3),
         "hbm_frac": (0.5, 0.05, 1.0),
@@ -169,7 +169,7 @@ _STATES["convolution"] = Start(
 )
 # A selecting layer's memory runs at four fifths of its peak: decode and prompts of one table hardly
 # tell the bandwidth from the rate at which keys are gathered.
-_STATES |= {
+_SELECTING = {
     f"{family}_{phase}": Start(
         {
             "launch_s": (2e-5, 1e-6, 1e-3),
@@ -188,12 +188,12 @@ _STATES |= {
     for family in SELECTED
     for phase in ("decode", "context")
 }
-_STATES |= {  # both kinds of layers of DeepSeek-V4, with an indexer and without
-    kind: _holding(_STATES[kind], {"select_s": 0.0}, index_s=(1e-5, 1e-8, 1e-3))
+_COMPRESSED = {  # both kinds of layers of DeepSeek-V4, with an indexer and without
+    kind: _holding(_SELECTING[kind], {"select_s": 0.0}, index_s=(1e-5, 1e-8, 1e-3))
     for kind in ("compressed_decode", "compressed_context")
 }
-_STATES["hyper"] = _STREAM
-STARTS.update(_STATES)
+STARTS.update(_SCANS | _SELECTING | _COMPRESSED)
+STARTS.update(convolution=_CONVOLUTION, hyper=_STREAM)
 ARITHMETIC = {
     "nvfp4": "fp4",
     "mxfp4": "bf16",
