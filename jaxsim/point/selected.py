@@ -60,16 +60,19 @@ class SelectedAttention(AbstractWork):
         return self.sequences * self.entries * self.index_dim * self.index_bytes_per_element
 
     @property
+    def cached_bytes(self):
+        """Of one key and its value, over all heads of the cache."""
+        return self.kv_heads * self.kv_dim * self.kv_bytes_per_element
+
+    @property
     def gathered_bytes(self):
         """Keys and values of every query, from memory or from the last cache."""
-        wide = self.kv_heads * self.kv_dim * self.kv_bytes_per_element
-        return self.sequences * self.pairs * wide
+        return self.sequences * self.pairs * self.cached_bytes
 
     @property
     def key_bytes(self):
         """Distinct keys and values that any query attends to."""
-        wide = self.kv_heads * self.kv_dim * self.kv_bytes_per_element
-        return self.sequences * self.keys * wide
+        return self.sequences * self.keys * self.cached_bytes
 
     @property
     def query_elements(self):

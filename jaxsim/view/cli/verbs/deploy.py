@@ -107,12 +107,12 @@ def run(args: argparse.Namespace) -> int:
     check_hardware(order.pools, settings)
     check_shapes(target.rules(settings.engine), settings.connector, order)
     check_drafts(order, settings)
-    files = all_files(args, order, settings)
+    measured = _profile_of(args)
+    files = all_files(args, order, settings, measured)
     notes = notes_of(order, settings)
     if args.autoscale:
         from jaxsim.view.deploy.autoscale.files import profile_notes, scaling_notes
 
-        measured = _profile_of(args)
         notes += scaling_notes(order, settings)
         notes += [] if measured is None else profile_notes(order, measured)
     written = write_files(folder, order, settings, files, notes)
@@ -130,13 +130,15 @@ def _files_of(given: list[str]) -> dict[str, str]:
 
 def _profile_of(args: argparse.Namespace) -> "Profile | None":
     """The measured profile that was given."""
+    if not args.profile:
+        return None
     from jaxsim.view.deploy.autoscale.profile import read_profile
 
-    return read_profile(Path(args.profile)) if args.profile else None
+    return read_profile(Path(args.profile))
 
 
 def all_files(
-    args: argparse.Namespace, order: "Order", settings: "Settings"
+    args: argparse.Namespace, order: "Order", settings: "Settings", measured: "Profile | None"
 ) -> dict[str, str | bytes]:
     """Files of the target, of its scaling, of what measures it, and AIConfigurator's request."""
     from jaxsim.view.deploy.aiconfigurator import SYSTEMS, request_text
@@ -149,7 +151,7 @@ def all_files(
         from jaxsim.view.deploy.autoscale.files import scaling_files
 
         factor = parse.parse_positive(args.max_factor, "--max-factor")
-        files |= scaling_files(order, settings, own, factor, _profile_of(args))
+        files |= scaling_files(order, settings, own, factor, measured)
     if all(pool.hardware in SYSTEMS for pool in order.pools):
         text = request_text(order, settings.engine, settings.checkpoint)
         files["measure/aic-request.json"] = text
