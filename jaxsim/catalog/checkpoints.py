@@ -40,6 +40,21 @@ def checkpoint_of(card: ModelCard, precision: str, engine: str) -> tuple[str, st
     )
 
 
+def cache_of(card: ModelCard, checkpoint: str) -> str:
+    """The format of the cache that a checkpoint's own file asks for: bf16 where it asks for none.
+
+    Empty for a checkpoint that is not known.
+    """
+    table = _table()
+    if checkpoint in table["cache"]:
+        return table["cache"][checkpoint]["value"]
+    if checkpoint and checkpoint == card.hf_id:
+        return card.precision.kv
+    formats = (value for name, value in table.items() if name not in ("sources", "cache"))
+    known = {entry["value"] for entries in formats for entry in entries.values()}
+    return "bf16" if checkpoint in known else ""
+
+
 def _own(card: ModelCard) -> str:
     if not card.hf_id:
         raise InputError(

@@ -7,28 +7,53 @@ memory is split as each engine's fraction splits it.
 import json
 import math
 
+from jaxsim.catalog.checkpoints import cache_of
 from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.model import BlockSparseGQA, CompressedMQA, ReusedSparseMLA, SparseMLA
 from jaxsim.view.deploy.order import Order, Pool
 from jaxsim.view.deploy.settings import Settings
 
 Option = tuple[str, str | None]
 
+# What engines call the formats of a cache; `auto` is what the checkpoint's file asks for, or else
+# the model's own 16 bits, for which TensorRT-LLM has no other word.
 KV_NAMES = {
-    "vllm": {"bf16": "auto", "fp8": "fp8"},
-    "sglang": {"bf16": "auto", "fp8": "fp8_e4m3"},
+    "vllm": {"bf16": "bfloat16", "fp8": "fp8"},
+    "sglang": {"bf16": "bfloat16", "fp8": "fp8_e4m3"},
     "trtllm": {"bf16": "auto", "fp8": "fp8", "nvfp4": "nvfp4"},
 }
+# Attention to selected tokens, for whose cache engines have defaults of their own.
+SELECTED = (SparseMLA, ReusedSparseMLA, BlockSparseGQA, CompressedMQA)
 
 
-def kv_name(engine: str, format_: str) -> str:
-    """The format of the cache as an engine calls it."""
+def kv_name(order: Order, settings: Settings) -> str:
+    """The format of the plan's cache, as the engine that is deployed calls it.
+
+    It is named wherever `auto` could be another; `auto` also takes a model in fp16.
+    """
+    engine, format_ = settings.engine, order.kv
     known = KV_NAMES[engine]
     if format_ not in known:
         raise InputError(
             f"{engine} has no {format_} cache; it has {', '.join(known)}. "
             "Plan with another --precision."
         )
-    return known[format_]
+    if format_ != "bf16":
+        return known[format_]
+    kinds = [group.attention for group in order.model.model.groups]
+    if engine == "sglang" and any(isinstance(kind, CompressedMQA) for kind in kinds):
+        raise InputError(
+            f"SGLang keeps the cache of {order.model.name} in FP8 only, and the plan has bf16; "
+            "plan with --kv fp8."
+        )
+    asked = cache_of(order.model, settings.checkpoint)
+    if engine == "trtllm" and asked not in ("bf16", ""):
+        raise InputError(
+            f"TensorRT-LLM keeps the cache as {settings.checkpoint} asks, in {asked}, and has no "
+            f"word for the plan's bf16; plan with --kv {asked}, or name another --checkpoint."
+        )
+    plain = asked == "bf16" and not any(isinstance(kind, SELECTED) for kind in kinds)
+    return "auto" if plain else known[format_]
 
 
 def memory_fraction(memory_of: str, memory: dict[str, float]) -> float:
@@ -114,7 +139,7 @@ def _vllm(order: Order, pool: Pool, settings: Settings) -> list[Option]:
         (flag["context"].name, str(order.context)),
         (flag["batch"].name, str(sequences)),
         (flag["tokens"].name, str(tokens)),
-        (flag["kv_dtype"].name, kv_name("vllm", order.kv)),
+        (flag["kv_dtype"].name, kv_name(order, settings)),
         (flag["memory"].name, _fraction(flag["memory"].memory_of, pool)),
     ]
     if pool.attention_dp > 1:
@@ -155,7 +180,7 @@ def _sglang(order: Order, pool: Pool, settings: Settings) -> list[Option]:
         (flag["pp"].name, str(pool.pp)),
         (flag["context"].name, str(order.context)),
         (flag["batch"].name, str(running(pool) * pool.attention_dp)),
-        (flag["kv_dtype"].name, kv_name("sglang", order.kv)),
+        (flag["kv_dtype"].name, kv_name(order, settings)),
         (flag["memory"].name, _fraction(flag["memory"].memory_of, pool)),
     ]
     if pool.attention_dp > 1:
@@ -209,7 +234,7 @@ def trtllm_config(order: Order, pool: Pool, settings: Settings) -> dict[str, obj
         "context": order.context,
         "chunked": pool.role != "decode" and 0 < pool.chunk < order.isl,
         "memory": memory_fraction(flag["memory"].memory_of, pool.memory_bytes),
-        "kv_dtype": kv_name("trtllm", order.kv),
+        "kv_dtype": kv_name(order, settings),
         "reuse": order.hit_frac > 0.0,
     }
     if order.model.is_moe:

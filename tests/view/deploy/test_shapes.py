@@ -10,6 +10,7 @@ from jaxsim.catalog.flags import ENGINES, load_flags, versions_of
 from jaxsim.catalog.load import load_model
 from jaxsim.catalog.shapes import handed_over, has_windows, why_not
 from jaxsim.view.cli.main import BAD_INPUT, OK, main
+from jaxsim.view.deploy.arguments import kv_name
 from jaxsim.view.deploy.plan_file import order_of
 from jaxsim.view.deploy.registry import target_of
 from jaxsim.view.deploy.shapes import check_shapes, nearest_shape, pool_why_not
@@ -97,6 +98,30 @@ def test_checkpoints_by_format():
         checkpoint_of(llama, "fp8", "trtllm")
     with pytest.raises(InputError, match="no name on the Hugging Face hub"):
         checkpoint_of(replace(r1, name="own", hf_id=""), "checkpoint", "vllm")
+
+
+@pytest.mark.parametrize(
+    ("model", "checkpoint", "kv", "names"),
+    [
+        ("deepseek-r1", "deepseek-ai/DeepSeek-R1", "bf16", ("auto", "auto", "auto")),
+        ("deepseek-r1", "nvidia/DeepSeek-R1-0528-NVFP4-v2", "bf16", ("bfloat16", "bfloat16", "")),
+        ("deepseek-r1", "nvidia/DeepSeek-R1-0528-NVFP4-v2", "fp8", ("fp8", "fp8_e4m3", "fp8")),
+        ("qwen3-32b", "Qwen/Qwen3-32B-FP8", "bf16", ("auto", "auto", "auto")),
+        ("qwen3-32b", "/models/own", "bf16", ("bfloat16", "bfloat16", "auto")),
+        ("glm-5", "zai-org/GLM-5", "bf16", ("bfloat16", "bfloat16", "auto")),
+        ("deepseek-v4-flash", "/models/own", "bf16", ("bfloat16", "", "auto")),
+    ],
+)
+def test_the_cache_is_named_where_a_checkpoint_or_engine_would_choose(model, checkpoint, kv, names):
+    """`auto` is written only where nothing but the model's own 16 bits can come of it."""
+    made = replace(order("dense"), model=load_model(model), kv=kv)
+    for engine, name in zip(ENGINES, names, strict=True):
+        how = replace(settings("dynamo", engine, order("dense")), checkpoint=checkpoint)
+        if name:
+            assert kv_name(made, how) == name
+        else:
+            with pytest.raises(InputError, match="plan with --kv fp8"):
+                kv_name(made, how)
 
 
 # ---- the command line ----

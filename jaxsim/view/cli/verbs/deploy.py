@@ -221,6 +221,7 @@ def settings_of(args: argparse.Namespace, order: "Order") -> "Settings":
 
 def notes_of(order: "Order", settings: "Settings") -> list[str]:
     """What differs between the plan and what is deployed, in sentences."""
+    from jaxsim.catalog.checkpoints import cache_of
     from jaxsim.catalog.known_engines import NO_SOFTWARE
     from jaxsim.view.deploy.registry import software_of
 
@@ -231,6 +232,11 @@ def notes_of(order: "Order", settings: "Settings") -> list[str]:
             other = "Its kernels are its own, and were not measured; it runs OPT, GPT-2 and Llama."
         told.append(
             f"The plan's times are those of {order.engine}; {software} is deployed. {other}"
+        )
+    unknown = not cache_of(order.model, settings.checkpoint)
+    if software == "trtllm" and order.kv == "bf16" and unknown:
+        told.append(
+            f"TensorRT-LLM keeps the cache as {settings.checkpoint} asks; the plan has bf16."
         )
     if len({pool.hardware for pool in order.pools}) > 1:
         kinds = ", ".join(f"{pool.role} on {pool.hardware}" for pool in order.pools)
