@@ -3,7 +3,7 @@
 import json
 
 from jaxsim.catalog.errors import InputError
-from jaxsim.view.deploy.arguments import step_requests, step_tokens
+from jaxsim.view.deploy.arguments import kv_name, step_requests, step_tokens
 from jaxsim.view.deploy.order import Order, Pool
 from jaxsim.view.deploy.platforms import node_label, node_of, platforms
 from jaxsim.view.deploy.settings import Settings
@@ -47,6 +47,7 @@ def arguments(order: Order, pool: Pool, settings: Settings) -> list[str]:
     words += [flag["context"].name, str(order.context)]
     words += [flag["batch"].name, str(step_requests(pool))]
     words += [flag["tokens"].name, str(max(step_tokens(order, pool), step_requests(pool)))]
+    words += [flag["kv_dtype"].name, kv_name(order, settings)]
     words += ["--additional-config", json.dumps({"neuron_config": neuron}, sort_keys=True)]
     if pool.role != "colocated":
         own = platforms()["neuron"]
