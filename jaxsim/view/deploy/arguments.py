@@ -247,6 +247,9 @@ def trtllm_config(order: Order, pool: Pool, settings: Settings) -> dict[str, obj
     else:
         values["graph_padding"] = True
         values["graph_batches"] = _graph_batches(batch)
+    blocks = any(isinstance(g.attention, BlockSparseGQA) for g in order.model.model.groups)
+    if blocks and "sparse" in flag.flags:
+        values["sparse"] = "minimax_m3"
     if order.draft_tokens:
         values["speculation"] = "Eagle3" if settings.drafter else "MTP"
         values["speculation_tokens"] = order.draft_tokens

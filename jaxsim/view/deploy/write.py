@@ -1,5 +1,6 @@
 """How do the files of a deployment come into a folder, checked, whole or not at all?"""
 
+import contextlib
 import json
 import subprocess
 from collections.abc import Mapping
@@ -81,16 +82,32 @@ def write_files(
     files: Mapping[str, str | bytes],
     notes: list[str],
 ) -> list[Path]:
-    """Write all files; the stamp comes last, so that a folder with one is complete."""
+    """Write all files, or none; the stamp comes last, so that a folder with one is complete."""
     check_folder(folder, order.digest, settings.target)
     check_scripts(files)
+    new, complete = not folder.exists(), (folder / STAMP).exists()
     output_folder(folder)
-    written = []
-    for name, text in {**files, STAMP: stamp(order, settings, list(files), notes)}.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(path, text) if isinstance(text, str) else replace_bytes(path, text)
-        if name.endswith(".sh"):
-            path.chmod(path.stat().st_mode | 0o111)
-        written.append(path)
+    written: list[Path] = []
+    try:
+        for name, text in {**files, STAMP: stamp(order, settings, list(files), notes)}.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            written.append(path)
+            replace_text(path, text) if isinstance(text, str) else replace_bytes(path, text)
+            if name.endswith(".sh"):
+                path.chmod(path.stat().st_mode | 0o111)
+    except BaseException:
+        if not complete:
+            _remove(written, folder, new)
+        raise
     return written
+
+
+def _remove(written: list[Path], folder: Path, new: bool) -> None:
+    """Take away what was written before a failure, and folders that were made for it."""
+    for path in written:
+        path.unlink(missing_ok=True)
+    made = {path.parent for path in written} - {folder}
+    for path in [*sorted(made, reverse=True), *([folder] if new else [])]:
+        with contextlib.suppress(OSError):
+            path.rmdir()

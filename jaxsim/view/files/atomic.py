@@ -1,6 +1,7 @@
 """How is a file written so that it is either whole or not there?"""
 
 import contextlib
+import errno
 import glob
 import os
 import tempfile
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 
 LEFT_S = 3600.0
+# Why a folder takes no files whatever is tried, as a full disk may later.
+NO_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOENT, errno.EEXIST)
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -101,8 +104,15 @@ def output_file(path: Path, suffixes: Sequence[str]) -> Path:
 
 def output_folder(path: Path) -> Path:
     """The folder, made if it is not there, and proved to be writable before any long work."""
-    path.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".jaxsim-", dir=path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".jaxsim-", dir=path)
+    except OSError as error:
+        if error.errno not in NO_PLACE:
+            raise
+        raise InputError(
+            f"{path}: no file can be made there: {error.strerror}; give another."
+        ) from None
     os.close(handle)
     os.unlink(name)
     return path

@@ -2,9 +2,12 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
+import jsonschema
 import kubernetes_validate
 import numpy as np
 import pytest
@@ -21,7 +24,9 @@ from jaxsim.view.deploy.autoscale.files import scaling_files
 from jaxsim.view.deploy.autoscale.limits import VARIABILITY, kv_frac, limits_of
 from jaxsim.view.deploy.autoscale.profile import read_profile
 from jaxsim.view.deploy.registry import target_of
-from tests.view.deploy.made import PLANS, order, settings
+from tests.view.deploy.made import HERE, PLANS, order, settings
+
+SERVICE = json.loads((HERE / "schemas" / "kserve-service.json").read_text())
 
 # The fields of dynamo.planner 1.6.1's PlannerConfig that are written.
 PLANNER = {
@@ -125,8 +130,9 @@ def test_the_profile_at_the_plan_is_the_model_there(planned):
     rows = [i for i, c in enumerate(table["y_context_length"]) if c == middle]
     setup = setup_of(made.model, pool.hardware, made.precision, made.engine)
     design = Deployment(float(pool.tp), 1.0, 1.0, batch=float(pool.batch), chunk=1.0)
-    told = decode(setup.scenario(Workload(float(made.isl), float(made.osl)), design))
-    assert table["z_itl"][rows[-1]] == pytest.approx(1e3 * float(told.ttl_s), rel=2e-3)
+    scenario = setup.scenario(Workload(float(made.isl), float(made.osl)), design)
+    ttl_s = float(jax.jit(lambda given: decode(given).ttl_s)(scenario))
+    assert table["z_itl"][rows[-1]] == pytest.approx(1e3 * ttl_s, rel=2e-3)
     usage = table["x_kv_usage"][rows[-1]]
     assert usage == pytest.approx(kv_frac(pool), rel=0.01)
 
@@ -202,6 +208,32 @@ def test_scalers_act_on_the_objects_that_are_deployed(target, plan):
         assert {one["pods"]["metric"]["name"] for one in scaler["spec"]["metrics"]} <= known
     assert thresholds["rate"] == pytest.approx(limits.requests_per_s, rel=1e-5)
     assert thresholds["waiting"] == pytest.approx(limits.waiting, rel=1e-5)
+
+
+def test_kserve_scales_by_its_own_fields():
+    """`scaling` stands in place of `replicas`; each pool watches pods of its own that serve."""
+    for plan, pods in (
+        ("dense", {"prefill": "served-kserve-prefill-7d9fd5b8c6-x2x9z",
+                   "decode": "served-kserve-7d9fd5b8c6-x2x9z"}),
+        ("moe", {"prefill": "served-kserve-prefill-7d9fd5b8c6-x2x9z",
+                 "decode": "served-kserve-mn-0"}),
+    ):  # fmt: skip
+        made, files = scaled("kserve", "vllm", plan)
+        service = yaml.safe_load(files["service-autoscaled.yaml"])
+        jsonschema.validate(service, SERVICE)
+        for role in ("prefill", "decode"):
+            pool, spec = made.pool(role), service["spec"]
+            scaling = (spec["prefill"] if role == "prefill" else spec)["scaling"]
+            assert (scaling["minReplicas"], scaling["maxReplicas"]) == (1, 2 * pool.count)
+            watched = {one["name"]: one["metadata"] for one in scaling["keda"]["triggers"]}
+            rate = limits_of(made, pool).requests_per_s
+            assert float(watched["rate"]["threshold"]) == pytest.approx(rate, rel=1e-5)
+            assert ("cache" in watched) == (role == "decode")
+            pattern = re.findall(r'pod=~"([^"]+)"', watched["waiting"]["query"])[0]
+            assert {own for own, pod in pods.items() if re.fullmatch(pattern, pod)} == {role}
+        both = {**service, "spec": {**service["spec"], "replicas": 1}}
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(both, SERVICE)
 
 
 def test_colocated_graphs_scale_by_load():

@@ -1,5 +1,6 @@
 """What cannot be expressed is refused, with the nearest that can; and so is what is no plan."""
 
+import errno
 from dataclasses import replace
 
 import pytest
@@ -9,8 +10,8 @@ from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.flags import ENGINES, load_flags, versions_of
 from jaxsim.catalog.load import load_model
 from jaxsim.catalog.shapes import handed_over, has_windows, why_not
-from jaxsim.view.cli.main import BAD_INPUT, OK, main
-from jaxsim.view.deploy.arguments import kv_name
+from jaxsim.view.cli.main import BAD_INPUT, FAILED, OK, main
+from jaxsim.view.deploy.arguments import kv_name, trtllm_config
 from jaxsim.view.deploy.plan_file import order_of
 from jaxsim.view.deploy.registry import target_of
 from jaxsim.view.deploy.shapes import check_shapes, nearest_shape, pool_why_not
@@ -74,6 +75,16 @@ def test_every_version_knows_its_flags():
             flags = load_flags(engine, version)
             flags.check([flag.name for flag in flags.flags.values()])
             assert flags.source
+
+
+def test_minimax_m3_is_told_its_attention_where_the_version_asks_for_it():
+    made = replace(order("dense"), model=load_model("minimax-m3"))
+    for version, expected in (("1.3.0rc29", {"algorithm": "minimax_m3"}), ("1.3.0rc23", None)):
+        how = replace(settings("trtllm", "trtllm", order("dense")), checkpoint="/models/own")
+        how = replace(how, flags=load_flags("trtllm", version))
+        config = trtllm_config(made, made.pool("decode"), how)
+        assert config.get("sparse_attention_config") == expected
+    assert versions_of("trtllm")[0] == "1.3.0rc29"
 
 
 def test_versions_differ_where_flags_were_renamed():
@@ -149,6 +160,25 @@ def test_a_folder_of_another_plan_is_refused(tmp_path, capsys):
     assert deploy(PLANS / "moe.json", tmp_path / "full") == BAD_INPUT
 
 
+def test_a_deployment_is_written_whole_or_not_at_all(tmp_path, capsys, monkeypatch):
+    written = []
+
+    def full(path, text):
+        written.append(path)
+        if len(written) > 4:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        path.write_text(text)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("jaxsim.view.deploy.write.replace_text", full)
+        assert deploy(PLANS / "dense.json", tmp_path / "out") == FAILED
+    assert len(written) == 5
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "file").write_text("x")
+    assert deploy(PLANS / "dense.json", tmp_path / "file" / "out") == BAD_INPUT
+    assert "Not a directory; give another" in capsys.readouterr().err.replace("\n", " ")
+
+
 @pytest.mark.parametrize(
     ("plan", "target", "hardware", "message"),
     [
@@ -186,7 +216,20 @@ def test_partitions_are_names_of_the_plans_hardware(tmp_path, capsys):
         assert "--partition" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("target", "port"),
+    [("vllm", 8100), ("vllm", 5663), ("sglang", 8998), ("slurm", 8100), ("mooncake", 8080)],
+)
+def test_the_front_end_has_a_port_of_its_own(target, port, tmp_path, capsys):
+    words = ["--target", target, "--port", str(port), "-o", str(tmp_path / "out")]
+    assert main(["deploy", str(PLANS / "dense.json"), *words]) == BAD_INPUT
+    assert f"--port {port}: servers of the plan have it" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_too_few_hosts(tmp_path, capsys):
+    assert deploy(PLANS / "dense.json", tmp_path / "out", "--hosts", "a,b,c,b") == BAD_INPUT
+    assert "b is named twice" in capsys.readouterr().err
     assert deploy(PLANS / "dense.json", tmp_path / "out", "--hosts", "a,b") == BAD_INPUT
     assert "need 3 hosts" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

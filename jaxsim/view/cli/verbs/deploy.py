@@ -194,6 +194,8 @@ def settings_of(args: argparse.Namespace, order: "Order") -> "Settings":
     else:
         checkpoint, quantize = one_line(args.checkpoint, "--checkpoint"), ""
     hosts = tuple(args.hosts.split(",")) if args.hosts else ()
+    if twice := next((host for host in hosts if hosts.count(host) > 1), None):
+        raise InputError(f"--hosts: {twice} is named twice; each host is named once.")
     nodes = _by_hardware(args.nodes, "--nodes", order)
     partitions = _by_hardware(args.partition, "--partition", order)
     return Settings(

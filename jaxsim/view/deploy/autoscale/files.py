@@ -5,6 +5,7 @@ import yaml
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import Setup, setup_of
 from jaxsim.view.deploy.autoscale.keda import adapter_rules, autoscalers, scaled_objects
+from jaxsim.view.deploy.autoscale.kserve import scaled_service
 from jaxsim.view.deploy.autoscale.limits import busiest_frac
 from jaxsim.view.deploy.autoscale.planner import planner_component, profile_map
 from jaxsim.view.deploy.autoscale.profile import (
@@ -54,9 +55,11 @@ def scaling_files(
                 "prometheus-community/prometheus-adapter -f prometheus-adapter.yaml",
             ),
         }
+    if settings.target == "kserve":
+        return scaled_service(order, settings, files["service.yaml"], factor)
     raise InputError(
         f"--autoscale: {settings.target} does not move replicas; "
-        f"{', '.join((*GRAPHS, *OBJECTS))} do."
+        f"{', '.join((*GRAPHS, *OBJECTS, 'kserve'))} do."
     )
 
 

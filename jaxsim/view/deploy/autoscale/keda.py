@@ -16,9 +16,9 @@ BEHAVIOR = {"scaleDown": {"stabilizationWindowSeconds": 300}}
 
 
 def queries(limits: Limits, settings: Settings, pods: str) -> list[tuple[str, str, float]]:
-    """Name, PromQL and threshold per replica of what a pool is scaled by."""
+    """Name, PromQL and threshold per replica of what a pool is scaled by; `pods` is a pattern."""
     waiting, usage, done = METRICS[settings.engine]
-    where = f'{{namespace="{settings.namespace}",pod=~"{pods}.*"}}'
+    where = f'{{namespace="{settings.namespace}",pod=~"{pods}"}}'
     metrics = [
         ("waiting", f"sum({waiting}{where})", limits.waiting),
         ("rate", f"sum(rate({done}{where}[{WINDOW}]))", limits.requests_per_s),
@@ -56,6 +56,23 @@ def adapter_rules(settings: Settings) -> dict[str, object]:
     return {"rules": {"custom": rules}}
 
 
+def triggers(limits: Limits, settings: Settings, pods: str) -> list[dict[str, object]]:
+    """What KEDA watches of a pool, whose pods have names of a pattern."""
+    return [
+        {
+            "type": "prometheus",
+            "name": name,
+            "metadata": {
+                "serverAddress": PROMETHEUS,
+                "query": query,
+                "threshold": f"{threshold:.6g}",
+                "activationThreshold": "0",
+            },
+        }
+        for name, query, threshold in queries(limits, settings, pods)
+    ]
+
+
 def scaled_objects(
     order: Order, settings: Settings, targets: dict[str, dict[str, str]], factor: float
 ) -> list[dict[str, object]]:
@@ -63,19 +80,6 @@ def scaled_objects(
     made = []
     for pool in order.pools:
         limits = limits_of(order, pool, factor)
-        triggers = [
-            {
-                "type": "prometheus",
-                "name": name,
-                "metadata": {
-                    "serverAddress": PROMETHEUS,
-                    "query": query,
-                    "threshold": f"{threshold:.6g}",
-                    "activationThreshold": "0",
-                },
-            }
-            for name, query, threshold in queries(limits, settings, targets[pool.role]["name"])
-        ]
         made.append(
             {
                 "apiVersion": "keda.sh/v1alpha1",
@@ -89,7 +93,7 @@ def scaled_objects(
                     "minReplicaCount": limits.least,
                     "maxReplicaCount": limits.most,
                     "advanced": {"horizontalPodAutoscalerConfig": {"behavior": BEHAVIOR}},
-                    "triggers": triggers,
+                    "triggers": triggers(limits, settings, f"{targets[pool.role]['name']}.*"),
                 },
             }
         )

@@ -1,5 +1,6 @@
 """Which server stands on which host, with which GPUs and port?  For targets without a scheduler."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from jaxsim.catalog.errors import InputError
@@ -60,6 +61,14 @@ def _of_pool(pool: Pool, hosts: list[str], per_host: int) -> list[Placed]:
                 Placed(pool.role, instance, rank, hosts[first + rank], gpus, port, hosts[first])
             )
     return pool_hosts
+
+
+def check_port(settings: Settings, placed: list[Placed], others: Iterable[int]) -> None:
+    """An error where the front end would have a port that a server of the plan has or opens."""
+    if settings.port in {*(server.port for server in placed), *others}:
+        raise InputError(
+            f"--port {settings.port}: servers of the plan have it; give another to the front end."
+        )
 
 
 def place_arguments(pool: Pool) -> list[str]:

@@ -6,6 +6,7 @@ from jaxsim.view.deploy.order import Order
 from jaxsim.view.deploy.settings import Settings
 from jaxsim.view.deploy.shell import line_of, script
 from jaxsim.view.deploy.targets import sglang, vllm
+from jaxsim.view.deploy.targets.hosts import check_port
 
 MASTER_PORT, METADATA_PORT = 50051, 8080
 SEGMENT_BYTES = 4 << 30
@@ -15,6 +16,7 @@ BUFFER_BYTES = 1 << 30
 def files(order: Order, settings: Settings) -> dict[str, str]:
     """The servers' scripts with Mooncake as connector, the store's master, and its file."""
     engine = vllm if settings.engine == "vllm" else sglang
+    check_port(settings, [], (MASTER_PORT, METADATA_PORT))
     made = engine.files(order, settings)
     made["mooncake.json"] = store(settings)
     made["master.sh"] = _master()

@@ -6,6 +6,7 @@ from jaxsim.view.deploy.settings import Settings
 from jaxsim.view.deploy.shell import line_of, script
 from jaxsim.view.deploy.targets.hosts import (
     FIRST_PORT,
+    check_port,
     launch_script,
     leaders,
     place,
@@ -15,11 +16,14 @@ from jaxsim.view.deploy.targets.hosts import (
 from jaxsim.view.deploy.targets.pods import sglang_transfer
 
 FIRST_BOOTSTRAP = 8998
+MASTER_PORT = 20000
 
 
 def files(order: Order, settings: Settings) -> dict[str, str]:
     """Scripts of the servers and the router, and the placement they read."""
     placed = place(order, settings)
+    bootstrap = (FIRST_BOOTSTRAP + server.port - FIRST_PORT for server in placed)
+    check_port(settings, placed, (MASTER_PORT, *bootstrap))
     made = {f"serve-{pool.role}.sh": serve(order, pool, settings) for pool in order.pools}
     return made | {
         "launch.sh": launch_script(),
@@ -42,7 +46,7 @@ def serve(order: Order, pool: Pool, settings: Settings) -> str:
         ends += [
             f"  {flag['nodes'].name} {pool.nodes}",
             f'  {flag["node_rank"].name} "$rank"',
-            f'  {flag["master_address"].name} "$master:20000"',
+            f'  {flag["master_address"].name} "$master:{MASTER_PORT}"',
         ]
     return script(
         f"One server of the {pool.role} pool: serve-{pool.role}.sh RANK PORT MASTER.",

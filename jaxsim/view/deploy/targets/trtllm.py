@@ -4,7 +4,14 @@ from jaxsim.view.deploy.arguments import trtllm_config
 from jaxsim.view.deploy.order import Order, Pool
 from jaxsim.view.deploy.settings import Settings
 from jaxsim.view.deploy.shell import line_of, script
-from jaxsim.view.deploy.targets.hosts import PORT, launch_script, leaders, place, placement_table
+from jaxsim.view.deploy.targets.hosts import (
+    PORT,
+    check_port,
+    launch_script,
+    leaders,
+    place,
+    placement_table,
+)
 from jaxsim.view.deploy.yaml_text import yaml_text
 
 SECTIONS = {"prefill": "context_servers", "decode": "generation_servers"}
@@ -13,6 +20,7 @@ SECTIONS = {"prefill": "context_servers", "decode": "generation_servers"}
 def files(order: Order, settings: Settings) -> dict[str, str]:
     """Engine files and scripts of the servers, and the orchestrator's file."""
     placed = place(order, settings)
+    check_port(settings, placed, ())
     made = {
         f"{pool.role}.yaml": yaml_text([trtllm_config(order, pool, settings)])
         for pool in order.pools

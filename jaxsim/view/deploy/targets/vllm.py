@@ -1,10 +1,14 @@
 """What starts the plan with plain vLLM?  Scripts for every host, and a proxy between the pools."""
 
+from collections.abc import Iterator
+
 from jaxsim.view.deploy.order import Order, Pool
 from jaxsim.view.deploy.settings import Settings
 from jaxsim.view.deploy.shell import line_of, script
 from jaxsim.view.deploy.targets.hosts import (
     FIRST_PORT,
+    Placed,
+    check_port,
     launch_script,
     leaders,
     place,
@@ -17,16 +21,27 @@ from jaxsim.view.deploy.targets.pods import vllm_arguments
 SIDE_PORT = {"nixl": 5600, "mooncake": 8998}
 SIDE_PORTS = 64
 DP_PORT = 13345
+MASTER_PORT = 29501
 
 
 def files(order: Order, settings: Settings) -> dict[str, str]:
     """Scripts of the servers and the proxy, and the placement they read."""
     placed = place(order, settings)
+    check_port(settings, placed, _opened(settings, placed))
     made = {f"serve-{pool.role}.sh": serve(order, pool, settings) for pool in order.pools}
     made |= {"launch.sh": launch_script(), "placement.tsv": placement_table(placed)}
     if order.kind == "disaggregated":
         made["proxy.sh"] = _proxy(order, settings)
     return made
+
+
+def _opened(settings: Settings, placed: list[Placed]) -> Iterator[int]:
+    """Ports that servers open beside their own: to hand over caches, and between their ranks."""
+    yield MASTER_PORT
+    for slot in {server.port - FIRST_PORT for server in placed}:
+        yield DP_PORT + slot
+        first = SIDE_PORT[settings.connector] + slot * SIDE_PORTS
+        yield from range(first, first + SIDE_PORTS)
 
 
 def serve(order: Order, pool: Pool, settings: Settings) -> str:
@@ -72,7 +87,7 @@ def nodes_of(pool: Pool, settings: Settings) -> list[str]:
         f"  {flag['nodes'].name} {pool.nodes}",
         f'  {flag["node_rank"].name} "$rank"',
         f'  {flag["master_address"].name} "$master"',
-        f"  {flag['master_port'].name} 29501",
+        f"  {flag['master_port'].name} {MASTER_PORT}",
     ]
     if pool.attention_dp > 1:
         # Ranks of each node follow from its place. A start rank on the first node would make it
