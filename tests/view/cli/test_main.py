@@ -173,8 +173,8 @@ def test_an_output_folder_that_cannot_be_written_fails_before_the_work(
 
     monkeypatch.setattr(cli_plan, "solve", worked)
     (tmp_path / "file").write_text("x")
-    assert cli.main([*ASK, *TARGETS, "-o", str(tmp_path / "file")]) == 1
-    assert "file" in capsys.readouterr().err
+    assert cli.main([*ASK, *TARGETS, "-o", str(tmp_path / "file")]) == cli.BAD_INPUT
+    assert "give another" in capsys.readouterr().err
 
 
 def test_what_was_asked_beyond_the_usual_is_said(solved, capsys):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from jaxsim.catalog.errors import InputError
 from jaxsim.view.files.atomic import output_folder, replace_bytes, replace_file, replace_text
 
 
@@ -54,8 +55,9 @@ def test_an_output_folder_is_made_and_left_empty(tmp_path):
 
 def test_an_output_folder_that_is_a_file_is_an_error(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(OSError, match="file"):
-        output_folder(tmp_path / "file")
+    for path in (tmp_path / "file", tmp_path / "file" / "within"):
+        with pytest.raises(InputError, match="file.*give another"):
+            output_folder(path)
 
 
 def test_what_a_killed_process_left_is_removed_an_hour_later(tmp_path):
