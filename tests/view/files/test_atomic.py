@@ -56,7 +56,7 @@ def test_an_output_folder_is_made_and_left_empty(tmp_path):
 def test_an_output_folder_that_is_a_file_is_an_error(tmp_path):
     (tmp_path / "file").write_text("x")
     for path in (tmp_path / "file", tmp_path / "file" / "within"):
-        with pytest.raises(InputError, match="file.*give another"):
+        with pytest.raises(InputError, match=r"file.*give another"):
             output_folder(path)
 
 
