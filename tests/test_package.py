@@ -91,7 +91,13 @@ def test_a_room_imports_only_from_those_before_it(path):
 
 
 # The package's own files, which every room uses; and names of others that have no public form.
-SHARED = {"jaxsim._record", "jaxsim._scalar", "jaxsim._version", "jaxsim._cores"}
+SHARED = {
+    "jaxsim._record",
+    "jaxsim._scalar",
+    "jaxsim._version",
+    "jaxsim._cores",
+    "jaxsim._progress",
+}
 OTHERS = {
     "_repr_html_": "the method by which notebooks show a value",
     "_cache_size": "how often JAX has compiled a function",

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from jaxsim._cores import cores
+from jaxsim._progress import Counted
 from jaxsim._version import __version__
 from jaxsim.api.simulate import Simulated, SimulateKeywords, simulate
 from jaxsim.catalog.cards import HardwareCard, ModelCard
@@ -60,7 +61,7 @@ def simulate_draws(
 
     def one(place: int) -> Simulated:
         card, seed = cases[place]
-        progress(f"draw {place + 1} of {len(cases)}")
+        progress(Counted("serving", place, len(cases), "draws"))
         return simulate(model, card, load.drawn(int(seed)), **keywords)
 
     first = one(0)  # alone: it compiles for all, and plans where no pools are given

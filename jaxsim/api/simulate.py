@@ -7,6 +7,7 @@ from typing import Unpack
 import numpy as np
 import xarray as xr
 
+from jaxsim._progress import Counted
 from jaxsim._version import __version__
 from jaxsim.api.keywords import SetupKeywords, setup_with
 from jaxsim.api.plan import plan as plan_of
@@ -209,15 +210,14 @@ def simulate(
     counts = {role: int(layout.workers) for role, layout in layouts.items()}
     runs, outcomes = {}, {}
     for name in request.policies:
-        limits = _limits(name, counts, fleet)
 
         def tell(part: float, name: str = name) -> None:
-            progress(f"{name}: {100.0 * part:.0f} % of {len(requests):,} requests")
+            progress(Counted(name, part * len(requests), len(requests), "requests"))
 
         run = simulate_run(
             requests, fleet, counts, policy_of(name, request.interval_s, request.forecast),
-            limits=limits,
-            service=request.service, targets_s=(ftl_s, ttl_s), progress=tell,
+            limits=_limits(name, counts, fleet), service=request.service,
+            targets_s=(ftl_s, ttl_s), progress=tell,
         )  # fmt: skip
         runs[name], outcomes[name] = run, outcome(run, ftl_s, ttl_s)
     case = f"{setup.model.name} on {setup.hardware.name} · {setup.precision_name}"

@@ -7,6 +7,7 @@ from functools import cache
 import jax
 import numpy as np
 
+from jaxsim._progress import Counted, tell
 from jaxsim._record import replace_leaf
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engine_limits import batched_tokens
@@ -86,12 +87,18 @@ def _scenarios(case: Case) -> tuple[Scenario, Scenario, float]:
 
 def time_steps(cases: list[Case]) -> Steps:
     """The timed steps of all rows, in their order; rows of one model structure run together."""
-    scenarios = [_scenarios(case) for case in cases]
+    scenarios = []
+    for case in cases:
+        tell(Counted("reading set-ups", len(scenarios), len(cases), "runs"))
+        scenarios.append(_scenarios(case))
     groups: dict[object, list[int]] = {}
     for index, (decode, _, _) in enumerate(scenarios):
         groups.setdefault(jax.tree.structure(decode), []).append(index)
     steps: list[Steps | None] = [None] * len(cases)
+    timed_rows = 0
     for indices in groups.values():
+        tell(Counted("timing steps", timed_rows, len(cases), "runs"))
+        timed_rows += len(indices)
         # Padded to a power of two, so that files of like size share a compiled program.
         padded = indices + [indices[0]] * (_size(len(indices)) - len(indices))
         decode = stack([scenarios[i][0] for i in padded])

@@ -7,6 +7,7 @@ from typing import Literal, NotRequired, TypedDict, cast
 import jax
 import numpy as np
 
+from jaxsim._progress import tell
 from jaxsim._record import Tree
 from jaxsim.catalog.engine import Serving
 from jaxsim.catalog.engine_limits import most_sequences
@@ -191,6 +192,7 @@ def predict_runs(
     engines = padded(_stack([card.engine for card in cards]))
     serving = padded(_stack([_capped(c, card) for c, card in zip(runs.cases, cards, strict=True)]))
     given = (padded(runs.steps), padded(runs.load), engines, serving)
+    tell(f"predicting {len(runs):,} runs")
     predicted = _predict_rows(*given)
     rates = padded(np.asarray([case.row.requests_per_s or 0.0 for case in runs.cases], np.float32))
     if rates.any():

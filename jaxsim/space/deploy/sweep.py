@@ -4,18 +4,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from jaxsim._progress import Counted
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.catalog.setup import Setup
 from jaxsim.catalog.shapes import model_why_not
 from jaxsim.catalog.workload import Workload
-from jaxsim.space.axes import Space, Values, complete, default_space
+from jaxsim.space.axes import Space, Values, complete, default_space, designs_in
 from jaxsim.space.deploy.diagnose import nothing_valid
 from jaxsim.space.deploy.expressible import expressible
 from jaxsim.space.deploy.mixture import Phases, mixed_phases
 from jaxsim.space.deploy.request import PlanRequest
 from jaxsim.space.designs import Designs, evaluate_phase
 from jaxsim.space.match.frontier import FrontierOptions
+
+_CALLED = {"prefill": "prefill", "decode": "decode", "colocated": "co-located instances"}
 
 # What evaluates a phase: `evaluate_phase`, or one that keeps what it gives (`HeldSweeps`).
 Evaluate: TypeAlias = Callable[[str, Scenario, Space, Values, Values], Designs]
@@ -80,10 +83,9 @@ def sweep_phases(
     each = []
     for k, one in enumerate(mix):
         work = one.workload
-        prefix = f"workload {k + 1} of {len(mix)}: " if len(mix) > 1 else ""
 
-        def said(what: str, prefix: str = prefix) -> None:
-            progress(prefix + what)
+        def said(what: str, done: int = k) -> None:
+            progress(what if len(mix) == 1 else Counted("evaluating", done, len(mix), "workloads"))
 
         try:
             each.append(_phases(evaluate, setup, prompts, work, space, said, request.deployable))
@@ -159,9 +161,9 @@ def _phases(
     isl, osl = (float(workload.isl),), (float(workload.osl),)
     designs = {}
     for phase, own in (("prefill", prompts), ("decode", setup), ("colocated", setup)):
-        progress(f"evaluating {phase}")
         scenario = own.scenario(workload)
         filled = complete(space, scenario.model, scenario.hardware, isl[0])
+        progress(f"evaluating {designs_in(filled, phase):,} designs of {_CALLED[phase]}")
         evaluated = evaluate(phase, scenario, filled, isl, osl)
         if not evaluated.full("valid").any():
             widest = complete(None, scenario.model, scenario.hardware, isl[0])

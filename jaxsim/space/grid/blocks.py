@@ -16,6 +16,7 @@ from typing import TypeVar
 import jax
 import numpy as np
 
+from jaxsim._progress import Counted, tell
 from jaxsim.space.grid.block_run import OnAll, runner_of
 from jaxsim.space.grid.block_size import (
     block_lengths,
@@ -39,8 +40,6 @@ from jaxsim.space.program.reorder import reordered
 from jaxsim.space.program.trace import Program, numbers, trace
 
 _SHORTEST_LINE = 32
-
-
 T = TypeVar("T")
 
 
@@ -215,9 +214,11 @@ class Grid:
         alone = 0 if run.ready and not several else 1
         reduced = [one(blocks) for blocks in rounds[:alone]]
         # Beside an accelerator, one thread collects while another keeps it busy.
-        cores = len(self.devices) if self.in_turn and not several else 2
-        with ThreadPoolExecutor(cores) as pool:
-            reduced += pool.map(one, rounds[alone:])
+        with ThreadPoolExecutor(len(self.devices) if self.in_turn and not several else 2) as pool:
+            for ended in pool.map(one, rounds[alone:]):
+                reduced.append(ended)
+                done = self.points * len(reduced) / len(rounds) * len(jobs) / self.block_count
+                tell(Counted("", done, self.points, "designs"))
         return from_all([x for kept in reduced for x in kept], len(blocks))
 
     def _nest(self) -> Nest:

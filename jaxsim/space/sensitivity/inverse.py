@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from jaxsim._progress import Counted
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import Setup
 from jaxsim.catalog.workload import Workload
@@ -133,7 +134,7 @@ def crossover(
     def side(value: float) -> float:
         """ln of the gain; ±`ALONE` where only one kind meets the targets, NaN where none does."""
         if value not in known:
-            progress(f"both kinds at {axis.upper()} {value:,.0f}")
+            progress(Counted(f"crossover over {axis.upper()}", len(known), None, "values"))
             work = request.only_workload
             moved = Workload(**{**_numbers(work), axis: value})
             known[value] = _both(setup, replace(request, workload=moved), space, prefill_setup)

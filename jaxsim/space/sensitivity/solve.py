@@ -6,6 +6,7 @@ from typing import TypeAlias, TypeVar, cast
 
 import numpy as np
 
+from jaxsim._progress import Counted, tell
 from jaxsim._scalar import Numbers
 from jaxsim.space.sensitivity.change import UNCHANGED, Change
 from jaxsim.space.sensitivity.moves import Best, Lines
@@ -144,6 +145,7 @@ def _one(best: Best) -> Mapping[str, float]:
 def run_searches(problem: Problem, searches: Sequence[Search[Outcome]]) -> list[Outcome]:
     """The outcomes of searches, run side by side: each round, their changes are solved at once."""
     outcomes: dict[int, Outcome] = {}
+    count = 0
     wanted: dict[int, list[Change]] = {}
     solved: dict[int, list[Optimum | None] | None] = dict.fromkeys(range(len(searches)))
     while solved:
@@ -155,6 +157,8 @@ def run_searches(problem: Problem, searches: Sequence[Search[Outcome]]) -> list[
             except StopIteration as end:
                 outcomes[i] = end.value
         each = problem.solve_all([change for own in wanted.values() for change in own])
+        count += len(each)
+        tell(Counted("", count, None, "changes solved"))
         solved, start = {}, 0
         for i, own in wanted.items():
             solved[i] = each[start : start + len(own)]

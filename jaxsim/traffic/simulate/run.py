@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from jaxsim._progress import is_heard
 from jaxsim.catalog.errors import InputError
 from jaxsim.space.program.bits import in_precision
 from jaxsim.traffic.policy.view import Policy
@@ -26,6 +27,7 @@ MOST_INSTANCES = 256
 WIDE_SLOTS = 8192  # beyond, and where each is looked at, tables are no longer than needed
 MOST_PHASES = 64  # tokens of a block; of larger ones every sequence is looked at
 MANY_REQUESTS = 262144  # beyond, arrays are no longer than they need be
+TOLD_REQUESTS, TOLD_TIMES = 5000, 40  # a run tells how far it is no more often
 
 
 @dataclass(frozen=True)
@@ -127,14 +129,19 @@ def simulate_run(
         stop = policy.interval_s
         to_come = schedule(service.faults)
         dead: dict[int, list[int]] = {}
+        pauses = _pauses(requests)
         while True:
-            next_s = min(stop, to_come[0][0]) if to_come else stop
+            event_s = min(stop, to_come[0][0]) if to_come else stop
+            next_s = min(event_s, pauses[0]) if pauses else event_s
             state = replace(state, stop_s=np.float64(next_s))
             state = jax.block_until_ready(run_compiled(state, law, links, client, shape))
             progress(float(np.asarray(state.arriving)) / len(requests))
             over = _ended(state, len(requests)) and not to_come
             if over or not np.isfinite(next_s):
                 break
+            pauses = [pause for pause in pauses if pause > next_s]
+            if next_s < event_s:
+                continue
             if next_s < stop or (to_come and to_come[0][0] == stop):
                 _, fault, back = to_come.pop(0)
                 if back:
@@ -153,6 +160,14 @@ def simulate_run(
         requests, fleet, policy.name, state, shape, watch.spans(end), changes,
         watch.series(), len(requests), end, service.faults,
     )  # fmt: skip
+
+
+def _pauses(requests: Requests) -> list[float]:
+    """When a long run pauses to tell how far it is, if anyone listens; it changes no result."""
+    if not is_heard() or len(requests) < TOLD_REQUESTS:
+        return []
+    step = max(TOLD_REQUESTS, len(requests) // TOLD_TIMES)
+    return [float(requests.arrival_s[i]) for i in range(step, len(requests), step)]
 
 
 def _refuse_empty(state: State, fault: Fault, requests: Requests) -> None:

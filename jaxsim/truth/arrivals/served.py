@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from jaxsim._progress import Counted
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Workload
@@ -28,7 +29,7 @@ def served_all(
     """Every run with what the simulator says of it, or with the reason why it says nothing."""
     runs_done = []
     for number, run in enumerate(runs, 1):
-        progress(f"run {number} of {len(runs)}")
+        progress(Counted("serving", number - 1, len(runs), "runs"))
         if run.refused:
             runs_done.append(run)
             continue

@@ -6,6 +6,7 @@ band; where they say nothing, the number and its band are the prior's.
 """
 
 import datetime
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import least_squares
 
+from jaxsim._progress import Counted, tell
 from jaxsim.catalog.engine import Engine, Serving
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.known_engines import EngineCard
@@ -83,8 +85,14 @@ def fit_own(runs: Runs, card: EngineCard) -> OwnEngine:
     given = {**_numbers(card.engine), **_numbers(card.serving)}
     centre = np.log(np.maximum([given[name] for name in names] - lows, SMALLEST))
     evaluate = _residuals(data, centre, freedom, names, lows, _held(card))
+    evaluations = itertools.count(1)
+
+    def counted(x: np.ndarray) -> np.ndarray:
+        tell(Counted("fitting", next(evaluations), None, "evaluations"))
+        return evaluate(x)
+
     result = least_squares(
-        evaluate,
+        counted,
         np.full(len(names), STEP),
         diff_step=STEP,
         bounds=(-BOUND, BOUND),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 
+from jaxsim._progress import Counted, tell
 from jaxsim.catalog.calibration import read_calibration
 from jaxsim.catalog.cards import HardwareCard
 from jaxsim.catalog.errors import InputError
@@ -56,6 +57,7 @@ def fit_all(
     """
     fits = []
     for some in rows:
+        tell(Counted("fitting", len(fits), None, "kinds of kernels"))
         fit = fit_rows(some, card.hardware)
         judged = fit.errors if fit.errors["n"] else fit.seen_errors
         report(

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from jaxsim._progress import Counted, tell
 from jaxsim.api.dataset import attributes, end_attributes
 from jaxsim.api.plan import frontier
 from jaxsim.catalog.errors import InputError
@@ -52,6 +53,8 @@ def frontiers_of(
     best = {kind + end: np.full(shape, np.nan) for kind in kinds for end in ends}
     for i, one_isl in enumerate(isl):
         for j, one_osl in enumerate(osl):
+            done, total = i * len(osl) + j, len(isl) * len(osl)
+            tell(Counted(f"frontiers of {path.name}", done, total, "workloads"))
             one = _workload(path, tree, isl=float(one_isl), osl=float(one_osl))
             frontiers = frontier(one, ftl_s=ftl_s, ttl_metric=ttl_metric)
             for kind in kinds:

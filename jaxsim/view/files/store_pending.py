@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxsim.catalog.errors import InputError
+from jaxsim.space.axes import designs_in
 from jaxsim.view.files.store import DONE, Block, array_of, blocks_of, group_of, writes
 from jaxsim.view.files.sweep_config import SweepConfig
 
@@ -69,3 +70,9 @@ def _chunks_of(
         for (first, last, n), own in zip(spans, chunks, strict=True)
     ]
     return ("/".join(("c", *map(str, place))) for place in itertools.product(*counts))
+
+
+def designs_of(config: SweepConfig, block: Block) -> int:
+    """How many designs × workloads a block has."""
+    lengths = 1 if block.phase == "prefill" else len(config.osl[block.osl])
+    return designs_in(config.space, block.phase) * lengths

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from jaxsim._progress import Counted
 from jaxsim.catalog.errors import InputError, unknown_name
 from jaxsim.catalog.silicon_limit import LIMIT
 from jaxsim.view.study import claims_gain, claims_network, claims_pipeline, claims_pools
@@ -99,7 +100,7 @@ def try_readings(
     tried: dict[str, Tried] = {claim.id: [] for claim in claims}
     mixtures = list(dict.fromkeys(reading.mixture for reading in readings))
     for k, mixture in enumerate(mixtures):
-        progress(f"readings of the study: {k + 1} of {len(mixtures)}")
+        progress(Counted("readings of the study", k, len(mixtures), "mixtures"))
         own = [reading for reading in readings if reading.mixture == mixture]
         for claim in claims:
             findings = tried[claim.id]

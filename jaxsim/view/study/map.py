@@ -13,6 +13,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 
+from jaxsim._progress import Counted, tell
 from jaxsim._version import __version__
 from jaxsim.space.axes import Space, complete, geometric, powers_of_two
 from jaxsim.space.deploy.candidates import (
@@ -81,6 +82,7 @@ def model_gain(study: Study, model: str, setting: Setting) -> np.ndarray:
     gain = np.full((len(ISL), len(OSL), len(TTL_S)), np.nan)
     prefills = [thinned(prefill_candidates(slice_of(prompt, i, 0))) for i in range(len(ISL))]
     for j, osl in enumerate(OSL):
+        tell(Counted(f"map of when to disaggregate, {model}", j, len(OSL), "output lengths"))
         # One output length at a time keeps the co-located grid small.
         token = evaluate_phase("decode", scenario, space, ISL, (osl,))
         both = evaluate_phase("colocated", scenario, space, ISL, (osl,))

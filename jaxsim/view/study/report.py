@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from jaxsim._progress import Counted
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.study.claim import Claim, Finding
 from jaxsim.view.study.claims import (
@@ -62,8 +63,8 @@ def run_study(
     selected = chosen(claims)
     fine, rough = Study(grid), Study(coarse)
     findings = {}
-    for claim in selected:
-        progress(f"{claim.id}: {known.claims[claim.id].claim}")
+    for k, claim in enumerate(selected):
+        progress(Counted("claims", k, len(selected), "claims"))
         findings[claim.id] = base_finding(fine, claim)
     pictures = {}
     for picture in PICTURES:
@@ -72,8 +73,8 @@ def run_study(
             pictures[picture.name] = draw(picture, fine, known.base)
     fine.forget()
     limits = {}
-    for claim in selected:
-        progress(f"{claim.id} at the limit of the chip")
+    for k, claim in enumerate(selected):
+        progress(Counted("claims at the limit of the chip", k, len(selected), "claims"))
         limits[claim.id] = limit_finding(fine, claim)
     fine.forget()
     count = known.mixtures if mixtures is None else mixtures

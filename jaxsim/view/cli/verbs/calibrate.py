@@ -1,7 +1,6 @@
 """`jaxsim calibrate`: kernel constants of a chip, fitted to measured tables."""
 
 import argparse
-import sys
 
 from jaxsim.view.cli import options
 from jaxsim.view.cli.help_text import Help
@@ -62,6 +61,7 @@ def _own(args: argparse.Namespace) -> int:
     from jaxsim.truth.read.clients.stated import Stated
     from jaxsim.truth.read.readers import read_rows
     from jaxsim.truth.runs import runs_of
+    from jaxsim.view.cli.progress import working
     from jaxsim.view.deploy.measured import stated_of
     from jaxsim.view.deploy.plan_file import order_of
     from jaxsim.view.files.atomic import output_file, replace_text
@@ -70,14 +70,16 @@ def _own(args: argparse.Namespace) -> int:
     stated = Stated(engine=args.engine, hardware=args.chip or "")
     if args.plan is not None:
         stated = stated_of(order_of(Path(args.plan)), args.engine)
-    runs = runs_of([row for name in args.runs for row in read_rows(name, stated)])
+    with working("reading"):
+        runs = runs_of([row for name in args.runs for row in read_rows(name, stated)])
     named = {(case.named.engine, case.named.hardware.name) for case in runs.cases}
     if len(named) > 1:
         held = "; ".join(f"{engine} on {chip}" for engine, chip in sorted(named))
         raise InputError(f"--runs: one engine on one chip is fitted at a time; these are {held}.")
     first = runs.cases[0].named
     card = load_engine(first.engine, first.hardware.name, first.model)
-    own = fit_own(runs, card)
+    with working(f"fitting {len(runs)} runs"):
+        own = fit_own(runs, card)
     title = f"{card.title}, own"
     replace_text(path, own_toml(own, card, title, [Path(name).name for name in args.runs]))
     for measure, after in own.after.items():
@@ -101,14 +103,11 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from jaxsim.truth.kernels.calibrate import calibrate
+    from jaxsim.view.cli.progress import note, working
     from jaxsim.view.files.atomic import output_file
 
-    path = calibrate(
-        args.source,
-        args.chip,
-        output_file(Path(args.output), (".toml",)),
-        engine=args.engine,
-        report=lambda line: print(line, file=sys.stderr),
-    )
+    path = output_file(Path(args.output), (".toml",))
+    with working("reading measurements"):
+        calibrate(args.source, args.chip, path, engine=args.engine, report=note)
     print(f"Wrote {path}.")
     return 0

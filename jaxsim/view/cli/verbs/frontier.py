@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     ladder = parse.parse_durations(args.ttl, "--ttl", options.BARE_TTL_BELOW_S)
     from pathlib import Path
 
+    from jaxsim.view.cli.progress import working
     from jaxsim.view.files.store_frontiers import frontiers_of
 
     for store in args.stores:
@@ -67,7 +68,8 @@ def run(args: argparse.Namespace) -> int:
         if len(args.stores) > 1:
             raise InputError(f"-o {args.output}: one file holds one store's table; give one store.")
         output_file(Path(args.output), (".nc",))
-    tables = [frontiers_of(Path(store), ftl_s, ladder, args.ttl_metric) for store in args.stores]
+    with working("reading"):
+        tables = [frontiers_of(Path(s), ftl_s, ladder, args.ttl_metric) for s in args.stores]
     from jaxsim.view.cli.output import deliver
 
     def write(path: Path) -> list[Path]:

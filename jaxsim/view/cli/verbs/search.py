@@ -200,7 +200,8 @@ def solve(
         cases = len(setups) * len(isl) * len(osl) * len(request["targets_s"])
         each = designs_in(common_space(space, scenarios, float(max(isl))), args.phase)
         machine = device.use(args.device, float(cases) * each)
-        progress(f"searching {len(isl) * len(osl):,} workloads on {machine}")
+        some = f"{len(isl) * len(osl):,} workloads" if len(isl) * len(osl) > 1 else "designs"
+        progress(f"searching {some} of {args.phase} on {machine}")
         started = time.perf_counter()
         result = search(
             args.phase,

@@ -2,7 +2,6 @@
 
 import argparse
 import re
-import sys
 import time
 
 from jaxsim.catalog.errors import InputError
@@ -91,10 +90,12 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.view.cli.cache import use_persistent_cache
 
     use_persistent_cache()
+    from jaxsim._progress import Counted
     from jaxsim.space.program import process_memory
+    from jaxsim.view.cli.progress import working
     from jaxsim.view.files.atomic import naming
     from jaxsim.view.files.store import clear_partial, open_store, run_blocks
-    from jaxsim.view.files.store_pending import pending
+    from jaxsim.view.files.store_pending import designs_of, pending
     from jaxsim.view.files.sweep_config import read_sweep
 
     config = read_sweep(Path(args.config))
@@ -108,9 +109,11 @@ def run(args: argparse.Namespace) -> int:
         clear_partial(path, alone=shard == (1, 1))
         blocks = pending(root, config, shard)
         started, points = time.perf_counter(), 0
-        for count, size in enumerate(run_blocks(root, config, blocks, lambda *_: None), 1):
-            points += size
-            _show(count, len(blocks), points, time.perf_counter() - started)
+        total = sum(designs_of(config, block) for block in blocks)
+        with working("starting") as progress:
+            for size in run_blocks(root, config, blocks, lambda *_: None):
+                points += size
+                progress(Counted("sweeping", points, total, "designs"))
     elapsed = time.perf_counter() - started
     if args.format == "json":
         import json
@@ -130,20 +133,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(f"{path}: nothing left to do for shard {args.shard}.")
     return 0
-
-
-def _show(count: int, blocks: int, points: int, spent_s: float) -> None:
-    """How far a sweep is, on a terminal; nothing is left of it after the last block."""
-    if not sys.stderr.isatty():
-        return
-    bar = "█" * (30 * count // blocks)
-    sys.stderr.write(
-        f"\r\033[K{bar:<30} {count}/{blocks} blocks, {points / spent_s / 1e6:.2f} M designs/s, "
-        f"{spent_s / count * (blocks - count):.0f} s left"
-    )
-    if count == blocks:
-        sys.stderr.write("\r\033[K")
-    sys.stderr.flush()
 
 
 def run_best(args: argparse.Namespace, shard: tuple[int, int]) -> int:
@@ -176,9 +165,9 @@ def run_best(args: argparse.Namespace, shard: tuple[int, int]) -> int:
     designs = sum(designs_in(config.space, phase) for phase in config.phases)
     machine = device.use(args.device, float(cases) * designs * max(len(ttl), len(ftl)))
     started, by_phase = time.perf_counter(), {}
-    with working("Searching") as progress:
+    with working("starting") as progress:
         for phase in config.phases:
-            progress(f"Searching {phase}")
+            progress(f"searching {phase} on {machine}")
             targets_s = ftl if phase == "prefill" else ttl
             request = SearchRequest(config.workload, phase, targets_s, ftl_s=ftl[0], count=best)
             by_phase[phase] = searched(
