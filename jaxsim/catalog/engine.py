@@ -97,20 +97,23 @@ class Options(Record):
 class Serving(Record):
     """How an engine schedules requests, as far as latencies under load show it.
 
-    A prompt holds up decoding for what its passes take beside memory traffic, and for `stall_frac`
-    of the rest: less than 1 where chunks ride in decode steps whose weights are read anyway, more
-    where passes leave gaps. `variability` is (1 + c²)/2 of what a queued prompt waits for,
-    `evenness` how evenly prompts arrive (1: at random; less: in clumps, as after a start of all at
-    once), `start_runs` how many requests follow one another in a place of a run that begins with
-    all at once (`other_runs` by other clients than InferenceX). A prompt waits for `steps_waited`
-    decode steps. `client_s` is what InferenceX's client and options of its servers add to the time
-    to the first token: of its runs alone. The cache is used up to `slots_frac` of what fits, and
-    for `most_sequences` requests of an attention rank.
+    A prompt holds up decoding for what its tokens add to a pass over the decoded ones (of its whole
+    passes, where an engine does not mix them): all of the arithmetic, and `stall_frac` of what is
+    more: less than 1 where passes hide one another's memory traffic and messages. `variability` is
+    (1 + c²)/2 of what a queued prompt waits for, `evenness` how evenly prompts arrive (1: at
+    random; less: in clumps, as after a start of all at once), `round_jitter` how unevenly those of
+    one round do in a closed loop of requests of one length (`queueing.round_wait_s`), `start_runs`
+    how many requests follow one another in a place of a run that begins with all at once
+    (`other_runs` by other clients than InferenceX). A prompt waits for `steps_waited` decode steps.
+    `client_s` is what InferenceX's client and options of its servers add to the time to the first
+    token: of its runs alone. The cache is used up to `slots_frac` of what fits, and for
+    `most_sequences` requests of an attention rank.
     """
 
     stall_frac: Scalar = 1.0
     variability: Scalar = 0.5
     evenness: Scalar = 1.0
+    round_jitter: Scalar = 1.0
     start_runs: Scalar = 1e09
     other_runs: Scalar = 1e09
     steps_waited: Scalar = 0.5

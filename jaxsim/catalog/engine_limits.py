@@ -47,7 +47,11 @@ def _defaults(engine: str, hardware: str, hbm_bytes: float) -> Mapping[str, floa
         small = table.table("small")
         if hardware in small.label("also").split() or hbm_bytes < small.number("below_bytes"):
             numbers |= {name: small.number(name) for name in NUMBERS if name in small}
-    told = {"from_version": table.label("from_version"), "kv": table.choice("kv", ("bf16", "fp8"))}
+    told = {
+        "from_version": table.label("from_version"),
+        "kv": table.choice("kv", ("bf16", "fp8")),
+        "passes": table.choice("passes", ("mixed", "apart")),
+    }
     return {**told, **numbers}
 
 
@@ -59,6 +63,11 @@ def engine_defaults(engine: str, hardware: HardwareCard) -> Mapping[str, float |
 def batched_tokens(engine: str, hardware: HardwareCard) -> float:
     """Prompt tokens that a pass holds at most where no limit is given."""
     return float(engine_defaults(engine, hardware).get("max_batched_tokens", BATCHED_TOKENS))
+
+
+def mixes_prompts(engine: str, hardware: HardwareCard) -> bool:
+    """Whether prompts ride in the steps that decode; else decoding waits for their passes."""
+    return engine_defaults(engine, hardware).get("passes", "mixed") == "mixed"
 
 
 def most_sequences(engine: str, hardware: HardwareCard, fitted: float) -> float:

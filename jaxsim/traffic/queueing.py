@@ -42,6 +42,10 @@ class Pools(Record):
     step until the one under way ends, more where a scheduler looks for requests seldom or hands
     tokens out a step later. `others_frac` is the part of the load that a new prompt meets: in a
     closed loop of N requests, (N - 1)/N, as it does not meet itself; 1 where arrivals are many.
+
+    In a closed loop of requests of one length, `round_prompts` of each prefill server come round
+    after round (0 where lengths differ), spread by `round_jitter` (`round_wait_s`). `lockstep` is
+    true where, beside, no request decodes while a prompt waits; a pass holds `prompts_per_pass`.
     """
 
     decoders: Scalar
@@ -52,6 +56,10 @@ class Pools(Record):
     evenness: Scalar = 1.0
     steps_waited: Scalar = 0.5
     others_frac: Scalar = 1.0
+    round_prompts: Scalar = 0.0
+    round_jitter: Scalar = 0.0
+    lockstep: Flag = False
+    prompts_per_pass: Scalar = 1.0
 
 
 class Service(Record):
@@ -100,6 +108,35 @@ def clumped(busy_frac: Scalar, evenness: Scalar) -> Scalar:
     return busy / jnp.sqrt(busy * busy + evenness * evenness * (1.0 - busy * busy))
 
 
+def before_frac(pools: Pools) -> Scalar:
+    r"""The part of a round's prompts that are done when the mean one of it is, (1 + m/N)/2.
+
+    N prompts are processed in passes of m, so that the mean of them ends with the middle pass.
+    """
+    prompts = jnp.maximum(pools.round_prompts, 1.0)
+    return 0.5 * (1.0 + jnp.minimum(pools.prompts_per_pass, prompts) / prompts)
+
+
+def round_wait_s(busy_s: Scalar, pools: Pools) -> Scalar:
+    r"""Mean wait of a prompt for others of its round, in a closed loop of requests of one length.
+
+    Request k of a round ended its prompt after k S, and each decodes the same number of steps. So
+    prompts of the next round come just as fast as they are served, whatever the load, and the queue
+    is a reflected random walk of N steps:
+
+    $$ W = j \, S \sqrt{N - 1} $$
+
+    With steps of deviation σ the mean of the walk is $\tfrac23 \sqrt{2/\pi}\, \sigma \sqrt{N}$, so
+    j is about half of how much one prompt's time departs from the next one's. Where no request
+    decodes while a prompt waits (`lockstep`), all of a round begin to decode together and end
+    together: then all prompts of a round come at once, and $W = (N + m) S / 2 - S$.
+    """
+    others = jnp.maximum(pools.round_prompts - 1.0, 1e-6)  # a root of 0 has no finite gradient
+    spread_s = pools.round_jitter * busy_s * jnp.sqrt(others)
+    at_once_s = (before_frac(pools) * pools.round_prompts - 1.0) * busy_s
+    return jnp.where(pools.lockstep, jnp.maximum(at_once_s, 0.0), spread_s)
+
+
 def at_batch(batch: Scalar, step_s: StepTime, prompt: Prompt, pools: Pools, osl: Scalar) -> Service:
     r"""The steady state in which every instance decodes `batch` requests.
 
@@ -115,13 +152,17 @@ def at_batch(batch: Scalar, step_s: StepTime, prompt: Prompt, pools: Pools, osl:
     probability 1 - exp(-f b), as if those that decode were many and independent.
     """
     gaps = jnp.maximum(osl - 1.0, 1.0)
-    step = step_s(batch)
-    tpot_s = step + pools.shared * batch * prompt.busy_s / gaps
+    together = jnp.where(pools.lockstep, pools.round_prompts, batch)
+    step = step_s(together)
+    after_frac = 1.0 - pools.lockstep * before_frac(pools)
+    tpot_s = step + pools.shared * after_frac * together * prompt.busy_s / gaps
     rate = pools.decoders * batch / (gaps * tpot_s)
     busy = rate * prompt.busy_s / pools.prefillers
-    clumped_frac = clumped(busy, pools.evenness)
+    # A round of requests of one length is a clump of its own.
+    even = jnp.where(pools.round_prompts > 0.0, 1.0, pools.evenness)
+    clumped_frac = clumped(busy, even)
     waiting_s = queue_wait_s(clumped_frac, prompt.busy_s, pools.prefillers, pools.variability)
-    waiting_s = pools.others_frac * waiting_s
+    waiting_s = jnp.maximum(pools.others_frac * waiting_s, round_wait_s(prompt.busy_s, pools))
     decoding = -jnp.expm1(-pools.others_frac * batch)
     waiting_s = waiting_s + decoding * pools.steps_waited * step
     return Service(

@@ -12,7 +12,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from jaxsim.catalog.deployment import Deployment
-from jaxsim.catalog.engine_limits import Limits, check_context, engine_defaults, most_sequences
+from jaxsim.catalog.engine_limits import (
+    Limits,
+    check_context,
+    engine_defaults,
+    mixes_prompts,
+    most_sequences,
+)
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.known_engines import load_engine
 from jaxsim.catalog.scenario import Scenario
@@ -182,6 +188,8 @@ def under_load(
         closed=1.0,
         ten_runs=0.0,
         gpus=gpus,
+        mixes=float(mixes_prompts(setup.engine.name, setup.hardware)),
+        rounds=float(concurrency is not None and prompts is None),
     )
     card = setup.engine
     serving = card.serving

@@ -35,7 +35,9 @@ class Load(Record):
     `closed` is 1 in a closed loop, 0 where all requests wait at once. `shared` is 1 co-located.
     `ten_runs` is 1 where its client sends ten requests for each place, 0 where that is unknown.
     `polled_steps` is how many decode steps a new prompt waits for, on average, until a scheduler
-    that was told to look for requests only once in several steps does so.
+    that was told to look for requests only once in several steps does so. `mixes` is 1 where
+    prompts ride in the steps that decode, 0 where they have passes of their own. `rounds` is 1 in a
+    closed loop of requests of one length, which go round together.
     """
 
     concurrency: Scalar
@@ -48,6 +50,8 @@ class Load(Record):
     ten_runs: Scalar
     gpus: Scalar
     polled_steps: Scalar = 0.0
+    mixes: Scalar = 1.0
+    rounds: Scalar = 0.0
 
 
 def factors(engine: Engine, prompts: bool) -> jax.Array:
@@ -91,12 +95,31 @@ def prompt_s(steps: Steps, engine: Engine) -> tuple[Scalar, Scalar, Scalar]:
     )
 
 
+def added_s(steps: Steps, engine: Engine, batch: Scalar) -> Scalar:
+    """What one prompt of a joint pass adds to decode steps of a batch, as weights are read once.
+
+    A step that a prompt rides in is issued kernel by kernel, where those of decoded tokens alone
+    were captured.
+    """
+    host_s = steps.passes * steps.layers * engine.prefill_layer_s
+    joined = steps.pass_tokens * steps.prompts_per_pass / steps.prompt_ranks
+    weights = factors(engine, prompts=True)
+    more_s = jnp.interp(batch, steps.batch, steps.added_s @ weights)
+    rows_s = jnp.interp(batch, steps.batch, steps.rows_s @ weights)
+    issued_s = issued_frac(joined, engine.graph_tokens) * host_s
+    each = steps.prompt_stretch / steps.prompts_per_pass
+    return each * (steps.passes * engine.prefill_step_s + jnp.maximum(more_s, issued_s - rows_s))
+
+
 def served_by(
     steps: Steps, load: Load, engine: Engine, serving: Serving
 ) -> tuple[StepTime, Prompt, Pools]:
     """What `queueing` needs of a deployment: step time by batch, cost of a prompt, pools."""
     alone_s, joint_s, least_s = prompt_s(steps, engine)
     shared = load.shared
+    decoding = jnp.minimum(load.concurrency / load.decoders, steps.slots * serving.slots_frac)
+    rides = (shared > 0.5) & (load.mixes > 0.5)
+    joint_s = jnp.where(rides, added_s(steps, engine, decoding), joint_s)
     # Prompts that arrive one by one share a pass with nobody; the more that decode, the likelier.
     prompt = Prompt(
         busy_s=jnp.where(shared > 0.5, least_s + serving.stall_frac * (joint_s - least_s), joint_s),
@@ -109,6 +132,7 @@ def served_by(
     # Engines cap the sequences of each data-parallel rank, not of an instance.
     most = serving.most_sequences * steps.ranks
     slots = jnp.maximum(jnp.minimum(steps.slots * serving.slots_frac, most), 1.0)
+    places = slots * load.decoders / load.prefillers
     pools = Pools(
         decoders=load.decoders,
         slots=slots,
@@ -116,6 +140,10 @@ def served_by(
         shared=shared,
         variability=serving.variability,
         evenness=serving.evenness,
+        round_prompts=load.rounds * jnp.minimum(load.concurrency / load.prefillers, places),
+        round_jitter=serving.round_jitter,
+        lockstep=(shared > 0.5) & (load.rounds > 0.5) & (load.mixes < 0.5),
+        prompts_per_pass=steps.prompts_per_pass,
         steps_waited=serving.steps_waited + load.polled_steps,
     )
 

@@ -36,7 +36,9 @@ class Steps(Record):
     prompts as a pass holds (`prompts_per_pass`, on all `prompt_ranks`); `…_floor_s` is the launch
     floors' part of each. `pass_tokens` are those of one prompt in one of its `passes`.
     `joint_alone_s` is what a joint pass would take if memory and links took no time, which no
-    sharing with the passes of decoded tokens saves.
+    sharing with the passes of decoded tokens saves. `rows_s[k, part]` is what as many passes over
+    the tokens decoded at `batch[k]` would take, and `added_s[k, part]` what the prompts of a joint
+    pass add to them, without launches.
     `decode_stretch` and `prompt_stretch` turn a pass through all stages into what an instance is
     busy for. `slots` is how many requests the cache of an instance holds at the mean context,
     `weights_over_bytes` by how much the weights alone miss the memory (negative where they fit).
@@ -51,6 +53,8 @@ class Steps(Record):
     joint_s: Scalar
     joint_floor_s: Scalar
     joint_alone_s: Scalar
+    rows_s: Scalar
+    added_s: Scalar
     prompts_per_pass: Scalar
     passes: Scalar
     pass_tokens: Scalar
@@ -216,6 +220,7 @@ def timed(decode: Scenario, prefill: Scenario, most: np.ndarray) -> Steps:
     ]
     prompts = _Prompt(_columns(prefill, 2), *map(as_scalar, (*each, *few)))
     prompt_s = np.stack([np.asarray(part) for part in at_many(prompt_parts, prompts)], axis=-1)
+    rows_s, added_s = _added(prefill, size, ladder)
     pools = replace_leaf(lambda p: p.prompt_s, pools, prompt_s[:, 0, 0].sum(axis=-1))
     own = ("passes", "pass_tokens", "prompt_ranks", "layers", "ranks", "slots")
     own = (*own, "decode_stretch", "prompt_stretch")
@@ -228,12 +233,34 @@ def timed(decode: Scenario, prefill: Scenario, most: np.ndarray) -> Steps:
         "joint_s": prompt_s[:, 0, 1],
         "joint_floor_s": prompt_s[:, 0, 1] - prompt_s[:, 1, 1],
         "joint_alone_s": prompt_s[:, 2, 1],
+        "rows_s": rows_s,
+        "added_s": added_s,
         "prompts_per_pass": prompts_per_pass,
         "weights_over_bytes": size["weights_over_bytes"],
         **{name: size[name] for name in own},
     }
     numbers = {name: as_scalar(values) for name, values in columns.items()}
     return Steps(transfer_s=at_many(exposed_transfer_s, pools), **numbers)
+
+
+def _added(prefill: Scenario, size: dict[str, np.ndarray], ladder: np.ndarray):
+    """Seconds of passes over decoded tokens [row, batch, part], and what prompts add to each.
+
+    A decoded token takes what a prompt's token does beside attention, whose part cancels in the
+    difference.
+    """
+    decoded = ladder / size["pass_tokens"][:, None]
+    ones = np.ones_like(ladder)
+    of_all = size["prompt_ranks"][:, None]
+    scenario = _columns(prefill, 1)
+
+    def passes_s(prompts: np.ndarray):
+        numbers = (prompts, prompts * of_all, 0.0 * ones, ones)  # no launches, memory as it is
+        given = _Prompt(scenario, *map(as_scalar, numbers))
+        return np.stack([np.asarray(part) for part in at_many(prompt_parts, given)], axis=-1)
+
+    rows_s = passes_s(decoded)
+    return rows_s, np.maximum(passes_s(decoded + size["prompts_per_pass"][:, None]) - rows_s, 0.0)
 
 
 def steps_of(decode: Scenario, prefill: Scenario, most: float) -> Steps:

@@ -7,18 +7,17 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
+from jaxsim.catalog.engine_limits import mixes_prompts
 from jaxsim.catalog.errors import InputError
 from jaxsim.traffic.serving import Load
 from jaxsim.traffic.steps import Steps
 from jaxsim.truth.cases import Case, layouts, time_steps
 from jaxsim.truth.read.names import names_of
 from jaxsim.truth.read.rows import ServingRow
+from jaxsim.truth.scripts import steps_waited
 
 # Requests that InferenceX's client sends for each place of its closed loop.
 TEN_A_PLACE = 10.0
-# InferenceX's scripts start SGLang on B200 and B300 with --scheduler-recv-interval 10, and 30 from
-# 16 requests at once on: steps between two looks for new requests, 1 by default.
-POLLED_EVERY, POLLED_FEW = (10.0, 30.0), 16.0
 
 
 @dataclass(frozen=True)
@@ -55,17 +54,10 @@ def load_of(case: Case) -> Load:
         closed=float(row.load == "closed"),
         ten_runs=float(row.client == "inferencex" or _ten_a_place(row)),
         gpus=gpus,
-        polled_steps=_polled_steps(case),
+        polled_steps=steps_waited(case),
+        mixes=float(mixes_prompts(case.named.engine, case.named.hardware)),
+        rounds=float(row.load == "closed" and row.client != "inferencex" and row.osl_cv == 0.0),
     )
-
-
-def _polled_steps(case: Case) -> float:
-    """Decode steps until SGLang looks for a new request, in the mean, as InferenceX starts it."""
-    ours = case.row.client == "inferencex" and case.named.engine == "sglang"
-    if not ours or case.row.mode != "colocated" or case.named.family != "blackwell":
-        return 0.0
-    few = (case.row.concurrency or 0.0) < POLLED_FEW
-    return 0.5 * (POLLED_EVERY[0 if few else 1] - 1.0)
 
 
 def _ten_a_place(row: ServingRow) -> bool:

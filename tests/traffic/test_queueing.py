@@ -14,6 +14,7 @@ from jaxsim.traffic.queueing import (
     clumped,
     open_loop,
     queue_wait_s,
+    round_wait_s,
     with_start,
 )
 
@@ -173,3 +174,55 @@ def test_a_concurrency_below_one_instance_each_is_fine(batch):
     result = closed_loop(batch, step_s, PROMPT, pools(decoders=8.0), OSL)
     assert np.isfinite(result.ttft_s)
     assert result.decode_batch < batch
+
+
+def in_lockstep(requests, per_pass, busy_s, each_s, tokens):
+    """Mean TTFT and TPOT of a round, token by token: prompts first, then all decode together."""
+    waiting, decoding, now = [0.0] * requests, [], 0.0
+    first, ended = [], []
+    while len(ended) < requests:
+        if waiting:
+            size = min(per_pass, len(waiting))
+            now += size * busy_s
+            decoding += [[now, tokens] for _ in waiting[:size]]
+            first += [now - arrived for arrived in waiting[:size]]
+            waiting = waiting[size:]
+            continue
+        now += each_s
+        for one in decoding:
+            one[1] -= 1
+            if one[1] == 0:
+                ended.append((now - one[0]) / tokens)
+    return np.mean(first), np.mean(ended)
+
+
+@pytest.mark.parametrize(("requests", "per_pass"), [(1, 8), (16, 8), (64, 8), (12, 1)])
+def test_requests_of_one_length_go_in_lockstep_where_prompts_have_passes_of_their_own(
+    requests, per_pass
+):
+    """As counted token by token: half of a round's prompts in the TTFT, half in the TPOT."""
+    prompt = Prompt(busy_s=0.05, latency_s=0.05, fixed_s=0.0)
+    own = pools(
+        round_prompts=float(requests), lockstep=True, prompts_per_pass=per_pass, steps_waited=0.0
+    )
+    result = closed_loop(float(requests), step_s, prompt, own, OSL)
+    size = min(per_pass, requests)
+    counted = in_lockstep(requests, size, 0.05, step_s(float(requests)), int(OSL) - 1)
+    np.testing.assert_allclose((result.ttft_s, result.tpot_s), counted, rtol=1e-3)
+
+
+def test_a_round_of_prompts_waits_as_a_reflected_walk_does():
+    """Prompts that come as fast as they are served, each departing from the next one's time."""
+    requests, spread = 64, 0.5
+    steps = spread * np.random.default_rng(0).standard_normal((2000, requests))
+    walk = np.concatenate([np.zeros((2000, 1)), np.cumsum(steps, axis=1)], axis=1)[:, :-1]
+    counted = (walk - np.minimum.accumulate(walk, axis=1)).mean()
+    jitter = 2.0 / 3.0 * np.sqrt(2.0 / np.pi) * spread
+    own = pools(round_prompts=float(requests), round_jitter=jitter)
+    np.testing.assert_allclose(round_wait_s(jnp.asarray(1.0), own), counted, rtol=0.15)
+    # The load does not change it: one round comes as fast as the last was served.
+    waits = [closed_loop(64.0, step_s, PROMPT, own, osl).waiting_s for osl in (4e3, 1.6e4)]
+    np.testing.assert_allclose(*waits, rtol=0.1)
+    np.testing.assert_allclose(
+        jax.grad(lambda n: round_wait_s(1.0, pools(round_prompts=n)))(0.0), 0.0
+    )

@@ -2,8 +2,8 @@
 
 The numbers of an engine on one generation of GPUs for one architecture of models are a sum of
 effects, each normal around 0: of the engine, of the generation, of both, of engine and
-architecture, and of all three. So runs of one system teach what they share with others, and what no
-run touches stays at its prior. All effects are found at once: the mode of a robust posterior, by
+architecture, and of all three; what no engine decides is one number for all. So runs of one system
+teach what they share with others, and what no run touches stays at its prior. All effects are found at once: the mode of a robust posterior, by
 Gauss and Newton's steps.
 
 Number formats share all numbers. What a format changes is measured in its kernels, so a narrower
@@ -25,6 +25,7 @@ Effect = tuple[str, ...]
 # Which part of a number's prior variance each effect has. An engine's own habits come first; what
 # its code for one generation and one architecture has of its own, last.
 SHARES = {
+    "all": 0.0,
     "engine": 0.4,
     "generation": 0.15,
     "engine, generation": 0.2,
@@ -33,6 +34,8 @@ SHARES = {
 }
 # A host does not know what a kernel computes: these are an engine's alone.
 HOST = ("request_s", "prompt_token_s", "disaggregated_s", "steps_waited", "start_runs")
+# How far the prompts of a round drift apart is the arithmetic of a closed loop, not of an engine.
+COMMON = ("round_jitter",)
 MOST_STEPS = 40
 STILL = 1e-4  # relative fall of the cost in a step at which the fit ends
 FEWEST_ROWS = 15
@@ -40,9 +43,11 @@ FEWEST_ROWS = 15
 
 def _shares() -> dict[str, np.ndarray]:
     """The part of each number's prior variance that each kind of effect has [number]."""
-    of_host = np.asarray([free.name in HOST for free in FREE])
+    alone = {name: "engine" for name in HOST} | {name: "all" for name in COMMON}
     return {
-        kind: np.where(of_host, 1.0 if kind == "engine" else 0.0, share)
+        kind: np.asarray(
+            [float(alone[f.name] == kind) if f.name in alone else share for f in FREE]
+        )
         for kind, share in SHARES.items()
     }
 
@@ -55,6 +60,7 @@ def effects_of(leaf: Leaf) -> dict[str, Effect]:
     """The effects that add up to the numbers of a leaf, by the kind of effect."""
     engine, generation, architecture = leaf
     return {
+        "all": (),
         "engine": (engine,),
         "generation": ("", generation),
         "engine, generation": (engine, generation),
