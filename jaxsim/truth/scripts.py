@@ -1,6 +1,6 @@
 """How many decode steps did InferenceX's scripts make a new request wait for?
 
-Its records do not state the options of a server; its public scripts do (`catalog/data/scripts.toml`).
+Its records do not state the options of a server; its public scripts do, as `scripts.toml` has them.
 SGLang may look for new requests only once in several steps. TensorRT-LLM may wait some steps after
 the first new request, for others to share its pass.
 """

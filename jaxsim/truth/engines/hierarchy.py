@@ -3,8 +3,8 @@
 The numbers of an engine on one generation of GPUs for one architecture of models are a sum of
 effects, each normal around 0: of the engine, of the generation, of both, of engine and
 architecture, and of all three; what no engine decides is one number for all. So runs of one system
-teach what they share with others, and what no run touches stays at its prior. All effects are found at once: the mode of a robust posterior, by
-Gauss and Newton's steps.
+teach what they share with others, and what no run touches stays at its prior. All effects are found
+at once: the mode of a robust posterior, by Gauss and Newton's steps.
 
 Number formats share all numbers. What a format changes is measured in its kernels, so a narrower
 one is never slower for the engine's sake: a pass takes at most the larger of 1 and the kernels' own
@@ -45,9 +45,7 @@ def _shares() -> dict[str, np.ndarray]:
     """The part of each number's prior variance that each kind of effect has [number]."""
     alone = {name: "engine" for name in HOST} | {name: "all" for name in COMMON}
     return {
-        kind: np.asarray(
-            [float(alone[f.name] == kind) if f.name in alone else share for f in FREE]
-        )
+        kind: np.asarray([float(alone[f.name] == kind) if f.name in alone else share for f in FREE])
         for kind, share in SHARES.items()
     }
 
