@@ -13,8 +13,8 @@ from jaxsim.truth.cases import Case
 
 
 @cache
-def _file() -> DataFile:
-    return DataFile(DATA / "scripts.toml")
+def _tables(name: str) -> list[Table]:
+    return DataFile(DATA / "scripts.toml").root.tables(name)
 
 
 def _means(table: Table, case: Case) -> bool:
@@ -46,12 +46,12 @@ def steps_waited(case: Case) -> float:
         return 0.0
     requests = row.concurrency or 0.0
     if engine == "sglang":
-        for table in _file().root.tables("looks"):
+        for table in _tables("looks"):
             if _means(table, case) and case.named.quant in table.label("formats").split():
                 busy = "busy" in table and requests >= table.number("busy")
                 return looked_for(table.number("busy_every" if busy else "every"))
     if engine == "trtllm":
-        for table in _file().root.tables("gathers"):
+        for table in _tables("gathers"):
             lengths = (row.isl_max, row.osl_max) == (table.number("isl"), table.number("osl"))
             if _means(table, case) and lengths and row.decode.tp < table.number("below_tp"):
                 return gathered(table.number("most"), requests / row.osl)
