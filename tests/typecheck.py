@@ -48,6 +48,23 @@ def checked(fn: Any = None, **options: Any) -> Any:
         return fn
     if not inspect.isfunction(fn) or options.get("typechecker") is None:
         return _jaxtyped(fn, **options)
+    return _at_first_call(fn, options)
+
+
+def _at_first_call(fn: Any, options: dict[str, Any]) -> Any:
+    """The function, whose checks are made once it is called: most are not, in any one process."""
+    own: list[Any] = []
+
+    @functools.wraps(fn)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not own:
+            own.append(_with_checks(fn, options))
+        return own[0](*args, **kwargs)
+
+    return call
+
+
+def _with_checks(fn: Any, options: dict[str, Any]) -> Any:
     hints = {name: _hint(fn, name) for name in fn.__annotations__}
     if any(map(_names_dimensions, hints.values())):
         return _jaxtyped(fn, **options)
