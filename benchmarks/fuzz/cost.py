@@ -16,6 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.fuzz import leave
+
 ROOT = Path(__file__).parents[2]
 GOAL = 0.02
 COMMANDS = {
@@ -94,21 +96,18 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--json", help="where the figures go")
     args = parser.parse_args()
-    told = []
     with tempfile.TemporaryDirectory(dir="/dev/shm") as cache:
         for name, line in COMMANDS.items():
             runs = [measured(line.split(), Path(cache)) for _ in range(args.runs + 1)][1:]
             shares = [(sum(run.values()) - run["total"]) / run["total"] for run in runs]
             most = max(runs[0], key=lambda key: runs[0][key] if key != "total" else 0.0)
-            told.append(
+            leave(
                 {"name": name, "runs": args.runs, "goal": GOAL,
                  "cpu_s": round(statistics.median(run["total"] for run in runs), 2),
                  "share": round(statistics.median(shares), 4), "highest": round(max(shares), 4),
-                 "most": most}
+                 "most": most},
+                args.json,
             )  # fmt: skip
-            print(json.dumps(told[-1]), flush=True)
-    if args.json:
-        Path(args.json).write_text(json.dumps(told, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.fuzz import leave
 from benchmarks.fuzz.kills import forked
 from benchmarks.fuzz.writers import COMMANDS, SWEPT, put_files, warmed, whole
 
@@ -103,9 +104,7 @@ def main() -> None:
         folder.mkdir()
         told = full_disks(folder)
     told["seconds"] = round(time.perf_counter() - started)
-    print(json.dumps(told))
-    if args.json:
-        Path(args.json).write_text(json.dumps([told], indent=1) + "\n")
+    leave(told, args.json)
 
 
 if __name__ == "__main__":

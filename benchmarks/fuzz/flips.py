@@ -18,9 +18,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from benchmarks.fuzz import leave
 from benchmarks.fuzz.writers import SEARCH, SMALL
 
 # Enough designs that a block is compiled.
@@ -59,7 +60,7 @@ def every_byte(path: Path, read: Callable[[Path], object], chosen: random.Random
     return used
 
 
-def changed_files(folder: Path, chosen: random.Random) -> list[dict[str, object]]:
+def changed_files(folder: Path, chosen: random.Random) -> Iterator[dict[str, object]]:
     """Every byte of one file of each kind."""
     from jaxsim.space.program import sealed
     from jaxsim.view.cli import cache_files
@@ -87,21 +88,15 @@ def changed_files(folder: Path, chosen: random.Random) -> list[dict[str, object]
         ("key", folder / "key", by_key),
         ("executable of JAX", kept[0] if kept else None, by_list),
     ]
-    told = []
     for name, path, read in whole:
         if path is None or not path.exists():
-            told.append({"name": name, "skipped": "there is none"})
-            print(json.dumps(told[-1]), flush=True)
+            yield {"name": name, "skipped": "there is none"}
             continue
         started = time.perf_counter()
         used = every_byte(path, read, chosen)
         assert read(path) is not None, name
-        told.append(
-            {"name": name, "bytes": path.stat().st_size, "used_though_changed": used,
-             "seconds": round(time.perf_counter() - started)}
-        )  # fmt: skip
-        print(json.dumps(told[-1]), flush=True)
-    return told
+        yield {"name": name, "bytes": path.stat().st_size, "used_though_changed": used,
+               "seconds": round(time.perf_counter() - started)}  # fmt: skip
 
 
 def answers(cache: Path, count: int, chosen: random.Random) -> dict[str, object]:
@@ -125,6 +120,7 @@ def main() -> None:
     """Fill a cache, change it, and leave the figures."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--answers", type=int, default=20, help="runs from a changed cache")
+    parser.add_argument("--only-answers", action="store_true", help="no file byte by byte")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", help="where the figures go")
     args = parser.parse_args()
@@ -135,11 +131,9 @@ def main() -> None:
             status, _, said = command(argv, cache)
             if status:
                 raise SystemExit(said)
-        told = changed_files(cache / "jaxsim", chosen)
-        told.append(answers(cache, args.answers, chosen))
-        print(json.dumps(told[-1]), flush=True)
-    if args.json:
-        Path(args.json).write_text(json.dumps(told, indent=1) + "\n")
+        for told in () if args.only_answers else changed_files(cache / "jaxsim", chosen):
+            leave(told, args.json)
+        leave(answers(cache, args.answers, chosen), args.json)
 
 
 if __name__ == "__main__":

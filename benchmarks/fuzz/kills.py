@@ -11,7 +11,6 @@ as long as the writing; `--processes` kills as many whole processes besides.
 
 import argparse
 import hashlib
-import json
 import os
 import random
 import shutil
@@ -24,7 +23,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.fuzz import signals
+from benchmarks.fuzz import leave, signals
 from benchmarks.fuzz.writers import COMMANDS, SMALL, SWEEP, SWEPT, put_files, warmed, whole
 
 EVENTS = ("os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
@@ -200,15 +199,7 @@ def main() -> None:
             if part != "processes":
                 warmed(SWEPT if part == "sweeps" else COMMANDS, folder)
             told = {**parts[part](folder), "seconds": round(time.perf_counter() - started)}
-            print(json.dumps(told), flush=True)
-            if args.json:
-                _keep(Path(args.json), told)
-
-
-def _keep(path: Path, told: dict[str, object]) -> None:
-    held = json.loads(path.read_text()) if path.exists() else []
-    rows = [row for row in held if row["name"] != told["name"]]
-    path.write_text(json.dumps([*rows, told], indent=1) + "\n")
+            leave(told, args.json)
 
 
 if __name__ == "__main__":

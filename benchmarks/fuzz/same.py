@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.fuzz import leave
 from benchmarks.fuzz.flips import MANY
 from benchmarks.fuzz.kills import digest
 from benchmarks.fuzz.writers import MODEL, SEARCH, SMALL, SWEEP
@@ -93,18 +94,16 @@ def main() -> None:
     parser.add_argument("--only", choices=COMMANDS, action="append")
     parser.add_argument("--json", help="where the figures go")
     args = parser.parse_args()
-    started, told = time.perf_counter(), []
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         for name in args.only or COMMANDS:
+            started = time.perf_counter()
             found = {one: bits(name, one, Path(folder)) for one in SURROUNDINGS}
             first = next(iter(found.values()))
             other = [f"{where}: {key}" for where, own in found.items() for key in own
                      if own[key] != first[key]]  # fmt: skip
-            told.append({"name": name, "surroundings": list(found), "other": other})
-            print(json.dumps(told[-1]), flush=True)
-    told.append({"name": "all", "seconds": round(time.perf_counter() - started)})
-    if args.json:
-        Path(args.json).write_text(json.dumps(told, indent=1) + "\n")
+            spent = round(time.perf_counter() - started)
+            leave({"name": name, "surroundings": list(found), "other": other, "seconds": spent},
+                  args.json)  # fmt: skip
 
 
 if __name__ == "__main__":

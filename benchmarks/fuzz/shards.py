@@ -8,15 +8,16 @@ file for file, the one that a single process made.
 """
 
 import argparse
-import json
 import os
 import random
 import shutil
 import signal
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.fuzz import leave
 from benchmarks.fuzz.kills import digest
 
 SHARDS = 64
@@ -64,8 +65,8 @@ def killed(children: list[int], chosen: random.Random, longest_s: float) -> int:
     return len(doomed)
 
 
-def rounds(folder: Path, count: int, shards: int, seed: int) -> dict[str, object]:
-    """So many rounds; which of them were not equal, and why."""
+def rounds(folder: Path, count: int, shards: int, seed: int) -> Iterator[dict[str, object]]:
+    """The figures after every round: which of them were not equal, and why."""
     config, log = folder / "space.yaml", folder / "log"
     config.write_text(SWEEP)
     (status,) = ended([started(["sweep", str(config), "-o", str(folder / "whole.zarr")], log)])
@@ -102,8 +103,8 @@ def rounds(folder: Path, count: int, shards: int, seed: int) -> dict[str, object
             wrong.append(f"round {number}: left behind: {', '.join(left)}")
             for name in left:
                 shutil.rmtree(folder / name, ignore_errors=True)
-    return {"name": "shards", "rounds": count, "shards": shards, "starts": starts,
-            "kills": kills, "wrong": wrong}  # fmt: skip
+        yield {"name": f"{shards} shards, seed {seed}", "rounds": number + 1, "shards": shards,
+               "starts": starts, "kills": kills, "wrong": wrong}  # fmt: skip
 
 
 def main() -> None:
@@ -121,11 +122,8 @@ def main() -> None:
 
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
-        told = rounds(Path(name), args.rounds, args.shards, args.seed)
-    told["seconds"] = round(time.perf_counter() - begun)
-    print(json.dumps(told))
-    if args.json:
-        Path(args.json).write_text(json.dumps([told], indent=1) + "\n")
+        for told in rounds(Path(name), args.rounds, args.shards, args.seed):
+            leave({**told, "seconds": round(time.perf_counter() - begun)}, args.json)
 
 
 if __name__ == "__main__":

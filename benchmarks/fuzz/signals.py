@@ -7,7 +7,6 @@ A process sends a signal to itself before its n-th event of a kind: an import, a
 """
 
 import argparse
-import json
 import os
 import random
 import signal
@@ -16,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.fuzz import leave
 from benchmarks.fuzz.writers import SMALL, whole
 
 ROOT = Path(__file__).parents[2]
@@ -87,9 +87,7 @@ def main() -> None:
                 wrong.append(f"{signal.Signals(number).name} at {moment}: {faults}")
                 print(wrong[-1], flush=True)
     told = {"name": "signals", "runs": args.count, "stopped": stopped, "wrong": wrong}
-    print(json.dumps(told))
-    if args.json:
-        Path(args.json).write_text(json.dumps([told], indent=1) + "\n")
+    leave(told, args.json)
 
 
 if __name__ == "__main__":

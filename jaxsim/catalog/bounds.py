@@ -34,7 +34,11 @@ WORKLOAD = {
 }
 
 HARDWARE = {
-    "multiprocessors": Bounds(1.0, 1e6, "multiprocessors"),
+    "gpus_per_node": Bounds(1.0, 1e6, "accelerators", whole=True),
+    "domain_gpus": Bounds(1.0, 1e6, "accelerators", whole=True),
+    "multiprocessors": Bounds(1.0, 1e6, "multiprocessors", whole=True),
+    "price_usd_per_hour": Bounds(0.0, 1e5, "dollars an hour"),
+    "power_w": Bounds(1.0, 1e6, "W"),
     "hbm_bytes": Bounds(1e8, 1e15, "bytes"),
     "hbm_bytes_per_s": Bounds(1e9, 1e17, "bytes/s"),
     "bytes_per_s": Bounds(1e6, 1e17, "bytes/s"),
@@ -94,6 +98,8 @@ def check(values: Mapping[str, object], bounds: Mapping[str, Bounds], where: str
 def _numbers(name: str, given: object) -> Iterable[float]:
     import numpy as np
 
+    if isinstance(given, str):
+        raise InputError(f"{name} = {quoted(given)}: a number is needed, and this is text")
     if isinstance(given, (bool, int, float)):
         return (real(name, given),)
     if isinstance(given, (list, tuple)):

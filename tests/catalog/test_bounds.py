@@ -42,9 +42,23 @@ def test_one_entry_of_many_is_found_and_what_is_no_number_is_left():
         check({"isl": np.array([1.0, 0.0])}, WORKLOAD)
 
 
-def test_a_chip_in_other_units_is_refused(tmp_path):
+def test_text_is_no_number():
+    with pytest.raises(InputError, match="isl = 'x': a number is needed, and this is text"):
+        check({"isl": "x"}, WORKLOAD)
+
+
+@pytest.mark.parametrize(
+    ("line", "other", "said"),
+    [
+        ("hbm_bytes_per_s = 3.35e12", "hbm_bytes_per_s = 3350", r"3350; 1e\+09 to 1e\+17 bytes/s"),
+        ("gpus_per_node = 8", "gpus_per_node = 8.5", "8.5; a whole number of accelerators"),
+        ("power_w = 1370.0", "power_w = 1e30", r"1e\+30; 1 to 1e\+06 W"),
+    ],
+)
+def test_hardware_in_other_units_or_in_parts_is_refused(line, other, said, tmp_path):
     path = tmp_path / "own.toml"
     text = (files("jaxsim.catalog") / "data/hardware/h100.toml").read_text()
-    path.write_text(text.replace("hbm_bytes_per_s = 3.35e12", "hbm_bytes_per_s = 3350"))
-    with pytest.raises(InputError, match=r"hbm_bytes_per_s.*is 3350; 1e\+09 to 1e\+17 bytes/s"):
+    assert line in text
+    path.write_text(text.replace(line, other))
+    with pytest.raises(InputError, match=f"{other.split()[0]}.*is {said}"):
         load_hardware(str(path))

@@ -6,13 +6,9 @@ blocks are whole: after a kill at any moment, only what is not marked is compute
 have checksums (see `store_checks`).
 """
 
-import contextlib
-import glob
 import os
-import platform
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,9 +21,10 @@ from jaxsim.api.spreads import inputs_of, made_by
 from jaxsim.catalog.errors import InputError
 from jaxsim.space.designs import Designs, evaluate_phase, needed_bytes
 from jaxsim.space.program.process_memory import free_bytes, require
-from jaxsim.view.files.atomic import LEFT_S, output_folder, umask
+from jaxsim.view.files.atomic import output_folder, umask
 from jaxsim.view.files.run_text import run_text
 from jaxsim.view.files.store_checks import SCHEMA, attributes_of, consolidate, seal_of
+from jaxsim.view.files.store_left import aside_of, clear_aside
 from jaxsim.view.files.sweep_config import SweepConfig
 
 DONE = "blocks_done"
@@ -87,7 +84,7 @@ def create(config: SweepConfig, path: Path) -> None:
     """
     zarr = require_zarr()
     output_folder(path.parent)
-    aside = Path(tempfile.mkdtemp(prefix=f"{_aside(path)}{os.getpid()}-", dir=path.parent))
+    aside = Path(tempfile.mkdtemp(prefix=f"{aside_of(path)}{os.getpid()}-", dir=path.parent))
     try:
         root = zarr.open_group(aside, mode="w")
         _fill(root, config)
@@ -101,34 +98,6 @@ def create(config: SweepConfig, path: Path) -> None:
         # Another process was first; `open_store` checks that it agrees.
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-
-
-def _aside(path: Path) -> str:
-    """How the names begin of the folders in which processes of this machine make a store."""
-    return f".{path.name}-{platform.node()}-"
-
-
-def clear_aside(path: Path) -> None:
-    """Remove what processes of this machine that are no more left beside a store."""
-    for folder in path.parent.glob(f"{glob.escape(_aside(path))}*"):
-        number = folder.name.removeprefix(_aside(path)).partition("-")[0]
-        try:
-            os.kill(int(number), 0)
-        except ProcessLookupError:
-            shutil.rmtree(folder, ignore_errors=True)
-        except (ValueError, OSError):
-            continue  # not ours to judge, or of another user
-
-
-def clear_partial(path: Path, alone: bool) -> None:
-    """Remove chunks that Zarr had not renamed when a process was killed.
-
-    Unless this process is alone with the store, only those of an hour ago or more.
-    """
-    for left in path.glob("*/**/*.partial"):
-        with contextlib.suppress(OSError):
-            if alone or time.time() - left.lstat().st_mtime > LEFT_S:
-                left.unlink()
 
 
 def _fill(root: "zarr.Group", config: SweepConfig) -> None:

@@ -24,8 +24,8 @@ from jaxsim.view.cli.verbs.sweep import parse_shard
 from jaxsim.view.files import store
 from jaxsim.view.files.atomic import replace_netcdf
 from jaxsim.view.files.run_text import run_text
-from jaxsim.view.files.store import clear_aside, clear_partial
 from jaxsim.view.files.store_frontiers import frontiers_of
+from jaxsim.view.files.store_left import clear_aside, filling
 from jaxsim.view.files.store_pending import pending
 from jaxsim.view.files.sweep_config import read_sweep
 from tests.view.written import checked
@@ -390,13 +390,20 @@ def test_blocks_shrink_to_the_memory_that_may_be_used(config, monkeypatch):
 
 
 def test_half_written_chunks_of_killed_processes_are_removed(tmp_path):
-    """At once by a process that is alone with the store; an hour later by one of several."""
+    """By a process that is alone with the store; of several, by the last to end."""
     old, new = (tmp_path / f"decode/x/c/0.{name}.partial" for name in ("old", "new"))
     old.parent.mkdir(parents=True)
-    for left in (old, new):
-        left.write_bytes(b"half")
-    os.utime(old, (0, 0))
-    clear_partial(tmp_path, alone=False)
-    assert (old.exists(), new.exists()) == (False, True)
-    clear_partial(tmp_path, alone=True)
+
+    def leave():
+        for left in (old, new):
+            left.write_bytes(b"half")
+        os.utime(old, (0, 0))
+
+    leave()
+    with filling(tmp_path):
+        assert not new.exists()
+        leave()
+        with filling(tmp_path):
+            assert (old.exists(), new.exists()) == (False, True)  # an hour old, or of the other
+        assert new.exists()
     assert not new.exists()

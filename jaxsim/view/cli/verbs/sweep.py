@@ -94,7 +94,8 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.space.program import process_memory
     from jaxsim.view.cli.progress import working
     from jaxsim.view.files.atomic import naming
-    from jaxsim.view.files.store import clear_partial, open_store, run_blocks
+    from jaxsim.view.files.store import open_store, run_blocks
+    from jaxsim.view.files.store_left import filling
     from jaxsim.view.files.store_pending import designs_of, pending
     from jaxsim.view.files.sweep_config import read_sweep
 
@@ -106,14 +107,14 @@ def run(args: argparse.Namespace) -> int:
     path = Path(args.output)
     with naming(path):
         config, root = open_store(config, path, args.resume or shard[1] > 1)
-        clear_partial(path, alone=shard == (1, 1))
-        blocks = pending(root, config, shard)
-        started, points = time.perf_counter(), 0
-        total = sum(designs_of(config, block) for block in blocks)
-        with working("starting") as progress:
-            for size in run_blocks(root, config, blocks, lambda *_: None):
-                points += size
-                progress(Counted("sweeping", points, total, "designs"))
+        with filling(path):
+            blocks = pending(root, config, shard)
+            started, points = time.perf_counter(), 0
+            total = sum(designs_of(config, block) for block in blocks)
+            with working("starting") as progress:
+                for size in run_blocks(root, config, blocks, lambda *_: None):
+                    points += size
+                    progress(Counted("sweeping", points, total, "designs"))
     elapsed = time.perf_counter() - started
     if args.format == "json":
         import json
