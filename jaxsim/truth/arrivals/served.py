@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from jaxsim._progress import Counted
+from jaxsim.catalog.engine_limits import mixes_prompts
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Workload
@@ -54,9 +55,11 @@ def served(run: ArrivalRun) -> ArrivalRun:
     longest = float((requests.isl + requests.osl).max())
     if row.decode is None:
         raise InputError("layout not stated")
+    # As servers are started by default; what `jaxsim deploy` writes has SGLang mix them.
+    mixes = mixes_prompts(setup.engine.name, setup.hardware)
     law = role_law(
         setup, Workload(isl=isl, osl=osl), row.decode, longest,
-        chunk=run.tokens, most=int(run.sequences),
+        chunk=run.tokens, most=int(run.sequences), mixes=mixes,
     )  # fmt: skip
     service = Service(patience_s=run.timeout_s, hit_frac=run.shared / isl)
     simulated = simulate_run(
