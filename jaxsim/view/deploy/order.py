@@ -70,7 +70,8 @@ class Pool:
 
     def named(self) -> str:
         """The shape in words."""
-        return f"{self.role} TP {self.tp}, EP {self.ep}, PP {self.pp} ({self.gpus} GPUs)"
+        gpus = "1 GPU" if self.gpus == 1 else f"{self.gpus} GPUs"
+        return f"{self.role} TP {self.tp}, EP {self.ep}, PP {self.pp} ({gpus})"
 
 
 @dataclass(frozen=True)
