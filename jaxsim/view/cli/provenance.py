@@ -5,6 +5,9 @@ import shlex
 
 from jaxsim.view.cli import options, parse
 
+# What a namespace holds beside the options of a plan, or that the same plan does not depend on.
+NO_OPTIONS = ("verb", "run", "made_by", "model", "format", "output")
+
 
 def rules_of(args: argparse.Namespace) -> str:
     """Whose rules shapes must obey to be deployed on the target."""
@@ -54,7 +57,7 @@ def command(args: argparse.Namespace) -> str:
     """The command line that makes the same plan."""
     words = ["jaxsim", "plan", str(args.model)]
     for name, value in vars(args).items():
-        if name in ("verb", "run", "model", "format", "output") or value in (None, False):
+        if name in NO_OPTIONS or value in (None, False):
             continue
         if name == "images" and value == "0":
             continue

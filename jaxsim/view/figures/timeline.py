@@ -89,7 +89,10 @@ def draw_timeline(result: "Simulated", size: str = "page") -> "Axes":
         ):
             axis.axhline(target, color=INK, linestyle=":", label="target")
             axis.set_yscale("log")
-            axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=5))
+            low, high = axis.get_ylim()
+            # Of more than a decade, only the decades: a panel has room for three labels.
+            subs = (1.0,) if high > 12.0 * low else (1.0, 2.0, 5.0)
+            axis.yaxis.set_major_locator(LogLocator(subs=subs, numticks=5))
             axis.yaxis.set_major_formatter("{x:g}")
             axis.yaxis.set_minor_locator(NullLocator())
             axis.set_title(label, **LABEL)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 
 import jsonschema
 import pytest
@@ -18,6 +19,7 @@ from jaxsim.view.cli.config import (
     words_of,
 )
 from jaxsim.view.cli.main import BAD_INPUT, BROKEN_PIPE, OK, build_parser, main
+from jaxsim.view.cli.provenance import command
 from jaxsim.view.files.sweep_config import EXAMPLE, SCHEMA
 
 FILE = """
@@ -169,3 +171,24 @@ def test_a_reader_that_goes_loses_no_file(tmp_path, monkeypatch):
     assert main([*words.split(), *small, "-o", str(tmp_path / "plan")]) == BROKEN_PIPE
     written = {path.name for path in (tmp_path / "plan").iterdir()}
     assert written >= {"plan.json", "report.html", "run.yaml"}
+
+
+def test_the_command_of_a_plan_makes_the_same_plan():
+    words = ["plan", "llama-3.1-8b", "--hardware", "h100", "--isl", "2048", "--osl", "256"]
+    words += [
+        "--ftl",
+        "1s",
+        "--ttl",
+        "20ms",
+        "--gpus",
+        "exactly:8",
+        "--price",
+        "h100=2.5",
+        "--pack",
+    ]
+    args = build_parser().parse_args(words)
+    args.made_by = "verb: plan\nmodel: llama-3.1-8b\n"  # what `main` adds, for files
+    program, *again = shlex.split(command(args))
+    assert program == "jaxsim"
+    same = build_parser().parse_args(again)
+    assert vars(same) == {k: v for k, v in vars(args).items() if k != "made_by"}

@@ -178,6 +178,91 @@ def test_a_click_on_a_design_shows_it(page):
     assert place[2] in text(page, "compare")
 
 
+def test_hover_zoom_pan_and_reset(page):
+    """By a mouse, as a person does it: the tools are chosen in the toolbar."""
+    place = run(
+        page,
+        """
+        const view = Object.values(Bokeh.index.roots || Bokeh.index)[0];
+        window.plot = view.frame ? view : view.child_views[0];
+        const k = jaxsim.derived().curves.disaggregated[1];
+        const data = JSON.parse(document.getElementById('data').textContent).rows;
+        plot.el.scrollIntoView({block: 'center'});
+        const now = plot.canvas_view.el.getBoundingClientRect();
+        const x = plot.frame.x_scale.compute(1 / data.ttl_s[k]);
+        const y = plot.frame.y_scale.compute(data.y[k]);
+        return [now.left + x, now.top + y, jaxsim.deployment(k)];
+        """,
+    )
+    middle = run(
+        page,
+        "const b = plot.canvas_view.el.getBoundingClientRect(), f = plot.frame.bbox;"
+        "return [b.left + f.left + f.width / 2, b.top + f.top + f.height / 2]",
+    )
+
+    def mouse(kind, x, y, **more):
+        own = {"type": kind, "x": x, "y": y, "button": "left", **more}
+        page.execute_cdp_cmd("Input.dispatchMouseEvent", own)
+
+    def drag(dx, dy):
+        x, y = middle
+        mouse("mousePressed", x, y, buttons=1, clickCount=1)
+        for part in (0.25, 0.5, 0.75, 1.0):
+            mouse("mouseMoved", x + part * dx, y + part * dy, buttons=1)
+        mouse("mouseReleased", x + dx, y + dy, clickCount=1)
+
+    def until(script, *arguments):
+        """What the script gives, once that is true."""
+        return page.execute_async_script(
+            f"const own = arguments, done = own[own.length - 1], from = Date.now();"
+            f"const get = () => {{ {script} }};"
+            "const look = () => { const v = get(); v || Date.now() - from > 3000 ? done(v)"
+            " : setTimeout(look, 20); }; look();",
+            *arguments,
+        )
+
+    ranges = "[plot.model.x_range, plot.model.y_range].flatMap(r => [r.start, r.end])"
+    moved = f"const r = {ranges}; return String(r) !== String(own[0]) && r"
+
+    def choose(name):
+        run(
+            page,
+            "plot.model.toolbar.tools.filter(t => t.type === arguments[0])"
+            ".forEach(t => { t.active = true; })",
+            name,
+        )
+
+    mouse("mouseMoved", place[0], place[1], button="none")
+    tip = until(
+        "const deep = r => [...r.querySelectorAll('*')]"
+        ".flatMap(e => [e, ...(e.shadowRoot ? deep(e.shadowRoot) : [])]);"
+        "return deep(document).filter(e => e.className === 'bk-tooltip-content')"
+        ".map(e => e.innerText).join(' ')"
+    )
+    assert place[2] in tip
+    assert "TTL" in tip
+    at_first = run(page, f"return {ranges}")
+    choose("BoxZoomTool")
+    drag(120, 60)
+    zoomed = until(moved, at_first)
+    assert zoomed, "nothing was zoomed"
+    assert at_first[0] < zoomed[0] < zoomed[1] < at_first[1]
+    choose("PanTool")
+    drag(-60, 0)
+    panned = until(moved, zoomed)
+    assert panned, "nothing was moved"
+    assert panned[0] > zoomed[0]
+    assert panned[1] - panned[0] == pytest.approx(zoomed[1] - zoomed[0])
+    choose("WheelZoomTool")
+    mouse("mouseWheel", *middle, button="none", deltaX=0, deltaY=-240)
+    wheeled = until(moved, panned)
+    assert wheeled, "the wheel did nothing"
+    assert wheeled[1] - wheeled[0] < panned[1] - panned[0]
+    run(page, "plot.reset()")
+    assert until(f"return String({ranges}) === String(own[0])", at_first)
+    choose("BoxZoomTool")
+
+
 def test_arrow_keys_move_along_the_frontier(page):
     from selenium.webdriver.common.keys import Keys
 
