@@ -4,7 +4,8 @@
 
 Each round starts a process for every shard at the same moment, kills some at moments of their own
 (SIGKILL), and starts all again with --resume until every one ends well. The store must then equal,
-file for file, the one that a single process made.
+file for file, the one that a single process made. What a block holds is computed once, before the
+processes are forked, so that what is tried is the claim of the store, its writing and its cleaning.
 """
 
 import argparse
@@ -14,11 +15,13 @@ import shutil
 import signal
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.fuzz import leave
 from benchmarks.fuzz.kills import digest
+from benchmarks.fuzz.writers import warmed
 
 SHARDS = 64
 SWEEP = """\
@@ -34,7 +37,9 @@ block_workloads: 1
 
 def started(argv: list[str], log: Path) -> int:
     """A process of its own that runs a verb; its number. What it imports is imported already."""
-    child = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the child does not use JAX
+        child = os.fork()
     if child:
         return child
     try:
@@ -68,7 +73,7 @@ def killed(children: list[int], chosen: random.Random, longest_s: float) -> int:
 def rounds(folder: Path, count: int, shards: int, seed: int) -> Iterator[dict[str, object]]:
     """The figures after every round: which of them were not equal, and why."""
     config, log = folder / "space.yaml", folder / "log"
-    config.write_text(SWEEP)
+    warmed({"sweep": ["sweep", config.name, "-o", "warm.zarr"]}, folder, SWEEP)
     (status,) = ended([started(["sweep", str(config), "-o", str(folder / "whole.zarr")], log)])
     if status:
         raise SystemExit(log.read_text())
@@ -115,11 +120,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", help="where the figures go")
     args = parser.parse_args()
-    import zarr  # noqa: F401 - before the processes are made, which then share it
-
-    import jaxsim.view.cli.verbs.sweep
-    import jaxsim.view.files.store  # noqa: F401
-
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
         for told in rounds(Path(name), args.rounds, args.shards, args.seed):

@@ -62,17 +62,17 @@ COMPUTED = {
 }  # fmt: skip
 
 
-def put_files(folder: Path) -> dict[Path, bytes]:
+def put_files(folder: Path, sweep: str = SWEEP) -> dict[Path, bytes]:
     """The files that the commands name, written into a folder; their contents."""
     plan = documents.ROOT / documents.PLANS / "dense.json"
-    made = {"space.yaml": SWEEP.encode(), "plan.json": plan.read_bytes(),
+    made = {"space.yaml": sweep.encode(), "plan.json": plan.read_bytes(),
             "config.json": json.dumps(documents.CONFIG).encode()}  # fmt: skip
     for name, content in made.items():
         (folder / name).write_bytes(content)
     return {folder / name: content for name, content in made.items()}
 
 
-def warmed(commands: dict[str, list[str]], folder: Path) -> None:
+def warmed(commands: dict[str, list[str]], folder: Path, sweep: str = SWEEP) -> None:
     """Run every command once, and hold what it computes for this process and its children."""
     from jaxsim.view.cli.main import main
 
@@ -80,7 +80,7 @@ def warmed(commands: dict[str, list[str]], folder: Path) -> None:
         for name in names:
             _hold(importlib.import_module(module), name)
     os.environ["JAXSIM_CACHE"] = "off"  # children write only what is asked for
-    put_files(folder)
+    put_files(folder, sweep)
     home = os.getcwd()
     os.chdir(folder)
     for name, argv in commands.items():
