@@ -106,7 +106,9 @@ def fit_own(runs: Runs, card: EngineCard) -> OwnEngine:
             "the fit did not converge; the runs may contradict one another. Look for mixed units, "
             "engines or layouts."
         )
-    deviation = np.sqrt(np.diag(np.linalg.inv(result.jac.T @ result.jac)))
+    # What departs from the prior has slope 1 exactly, beneath soft L1; a difference may round to 0.
+    slopes, prior = result.jac[: -len(names)], (1.0 + result.x**2) ** -1.5
+    deviation = np.sqrt(np.diag(np.linalg.inv(slopes.T @ slopes + np.diag(prior))))
     numbers = tuple(
         Own(
             name,
