@@ -130,6 +130,7 @@ def simulate_run(
         to_come = schedule(service.faults)
         dead: dict[int, list[int]] = {}
         pauses = _pauses(requests)
+        progress(0.0)
         while True:
             event_s = min(stop, to_come[0][0]) if to_come else stop
             next_s = min(event_s, pauses[0]) if pauses else event_s

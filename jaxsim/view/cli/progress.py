@@ -80,6 +80,8 @@ class Shown:
         del duration_s
         if name in (LOWERED, COMPILED):
             self.compiling = name == LOWERED
+            if self.counted is not None and not self.compiling:  # no part of the rate
+                self.first = (self.clock(), self.counted.done)
 
     def line(self, columns: int) -> str:
         """The stage, what of it is done, the rate and the time left, and how long it has taken.

@@ -216,7 +216,7 @@ def test_hover_zoom_pan_and_reset(page):
         return page.execute_async_script(
             f"const own = arguments, done = own[own.length - 1], from = Date.now();"
             f"const get = () => {{ {script} }};"
-            "const look = () => { const v = get(); v || Date.now() - from > 3000 ? done(v)"
+            "const look = () => { const v = get(); v || Date.now() - from > 20000 ? done(v)"
             " : setTimeout(look, 20); }; look();",
             *arguments,
         )
