@@ -25,8 +25,8 @@ from benchmarks.fuzz import leave
 from benchmarks.fuzz.writers import SEARCH, SMALL
 
 # Enough designs that a block is compiled.
-MANY = ["--isl", "1024..2048:64", "--osl", "64..512:64", "--tp", "1,2"]
-MANY += ["--batch", ",".join(map(str, range(1, 129)))]
+BATCHES = ",".join(map(str, range(1, 129)))
+MANY = ["--isl", "1024..2048:64", "--osl", "64..512:64", "--tp", "1,2", "--batch", BATCHES]
 RUNS = (["plan", *SMALL], [*SEARCH, *MANY])
 
 

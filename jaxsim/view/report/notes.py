@@ -57,11 +57,14 @@ def sureness(plan: Plan) -> dict[str, object]:
         )
         for lever in top
     ]
+    table = Table(["more of", "gain, % per 1 %"], [[x.name, f"{x.elasticity:.4g}"] for x in top])
     mixed = proof is not None and len(plan.mix) > 1
     return {
         "certificate": "" if proof is None else sentences.certificate(proof),
         "no_levers": workloads.NO_LEVERS if mixed else "",
-        "levers": {"title": sentences.levers_title(plan), "rows": rows} if rows else None,
+        "levers": {"title": sentences.levers_title(plan), "rows": rows, "table": table}
+        if rows
+        else None,
     }
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from jaxsim._version import __version__
+from jaxsim.quantities import PARTS
 from jaxsim.space.deploy.result import Deployed, InstanceShape, Plan, Unmet
 from jaxsim.view.figures.breakdown import draw_breakdown
 from jaxsim.view.figures.frontier import draw_frontier
@@ -252,7 +253,9 @@ def _comparison(plan: Plan, live: bool) -> dict[str, object] | None:
         "title": title,
         "table": Table(["", *(name for name, _ in both)], rows),
         "breakdown": None if live else Picture(image(draw_breakdown(plan), "svg"), alt, caption),
+        "times": _times(shapes),
         "memory": [_memory(shape) for shape in shapes],
+        "sizes": _sizes(shapes),
         "legend": [
             (name, colour)
             for (name, _), colour in zip(
@@ -260,6 +263,25 @@ def _comparison(plan: Plan, live: bool) -> dict[str, object] | None:
             )
         ],
     }
+
+
+def _column(shape: InstanceShape, unit: str) -> str:
+    return f"{sentences.POOLS[shape.phase]}, {sentences.mapping(shape)}: {unit}"
+
+
+def _times(shapes: Sequence[InstanceShape]) -> Table:
+    """Milliseconds of a batch of prompts or of a step, by part, for every shape."""
+    names = [name for name in PARTS if any(shape.parts_s.get(name, 0.0) for shape in shapes)]
+    rows = [[name, *(f"{1e3 * s.parts_s.get(name, 0.0):.4g}" for s in shapes)] for name in names]
+    return Table(["part", *(_column(shape, "ms") for shape in shapes)], rows)
+
+
+def _sizes(shapes: Sequence[InstanceShape]) -> Table:
+    """Gigabytes of the fullest GPU, by what fills it, for every shape."""
+    each = [dict(sentences.memory_parts(shape)) for shape in shapes]
+    names = dict.fromkeys(name for parts in each for name in parts)
+    rows = [[name, *(f"{parts.get(name, 0.0) / 1e9:.4g}" for parts in each)] for name in names]
+    return Table(["memory", *(_column(shape, "GB") for shape in shapes)], rows)
 
 
 def _memory(shape: InstanceShape) -> Bar:

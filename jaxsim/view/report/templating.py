@@ -5,6 +5,8 @@ Templates are in `templates/` of a package; those of `view/report` are found fro
 """
 
 import base64
+import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -55,7 +57,12 @@ def environment(package: str) -> "Environment":
     def in_base64(data: bytes) -> str:
         return base64.b64encode(data).decode("ascii")
 
-    templates.filters["base64"] = in_base64
+    def in_csv(table: Table) -> str:
+        text = io.StringIO()
+        csv.writer(text).writerows([table.head, *table.rows])
+        return text.getvalue()
+
+    templates.filters |= {"base64": in_base64, "csv": in_csv}
     templates.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return templates
 

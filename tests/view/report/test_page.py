@@ -1,7 +1,9 @@
 """The files that a plan leaves behind."""
 
+import csv
 import json
 import re
+from urllib.parse import unquote
 
 import pytest
 import xarray as xr
@@ -66,6 +68,22 @@ def test_the_report_says_what_the_plan_says(plan):
     linked = render_report(plan, (), "", 5e10)
     for share in ("0.8 %", "3.9 %"):  # egress, and ingress, of 50 GB/s
         assert f"{share} of its link" in linked
+
+
+def test_pictures_without_a_script_have_tables_and_files(plan):
+    page = render_report(plan, (), "")
+    files = re.findall(r'download="(\w+)\.csv" href="data:text/csv;charset=utf-8,([^"]+)"', page)
+    held = {name: list(csv.reader(unquote(text).splitlines())) for name, text in files}
+    shapes = [*plan.disaggregated.instances, *plan.colocated.instances]
+    head, *parts = held["time"]
+    assert head[1] == "prefill, TP1 EP8 PP2: ms"
+    for column, shape in enumerate(shapes, 1):
+        seconds = {row[0]: float(row[column]) / 1e3 for row in parts}
+        assert seconds == pytest.approx({n: shape.parts_s.get(n, 0.0) for n in seconds}, rel=1e-3)
+    assert {row[0] for row in held["memory"]} >= {"weights", "KV cache", "free"}
+    assert [float(row[1]) for row in held["levers"][1:]] == pytest.approx(
+        sorted((x.elasticity for x in plan.levers), key=lambda e: -abs(e)), rel=1e-3
+    )
 
 
 def test_unmet_targets_are_in_the_report(unmet_plan):
