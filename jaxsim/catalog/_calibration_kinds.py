@@ -4,6 +4,7 @@ import datetime
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from jaxsim._record import Record
@@ -98,7 +99,7 @@ class Calibration:
     families: dict[str, dict[str, Family]]
     sources: dict[str, dict[str, object]]
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """A fingerprint of every constant and its uncertainty."""
         text = json.dumps([self.multiprocessors, self.families], sort_keys=True, default=asdict)

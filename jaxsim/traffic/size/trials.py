@@ -22,7 +22,8 @@ def lateness(held: Held, request: PlanRequest) -> float:
 class Trials:
     """Runs of a sizing, each simulated once; `progress` is told the step, the rate, the time left.
 
-    `steps` are the deployments that are looked at, some of which need no run.
+    `steps` are the deployments that are looked at, some of which need no run. The first run
+    compiles the program of all: it is no part of a rate.
     """
 
     def __init__(self, progress: Callable[[str], None], steps: int = 1):
@@ -46,8 +47,12 @@ class Trials:
             began_s = time.monotonic()
             # What is held beside the result keeps the two identities from being given again.
             self.known[key] = (shapes, requests, held(shapes, counts, requests))
-            self.busy_s += time.monotonic() - began_s
-            self.requests += len(requests)
+            lasted_s = time.monotonic() - began_s
+            if len(self.known) == 1:
+                self.began_s += lasted_s
+            else:
+                self.busy_s += lasted_s
+                self.requests += len(requests)
         return self.known[key][2]
 
     def nearest(self, kind: str, request: PlanRequest) -> Held | None:
