@@ -3,6 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, TypedDict
 
+from jaxsim._progress import Counted
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import options
 from jaxsim.view.cli.help_text import Help
@@ -51,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the table, or one card."""
     from jaxsim.catalog.load import load_model
     from jaxsim.catalog.names import list_models, unsupported_models
+    from jaxsim.view.cli.progress import working
     from jaxsim.view.text import catalogue, units
 
     if args.name is not None:
@@ -66,7 +68,13 @@ def run(args: argparse.Namespace) -> int:
         )
         catalogue.show_card(described, card.provenance, args.format, summary)
         return 0
-    rows = [row for row in map(_described, map(load_model, list_models())) if _holds(args, row)]
+    names = list_models()
+    every: list[_Row] = []
+    with working("reading") as told:
+        for name in names:
+            told(Counted("reading", len(every), len(names), "models"))
+            every.append(_described(load_model(name)))
+    rows = [row for row in every if _holds(args, row)]
     refused = [{"name": name, "reason": why} for name, why in unsupported_models().items()]
     if not rows:
         raise InputError("no model of the catalogue is so; leave out a filter, or see them all.")
