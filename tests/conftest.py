@@ -3,6 +3,8 @@
 The library itself never changes JAX's configuration; this file does, for the tests alone.
 """
 
+import gc
+
 import jax
 from hypothesis import HealthCheck, settings
 
@@ -12,6 +14,10 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 typecheck.install()
+
+# As in the command line: traces are many objects that live long, and looking through them again and
+# again took a sixth of the time.
+gc.set_threshold(200_000, 50, 100)
 
 # Timings on shared machines say nothing about correctness; examples repeat from run to run.
 settings.register_profile(

@@ -63,13 +63,17 @@ def test_many_workloads_are_mapped_and_their_designs_counted(capsys):
     start = next(i for i, line in enumerate(lines) if "TTL ≤ 50 ms" in line)
     lengths = [float(line.split()[0].replace(",", "")) for line in lines[start + 2 : start + 9]]
     assert (lengths[0], lengths[-1]) == (500.0, 32000.0)
-    expected = searched(isl=(500.0, 32000.0), osl=(64.0, 2048.0), targets_s=0.05)
-    corner = expected.output_tokens_per_s_per_gpu.isel(ttl_target=0, isl=0, osl=0).item()
+    isl, osl = np.geomspace(500.0, 32000.0, 10), np.geomspace(64.0, 2048.0, 9)
+    expected = searched(isl=tuple(isl), osl=tuple(osl), targets_s=(0.0032, 0.05))
+    best = expected.output_tokens_per_s_per_gpu
+    corner = best.isel(ttl_target=1, isl=0, osl=0).item()
     shown = float(lines[start + 2].split()[1].replace(",", ""))
     assert shown == pytest.approx(corner, rel=5e-3)
     shares = [line for line in lines[start:] if " %" in line]
     assert shares
-    assert "(36 of 90 have none)" in out  # 3.2 ms is too tight for long prompts
+    none = int(best.isel(ttl_target=0).isnull().sum())
+    assert 20 < none < 60  # 3.2 ms is too tight for long prompts
+    assert f"({none} of 90 have none)" in out
 
 
 @pytest.mark.parametrize(
