@@ -208,7 +208,8 @@ def test_requests_of_one_length_go_in_lockstep_where_prompts_have_passes_of_thei
     result = closed_loop(float(requests), step_s, prompt, own, OSL)
     size = min(per_pass, requests)
     counted = in_lockstep(requests, size, 0.05, step_s(float(requests)), int(OSL) - 1)
-    np.testing.assert_allclose((result.ttft_s, result.tpot_s), counted, rtol=1e-3)
+    shown = float(result.ttft_s), float(result.tpot_s)
+    np.testing.assert_allclose(shown, counted, rtol=1e-3)
 
 
 def test_a_round_of_prompts_waits_as_a_reflected_walk_does():

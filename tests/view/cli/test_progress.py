@@ -29,8 +29,8 @@ class Screen(io.TextIOWrapper):
     """A terminal, or a pipe, of so many columns; sets `seen` once `awaited` was written."""
 
     def __init__(self, terminal=True, awaited="\n"):
-        super().__init__(io.BytesIO(), encoding="utf-8", newline="")
-        self.held = self.buffer
+        self.held = io.BytesIO()
+        super().__init__(self.held, encoding="utf-8", newline="")
         self.terminal, self.awaited, self.seen = terminal, awaited, threading.Event()
 
     def isatty(self):

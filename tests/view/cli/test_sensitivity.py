@@ -77,7 +77,7 @@ def result():
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patched:  # coarser moves are as good to be shown
         for search in (best_chips, cheapest):
-            coarse = functools.partial(search, smallest=0.15)
+            coarse = functools.partial(search, smallest=0.3)
             patched.setattr(inverse_requests, search.__name__, coarse)
         return jaxsim.sensitivity(
             "deepseek-r1", "gb200-nvl72", jaxsim.Workload(isl=16384.0, osl=2048.0),
