@@ -3,8 +3,6 @@
 The library itself never changes JAX's configuration; this file does, for the tests alone.
 """
 
-import gc
-
 import jax
 from hypothesis import HealthCheck, settings
 
@@ -15,9 +13,10 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 typecheck.install()
 
-# As in the command line: traces are many objects that live long, and looking through them again and
-# again took a sixth of the time.
-gc.set_threshold(200_000, 50, 100)
+# As in the command line: looking for garbage took a sixth of the time.
+from jaxsim.view.cli.process import collect_seldom  # noqa: E402 - checked, once that is installed
+
+collect_seldom()
 
 # Timings on shared machines say nothing about correctness; examples repeat from run to run.
 settings.register_profile(

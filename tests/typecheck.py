@@ -48,7 +48,7 @@ class _OfKinds(type):
 class Number(metaclass=_OfKinds):
     """An array of numbers."""
 
-    kinds, arrays = "fiu", {}
+    kinds, arrays = "fi", {}
 
 
 class Flag(metaclass=_OfKinds):

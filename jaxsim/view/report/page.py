@@ -265,15 +265,15 @@ def _comparison(plan: Plan, live: bool) -> dict[str, object] | None:
     }
 
 
-def _column(shape: InstanceShape, unit: str) -> str:
-    return f"{sentences.POOLS[shape.phase]}, {sentences.mapping(shape)}: {unit}"
+def _named(shape: InstanceShape) -> str:
+    return f"{sentences.POOLS[shape.phase]}, {sentences.mapping(shape)}"
 
 
 def _times(shapes: Sequence[InstanceShape]) -> Table:
     """Milliseconds of a batch of prompts or of a step, by part, for every shape."""
     names = [name for name in PARTS if any(shape.parts_s.get(name, 0.0) for shape in shapes)]
     rows = [[name, *(f"{1e3 * s.parts_s.get(name, 0.0):.4g}" for s in shapes)] for name in names]
-    return Table(["part", *(_column(shape, "ms") for shape in shapes)], rows)
+    return Table(["part", *(f"{_named(shape)}: ms" for shape in shapes)], rows)
 
 
 def _sizes(shapes: Sequence[InstanceShape]) -> Table:
@@ -281,7 +281,7 @@ def _sizes(shapes: Sequence[InstanceShape]) -> Table:
     each = [dict(sentences.memory_parts(shape)) for shape in shapes]
     names = dict.fromkeys(name for parts in each for name in parts)
     rows = [[name, *(f"{parts.get(name, 0.0) / 1e9:.4g}" for parts in each)] for name in names]
-    return Table(["memory", *(_column(shape, "GB") for shape in shapes)], rows)
+    return Table(["memory", *(f"{_named(shape)}: GB" for shape in shapes)], rows)
 
 
 def _memory(shape: InstanceShape) -> Bar:
@@ -294,4 +294,4 @@ def _memory(shape: InstanceShape) -> Bar:
     ]
     free = next((size for name, size in parts if name == "free"), 0.0)
     used = f"{units.prefixed(total - free, 'B')} of {units.prefixed(total, 'B')}"
-    return f"{sentences.POOLS[shape.phase]}, {sentences.mapping(shape)}", segments, used
+    return _named(shape), segments, used

@@ -88,8 +88,8 @@ def _own(args: argparse.Namespace) -> int:
     for one in moved[:3]:
         band = f"80 %: {one.low:.3g} to {one.high:.3g}"
         print(f"{one.name}: {one.before:.4g} before, {one.value:.4g} now ({band})")
-    runs = "1 run" if own.rows == 1 else f"{own.rows} runs"
-    print(f"Wrote {path}: {runs}. Use it with --engine {path}.")
+    fitted = "1 run" if own.rows == 1 else f"{own.rows} runs"
+    print(f"Wrote {path}: {fitted}. Use it with --engine {path}.")
     return 0
 
 
