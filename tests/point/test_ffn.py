@@ -10,6 +10,7 @@ import pytest
 from jaxsim.catalog.model import MoEFFN
 from jaxsim.point.ranks import Ranks
 from jaxsim.point.routing import active_experts, busiest_deviations, busiest_load
+from jaxsim.space.program.interpret import at_many
 
 EXPERTS, TOPK = 256, 8
 
@@ -72,27 +73,31 @@ def test_unequal_popularity_is_that_of_tokens_that_draw_by_it(tokens, ranks):
 
 
 @pytest.mark.parametrize("popularity", [0.0, 1.0])
-@pytest.mark.parametrize("ranks", [1.0, 2.0, 8.0, 64.0, 256.0])
-def test_more_tokens_are_never_less_load(ranks, popularity):
-    tokens = jnp.linspace(1.0, 3000.0, 4001)
-    copies, distinct = jax.vmap(lambda t: load(t, ranks, popularity))(tokens)
+def test_more_tokens_are_never_less_load(popularity):
+    ranks = np.array([[1.0], [2.0], [8.0], [64.0], [256.0]])
+    tokens = np.linspace(1.0, 3000.0, 4001)
+    copies, distinct = at_many(lambda own: load(*own, popularity), (tokens, ranks))
+    assert copies.shape == distinct.shape == (5, 4001)
     assert (np.diff(copies) > 0).all()
     assert (np.diff(distinct) >= -1e-9).all()
-    assert (np.asarray(distinct) <= EXPERTS / ranks).all()
-    assert (np.asarray(copies) <= np.asarray(tokens) * TOPK).all()
+    assert (distinct <= EXPERTS / ranks).all()
+    assert (copies <= tokens * TOPK).all()
 
 
 @pytest.mark.parametrize("popularity", [0.0, 1.0])
-@pytest.mark.parametrize("tokens", [1.0, 50.0, 5000.0])
-def test_more_ranks_are_never_more_load(tokens, popularity):
+def test_more_ranks_are_never_more_load(popularity):
     """Until a rank has one expert; and the gradient is finite up to there."""
-    ranks = jnp.asarray([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0])
-    copies, distinct = jax.vmap(lambda r: load(tokens, r, popularity))(ranks)
+    tokens = np.array([[1.0], [50.0], [5000.0]])
+    ranks = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0])
+
+    def loads_and_slopes(own):
+        slopes = jax.grad(lambda t, r: sum(load(t, r, popularity)), (0, 1))(*own)
+        return load(*own, popularity), slopes
+
+    (copies, distinct), slopes = at_many(loads_and_slopes, (tokens, ranks))
+    assert copies.shape == distinct.shape == (3, 9)
     assert (np.diff(copies) < 0).all()
     assert (np.diff(distinct) < 0).all()
-    slopes = jax.vmap(jax.grad(lambda t, r: sum(load(t, r, popularity)), (0, 1)), (None, 0))(
-        tokens, ranks
-    )
     assert np.isfinite(slopes).all()
 
 
