@@ -10,6 +10,7 @@ from jaxsim.catalog.engine_limits import batched_tokens
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.known_engines import list_engines, load_engine
 from jaxsim.catalog.load import load_hardware, load_model
+from jaxsim.catalog.speculation import speculation_prior
 from jaxsim.traffic.layout import Layout
 from jaxsim.truth.cases import Case
 from jaxsim.truth.engines.data import data_of
@@ -168,6 +169,20 @@ def test_every_row_is_predicted_or_has_a_reason():
     assert json.loads(text)["coverage"]["predicted"] == len(ROWS)
     with pytest.raises(InputError, match="No row can be predicted: lengths not stated"):
         validate(strange[1:2])
+
+
+def test_speculation_that_a_record_only_names_widens_intervals():
+    """By the prior's spread in what a step yields, and not in the time to the first token."""
+    prior = speculation_prior()
+    drafts = {"draft_tokens": prior.draft_tokens, "accept_frac": prior.accept_frac}
+    why = "speculation, unstated acceptance"
+    rows = [row(0, **drafts, excluded=why), row(0)]
+    with_drafts, without = validate(rows).predicted
+    assert with_drafts.values["tpot"] < 0.9 * without.values["tpot"]
+    for name in ("tpot", "output_tokens_per_s_per_gpu"):
+        wider = np.hypot(without.sigmas[name], prior.log_sigma)
+        assert with_drafts.sigmas[name] == pytest.approx(wider)
+    assert with_drafts.sigmas["ttft"] == without.sigmas["ttft"]
 
 
 def test_a_rate_is_predicted_as_an_open_loop():
