@@ -45,9 +45,12 @@ def test_the_page_names_what_exists(name):
         ), name
 
 
-# Their examples run in tests/view/cli/test_traffic.py and test_validate.py, where what they compile
-# is compiled already.
-ELSEWHERE = ("jaxsim.api.simulate", "jaxsim.view.figures.timeline", "jaxsim.view.figures.measured")
+# Their examples run in tests/api/test_draws.py, tests/view/cli/test_traffic.py and test_validate.py,
+# where what they compile is compiled already.
+ELSEWHERE = (
+    "jaxsim.api.draws", "jaxsim.api.simulate", "jaxsim.view.figures.timeline",
+    "jaxsim.view.figures.measured",
+)  # fmt: skip
 
 
 def with_examples() -> list[str]:

@@ -1,5 +1,8 @@
 """Are draws those of single simulations, in their places?"""
 
+import doctest
+import importlib
+
 import numpy as np
 import pytest
 
@@ -29,6 +32,13 @@ def test_draws_are_single_runs_side_by_side():
     assert not np.array_equal(result.ttft_s.sel(seed=1), result.ttft_s.sel(seed=3))
     faster = result.tpot_s.sel(hardware="h200") < result.tpot_s.sel(hardware="h100")
     assert bool(faster.all())
+
+
+def test_the_example_of_the_docstring_runs():
+    """After the test above, whose pools and lengths it has: nothing is compiled again."""
+    module = importlib.import_module("jaxsim.api.draws")
+    result = doctest.testmod(module, extraglobs={"jaxsim": jaxsim})
+    assert (result.failed, result.attempted) == (0, 3)
 
 
 @pytest.mark.parametrize(
