@@ -13,6 +13,12 @@ from tests.view.written import checked
 
 BASE = ["llama-3.1-8b", "--hardware", "h100", "--ftl", "2s", "--ttl", "50ms"]
 DRAWN = ["--poisson", "2", "--isl", "300", "--osl", "uniform:20:60"]
+# What is compiled for these is compiled once in this file.
+POOLS = [
+    "--duration", "40s", "--engine", "vllm",
+    "--prefill", "tp=1,instances=1", "--decode", "tp=1,instances=1",
+    "--max-seqs", "63", "--max-batched-tokens", "2048", "--interval", "10s",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -28,20 +34,7 @@ DRAWN = ["--poisson", "2", "--isl", "300", "--osl", "uniform:20:60"]
         (["a", "b", *BASE, *DRAWN], "a trace and a model"),
         ([*BASE, *DRAWN, "--fail", "decode"], "--fail 'decode': write"),
         (
-            [
-                *BASE,
-                *DRAWN,
-                "--duration",
-                "40s",
-                "--colocated",
-                "tp=1",
-                "--policy",
-                "static",
-                "--max-seqs",
-                "63",
-                "--fail",
-                "colocated@10s",
-            ],
+            [*BASE, *DRAWN, *POOLS, "--policy", "static", "--fail", "decode@10s"],
             "at 10 s the last open instance",
         ),
     ],
@@ -53,12 +46,9 @@ def test_bad_input_ends_with_a_message(arguments, message, capsys):
 
 @pytest.mark.slow
 def test_policies_are_compared_and_files_written(tmp_path, capsys):
-    pools = ["--prefill", "tp=1,instances=1", "--decode", "tp=1,instances=1"]
     events = tmp_path / "events.json"
     request = [
-        "traffic", *BASE, *DRAWN, "--duration", "40s", "--engine", "vllm", *pools,
-        "--max-seqs", "63", "--max-batched-tokens", "2048",
-        "--interval", "10s", "--policy", "static,elastic", "--format", "json",
+        "traffic", *BASE, *DRAWN, *POOLS, "--policy", "static,elastic", "--format", "json",
         "-o", str(tmp_path), "--trace-events", str(events),
     ]  # fmt: skip
     assert main(request) == 0
