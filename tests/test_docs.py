@@ -45,7 +45,7 @@ def test_the_page_names_what_exists(name):
         ), name
 
 
-# Their examples run in tests/api/test_draws.py, tests/view/cli/test_traffic.py and test_validate.py,
+# Their examples run in tests/api/test_draws.py and tests/view/cli/test_{traffic,validate}.py,
 # where what they compile is compiled already.
 ELSEWHERE = (
     "jaxsim.api.draws", "jaxsim.api.simulate", "jaxsim.view.figures.timeline",
