@@ -1,7 +1,9 @@
 """Does the report work in a browser?  A real one, without a network."""
 
+import os
 import re
 import shutil
+import signal
 from dataclasses import replace
 from typing import Any
 
@@ -14,10 +16,14 @@ from jaxsim.view.text import sentences
 from jaxsim.view.text.gain import verdict
 
 CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None,
-    reason="needs chromium and chromedriver (Debian: chromium, chromium-driver)",
-)
+pytestmark = [
+    pytest.mark.skipif(
+        CHROMIUM is None or DRIVER is None,
+        reason="needs chromium and chromedriver (Debian: chromium, chromium-driver)",
+    ),
+    # A browser that hangs is replaced (`Browsers`), and the test is run once more; nothing else is.
+    pytest.mark.flaky(reruns=1, only_rerun=["ReadTimeoutError", "TimeoutException"]),
+]
 WORK = jaxsim.Workload(isl=2048, osl=256)
 # Batches and chunks are given, so that a plan has no others.
 SPACE = jaxsim.Space(
@@ -45,9 +51,33 @@ def address(result, tmp_path_factory):
     return path.as_uri()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """One browser for all tests of the module."""
+class Browsers:
+    """One browser for all tests of the module, and another once it does not answer any more."""
+
+    def __init__(self):
+        self.driver: Any = None
+
+    def open(self):
+        """A browser that answers."""
+        from selenium.common.exceptions import WebDriverException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            if self.driver is not None and self.driver.current_url:
+                return self.driver
+        except (WebDriverException, HTTPError):
+            self.close()
+        self.driver = started()
+        return self.driver
+
+    def close(self):
+        """End the browser and its driver, whether or not they answer."""
+        os.killpg(self.driver.service.process.pid, signal.SIGKILL)
+        self.driver = None
+
+
+def started():
+    """A browser of which every answer comes within 40 s, or the test is run once more."""
     from selenium import webdriver
 
     options: Any = webdriver.ChromeOptions()
@@ -58,19 +88,29 @@ def browser():
     ):  # fmt: skip
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
+    # A session of its own, so that all its processes can be ended together.
+    service = webdriver.ChromeService(DRIVER, popen_kw={"start_new_session": True})
+    driver: Any = webdriver.Chrome(options=options, service=service)
+    driver.command_executor.client_config.timeout = 40
+    driver.set_page_load_timeout(30)
+    return driver
 
 
 @pytest.fixture(scope="module")
-def opened(browser, address):
-    browser.get(address)
-    return browser
+def browsers():
+    held = Browsers()
+    yield held
+    if held.driver is not None:
+        held.driver.quit()
 
 
 @pytest.fixture
-def page(opened, browser, address):
+def browser(browsers):
+    return browsers.open()
+
+
+@pytest.fixture
+def page(browser, address):
     if not browser.current_url.startswith(address):
         browser.get(address)
     run(browser, "document.querySelector('[data-preset=own]').click()")
