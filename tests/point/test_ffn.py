@@ -76,7 +76,8 @@ def test_unequal_popularity_is_that_of_tokens_that_draw_by_it(tokens, ranks):
 def test_more_tokens_are_never_less_load(popularity):
     ranks = np.array([[1.0], [2.0], [8.0], [64.0], [256.0]])
     tokens = np.linspace(1.0, 3000.0, 4001)
-    copies, distinct = at_many(lambda own: load(*own, popularity), (tokens, ranks))
+    result = at_many(lambda own: load(own[0], own[1], popularity), (tokens, ranks))
+    copies, distinct = map(np.asarray, result)
     assert copies.shape == distinct.shape == (5, 4001)
     assert (np.diff(copies) > 0).all()
     assert (np.diff(distinct) >= -1e-9).all()
@@ -91,10 +92,10 @@ def test_more_ranks_are_never_more_load(popularity):
     ranks = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0])
 
     def loads_and_slopes(own):
-        slopes = jax.grad(lambda t, r: sum(load(t, r, popularity)), (0, 1))(*own)
-        return load(*own, popularity), slopes
+        slopes = jax.grad(lambda t, r: sum(load(t, r, popularity)), (0, 1))(own[0], own[1])
+        return *load(own[0], own[1], popularity), *slopes
 
-    (copies, distinct), slopes = at_many(loads_and_slopes, (tokens, ranks))
+    copies, distinct, *slopes = map(np.asarray, at_many(loads_and_slopes, (tokens, ranks)))
     assert copies.shape == distinct.shape == (3, 9)
     assert (np.diff(copies) < 0).all()
     assert (np.diff(distinct) < 0).all()
