@@ -68,7 +68,7 @@ def _draw_shares(axes: "Axes", row: int, shape: InstanceShape, names: Sequence[s
                 ha="center",
                 va="center",
                 fontsize="small",
-                color="white" if dark else "#222222",
+                color="white" if dark else "#1D1D1D",  # not the ink of a dark page
             )
         left += share
     text = f"{units.seconds(total)}\n{sentences.PASSES[shape.phase]}"

@@ -18,7 +18,7 @@ from jaxsim.view.text import sentences, units, workloads
 from jaxsim.view.text.gain import verdict
 
 KINDS = (("disaggregated", "disaggregated"), ("colocated", "co-located"))
-MEMORY_COLOURS = ("#0072B2", "#56B4E9", "#E69F00", "#999999", "#E9ECEF")
+MEMORY_COLOURS = ("#0072B2", "#56B4E9", "#E69F00", "#999999", "var(--free)")
 
 # A bar of a page: its name, segments (label, fraction, colour), and the text at its right.
 Bar = tuple[str, list[tuple[str, float, str]], str]
@@ -195,7 +195,7 @@ def _frontier(plan: Plan, live: bool) -> dict[str, object] | None:
     )
     alt = "Throughput per GPU against interactivity"
     return {
-        "picture": None if live else Picture(image(draw_frontier(plan), "svg"), alt, caption),
+        "picture": None if live else Picture(image(draw_frontier(plan), "svg"), alt, caption, True),
         "curves": [_points(plan, i) for i in range(len(plan.curves))],
     }
 

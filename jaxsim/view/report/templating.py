@@ -7,6 +7,7 @@ Templates are in `templates/` of a package; those of `view/report` are found fro
 import base64
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -32,11 +33,40 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """An SVG picture that is part of the page itself, and what it shows."""
+    """An SVG picture that is part of the page itself, and what it shows.
+
+    One that `has_curves` takes the page's colours of the kinds of deployment.
+    """
 
     svg: bytes
     alt: str
     caption: str
+    has_curves: bool = False
+
+
+# The greys of `view/figures/style.py` and what a page calls them, which differs by day and night.
+_GREYS = {
+    "#222222": "ink", "#444444": "ink", "#5f6b76": "soft", "#8a949e": "soft", "#e6e9ec": "line",
+    "#f1f3f5": "wash",
+}  # fmt: skip
+_CURVES = {"#0072b2": "disaggregated", "#d55e00": "colocated", "#009e73": "piggybacked"}
+_WORDY = re.compile(
+    r"^.*?(?=<svg)|<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->"
+    r'| xmlns(:\w+)?="[^"]*"|(?<=<g) id="[^"]*"',
+    re.S,
+)
+
+
+def themed(drawn: Picture) -> str:
+    """An SVG picture as a part of a page, in the page's own colours for ink, lines and ground.
+
+    White is the ground but for text, which is white on a colour that stays.
+    """
+    text = _WORDY.sub("", drawn.svg.decode()).replace("xlink:href", "href")
+    text = re.sub(r"(<(?:path|use)\b[^>]*?fill: )#ffffff", r"\1var(--page)", text)
+    for colour, name in {**_GREYS, **(_CURVES if drawn.has_curves else {})}.items():
+        text = text.replace(f": {colour}", f": var(--{name})")
+    return re.sub(r'<svg width="[^"]*" height="[^"]*"', "<svg", text, count=1)
 
 
 @cache
@@ -62,7 +92,7 @@ def environment(package: str) -> "Environment":
         csv.writer(text).writerows([table.head, *table.rows])
         return text.getvalue()
 
-    templates.filters |= {"base64": in_base64, "csv": in_csv}
+    templates.filters |= {"base64": in_base64, "csv": in_csv, "themed": themed}
     templates.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return templates
 

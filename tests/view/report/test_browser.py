@@ -377,7 +377,7 @@ def test_without_a_script_the_page_still_answers(browser, address, result):
         assert text(browser, "recommendation") == sentences.recommendation(result)
         fixed = browser.find_element("id", "fixed")
         assert "geometric mean" in fixed.text
-        pictures = browser.find_elements("css selector", ".static img")
+        pictures = browser.find_elements("css selector", ".static figure svg")
         assert pictures and all(one.is_displayed() for one in pictures)  # noqa: PT018
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})

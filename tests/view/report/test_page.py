@@ -70,6 +70,22 @@ def test_the_report_says_what_the_plan_says(plan):
         assert f"{share} of its link" in linked
 
 
+def test_pictures_are_as_dark_as_the_page(plan):
+    """No ink, line or ground of their own; white is text on a colour; no id stands twice."""
+    page = render_report(plan, (), "")
+    pictures = re.findall(r"<svg.*?</svg>", page, re.S)
+    assert len(pictures) == 2
+    for picture in pictures:
+        assert not re.search("#222222|#444444|#5f6b76|#8a949e|#e6e9ec", picture)
+        assert not re.search(r"<(?!g)\w+[^>]*fill: #ffffff", picture)
+        assert picture.count("var(--ink)") > 3
+        assert "var(--page)" in picture
+        named = re.findall(r' id="([^"]+)"', picture)
+        assert len(named) == len(set(named))
+        assert set(re.findall(r'(?:href="|url\()#([^")]+)', picture)) <= set(named)
+    assert "background:var(--free)" in page
+
+
 def test_pictures_without_a_script_have_tables_and_files(plan):
     page = render_report(plan, (), "")
     files = re.findall(r'download="(\w+)\.csv" href="data:text/csv;charset=utf-8,([^"]+)"', page)
