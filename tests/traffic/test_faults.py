@@ -126,3 +126,5 @@ def test_impossible_faults_are_refused():
         run_with(replace(DIES, role=0))
     with pytest.raises(InputError, match="resume"):
         run_with(DIES, resume="luck")
+    with pytest.raises(InputError, match="at 30 s the last open instance"):
+        run_with(replace(DIES, count=2, repair_s=100.0))
