@@ -31,6 +31,8 @@ DONE = "blocks_done"
 
 
 if TYPE_CHECKING:
+    from types import EllipsisType
+
     import zarr
     from zarr.codecs import Crc32cCodec, ZstdCodec
     from zarr.core.array_spec import ArrayConfigParams
@@ -233,16 +235,14 @@ def write_block(root: "zarr.Group", block: Block, designs: Designs) -> None:
     for name, (array, dims) in designs.outputs.items():
         if not writes(block, dims):
             continue
-        region = tuple(
-            slice(block.isl, block.isl + 1)
-            if d == "isl"
-            else block.osl
-            if d == "osl"
-            else slice(None)
-            for d in dims
-        )
-        array_of(group, name)[region if region else ...] = array
+        array_of(group, name)[region_of(block, dims)] = array
     array_of(root, DONE)[block.number] = 1
+
+
+def region_of(block: Block, dims: Sequence[str]) -> "tuple[slice | EllipsisType, ...]":
+    """Where a block is in an array."""
+    own = {"isl": slice(block.isl, block.isl + 1), "osl": block.osl}
+    return tuple(own.get(d, slice(None)) for d in dims) or (...,)
 
 
 def writes(block: Block, dims: Sequence[str]) -> bool:

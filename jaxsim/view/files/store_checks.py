@@ -109,6 +109,6 @@ def intact(path: Path, read: Callable[[], T]) -> T:
         raise
     except Exception as error:  # of Zarr and its codecs, whatever they make of a damaged chunk
         raise InputError(
-            f"{path}: a chunk is damaged or cannot be read: {error}. Remove the store and make it "
-            "anew."
+            f"{path}: a chunk is damaged or cannot be read: {error}. `jaxsim sweep … --resume` "
+            "computes damaged blocks again; if it says the same, remove the store and make it anew."
         ) from None

@@ -1,7 +1,10 @@
-"""Which blocks of a sweep are still to be done?  Those not marked, or with chunks missing."""
+"""Which blocks of a sweep are still to be done?
+
+Those not marked, with chunks missing, or with chunks that are not as they were written.
+"""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,44 +12,71 @@ import numpy as np
 
 from jaxsim.catalog.errors import InputError
 from jaxsim.space.axes import designs_in
-from jaxsim.view.files.store import DONE, Block, array_of, blocks_of, group_of, writes
+from jaxsim.view.files.store import (
+    DONE,
+    Block,
+    array_of,
+    blocks_of,
+    group_of,
+    region_of,
+    writes,
+)
+from jaxsim.view.files.store_checks import intact
 from jaxsim.view.files.sweep_config import SweepConfig
 
 if TYPE_CHECKING:
     import zarr
     from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 
+    AnyArray = zarr.Array[ArrayV2Metadata] | zarr.Array[ArrayV3Metadata]
 
-def pending(root: "zarr.Group", config: SweepConfig, shard: tuple[int, int]) -> list[Block]:
+
+def pending(
+    root: "zarr.Group",
+    config: SweepConfig,
+    shard: tuple[int, int],
+    damaged: Callable[[Block], object] = lambda block: None,
+) -> list[Block]:
     """The blocks of shard (i, n) that are not whole yet; shards are counted from 1.
 
-    Whole are those that are marked and whose chunks are all there.
+    Whole are those that are marked and whose chunks are all there, each with its CRC32C. Of the
+    others that are marked, `damaged` is told those with a chunk that is not as it was written. An
+    error if the axes are damaged, which no block writes again.
     """
     i, n = shard
     path = Path(str(getattr(root.store, "root", "")))
     own = [block for block in blocks_of(config) if block.number % n == i - 1]
     marked = {block.number for block in own if _is_marked(root, block)}
-    arrays = {
-        phase: [
-            (name, dims, array.shape, array.chunks)
-            for name, array in group_of(root, phase).arrays()
-            if (dims := _dims(array)) != (name,)
-        ]
-        for phase in {block.phase for block in own if block.number in marked}
-    }
+    arrays: dict[str, list[tuple[str, AnyArray]]] = {}
+    for phase in {block.phase for block in own}:
+        every = list(group_of(root, phase).arrays())
+        axes = [array for name, array in every if _dims(array) == (name,)]
+        intact(path, lambda axes=axes: [array[...] for array in axes])
+        arrays[phase] = [(name, array) for name, array in every if _dims(array) != (name,)]
 
-    def there(block: Block) -> bool:
-        return all(
+    def whole(block: Block) -> bool:
+        written = [(n, a) for n, a in arrays[block.phase] if writes(block, _dims(a))]
+        there = all(
             (path / block.phase / name / place).is_file()
-            for name, dims, shape, chunks in arrays[block.phase]
-            if writes(block, dims)
-            for place in _chunks_of(block, dims, shape, chunks)
+            for name, array in written
+            for place in _chunks_of(block, _dims(array), array.shape, array.chunks)
         )
+        if not there:
+            return False
+        try:
+            for _, array in written:
+                array[region_of(block, _dims(array))]  # Zarr compares every chunk with its CRC32C
+        except MemoryError:
+            raise
+        except Exception:  # of Zarr and its codecs, whatever they make of a damaged chunk
+            damaged(block)
+            return False
+        return True
 
-    return [block for block in own if block.number not in marked or not there(block)]
+    return [block for block in own if block.number not in marked or not whole(block)]
 
 
-def _dims(array: "zarr.Array[ArrayV2Metadata] | zarr.Array[ArrayV3Metadata]") -> tuple[str, ...]:
+def _dims(array: "AnyArray") -> tuple[str, ...]:
     return tuple(map(str, getattr(array.metadata, "dimension_names", None) or ()))
 
 

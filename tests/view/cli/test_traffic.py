@@ -9,6 +9,8 @@ import pytest
 
 import jaxsim
 from jaxsim.api import simulate
+from jaxsim.catalog.errors import InputError
+from jaxsim.traffic.simulate.faults import Fault
 from jaxsim.view.cli.main import main
 from jaxsim.view.figures import timeline
 from tests.view.written import checked
@@ -35,15 +37,22 @@ POOLS = [
         ([*BASE, *DRAWN, "--isl", "lognormal:5"], "ISL"),
         (["a", "b", *BASE, *DRAWN], "a trace and a model"),
         ([*BASE, *DRAWN, "--fail", "decode"], "--fail 'decode': write"),
-        (
-            [*BASE, *DRAWN, *POOLS, "--policy", "static", "--fail", "decode@10s"],
-            "at 10 s the last open instance",
-        ),
     ],
 )
 def test_bad_input_ends_with_a_message(arguments, message, capsys):
     assert main(["traffic", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_faults_reach_the_simulation_and_what_it_refuses_is_bad_input(monkeypatch, capsys):
+    def refusing(*given, service, **named):
+        assert service.faults == (Fault(10.0, 0, 1, 600.0, 5.0), Fault(60.0, 2, 3, 4.0, 0.5))
+        raise InputError("at 10 s the last open instance of a pool dies")
+
+    monkeypatch.setattr(simulate, "simulate", refusing)
+    fail = ["--fail", "colocated@10s", "--fail", "decode@1min,count=3,repair=4s,notice=500ms"]
+    assert main(["traffic", *BASE, *DRAWN, "--colocated", "tp=1", *fail]) == 2
+    assert "at 10 s the last open instance" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -101,8 +101,10 @@ def test_shards_fill_one_store(config, tmp_path, whole):
     xr.testing.assert_identical(opened(path), opened(whole))
 
 
-def test_shards_that_begin_together_make_one_store(config, tmp_path, whole):
+def test_shards_that_begin_together_make_one_store(tmp_path, whole):
     """Whoever is first makes it, whole; nothing is left beside it."""
+    (tmp_path / "space.yaml").write_text(CONFIG + "phases: [decode]\n")
+    config = read_sweep(tmp_path / "space.yaml")
     path, begun = tmp_path / "x.zarr", threading.Barrier(6)
 
     def begin(number):
@@ -111,7 +113,9 @@ def test_shards_that_begin_together_make_one_store(config, tmp_path, whole):
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(begin, range(1, 7)))
-    xr.testing.assert_identical(opened(path), opened(whole))
+    made = opened(path)
+    assert made[store.DONE].all()
+    xr.testing.assert_identical(made["decode"].to_dataset(), opened(whole)["decode"].to_dataset())
     assert sorted(p.name for p in tmp_path.iterdir()) == ["space.yaml", "x.zarr"]
 
 
@@ -335,14 +339,38 @@ def test_a_deleted_chunk_is_no_zero(config, whole, tmp_path):
 
 
 @pytest.mark.parametrize("place", [0, -1, 7])
-def test_a_flipped_bit_in_a_chunk_is_an_error(place, whole, tmp_path):
+def test_a_flipped_bit_in_a_chunk_is_an_error(place, whole, config, tmp_path):
+    """Also in a finished block: --resume computes that one again."""
+
     def flip(path):
         chunk = chunk_of(path)
         raw = bytearray(chunk.read_bytes())
         raw[place] ^= 16
         chunk.write_bytes(raw)
 
-    assert "a chunk is damaged" in damaged(whole, tmp_path, flip)[1]
+    path, said = damaged(whole, tmp_path, flip)
+    assert "a chunk is damaged" in said
+    if place != 7:
+        return
+    config, root = store.open_store(config, path, resume=True)
+    told = []
+    assert pending(root, config, (1, 1), told.append) == told
+    assert [block.phase for block in told] == ["decode"]
+    store.write_block(root, told[0], store.evaluate_block(config, told[0]))
+    assert chunk_of(path).read_bytes() == chunk_of(whole).read_bytes()
+
+
+def test_what_resuming_finds_damaged_is_said(config, whole, tmp_path, capsys):
+    path, mark = tmp_path / "x.zarr", b"damaged"
+    shutil.copytree(whole, path)
+    chunk_of(path).write_bytes(mark)
+    run = ["sweep", str(tmp_path / "space.yaml"), "-o", str(path), "--resume"]
+    assert main(run) == 0
+    assert "1 finished blocks are not as they were written" in capsys.readouterr().err
+    assert chunk_of(path).read_bytes() == chunk_of(whole).read_bytes()
+    chunk_of(path, "decode/tp").write_bytes(mark)
+    assert main(run) == 2
+    assert "a chunk is damaged" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["zarr.json", "decode/zarr.json", "decode/ttl_s/zarr.json"])

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import sys
 import time
 
 from jaxsim.catalog.errors import InputError
@@ -94,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.space.program import process_memory
     from jaxsim.view.cli.progress import working
     from jaxsim.view.files.atomic import naming
-    from jaxsim.view.files.store import open_store, run_blocks
+    from jaxsim.view.files.store import Block, open_store, run_blocks
     from jaxsim.view.files.store_left import filling
     from jaxsim.view.files.store_pending import designs_of, pending
     from jaxsim.view.files.sweep_config import read_sweep
@@ -108,7 +109,14 @@ def run(args: argparse.Namespace) -> int:
     with naming(path):
         config, root = open_store(config, path, args.resume or shard[1] > 1)
         with filling(path):
-            blocks = pending(root, config, shard)
+            damaged: list[Block] = []
+            blocks = pending(root, config, shard, damaged.append)
+            if damaged:
+                print(
+                    f"jaxsim: {path}: {len(damaged)} finished blocks are not as they were written; "
+                    "they are computed again. Look at the disk that holds it.",
+                    file=sys.stderr,
+                )
             started, points = time.perf_counter(), 0
             total = sum(designs_of(config, block) for block in blocks)
             with working("starting") as progress:
