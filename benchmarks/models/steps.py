@@ -34,6 +34,7 @@ from jaxsim.truth.kernels.tables_selected import (
     hyper_rows,
     module_rows,
 )
+from jaxsim.truth.kernels.tables_state import state_rows
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -179,28 +180,39 @@ def state_frame(chip: Chip, some: "DataFrame", form: type, family: str, where: s
 
 
 def state_steps(chip: Chip) -> Iterator[tuple[str, str, str, Spent]]:
-    """Family, phase, engine and times of a layer's convolution and state."""
+    """Family, phase, engine and times of a layer's convolution and state.
+
+    Each kernel is that of the table its fit was made from (`state_rows`); where no convolution was
+    fitted, that of the state's own table. Launches that contradict others are left out.
+    """
+    hbm_bytes_per_s = float(chip.card.hardware.chip.hbm_bytes_per_s)
+    fitted = {rows.kind: rows for rows in state_rows(chip.tables, hbm_bytes_per_s)}
     for family, folder, name in STATES:
-        for engine in ("sglang", "vllm", "trtllm"):
-            if (read := chip.tables.read(folder, name, engine)) is None:
+        for phase, theirs in PHASES.items():
+            form, word = (StateStep, "recurrent") if phase == "decode" else (StateScan, "chunk_")
+            rows = fitted.get(f"{family}_{'step' if phase == 'decode' else 'scan'}")
+            if rows is None:
                 continue
-            table, where = read
-            for phase, theirs in PHASES.items():
-                own = table.loc[table["phase"] == theirs]
-                form = StateStep if phase == "decode" else StateScan
-                word = "recurrent" if phase == "decode" else "chunk_"
-                kernels = own["kernel_source"].str
-                state, mixing = own.loc[kernels.contains(word)], own.loc[kernels.contains("conv1d")]
-                if not len(state) or not len(mixing):
-                    continue
-                step = state_frame(chip, state, form, family, where).merge(
-                    state_frame(chip, mixing, Convolution, family, where),
-                    on=STATE,
-                    suffixes=("", "_conv"),
-                )
-                measured = (step["measured"] + step["measured_conv"]).to_numpy(float)
-                predicted = (step["predicted"] + step["predicted_conv"]).to_numpy(float)
-                yield family, phase, engine, (measured, predicted, step["unseen"].to_numpy(bool))
+            mixes = fitted["convolution"] if (family, phase) == ("delta", "context") else rows
+            frames = []
+            for own, kernel, chosen in ((rows, form, word), (mixes, Convolution, "conv1d")):
+                engine = own.source.split("/")[2]
+                if (read := chip.tables.read(folder, name, engine)) is None:
+                    raise SystemExit(f"{own.source}: no such table")
+                table, where = read
+                table = table.loc[table["phase"] == theirs]
+                table = table.loc[table["kernel_source"].str.contains(chosen)]
+                lines = state_frame(chip, table, kernel, family, where)
+                if kernel is not Convolution or own is not rows:
+                    lines = lines.loc[own.sound]
+                frames.append(lines)
+            step = frames[0].merge(frames[1], on=STATE, suffixes=("", "_conv"))
+            if not len(step):
+                continue
+            measured = (step["measured"] + step["measured_conv"]).to_numpy(float)
+            predicted = (step["predicted"] + step["predicted_conv"]).to_numpy(float)
+            engines = " and ".join(sorted({one.source.split("/")[2] for one in (rows, mixes)}))
+            yield family, phase, engines, (measured, predicted, step["unseen"].to_numpy(bool))
 
 
 def record_of(chip: str, what: tuple[str, str, str], spent: Spent, unseen: bool) -> dict | None:
