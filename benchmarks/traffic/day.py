@@ -1,6 +1,6 @@
 """What do fixed pools lose over a day of DeepSeek-R1 traffic and on four traces?
 
-    python -m benchmarks.traffic.day TRACES [--json FILE] [--engine NAME]
+    python -m benchmarks.traffic.day TRACES [--json FILE] [--picture FILE] [--engine NAME]
 
 TRACES is a folder with ServeGen's archive of R1 and the traces of Azure and Mooncake. Prints the
 tables of `README.md` beside this file, each row when it is known. Pools have as many instances as
@@ -89,12 +89,59 @@ def row_of(case, requests, pools, policy: str, interval_s: float, **more) -> dic
     return row
 
 
+def draw(requests, rows: list[dict[str, Any]], picture: Path) -> None:
+    """The day's load and lengths, what each policy costs, and how slowly pools may follow."""
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    figure, (load, cost, slow) = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
+    hours = np.minimum((requests.arrival_s // HOUR_S).astype(int), 23)
+    count = np.maximum(np.bincount(hours, minlength=24), 1)
+    ratio = np.bincount(hours, requests.isl, 24) / np.bincount(hours, requests.osl, 24)
+    load.stairs(count / HOUR_S, range(25), color="C0")
+    load.set(xlabel="hour of the day", ylabel="requests/s", ylim=(0, None))
+    load.set_title("DeepSeek-R1 traffic of one day")
+    other = load.twinx()
+    other.stairs(ratio, range(25), color="C1")
+    other.set(ylabel="ISL / OSL (orange)", ylim=(0, None))
+    bars = {
+        "static": "static,\nmean",
+        "matched": "matched,\nmean",
+        "fixed-ratio": "elastic,\nfirst ratio",
+        "elastic": "elastic,\nmatched",
+    }
+    shown = [row for row in rows if row["interval_s"] in (0.0, 300.0)]
+    names = [bars[row["policy"]] for row in shown]
+    names[1] = "static,\npeak"
+    drawn = cost.bar(
+        names,
+        [row["gpu_seconds"] / HOUR_S for row in shown],
+        color=[f"C{k}" for k in range(len(shown))],
+    )
+    cost.bar_label(drawn, [f"{100.0 * row['attainment']:.0f} %" for row in shown])
+    cost.margins(y=0.12)
+    cost.set(ylabel="GPU-hours", title="cost, and requests within both targets")
+    cost.tick_params(axis="x", labelsize=8)
+    for name, colour in (("matched", "C2"), ("elastic", "C4")):
+        own = [row for row in rows if row["policy"] == name]
+        minutes = [row["interval_s"] / 60.0 for row in own]
+        slow.plot(
+            minutes, [100.0 * row["attainment"] for row in own], "o-", color=colour, label=name
+        )
+    slow.axhline(100.0 * rows[0]["attainment"], color="C0", label="static, mean")
+    slow.set(xscale="log", xlabel="minutes between decisions", ylabel="within both targets, %")
+    slow.set(ylim=(0, 100), title="how slowly may pools follow?")
+    slow.legend(fontsize=8)
+    figure.savefig(picture, dpi=100)
+
+
 def main() -> None:
     """Both tables, as Markdown, and the rows as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("traces", type=Path)
     parser.add_argument("--engine", default="sglang")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--picture", type=Path)
     args = parser.parse_args()
     rows: list[dict[str, Any]] = []
     case: dict[str, Any] = {
@@ -106,6 +153,8 @@ def main() -> None:
     for policy, interval_s, factor in ROWS:
         own = larger(pools, factor)
         rows.append(row_of(case, requests, own, policy, interval_s, most_sequences=127))
+    if args.picture:
+        draw(requests, rows, args.picture)
     for name, ftl_s in TRACES:
         case = {
             "model": "llama-3.1-70b", "hardware": "h100", "engine": "vllm", "ftl_s": ftl_s,
