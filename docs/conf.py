@@ -27,6 +27,7 @@ autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 add_module_names = False
 suppress_warnings = ["myst.xref_missing"]  # links to files of the repository, not of these pages
+html_show_copyright = False
 html_theme = "furo"
 html_static_path = ["static"]
 html_css_files = ["docs.css"]

@@ -499,8 +499,6 @@ function listen() {
     change({ a: curve[Math.min(Math.max(i + step, 0), curve.length - 1)] });
   });
   window.addEventListener("hashchange", () => { const theme = state.theme; state = fromHash(); if (state.theme !== theme) themed(); render(); });
-  // Canvases have the colours they were drawn in: those of paper while the page is printed.
-  matchMedia("print").addEventListener("change", () => { if (P) build(); render(); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { if (state.theme === "auto") { themed(); render(); } });
 }
 document.documentElement.classList.add("js");

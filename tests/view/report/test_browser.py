@@ -368,6 +368,20 @@ def test_the_first_screen_has_recommendation_table_and_a_number_a_curve(page):
     assert feet[-1] <= 900
 
 
+def test_paper_has_the_picture_of_the_plan_in_place_of_charts(browser, address):
+    browser.get("about:blank")
+    browser.get(address)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        assert browser.find_element("css selector", "div.static figure svg").is_displayed()
+        charts = browser.find_elements("css selector", ".chart, .controls, .along")
+        assert len(charts) > 4
+        assert not any(one.is_displayed() for one in charts)
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+        browser.get("about:blank")
+
+
 def test_without_a_script_the_page_still_answers(browser, address, result):
     browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
