@@ -187,12 +187,10 @@ def candidates(tables: Tables, folder: str, name: str) -> Iterator[tuple["DataFr
 def slower(table: "DataFrame", other: "DataFrame") -> bool:
     """Whether the launches that both tables have take `SLOW` times as long in the first."""
     keys = [name for name in _SAME if name in table and name in other]
-    mine, others = (
-        cast("DataFrame", one.groupby(keys, as_index=False)[["latency"]].agg("min"))
-        for one in (table, other)
-    )
-    both = mine.merge(others, on=keys, suffixes=("", "_other"))
-    first, second = columns_of(both, "latency", "latency_other")
+    mine = table.groupby(keys)[["latency"]].min()
+    others = other.groupby(keys)[["latency"]].min().rename(columns={"latency": "other"})
+    both = mine.join(others, how="inner")
+    first, second = columns_of(both, "latency", "other")
     return bool(first.sum() > SLOW * second.sum())
 
 
