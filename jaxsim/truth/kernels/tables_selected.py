@@ -3,10 +3,8 @@
 A table times all of a layer's attention at once: projections, indexer, selection, attention. What
 the products take by fits of their own is `beside_s`; the rest is one fit a family and phase. Of the
 engines measured, one is taken by rules that do not look at residuals: a table whose shortest launch
-takes twice that of another engine's was issued kernel by kernel and waits for its host; one whose
-launches take twice as long in all as the same ones of another is of a kernel not made for the
-chip; of the others the first in `ENGINES`, which begins with the one that most other kernels were
-measured on. Prompts that fall to another kernel (`_OTHERS`) are left out.
+takes twice that of another engine's was issued kernel by kernel and waits for its host; of the
+others the first in `ENGINES`, which begins with the one that most other kernels were measured on.
 The shapes held out are those of heads on the GPU, width of the model and heads of the indexer.
 """
 
@@ -43,10 +41,6 @@ ENGINES = ("trtllm", "vllm", "sglang")
 FILLED = 1000
 MOST_TP = 16.0  # tables also hold fewer heads than any deployment has on a GPU, and more
 WAITS = 2.0  # times the shortest launch of another engine's table
-SLOW = 2.0  # times what another engine's table takes for the launches of both
-# Prompts of other kernels than the one that selects: SGLang's dense one, where all of one is within
-# what is selected, and its decode kernel, which widens a cache of 8 bits as it reads.
-_OTHERS = ("dense_mha", "flashmla_kv")
 _PHASES = {"decode": "generation", "context": "context"}
 # A family's tables: their folder, and the name of each with the compression of its layers.
 _TABLES = {
@@ -66,7 +60,6 @@ _MODELS = {
 # Engines differ most in products of 4 bits, which say nothing of what lies between them.
 _GEMM: dict[str, Format] = {"bfloat16": "bf16", "fp8_block": "fp8_block"}
 _LAUNCH = ["num_heads", "batch_size", "isl", "step"]
-_SAME = ["model", "gemm_type", "kv_cache_dtype", *_LAUNCH]
 _WIDE = 2.0
 
 Selecting = SparseMLA | BlockSparseGQA | CompressedMQA
@@ -171,34 +164,16 @@ def module_rows(
 
 
 def candidates(tables: Tables, folder: str, name: str) -> Iterator[tuple["DataFrame", str]]:
-    """The tables of an operation that neither wait for a host nor are slow, as in `ENGINES`."""
+    """The tables of an operation that do not wait for a host, in the order of `ENGINES`."""
     read = [tables.read(folder, name, engine) for engine in ENGINES]
     found = []
     for table, where in (one for one in read if one is not None):
         known = table.loc[table["model"].isin(list(_MODELS))]
         found.append((known, where, float(known["latency"].min())))
     shortest = min((least for _, _, least in found), default=0.0)
-    issued = [(table, where) for table, where, least in found if least <= WAITS * shortest]
-    for table, where in issued:
-        if not any(slower(table, other) for other, _ in issued if other is not table):
+    for table, where, least in found:
+        if least <= WAITS * shortest:
             yield table, where
-
-
-def slower(table: "DataFrame", other: "DataFrame") -> bool:
-    """Whether the launches that both tables have take `SLOW` times as long in the first."""
-    keys = [name for name in _SAME if name in table and name in other]
-    mine = table.groupby(keys)[["latency"]].min()
-    others = other.groupby(keys)[["latency"]].min().rename(columns={"latency": "other"})
-    both = mine.join(others, how="inner")
-    first, second = columns_of(both, "latency", "other")
-    return bool(first.sum() > SLOW * second.sum())
-
-
-def of_one_kernel(table: "DataFrame", phase: str) -> "DataFrame":
-    """A table without the prompts of `_OTHERS`, where its rows name their kernels."""
-    if phase != "context" or "kernel_source" not in table:
-        return table
-    return table.loc[~table["kernel_source"].str.contains("|".join(_OTHERS))]
 
 
 def selected_rows(
@@ -210,8 +185,7 @@ def selected_rows(
             parts: list[KernelRows] = []
             for name, ratio in names.items():
                 for table, where in candidates(tables, folder, f"{name}_{theirs}_module"):
-                    own = of_one_kernel(table, phase)
-                    parts += module_rows(own, where, calibration, card, family, phase, ratio)
+                    parts += module_rows(table, where, calibration, card, family, phase, ratio)
                     break
             if parts:
                 yield joined_rows(parts)
