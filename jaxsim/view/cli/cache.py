@@ -76,7 +76,12 @@ def use_persistent_cache() -> Path | None:
             return None
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except OSError:
+    except OSError as error:
+        print(
+            f"jaxsim: {folder} cannot be written ({error.strerror}): nothing is cached. Set "
+            f"XDG_CACHE_HOME to a folder of yours, or {SWITCH}=off.",
+            file=sys.stderr,
+        )
         return None
     os.environ.setdefault(PROGRAMS, str(folder))
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:

@@ -35,6 +35,7 @@ NAME = "run.yaml"
 STORE, KEPT = "zarr.json", "run"
 # Lines of TOML that hold it, and what follows the name of a file that cannot.
 COMMENT, BESIDE = "#: ", ".run.yaml"
+_HEAD = "# How this file was made: `jaxsim run FILE -o AGAIN` repeats it.\n"
 # Where and how to write is not part of a request: these keys are never in a file.
 APART = ("help", "output", "format")
 
@@ -255,11 +256,17 @@ def keep_with(path: Path, table: dict[str, object]) -> None:
     from jaxsim.view.files.run_text import run_text
 
     if path.suffix == ".toml":
-        lines = "".join(f"{COMMENT}{line}\n" for line in run_text(table).splitlines())
-        head = "# How this file was made: `jaxsim run FILE -o AGAIN` repeats it.\n"
-        replace_text(path, f"{head}{lines}\n{read_text(path)}")
+        text = read_text(path)
+        if not text.startswith(_HEAD):
+            replace_text(path, headed(text, run_text(table)))
     elif path.suffix == ".csv":
         replace_text(Path(f"{path}{BESIDE}"), _yaml(table, f"jaxsim run {path.name} -o AGAIN.csv"))
+
+
+def headed(text: str, made_by: str) -> str:
+    """A TOML file with the options of its run as comments at its head."""
+    lines = "".join(f"{COMMENT}{line}\n" for line in made_by.splitlines())
+    return f"{_HEAD}{lines}\n{text}"
 
 
 def _yaml(table: dict[str, object], again: str) -> str:
