@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxsim.catalog._calibration_kinds import Calibration
-from jaxsim.catalog.calibration import fit_of, load_calibration
+from jaxsim.catalog.calibration import Calibration, fit_of, load_calibration
 from jaxsim.catalog.cards import HardwareCard
 from jaxsim.catalog.load import load_hardware, load_model
 from jaxsim.catalog.recurrent import STATE_BYTES
