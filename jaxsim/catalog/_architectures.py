@@ -150,6 +150,7 @@ ARCHITECTURES: dict[str, Reader] = {
             "GraniteMoeSharedForCausalLM", "Ernie4_5_MoeForCausalLM", "Ernie4_5MoeForCausalLM",
             "Step3p5ForCausalLM", "Step3p7FlashForCausalLM", "Step3p7ForConditionalGeneration",
             "Cohere2MoeForCausalLM", "Dots1ForCausalLM", "HunYuanMoEV1ForCausalLM",
+            "HunYuanForCausalLM",
             "HYV3ForCausalLM", "InternVLForConditionalGeneration", "LagunaForCausalLM",
             "SolarOpenForCausalLM", "BailingMoeV2ForCausalLM", "BailingMoeForCausalLM",
         ),

@@ -8,6 +8,7 @@ import math
 from collections.abc import Hashable
 
 from jaxsim.catalog._config_keys import Config
+from jaxsim.catalog.documents import quoted
 from jaxsim.catalog.model import GQA, AbstractAttention, VariedGQA
 
 FULL = ("full_attention", "attention", "global_attention", "full", "global")
@@ -137,6 +138,46 @@ def _other_heads(config: Config) -> dict[str, float]:
     return other
 
 
+def cache_sources(config: Config) -> list[int]:
+    """The layer whose cache each layer looks back at: its own, or an earlier one's.
+
+    `kv_source_layers` lists them; of `cla_share_factor` layers the first has a cache for all.
+    """
+    own = list(config.layers())
+    listed = config.entries("kv_source_layers")
+    if config.flag("use_cla"):
+        factor = int(config.positive("cla_share_factor"))
+        return [layer - layer % factor for layer in own]
+    if listed is None:
+        return own
+    sources = [at if isinstance(at, int) and not isinstance(at, bool) else -1 for at in listed]
+    for layer, source in enumerate(sources):
+        if not 0 <= source <= layer or sources[source] != source:
+            raise config.error(
+                f"kv_source_layers[{layer}] is {quoted(listed[layer])}; layer {layer} itself, or "
+                "an earlier one with a cache of its own, is needed."
+            )
+    return sources
+
+
+def shared_caches(config: Config, kinds: list[str]) -> list[bool]:
+    """Whether each layer looks back at an earlier one's cache, which must be of its kind.
+
+    The last `num_kv_shared_layers` do: at that of the last layer of their kind before them.
+    """
+    sources = cache_sources(config)
+    last = len(kinds) - int(config.whole("num_kv_shared_layers", 0.0))
+    if last < len(kinds) and (last < 1 or not set(kinds[last:]) <= set(kinds[:last])):
+        raise config.error("num_kv_shared_layers leaves no layer of each kind with a cache.")
+    for layer, source in enumerate(sources):
+        if kinds[source] != kinds[layer]:
+            raise config.error(
+                f"layer {layer} is of {kinds[layer]}, but the cache that it is to have of layer "
+                f"{source} is of {kinds[source]}."
+            )
+    return [source != layer or layer >= last for layer, source in enumerate(sources)]
+
+
 def grouped_layers(config: Config) -> list[AbstractAttention]:
     """One attention a layer, windowed where `layer_types` or `sliding_window` says so."""
     kinds = layer_kinds(config)
@@ -149,6 +190,7 @@ def grouped_layers(config: Config) -> list[AbstractAttention]:
         gate = _heads(config)[2]
     each = config.numbers("num_attention_heads_per_layer")
     config.entries("attn_type_list", ("1",))
+    shared = shared_caches(config, kinds)
     kept: dict[Hashable, AbstractAttention] = {}
     attentions: list[AbstractAttention] = []
     for layer, kind in enumerate(kinds):
@@ -156,10 +198,12 @@ def grouped_layers(config: Config) -> list[AbstractAttention]:
         other = dict(window_heads) if sliding else {}
         if each is not None:
             other["heads"] = each[layer]
-        key = (sliding, *sorted(other.items()))
+        caches = 0.0 if shared[layer] else 1.0
+        key = (sliding, caches, *sorted(other.items()))
         if key not in kept:
             made = grouped(config, float(window) if sliding and window else math.inf, **other)
-            kept[key] = varied(made, gate_dim=gate) if gate else made
+            plain = caches == 1.0 and not gate
+            kept[key] = made if plain else varied(made, gate_dim=gate, own_cache=caches)
         attentions.append(kept[key])
     return attentions
 
@@ -179,7 +223,7 @@ def chunked_layers(config: Config) -> list[AbstractAttention]:
 def gemma_layers(config: Config) -> list[AbstractAttention]:
     """Gemma 4: full layers have their own head size and heads, and keys that are values too.
 
-    The last `num_kv_shared_layers` use the keys and values of the last layer of their kind before.
+    Layers of `num_kv_shared_layers` use the keys and values of an earlier one of their kind.
     """
     kinds = layer_kinds(config)
     window = window_of(config)
@@ -196,7 +240,7 @@ def gemma_layers(config: Config) -> list[AbstractAttention]:
         extra = sorted(set(entry) - {"head_dim", "num_key_value_heads"})
         if extra or not str(layer).isdigit():
             raise config.error(f"per_layer_config.{layer} has {extra}, which is not supported.")
-    shared = int(config.whole("num_kv_shared_layers", 0.0))
+    shared = shared_caches(config, kinds)
     kept: dict[Hashable, AbstractAttention] = {}
     attentions: list[AbstractAttention] = []
     for layer, kind in enumerate(kinds):
@@ -207,7 +251,7 @@ def gemma_layers(config: Config) -> list[AbstractAttention]:
             other["head_dim"] = own.positive("head_dim")
         if "num_key_value_heads" in own.raw:
             other["kv_heads"] = own.positive("num_key_value_heads")
-        caches = 0.0 if layer >= len(kinds) - shared else 1.0
+        caches = 0.0 if shared[layer] else 1.0
         values = 1.0 if sliding else own_values
         key = (sliding, caches, *sorted(other.items()))
         if key not in kept:

@@ -1,8 +1,10 @@
 """Which latent, selected or compressed attention does a config.json give each layer?"""
 
 import math
+from collections.abc import Hashable
+from dataclasses import replace
 
-from jaxsim.catalog._attentions import FULL, grouped
+from jaxsim.catalog._attentions import FULL, cache_sources, grouped
 from jaxsim.catalog._config_keys import Config
 from jaxsim.catalog.model import (
     MLA,
@@ -11,6 +13,7 @@ from jaxsim.catalog.model import (
     CompressedMQA,
     DirectMLA,
     ReusedSparseMLA,
+    SharedCache,
     SparseMLA,
 )
 
@@ -33,26 +36,87 @@ def latent(config: Config) -> MLA | DirectMLA:
 
 
 def latent_layers(config: Config) -> list[AbstractAttention]:
-    """Latent attention on every layer; over selected tokens where the config has an indexer."""
+    """Latent attention on every layer; over selected tokens where the config has an indexer.
+
+    Layers of which `kv_source_layers` names another have that one's cache.
+    """
     own = latent(config)
-    count = len(config.layers())
-    sources = config.entries("kv_source_layers")
-    if sources is not None and sources != list(range(count)):
-        raise config.error("kv_source_layers shares caches between layers, which is not supported.")
+    rotated = _rotated(config)
     config.entries("layer_types", (*FULL, "indexed_attention"))
-    if config.get("index_topk") is None:
-        return [own] * count
-    if isinstance(own, DirectMLA):
+    topk = config.positive("index_topk") if config.get("index_topk") is not None else None
+    if topk is not None and isinstance(own, DirectMLA) and not _is_large4(config):
         raise config.error("q_lora_rank is null: an indexer without it is not supported.")
-    sparse = SparseMLA(
-        latent=own,
-        index_heads=config.positive("index_n_heads"),
-        index_dim=config.positive("index_head_dim"),
-        index_topk=config.positive("index_topk"),
-    )
-    kinds = config.entries("indexer_types", ("full", "shared")) or ["full"] * count
-    reused = ReusedSparseMLA(own, sparse.index_topk)
-    return [sparse if kind == "full" else reused for kind in kinds]
+    indexers = _indexers(config) if topk is not None else ["none"] * len(rotated)
+    kept: dict[Hashable, AbstractAttention] = {}
+    attentions: list[AbstractAttention] = []
+    for key in zip(rotated, indexers, _sources(config, rotated), strict=True):
+        if key not in kept:
+            rotates, indexer, shares = key
+            whole = own if rotates else unrotated(own)
+            layer: MLA | DirectMLA | SparseMLA | ReusedSparseMLA = whole
+            if topk is not None and indexer == "full":
+                heads, dim = config.positive("index_n_heads"), config.positive("index_head_dim")
+                layer = SparseMLA(whole, heads, dim, topk)
+            elif topk is not None:
+                layer = ReusedSparseMLA(whole, topk)
+            kept[key] = SharedCache(layer) if shares else layer
+        attentions.append(kept[key])
+    return attentions
+
+
+def _indexers(config: Config) -> list[str]:
+    """`full` where a layer's own indexer selects, `shared` where the last such one's does.
+
+    Listed, or every `index_topk_freq` layers from the `index_skip_topk_offset`-th on.
+    """
+    listed = config.entries("indexer_types", ("full", "shared"))
+    pattern = config.get("index_topk_pattern")
+    often = int(config.positive("index_topk_freq", 1.0))
+    first = int(config.whole("index_skip_topk_offset", 2.0))
+    if listed is None and isinstance(pattern, str):
+        if set(pattern) - set("FS") or len(pattern) != len(config.layers()):
+            raise config.error("index_topk_pattern needs one letter a layer, F or S.")
+        return ["full" if letter == "F" else "shared" for letter in pattern]
+    if listed is None:
+        due = [max(layer - first + 1, 0) % often == 0 for layer in config.layers()]
+        return ["full" if own else "shared" for own in due]
+    if listed[0] != "full":
+        raise config.error("indexer_types begins with 'shared', before any layer that selects.")
+    return [str(kind) for kind in listed]
+
+
+def _is_large4(config: Config) -> bool:
+    """Mistral Large 4, whose queries have no rank, nor those of its indexer."""
+    return config.text("model_type").startswith("mistral_large4")
+
+
+def _rotated(config: Config) -> list[bool]:
+    """Whether each layer rotates a part of its keys: all do but some of Mistral Large 4."""
+    if not _is_large4(config):
+        return [True] * len(config.layers())
+    step = int(config.positive("no_rope_layer_interval", 4.0))
+    listed = config.entries("no_rope_layers")
+    return [
+        (layer + 1) % step != 0 if listed is None else bool(listed[layer])
+        for layer in config.layers()
+    ]
+
+
+def unrotated(latent: MLA | DirectMLA) -> MLA | DirectMLA:
+    """The same attention with keys as wide, all of which come from the latent."""
+    return replace(latent, nope_dim=latent.nope_dim + latent.rope_dim, rope_dim=0.0)
+
+
+def _sources(config: Config, rotated: list[bool]) -> list[bool]:
+    """Whether each layer looks back at an earlier one's cache."""
+    sources = cache_sources(config)
+    for layer, source in enumerate(sources):
+        if rotated[source] != rotated[layer]:
+            raise config.error(
+                f"kv_source_layers[{layer}] is {source}, but no_rope_layers rotates the keys of "
+                "only one of them."
+            )
+    return [source != layer for layer, source in enumerate(sources)]
 
 
 def block_sparse_layers(config: Config) -> list[AbstractAttention]:

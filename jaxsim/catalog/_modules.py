@@ -25,6 +25,7 @@ from jaxsim.catalog.model import (
     MoEFFN,
     NoAttention,
     ReusedSparseMLA,
+    SharedCache,
     SparseMLA,
     VariedGQA,
 )
@@ -61,6 +62,9 @@ def _attention_parts(attention: AbstractAttention, hidden: float) -> list[Part]:
     """Matrices of one layer's attention: their names, class and elements."""
     if isinstance(attention, NoAttention):
         return []
+    if isinstance(attention, SharedCache):
+        every = _attention_parts(attention.own, hidden)
+        return [part for part in every if part[0] != ("kv_a_proj_with_mqa",)]
     if isinstance(attention, SparseMLA | ReusedSparseMLA | GatedMLA):
         parts = _attention_parts(attention.latent, hidden)
         if isinstance(attention, GatedMLA):
@@ -68,7 +72,8 @@ def _attention_parts(attention: AbstractAttention, hidden: float) -> list[Part]:
             parts.append((("g_proj",), "attention", hidden * wide))
         if isinstance(attention, SparseMLA):
             wide = attention.index_heads * attention.index_dim
-            parts.append((("indexer.wq_b",), "attention", attention.latent.q_rank * wide))
+            inputs = attention.latent.q_rank if isinstance(attention.latent, MLA) else hidden
+            parts.append((("indexer.wq_b",), "attention", inputs * wide))
             parts.append((("indexer.wk",), "attention", hidden * attention.index_dim))
         return parts
     if isinstance(attention, MLA | DirectMLA):

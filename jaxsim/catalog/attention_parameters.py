@@ -17,10 +17,22 @@ from jaxsim.catalog.model import (
     GatedMLA,
     NoAttention,
     ReusedSparseMLA,
+    SharedCache,
     SparseMLA,
     VariedGQA,
 )
 from jaxsim.catalog.recurrent import columns_of
+
+
+def latent_of(attention: MLA | DirectMLA | SparseMLA | ReusedSparseMLA) -> MLA | DirectMLA:
+    """The latent attention itself, within what selects tokens for it."""
+    return attention if isinstance(attention, MLA | DirectMLA) else attention.latent
+
+
+def cached_columns(attention: MLA | DirectMLA | SparseMLA | ReusedSparseMLA) -> Scalar:
+    """Numbers of a token that latent attention caches: the latent, and the rotated key."""
+    latent = latent_of(attention)
+    return latent.kv_rank + latent.rope_dim
 
 
 class AttentionParams(Record):
@@ -78,10 +90,13 @@ def _(attention: SparseMLA, hidden: Scalar) -> AttentionParams:
     """The latent attention's, and the indexer's, which every rank holds whole.
 
     Indexer: query r_q·h_i·d_i, key hidden·d_i with its norm (weight and bias), and a weight per
-    head hidden·h_i.
+    head hidden·h_i. Without a rank of queries, query hidden·h_i·d_i with a norm of its input.
     """
-    latent = attention_params(attention.latent, hidden)
-    query = attention.latent.q_rank * attention.index_heads * attention.index_dim
+    own = attention.latent
+    latent = attention_params(own, hidden)
+    inputs = own.q_rank if isinstance(own, MLA) else hidden
+    query = inputs * attention.index_heads * attention.index_dim
+    query = query + (0.0 if isinstance(own, MLA) else 2.0 * hidden)
     key = attention.index_dim * (hidden + 2.0)
     return AttentionParams(
         by_head=latent.by_head,
@@ -120,6 +135,14 @@ def _(attention: DirectMLA, hidden: Scalar) -> AttentionParams:
 @attention_params.register
 def _(attention: ReusedSparseMLA, hidden: Scalar) -> AttentionParams:
     return attention_params(attention.latent, hidden)
+
+
+@attention_params.register
+def _(attention: SharedCache, hidden: Scalar) -> AttentionParams:
+    """As with a cache of its own, without hidden·(r_kv + p) into it and the norm of r_kv there."""
+    own = attention_params(attention.own, hidden)
+    absent = hidden * cached_columns(attention.own) + latent_of(attention.own).kv_rank
+    return AttentionParams(own.by_head, own.by_kv_head, own.replicated - absent, own.kv_up)
 
 
 @attention_params.register

@@ -20,6 +20,7 @@ from jaxsim.catalog.model import (
     LatentMoEFFN,
     Model,
     MoEFFN,
+    core_of,
 )
 from jaxsim.catalog.precision import ACTIVATION_FORMAT, Format, Precision
 
@@ -58,8 +59,7 @@ class ModelCard:
     def is_latent(self) -> bool:
         """Whether any layer keeps a latent cache."""
         return any(
-            isinstance(getattr(group.attention, "latent", group.attention), MLA | DirectMLA)
-            for group in self.model.groups
+            isinstance(core_of(group.attention), MLA | DirectMLA) for group in self.model.groups
         )
 
     @property

@@ -6,6 +6,7 @@ from functools import cache
 from jaxsim.catalog._datum import DataFile
 from jaxsim.catalog.cards import ModelCard
 from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.model import AbstractAttention
 from jaxsim.catalog.names import DATA
 
 KINDS = ("dense", "moe", "latent", "recurrent", "windowed", "selected", "multimodal", "mtp")
@@ -13,6 +14,11 @@ ENGINES = ("sglang", "trtllm", "vllm")
 _SELECTED = ("SparseMLA", "ReusedSparseMLA", "BlockSparseGQA", "CompressedMQA")
 _SIZE = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[kmbt]?)", re.IGNORECASE)
 _UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
+
+
+def _kernel_of(attention: AbstractAttention) -> AbstractAttention:
+    """The attention whose kernels a layer has, whoever's cache they read."""
+    return getattr(attention, "own", attention)
 
 
 def kinds_of(card: ModelCard) -> tuple[str, ...]:
@@ -25,7 +31,9 @@ def kinds_of(card: ModelCard) -> tuple[str, ...]:
         "latent": card.is_latent,
         "recurrent": card.is_recurrent,
         "windowed": any(window < 1e9 for window in windows),
-        "selected": any(type(attention).__name__ in _SELECTED for attention in attentions),
+        "selected": any(
+            type(_kernel_of(attention)).__name__ in _SELECTED for attention in attentions
+        ),
         "multimodal": card.encoder is not None,
         "mtp": card.mtp_layers > 0,
     }
@@ -44,7 +52,7 @@ def _served() -> dict[str, tuple[str, ...]]:
 def engines_of(card: ModelCard) -> tuple[str, ...]:
     """The engines with measured kernels for all kinds of layer of a model."""
     known = _served()
-    kinds = {type(group.attention).__name__ for group in card.model.groups}
+    kinds = {type(_kernel_of(group.attention)).__name__ for group in card.model.groups}
     return tuple(name for name in ENGINES if all(name in known.get(k, ENGINES) for k in kinds))
 
 

@@ -41,6 +41,7 @@ from jaxsim.catalog.model import (
     NoAttention,
     NoFFN,
     ReusedSparseMLA,
+    SharedCache,
     SparseMLA,
     VariedGQA,
 )
@@ -62,7 +63,7 @@ __all__ = [
 # A kind of layer that has no entry here cannot be written in a data file; a test finds it.
 _ATTENTION = (
     *(GQA, VariedGQA, BlockSparseGQA, MLA, DirectMLA, GatedMLA, SparseMLA, ReusedSparseMLA),
-    *(CompressedMQA, GatedDelta, KimiDelta, Mamba2, Lightning, NoAttention),
+    *(CompressedMQA, GatedDelta, KimiDelta, Mamba2, Lightning, SharedCache, NoAttention),
 )
 ATTENTION: dict[str, type[AbstractAttention]] = {kind.__name__: kind for kind in _ATTENTION}
 FFN: dict[str, type[AbstractFFN]] = {
@@ -79,7 +80,7 @@ _NESTED: dict[str, type[Record]] = {
 }
 _MAY_BE_ZERO = {
     *("bias_params", "shared_intermediate", "tied", "latency_s", "gate_dim", "own_values"),
-    *("own_cache", "index_heads", "index_dim", "full_gate"),
+    *("own_cache", "index_heads", "index_dim", "full_gate", "rope_dim"),
 }
 _MAY_BE_INFINITE = {"window_tokens", "ratio", "index_topk"}
 _WIDER = (("fp8_flop_per_s", "bf16_flop_per_s"), ("fp4_flop_per_s", "fp8_flop_per_s"))
@@ -88,11 +89,18 @@ _WIDER = (("fp8_flop_per_s", "bf16_flop_per_s"), ("fp4_flop_per_s", "fp8_flop_pe
 R = TypeVar("R", bound=Record)
 
 
-def record_within(kind: type[Record], name: str) -> type[Record] | None:
-    """The class of a field that is a record, and so a table of a file; None of a number."""
+def records_within(kind: type[Record], name: str) -> dict[str, type[Record]]:
+    """The classes that a field may have which is a record, and so a table of a file, by name.
+
+    A `kind` within the table says which; without it, a latent is the first.
+    """
     if name == "latent" and kind is not LatentMoEFFN:
-        return MLA
-    return _NESTED.get(name)
+        kinds: tuple[type[Record], ...] = (MLA,) if kind is GatedMLA else (MLA, DirectMLA)
+    elif kind is SharedCache:
+        kinds = (MLA, DirectMLA, SparseMLA, ReusedSparseMLA)
+    else:
+        kinds = (_NESTED[name],) if name in _NESTED else ()
+    return {one.__name__: one for one in kinds}
 
 
 def _record(kind: type[R], table: Table) -> R:
@@ -100,13 +108,24 @@ def _record(kind: type[R], table: Table) -> R:
     values: dict[str, Record | float] = {}
     build: Callable[..., R] = kind
     for item in dataclasses.fields(kind):
-        nested = record_within(kind, item.name)
-        if nested is not None:
-            values[item.name] = _record(nested, table.table(item.name))
+        nested = records_within(kind, item.name)
+        if nested:
+            within = table.table(item.name)
+            named = item.name == "own" or ("kind" in within and len(nested) > 1)
+            first = next(iter(nested.values()))
+            values[item.name] = _record(_kind_of(within, nested) if named else first, within)
         else:
             zero, infinite = item.name in _MAY_BE_ZERO, item.name in _MAY_BE_INFINITE
             values[item.name] = table.number(item.name, zero, infinite)
     return build(**values)
+
+
+def _kind_of(table: Table, kinds: dict[str, type[R]]) -> type[R]:
+    """The class that a table's `kind` names."""
+    name = table.label("kind")
+    if name not in kinds:
+        raise table.error("kind", f"is {name!r}; allowed are {', '.join(kinds)}")
+    return kinds[name]
 
 
 # ---- models --------------------------------------------------------------------------------------
@@ -187,10 +206,7 @@ def _layers_of(root: Table, section: str, kinds: dict[str, type[R]]) -> dict[str
     tables = root.table(section)
     for name in tables.raw:
         table = tables.table(name)
-        kind = table.label("kind")
-        if kind not in kinds:
-            raise table.error("kind", f"is {kind!r}; allowed are {', '.join(kinds)}")
-        layers[name] = _record(kinds[kind], table)
+        layers[name] = _record(_kind_of(table, kinds), table)
         routed = getattr(layers[name], "moe", layers[name])
         if isinstance(routed, MoEFFN) and routed.topk > routed.experts:
             raise table.error("topk", f"exceeds the {routed.experts:.0f} experts")

@@ -36,15 +36,6 @@ class MLA(AbstractAttention):
     v_dim: Scalar
 
 
-class SparseMLA(AbstractAttention):
-    """Latent attention over the `index_topk` tokens that a small indexer selects."""
-
-    latent: MLA
-    index_heads: Scalar
-    index_dim: Scalar
-    index_topk: Scalar
-
-
 class VariedGQA(AbstractAttention):
     """Grouped-query attention whose parts are not all alike.
 
@@ -74,6 +65,19 @@ class DirectMLA(AbstractAttention):
     v_dim: Scalar
 
 
+class SparseMLA(AbstractAttention):
+    """Latent attention over the `index_topk` tokens that a small indexer selects.
+
+    The indexer's queries come from the latent of the queries, where those have a rank, else from
+    the residual stream.
+    """
+
+    latent: MLA | DirectMLA
+    index_heads: Scalar
+    index_dim: Scalar
+    index_topk: Scalar
+
+
 class GatedMLA(AbstractAttention):
     """Latent attention with an output gate as wide as all values."""
 
@@ -83,8 +87,18 @@ class GatedMLA(AbstractAttention):
 class ReusedSparseMLA(AbstractAttention):
     """Latent attention over the `index_topk` tokens that an earlier layer's indexer selected."""
 
-    latent: MLA
+    latent: MLA | DirectMLA
     index_topk: Scalar
+
+
+class SharedCache(AbstractAttention):
+    """Latent attention that looks back at an earlier layer's cache.
+
+    `own` is the layer as it would be with a cache of its own: it has neither that projection nor
+    that cache, but what up-projects latents, and the keys of its indexer where it has one.
+    """
+
+    own: MLA | DirectMLA | SparseMLA | ReusedSparseMLA
 
 
 class BlockSparseGQA(AbstractAttention):
@@ -121,6 +135,13 @@ class CompressedMQA(AbstractAttention):
     out_groups: Scalar
     out_rank: Scalar
     streams: Scalar
+
+
+def core_of(attention: AbstractAttention) -> AbstractAttention:
+    """The attention within what selects, gates or shares its cache."""
+    for name in ("own", "latent", "grouped"):
+        attention = getattr(attention, name, attention)
+    return attention
 
 
 class AbstractRecurrent(AbstractAttention):

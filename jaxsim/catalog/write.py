@@ -7,6 +7,7 @@ from typing import SupportsFloat
 
 from jaxsim._record import Record
 from jaxsim.catalog.cards import ModelCard
+from jaxsim.catalog.model import DirectMLA
 from jaxsim.catalog.precision import Precision
 
 _SHORT = {
@@ -17,6 +18,7 @@ _SHORT = {
     "GatedMLA": "latent",
     "SparseMLA": "sparse",
     "ReusedSparseMLA": "reused",
+    "SharedCache": "shared",
     "BlockSparseGQA": "selected",
     "CompressedMQA": "compressed",
     "GatedDelta": "delta",
@@ -47,14 +49,19 @@ def _text(value: str) -> str:
 
 
 def _record_lines(section: str, record: Record) -> list[str]:
-    """A record's numbers, then the records within it as sections of their own."""
+    """A record's numbers, then the records within it as sections of their own.
+
+    Those that may be of several kinds name theirs.
+    """
     lines, inner = [], []
     for item in dataclasses.fields(record):  # type: ignore[arg-type]
         value = getattr(record, item.name)
         if isinstance(value, Record):
+            named = item.name == "own" or isinstance(value, DirectMLA)
             inner += [
                 "",
                 f"[{section}.{item.name}]",
+                *([f'kind = "{type(value).__name__}"'] if named else []),
                 *_record_lines(f"{section}.{item.name}", value),
             ]
         elif item.name in _DERIVED:

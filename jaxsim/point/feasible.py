@@ -22,6 +22,7 @@ from jaxsim.catalog.model import (
     NoAttention,
     NoFFN,
     ReusedSparseMLA,
+    SharedCache,
     SparseMLA,
     VariedGQA,
 )
@@ -76,6 +77,11 @@ def _(attention: MLA | DirectMLA, tp: Scalar):
 @heads_divide.register
 def _(attention: SparseMLA | ReusedSparseMLA | GatedMLA, tp: Scalar):
     return divides(tp, attention.latent.heads)
+
+
+@heads_divide.register
+def _(attention: SharedCache, tp: Scalar):
+    return heads_divide(attention.own, tp)
 
 
 @heads_divide.register

@@ -5,7 +5,7 @@ from functools import singledispatch
 import jax.numpy as jnp
 
 from jaxsim._scalar import Scalar
-from jaxsim.catalog.attention_parameters import attention_params
+from jaxsim.catalog.attention_parameters import attention_params, cached_columns
 from jaxsim.catalog.model import (
     GQA,
     MLA,
@@ -17,6 +17,7 @@ from jaxsim.catalog.model import (
     GatedMLA,
     NoAttention,
     ReusedSparseMLA,
+    SharedCache,
     SparseMLA,
     VariedGQA,
 )
@@ -56,12 +57,11 @@ def _(attention: MLA, hidden: Scalar, tp: Scalar, element: ElementBytes):
 
 @attention_weight_bytes.register
 def _(attention: SparseMLA, hidden: Scalar, tp: Scalar, element: ElementBytes):
-    query = attention.latent.q_rank * attention.index_heads * attention.index_dim
+    own = attention.latent
+    inputs = own.q_rank if isinstance(own, MLA) else hidden
+    query = inputs * attention.index_heads * attention.index_dim
     key = hidden * (attention.index_dim + attention.index_heads)
-    return (
-        attention_weight_bytes(attention.latent, hidden, tp, element)
-        + (query + key) * element.attention
-    )
+    return attention_weight_bytes(own, hidden, tp, element) + (query + key) * element.attention
 
 
 @attention_weight_bytes.register
@@ -95,6 +95,12 @@ def _(attention: GatedMLA, hidden: Scalar, tp: Scalar, element: ElementBytes):
 @attention_weight_bytes.register
 def _(attention: ReusedSparseMLA, hidden: Scalar, tp: Scalar, element: ElementBytes):
     return attention_weight_bytes(attention.latent, hidden, tp, element)
+
+
+@attention_weight_bytes.register
+def _(attention: SharedCache, hidden: Scalar, tp: Scalar, element: ElementBytes):
+    own = attention_weight_bytes(attention.own, hidden, tp, element)
+    return own - hidden * cached_columns(attention.own) * element.attention
 
 
 @attention_weight_bytes.register
@@ -152,6 +158,14 @@ def _(attention: SparseMLA, context: Scalar, tp: Scalar, element: ElementBytes):
     return latent + attention.index_dim * element.kv * context
 
 
+@kv_bytes_per_gpu.register
+def _(attention: SharedCache, context: Scalar, tp: Scalar, element: ElementBytes):
+    """The keys of its own indexer, where it has one."""
+    own = attention.own
+    index_dim = own.index_dim if isinstance(own, SparseMLA) else 0.0
+    return index_dim * element.kv * context
+
+
 @singledispatch
 def projected_bytes(
     attention: AbstractAttention, tokens: Scalar, tp: Scalar, element: ElementBytes
@@ -165,6 +179,11 @@ def _(attention: MLA | DirectMLA, tokens: Scalar, tp: Scalar, element: ElementBy
     heads = attention.heads / tp
     wide = attention.nope_dim + attention.rope_dim + attention.v_dim
     return tokens * heads * wide * element.wide
+
+
+@projected_bytes.register
+def _(attention: SharedCache, tokens: Scalar, tp: Scalar, element: ElementBytes):
+    return projected_bytes(attention.own, tokens, tp, element)
 
 
 @projected_bytes.register

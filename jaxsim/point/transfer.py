@@ -17,12 +17,13 @@ from jaxsim.catalog.model import (
     GatedMLA,
     NoAttention,
     ReusedSparseMLA,
+    SharedCache,
     SparseMLA,
     VariedGQA,
 )
 from jaxsim.catalog.precision import ElementBytes
 from jaxsim.catalog.scenario import Scenario
-from jaxsim.point.forward import drafting_share, layers_of
+from jaxsim.point.forward import drafting_share
 from jaxsim.point.layer_bytes import kv_bytes_per_gpu
 from jaxsim.point.ranks import Ranks
 
@@ -72,10 +73,20 @@ def _(attention: AbstractRecurrent, tp: Scalar):
 @distinct_shards.register(GatedMLA)
 @distinct_shards.register(SparseMLA)
 @distinct_shards.register(ReusedSparseMLA)
+@distinct_shards.register(SharedCache)
 @distinct_shards.register(CompressedMQA)
 @distinct_shards.register(NoAttention)
 def _(attention: AbstractAttention, tp: Scalar):
     return jnp.ones_like(jnp.asarray(tp))
+
+
+def caching(attention: AbstractAttention) -> Scalar:
+    """1 where a layer keeps something of a sequence, 0 where it reads another's cache, or none."""
+    if isinstance(attention, SharedCache):
+        return 1.0 if isinstance(attention.own, SparseMLA) else 0.0
+    if isinstance(attention, VariedGQA):
+        return attention.own_cache
+    return 0.0 if isinstance(attention, NoAttention) else 1.0
 
 
 def kv_bytes_of(scenario: Scenario, tokens: Scalar) -> Scalar:
@@ -133,15 +144,18 @@ def transfer_of(
        t_{exposed} = t_0 + \frac{t}{L} + \max\left(0, t - t_{compute}\right) $$
 
     Caches leave layer by layer behind the computation of the next ones, so the last of L layers
-    is always exposed, and all that the prompts' own time cannot hide. A block per layer and
-    `kv_block_tokens` is addressed on its own at `kv_segment_s` each, which also covers unlike
-    tensor-parallel widths (more, smaller blocks).
+    is always exposed, and all that the prompts' own time cannot hide; layers that keep nothing do
+    not count. A block per layer and `kv_block_tokens` is addressed on its own at `kv_segment_s`
+    each, which also covers unlike tensor-parallel widths (more, smaller blocks).
     """
     options, network = scenario.options, scenario.hardware.scaleout
     tokens = scenario.workload.isl
     kv_bytes = kv_bytes_of(scenario, tokens)
     holders = shards_of(scenario, ranks) * ranks.pp
-    layers = layers_of(scenario)
+    layers = sum(
+        (group.layers * caching(group.attention) for group in scenario.model.groups),
+        start=jnp.asarray(0.0),
+    )
     per_gpu_bytes = sequences * kv_bytes / options.kv_compression / holders
     segments = sequences * tokens / options.kv_block_tokens * layers / ranks.pp
     seconds = per_gpu_bytes / network.bytes_per_s + segments * options.kv_segment_s

@@ -10,7 +10,7 @@ import numpy as np
 from jaxsim._scalar import Scalar
 from jaxsim.catalog.bounds import whole
 from jaxsim.catalog.hardware import Hardware
-from jaxsim.catalog.model import MLA, DirectMLA, Model, MoEFFN, NoAttention
+from jaxsim.catalog.model import MLA, DirectMLA, Model, MoEFFN, NoAttention, core_of
 from jaxsim.catalog.scenario import Scenario
 
 Values: TypeAlias = Sequence[float | int]
@@ -88,8 +88,7 @@ def heads_of(model: Model) -> float:
     """What a tensor-parallel width must divide: the common divisor of all layers' heads."""
     heads = []
     for group in model.groups:
-        own = group.attention
-        own = getattr(own, "latent", getattr(own, "grouped", own))
+        own = core_of(group.attention)
         if not isinstance(own, NoAttention):
             names = [name for name in ("out_groups", "heads") if hasattr(own, name)]
             heads.append(int(np.asarray(getattr(own, names[0]))))
@@ -105,10 +104,7 @@ def experts_of(model: Model) -> float:
 
 def latent(model: Model) -> bool:
     """Whether the model has a latent cache."""
-    return any(
-        isinstance(getattr(group.attention, "latent", group.attention), MLA | DirectMLA)
-        for group in model.groups
-    )
+    return any(isinstance(core_of(group.attention), MLA | DirectMLA) for group in model.groups)
 
 
 # Co-located passes hold whole prompts up to this many tokens of an attention rank, or two prompts

@@ -9,9 +9,11 @@ import sys
 import jax.numpy as jnp
 import pytest
 
+from jaxsim.catalog.attention_parameters import latent_of
 from jaxsim.catalog.cards import with_images
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.load import load_hardware, load_model, read_model_file
+from jaxsim.catalog.model import SharedCache
 from jaxsim.catalog.parameters import parameters
 from jaxsim.catalog.precision import BYTES_PER_ELEMENT, Precision, element_bytes
 from jaxsim.catalog.setup import setup_of
@@ -238,6 +240,19 @@ STEP = {
     "use_head_wise_attn_gate": True,
 }
 SHARED = {**GLM5, "indexer_types": ["full", "shared", "shared"] * 26}
+# Every layer rotates keys but each fourth; layers share caches in pairs of a kind.
+LARGE4 = {
+    **GLM5,
+    "architectures": ["MistralLarge4ForConditionalGeneration"],
+    "model_type": "mistral_large4_text",
+    "num_hidden_layers": 8,
+    "q_lora_rank": None,
+    "first_k_dense_replace": 1,
+    "index_topk_freq": 2,
+    "index_skip_topk_offset": 1,
+    "no_rope_layers": [1, 1, 1, 0] * 2,
+    "kv_source_layers": [0, 0, 0, 3, 4, 4, 4, 3],
+}
 DBRX = {
     "architectures": ["DbrxForCausalLM"],
     "model_type": "dbrx",
@@ -280,6 +295,15 @@ READ = {
             ("ReusedSparseMLA", "MoEFFN"): 50,
         },
     ),
+    "shared caches": (
+        LARGE4,
+        {
+            ("SparseMLA", "DenseFFN"): 1,
+            ("ReusedSparseMLA", "MoEFFN"): 1,
+            ("SparseMLA", "MoEFFN"): 1,
+            ("SharedCache", "MoEFFN"): 5,
+        },
+    ),
     "dbrx": (DBRX, {("GQA", "MoEFFN"): 40}),
 }
 
@@ -302,8 +326,6 @@ def test_numbers_that_only_some_families_have(tmp_path):
     whole = untyped(read(tmp_path, GEMMA).model.groups[1].attention)
     assert (whole.qk_dim, whole.kv_heads) == (512.0, 2.0)
     assert (whole.own_values, whole.window_tokens) == (0.0, math.inf)
-    late = read(tmp_path, {**GEMMA, "num_kv_shared_layers": 1}).model.groups[-1]
-    assert untyped(late.attention).own_cache == 0.0
     ratios = [untyped(group.attention).ratio for group in read(tmp_path, COMPRESSED).model.groups]
     assert ratios == [math.inf, 4.0, 128.0]
     sliding = untyped(read(tmp_path, STEP).model.groups[1].attention)
@@ -316,7 +338,50 @@ def test_numbers_that_only_some_families_have(tmp_path):
     assert (delta.heads, delta.key_heads, delta.conv_width) == (32.0, 16.0, 4.0)
 
 
-@pytest.mark.parametrize("name", ["blocks", "compressed", "gemma", "kimi", "selected"])
+def test_layers_that_share_a_cache(tmp_path):
+    """Which layers own theirs, and what those without one still have of their own."""
+    kinds = ["sliding_attention", "full_attention"] * 4
+    late = {"num_hidden_layers": 8, "layer_types": kinds, "num_kv_shared_layers": 3}
+    groups = read(tmp_path, {**GEMMA, **late}).model.groups
+    own = [(untyped(one.attention), float(one.layers)) for one in groups]
+    assert [layers for _, layers in own] == [3.0, 2.0, 2.0, 1.0]  # full ones share from layer 5
+    assert [getattr(a, "own_cache", 1.0) for a, _ in own] == [1.0, 1.0, 0.0, 0.0]
+    pairs = {"architectures": ["HunYuanForCausalLM"], "use_cla": True, "cla_share_factor": 4}
+    groups = read(tmp_path, {**LLAMA, **pairs}).model.groups
+    assert [float(one.layers) for one in groups] == [8.0, 24.0]
+    assert untyped(groups[1].attention).own_cache == 0.0
+    shared = {}
+    for one in read(tmp_path, LARGE4).model.groups:
+        if isinstance(one.attention, SharedCache):
+            key = (type(one.attention.own).__name__, float(latent_of(one.attention.own).rope_dim))
+            shared[key] = float(one.layers)
+    assert shared == {
+        ("ReusedSparseMLA", 64.0): 2,
+        ("SparseMLA", 64.0): 2,
+        ("ReusedSparseMLA", 0.0): 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({**LARGE4, "kv_source_layers": [0, 0, 1, 3, 4, 4, 4, 3]}, r"kv_source_layers\[2\] is 1"),
+        ({**LARGE4, "kv_source_layers": [0, 0, 5, 3, 4, 4, 4, 3]}, r"kv_source_layers\[2\] is 5"),
+        ({**LARGE4, "kv_source_layers": [0, "0", 0, 3, 4, 4, 4, 3]}, r"kv_source_layers\[1\]"),
+        ({**LARGE4, "kv_source_layers": [0] * 8}, "no_rope_layers rotates the keys of only one"),
+        ({**LARGE4, "index_topk_pattern": "FSX"}, "one letter a layer, F or S"),
+        ({**LARGE4, "indexer_types": ["shared"] * 8}, "before any layer that selects"),
+        ({**GEMMA, "num_kv_shared_layers": 1}, "no layer of each kind with a cache"),
+    ],
+)
+def test_caches_that_cannot_be_shared_are_refused(tmp_path, change, said):
+    with pytest.raises(InputError, match=said):
+        read(tmp_path, change)
+
+
+@pytest.mark.parametrize(
+    "name", ["blocks", "compressed", "gemma", "kimi", "selected", "shared caches"]
+)
 def test_a_card_is_written_and_read_again(tmp_path, name):
     card = read(tmp_path, READ[name][0])
     path = tmp_path / "card.toml"

@@ -1,15 +1,18 @@
 """Does a prompt's cache move as a plain count says, and obey the study's identities?"""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from jaxsim._record import replace_leaf
+from jaxsim.catalog.model import LayerGroup, SharedCache
 from jaxsim.point.phases.decode import decode
 from jaxsim.point.phases.prefill import prefill
 from tests.point._against import MODELS, clock, evaluated
 from tests.reference import memory as reference
 from tests.reference import phases
-from tests.scenarios import ELEMENT, scenario
+from tests.scenarios import ELEMENT, LATENT, scenario
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -42,6 +45,25 @@ def test_a_prompt_of_grouped_and_of_latent_attention():
     assert float(got.transfer.kv_prompt_bytes) == pytest.approx(2 * 8 * 128 * 32 * 1e3 * ELEMENT.kv)
     got = prefill(scenario("mla_moe", isl=1000.0))
     assert float(got.transfer.kv_prompt_bytes) == pytest.approx(576 * 24 * 1e3 * ELEMENT.kv)
+
+
+def test_layers_that_share_a_cache_send_and_hold_it_once():
+    """Bytes, blocks and memory are those of the layers with a cache, however the rest attend."""
+    s = scenario("mla_moe", isl=1000.0)
+    s = replace_leaf(lambda one: one.options.kv_segment_s, s, 1e-5)
+    (group, *rest) = s.model.groups
+    shared = LayerGroup(SharedCache(LATENT), group.ffn, 24.0)
+    model = replace(s.model, groups=(group, *rest, shared))
+    whole = replace(s.model, groups=(group, *rest, replace(shared, attention=LATENT)))
+    alone, with_shared, apart = (prefill(replace(s, model=one)) for one in (s.model, model, whole))
+    for name in ("kv_prompt_bytes", "kv_transfer_s"):
+        expected = float(getattr(alone.transfer, name))
+        assert float(getattr(with_shared.transfer, name)) == pytest.approx(expected, rel=1e-9)
+        assert float(getattr(apart.transfer, name)) > 1.2 * expected
+    kept = float(with_shared.memory.kv_bytes)
+    assert kept == pytest.approx(float(alone.memory.kv_bytes), rel=1e-9)
+    assert kept < 0.9 * float(apart.memory.kv_bytes)
+    assert float(alone.compute_s) < float(with_shared.compute_s) < float(apart.compute_s)
 
 
 def test_a_transfer_that_does_not_fit_is_flagged():

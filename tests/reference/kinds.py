@@ -60,7 +60,8 @@ def compressed_context(a, queries, past):
 
 
 def selected_decode(a, batch, context, kv):
-    """Absorbed attention over the latents that another layer selected."""
+    """Absorbed attention over the latents that another layer selected, and maybe cached."""
+    a = getattr(a, "own", a)
     m = a.latent
     tokens = min(context, a.index_topk)
     flop = 2 * m.heads * tokens * (2 * m.kv_rank + m.rope_dim)

@@ -3,7 +3,15 @@
 import jax.numpy as jnp
 
 from jaxsim._scalar import Scalar
-from jaxsim.catalog.model import MLA, DirectMLA, GatedMLA, ReusedSparseMLA, SparseMLA
+from jaxsim.catalog.attention_parameters import cached_columns
+from jaxsim.catalog.model import (
+    MLA,
+    DirectMLA,
+    GatedMLA,
+    ReusedSparseMLA,
+    SharedCache,
+    SparseMLA,
+)
 from jaxsim.catalog.precision import ElementBytes
 from jaxsim.point.attention.base import (
     INDEX_BYTES,
@@ -24,10 +32,26 @@ from jaxsim.point.work import BatchedGemm, ContextAttention, DecodeAttention
 def _(
     attention: MLA | DirectMLA, hidden: Scalar, rows: Scalar, ranks: Ranks, element: ElementBytes
 ):
+    return _projections(attention, cached_columns(attention), hidden, rows, ranks, element)
+
+
+def _projections(
+    attention: MLA | DirectMLA | SparseMLA | ReusedSparseMLA,
+    down: Scalar,
+    hidden: Scalar,
+    rows: Scalar,
+    ranks: Ranks,
+    element: ElementBytes,
+) -> list[Item]:
+    """Projections of a layer that caches `down` numbers of a token."""
+    if isinstance(attention, SparseMLA | ReusedSparseMLA):
+        own = _projections(attention.latent, down, hidden, rows, ranks, element)
+        if isinstance(attention, ReusedSparseMLA):
+            return own
+        return own + _index_projections(attention, hidden, rows, element)
     heads = attention.heads / ranks.tp
     common = ("projections", "attention_gemm", rows)
     stored = (element.attention, element.attention_input)
-    down = attention.kv_rank + attention.rope_dim
     query = heads * (attention.nope_dim + attention.rope_dim)
     if isinstance(attention, MLA):
         queries = [
@@ -42,24 +66,35 @@ def _(
     ]
 
 
-@projection_items.register
-def _(attention: SparseMLA, hidden: Scalar, rows: Scalar, ranks: Ranks, element: ElementBytes):
+def _index_projections(
+    attention: SparseMLA, hidden: Scalar, rows: Scalar, element: ElementBytes
+) -> list[Item]:
     common = ("projections", "attention_gemm", rows)
     stored = (element.attention, element.attention_input)
     query = attention.index_heads * attention.index_dim
     key = attention.index_dim + attention.index_heads
+    own = attention.latent
+    inputs = own.q_rank if isinstance(own, MLA) else hidden
     return [
-        *projection_items(attention.latent, hidden, rows, ranks, element),
-        gemm_item("index_q", *common, query, attention.latent.q_rank, *stored),
+        gemm_item("index_q", *common, query, inputs, *stored),
         gemm_item("index_k", *common, key, hidden, *stored),
     ]
 
 
 @projection_items.register
 def _(
-    attention: ReusedSparseMLA, hidden: Scalar, rows: Scalar, ranks: Ranks, element: ElementBytes
+    attention: SparseMLA | ReusedSparseMLA,
+    hidden: Scalar,
+    rows: Scalar,
+    ranks: Ranks,
+    element: ElementBytes,
 ):
-    return projection_items(attention.latent, hidden, rows, ranks, element)
+    return _projections(attention, cached_columns(attention), hidden, rows, ranks, element)
+
+
+@projection_items.register
+def _(attention: SharedCache, hidden: Scalar, rows: Scalar, ranks: Ranks, element: ElementBytes):
+    return _projections(attention.own, 0.0, hidden, rows, ranks, element)
 
 
 @projection_items.register
@@ -128,6 +163,11 @@ def _(attention: GatedMLA, tokens: DecodeTokens, ranks: Ranks, element: ElementB
 
 
 @decode_items.register
+def _(attention: SharedCache, tokens: DecodeTokens, ranks: Ranks, element: ElementBytes):
+    return decode_items(attention.own, tokens, ranks, element)
+
+
+@decode_items.register
 def _(
     attention: SparseMLA | ReusedSparseMLA,
     tokens: DecodeTokens,
@@ -167,6 +207,11 @@ def _(attention: MLA | DirectMLA, tokens: ContextTokens, ranks: Ranks, element: 
 @context_items.register
 def _(attention: GatedMLA, tokens: ContextTokens, ranks: Ranks, element: ElementBytes):
     return context_items(attention.latent, tokens, ranks, element)
+
+
+@context_items.register
+def _(attention: SharedCache, tokens: ContextTokens, ranks: Ranks, element: ElementBytes):
+    return context_items(attention.own, tokens, ranks, element)
 
 
 @context_items.register

@@ -15,7 +15,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from jaxsim._record import Record
 from jaxsim.catalog.hardware import Hardware
-from jaxsim.catalog.load import ATTENTION, FFN, record_within
+from jaxsim.catalog.load import ATTENTION, FFN, records_within
 from jaxsim.catalog.model import Encoder
 from jaxsim.catalog.precision_presets import CLASSES
 from jaxsim.view.files.schemas.common import File, NotNegative, Positive
@@ -58,8 +58,25 @@ def _fields(kind: type[Record]) -> dict[str, Form]:
     """The keys of the table that a record is read from: numbers, and tables of records within."""
     record: Form = kind
     names = [item.name for item in dataclasses.fields(record)]
-    within = {name: record_within(kind, name) for name in names}
-    return {name: _table(one) if one else NotNegative | Sourced for name, one in within.items()}
+    within = {name: records_within(kind, name) for name in names}
+    return {name: _within(name, kinds) for name, kinds in within.items()}
+
+
+def _within(name: str, kinds: dict[str, type[Record]]) -> Form:
+    """A number, a table of one kind, or a table that says which of several it is."""
+    if not kinds:
+        return NotNegative | Sourced
+    if name == "own":
+        return _any_of(kinds)
+    first, *others = kinds.values()
+    if not others:
+        return _table(first)
+    every = {key: form for kind in kinds.values() for key, form in _fields(kind).items()}
+    common = {key for key in every if all(key in _fields(kind) for kind in kinds.values())}
+    optional = {key: form for key, form in every.items() if key not in common}
+    optional["kind"] = Literal[tuple(kinds)]
+    required = {key: every[key] for key in every if key in common}
+    return _struct(f"{'Or'.join(kinds)}Table", required, optional)
 
 
 @cache
