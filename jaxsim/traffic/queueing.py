@@ -42,6 +42,8 @@ class Pools(Record):
     step until the one under way ends, more where a scheduler looks for requests seldom or hands
     tokens out a step later. `others_frac` is the part of the load that a new prompt meets: in a
     closed loop of N requests, (N - 1)/N, as it does not meet itself; 1 where arrivals are many.
+    `beside_frac` is the same of the n requests that an instance has places for, (n - 1)/n: the part
+    of its prompts that hold up a request that decodes there.
 
     In a closed loop of requests of one length, `round_prompts` of each prefill server come round
     after round (0 where lengths differ), spread by `round_jitter` (`round_wait_s`). `lockstep` is
@@ -56,6 +58,7 @@ class Pools(Record):
     evenness: Scalar = 1.0
     steps_waited: Scalar = 0.5
     others_frac: Scalar = 1.0
+    beside_frac: Scalar = 1.0
     round_prompts: Scalar = 0.0
     round_jitter: Scalar = 0.0
     lockstep: Flag = False
@@ -142,19 +145,21 @@ def at_batch(batch: Scalar, step_s: StepTime, prompt: Prompt, pools: Pools, osl:
 
     With p = OSL - 1 tokens after the first, t the step and S a prompt's busy time,
 
-    $$ \mathrm{TPOT} = t(b) + s\,\frac{b\,S}{p}, \qquad X = \frac{n_d\,b}{p\,\mathrm{TPOT}},
+    $$ \mathrm{TPOT} = t(b) + s\,g\,\frac{b\,S}{p}, \qquad X = \frac{n_d\,b}{p\,\mathrm{TPOT}},
        \qquad \rho = \frac{X\,S}{n_p} $$
 
-    where s is 1 if prompts are processed between decode steps (each of b requests ends once in p
-    tokens, and its successor's prompt holds up all others) and 0 if elsewhere. The first token
-    takes what precedes it, the wait for steps and for other prompts, and its own passes. It meets
-    the part f = `others_frac` of the load: f of the wait for prompts, and a step under way with
-    probability 1 - exp(-f b), as if those that decode were many and independent.
+    where s is 1 if prompts are processed between decode steps and 0 if elsewhere. Each of b
+    requests ends once in p tokens, and its successor's prompt holds up all others; no request is
+    held up by its own prompt, so that only the part g = `beside_frac` of them count. The first
+    token takes what precedes it, the wait for steps and for other prompts, and its own passes. It
+    meets the part f = `others_frac` of the load: f of the wait for prompts, and a step under way
+    with probability 1 - exp(-f b), as if those that decode were many and independent.
     """
     gaps = jnp.maximum(osl - 1.0, 1.0)
     together = jnp.where(pools.lockstep, pools.round_prompts, batch)
     step = step_s(together)
-    after_frac = 1.0 - pools.lockstep * before_frac(pools)
+    # In lockstep, what is done before a request decodes includes its own prompt.
+    after_frac = jnp.where(pools.lockstep, 1.0 - before_frac(pools), pools.beside_frac)
     tpot_s = step + pools.shared * after_frac * together * prompt.busy_s / gaps
     rate = pools.decoders * batch / (gaps * tpot_s)
     busy = rate * prompt.busy_s / pools.prefillers
@@ -210,13 +215,14 @@ def closed_loop(
     fall with the batch, nor rise faster than it.
     """
 
-    pools = replace_leaf(lambda p: p.others_frac, pools, jnp.maximum(1.0 - 1.0 / concurrency, 0.0))
+    most = jnp.minimum(concurrency / pools.decoders, pools.slots)
+    fracs = tuple(jnp.maximum(1.0 - 1.0 / requests, 0.0) for requests in (concurrency, most))
+    pools = replace_leaf(lambda p: (p.others_frac, p.beside_frac), pools, fracs)
 
     def held(batch: Scalar):
         state = at_batch(batch, step_s, prompt, pools, osl)
         return state.requests_per_s * state.ttft_s + pools.decoders * batch
 
-    most = jnp.minimum(concurrency / pools.decoders, pools.slots)
     least = 1e-3 * jnp.minimum(1.0, most)
     batch = _solve(jnp.asarray(concurrency), held, least, most)
     state = at_batch(batch, step_s, prompt, pools, osl)

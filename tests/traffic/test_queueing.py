@@ -67,10 +67,10 @@ def test_requests_in_the_system_are_throughput_times_latency(
 
 
 def test_one_request_alone_waits_for_nobody():
-    """Neither for prompts nor for decode steps, and two do not wait for themselves."""
+    """Neither for prompts, its own included, nor for decode steps; two not for themselves."""
     result = closed_loop(1.0, step_s, PROMPT, pools(steps_waited=5.0), OSL)
     np.testing.assert_allclose(result.ttft_s, PROMPT.fixed_s + PROMPT.latency_s, rtol=1e-3)
-    np.testing.assert_allclose(result.tpot_s, step_s(1.0) + PROMPT.busy_s / (OSL - 1.0), rtol=0.02)
+    np.testing.assert_allclose(result.tpot_s, step_s(1.0), rtol=1e-3)
     both = closed_loop(2.0, step_s, PROMPT, pools(shared=0.0, steps_waited=5.0), OSL)
     # The other decodes half of the time at least: e^-b of one that decodes always is 0.37.
     assert 0.2 < float(both.waiting_s) / (5.0 * step_s(2.0)) < 1.0
@@ -131,7 +131,8 @@ def test_an_even_flow_is_not_clumped_and_clumps_are_busier():
 
 def test_open_loop_at_the_rate_of_a_closed_one_finds_its_state():
     closed = closed_loop(64.0, step_s, PROMPT, pools(), OSL)
-    result, sustained = open_loop(closed.requests_per_s, step_s, PROMPT, pools(), OSL)
+    met = pools(others_frac=63.0 / 64.0, beside_frac=63.0 / 64.0)  # a closed loop's own part
+    result, sustained = open_loop(closed.requests_per_s, step_s, PROMPT, met, OSL)
     assert sustained
     np.testing.assert_allclose(result.decode_batch, closed.decode_batch, rtol=1e-3)
     np.testing.assert_allclose(result.ttft_s, closed.ttft_s, rtol=5e-3)
