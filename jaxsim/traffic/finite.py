@@ -62,8 +62,8 @@ def finite_run(
 
     Time advances in cells of Δ decode steps; the p = OSL - 1 steps of a request are K cells. In a
     cell, b requests decode and a are admitted: the least of free places, prompts left, and what
-    the budget of a step allows (`prompts_per_step`, below 1 where a prompt takes several passes).
-    A cell lasts
+    the budget of a step allows (`prompts_per_step`, below 1 where a prompt takes several passes),
+    which is no limit where prompts have passes of their own, before others decode on. A cell lasts
 
     $$ \Delta\, t(b) + s\, a\, S / n_d $$
 
@@ -72,7 +72,9 @@ def finite_run(
     where output lengths are alike; `spread` is their coefficient of variation (`leaving`). A
     request is sent when fewer than `concurrency` are in flight. TTFT is the wait for admission,
     the prompts admitted before it in its cell, and its own passes. TPOT is the mean over requests,
-    with equal weights.
+    with equal weights. Of the prompts of its cell, a request is held up by those alone that follow
+    its own pass: of a of them, m in a pass, (a - m)/2 in the mean. Where prompts ride in steps,
+    those of the cell after its last hold it up for as long, as it leaves in the middle of it.
     """
     spread = jnp.asarray(spread, dtype=float)
     servers = jnp.where(pools.shared > 0.5, pools.decoders, pools.prefillers)
@@ -95,7 +97,7 @@ def finite_run(
     none_left = jnp.where(spread < ALIKE, 1e-3, NONE_LEFT)
 
     def advance(carry: tuple[jax.Array, ...], index: Scalar):
-        left, now_s, decoding, admitted, ends_s = carry
+        left, now_s, decoding, admitted = carry
         parts = jax.lax.dynamic_slice(backwards, (CELLS - index,), (CELLS,))
         gone = admitted @ parts
         decoding = jnp.maximum(decoding - gone, 0.0)
@@ -103,13 +105,14 @@ def finite_run(
         alone_s = cell * step_s(batch)
         budget = jnp.where(
             shared,
-            cell * prompts_per_step * pools.decoders,
+            jnp.where(pools.apart, prompts, cell * prompts_per_step * pools.decoders),
             alone_s * pools.prefillers / prompt.busy_s,
         )
         new = jnp.minimum(jnp.minimum(left, places - decoding), budget)
         # Those admitted decode with the others in this cell already.
         batch = jnp.maximum((decoding + new) / pools.decoders, 1e-3)
-        lasts_s = cell * step_s(batch) + pools.shared * new * prompt.busy_s / pools.decoders
+        steps_s = cell * step_s(batch)
+        lasts_s = steps_s + pools.shared * new * prompt.busy_s / pools.decoders
         # Sent and not admitted: those beyond the client's cap are not sent yet.
         queue = jnp.maximum(jnp.minimum(left - new, concurrency - decoding - new), 0.0)
         # Prompts of one pass have their first tokens together, at its end. Those of the start are
@@ -118,27 +121,40 @@ def finite_run(
         met = jnp.where(index == 0, 0.5 * (new + joined), joined) - 1.0
         others_s = jnp.maximum(met, 0.0) * prompt.busy_s / servers
         among_s = others_s + pools.steps_waited * step_s(batch)
-        waited_s = queue * lasts_s + new * jnp.where(queue > 0.5, 0.5 * lasts_s, among_s)
+        first_s = jnp.where(
+            pools.apart, 0.5 * (new + joined) * prompt.busy_s / servers, 0.5 * lasts_s
+        )
+        waited_s = queue * lasts_s + new * jnp.where(queue > 0.5, first_s, among_s)
         busy = decoding + new > none_left
         now_s = jnp.where(busy, now_s + lasts_s, now_s)
-        state = (
-            left - new, now_s, decoding + new,
-            admitted.at[index].set(new), ends_s.at[index].set(now_s),
-        )  # fmt: skip
-        return state, (lasts_s, waited_s)
+        state = (left - new, now_s, decoding + new, admitted.at[index].set(new))
+        return state, (steps_s, waited_s)
 
     empty = jnp.zeros(CELLS)
-    begin = (jnp.asarray(prompts, empty.dtype), empty[0], empty[0], empty, empty)
+    begin = (jnp.asarray(prompts, empty.dtype), empty[0], empty[0], empty)
     cells = jnp.arange(CELLS)
-    (left, _, decoding, admitted, ends_s), (lasts_s, waited_s) = jax.lax.scan(advance, begin, cells)
-    begins_s = ends_s - lasts_s
+    (left, lasted_s, decoding, admitted), (steps_s, waited_s) = jax.lax.scan(advance, begin, cells)
     # Of requests that are admitted in a cell: the mean of time over steps, as they leave.
-    weights = leave / (cell * (jnp.arange(CELLS) + 1.0))
-    after = jnp.concatenate([ends_s, jnp.full(CELLS - 1, ends_s[-1])])
-    each_s = jnp.correlate(after, weights, mode="valid") - begins_s * jnp.sum(weights)
+    weights = leave / (cell * (cells + 1.0))
+    own = admitted / pools.decoders
+    passes = jnp.minimum(own, jnp.maximum(prompts_per_step, 1.0))
+    behind = jnp.where(pools.apart, 0.0, 0.5 * (own - passes))
+
+    def until_they_leave(each_cell: jax.Array, before: jax.Array, after: jax.Array) -> jax.Array:
+        total = jnp.cumsum(each_cell)
+        last = total + jnp.concatenate([after[1:], jnp.zeros(1)])
+        last = jnp.concatenate([last, jnp.full(CELLS - 1, total[-1])])
+        return jnp.correlate(last, weights, mode="valid") - jnp.sum(weights) * (
+            total - each_cell + before
+        )
+
+    nothing = jnp.zeros(CELLS)
+    alone_s = until_they_leave(steps_s, nothing, nothing)
+    others = until_they_leave(own, jnp.maximum(0.5 * (own + passes), 1.0), behind)
+    each_s = alone_s + pools.shared * jnp.maximum(others, 0.0) * prompt.busy_s
     ttft_s = prompt.fixed_s + prompt.latency_s
     ttft_s = ttft_s + jnp.sum(waited_s) / prompts
-    duration_s = prompt.fixed_s + prompt.latency_s + jnp.max(ends_s)
+    duration_s = prompt.fixed_s + prompt.latency_s + lasted_s
     return FiniteRun(
         ttft_s=ttft_s,
         tpot_s=jnp.sum(admitted * each_s) / prompts,

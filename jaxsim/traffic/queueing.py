@@ -61,6 +61,7 @@ class Pools(Record):
     beside_frac: Scalar = 1.0
     round_prompts: Scalar = 0.0
     round_jitter: Scalar = 0.0
+    apart: Flag = False
     lockstep: Flag = False
     prompts_per_pass: Scalar = 1.0
 

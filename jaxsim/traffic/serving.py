@@ -133,6 +133,7 @@ def served_by(
     most = serving.most_sequences * steps.ranks
     slots = jnp.maximum(jnp.minimum(steps.slots * serving.slots_frac, most), 1.0)
     places = slots * load.decoders / load.prefillers
+    apart = (shared > 0.5) & (load.mixes < 0.5)
     pools = Pools(
         decoders=load.decoders,
         slots=slots,
@@ -142,7 +143,8 @@ def served_by(
         evenness=serving.evenness,
         round_prompts=load.rounds * jnp.minimum(load.concurrency / load.prefillers, places),
         round_jitter=serving.round_jitter,
-        lockstep=(shared > 0.5) & (load.rounds > 0.5) & (load.mixes < 0.5),
+        apart=apart,
+        lockstep=apart & (load.rounds > 0.5),
         prompts_per_pass=steps.prompts_per_pass,
         steps_waited=serving.steps_waited + load.polled_steps,
     )

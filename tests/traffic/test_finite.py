@@ -1,5 +1,6 @@
 """A run with a start and an end, against a count of every step."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,37 +13,62 @@ def step_s(batch):
     return 0.01 + 1e-4 * batch
 
 
-def counted(prompts, cap, slots, busy_s, osl, prompts_per_pass):
+@jax.jit
+def followed(prompts, cap, slots, apart):
+    """A run of prompts of 20 ms and outputs of 101 tokens, compiled once."""
+    prompt = Prompt(busy_s=0.02, latency_s=0.02, fixed_s=0.0)
+    pools = Pools(decoders=1.0, slots=slots, prefillers=1.0, shared=1.0, apart=apart)
+    return finite_run(prompts, cap, step_s, prompt, pools, 101.0, 8.0)
+
+
+def counted(prompts, cap, slots, busy_s, osl, prompts_per_pass, apart=False):
     """Step by step: at most `prompts_per_pass` prompts a step; osl - 1 decode steps.
 
-    A request is sent at the start, or when one of `cap` in flight has ended.
+    A request is sent at the start, or when one of `cap` in flight has ended. Prompts ride in
+    decode steps, or all that find a place have passes of their own before the next of them.
     """
-    left, now, ends, ttft = prompts, 0.0, [], []
+    left, now, ttft, tpot = prompts, 0.0, [], []
     sent = [0.0] * min(prompts, cap)
-    running: list[float] = []
+    running: list[tuple[float, float]] = []  # steps to go, and when the first token came
     while left or running:
-        new = min(left, int(min(slots, cap)) - len(running), prompts_per_pass)
-        left -= new
-        running = [n - 1 for n in running] + [osl - 1.0] * new
-        now += float(step_s(len(running))) + new * busy_s
-        ttft += [now - sent[len(ttft) + k] for k in range(new)]
-        sent += [now] * min(sum(n <= 0 for n in running), prompts - len(sent))
-        ends += [now] * sum(n <= 0 for n in running)
-        running = [n for n in running if n > 0]
-    return np.mean(ttft), prompts / now
+        while new := min(left, int(min(slots, cap)) - len(running), prompts_per_pass):
+            left -= new
+            now += new * busy_s
+            if not apart:
+                now += float(step_s(len(running) + new))
+                running = [(steps - 1, first) for steps, first in running]
+            ttft += [now - sent[len(ttft) + k] for k in range(new)]
+            running += [(osl - 1.0, now)] * new
+            if not apart:
+                break
+        if apart or not new:
+            now += float(step_s(len(running)))
+            running = [(steps - 1, first) for steps, first in running]
+        ended = [first for steps, first in running if steps <= 0]
+        tpot += [(now - first) / (osl - 1.0) for first in ended]
+        sent += [now] * min(len(ended), prompts - len(sent))
+        running = [entry for entry in running if entry[0] > 0]
+    return np.mean(ttft), np.mean(tpot), prompts / now
 
 
 @pytest.mark.parametrize(
-    ("prompts", "cap", "slots"), [(200, 200, 64.0), (200, 50, 1e9), (64, 64, 1e9), (40, 4, 1e9)]
+    ("prompts", "cap", "slots", "apart"),
+    [
+        (200, 200, 64.0, False),
+        (200, 50, 1e9, False),
+        (64, 64, 1e9, False),
+        (40, 4, 1e9, False),
+        (200, 200, 64.0, True),
+        (40, 40, 4.0, True),
+        (8, 8, 1.0, False),
+    ],
 )
-def test_a_run_is_what_its_steps_add_up_to(prompts, cap, slots):
-    prompt = Prompt(busy_s=0.02, latency_s=0.02, fixed_s=0.0)
-    pools = Pools(decoders=1.0, slots=slots, prefillers=1.0, shared=1.0)
-    sent, in_flight = jnp.asarray(float(prompts)), jnp.asarray(float(cap))
-    result = finite_run(sent, in_flight, step_s, prompt, pools, 101.0, 8.0)
-    ttft_s, rate = counted(prompts, cap, slots, 0.02, 101, 8)
+def test_a_run_is_what_its_steps_add_up_to(prompts, cap, slots, apart):
+    result = followed(float(prompts), float(cap), slots, apart)
+    ttft_s, tpot_s, rate = counted(prompts, cap, slots, 0.02, 101, 8, apart)
     assert bool(result.followed)
     assert float(result.requests_per_s) == pytest.approx(rate, rel=0.06)
+    assert float(result.tpot_s) == pytest.approx(tpot_s, rel=0.05)
     assert float(result.ttft_s) == pytest.approx(ttft_s, rel=0.15)
 
 
