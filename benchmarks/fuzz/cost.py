@@ -14,9 +14,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.fuzz import leave
+from benchmarks.fuzz import figures
 
 ROOT = Path(__file__).parents[2]
 GOAL = 0.02
@@ -90,25 +91,19 @@ def measured(argv: list[str], cache: Path) -> dict[str, float]:
     return {"total": told["total_s"], **told["spent_s"]}
 
 
-def main() -> None:
-    """Run each command several times after one that fills the cache, and leave the figures."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--json", help="where the figures go")
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as cache:
-        for name, line in COMMANDS.items():
-            runs = [measured(line.split(), Path(cache)) for _ in range(args.runs + 1)][1:]
-            shares = [(sum(run.values()) - run["total"]) / run["total"] for run in runs]
-            most = max(runs[0], key=lambda key: runs[0][key] if key != "total" else 0.0)
-            leave(
-                {"name": name, "runs": args.runs, "goal": GOAL,
-                 "cpu_s": round(statistics.median(run["total"] for run in runs), 2),
-                 "share": round(statistics.median(shares), 4), "highest": round(max(shares), 4),
-                 "most": most},
-                args.json,
-            )  # fmt: skip
+def rows(args: argparse.Namespace, cache: Path) -> Iterator[dict[str, object]]:
+    """Each command several times, after one that fills the cache."""
+    for name, line in COMMANDS.items():
+        runs = [measured(line.split(), cache) for _ in range(args.runs + 1)][1:]
+        shares = [(sum(run.values()) - run["total"]) / run["total"] for run in runs]
+        most = max(runs[0], key=lambda key: runs[0][key] if key != "total" else 0.0)
+        yield {"name": name, "runs": args.runs, "goal": GOAL,
+               "cpu_s": round(statistics.median(run["total"] for run in runs), 2),
+               "share": round(statistics.median(shares), 4), "highest": round(max(shares), 4),
+               "most": most}  # fmt: skip
 
 
 if __name__ == "__main__":
-    main()
+    options = argparse.ArgumentParser()
+    options.add_argument("--runs", type=int, default=5)
+    figures(options, rows)

@@ -11,11 +11,10 @@ import argparse
 import json
 import os
 import subprocess
-import tempfile
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.fuzz import leave
+from benchmarks.fuzz import figures
 from benchmarks.fuzz.kills import forked
 from benchmarks.fuzz.writers import COMMANDS, SWEPT, put_files, warmed, whole
 
@@ -24,8 +23,8 @@ SIZES = ("4k", "8k", "16k", "36k", "64k", "128k", "256k", "512k", "1m", "2m", "4
 NO_ANSWER = ("best", "deploy", "import", "sweep")
 
 
-def full_disks(folder: Path) -> dict[str, object]:
-    """Every verb on every size; a skip says why."""
+def full_disks(folder: Path) -> Iterator[dict[str, object]]:
+    """Every verb on every size; the figures after each size. A skip says why."""
     given = {path.name: str(path) for path in put_files(folder)}
     runs, full, wrong = 0, 0, []
     disk = folder / "disk"
@@ -36,7 +35,8 @@ def full_disks(folder: Path) -> dict[str, object]:
             mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
             made = subprocess.run(mount, capture_output=True, text=True, check=False)
             if made.returncode:
-                return {"name": "full disks", "skipped": made.stderr.strip()}
+                yield {"name": "full disks", "skipped": made.stderr.strip()}
+                return
             try:
                 status, told, said = _run(argv, disk)
                 faults = _faults(name, argv, status, told, said)
@@ -52,9 +52,9 @@ def full_disks(folder: Path) -> dict[str, object]:
             if faults:
                 wrong.append(f"{name} at {size}: status {status}: {'; '.join(faults)}: {said}")
                 print(wrong[-1], flush=True)
-        print(f"{size}: {runs} runs, {full} full, {len(wrong)} wrong", flush=True)
-    return {"name": "full disks", "sizes": SIZES, "verbs": [*COMMANDS, *SWEPT], "runs": runs,
-            "were_full": full, "wrong": wrong}  # fmt: skip
+        yield {"name": "full disks", "sizes": SIZES[: SIZES.index(size) + 1],
+               "verbs": [*COMMANDS, *SWEPT], "runs": runs, "were_full": full,
+               "wrong": wrong}  # fmt: skip
 
 
 def _run(argv: list[str], disk: Path) -> tuple[int, str, str]:
@@ -92,20 +92,12 @@ def _faults(name: str, argv: list[str], status: int, told: str, said: str) -> li
     return faults
 
 
-def main() -> None:
-    """Run them and leave the figures."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--json", help="where the figures go")
-    args = parser.parse_args()
-    started = time.perf_counter()
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
-        warmed(COMMANDS | SWEPT, Path(name))
-        folder = Path(name) / "here"
-        folder.mkdir()
-        told = full_disks(folder)
-    told["seconds"] = round(time.perf_counter() - started)
-    leave(told, args.json)
+def rows(_: argparse.Namespace, folder: Path) -> Iterator[dict[str, object]]:
+    """The figures, of verbs that have evaluated before."""
+    warmed(COMMANDS | SWEPT, folder)
+    (folder / "here").mkdir()
+    yield from full_disks(folder / "here")
 
 
 if __name__ == "__main__":
-    main()
+    figures(argparse.ArgumentParser(), rows)

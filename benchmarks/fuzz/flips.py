@@ -16,12 +16,10 @@ import random
 import re
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.fuzz import leave
+from benchmarks.fuzz import figures
 from benchmarks.fuzz.writers import SEARCH, SMALL
 
 # Enough designs that a block is compiled.
@@ -92,15 +90,13 @@ def changed_files(folder: Path, chosen: random.Random) -> Iterator[dict[str, obj
         if path is None or not path.exists():
             yield {"name": name, "skipped": "there is none"}
             continue
-        started = time.perf_counter()
         used = every_byte(path, read, chosen)
         assert read(path) is not None, name
-        yield {"name": name, "bytes": path.stat().st_size, "used_though_changed": used,
-               "seconds": round(time.perf_counter() - started)}  # fmt: skip
+        yield {"name": name, "bytes": path.stat().st_size, "used_though_changed": used}
 
 
-def answers(cache: Path, count: int, chosen: random.Random) -> dict[str, object]:
-    """The same answers from a cache with a byte changed in a file drawn each time."""
+def answers(cache: Path, count: int, chosen: random.Random) -> Iterator[dict[str, object]]:
+    """The same answers from a cache with a byte changed in a file drawn each time, one by one."""
     folder, wrong = cache / "jaxsim", []
     expected = [command(argv, cache) for argv in RUNS]
     for k in range(count):
@@ -113,28 +109,24 @@ def answers(cache: Path, count: int, chosen: random.Random) -> dict[str, object]
         found = command(RUNS[which], cache)
         if found != expected[which]:
             wrong.append(f"{path.name} at {place}: {found[0]} {found[2][-200:]}")
-    return {"name": "answers", "changes": count, "wrong": wrong}
+        yield {"name": "answers", "changes": k + 1, "wrong": wrong}
 
 
-def main() -> None:
-    """Fill a cache, change it, and leave the figures."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--answers", type=int, default=20, help="runs from a changed cache")
-    parser.add_argument("--only-answers", action="store_true", help="no file byte by byte")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", help="where the figures go")
-    args = parser.parse_args()
+def rows(args: argparse.Namespace, cache: Path) -> Iterator[dict[str, object]]:
+    """Fill a cache and change it: the figures of each file, then of answers."""
     chosen = random.Random(args.seed)
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
-        cache = Path(name)
-        for argv in RUNS:
-            status, _, said = command(argv, cache)
-            if status:
-                raise SystemExit(said)
-        for told in () if args.only_answers else changed_files(cache / "jaxsim", chosen):
-            leave(told, args.json)
-        leave(answers(cache, args.answers, chosen), args.json)
+    for argv in RUNS:
+        status, _, said = command(argv, cache)
+        if status:
+            raise SystemExit(said)
+    if not args.only_answers:
+        yield from changed_files(cache / "jaxsim", chosen)
+    yield from answers(cache, args.answers, chosen)
 
 
 if __name__ == "__main__":
-    main()
+    options = argparse.ArgumentParser()
+    options.add_argument("--answers", type=int, default=20, help="runs from a changed cache")
+    options.add_argument("--only-answers", action="store_true", help="no file byte by byte")
+    options.add_argument("--seed", type=int, default=0)
+    figures(options, rows)

@@ -17,13 +17,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.fuzz import leave, signals
+from benchmarks.fuzz import figures, signals
 from benchmarks.fuzz.writers import COMMANDS, SMALL, SWEEP, SWEPT, put_files, warmed, whole
 
 EVENTS = ("os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
@@ -81,8 +79,9 @@ def digest(folder: Path) -> str:
     return result.hexdigest()
 
 
-def kill_writers(folder: Path) -> dict[str, object]:
+def kill_writers(folder: Path) -> Iterator[dict[str, object]]:
     """Every verb killed at every write point: files under final names are whole, old or new."""
+    warmed(COMMANDS, folder)
     from jaxsim.view.cli.main import main
 
     points: dict[str, int] = {}
@@ -111,9 +110,8 @@ def kill_writers(folder: Path) -> dict[str, object]:
                 wrong += [f"{where}: {p.name} is lost" for p in before if not p.is_file()]
                 if status not in (-signal.SIGKILL, 0):
                     wrong.append(f"{where}: status {status}")
-        print(f"{name}: {count} write points, {kills} kills, {len(wrong)} wrong", flush=True)
+        yield {"name": "every verb", "points": points, "kills": kills, "wrong": wrong}
         shutil.rmtree(folder / "out", ignore_errors=True)
-    return {"name": "every verb", "points": points, "kills": kills, "wrong": wrong}
 
 
 def _files(folder: Path) -> list[Path]:
@@ -132,10 +130,11 @@ def _put(folder: Path, held: dict[Path, bytes]) -> None:
         path.write_bytes(content)
 
 
-def kill_sweeps(folder: Path, most: int, seed: int) -> dict[str, object]:
+def kill_sweeps(folder: Path, most: int, seed: int) -> Iterator[dict[str, object]]:
     """A sweep killed at drawn write points, twice each, and resumed: equal to the whole one."""
     from jaxsim.view.cli.main import main
 
+    warmed(SWEPT, folder)
     (folder / "space.yaml").write_text(SWEEP)
     run = ["sweep", str(folder / "space.yaml"), "--resume", "-o"]
     _, points = forked(lambda: main([*run, str(folder / "whole.zarr")]), folder)
@@ -152,10 +151,11 @@ def kill_sweeps(folder: Path, most: int, seed: int) -> dict[str, object]:
             wrong.append(f"{places}: status {status}")
         left = [p.name for p in folder.iterdir() if p.name.startswith(".")]
         wrong += [f"{places}: {name} is left" for name in left]
-    return {"name": "sweep, resumed", "points": points, "kills": kills, "wrong": wrong}
+        yield {"name": f"sweep, resumed, seed {seed}", "points": points, "kills": kills,
+               "wrong": wrong}  # fmt: skip
 
 
-def kill_processes(folder: Path, most: int, seed: int) -> dict[str, object]:
+def kill_processes(folder: Path, most: int, seed: int) -> Iterator[dict[str, object]]:
     """Processes killed at drawn moments: what is left is whole, and the next run ends well."""
     chosen, kills, wrong = random.Random(seed), 0, []
     env = {**os.environ, "PYTHONPATH": str(signals.ROOT), "XDG_CACHE_HOME": str(folder / "cache")}
@@ -174,33 +174,25 @@ def kill_processes(folder: Path, most: int, seed: int) -> dict[str, object]:
             done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
             if done.returncode or done.stderr:
                 wrong.append(f"after {moment}: status {done.returncode} {done.stderr[-300:]}")
-    return {"name": "whole processes", "kills": kills, "wrong": wrong}
+        yield {"name": f"whole processes, seed {seed}", "kills": kills, "wrong": wrong}
 
 
-def main() -> None:
-    """Run all and leave the figures."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--kills", type=int, default=40, help="of sweeps; of verbs, every point")
-    parser.add_argument("--processes", type=int, default=0, help="whole processes killed besides")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", choices=("processes", "verbs", "sweeps"), action="append")
-    parser.add_argument("--json", help="where the figures go, beside those of other parts")
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
-        parts: dict[str, Callable[[Path], dict[str, object]]] = {
-            "processes": lambda path: kill_processes(path, args.processes, args.seed),
-            "verbs": kill_writers,
-            "sweeps": lambda path: kill_sweeps(path, args.kills, args.seed),
-        }
-        for part in args.only or parts:
-            started = time.perf_counter()
-            folder = Path(name) / part
-            folder.mkdir()
-            if part != "processes":
-                warmed(SWEPT if part == "sweeps" else COMMANDS, folder)
-            told = {**parts[part](folder), "seconds": round(time.perf_counter() - started)}
-            leave(told, args.json)
+def rows(args: argparse.Namespace, folder: Path) -> Iterator[dict[str, object]]:
+    """The figures of each part, as they grow."""
+    parts: dict[str, Callable[[Path], Iterator[dict[str, object]]]] = {
+        "processes": lambda path: kill_processes(path, args.processes, args.seed),
+        "verbs": kill_writers,
+        "sweeps": lambda path: kill_sweeps(path, args.kills, args.seed),
+    }
+    for part in args.only or parts:
+        (folder / part).mkdir()
+        yield from parts[part](folder / part)
 
 
 if __name__ == "__main__":
-    main()
+    options = argparse.ArgumentParser()
+    options.add_argument("--kills", type=int, default=40, help="of sweeps; of verbs, every point")
+    options.add_argument("--processes", type=int, default=0, help="whole processes killed besides")
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--only", choices=("processes", "verbs", "sweeps"), action="append")
+    figures(options, rows)

@@ -3,7 +3,7 @@
     python -m benchmarks.fuzz.same --json benchmarks/fuzz/same.json
 
 Each command runs as a process of its own in every surrounding. What it prints, without the times
-it took, and every file that it writes must be as in the first.
+it took and the device that it ran on, and every file that it writes must be as in the first.
 """
 
 import argparse
@@ -13,11 +13,10 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.fuzz import leave
+from benchmarks.fuzz import figures
 from benchmarks.fuzz.flips import MANY
 from benchmarks.fuzz.kills import digest
 from benchmarks.fuzz.writers import MODEL, SEARCH, SMALL, SWEEP
@@ -58,7 +57,8 @@ sys.stdout.flush()
 os.dup2(held, 1)
 sys.exit(main(lines[-1]))
 """
-_TIMES = re.compile(r'"(elapsed_s|points_per_s|points_per_second)": [-+.\de]+')
+# What may differ: times, and the device, whose name says how many cores it has.
+_OWN = re.compile(r'"(elapsed_s|points_per_s|points_per_second)": [-+.\de]+|"device": "[^"]*"')
 
 
 def bits(name: str, surrounding: str, folder: Path) -> dict[str, str]:
@@ -77,34 +77,28 @@ def bits(name: str, surrounding: str, folder: Path) -> dict[str, str]:
         preexec_fn=None if cores is None else lambda: os.sched_setaffinity(0, cores),
     )  # fmt: skip
     for made in where.rglob("plan.json"):
-        made.write_text(_TIMES.sub("", made.read_text()))
+        made.write_text(_OWN.sub("", made.read_text()))
     for made in where.rglob("report.html"):
         made.unlink()  # which says how long it took
     result = {
-        "printed": hashlib.sha256(_TIMES.sub("", done.stdout).encode()).hexdigest(),
+        "printed": hashlib.sha256(_OWN.sub("", done.stdout).encode()).hexdigest(),
         "files": digest(where),
     }
     subprocess.run(["rm", "-rf", str(where), str(folder / "empty")], check=True)
     return result
 
 
-def main() -> None:
-    """Run all, and leave the figures."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--only", choices=COMMANDS, action="append")
-    parser.add_argument("--json", help="where the figures go")
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        for name in args.only or COMMANDS:
-            started = time.perf_counter()
-            found = {one: bits(name, one, Path(folder)) for one in SURROUNDINGS}
-            first = next(iter(found.values()))
-            other = [f"{where}: {key}" for where, own in found.items() for key in own
-                     if own[key] != first[key]]  # fmt: skip
-            spent = round(time.perf_counter() - started)
-            leave({"name": name, "surroundings": list(found), "other": other, "seconds": spent},
-                  args.json)  # fmt: skip
+def rows(args: argparse.Namespace, folder: Path) -> Iterator[dict[str, object]]:
+    """Where each command gave other bits than in the first surrounding."""
+    for name in args.only or COMMANDS:
+        found = {one: bits(name, one, folder) for one in SURROUNDINGS}
+        first = next(iter(found.values()))
+        other = [f"{where}: {key}" for where, own in found.items() for key in own
+                 if own[key] != first[key]]  # fmt: skip
+        yield {"name": name, "surroundings": list(found), "other": other}
 
 
 if __name__ == "__main__":
-    main()
+    options = argparse.ArgumentParser()
+    options.add_argument("--only", choices=COMMANDS, action="append")
+    figures(options, rows)

@@ -13,13 +13,12 @@ import os
 import random
 import shutil
 import signal
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.fuzz import leave
+from benchmarks.fuzz import figures
 from benchmarks.fuzz.kills import digest
 from benchmarks.fuzz.writers import warmed
 
@@ -59,27 +58,28 @@ def ended(children: list[int]) -> list[int]:
     return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 
 
-def killed(children: list[int], chosen: random.Random, longest_s: float) -> int:
-    """Kill about a third at moments up to `longest_s` from now; how many were told to end."""
+def kill(children: list[int], chosen: random.Random, longest_s: float) -> None:
+    """Kill about a third at moments up to `longest_s` from now."""
     moments = sorted((chosen.uniform(0.0, longest_s), child) for child in children)
     doomed = [pair for pair in moments if chosen.random() < 1 / 3]
     begun = time.perf_counter()
     for moment, child in doomed:
         time.sleep(max(0.0, begun + moment - time.perf_counter()))
         os.kill(child, signal.SIGKILL)  # one that has ended waits to be asked how, and stays
-    return len(doomed)
 
 
-def rounds(folder: Path, count: int, shards: int, seed: int) -> Iterator[dict[str, object]]:
+def rounds(args: argparse.Namespace, folder: Path) -> Iterator[dict[str, object]]:
     """The figures after every round: which of them were not equal, and why."""
+    shards = args.shards
     config, log = folder / "space.yaml", folder / "log"
     warmed({"sweep": ["sweep", config.name, "-o", "warm.zarr"]}, folder, SWEEP)
     (status,) = ended([started(["sweep", str(config), "-o", str(folder / "whole.zarr")], log)])
     if status:
         raise SystemExit(log.read_text())
     expected = digest(folder / "whole.zarr")
-    chosen, kills, starts, wrong = random.Random(seed), 0, 0, []
-    for number in range(count):
+    chosen, kills, starts, wrong = random.Random(args.seed), 0, 0, []
+    longest_s = 8.0
+    for number in range(args.rounds):
         store = folder / "shared.zarr"
         shutil.rmtree(store, ignore_errors=True)
         log.unlink(missing_ok=True)
@@ -92,15 +92,15 @@ def rounds(folder: Path, count: int, shards: int, seed: int) -> Iterator[dict[st
             children = [started(line, log) for line in lines]
             starts += shards
             if attempt < 2:
-                kills += killed(children, chosen, 8.0)
+                kill(children, chosen, longest_s)
             statuses = ended(children)
+            kills += statuses.count(-signal.SIGKILL)
             bad = sorted({s for s in statuses if s not in (0, -signal.SIGKILL)})
             if bad:
                 wrong.append(f"round {number}, start {attempt}: {bad}: {log.read_text()[-500:]}")
             if not any(statuses):
                 break
-            print(f"round {number}, start {attempt}: {time.perf_counter() - begun:.0f} s, "
-                  f"{sum(s < 0 for s in statuses)} killed", flush=True)  # fmt: skip
+        longest_s = time.perf_counter() - begun  # of the start that ended well
         if digest(store) != expected:
             wrong.append(f"round {number}: the store is another")
         left = [p.name for p in folder.iterdir() if p.name.startswith(".")]
@@ -108,23 +108,13 @@ def rounds(folder: Path, count: int, shards: int, seed: int) -> Iterator[dict[st
             wrong.append(f"round {number}: left behind: {', '.join(left)}")
             for name in left:
                 shutil.rmtree(folder / name, ignore_errors=True)
-        yield {"name": f"{shards} shards, seed {seed}", "rounds": number + 1, "shards": shards,
+        yield {"name": f"{shards} shards, seed {args.seed}", "rounds": number + 1, "shards": shards,
                "starts": starts, "kills": kills, "wrong": wrong}  # fmt: skip
 
 
-def main() -> None:
-    """Run the rounds and leave the figures."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--shards", type=int, default=SHARDS)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", help="where the figures go")
-    args = parser.parse_args()
-    begun = time.perf_counter()
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
-        for told in rounds(Path(name), args.rounds, args.shards, args.seed):
-            leave({**told, "seconds": round(time.perf_counter() - begun)}, args.json)
-
-
 if __name__ == "__main__":
-    main()
+    options = argparse.ArgumentParser()
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--shards", type=int, default=SHARDS)
+    options.add_argument("--seed", type=int, default=0)
+    figures(options, rounds)

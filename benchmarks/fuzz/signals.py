@@ -13,9 +13,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.fuzz import leave
+from benchmarks.fuzz import figures
 from benchmarks.fuzz.writers import SMALL, whole
 
 ROOT = Path(__file__).parents[2]
@@ -68,27 +69,23 @@ def faults_of(number: int, status: int, said: str, folder: Path) -> list[str]:
     return faults
 
 
-def main() -> None:
-    """Draw moments, and leave the figures."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--count", type=int, default=40)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", help="where the figures go")
-    args = parser.parse_args()
+def rows(args: argparse.Namespace, folder: Path) -> Iterator[dict[str, object]]:
+    """The figures after every run, each at a drawn moment in a folder of its own."""
     chosen, wrong, stopped = random.Random(args.seed), [], 0
-    for _ in range(args.count):
+    for count in range(1, args.count + 1):
         event, part, most = chosen.choice(MOMENTS)
         moment = event, part, 1 + int(most * chosen.random() ** 2)
         number = chosen.choice((signal.SIGINT, signal.SIGTERM))
-        with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+        with tempfile.TemporaryDirectory(dir=folder) as name:
             status, said = signalled(number, moment, ["plan", *SMALL, "-o", "out"], Path(name))
             stopped += status != 0
             if faults := faults_of(number, status, said, Path(name)):
                 wrong.append(f"{signal.Signals(number).name} at {moment}: {faults}")
-                print(wrong[-1], flush=True)
-    told = {"name": "signals", "runs": args.count, "stopped": stopped, "wrong": wrong}
-    leave(told, args.json)
+        yield {"name": "signals", "runs": count, "stopped": stopped, "wrong": wrong}
 
 
 if __name__ == "__main__":
-    main()
+    options = argparse.ArgumentParser()
+    options.add_argument("--count", type=int, default=40)
+    options.add_argument("--seed", type=int, default=0)
+    figures(options, rows)
