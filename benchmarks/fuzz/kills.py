@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -25,7 +26,8 @@ from benchmarks.fuzz import figures, signals
 from benchmarks.fuzz.writers import COMMANDS, SMALL, SWEEP, SWEPT, put_files, warmed, whole
 
 EVENTS = ("os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
-LONGEST_S = 120
+# Of the processor, and of the clock, which runs on while others have the machine.
+LONGEST_S, PATIENCE_S = 60, 1800
 # More than any run's write points.
 NEVER = 10**9
 
@@ -56,7 +58,8 @@ def forked(run: Callable[[], object], folder: Path, count: int = NEVER) -> tuple
 
         status = 99
         try:
-            signal.alarm(LONGEST_S)
+            resource.setrlimit(resource.RLIMIT_CPU, (LONGEST_S, LONGEST_S))
+            signal.alarm(PATIENCE_S)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
             sys.addaudithook(hook)

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -61,12 +62,15 @@ def blocks_of(config: SweepConfig) -> tuple[Block, ...]:
 
 
 def require_zarr():
-    """The package zarr; an error that says how to install it where there is none."""
+    """The package zarr; an error that says how to install what is missing of it and beside it."""
     try:
         import zarr
-    except ImportError:
+
+        import_module("google_crc32c")  # with which `store_checks` compares chunks
+    except ImportError as error:
         raise InputError(
-            "jaxsim sweep writes stores with the package 'zarr'; install jaxsim-inference[sweep]."
+            f"jaxsim sweep writes stores with the package {error.name!r}; install "
+            "jaxsim-inference[sweep]."
         ) from None
     return zarr
 

@@ -4,12 +4,15 @@ Those not marked, with chunks missing, or with chunks that are not as they were 
 """
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxsim._cores import cores
 from jaxsim.catalog.errors import InputError
 from jaxsim.space.axes import designs_in
 from jaxsim.view.files.store import (
@@ -18,10 +21,9 @@ from jaxsim.view.files.store import (
     array_of,
     blocks_of,
     group_of,
-    region_of,
     writes,
 )
-from jaxsim.view.files.store_checks import intact
+from jaxsim.view.files.store_checks import intact, is_as_written
 from jaxsim.view.files.sweep_config import SweepConfig
 
 if TYPE_CHECKING:
@@ -54,26 +56,25 @@ def pending(
         intact(path, lambda axes=axes: [array[...] for array in axes])
         arrays[phase] = [(name, array) for name, array in every if _dims(array) != (name,)]
 
-    def whole(block: Block) -> bool:
-        written = [(n, a) for n, a in arrays[block.phase] if writes(block, _dims(a))]
-        there = all(
-            (path / block.phase / name / place).is_file()
-            for name, array in written
+    def state(block: Block) -> str:
+        chunks = {
+            path / block.phase / name / place: array.dtype.itemsize * math.prod(array.chunks)
+            for name, array in arrays[block.phase]
+            if writes(block, _dims(array))
             for place in _chunks_of(block, _dims(array), array.shape, array.chunks)
-        )
-        if not there:
-            return False
-        try:
-            for _, array in written:
-                array[region_of(block, _dims(array))]  # Zarr compares every chunk with its CRC32C
-        except MemoryError:
-            raise
-        except Exception:  # of Zarr and its codecs, whatever they make of a damaged chunk
-            damaged(block)
-            return False
-        return True
+        }
+        if block.number not in marked or not all(file.is_file() for file in chunks):
+            return "missing"
+        same = all(is_as_written(file, held_bytes) for file, held_bytes in chunks.items())
+        return "whole" if same else "damaged"
 
-    return [block for block in own if block.number not in marked or not whole(block)]
+    # Files are read without Python's lock.
+    with ThreadPoolExecutor(cores()) as threads:
+        states = list(threads.map(state, own))
+    for block, found in zip(own, states, strict=True):
+        if found == "damaged":
+            damaged(block)
+    return [block for block, found in zip(own, states, strict=True) if found != "whole"]
 
 
 def _dims(array: "AnyArray") -> tuple[str, ...]:

@@ -363,7 +363,8 @@ def test_a_flipped_bit_in_a_chunk_is_an_error(place, whole, config, tmp_path):
 def test_what_resuming_finds_damaged_is_said(config, whole, tmp_path, capsys):
     path, mark = tmp_path / "x.zarr", b"damaged"
     shutil.copytree(whole, path)
-    chunk_of(path).write_bytes(mark)
+    # As it was written, with a checksum of its own, but of another array.
+    chunk_of(path).write_bytes(chunk_of(whole, "decode/valid").read_bytes())
     run = ["sweep", str(tmp_path / "space.yaml"), "-o", str(path), "--resume"]
     assert main(run) == 0
     assert "1 finished blocks are not as they were written" in capsys.readouterr().err
