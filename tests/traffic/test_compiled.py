@@ -24,10 +24,8 @@ def served():
 
 
 @pytest.fixture
-def quickly(monkeypatch, tmp_path):
-    """A folder where programs are kept; LLVM does not optimise what runs for a moment."""
-    options = {**compiled.OPTIONS, "xla_backend_optimization_level": "0"}
-    monkeypatch.setattr(compiled, "OPTIONS", options)
+def folder(monkeypatch, tmp_path):
+    """Where programs are kept, and none is yet."""
     monkeypatch.setenv("JAXSIM_PROGRAMS", str(tmp_path))
     tmp_path.chmod(0o700)
     CACHE.clear()
@@ -35,7 +33,7 @@ def quickly(monkeypatch, tmp_path):
     CACHE.clear()
 
 
-def test_a_loop_is_kept_and_copies_no_table(quickly, monkeypatch):
+def test_a_loop_is_kept_and_copies_no_table(folder, monkeypatch):
     made = []
     content_of = compiled.executables.content_of
     monkeypatch.setattr(
@@ -43,7 +41,7 @@ def test_a_loop_is_kept_and_copies_no_table(quickly, monkeypatch):
     )
     first = served()
     assert len(made) == 1
-    assert len(list(quickly.glob("loop-*.bin"))) == 1
+    assert len(list(folder.glob("quick-loop-*.bin"))) == 1
     # Slots are 128 by 8 instances, of attempts there are 16,384 and one.
     copied = re.findall(r"= \w+\[(8,128|16385)\]\S* copy\(", made[0].as_text())
     # At the start and the end a table may be copied once; within the loop none is.
@@ -53,3 +51,12 @@ def test_a_loop_is_kept_and_copies_no_table(quickly, monkeypatch):
     CACHE.clear()
     assert np.array_equal(served(), first)
     assert len(made) == 1  # it was read, not compiled
+    # Many requests are worth the form that LLVM optimises; both do the same operations.
+    monkeypatch.setattr(compiled, "MANY_REQUESTS", 0)
+    assert np.array_equal(served(), first)
+    assert len(made) == 2
+    assert len(list(folder.glob("loop-*.bin"))) == 1
+    CACHE.clear()
+    monkeypatch.setattr(compiled, "MANY_REQUESTS", np.inf)
+    assert np.array_equal(served(), first)  # it is read where it is kept, however few there are
+    assert len(made) == 2

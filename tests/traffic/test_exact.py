@@ -9,19 +9,12 @@ import pytest
 
 from jaxsim.traffic.read.requests import Blocks
 from jaxsim.traffic.simulate.initial import Start, initial
-from jaxsim.traffic.simulate.loop import OPTIONS, run_until
+from jaxsim.traffic.simulate.loop import run_quickly
 from jaxsim.traffic.simulate.records import Shape
 from jaxsim.traffic.synthetic.load import load_of
-from tests.narrow import untyped
 from tests.reference.traffic import Plain
 from tests.traffic.laws import client, law, links
 
-# Not optimised by LLVM: compiled in a third of the time, and as exact.
-run_quickly = jax.jit(
-    untyped(run_until).__wrapped__,
-    static_argnames="shape",
-    compiler_options={**OPTIONS, "xla_backend_optimization_level": 0},
-)
 SIZE, SLOTS, INSTANCES = 400, 64, 3
 LENGTHS: dict[str, Any] = {"isl": "lognormal:1000:0.8", "osl": "lognormal:200:0.7"}
 TIMES = {

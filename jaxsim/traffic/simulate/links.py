@@ -1,13 +1,15 @@
 """How fast is a prompt's cache sent from one pool to the other?"""
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
+from jaxsim._scalar import Scalar
 from jaxsim.catalog.cache_transfers import Moves, moves
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.point.forward import layers_of
 from jaxsim.point.ranks import Ranks
 from jaxsim.point.transfer import distinct_shards, kv_bytes_of
+from jaxsim.space.program.interpret import at_many
 from jaxsim.traffic.simulate.records import Links, of_numpy
 from jaxsim.traffic.simulate.step_times import RoleLaw
 
@@ -26,6 +28,14 @@ def links_of(
         prefill.scenario, prefill.ranks, decode.ranks,
         streamed=streamed, setup_s=setup_s, bytes_per_s=bytes_per_s, reshaped=reshaped,
     )  # fmt: skip
+
+
+def _held(points: tuple[Scenario, tuple[Ranks, Ranks]]) -> tuple[Scalar, ...]:
+    """Bytes of a prompt's cache, layers, and by side the GPUs that hold distinct parts of it."""
+    scenario, both = points
+    kind = scenario.model.groups[0].attention
+    sides = (distinct_shards(kind, ranks.tp) * ranks.pp for ranks in both)
+    return kv_bytes_of(scenario, scenario.workload.isl), layers_of(scenario), *sides
 
 
 def links_between(
@@ -50,13 +60,10 @@ def links_between(
     options, network = scenario.options, scenario.hardware.scaleout
     line = float(network.bytes_per_s) if bytes_per_s is None else bytes_per_s
     rate = measured.line_frac * line
-    kind = scenario.model.groups[0].attention
-    both = (prefill, decode)
-    sides = [float(distinct_shards(kind, ranks.tp)) * float(ranks.pp) for ranks in both]
-    dp = [float(ranks.attention_dp) for ranks in both]
-    isl = float(scenario.workload.isl)
-    per_token = float(kv_bytes_of(scenario, jnp.asarray(isl))) / isl / float(options.kv_compression)
-    layers = float(layers_of(scenario))
+    points = jax.tree.map(np.asarray, (scenario, (prefill, decode)))
+    cache, layers, *sides = map(float, at_many(_held, points))
+    dp = [float(ranks.attention_dp) for ranks in (prefill, decode)]
+    per_token = cache / float(scenario.workload.isl) / float(options.kv_compression)
     pipes = min(sides)
     parts = max(sides) / pipes
     blocks = 1.0 if reshaped else layers / float(prefill.pp) * parts

@@ -16,7 +16,7 @@ from jaxsim.catalog.errors import InputError
 from jaxsim.space.program.bits import in_precision
 from jaxsim.traffic.policy.view import Policy
 from jaxsim.traffic.read.requests import Requests
-from jaxsim.traffic.simulate.compiled import run_compiled
+from jaxsim.traffic.simulate.compiled import loop_for
 from jaxsim.traffic.simulate.faults import RESUMES, Fault, die, revive, schedule
 from jaxsim.traffic.simulate.fleet import Fleet
 from jaxsim.traffic.simulate.initial import Start, bucket, initial, wide_bucket
@@ -55,11 +55,15 @@ class Service:
 
 
 class Room(NamedTuple):
-    """How many instances, sequences of each and requests a program can hold."""
+    """How many instances, sequences of each and requests a program can hold.
+
+    `runs` will use it, of about as many requests each.
+    """
 
     instances: int = 1
     sequences: int = 1
     requests: int = 1
+    runs: int = 1
 
 
 ANY_ROOM = Room()
@@ -126,6 +130,7 @@ def simulate_run(
         state = initial(requests, start, gain, shape, service.hit_frac)
         law = jax.tree.map(np.asarray, _as_long(fleet, shape))
         links = jax.tree.map(np.float64, fleet.links)
+        loop = loop_for(state, law, links, client, shape, room.runs * len(requests))
         stop = policy.interval_s
         to_come = schedule(service.faults)
         dead: dict[int, list[int]] = {}
@@ -135,7 +140,7 @@ def simulate_run(
             event_s = min(stop, to_come[0][0]) if to_come else stop
             next_s = min(event_s, pauses[0]) if pauses else event_s
             state = replace(state, stop_s=np.float64(next_s))
-            state = jax.block_until_ready(run_compiled(state, law, links, client, shape))
+            state = jax.block_until_ready(loop(state, law, links, client))
             progress(float(np.asarray(state.arriving)) / len(requests))
             over = _ended(state, len(requests)) and not to_come
             if over or not np.isfinite(next_s):

@@ -6,6 +6,7 @@ engine's part from `traffic/serving.py`; between the knots they are linear. Noth
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import numpy as np
@@ -20,11 +21,14 @@ from jaxsim.catalog.setup import Setup
 from jaxsim.catalog.workload import Workload
 from jaxsim.point.phases.decode import tokens_per_step
 from jaxsim.point.ranks import Ranks, ranks_of
+from jaxsim.space.program.interpret import at_many
 from jaxsim.traffic.layout import Layout
 from jaxsim.traffic.serving import decode_step_s, prompt_s
 from jaxsim.traffic.simulate.records import Law, of_numpy
 from jaxsim.traffic.steps import MOST_SLOTS, Steps, stack, timed
 
+# LLVM does not optimise what runs for a moment.
+QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 ROWS = 16
 PIECES = 8
 BLOCK_TOKENS = 16.0
@@ -94,7 +98,8 @@ def role_law(
     room = float(one.slots) * float(serving.slots_frac) * mean
     places = min(float(serving.most_sequences) * ranks, float(MOST_SEQUENCES) * ranks)
     places = min(places, float(most) if most else np.inf, max(np.floor(room / 64.0), 1.0))
-    gain = float(tokens_per_step(workload.draft_tokens, workload.accept_frac))
+    drafts = np.float32(workload.draft_tokens), np.float32(workload.accept_frac)
+    gain = float(at_many(lambda given: tokens_per_step(*given), drafts))
     step_s, alone_s, busy_s = map(np.asarray, _engine_s(rows, engine))
     steps = np.asarray(rows.batch, float)[:PIECES], np.asarray(step_s, float)[:PIECES]
     knots, decode_s, slope = _decode_table(*steps, contexts, int(places), gain)
@@ -125,7 +130,7 @@ def role_law(
         fixed,
         float(engine.prompt_token_s),
         base,
-        ranks_of(design),
+        jax.tree.map(float, at_many(ranks_of, jax.tree.map(np.float32, design))),
     )
 
 
@@ -147,7 +152,7 @@ def _at_chunk(base: Scenario, tokens: float, past: float) -> Scenario:
     )
 
 
-@jax.jit
+@partial(jax.jit, compiler_options=QUICKLY)
 def _engine_s(rows: Steps, engine: Engine):
     """By row: decode steps at the batches that were timed, a prompt's passes alone and among many.
 

@@ -32,6 +32,7 @@ GROWTH = 4.0
 TIGHT = 1.5  # the same where that would be too many to simulate
 # What every run has room for: all of them use one program.
 INSTANCES, SEQUENCES = 64, 8192
+RUNS = 12  # of a sizing, about
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def held(shapes: Shapes, counts: Mapping[int, int], requests: Requests | None = 
     neither filling nor running empty.
     """
     request, requests = shapes.request, requests or shapes.requests
-    room = Room(INSTANCES, SEQUENCES, len(shapes.requests))
+    room = Room(INSTANCES, SEQUENCES, len(shapes.requests), RUNS)
     run = simulate_run(requests, shapes.fleet, dict(counts), Static(), room=room)
     users = users_of(run)
     margin_s = min(shapes.stay_s, requests.duration_s / 4.0)
