@@ -20,7 +20,7 @@ from benchmarks.fuzz.writers import COMMANDS, SWEPT, put_files, warmed, whole
 
 SIZES = ("4k", "8k", "16k", "36k", "64k", "128k", "256k", "512k", "1m", "2m", "4m")
 # What these print is where they wrote: without that they have nothing to say.
-NO_ANSWER = ("best", "deploy", "import", "sweep")
+NO_ANSWER = ("best", "calibrate", "deploy", "import", "sweep")
 
 
 def full_disks(folder: Path) -> Iterator[dict[str, object]]:

@@ -90,12 +90,24 @@ def calibrate(
     engine: str = "trtllm",
     report: Callable[[str], None] = lambda line: None,
 ) -> Path:
-    """The calibration file written from measurements of one chip.
+    """The calibration file written from measurements of one chip (see `fitted_text`).
+
+    It is read back before it takes its final name, so that what exists is always complete.
+    """
+    return write_checked(Path(output), fitted_text(source, chip, engine, report))
+
+
+def fitted_text(
+    source: str | Path | None,
+    chip: str | HardwareCard,
+    engine: str = "trtllm",
+    report: Callable[[str], None] = lambda line: None,
+) -> str:
+    """The text of a calibration file, from measurements of one chip.
 
     `source` is the folder `systems/data` of the package of tables (its installed one where None),
     or a CSV file with the columns `op shape dtype gpu metric value unit url kind notes`; what a CSV
-    file does not measure is taken over from the chip's present calibration, as the file says. It
-    is read back before it takes its final name, so that what exists is always complete.
+    file does not measure is taken over from the chip's present calibration, as the file says.
     """
     card = load_hardware(chip) if isinstance(chip, str) else chip
     base = None
@@ -113,8 +125,7 @@ def calibrate(
     fits = fit_all(rows, card, report)
     title = f"{card.full_name}, {engine} kernels" if where.is_dir() else f"{card.full_name}"
     multiprocessors = float(card.hardware.chip.multiprocessors)
-    text = calibration_text(title, multiprocessors, fits, provenance, base)
-    return write_checked(Path(output), text)
+    return calibration_text(title, multiprocessors, fits, provenance, base)
 
 
 def write_checked(path: Path, text: str) -> Path:

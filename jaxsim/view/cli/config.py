@@ -17,7 +17,7 @@ file), a TOML file comments at its head, and beside FILE.csv lies FILE.csv.run.y
 """
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from jaxsim._version import __version__
@@ -250,23 +250,30 @@ def keep(folder: Path, table: dict[str, object]) -> None:
     replace_text(folder / NAME, _yaml(table, f"jaxsim run {NAME} -o DIR"))
 
 
-def keep_with(path: Path, table: dict[str, object]) -> None:
-    """Leave it in the TOML file that a verb wrote, or beside a CSV file; NetCDF has it within."""
+def keep_beside(path: Path, table: dict[str, object]) -> None:
+    """Leave it beside the CSV file that a verb wrote; NetCDF and TOML have it within."""
     from jaxsim.view.files.atomic import replace_text
-    from jaxsim.view.files.run_text import run_text
 
-    if path.suffix == ".toml":
-        text = read_text(path)
-        if not text.startswith(_HEAD):
-            replace_text(path, headed(text, run_text(table)))
-    elif path.suffix == ".csv":
+    if path.suffix == ".csv":
         replace_text(Path(f"{path}{BESIDE}"), _yaml(table, f"jaxsim run {path.name} -o AGAIN.csv"))
 
 
-def headed(text: str, made_by: str) -> str:
-    """A TOML file with the options of its run as comments at its head."""
+def write_toml(
+    path: Path, text: str, made_by: str, check: Callable[[Path], object] = lambda path: None
+) -> None:
+    """Write a TOML file with the options of its run as comments at its head, whole or not at all.
+
+    `check` reads it back before it takes its name.
+    """
+    from jaxsim.view.files.atomic import replace_file
+
     lines = "".join(f"{COMMENT}{line}\n" for line in made_by.splitlines())
-    return f"{_HEAD}{lines}\n{text}"
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(f"{_HEAD}{lines}\n{text}", encoding="utf-8")
+        check(temporary)
+
+    replace_file(path, write)
 
 
 def _yaml(table: dict[str, object], again: str) -> str:

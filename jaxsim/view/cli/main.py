@@ -122,7 +122,7 @@ def execute(parsers: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
         from jaxsim.view.files.run_text import run_text
 
         run_options = resolved(args, parser_of(parsers, args.verb))
-        args.made_by = run_text(run_options)  # what a NetCDF file holds
+        args.made_by = run_text(run_options)  # what NetCDF and TOML files hold
     options.prepare(args)
     device.prepare(args)
     unheard: OSError | None = None
@@ -133,13 +133,13 @@ def execute(parsers: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
     if run_options is not None and os.path.exists(str(args.output)):
         from pathlib import Path
 
-        from jaxsim.view.cli.config import keep, keep_with
+        from jaxsim.view.cli.config import keep, keep_beside
 
         path = Path(args.output)
         if path.is_dir():
             keep(path, run_options)
         elif status != FAILED:
-            keep_with(path, run_options)
+            keep_beside(path, run_options)
     if unheard is not None:
         raise unheard
     return status

@@ -61,10 +61,11 @@ def _own(args: argparse.Namespace) -> int:
     from jaxsim.truth.read.clients.stated import Stated
     from jaxsim.truth.read.readers import read_rows
     from jaxsim.truth.runs import runs_of
+    from jaxsim.view.cli.config import write_toml
     from jaxsim.view.cli.progress import working
     from jaxsim.view.deploy.measured import stated_of
     from jaxsim.view.deploy.plan_file import order_of
-    from jaxsim.view.files.atomic import output_file, replace_text
+    from jaxsim.view.files.atomic import output_file
 
     path = output_file(Path(args.output), (".toml",))
     stated = Stated(engine=args.engine, hardware=args.chip or "")
@@ -81,7 +82,8 @@ def _own(args: argparse.Namespace) -> int:
     with working(f"fitting {len(runs)} runs"):
         own = fit_own(runs, card)
     title = f"{card.title}, own"
-    replace_text(path, own_toml(own, card, title, [Path(name).name for name in args.runs]))
+    text = own_toml(own, card, title, [Path(name).name for name in args.runs])
+    write_toml(path, text, args.made_by)
     for measure, after in own.after.items():
         print(f"{measure}: {own.before[measure]:.1%} before, {after:.1%} after (RMS of logs)")
     moved = sorted(own.numbers, key=lambda one: abs(one.value / one.before - 1.0), reverse=True)
@@ -103,12 +105,15 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--chip HW names the chip whose kernels are fitted; or give --runs.")
     from pathlib import Path
 
-    from jaxsim.truth.kernels.calibrate import calibrate
+    from jaxsim.catalog.calibration import read_calibration
+    from jaxsim.truth.kernels.calibrate import fitted_text
+    from jaxsim.view.cli.config import write_toml
     from jaxsim.view.cli.progress import note, working
     from jaxsim.view.files.atomic import output_file
 
     path = output_file(Path(args.output), (".toml",))
     with working("reading measurements"):
-        calibrate(args.source, args.chip, path, engine=args.engine, report=note)
+        text = fitted_text(args.source, args.chip, engine=args.engine, report=note)
+    write_toml(path, text, args.made_by, read_calibration)
     print(f"Wrote {path}.")
     return 0

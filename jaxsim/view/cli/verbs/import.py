@@ -47,8 +47,8 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.catalog.parameters import parameters
     from jaxsim.catalog.precision import spoken_formats
     from jaxsim.catalog.write import card_text
-    from jaxsim.view.cli.config import headed
-    from jaxsim.view.files.atomic import output_file, replace_text
+    from jaxsim.view.cli.config import write_toml
+    from jaxsim.view.files.atomic import output_file
     from jaxsim.view.text.units import parameters as said
 
     path = given_path(args.path)
@@ -60,8 +60,7 @@ def run(args: argparse.Namespace) -> int:
     file = path / "config.json" if path.is_dir() else path
     source = args.source or f"{file.name} of {card.hf_id or card.name}"
     text = card_text(card, source, datetime.date.today())
-    # With the options of the run in one write: on a full disk there is all of it, or nothing.
-    replace_text(output, headed(text, args.made_by))
+    write_toml(output, text, args.made_by)
     read = read_model_file(output)
     counts = parameters(read.model)
     total, active = float(counts.total), float(counts.active)
