@@ -123,7 +123,8 @@ class SimulateRequest:
     Without `pools`, those that `jaxsim.plan` recommends at the mean lengths, as many as the mean
     rate needs at `busy_frac` of their capacity. `policies` decide every `interval_s` seconds, by a
     `forecast` of the load. A prompt pass holds `chunk` tokens, an instance at most `most_sequences`
-    requests. An instance starts in `startup_s` and changes its role in `convert_s` seconds.
+    requests. An instance starts in `startup_s` and changes its role in `convert_s` seconds. Every
+    prompt has `images`, whose tokens are among its own.
 
     >>> load = jaxsim.load_of(isl="256", osl="32", requests_per_s=2.0, duration_s=10.0)
     >>> jaxsim.SimulateRequest(load.drawn(0), ftl_s=1.0, ttl_s=0.05).policies
@@ -143,6 +144,7 @@ class SimulateRequest:
     most_sequences: int | None = None
     startup_s: float = 120.0
     convert_s: float = 30.0
+    images: float = 0.0
 
 
 class SimulateKeywords(SetupKeywords, total=False):
@@ -160,6 +162,7 @@ class SimulateKeywords(SetupKeywords, total=False):
     most_sequences: int | None
     startup_s: float
     convert_s: float
+    images: float
 
 
 def simulate(
@@ -190,7 +193,11 @@ def simulate(
     request = request_of("simulate", SimulateRequest, requests, keywords)
     requests, pools, ftl_s, ttl_s = request.requests, request.pools, request.ftl_s, request.ttl_s
     setup = setup_with(model, hardware, keywords)
-    mean = Workload(isl=float(requests.isl.mean()), osl=max(float(requests.osl.mean()), 2.0))
+    mean = Workload(
+        isl=float(requests.isl.mean()),
+        osl=max(float(requests.osl.mean()), 2.0),
+        images=float(request.images),
+    )
     if pools is None:
         progress("planning")
         planned = plan_of(

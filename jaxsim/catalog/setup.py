@@ -6,9 +6,11 @@ them, with a workload and a design, into the numbers of a `Scenario`.
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from jaxsim.catalog.bounds import WORKLOAD, check
 from jaxsim.catalog.calibration import Calibration, borrowed, load_calibration, resolve_kernels
-from jaxsim.catalog.cards import HardwareCard, ModelCard, emulated_classes
+from jaxsim.catalog.cards import HardwareCard, ModelCard, emulated_classes, with_images
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engine import Options
 from jaxsim.catalog.engine_limits import engine_defaults
@@ -64,13 +66,19 @@ class Setup:
         return tuple(said)
 
     def scenario(self, workload: Workload, design: Deployment | None = None) -> Scenario:
-        """The numbers of this set-up for a workload, at a design or at one to be swept over."""
+        """The numbers of this set-up for a workload, at a design or at one to be swept over.
+
+        Where prompts have images, the model has its encoder.
+        """
         given = {name: getattr(workload, name) for name in WORKLOAD}
         check(given, WORKLOAD, "Workload: ")
         if design is None:
             design = Deployment(tp=1.0, ep=1.0, pp=1.0, batch=1.0, chunk=workload.isl)
+        model = self.model.model
+        if np.any(workload.images) and not (model.encoders or model.pooled_encoders):
+            model = with_images(self.model).model
         return Scenario(
-            model=self.model.model,
+            model=model,
             element=element_bytes(self.precision),
             hardware=self.hardware.hardware,
             kernels=resolve_kernels(

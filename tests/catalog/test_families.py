@@ -5,6 +5,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import jax.numpy as jnp
 import pytest
@@ -17,9 +18,12 @@ from jaxsim.catalog.model import SharedCache
 from jaxsim.catalog.parameters import parameters
 from jaxsim.catalog.precision import BYTES_PER_ELEMENT, Precision, element_bytes
 from jaxsim.catalog.setup import setup_of
+from jaxsim.catalog.workload import Workload
 from jaxsim.catalog.write import card_text
 from jaxsim.point.layer_bytes import kv_bytes_per_gpu
+from jaxsim.traffic.simulate.step_times import _at_chunk
 from jaxsim.view.cli.main import main
+from jaxsim.view.files.sweep_config import read_sweep
 from tests.catalog.test_config_json import DEEPSEEK, GLM5, LLAMA, QWEN3, QWEN3_MOE, read
 from tests.narrow import some, untyped
 from tests.view.written import checked_file
@@ -589,6 +593,7 @@ def test_encoders_of_images(tmp_path):
     assert with_images(card).model.encoders == (card.encoder,)
     with pytest.raises(InputError, match="no encoder"):
         with_images(load_model("llama-3.1-8b"))
+
     fixed = {**vision, "image_size": 896, "patch_size": 14}
     outer = {"architectures": ["Gemma3ForConditionalGeneration"], "mm_tokens_per_image": 256,
              "text_config": {**GEMMA, "model_type": "gemma3_text", "attention_k_eq_v": None,
@@ -596,6 +601,56 @@ def test_encoders_of_images(tmp_path):
              "vision_config": fixed}  # fmt: skip
     own = read(tmp_path, outer).encoder
     assert (some(own).patches, some(own).tokens) == (4096.0, 256.0)
+
+
+SEES = "qwen3.5-27b"
+
+
+def test_a_workload_with_images_has_the_encoder_it_needs():
+    """In Python as on the command line; a prompt's passes share its images by their tokens."""
+    work = Workload(isl=8192.0, osl=128.0, hit_frac=0.25, images=3.0)
+    setup = setup_of(SEES, "h200")
+    scenario = setup.scenario(work)
+    assert scenario.model.encoders == (setup.model.encoder,)
+    assert setup.scenario(replace(work, images=0.0)).model.encoders == ()
+    parts = [_at_chunk(scenario, 2048.0, past).workload.images for past in (2048.0, 4096.0, 6144.0)]
+    assert sum(parts) == pytest.approx(3.0)
+    with pytest.raises(InputError, match="no encoder for images"):
+        setup_of("llama-3.1-8b", "h200").scenario(work)
+
+
+def test_every_verb_with_a_workload_takes_images(tmp_path, monkeypatch, capsys):
+    """Their tokens are added to ISL, but for traffic, whose requests have all tokens."""
+    seen: dict[str, object] = {}
+
+    def caught(phase, scenarios, space, isl, osl, **rest):
+        seen["search"] = (isl, scenarios[0].workload.images, len(scenarios[0].model.encoders))
+        raise InputError("seen")
+
+    monkeypatch.setattr("jaxsim.space.search.search", caught)
+    case = [SEES, "--hardware", "h200", "--images", "2"]
+    assert main(["search", *case, "--phase", "decode", "--isl", "1000,3000", "--osl", "64"]) == 2
+    assert seen["search"] == ((1000.0 + 2048.0, 3000.0 + 2048.0), 2.0, 1)
+
+    def simulated(*given, **keywords):
+        seen["traffic"] = keywords["images"]
+        raise InputError("seen")
+
+    monkeypatch.setattr("jaxsim.api.simulate.simulate", simulated)
+    load = ["--poisson", "1", "--duration", "9s", "--isl", "3000", "--osl", "64"]
+    assert main(["traffic", *case, *load, "--ftl", "5s", "--ttl", "50ms"]) == 2
+    assert seen["traffic"] == 2.0
+    assert capsys.readouterr().err.count("seen") == 2
+    path = tmp_path / "sweep.yaml"
+    text = "model: qwen3.5-27b\nhardware: h200\nworkload: {isl: 1000, osl: 64, images: 2}\n"
+    path.write_text(text)
+    asked = read_sweep(path)
+    assert (asked.isl, asked.workload.images) == ((3048.0,), 2.0)
+    assert len(asked.setup.model.model.encoders) == 1
+    for wrong, said in (("2.5", "no whole number"), ("-1", "0 or more")):
+        path.write_text(text.replace("images: 2", f"images: {wrong}"))
+        with pytest.raises(InputError, match=said):
+            read_sweep(path)
 
 
 def test_import_writes_a_file_that_plans(tmp_path):

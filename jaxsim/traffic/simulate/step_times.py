@@ -143,12 +143,13 @@ def _at_context(base: Scenario, context: float) -> Scenario:
 
 
 def _at_chunk(base: Scenario, tokens: float, past: float) -> Scenario:
-    """A pass over one chunk of tokens after `past` others."""
-    isl = float(tokens + past)
+    """A pass over one chunk of tokens after `past` others, with its share of a prompt's images."""
+    isl, own = float(tokens + past), base.workload
+    computed = float(own.isl) * (1.0 - float(own.hit_frac))
     return replace_leaf(
-        lambda s: (s.workload.isl, s.workload.hit_frac, s.design.chunk),
+        lambda s: (s.workload.isl, s.workload.hit_frac, s.workload.images, s.design.chunk),
         base,
-        (isl, float(past) / isl, float(tokens)),
+        (isl, float(past) / isl, float(own.images) * float(tokens) / computed, float(tokens)),
     )
 
 

@@ -81,7 +81,7 @@ class Order:
     `kind` is disaggregated or colocated. `kv` is the format of the cache. `interval` holds the
     predicted throughput per GPU with 80 %, and `digest` names the plan it came from. `hit_frac` of
     a prompt is found in a prefix cache; each of `draft_tokens` proposed in a step is accepted with
-    probability `accept_frac`.
+    probability `accept_frac`. A prompt has `images`, whose tokens are part of `isl`.
     """
 
     kind: str
@@ -103,6 +103,7 @@ class Order:
     accept_frac: float
     pools: tuple[Pool, ...]
     digest: str
+    images: int = 0
 
     @property
     def context(self) -> int:

@@ -133,10 +133,11 @@ class _Served(TypedDict):
     hit_frac: float
     draft_tokens: int
     accept_frac: float
+    images: int
 
 
 def _served(workload: Fields) -> _Served:
-    """Prefix hits and speculation, which servers have alike for all workloads of a mix."""
+    """Prefix hits, speculation and images, which servers have alike for all workloads of a mix."""
     rows = workload.table.get("mix")
     drafts = workload.number("draft_tokens", 0.0)
     hit_frac, accept_frac = (workload.number(n, 0.0) for n in ("hit_frac", "accept_frac"))
@@ -147,12 +148,19 @@ def _served(workload: Fields) -> _Served:
             raise workload.error(
                 "mix", "its workloads have unlike prefix hits or drafts; deploy a plan of each."
             )
-    if drafts != int(drafts):
-        raise workload.error("draft_tokens", f"{drafts:g} is not a whole number.")
+    images = workload.number("images", 0.0)
+    for name, value in (("draft_tokens", drafts), ("images", images)):
+        if value != int(value):
+            raise workload.error(name, f"{value:g} is not a whole number.")
     for name, value in (("hit_frac", hit_frac), ("accept_frac", accept_frac)):
         if value > 1.0:
             raise workload.error(name, f"{value:g} is not a fraction.")
-    return {"hit_frac": hit_frac, "draft_tokens": int(drafts), "accept_frac": accept_frac}
+    return {
+        "hit_frac": hit_frac,
+        "draft_tokens": int(drafts),
+        "accept_frac": accept_frac,
+        "images": int(images),
+    }
 
 
 def _longest(workload: Fields, name: str) -> int:

@@ -68,7 +68,7 @@ def deployed_dict(deployed: Deployed, pooled: bool) -> dict[str, object]:
 def workload_dict(plan: Plan) -> dict[str, object]:
     """Lengths of a request, hits and drafts; of a mix a mean request's, and every workload's."""
     described: dict[str, object] = {"isl": plan.isl, "osl": plan.osl}
-    served = [_served(one.workload) for one in plan.mix]
+    served = [served_dict(one.workload) for one in plan.mix]
     if all(own == served[0] for own in served):
         described |= served[0]
     if len(plan.mix) > 1:
@@ -78,7 +78,7 @@ def workload_dict(plan: Plan) -> dict[str, object]:
     return described
 
 
-def _served(workload: Workload) -> dict[str, float]:
+def served_dict(workload: Workload) -> dict[str, float]:
     """What is served besides lengths: prefix hits, speculation, images, imbalance of experts."""
     counts = {name: int(getattr(workload, name)) for name in ("draft_tokens", "images")}
     fracs = {name: float(getattr(workload, name)) for name in ("hit_frac", "accept_frac")}

@@ -14,7 +14,7 @@ from jaxsim.view.figures.style import image
 from jaxsim.view.figures.tornado import case_of, draw_tornado, resources_figure
 from jaxsim.view.files.atomic import replace_bytes, replace_netcdf, replace_text
 from jaxsim.view.files.inverse_json import inverse_dict
-from jaxsim.view.files.plan_json import instance_dict
+from jaxsim.view.files.plan_json import instance_dict, served_dict
 from jaxsim.view.text.levers import change
 from jaxsim.view.text.plain_json import dumps
 
@@ -31,7 +31,11 @@ def sensitivity_dict(result: Sensitivity) -> dict[str, object]:
         "kind": result.kind,
         "formats": {pool: dict(own) for pool, own in result.formats.items()},
         "notes": list(result.notes),
-        "workload": {"isl": request.only_workload.isl, "osl": request.only_workload.osl},
+        "workload": {
+            "isl": request.only_workload.isl,
+            "osl": request.only_workload.osl,
+            **served_dict(request.only_workload),
+        },
         "targets": {"ftl_s": request.ftl_s, "ttl_s": request.ttl_s},
         "objective": request.objective,
         "output_tokens_per_s_per_gpu": deployed.output_tokens_per_s_per_gpu,

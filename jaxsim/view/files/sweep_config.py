@@ -9,6 +9,7 @@ import jax
 
 from jaxsim._version import __version__
 from jaxsim.catalog.bounds import MOST_WHOLE, WORKLOAD, check
+from jaxsim.catalog.cards import with_images
 from jaxsim.catalog.documents import quoted, read_yaml
 from jaxsim.catalog.engine_limits import check_context
 from jaxsim.catalog.errors import InputError, nearest
@@ -22,7 +23,7 @@ _TOP = {
     "model", "hardware", "precision", "engine", "phases", "workload", "space", "block_workloads",
     "max_context",
 }  # fmt: skip
-_WORKLOAD = {"isl", "osl", "hit_frac", "draft_tokens", "accept_frac", "imbalance"}
+_WORKLOAD = {"isl", "osl", "hit_frac", "draft_tokens", "accept_frac", "imbalance", "images"}
 _SPACE = {"tp", "ep", "pp", "batch", "chunk", "prefill_batch"}
 
 EXAMPLE = """\
@@ -172,11 +173,17 @@ def _config(path: Path, raw: dict[str, object]) -> SweepConfig:
                 )
             rest[key] = float(value)
     check({"isl": isl, "osl": osl, **rest}, WORKLOAD, f"{path}: workload.")
-    workload = Workload(isl[0], osl[0], **rest)
     axes = _known(path, "space", raw.get("space") or {}, _SPACE)
     values = {name: _numbers(path, f"space.{name}", value, 1) for name, value in axes.items()}
     space = replace(Space(), **values)
     card = load_model(str(raw["model"]))
+    if rest.get("images"):
+        if rest["images"] != int(rest["images"]):
+            raise InputError(f"{path}: workload.images: {rest['images']:g} is no whole number.")
+        card = with_images(card)
+        tokens = sum(float(encoder.tokens) for encoder in card.model.encoders)
+        isl = tuple(one + rest["images"] * tokens for one in isl)
+    workload = Workload(isl[0], osl[0], **rest)
     if "max_context" in raw:
         context = _whole(path, "max_context", raw["max_context"])
         card = replace(card, max_context_tokens=float(context))

@@ -25,7 +25,7 @@ from tests.narrow import some, untyped
 from tests.view.deploy.made import HERE, plan_with, settings
 
 AIC = json.loads((HERE / "schemas" / "aic-request.json").read_text())
-SERVED = {"hit_frac": 0.25, "draft_tokens": 2, "accept_frac": 0.7}
+SERVED = {"hit_frac": 0.25, "draft_tokens": 2, "accept_frac": 0.7, "images": 3}
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,7 @@ def options_of(engine, order, role, **more):
 def test_a_plan_keeps_what_is_served(speculating):
     result = speculating["moe"]
     assert (result.hit_frac, result.draft_tokens, result.accept_frac) == (0.25, 2, 0.7)
+    assert result.images == 3
     assert result.cached == result.isl // 4
     said = stated_of(result)
     assert (said.hit_frac, said.draft_tokens, said.accept_frac) == (0.25, 2.0, 0.7)
@@ -147,6 +148,7 @@ def test_requests_for_aiconfigurator_fit_its_schema(speculating):
     [
         ({"draft_tokens": 1.5}, "not a whole number"),
         ({"hit_frac": 2.0}, "not a fraction"),
+        ({"images": 1.5}, "images: 1.5 is not a whole number"),
         ({"mix": [{"isl": 8, "osl": 8, "draft_tokens": 1}, {"isl": 8, "osl": 8}]}, "unlike"),
     ],
 )

@@ -243,6 +243,11 @@ def notes_of(order: "Order", settings: "Settings") -> list[str]:
     if len({pool.hardware for pool in order.pools}) > 1:
         kinds = ", ".join(f"{pool.role} on {pool.hardware}" for pool in order.pools)
         told.append(f"Pools have unlike hardware: {kinds}.")
+    if order.images:
+        told.append(
+            f"The plan's prompts have {order.images} images, whose tokens are among its "
+            f"{order.isl:,}; the measuring commands send text of as many tokens, without images."
+        )
     instances = max(pool.count for pool in order.pools if pool.role != "decode")
     if order.hit_frac and instances > 1 and settings.target in BLIND:
         told.append(

@@ -163,6 +163,7 @@ def said(args: argparse.Namespace) -> list[str]:
             ("--draft-tokens", args.draft_tokens, "0"),
             ("--accept-frac", args.accept_frac, None),
             ("--imbalance", args.imbalance, "1"),
+            ("--images", args.images, "0"),
         )
         if value != usual
     ]
@@ -189,6 +190,7 @@ def solve(
         isl, osl, axes = request["isl"], request["osl"], request["axes"]
         first = {"isl": str(int(isl[0])), "osl": str(int(osl[0]))}
         workload = options.workload_from(argparse.Namespace(**{**vars(args), **first}))
+        isl = tuple(one + float(workload.isl) - isl[0] for one in isl)  # tokens of images
         card = options.model_from(args)
         check_context(card, max(isl), max(osl))
         setups = [

@@ -53,6 +53,12 @@ def add_parser(subparsers: options.Verbs) -> None:
         targets.add_argument(
             f"--{flag}", f"--{other}", dest=flag, required=True, metavar="T", help=f"largest {what}"
         )
+    parser.add_argument(
+        "--images",
+        default="0",
+        metavar="N",
+        help="images of a prompt, whose tokens are among its own; the encoder runs in prefill",
+    )
     load = parser.add_argument_group("synthetic load, instead of a trace")
     load.add_argument("--poisson", metavar="R", help="requests/s")
     load.add_argument("--cv", metavar="X", default="1", help="variation of gaps (1: Poisson)")
@@ -252,6 +258,7 @@ def run(args: argparse.Namespace) -> int:
             ),
             startup_s=parse.parse_duration(args.startup, "--startup"),
             convert_s=parse.parse_duration(args.convert, "--convert"),
+            images=float(parse.parse_whole(args.images, "--images", at_least=0)),
             precision=args.precision,
             engine=args.engine,
             progress=show,
