@@ -123,8 +123,8 @@ class SimulateRequest:
     Without `pools`, those that `jaxsim.plan` recommends at the mean lengths, as many as the mean
     rate needs at `busy_frac` of their capacity. `policies` decide every `interval_s` seconds, by a
     `forecast` of the load. A prompt pass holds `chunk` tokens, an instance at most `most_sequences`
-    requests. An instance starts in `startup_s` and changes its role in `convert_s` seconds. Every
-    prompt has `images`, whose tokens are among its own.
+    requests. It starts in `startup_s` and changes its role in `convert_s` seconds. Of a prompt's
+    tokens some are of its `images`.
 
     >>> load = jaxsim.load_of(isl="256", osl="32", requests_per_s=2.0, duration_s=10.0)
     >>> jaxsim.SimulateRequest(load.drawn(0), ftl_s=1.0, ttl_s=0.05).policies
@@ -193,11 +193,8 @@ def simulate(
     request = request_of("simulate", SimulateRequest, requests, keywords)
     requests, pools, ftl_s, ttl_s = request.requests, request.pools, request.ftl_s, request.ttl_s
     setup = setup_with(model, hardware, keywords)
-    mean = Workload(
-        isl=float(requests.isl.mean()),
-        osl=max(float(requests.osl.mean()), 2.0),
-        images=float(request.images),
-    )
+    mean = Workload(float(requests.isl.mean()), max(float(requests.osl.mean()), 2.0))
+    mean = replace(mean, images=request.images)
     if pools is None:
         progress("planning")
         planned = plan_of(
@@ -205,10 +202,9 @@ def simulate(
             ftl_s=ftl_s, ttl_s=ttl_s, precision=keywords.get("precision"),
             engine=keywords.get("engine"), options=keywords.get("options"),
         )  # fmt: skip
-        chosen = planned.disaggregated
-        if not isinstance(chosen, Deployed):
-            chosen = planned.colocated
-        if not isinstance(chosen, Deployed):
+        both = planned.disaggregated, planned.colocated
+        chosen = next((one for one in both if isinstance(one, Deployed)), None)
+        if chosen is None:
             raise InputError("no deployment meets the targets at the mean lengths; widen them.")
         pools = pools_from_plan(chosen, requests, request.busy_frac)
     layouts = pools.layouts()
@@ -291,11 +287,8 @@ def _table(
 
 def _units(name: str) -> dict[str, str]:
     """Units and a readable name of a measure, from its suffix."""
-    units = "1"
-    for suffix, unit in (("_per_s", "1/s"), ("_s", "s"), ("seconds", "s")):
-        if name.endswith(suffix):
-            units = unit
-            break
+    ends = (("_per_s", "1/s"), ("_s", "s"), ("seconds", "s"))
+    units = next((unit for suffix, unit in ends if name.endswith(suffix)), "1")
     return {
         "units": {
             "usd": "USD",
