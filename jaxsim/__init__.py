@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from jaxsim._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from jaxsim._progress import heard_by as heard_by
     from jaxsim.api.accessors import open_tree as open_tree
     from jaxsim.api.draws import simulate_draws as simulate_draws
     from jaxsim.api.gains import gains as gains
@@ -83,6 +84,7 @@ _WHERE = {
     "estimate": "jaxsim.api.plan",
     "evaluate": "jaxsim.api.plan",
     "frontier": "jaxsim.api.plan",
+    "heard_by": "jaxsim._progress",
     "list_hardware": "jaxsim.catalog.names",
     "list_models": "jaxsim.catalog.names",
     "load_hardware": "jaxsim.catalog.load",

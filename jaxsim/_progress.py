@@ -1,6 +1,7 @@
 """How far is a long computation?  It says so here, and whoever shows progress hears it.
 
 Nothing is passed down for it: `heard_by` names the listener of this thread, `tell` speaks to it.
+Threads of a pool have none: who starts them tells how many have ended.
 """
 
 from collections.abc import Callable, Generator
@@ -32,8 +33,19 @@ class Counted(str):
 
 
 @contextmanager
-def heard_by(listener: Callable[[str], object]) -> Generator[None, None, None]:
-    """Let `listener` hear what this thread tells while the block runs."""
+def heard_by(listener: Callable[[str], object] | None) -> Generator[None, None, None]:
+    """Let `listener` hear what is being done, and how far it is, while the block runs.
+
+    It is called from the thread of the block, with a text. One that counts also has `what`, `done`,
+    `total` (None where it is not known) and `unit`. None hears nothing.
+
+    >>> space = jaxsim.Space(tp=(1,), pp=(1,), batch=(1, 16, 64), chunk=(1024,))
+    >>> work, told = jaxsim.Workload(isl=1024, osl=128), []
+    >>> with jaxsim.heard_by(told.append):
+    ...     plan = jaxsim.plan("llama-3.1-8b", "h100", work, ftl_s=1, ttl_s=0.02, space=space)
+    >>> told[0]
+    'evaluating 16 designs of prefill'
+    """
     before = _listener.set(listener)
     try:
         yield

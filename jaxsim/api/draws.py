@@ -1,14 +1,14 @@
 """How do outcomes spread over draws of a load, and change with the hardware?  From Python."""
 
 import concurrent.futures
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Unpack
 
 import numpy as np
 import xarray as xr
 
 from jaxsim._cores import cores
-from jaxsim._progress import Counted
+from jaxsim._progress import Counted, tell
 from jaxsim._version import __version__
 from jaxsim.api.simulate import Simulated, SimulateKeywords, simulate
 from jaxsim.catalog.cards import HardwareCard, ModelCard
@@ -31,7 +31,6 @@ def simulate_draws(
     load: Load,
     *,
     seeds: Sequence[int] = (0, 1, 2, 3),
-    progress: Callable[[str], object] = lambda _: None,
     **keywords: Unpack[SimulateKeywords],
 ) -> xr.Dataset:
     """Latencies by hardware, policy, seed and quantile; all other measures without the last.
@@ -61,14 +60,16 @@ def simulate_draws(
 
     def one(place: int) -> Simulated:
         card, seed = cases[place]
-        progress(Counted("serving", place, len(cases), "draws"))
         return simulate(model, card, load.drawn(int(seed)), **keywords)
 
     first = one(0)  # alone: it compiles for all, and plans where no pools are given
     if keywords.get("pools") is None:
         keywords["pools"] = first.pools
     with concurrent.futures.ThreadPoolExecutor(cores()) as threads:
-        simulated = [first, *threads.map(one, range(1, len(cases)))]
+        simulated = [first]
+        for ended in threads.map(one, range(1, len(cases))):
+            tell(Counted("serving", len(simulated), len(cases), "draws"))
+            simulated.append(ended)
     return _dataset(simulated, names, list(seeds), load.name)
 
 

@@ -1,6 +1,6 @@
 """What can Python call?  estimate, evaluate, frontier and plan, on names or records."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Unpack
 
@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from jaxsim._progress import heard_by
 from jaxsim.api.dataset import attributes, designs_of, end_attributes, tree_of
 from jaxsim.api.keywords import EstimateKeywords, PlanKeywords, SetupKeywords, setup_with
 from jaxsim.api.request import EstimateRequest, check_keywords, plan_request, request_of
@@ -249,7 +250,6 @@ def plan(
     *,
     prefill_hardware: str | HardwareCard | None = None,
     space: Space | None = None,
-    progress: Callable[[str], None] = lambda _: None,
     choices: bool = False,
     **keywords: Unpack[PlanKeywords],
 ) -> Plan:
@@ -258,7 +258,7 @@ def plan(
     `workload` is one workload, or shares of several that the same instances serve: every one of
     them then meets the targets. Keywords are `ftl_s` and `ttl_s`, the targets in seconds, `gpus`,
     a cap on GPUs, the other fields of `PlanRequest`, and `precision`, `engine`, `options`; or give
-    a `PlanRequest` in place of the workload. `progress` is called with what is being done. With
+    a `PlanRequest` in place of the workload. With
     `choices`, the plan also has the best deployments under other targets (`Choices`).
 
     Raises InputError for names, values or targets that make no sense, and where no design fits;
@@ -275,7 +275,7 @@ def plan(
     prefill_setup = prefill_setup_of(setup, prefill_hardware, keywords)
     for share in request.mix:
         check_context(setup.model, float(share.workload.isl), float(share.workload.osl))
-    result = plan_of(setup, request, space, prefill_setup, progress, choices=choices)
+    result = plan_of(setup, request, space, prefill_setup, choices=choices)
     if request.requests_per_s is None or result.recommended is None:
         return result
     # Only here: the simulator is not loaded by a plan that does not need it.
@@ -284,7 +284,8 @@ def plan(
     steady = replace(request, requests_per_s=None, percentile=None)
 
     def plan_at(ftl: float, ttl: float) -> Plan:
-        return plan_of(setup, replace(steady, ftl_s=ftl, ttl_s=ttl), space, prefill_setup)
+        with heard_by(None):  # the sizing tells how far it is
+            return plan_of(setup, replace(steady, ftl_s=ftl, ttl_s=ttl), space, prefill_setup)
 
     setups = (prefill_setup or setup, setup)
-    return replace(result, under_rate=under_rate(result, request, setups, plan_at, progress))
+    return replace(result, under_rate=under_rate(result, request, setups, plan_at))

@@ -1,6 +1,5 @@
 """What limits a deployment?  `jaxsim.sensitivity`, on names or records."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Unpack
 
@@ -24,7 +23,6 @@ def sensitivity(
     *,
     prefill_hardware: str | HardwareCard | None = None,
     space: Space | None = None,
-    progress: Callable[[str], None] = lambda _: None,
     **keywords: Unpack[PlanKeywords],
 ) -> Sensitivity | Unmet:
     """What limits the best deployment under the latency targets, and what would change it.
@@ -47,7 +45,7 @@ def sensitivity(
     setup = setup_with(model, hardware, keywords)
     prefill_setup = prefill_setup_of(setup, prefill_hardware, keywords)
     _ = request.only_workload  # several are refused before any work
-    result = sensitivity_of(setup, request, space, prefill_setup, details, progress)
+    result = sensitivity_of(setup, request, space, prefill_setup, details)
     if isinstance(result, Unmet):
         return result
     formats = {"prefill": (prefill_setup or setup).formats, "decode": setup.formats}

@@ -1,13 +1,13 @@
 """What do users see of a deployment over a trace, under each of several policies?  From Python."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Unpack
 
 import numpy as np
 import xarray as xr
 
-from jaxsim._progress import Counted
+from jaxsim._progress import tell
 from jaxsim._version import __version__
 from jaxsim.api.keywords import SetupKeywords, setup_with
 from jaxsim.api.plan import plan as plan_of
@@ -169,8 +169,6 @@ def simulate(
     model: str | ModelCard,
     hardware: str | HardwareCard,
     requests: Requests | SimulateRequest,
-    *,
-    progress: Callable[[str], object] = lambda _: None,
     **keywords: Unpack[SimulateKeywords],
 ) -> Simulated:
     """Serve the requests under each policy; what users saw and what it cost, side by side.
@@ -196,7 +194,6 @@ def simulate(
     mean = Workload(float(requests.isl.mean()), max(float(requests.osl.mean()), 2.0))
     mean = replace(mean, images=request.images)
     if pools is None:
-        progress("planning")
         planned = plan_of(
             model, hardware, replace(mean, isl=float(round(mean.isl)), osl=float(round(mean.osl))),
             ftl_s=ftl_s, ttl_s=ttl_s, precision=keywords.get("precision"),
@@ -208,19 +205,15 @@ def simulate(
             raise InputError("no deployment meets the targets at the mean lengths; widen them.")
         pools = pools_from_plan(chosen, requests, request.busy_frac)
     layouts = pools.layouts()
-    progress("timing steps")
+    tell("timing steps")
     fleet = _fleet(setup, mean, layouts, request)
     counts = {role: int(layout.workers) for role, layout in layouts.items()}
     runs, outcomes = {}, {}
     for name in request.policies:
-
-        def tell(part: float, name: str = name) -> None:
-            progress(Counted(name, part * len(requests), len(requests), "requests"))
-
         run = simulate_run(
             requests, fleet, counts, policy_of(name, request.interval_s, request.forecast),
             limits=_limits(name, counts, fleet), service=request.service,
-            targets_s=(ftl_s, ttl_s), progress=tell,
+            targets_s=(ftl_s, ttl_s), told=name,
         )  # fmt: skip
         runs[name], outcomes[name] = run, outcome(run, ftl_s, ttl_s)
     case = f"{setup.model.name} on {setup.hardware.name} · {setup.precision_name}"

@@ -1,6 +1,6 @@
 """What does a page get that follows changes?  A plan in stages, the first of them soon."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Unpack
 
 from jaxsim.api.keywords import SetupKeywords, setup_with
@@ -22,7 +22,6 @@ def plan_stages(
     *,
     prefill_hardware: str | HardwareCard | None = None,
     space: Space | None = None,
-    progress: Callable[[str], None] = lambda _: None,
     evaluate: Evaluate = evaluate_phase,
     **keywords: Unpack[SetupKeywords],
 ) -> Iterator[Plan]:
@@ -37,4 +36,4 @@ def plan_stages(
     prefill_setup = prefill_setup_of(setup, prefill_hardware, keywords)
     for share in request.mix:
         check_context(setup.model, float(share.workload.isl), float(share.workload.osl))
-    yield from stages_of(setup, request, space, prefill_setup, progress, evaluate)
+    yield from stages_of(setup, request, space, prefill_setup, evaluate)

@@ -1,11 +1,12 @@
 """What should be deployed?  From a set-up and a request to a plan."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from jaxsim._progress import tell
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import Setup
 from jaxsim.space.axes import Space
@@ -31,7 +32,6 @@ def plan(
     request: PlanRequest,
     space: Space | None = None,
     prefill_setup: Setup | None = None,
-    progress: Callable[[str], None] = lambda _: None,
     *,
     choices: bool = False,
 ) -> Plan:
@@ -49,11 +49,11 @@ def plan(
     encodes = prefill_setup or setup if is_pooled(setup) else None
     if encodes is not None:
         check_pooled(request)
-    swept = sweep_phases(setup, request, space, prefill_setup, progress)
-    progress("refining batches and chunks")
-    matched = _matched(swept, space, progress, started)
+    swept = sweep_phases(setup, request, space, prefill_setup)
+    tell("refining batches and chunks")
+    matched = _matched(swept, space, started)
     if encodes is None:
-        return _completed(matched, space, progress, choices=choices)
+        return _completed(matched, space, choices=choices)
     while over := excess_gpus(matched.plan, encodes, request):
         less = max((swept.request.max_gpus or 0) - over, 1)
         if less == swept.request.max_gpus:
@@ -62,8 +62,8 @@ def plan(
                 "give more, or leave the encoders on the GPUs of prefill"
             )
         swept = replace(swept, request=replace(swept.request, max_gpus=less))
-        matched = _matched(swept, space, progress, started)
-    done = _completed(matched, space, progress, choices=choices)
+        matched = _matched(swept, space, started)
+    done = _completed(matched, space, choices=choices)
     return with_encoders(done, encodes, request)
 
 
@@ -72,7 +72,6 @@ def plan_stages(
     request: PlanRequest,
     space: Space | None = None,
     prefill_setup: Setup | None = None,
-    progress: Callable[[str], None] = lambda _: None,
     evaluate: Evaluate = evaluate_phase,
 ) -> Iterator[Plan]:
     """A plan as it becomes known; the last is what `plan` gives with `choices`.
@@ -85,15 +84,15 @@ def plan_stages(
     if is_pooled(setup):
         raise InputError("encoders on GPUs of their own are not planned in stages: use `plan`")
     started = time.perf_counter()
-    swept = sweep_phases(setup, request, space, prefill_setup, progress, evaluate)
-    progress("matching pools")
-    matched = _matched(swept, space, progress, started, evaluate, integers=False)
+    swept = sweep_phases(setup, request, space, prefill_setup, evaluate)
+    tell("matching pools")
+    matched = _matched(swept, space, started, evaluate, integers=False)
     yield replace(matched.plan, choices=choices_of(swept, space, matched.on_prefill, few=True))
-    progress("refining batches and chunks")
-    matched = _matched(swept, space, progress, started, evaluate)
+    tell("refining batches and chunks")
+    matched = _matched(swept, space, started, evaluate)
     few = choices_of(matched.swept, space, matched.on_prefill, few=True)
     yield replace(matched.plan, choices=few)
-    yield _completed(matched, space, progress, choices=True)
+    yield _completed(matched, space, choices=True)
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,6 @@ class _Matched:
 def _matched(
     swept: Swept,
     space: Space | None,
-    progress: Callable[[str], None],
     started: float,
     evaluate: Evaluate = evaluate_phase,
     *,
@@ -118,7 +116,7 @@ def _matched(
     setup, request = swept.setup, swept.request
     if integers:
         swept = with_integers(swept, space)
-    progress("matching pools")
+    tell("matching pools")
     candidates = gather(swept)
     disaggregated, disaggregated_spread = best_disaggregated(swept, candidates)
     colocated, colocated_spread = best_colocated(swept, candidates)
@@ -132,7 +130,7 @@ def _matched(
         else:
             on_prefill = None
     at_mean = gain_at_mean_ttl(swept, on_prefill)
-    progress("drawing frontiers")
+    tell("drawing frontiers")
     result = Plan(
         model=setup.model.name,
         hardware=setup.hardware.name,
@@ -184,16 +182,13 @@ def _with_doubt(result: Plan, swept: Swept, between: Spread) -> Plan:
     )
 
 
-def _completed(
-    matched: _Matched, space: Space | None, progress: Callable[[str], None], *, choices: bool
-) -> Plan:
+def _completed(matched: _Matched, space: Space | None, *, choices: bool) -> Plan:
     """The plan with levers and headroom and, with `choices`, the best under other targets."""
     swept, on_prefill, result = matched.swept, matched.on_prefill, matched.plan
     own = on_prefill or swept
-    progress("what limits it")
+    tell("what limits it")
     result = replace(result, levers=_levers(swept, own, result.disaggregated, result.colocated))
     if choices:
-        progress("trying other targets")
         result = replace(result, choices=choices_of(swept, space, on_prefill))
     return replace(result, headroom=_headroom(swept, on_prefill, result))
 

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 import jaxsim
+from jaxsim._progress import heard_by
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import setup_of
 from jaxsim.space.deploy.result import Deployed
@@ -82,12 +83,13 @@ def test_what_no_number_holds_is_given_up_after_two_runs(sized):
         own.disaggregated, {PREFILL: SETUP, DECODE: SETUP}, request, drawn(request, 0)
     )
     told: list[str] = []
-    trials = Trials(told.append, 4)
-    trials.begin("the first")
-    assert search.least(shapes, trials) is None
-    assert len(trials.known) == 2
-    trials.held(shapes, shapes.least())  # known: no third run
-    trials.begin("the next")
+    trials = Trials(4)
+    with heard_by(told.append):
+        trials.begin("the first")
+        assert search.least(shapes, trials) is None
+        assert len(trials.known) == 2
+        trials.held(shapes, shapes.least())  # known: no third run
+        trials.begin("the next")
     assert len(told) == 4
     assert "deployment 2 of 4" in told[-1]
     assert re.search(r"[\d,]+ requests/s, about \d+ s left", told[-1])
@@ -112,7 +114,7 @@ def test_a_cap_says_what_its_instances_bear(sized):
 
 def test_what_came_closest_is_said_where_nothing_of_a_kind_holds(sized):
     own, request = sized
-    trials = Trials(lambda _: None)
+    trials = Trials()
     shapes = shapes_of(own.colocated, {MIXED: SETUP}, request, drawn(request, 0))
     misses = [replace(own.under_rate.steady, ttft_s=x * ASKED.ftl_s) for x in (3.0, 2.0, 4.0)]
     for i, one in enumerate(misses):

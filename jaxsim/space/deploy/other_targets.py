@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from jaxsim._progress import Counted, tell
 from jaxsim.quantities import MODES
 from jaxsim.space.axes import Space
 from jaxsim.space.deploy.candidates import (
@@ -78,6 +79,8 @@ def choices_of(
     request = swept.request
     factors = (1.0,) if request.pack or few else FTL_FACTORS
     targets = tuple(factor * request.ftl_s for factor in factors)
+    if not few:
+        tell("trying other targets")
     swept = _refined(swept, space, targets, ("prefill", "colocated"))
     alone = swept if on_prefill is None else _refined(on_prefill, space, targets, ("colocated",))
     candidates = gather(swept)
@@ -86,14 +89,18 @@ def choices_of(
     )
     own = candidates if on_prefill is None else gather(alone)
     rows = _Rows()
-    for ftl_s in targets:
+    alike = request.pack or few
+    widths = [] if alike else list(_by_width(swept, candidates))
+    for k, ftl_s in enumerate(targets):
+        if not few:
+            tell(Counted("trying other targets", k, len(targets) + len(widths), "frontiers"))
         _add_disaggregated(rows, swept, small, ftl_s, targets=1 if few else TTL_TARGETS)
         _add_colocated(rows, alone, own.colocated, ftl_s)
-    if not (request.pack or few):
-        for part in _by_width(swept, candidates):
-            _add_disaggregated(rows, swept, part, request.ftl_s, targets=0)
-        for held in _colocated_by_width(alone, own.colocated):
-            _add_colocated(rows, alone, held, request.ftl_s)
+    for k, part in enumerate(widths, len(targets)):
+        tell(Counted("trying other targets", k, len(targets) + len(widths), "frontiers"))
+        _add_disaggregated(rows, swept, part, request.ftl_s, targets=0)
+    for held in [] if alike else _colocated_by_width(alone, own.colocated):
+        _add_colocated(rows, alone, held, request.ftl_s)
     chosen = rows.joined() if rows.blocks else {"ttl_s": np.zeros(0)}
     designs = numbered(chosen, swept, alone)
     add_intervals(chosen, designs, swept, alone)

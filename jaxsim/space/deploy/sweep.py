@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from jaxsim._progress import Counted
+from jaxsim._progress import Counted, tell
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.scenario import Scenario
 from jaxsim.catalog.setup import Setup
@@ -66,7 +66,6 @@ def sweep_phases(
     request: PlanRequest,
     space: Space | None = None,
     prefill_setup: Setup | None = None,
-    progress: Callable[[str], None] = lambda _: None,
     evaluate: Evaluate = evaluate_phase,
 ) -> Swept:
     """Every design of every phase, for each workload of the request.
@@ -83,12 +82,9 @@ def sweep_phases(
     each = []
     for k, one in enumerate(mix):
         work = one.workload
-
-        def said(what: str, done: int = k) -> None:
-            progress(what if len(mix) == 1 else Counted("evaluating", done, len(mix), "workloads"))
-
+        done = None if len(mix) == 1 else Counted("evaluating", k, len(mix), "workloads")
         try:
-            each.append(_phases(evaluate, setup, prompts, work, space, said, request.deployable))
+            each.append(_phases(evaluate, setup, prompts, work, space, done, request.deployable))
         except InputError as error:
             if len(mix) == 1:
                 raise
@@ -154,16 +150,16 @@ def _phases(
     prompts: Setup,
     workload: Workload,
     space: Space | None,
-    progress: Callable[[str], None],
+    done: Counted | None,
     rules: str = "",
 ) -> Phases:
-    """Every design of every phase for one workload."""
+    """Every design of every phase for one workload; it tells `done`, or else how many designs."""
     isl, osl = (float(workload.isl),), (float(workload.osl),)
     designs = {}
     for phase, own in (("prefill", prompts), ("decode", setup), ("colocated", setup)):
         scenario = own.scenario(workload)
         filled = complete(space, scenario.model, scenario.hardware, isl[0])
-        progress(f"evaluating {designs_in(filled, phase):,} designs of {_CALLED[phase]}")
+        tell(done or f"evaluating {designs_in(filled, phase):,} designs of {_CALLED[phase]}")
         evaluated = evaluate(phase, scenario, filled, isl, osl)
         if not evaluated.full("valid").any():
             widest = complete(None, scenario.model, scenario.hardware, isl[0])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jaxsim._progress import tell
 from jaxsim.space.deploy.sweep import Swept
 from jaxsim.space.sensitivity.change import Change
 from jaxsim.space.sensitivity.chips import LARGEST, LEAST, SMALLEST, Factors
@@ -33,7 +34,6 @@ def cheapest(
     goal: float,
     singles: Sequence[Factors],
     smallest: float = SMALLEST,
-    progress: Callable[[str], None] = lambda _: None,
 ) -> Cheapest:
     """The least-cost growth of the parts in `costs` with which the best designs reach `goal`.
 
@@ -51,7 +51,7 @@ def cheapest(
         optimum = problem.solve(Change(here))
         if optimum is None or optimum.value < goal:
             continue
-        end = _cheaper(swept, problem, here, optimum, cost, goal, smallest, progress)
+        end = _cheaper(swept, problem, here, optimum, cost, goal, smallest)
         if best is None or end[0] < best[0]:
             best = end
     if best is None:
@@ -67,7 +67,6 @@ def _cheaper(
     cost: Callable[[Factors], float],
     goal: float,
     smallest: float,
-    progress: Callable[[str], None],
 ) -> tuple[float, Factors, Optimum]:
     """The end of a descent in cost that never leaves what reaches the goal."""
     size, near = LARGEST, problem.moved(Change(here))
@@ -100,6 +99,6 @@ def _cheaper(
             size *= 0.5
             continue
         _, here, optimum = min(met, key=lambda one: one[0])
-        progress(f"looking for the cheapest change ({cost(here):+.1%} of the chip's cost)")
+        tell(f"looking for the cheapest change ({cost(here):+.1%} of the chip's cost)")
         near = problem.moved(Change(here))
     return cost(here), here, optimum

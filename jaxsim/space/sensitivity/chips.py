@@ -3,12 +3,13 @@
 Gradients say which moves are worth trying; every move is solved for exactly before it is taken.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain, combinations
 
 import numpy as np
 
+from jaxsim._progress import tell
 from jaxsim.catalog.errors import InputError
 from jaxsim.space.axes import Space
 from jaxsim.space.deploy.sweep import Swept
@@ -89,7 +90,6 @@ def best_chips(
     unlike: bool = True,
     smallest: float = SMALLEST,
     space: Space | None = None,
-    progress: Callable[[str], None] = lambda _: None,
 ) -> Chips:
     """The prefill chip and the decode chip that give most throughput within a budget, matched.
 
@@ -143,7 +143,7 @@ def best_chips(
             continue
         best, chips = taken
         history.append(best.value / base.value)
-        progress(f"designing chips ({history[-1] - 1.0:+.1%})")
+        tell(f"designing chips ({history[-1] - 1.0:+.1%})")
         here = problem.moved(change_of(chips, budget, problem.objective))
     used = {pool: budget.used(factors) for pool, factors in chips.items()}
     return Chips(chips, used, best.value / base.value - 1.0, best, tuple(history))

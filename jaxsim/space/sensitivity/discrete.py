@@ -1,10 +1,11 @@
 """What do changes do that have no derivative?  The next widths, stages, domains and GPUs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from jaxsim._progress import heard_by, tell
 from jaxsim.catalog.cards import with_domain
 from jaxsim.quantities import MODES, TTL_OUTPUTS
 from jaxsim.space.axes import Space
@@ -135,21 +136,21 @@ def best_on_grid(swept: Swept, colocated: bool) -> float:
     return (float(swept.request.only_workload.osl) - 1.0) * _value(worth, swept.request)
 
 
-def domain_steps(
-    swept: Swept, colocated: bool, space: Space | None, progress: Callable[[str], None]
-) -> tuple[Step, ...]:
+def domain_steps(swept: Swept, colocated: bool, space: Space | None) -> tuple[Step, ...]:
     """Exact effects of half and twice the scale-up domain, all designs evaluated again."""
     own = float(swept.setup.hardware.hardware.domain_gpus)
     base, steps = best_on_grid(swept, colocated), []
     for other in (own / 2.0, 2.0 * own):
         if other != int(other):
             continue
-        progress(f"domains of {other:g} GPUs")
+        tell(f"domains of {other:g} GPUs")
         setup = replace(swept.setup, hardware=with_domain(swept.setup.hardware, int(other)))
         first = setup
         if swept.prefill_setup is not swept.setup:
             first = swept.prefill_setup
-        value = best_on_grid(sweep_phases(setup, swept.request, space, first), colocated)
+        with heard_by(None):
+            again = sweep_phases(setup, swept.request, space, first)
+        value = best_on_grid(again, colocated)
         effect = value / base - 1.0 if value > 0.0 and base > 0.0 else None
         steps.append(Step("", "domain", own, other, effect))
     return tuple(steps)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jaxsim._progress import Counted
+from jaxsim._progress import Counted, heard_by, tell
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import Setup
 from jaxsim.catalog.workload import Workload
@@ -120,7 +120,6 @@ def crossover(
     space: Space | None = None,
     near: float = 0.01,
     prefill_setup: Setup | None = None,
-    progress: Callable[[str], None] = lambda _: None,
 ) -> Crossover:
     """Every ISL or OSL between `low` and `high` at which one kind of deployment overtakes another.
 
@@ -134,7 +133,7 @@ def crossover(
     def side(value: float) -> float:
         """ln of the gain; ±`ALONE` where only one kind meets the targets, NaN where none does."""
         if value not in known:
-            progress(Counted(f"crossover over {axis.upper()}", len(known), None, "values"))
+            tell(Counted(f"crossover over {axis.upper()}", len(known), None, "values"))
             work = request.only_workload
             moved = Workload(**{**_numbers(work), axis: value})
             known[value] = _both(setup, replace(request, workload=moved), space, prefill_setup)
@@ -175,7 +174,8 @@ def _both(
 ) -> tuple[float, float]:
     """Throughput of the best pools and of the best co-located design; 0 where there is none."""
     try:
-        swept = sweep_phases(setup, request, space, prefill_setup)
+        with heard_by(None):
+            swept = sweep_phases(setup, request, space, prefill_setup)
     except InputError:  # nothing fits in memory
         return 0.0, 0.0
     return best_on_grid(swept, False), best_on_grid(swept, True)

@@ -1,6 +1,6 @@
 """Which inputs give a required result: a throughput, the best chips, a gain of 1?"""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from jaxsim.catalog.chip_parts import load_chip_parts
@@ -67,7 +67,6 @@ def cheapest_of(
     budget: Budget,
     goal: float,
     reached: Sequence[Reach],
-    progress: Callable[[str], None],
 ) -> Cheapest | None:
     """The cheapest growth of bandwidth, peak and link that reaches a goal; None across chips."""
     if swept.prefill_setup is not swept.setup:
@@ -82,7 +81,7 @@ def cheapest_of(
     ]
     if not singles:  # none does alone: all together
         singles = [dict.fromkeys(costs, factor) for factor in (1.5, 2.0, 4.0, 16.0)]
-    return cheapest(swept, problem, base, costs, goal, singles, progress=progress)
+    return cheapest(swept, problem, base, costs, goal, singles)
 
 
 def chips_of(
@@ -91,13 +90,11 @@ def chips_of(
     base: Optimum,
     budget: Budget,
     space: Space | None,
-    progress: Callable[[str], None],
 ) -> tuple[Chips, ...]:
     """The best chips of their own for each pool, and the best chip for both."""
     kinds = (False,) if base.mode else (True, False)
     return tuple(
-        best_chips(swept, problem, base, budget, unlike=unlike, space=space, progress=progress)
-        for unlike in kinds
+        best_chips(swept, problem, base, budget, unlike=unlike, space=space) for unlike in kinds
     )
 
 
@@ -107,10 +104,8 @@ def crossovers_of(
     spans: Sequence[tuple[str, float, float]],
     space: Space | None,
     prefill_setup: Setup | None,
-    progress: Callable[[str], None],
 ) -> tuple[Crossover, ...]:
     """Where along each requested axis disaggregation begins to pay."""
     return tuple(
-        crossover(setup, request, *span, space, prefill_setup=prefill_setup, progress=progress)
-        for span in spans
+        crossover(setup, request, *span, space, prefill_setup=prefill_setup) for span in spans
     )

@@ -1,10 +1,11 @@
 """What limits the best deployment, what would change it, and by how much?  The whole result."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from jaxsim._progress import tell
 from jaxsim.catalog.setup import Setup
 from jaxsim.space.axes import Space
 from jaxsim.space.deploy.candidates import gather
@@ -110,7 +111,6 @@ def sensitivity_of(
     space: Space | None = None,
     prefill_setup: Setup | None = None,
     details: SensitivityRequest = DEFAULT,
-    progress: Callable[[str], None] = lambda _: None,
 ) -> Sensitivity | Unmet:
     """What limits the best deployment under the targets and what would change it.
 
@@ -119,7 +119,7 @@ def sensitivity_of(
     """
     budget = Budget(shares_of(details.parts), dict(details.chips or {}))
     priors = priors_of(details.prior_sigma, details.prior_sigmas)
-    swept = sweep_phases(setup, request, space, prefill_setup, progress)
+    swept = sweep_phases(setup, request, space, prefill_setup)
     deployed = best_of(swept, details.kind)
     if isinstance(deployed, Unmet):
         return deployed
@@ -127,7 +127,7 @@ def sensitivity_of(
     problem = problem_of(swept, colocated, space)
     base = problem.solve(Change())
     assert base is not None, "a deployment that meets the targets is itself a solution"
-    progress("differentiating")
+    tell("differentiating")
     elasticities = elasticities_at(swept, base)
     ranked = _ranked(elasticities, setup)
     # Names and values are checked before any long work.
@@ -142,23 +142,23 @@ def sensitivity_of(
         *strongest[: details.levers],
         *(name for name in strongest[details.levers :] if name.endswith("HBM capacity")),
     ]
-    progress("moving the strongest levers")
+    tell("moving the strongest levers")
     chosen = chosen if details.levers else []
     studies = run_searches(
         problem, [study_lever(base, n, float(each[n][0]), changes[n]) for n in chosen]
     )
     reached = []
     if goal is not None:
-        progress("how much of each lever it takes")
+        tell("how much of each lever it takes")
         wanted = goal / now * base.value
         reached = run_searches(
             problem,
             [least(base, n, float(each[n][0]), changes[n], wanted) for n in strongest],
         )
-        grown = cheapest_of(swept, problem, base, budget, wanted, reached, progress)
+        grown = cheapest_of(swept, problem, base, budget, wanted, reached)
     else:
         grown = None
-    progress("sampling what is unsure")
+    tell("sampling what is unsure")
     attributions = attributions_of(swept, base)
     shares = {
         pool: dict(zip(own.parts, own.seconds[0].sum(axis=1), strict=True))
@@ -167,10 +167,10 @@ def sensitivity_of(
     unsure = propagate(
         problem, base, elasticities, sources_of(swept, elasticities, shares, ranges, priors)
     )
-    progress("stepping")
+    tell("stepping")
     steps = steps_of(swept, colocated)
     if details.domains:
-        steps += domain_steps(swept, colocated, space, progress)
+        steps += domain_steps(swept, colocated, space)
     return Sensitivity(
         kind=KINDS[colocated],
         request=request,
@@ -188,14 +188,8 @@ def sensitivity_of(
         reached=tuple(sorted(reached, key=_how_far)),
         goal=goal,
         cheapest=grown,
-        chips=(
-            chips_of(swept, problem, base, budget, space, progress)
-            if details.chips is not None
-            else ()
-        ),
-        crossovers=crossovers_of(
-            setup, request, details.crossovers, space, prefill_setup, progress
-        ),
+        chips=(chips_of(swept, problem, base, budget, space) if details.chips is not None else ()),
+        crossovers=crossovers_of(setup, request, details.crossovers, space, prefill_setup),
         budget=budget if details.chips is not None or goal is not None else None,
         model=setup.model.name,
         engine=setup.engine.name,

@@ -4,14 +4,13 @@ The event loop runs from one decision to the next; between them the policy sees 
 instances are opened, or closed to drain. Failures are changes of the same kind.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from jaxsim._progress import is_heard
+from jaxsim._progress import Counted, is_heard, tell
 from jaxsim.catalog.errors import InputError
 from jaxsim.space.program.bits import in_precision
 from jaxsim.traffic.policy.view import Policy
@@ -105,14 +104,13 @@ def simulate_run(
     service: Service | None = None,
     targets_s: tuple[float, float] = (NEVER, NEVER),
     room: Room = ANY_ROOM,
-    progress: Callable[[float], object] = lambda _: None,
+    told: str = "",
 ) -> Run:
     """Serve the requests: `counts` instances by role at first, then what the policy decides.
 
     `limits` bound each role (by default what there is at first); `targets_s` are those of FTL and
-    TTL. `progress` is called with the
-    part of the requests that has arrived. The compiled program has at least the given room: runs
-    with the same use one program.
+    TTL. Under the name `told`, if it has one, it tells how many requests have arrived. The compiled
+    program has at least the given room: runs with the same use one program.
     """
     service = service or Service()
     limits = limits or {role: (count, count) for role, count in counts.items()}
@@ -134,14 +132,16 @@ def simulate_run(
         stop = policy.interval_s
         to_come = schedule(service.faults)
         dead: dict[int, list[int]] = {}
-        pauses = _pauses(requests)
-        progress(0.0)
+        pauses = _pauses(requests) if told else []
+        arrived = 0
         while True:
+            if told:
+                tell(Counted(told, arrived, len(requests), "requests"))
             event_s = min(stop, to_come[0][0]) if to_come else stop
             next_s = min(event_s, pauses[0]) if pauses else event_s
             state = replace(state, stop_s=np.float64(next_s))
             state = jax.block_until_ready(loop(state, law, links, client))
-            progress(float(np.asarray(state.arriving)) / len(requests))
+            arrived = int(np.asarray(state.arriving))
             over = _ended(state, len(requests)) and not to_come
             if over or not np.isfinite(next_s):
                 break

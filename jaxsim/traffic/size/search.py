@@ -150,7 +150,6 @@ def under_rate(
     request: PlanRequest,
     setups: tuple[Setup, Setup],
     plan_at: Callable[[float, float], Plan],
-    progress: Callable[[str], None] = lambda _: None,
 ) -> UnderRate:
     """The smallest deployment that holds the targets at the percentile, and the plan's own beside.
 
@@ -159,7 +158,7 @@ def under_rate(
     """
     by_role = {PREFILL: setups[0], DECODE: setups[1], MIXED: setups[1]}
     requests, fresh = drawn(request, 0), drawn(request, FRESH_SEED)
-    trials = Trials(progress, len(KINDS) * len(TIGHTER))
+    trials = Trials(len(KINDS) * len(TIGHTER))
     best: dict[str, Held] = {}
     steady: Held | None = None
     own: Shapes | None = None

@@ -1,8 +1,9 @@
 """Which instances were tried on which requests, and how long will the rest take?"""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
+from jaxsim._progress import tell
 from jaxsim.space.deploy.request import PlanRequest
 from jaxsim.space.deploy.result import Held
 from jaxsim.traffic.read.requests import Requests
@@ -20,14 +21,14 @@ def lateness(held: Held, request: PlanRequest) -> float:
 
 
 class Trials:
-    """Runs of a sizing, each simulated once; `progress` is told the step, the rate, the time left.
+    """Runs of a sizing, each simulated once; it tells the step, the rate, the time left.
 
     `steps` are the deployments that are looked at, some of which need no run. The first run
     compiles the program of all: it is no part of a rate.
     """
 
-    def __init__(self, progress: Callable[[str], None], steps: int = 1):
-        self.progress, self.steps, self.step = progress, steps, 0
+    def __init__(self, steps: int = 1):
+        self.steps, self.step = steps, 0
         self.began_s, self.requests, self.busy_s = time.monotonic(), 0, 0.0
         self.known: dict[tuple[object, ...], tuple[Shapes, Requests, Held]] = {}
 
@@ -81,4 +82,4 @@ class Trials:
             done = self.step - 1
             left_s = (time.monotonic() - self.began_s) * (self.steps - done) / done
             told += f", about {left_s:.0f} s left"
-        self.progress(told)
+        tell(told)

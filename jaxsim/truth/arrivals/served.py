@@ -1,11 +1,11 @@
 """What would a measured run have shown, request by request?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from jaxsim._progress import Counted
+from jaxsim._progress import Counted, tell
 from jaxsim.catalog.engine_limits import mixes_prompts
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.setup import setup_of
@@ -24,13 +24,11 @@ from jaxsim.truth.read.names import names_of
 MOST_REQUESTS = 20_000
 
 
-def served_all(
-    runs: Sequence[ArrivalRun], progress: Callable[[str], object] = lambda _: None
-) -> list[ArrivalRun]:
+def served_all(runs: Sequence[ArrivalRun]) -> list[ArrivalRun]:
     """Every run with what the simulator says of it, or with the reason why it says nothing."""
     runs_done = []
     for number, run in enumerate(runs, 1):
-        progress(Counted("serving", number - 1, len(runs), "runs"))
+        tell(Counted("serving", number - 1, len(runs), "runs"))
         if run.refused:
             runs_done.append(run)
             continue

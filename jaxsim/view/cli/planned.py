@@ -1,7 +1,7 @@
 """What plan do the options of `jaxsim plan` ask for, at once or in stages?"""
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypedDict
 
@@ -39,15 +39,14 @@ def solved(
     domain: int | None,
     axes: dict[str, tuple[float, ...]],
     workload: "Workload | Sequence[Share]",
-    progress: Callable[[str], None],
     *,
     choices: bool,
 ) -> "Plan":
-    """The plan; `progress` is called with what is being done."""
+    """The plan, at once."""
     import jaxsim
 
     model, hardware, request, others = arguments(args, fields, domain, axes, workload)
-    return jaxsim.plan(model, hardware, request, progress=progress, choices=choices, **others)
+    return jaxsim.plan(model, hardware, request, choices=choices, **others)
 
 
 def staged(
@@ -56,14 +55,13 @@ def staged(
     domain: int | None,
     axes: dict[str, tuple[float, ...]],
     workload: "Workload | Sequence[Share]",
-    progress: Callable[[str], None],
     evaluate: "Evaluate",
 ) -> "Iterator[Plan]":
     """The plan as it becomes known, with choices, in `STAGES`; each when it is asked for."""
     from jaxsim.api.stages import plan_stages
 
     model, hardware, request, others = arguments(args, fields, domain, axes, workload)
-    return plan_stages(model, hardware, request, progress=progress, evaluate=evaluate, **others)
+    return plan_stages(model, hardware, request, evaluate=evaluate, **others)
 
 
 def arguments(

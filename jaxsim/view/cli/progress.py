@@ -140,15 +140,11 @@ def note(line: str) -> None:
 
 
 @contextmanager
-def working(what: str) -> Generator[Callable[[str], None], None, None]:
-    """Show `what` while the block runs, if it takes long enough to be seen.
-
-    Gives a function that tells another stage or, with `Counted`, how far this one is; what the
-    package tells by itself is shown too.
-    """
+def working(what: str) -> Generator[None, None, None]:
+    """Show `what` while the block runs, if it takes long enough to be seen, and what it tells."""
     stream = sys.stderr
     if not stream.isatty():
-        yield lambda _: None
+        yield
         return
     shown, done = Shown(), threading.Event()
     shown.tell(what)
@@ -156,7 +152,7 @@ def working(what: str) -> Generator[Callable[[str], None], None, None]:
     thread.start()
     try:
         with heard_by(shown.tell):
-            yield shown.tell
+            yield
     finally:
         done.set()
         thread.join()

@@ -20,15 +20,16 @@ from tornado.ioloop import IOLoop
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
+from jaxsim._progress import heard_by
 from jaxsim.catalog.errors import InputError
 
 HOST = "127.0.0.1"
 LONGEST_MESSAGE_BYTES = 64 * 1024
 
 Fields = Mapping[str, str]
-# From fields and a function that is told what is being done, to the HTML of a page: what is known
-# first, then more. Each stage is worked out when it is asked for.
-Answer = Callable[[Fields, Callable[[str], None]], Iterator[str]]
+# From fields to the HTML of a page: what is known first, then more. Each stage is worked out when
+# it is asked for, and tells what it does.
+Answer = Callable[[Fields], Iterator[str]]
 
 
 @dataclass
@@ -68,18 +69,12 @@ class Shared:
 
     async def work(self) -> None:
         """Answer what waits until nothing does."""
-        loop = asyncio.get_running_loop()
         try:
             while self.waiting is not None:
                 page, number, fields = self.waiting
                 self.waiting = None
-
-                def progress(text: str, to: "Socket" = page, number: int = number) -> None:
-                    loop.call_soon_threadsafe(to.tell, {"id": number, "progress": text})
-
-                stages = self.answer(fields, progress)
                 try:
-                    await self.answered(stages, page, number)
+                    await self.answered(self.answer(fields), page, number)
                 except InputError as error:
                     page.tell({"id": number, "error": str(error)})
                 except Exception as error:
@@ -91,7 +86,15 @@ class Shared:
     async def answered(self, stages: Iterator[str], page: "Socket", number: int) -> None:
         """Send the stages of an answer until there are no more, or a later change waits."""
         loop = asyncio.get_running_loop()
-        while (html := await loop.run_in_executor(self.pool, next, stages, None)) is not None:
+
+        def told(text: str) -> None:
+            loop.call_soon_threadsafe(page.tell, {"id": number, "progress": text})
+
+        def stage() -> str | None:
+            with heard_by(told):
+                return next(stages, None)
+
+        while (html := await loop.run_in_executor(self.pool, stage)) is not None:
             self.page = html
             page.tell({"id": number, "html": html})
             if self.waiting is not None:

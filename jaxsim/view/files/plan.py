@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jaxsim._progress import Counted, tell
 from jaxsim.api.dataset import frontier_dataset
 from jaxsim.space.deploy.result import Plan
 from jaxsim.view.figures.breakdown import draw_breakdown
@@ -41,8 +42,9 @@ def write_plan(
         writers["breakdown.png"] = lambda path: replace_bytes(
             path, image(draw_breakdown(plan), "png")
         )
-    written = []
+    written: list[Path] = []
     for name, write in writers.items():
+        tell(Counted("drawing", len(written), len(writers), "files"))
         write(folder / name)
         written.append(folder / name)
     return written

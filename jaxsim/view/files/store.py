@@ -9,7 +9,7 @@ have checksums (see `store_checks`).
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -254,15 +254,9 @@ def writes(block: Block, dims: Sequence[str]) -> bool:
     return ("osl" in dims or block.osl.start == 0) and ("isl" in dims or block.isl == 0)
 
 
-def run_blocks(
-    root: "zarr.Group",
-    config: SweepConfig,
-    blocks: list[Block],
-    ended: Callable[[Block, int], None],
-) -> Iterator[int]:
+def run_blocks(root: "zarr.Group", config: SweepConfig, blocks: list[Block]) -> Iterator[int]:
     """Evaluate and write blocks one by one, yielding the grid points of each."""
     for block in blocks:
         designs = evaluate_block(config, block)
         write_block(root, block, designs)
-        ended(block, designs.size)
         yield designs.size

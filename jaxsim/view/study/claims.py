@@ -1,9 +1,9 @@
 """Which claims are checked, and how does one hold over all readings of the study?"""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from jaxsim._progress import Counted
+from jaxsim._progress import Counted, tell
 from jaxsim.catalog.errors import InputError, unknown_name
 from jaxsim.catalog.silicon_limit import LIMIT
 from jaxsim.view.study import claims_gain, claims_network, claims_pipeline, claims_pools
@@ -94,13 +94,12 @@ def try_readings(
     study: Study,
     claims: Sequence[Claim],
     readings: Sequence[Setting],
-    progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Tried]:
     """Every claim in every reading, mixture by mixture, so that sweeps are shared."""
     tried: dict[str, Tried] = {claim.id: [] for claim in claims}
     mixtures = list(dict.fromkeys(reading.mixture for reading in readings))
     for k, mixture in enumerate(mixtures):
-        progress(Counted("readings of the study", k, len(mixtures), "mixtures"))
+        tell(Counted("readings of the study", k, len(mixtures), "mixtures"))
         own = [reading for reading in readings if reading.mixture == mixture]
         for claim in claims:
             findings = tried[claim.id]

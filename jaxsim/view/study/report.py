@@ -1,10 +1,10 @@
 """Run the study: every selected claim, in the base reading and in all others, with pictures."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from jaxsim._progress import Counted
+from jaxsim._progress import Counted, tell
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.study.claim import Claim, Finding
 from jaxsim.view.study.claims import (
@@ -52,7 +52,6 @@ def run_study(
     coarse: str = "coarse",
     mixtures: int | None = None,
     with_map: bool = True,
-    progress: Callable[[str], None] = lambda _: None,
 ) -> StudyResult:
     """The selected claims (all if none is), on the `grid`; other readings on the `coarse` one."""
     started = time.perf_counter()
@@ -64,25 +63,25 @@ def run_study(
     fine, rough = Study(grid), Study(coarse)
     findings = {}
     for k, claim in enumerate(selected):
-        progress(Counted("claims", k, len(selected), "claims"))
+        tell(Counted("claims", k, len(selected), "claims"))
         findings[claim.id] = base_finding(fine, claim)
     pictures = {}
     for picture in PICTURES:
         if any(claim.id in picture.claims for claim in selected):
-            progress(f"drawing {picture.name}")
+            tell(f"drawing {picture.name}")
             pictures[picture.name] = draw(picture, fine, known.base)
     fine.forget()
     limits = {}
     for k, claim in enumerate(selected):
-        progress(Counted("claims at the limit of the chip", k, len(selected), "claims"))
+        tell(Counted("claims at the limit of the chip", k, len(selected), "claims"))
         limits[claim.id] = limit_finding(fine, claim)
     fine.forget()
     count = known.mixtures if mixtures is None else mixtures
-    tried = try_readings(rough, selected, known.readings(count), progress)
+    tried = try_readings(rough, selected, known.readings(count))
     results = tuple(_result(claim, findings, limits, tried) for claim in selected)
     chart = None
     if with_map:
-        progress("map of when to disaggregate")
+        tell("map of when to disaggregate")
         chart = gain_map(rough)
         pictures["map"] = map_figure(chart)
     return StudyResult(

@@ -110,9 +110,8 @@ def test_the_package_is_heard_on_a_terminal_only(monkeypatch):
     assert text.endswith("\r\033[K"), "the line is cleared"
     pipe = Screen(terminal=False)
     monkeypatch.setattr("sys.stderr", pipe)
-    with working("reading") as show:
-        show("sorting")
-        tell("more")
+    with working("reading"):
+        tell("sorting")
     assert pipe.text() == ""
 
 

@@ -91,7 +91,14 @@ GIVEN = {
 
 
 def test_draws_are_single_runs_side_by_side():
-    result = jaxsim.simulate_draws("llama-3.1-8b", ["h100", "h200"], DRAWS, seeds=[3, 1], **GIVEN)
+    heard: list[str] = []
+    with jaxsim.heard_by(heard.append):
+        result = jaxsim.simulate_draws(
+            "llama-3.1-8b", ["h100", "h200"], DRAWS, seeds=[3, 1], **GIVEN
+        )
+    assert heard[-3:] == [f"serving: {done} of 4 draws" for done in (1, 2, 3)]
+    first = f"elastic: 0 of {len(DRAWS.drawn(3))} requests"
+    assert first in heard, "the first tells what it does itself"
     assert dict(result.sizes) == {"hardware": 2, "policy": 2, "seed": 2, "quantile": 4}
     one = jaxsim.simulate("llama-3.1-8b", "h200", DRAWS.drawn(1), **GIVEN)
     own = result.sel(hardware="h200", seed=1)

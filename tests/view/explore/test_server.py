@@ -10,6 +10,7 @@ import pytest
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
+from jaxsim._progress import tell
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli.main import BAD_INPUT, main
 from jaxsim.view.cli.verbs.explore import FIELDS, words
@@ -17,14 +18,14 @@ from jaxsim.view.explore.server import start
 from tests.narrow import some
 
 
-def answer(fields, progress):
+def answer(fields):
     """As slow as a small plan, as talkative, and in two stages."""
-    progress("evaluating")
+    tell("evaluating")
     if fields.get("isl") == "none":
         raise InputError("isl: a number is needed")
     time.sleep(0.02)
     yield f"<p>{fields['ttl']}</p>"
-    progress("refining")
+    tell("refining")
     time.sleep(0.02)
     yield f"<p>{fields['ttl']}, refined</p>"
 

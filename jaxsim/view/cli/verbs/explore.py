@@ -1,7 +1,7 @@
 """`jaxsim explore`: the report, live on this machine."""
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from jaxsim.view.cli import options, parse, planned, provenance
@@ -82,8 +82,8 @@ def run(args: argparse.Namespace) -> int:
     fields = {name: getattr(args, name.replace("-", "_")) for name in FIELDS}
     fields = {"model": args.model, **{name: text for name, text in fields.items() if text}}
     answer = answerer()
-    with working("planning") as progress:
-        page = next(answer(fields, progress))
+    with working("planning"):
+        page = next(answer(fields))
 
     def ready(address: str) -> None:
         print(f"{address}\nCtrl-C ends it.", flush=True)
@@ -121,14 +121,14 @@ def answerer() -> "Answer":
         "objective": OBJECTIVES,
     }
 
-    def answer(fields: Mapping[str, str], progress: Callable[[str], None]) -> Iterator[str]:
+    def answer(fields: Mapping[str, str]) -> Iterator[str]:
         from jaxsim.view.cli.verbs import plan as verb
 
         args = parser.parse_args(words(fields))
         options.prepare(args)
         options.check_lengths(args)
         setting = verb.request_of(args), verb.domain_of(args), options.axes_from(args)
-        stages = planned.staged(args, *setting, options.workloads_from(args), progress, held)
+        stages = planned.staged(args, *setting, options.workloads_from(args), held)
         setups = verb.setups_of(args)
         link = float(setups[0].hardware.hardware.scaleout.bytes_per_s)
         evidence = evidence_of(setups)

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, TypedDict
 
-from jaxsim._progress import Counted
+from jaxsim._progress import Counted, tell
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import options
 from jaxsim.view.cli.help_text import Help
@@ -70,9 +70,9 @@ def run(args: argparse.Namespace) -> int:
         return 0
     names = list_models()
     every: list[_Row] = []
-    with working("reading") as told:
+    with working("reading"):
         for name in names:
-            told(Counted("reading", len(every), len(names), "models"))
+            tell(Counted("reading", len(every), len(names), "models"))
             every.append(_described(load_model(name)))
     rows = [row for row in every if _holds(args, row)]
     refused = [{"name": name, "reason": why} for name, why in unsupported_models().items()]

@@ -184,9 +184,9 @@ def solve(
     """The plan, with a spinner while it is found."""
     from jaxsim.view.cli.progress import working
 
-    with working("starting") as progress:
+    with working("starting"):
         choices = getattr(args, "output", None) is not None
-        return solved(args, fields, domain, axes, workload, progress, choices=choices)
+        return solved(args, fields, domain, axes, workload, choices=choices)
 
 
 def with_notes(plan: "Plan", args: argparse.Namespace) -> "Plan":

@@ -2,10 +2,12 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jaxsim._progress import heard_by
 from jaxsim.view.cli import options, parse
 from jaxsim.view.cli.help_text import Help
 from jaxsim.view.text.layout import Page, page_for, wrap
@@ -68,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     mixtures = None
     if args.mixtures is not None:
         mixtures = parse.parse_whole(args.mixtures, "--mixtures", at_least=0)
-    with working("starting") as progress:
+    with working("starting"), _lines():
         from jaxsim.view.study.report import run_study
 
         # The map belongs to the whole study, and to its page.
@@ -78,24 +80,26 @@ def run(args: argparse.Namespace) -> int:
             grid=args.grid,
             mixtures=mixtures,
             with_map=with_map,
-            progress=_told(progress),
         )
     written = [] if folder is None else write(study, folder, args)
     show(study, args, written)
     return 0
 
 
-def _told(progress: Callable[[str], None]) -> Callable[[str], None]:
-    """Progress where there is no terminal: one line for every tenth thing that is told."""
+@contextmanager
+def _lines() -> Generator[None, None, None]:
+    """Where there is no terminal, progress as one line for every tenth thing that is told."""
     if sys.stderr.isatty():
-        return progress
+        yield
+        return
     count = iter(range(10**9))
 
     def line(text: str) -> None:
         if next(count) % 10 == 0:
             print(f"jaxsim reproduce: {text}", file=sys.stderr, flush=True)
 
-    return line
+    with heard_by(line):
+        yield
 
 
 def show(study: "StudyResult", args: argparse.Namespace, written: list[Path]) -> None:

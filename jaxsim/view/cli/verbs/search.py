@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
+from jaxsim._progress import tell
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import device, options, parse
 from jaxsim.view.cli.help_text import Help
@@ -181,7 +182,7 @@ def solve(
     """
     from jaxsim.view.cli.progress import working
 
-    with working("starting") as progress:
+    with working("starting"):
         from jaxsim.catalog.engine_limits import check_context
         from jaxsim.catalog.setup import setup_of
         from jaxsim.space.axes import Space, designs_in
@@ -203,7 +204,7 @@ def solve(
         each = designs_in(common_space(space, scenarios, float(max(isl))), args.phase)
         machine = device.use(args.device, float(cases) * each)
         some = f"{len(isl) * len(osl):,} workloads" if len(isl) * len(osl) > 1 else "designs"
-        progress(f"searching {some} of {args.phase} on {machine}")
+        tell(f"searching {some} of {args.phase} on {machine}")
         started = time.perf_counter()
         result = search(
             args.phase,
@@ -218,7 +219,7 @@ def solve(
         if args.exact:
             from jaxsim.space.every_integer import with_every_integer
 
-            progress("looking between the points of the grid")
+            tell("looking between the points of the grid")
             result, gap = with_every_integer(result, scenarios, space, request["ftl_s"])
             result = replace(result, gap=gap)
         return result, setups, time.perf_counter() - started, machine

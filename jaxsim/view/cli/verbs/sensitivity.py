@@ -1,7 +1,6 @@
 """`jaxsim sensitivity`: what limits a deployment, and what would change it."""
 
 import argparse
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -136,8 +135,8 @@ def run(args: argparse.Namespace) -> int:
     use_persistent_cache()
     workload = options.workload_from(args)
     folder = None if args.output is None else output_folder(Path(args.output))
-    with working("starting") as progress:
-        result = solve(args, fields, domain, axes, workload, details, progress)
+    with working("starting"):
+        result = solve(args, fields, domain, axes, workload, details)
     from jaxsim.space.deploy.result import Unmet
 
     if isinstance(result, Unmet):
@@ -192,7 +191,6 @@ def solve(
     axes: dict[str, tuple[float, ...]],
     workload: "Workload",
     details: "SensitivityRequest",
-    progress: Callable[[str], None],
 ) -> "Sensitivity | Unmet":
     """The sensitivity, or what cannot be met."""
     from jaxsim.api.sensitivity import sensitivity
@@ -214,7 +212,6 @@ def solve(
         space=replace(Space(), **axes) if axes else None,
         precision=args.precision,
         engine=args.engine,
-        progress=progress,
     )
 
 

@@ -5,6 +5,7 @@ import re
 import sys
 import time
 
+from jaxsim._progress import Counted, tell
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import device, options, parse
 from jaxsim.view.cli.help_text import Help
@@ -91,7 +92,6 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.view.cli.cache import use_persistent_cache
 
     use_persistent_cache()
-    from jaxsim._progress import Counted
     from jaxsim.space.program import process_memory
     from jaxsim.view.cli.progress import working
     from jaxsim.view.files.atomic import naming
@@ -119,10 +119,11 @@ def run(args: argparse.Namespace) -> int:
                 )
             started, points = time.perf_counter(), 0
             total = sum(designs_of(config, block) for block in blocks)
-            with working("starting") as progress:
-                for size in run_blocks(root, config, blocks, lambda *_: None):
+            with working("starting"):
+                tell(Counted("sweeping", 0, total, "designs"))
+                for size in run_blocks(root, config, blocks):
                     points += size
-                    progress(Counted("sweeping", points, total, "designs"))
+                    tell(Counted("sweeping", points, total, "designs"))
     elapsed = time.perf_counter() - started
     if args.format == "json":
         import json
@@ -174,9 +175,9 @@ def run_best(args: argparse.Namespace, shard: tuple[int, int]) -> int:
     designs = sum(designs_in(config.space, phase) for phase in config.phases)
     machine = device.use(args.device, float(cases) * designs * max(len(ttl), len(ftl)))
     started, by_phase = time.perf_counter(), {}
-    with working("starting") as progress:
+    with working("starting"):
         for phase in config.phases:
-            progress(f"searching {phase} on {machine}")
+            tell(f"searching {phase} on {machine}")
             targets_s = ftl if phase == "prefill" else ttl
             request = SearchRequest(config.workload, phase, targets_s, ftl_s=ftl[0], count=best)
             by_phase[phase] = searched(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jaxsim._progress import tell
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import options, parse
 from jaxsim.view.cli.help_text import Help
@@ -219,9 +220,9 @@ def run(args: argparse.Namespace) -> int:
     folder = output_folder(Path(args.output)) if args.output else None
     events = output_file(Path(args.trace_events), (".json",)) if args.trace_events else None
     use_persistent_cache()
-    with working("reading") as show:
+    with working("reading"):
         requests = _requests(args, request)
-        show("starting")
+        tell("starting")
         from jaxsim.api.simulate import simulate
         from jaxsim.traffic.service import CHUNK_TOKENS
         from jaxsim.traffic.simulate.run import Service
@@ -261,7 +262,6 @@ def run(args: argparse.Namespace) -> int:
             images=float(parse.parse_whole(args.images, "--images", at_least=0)),
             precision=args.precision,
             engine=args.engine,
-            progress=show,
         )
     from jaxsim.view.cli.output import deliver
     from jaxsim.view.text.traffic import render_traffic, traffic_dict

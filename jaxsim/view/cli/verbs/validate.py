@@ -4,6 +4,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from jaxsim._progress import tell
 from jaxsim.view.cli import options, parse
 from jaxsim.view.cli.help_text import Help
 
@@ -149,8 +150,8 @@ def _arrivals(args: argparse.Namespace) -> int:
     from jaxsim.view.text.plain_json import dumps
 
     folder = output_folder(Path(args.output)) if args.output else None
-    with working("reading") as show:
-        runs = served_all(read_arrivals(Path(args.file), _stated(args)), show)
+    with working("reading"):
+        runs = served_all(read_arrivals(Path(args.file), _stated(args)))
     scores = summary_of(runs)
     told = {"file": Path(args.file).name, **scores.to_dict()}
     coverage = (scores.rows, len(scores.runs), scores.reasons)
@@ -188,7 +189,7 @@ def run(args: argparse.Namespace) -> int:
         if holds_arrivals(Path(args.file)):
             return _arrivals(args)
     folder = output_folder(Path(args.output)) if args.output else None
-    with working("reading") as show:
+    with working("reading"):
         from jaxsim.truth.decisions import decisions
         from jaxsim.truth.gain_of_pairs import gain_summary
         from jaxsim.truth.read.readers import PUBLISHED, read_rows
@@ -196,7 +197,7 @@ def run(args: argparse.Namespace) -> int:
 
         rows = read_rows(PUBLISHED if args.file is None else args.file, _stated(args))
         result = validate(rows)
-        show("comparing with what was measured")
+        tell("comparing with what was measured")
         document: ValidationSummary = {
             "file": Path(PUBLISHED if args.file is None else args.file).name,
             **summary(result),
