@@ -55,9 +55,13 @@ def fit_all(
 
     Families with too few rows, or whose fit does not converge, are refused.
     """
-    fits = []
+    fits: list[Fitted] = []
+    read: list[KernelRows] = []
     for some in rows:
-        tell(Counted("fitting", len(fits), None, "kinds of kernels"))
+        read.append(some)
+        tell(Counted("reading", len(read), None, "kinds of kernels"))
+    for some in read:
+        tell(Counted("fitting", len(fits), len(read), "kinds of kernels"))
         fit = fit_rows(some, card.hardware)
         judged = fit.errors if fit.errors["n"] else fit.seen_errors
         report(

@@ -80,7 +80,9 @@ class Shown:
         del duration_s
         if name in (LOWERED, COMPILED):
             self.compiling = name == LOWERED
-            if self.counted is not None and not self.compiling:  # no part of the rate
+            if self.compiling or self.counted is None:
+                return
+            if self.counted.done <= self.first[1]:  # what comes before all is no part of the rate
                 self.first = (self.clock(), self.counted.done)
 
     def line(self, columns: int) -> str:

@@ -81,6 +81,16 @@ def test_a_stage_that_counts_by_itself_begins_anew(shown):
     assert shown.line(61) == "fitting: 9 evaluations, 2 evaluations/s (1.0 s; 246 s in all)"
 
 
+def test_what_compiles_again_and_again_still_has_a_rate(shown):
+    for done in range(3):
+        shown.tell(Counted("fitting", done, 9, "kinds"))
+        shown.event(LOWERED, 0.1)
+        shown.clock.now += 5.0
+        shown.event(COMPILED, 5.0)
+        shown.clock.now += 5.0
+    assert shown.line(99) == ("fitting: 2 of 9 kinds, 8 kinds/min, 42 s left (30.0 s)")
+
+
 def test_what_cannot_count_says_that_it_compiles(shown):
     shown.event(LOWERED, 0.1)
     assert shown.line(99) == "starting, compiling (0.0 s)"

@@ -56,22 +56,23 @@ def _own(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from jaxsim.catalog.errors import InputError
-    from jaxsim.catalog.known_engines import load_engine
-    from jaxsim.truth.engines.own import fit_own, own_toml
-    from jaxsim.truth.read.clients.stated import Stated
-    from jaxsim.truth.read.readers import read_rows
-    from jaxsim.truth.runs import runs_of
     from jaxsim.view.cli.config import write_toml
     from jaxsim.view.cli.progress import working
-    from jaxsim.view.deploy.measured import stated_of
-    from jaxsim.view.deploy.plan_file import order_of
     from jaxsim.view.files.atomic import output_file
 
     path = output_file(Path(args.output), (".toml",))
-    stated = Stated(engine=args.engine, hardware=args.chip or "")
-    if args.plan is not None:
-        stated = stated_of(order_of(Path(args.plan)), args.engine)
     with working("reading"):
+        from jaxsim.catalog.known_engines import load_engine
+        from jaxsim.truth.engines.own import fit_own, own_toml
+        from jaxsim.truth.read.clients.stated import Stated
+        from jaxsim.truth.read.readers import read_rows
+        from jaxsim.truth.runs import runs_of
+        from jaxsim.view.deploy.measured import stated_of
+        from jaxsim.view.deploy.plan_file import order_of
+
+        stated = Stated(engine=args.engine, hardware=args.chip or "")
+        if args.plan is not None:
+            stated = stated_of(order_of(Path(args.plan)), args.engine)
         runs = runs_of([row for name in args.runs for row in read_rows(name, stated)])
     named = {(case.named.engine, case.named.hardware.name) for case in runs.cases}
     if len(named) > 1:
@@ -105,14 +106,15 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--chip HW names the chip whose kernels are fitted; or give --runs.")
     from pathlib import Path
 
-    from jaxsim.catalog.calibration import read_calibration
-    from jaxsim.truth.kernels.calibrate import fitted_text
     from jaxsim.view.cli.config import write_toml
     from jaxsim.view.cli.progress import note, working
     from jaxsim.view.files.atomic import output_file
 
     path = output_file(Path(args.output), (".toml",))
     with working("reading measurements"):
+        from jaxsim.catalog.calibration import read_calibration
+        from jaxsim.truth.kernels.calibrate import fitted_text
+
         text = fitted_text(args.source, args.chip, engine=args.engine, report=note)
     write_toml(path, text, args.made_by, read_calibration)
     print(f"Wrote {path}.")
