@@ -286,23 +286,29 @@ const css = (name) => getComputedStyle(document.documentElement).getPropertyValu
 const charts = {}; // by id: the columns of its table, and its rows
 const B = {}; // figures and sources of BokehJS
 const P = window.Bokeh && Bokeh.Plotting;
+const tints = []; // models of BokehJS, their properties, and the colour of the page that these have
+function tint(model, name, ...properties) {
+  for (const property of properties) { tints.push([model, property, name]); model[property] = css("--" + name); }
+  return model;
+}
 const CURVES = ["disaggregated", "colocated", "piggybacked"];
 function figure(id, options) {
   const f = P.figure({ tools: "pan,xwheel_zoom,box_zoom,reset", active_drag: "box_zoom", sizing_mode: "stretch_width", min_width: 200, toolbar_location: "above", output_backend: "canvas", ...options });
-  const ink = css("--ink"), soft = css("--soft"), line = css("--line");
-  f.background_fill_color = css("--page"); f.border_fill_color = css("--page"); f.outline_line_color = null;
+  tint(f, "page", "background_fill_color", "border_fill_color"); f.outline_line_color = null;
   for (const axis of [f.xaxis, f.yaxis].flat()) for (const a of [axis].flat()) {
-    a.axis_label_text_color = ink; a.major_label_text_color = soft; a.axis_line_color = soft; a.major_tick_line_color = soft; a.minor_tick_line_color = null; a.axis_label_text_font_style = "normal";
+    tint(a, "ink", "axis_label_text_color"); tint(a, "soft", "major_label_text_color", "axis_line_color", "major_tick_line_color");
+    a.minor_tick_line_color = null; a.axis_label_text_font_style = "normal";
   }
-  for (const g of [f.xgrid, f.ygrid].flat()) g.grid_line_color = line;
+  for (const g of [f.xgrid, f.ygrid].flat()) tint(g, "line", "grid_line_color");
   f.toolbar.logo = null;
   return f;
 }
-const legend = (f, where) => { const l = [f.legend].flat()[0]; if (!l) return; l.location = where; l.background_fill_color = css("--page"); l.background_fill_alpha = 0.8; l.border_line_color = null; l.label_text_color = css("--ink"); l.label_text_font_size = "12px"; l.padding = 4; l.spacing = 2; };
+const legend = (f, where) => { const l = [f.legend].flat()[0]; if (!l) return; l.location = where; tint(l, "page", "background_fill_color"); l.background_fill_alpha = 0.8; l.border_line_color = null; tint(l, "ink", "label_text_color"); l.label_text_font_size = "12px"; l.padding = 4; l.spacing = 2; };
 function build() {
   const S = (names) => new Bokeh.ColumnDataSource({ data: Object.fromEntries(names.map((n) => [n, []])) });
   const label = "interactivity: output tokens/s a user (1/TTL)";
   const small = document.documentElement.clientWidth < 600;
+  tints.length = 0;
   // Frontiers
   B.range = new Bokeh.Range1d({ start: 0, end: 1 });
   const f = figure("frontier", { height: small ? 320 : 420, x_range: B.range, x_axis_label: label, y_axis_label: "output tokens/s/GPU" });
@@ -321,9 +327,13 @@ function build() {
     });
   }
   B.marks = S(["x", "y", "text"]);
-  f.scatter({ x: { field: "x" }, y: { field: "y" }, source: B.marks, size: 14, fill_color: null, line_color: css("--ink"), line_width: 2 });
-  f.text({ x: { field: "x" }, y: { field: "y" }, text: { field: "text" }, source: B.marks, x_offset: 10, y_offset: -8, text_color: css("--ink"), text_font_size: "13px", text_font_style: "bold" });
-  B.target = new Bokeh.Span({ location: 0, dimension: "height", line_color: css("--ink"), line_dash: [2, 4], line_width: 1.5 });
+  const marked = (colour, visible) => [
+    f.scatter({ x: { field: "x" }, y: { field: "y" }, source: B.marks, size: 14, fill_color: null, line_color: colour, line_width: 2, visible }),
+    f.text({ x: { field: "x" }, y: { field: "y" }, text: { field: "text" }, source: B.marks, x_offset: 10, y_offset: -8, text_color: colour, text_font_size: "13px", text_font_style: "bold", visible }),
+  ];
+  B.marked = { screen: marked(css("--ink"), true), paper: marked("#1d2329", false) };
+  const span = (more) => tint(new Bokeh.Span({ location: 0, ...more }), "ink", "line_color");
+  B.target = span({ dimension: "height", line_dash: [2, 4], line_width: 1.5 });
   f.add_layout(B.target);
   f.add_tools(new Bokeh.HoverTool({ renderers: hover, tooltips: [["", "@what"], ["tokens/s/GPU", "@y{0,0} (80 %: @band)"], ["TTL", "@ttl"]] }), new Bokeh.TapTool({ renderers: hover }));
   legend(f, "top_right");
@@ -331,8 +341,8 @@ function build() {
   const g = figure("gain", { height: 170, x_range: B.range, x_axis_label: label, y_axis_label: "gain" });
   B.gain = S(["x", "y"]);
   g.step({ x: { field: "x" }, y: { field: "y" }, mode: "before", source: B.gain, line_color: css("--disaggregated"), line_width: 2 });
-  g.add_layout(new Bokeh.Span({ location: 1, dimension: "width", line_color: css("--ink"), line_width: 1 }));
-  g.add_layout(B.target2 = new Bokeh.Span({ location: 0, dimension: "height", line_color: css("--ink"), line_dash: [2, 4], line_width: 1.5 }));
+  g.add_layout(span({ location: 1, dimension: "width", line_width: 1 }));
+  g.add_layout(B.target2 = span({ dimension: "height", line_dash: [2, 4], line_width: 1.5 }));
   // Bottlenecks
   const s = figure("stack", { height: 300, x_range: B.range, y_range: new Bokeh.Range1d({ start: 0, end: 1 }), x_axis_label: label, y_axis_label: "share of the time" });
   for (const [n, q] of Object.entries(D.parts)) {
@@ -345,12 +355,12 @@ function build() {
   B.transfer = S(["x", "out", "into"]);
   t.step({ x: { field: "x" }, y: { field: "out" }, mode: "before", source: B.transfer, line_color: css("--disaggregated"), line_width: 2, legend_label: "out of a prefill GPU" });
   t.step({ x: { field: "x" }, y: { field: "into" }, mode: "before", source: B.transfer, line_color: css("--colocated"), line_width: 2, line_dash: [8, 3], legend_label: "into a decode GPU" });
-  if (D.link_bytes_per_s) t.add_layout(new Bokeh.Span({ location: 100, dimension: "width", line_color: css("--ink"), line_width: 1.5, line_dash: [2, 3] }));
+  if (D.link_bytes_per_s) t.add_layout(span({ location: 100, dimension: "width", line_width: 1.5, line_dash: [2, 3] }));
   legend(t, "top_right");
   // One document: the figures share their range.
   if (B.document) B.document.clear();
   B.document = new Bokeh.Document();
-  const figures = { frontier: f, gain: g, stack: s, transfer: t };
+  const figures = (B.figures = { frontier: f, gain: g, stack: s, transfer: t });
   for (const fig of Object.values(figures)) B.document.add_root(fig);
   const places = Object.keys(figures).map((id) => $("plot-" + id));
   places.forEach((place) => place && place.replaceChildren());
@@ -416,6 +426,34 @@ function renderCharts(d) {
   }
 }
 
+function retint(paper) {
+  for (const [model, property, name] of tints) model[property] = css("--" + name);
+  for (const one of P ? B.marked.screen : []) one.visible = !paper;
+  for (const one of P ? B.marked.paper : []) one.visible = paper;
+}
+/** BokehJS's canvases are blank on paper: copies of what they show, in light, made when it is printed, take their place. */
+function toPaper() {
+  document.documentElement.dataset.theme = "light";
+  retint(true);
+  for (const [id, fig] of Object.entries(P ? B.figures : {})) {
+    const view = B.document.views_manager.get(fig), place = $("plot-" + id);
+    if (!view || place.hidden) continue;
+    view.invalidate_painters(); view.paint(); // now, not in the next frame
+    for (const old of place.parentNode.querySelectorAll(".chart > canvas")) old.remove();
+    const copy = view.export("png", true).canvas;
+    copy.setAttribute("role", "img"); copy.setAttribute("aria-label", place.getAttribute("aria-label"));
+    place.after(copy);
+  }
+  document.body.classList.toggle("pictured", document.querySelector(".chart > canvas") !== null);
+}
+function fromPaper() {
+  document.body.classList.remove("pictured");
+  for (const copy of document.querySelectorAll(".chart > canvas")) copy.remove();
+  shade();
+  retint(false);
+}
+const shade = () => { if (state.theme === "auto") delete document.documentElement.dataset.theme; else document.documentElement.dataset.theme = state.theme; };
+
 // ---- all of it, and what the reader does ----
 const stops = () => [...new Set(R.ttl_s.filter((_, k) => R.kind[k] === 0 || R.kind[k] === 1))].sort((a, b) => a - b);
 let derived;
@@ -442,7 +480,7 @@ function render() {
 function writeHash() { const text = toHash(); history.replaceState(null, "", text ? "#" + text : location.pathname + location.search); }
 function change(part) { Object.assign(state, part); writeHash(); render(); }
 function themed() {
-  if (state.theme === "auto") delete document.documentElement.dataset.theme; else document.documentElement.dataset.theme = state.theme;
+  shade();
   if (P) build();
 }
 function controls() {
@@ -499,6 +537,8 @@ function listen() {
     change({ a: curve[Math.min(Math.max(i + step, 0), curve.length - 1)] });
   });
   window.addEventListener("hashchange", () => { const theme = state.theme; state = fromHash(); if (state.theme !== theme) themed(); render(); });
+  window.addEventListener("beforeprint", toPaper);
+  window.addEventListener("afterprint", fromPaper);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { if (state.theme === "auto") { themed(); render(); } });
 }
 document.documentElement.classList.add("js");

@@ -4,7 +4,6 @@ Templates are in `templates/` of a package; those of `view/report` are found fro
 `base.html` is the frame of a page and `parts.html` what pages share (tables, bars, pictures).
 """
 
-import base64
 import csv
 import io
 import re
@@ -84,15 +83,12 @@ def environment(package: str) -> "Environment":
         keep_trailing_newline=True,
     )
 
-    def in_base64(data: bytes) -> str:
-        return base64.b64encode(data).decode("ascii")
-
     def in_csv(table: Table) -> str:
         text = io.StringIO()
         csv.writer(text).writerows([table.head, *table.rows])
         return text.getvalue()
 
-    templates.filters |= {"base64": in_base64, "csv": in_csv, "themed": themed}
+    templates.filters |= {"csv": in_csv, "themed": themed}
     templates.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return templates
 

@@ -38,6 +38,7 @@ SPACE = Space(
     chunk=(128.0, 512.0, 2048.0, 8192.0),
     pp=(1.0, 4.0, 16.0),
 )
+BOUND = "#111111"  # of lines over colours, which are the same on a dark page
 READINGS = 3  # mixtures of unknowns behind the spread of the map
 
 
@@ -187,9 +188,9 @@ def map_figure(chart: GainMap) -> bytes:
                 gain = np.clip(np.where(np.isposinf(one.gain), 9.0, one.gain), 0.8, 2.0)
                 drawn = panel.pcolormesh(x, y, gain, norm=norm, cmap=shade, shading="nearest")
                 share = np.nan_to_num(one.clear_share.values)
-                _contour(panel, x, y, share, [0.2, 0.8], colors="#222222", linestyles=":",
+                _contour(panel, x, y, share, [0.2, 0.8], colors=BOUND, linestyles=":",
                          linewidths=1.0)  # fmt: skip
-                _contour(panel, x, y, np.nan_to_num(gain, nan=0.9), [BOUNDARY], colors="#111111",
+                _contour(panel, x, y, np.nan_to_num(gain, nan=0.9), [BOUNDARY], colors=BOUND,
                          linewidths=1.8)  # fmt: skip
                 if panel in axes[0]:
                     panel.set_title(f"TTL ≤ {1000 * ttl:g} ms", fontsize=10.5)

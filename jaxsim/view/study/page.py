@@ -101,7 +101,7 @@ def _map(chart: GainMap | None, svg: bytes | None) -> Picture | None:
         "the numbers."
     )
     alt = "Maps of the gain of disaggregation over input and output length"
-    return Picture(svg, alt, caption)
+    return Picture(svg, alt, caption, True)
 
 
 def _pictures(study: StudyResult) -> list[tuple[Picture, list[dict[str, object]]]]:
@@ -110,7 +110,7 @@ def _pictures(study: StudyResult) -> list[tuple[Picture, list[dict[str, object]]
     for picture in PICTURES:
         claims = [_claim(result) for result in study.results if result.id in picture.claims]
         if claims:
-            drawn = Picture(study.pictures[picture.name], picture.title, picture.caption)
+            drawn = Picture(study.pictures[picture.name], picture.title, picture.caption, True)
             pictures.append((drawn, claims))
     return pictures
 

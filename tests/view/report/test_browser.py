@@ -368,17 +368,41 @@ def test_the_first_screen_has_recommendation_table_and_a_number_a_curve(page):
     assert feet[-1] <= 900
 
 
-def test_paper_has_the_picture_of_the_plan_in_place_of_charts(browser, address):
+def test_paper_has_pictures_in_place_of_charts(browser, address):
+    """A browser tells the page that it will print; then copies of its charts are made, in light."""
+
+    def shown(selector):
+        return [one.is_displayed() for one in browser.find_elements("css selector", selector)]
+
+    def on(medium):
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": medium})
+
     browser.get("about:blank")
     browser.get(address)
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     try:
-        assert browser.find_element("css selector", "div.static figure svg").is_displayed()
-        charts = browser.find_elements("css selector", ".chart, .controls, .along")
-        assert len(charts) > 4
-        assert not any(one.is_displayed() for one in charts)
+        on("print")
+        assert shown("div.static figure svg") == [True]
+        assert len(shown(".chart")) == 4
+        assert not any(shown(".chart, .controls, .along"))
+        on("screen")
+        tell = "dispatchEvent(new Event('beforeprint'))"
+        run(browser, f"jaxsim.change({{theme: 'dark', ttl: jaxsim.state().ttl / 2}}); {tell}")
+        on("print")
+        assert shown(".chart > canvas") == [True] * 4
+        assert not any(shown(".plot, .on-paper, div.static figure svg"))
+        corner = """const one = document.querySelector(".chart > canvas");
+            return [one.width > 600, ...one.getContext("2d").getImageData(9, 9, 1, 1).data]"""
+        assert run(browser, corner) == [True, 255, 255, 255, 255]
+        on("screen")
+        run(browser, "dispatchEvent(new Event('afterprint'))")
+        assert shown(".chart > canvas") == []
+        assert run(browser, "return document.documentElement.dataset.theme") == "dark"
+        run(browser, f"document.querySelector('[data-preset=own]').click(); {tell}")
+        on("print")
+        assert shown(".chart > canvas") == [False, False, True, True]
+        assert shown("div.static figure svg, .along") == [True, True]
     finally:
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+        on("")
         browser.get("about:blank")
 
 
@@ -414,7 +438,7 @@ def live():
         "prefill-batch": "1,2,4",
     }  # fmt: skip
     answer = answerer()
-    page, ready, result = next(answer(fields, lambda _: None)), threading.Event(), {}
+    page, ready, result = next(answer(fields)), threading.Event(), {}
 
     async def run():
         server, shared = start(answer, page, whole=with_scripts)
