@@ -91,8 +91,8 @@ def test_what_no_number_holds_is_given_up_after_two_runs(sized):
         trials.held(shapes, shapes.least())  # known: no third run
         trials.begin("the next")
     assert len(told) == 4
-    assert "deployment 2 of 4" in told[-1]
-    assert re.search(r"[\d,]+ requests/s, about \d+ s left", told[-1])
+    said = r"sizing 2 of 4, about \d+ s left: the next; [\d,]+ requests/s"
+    assert re.fullmatch(said, told[-1])
 
 
 def test_a_cap_says_what_its_instances_bear(sized):

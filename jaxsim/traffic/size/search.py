@@ -202,7 +202,7 @@ def _candidates(
     for ftl, ttl in TIGHTER:
         tight = plan
         for kind in KINDS:
-            trials.begin(f"made for {100 * ftl:g} % of TTFT and {100 * ttl:g} % of TPOT")
+            trials.begin(f"for {100 * ftl:g} % of TTFT, {100 * ttl:g} % of TPOT")
             if tight is plan and (ftl, ttl) != (1.0, 1.0):
                 tight = plan_at(ftl * request.ftl_s, ttl * request.ttl_s)
             deployed = getattr(tight, kind)

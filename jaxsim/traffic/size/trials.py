@@ -75,11 +75,12 @@ class Trials:
         return lateness(trial, request) > SURELY
 
     def _show(self, what: str) -> None:
-        told = f"sizing, deployment {min(max(self.step, 1), self.steps)} of {self.steps}: {what}"
-        if self.busy_s > 0.0:
-            told += f"; {self.requests / self.busy_s:,.0f} requests/s"
+        told = f"sizing {min(max(self.step, 1), self.steps)} of {self.steps}"
         if self.step > 1:
             done = self.step - 1
             left_s = (time.monotonic() - self.began_s) * (self.steps - done) / done
             told += f", about {left_s:.0f} s left"
+        told += f": {what}"
+        if self.busy_s > 0.0:
+            told += f"; {self.requests / self.busy_s:,.0f} requests/s"
         tell(told)

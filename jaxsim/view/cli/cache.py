@@ -55,6 +55,17 @@ def _not_own(folder: Path) -> str:
     return ""
 
 
+def start_jax() -> None:
+    """Import JAX, with its cache; a terminal shows that it takes a second."""
+    from importlib import import_module
+
+    from jaxsim.view.cli.progress import working
+
+    use_persistent_cache()
+    with working("starting"):
+        import_module("jaxsim.catalog.workload")
+
+
 def use_persistent_cache() -> Path | None:
     """The folder in which JAX will keep what it compiles; None where we do not ask it to.
 

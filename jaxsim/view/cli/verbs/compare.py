@@ -45,10 +45,10 @@ def add_parser(subparsers: options.Verbs) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read both, predict, show."""
-    from jaxsim.view.cli.cache import use_persistent_cache
+    from jaxsim.view.cli.cache import start_jax
     from jaxsim.view.cli.progress import working
 
-    use_persistent_cache()
+    start_jax()
     with working("reading"):
         from jaxsim.truth.read.aiconfigurator import read_designs
         from jaxsim.view.deploy.compare import compare, compare_dict

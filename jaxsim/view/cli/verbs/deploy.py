@@ -91,11 +91,14 @@ def add_parser(subparsers: options.Verbs) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read the plan, check it against the target, write all files or none."""
-    from jaxsim.view.deploy.plan_file import order_of
-    from jaxsim.view.deploy.platforms import check_hardware
-    from jaxsim.view.deploy.registry import target_of
-    from jaxsim.view.deploy.shapes import check_drafts, check_shapes
-    from jaxsim.view.deploy.write import check_folder, write_files
+    from jaxsim.view.cli.progress import working
+
+    with working("reading"):
+        from jaxsim.view.deploy.plan_file import order_of
+        from jaxsim.view.deploy.platforms import check_hardware
+        from jaxsim.view.deploy.registry import target_of
+        from jaxsim.view.deploy.shapes import check_drafts, check_shapes
+        from jaxsim.view.deploy.write import check_folder, write_files
 
     target = target_of(args.target)
     if args.profile and not args.autoscale:

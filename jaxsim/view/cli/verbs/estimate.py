@@ -114,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
     if args.concurrency is not None or args.rate is not None:
         return _run_load(args)
     args.batch = args.batch or "1"
-    from jaxsim.view.cli.cache import use_persistent_cache
+    from jaxsim.view.cli.cache import start_jax
     from jaxsim.view.cli.progress import working
 
     design = {
@@ -122,7 +122,7 @@ def run(args: argparse.Namespace) -> int:
         for name in ("tp", "ep", "pp", "batch", "chunk")
         if getattr(args, name) is not None
     }
-    use_persistent_cache()
+    start_jax()
     workload = options.workload_from(args)
     if args.aic_request is not None:
         write_request(args, design, workload)
@@ -208,7 +208,7 @@ def check_load(args: argparse.Namespace) -> None:
 
 
 def _run_load(args: argparse.Namespace) -> int:
-    from jaxsim.view.cli.cache import use_persistent_cache
+    from jaxsim.view.cli.cache import start_jax
     from jaxsim.view.cli.progress import working
 
     def whole(name: str) -> float:
@@ -231,7 +231,7 @@ def _run_load(args: argparse.Namespace) -> int:
     else:
         concurrency, rate = None, parse.parse_positive(args.rate, "--rate")
         said = f"{rate:g} requests/s"
-    use_persistent_cache()
+    start_jax()
     workload = options.workload_from(args)
     with working("evaluating"):
         import jaxsim

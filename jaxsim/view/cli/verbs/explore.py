@@ -71,14 +71,14 @@ def run(args: argparse.Namespace) -> int:
     """Plan once, then serve until interrupted."""
     import sys
 
-    from jaxsim.view.cli.cache import use_persistent_cache
+    from jaxsim.view.cli.cache import start_jax
     from jaxsim.view.cli.main import OK
     from jaxsim.view.cli.progress import working
     from jaxsim.view.explore.page import with_scripts
     from jaxsim.view.explore.server import serve
 
     port = parse.parse_whole(args.port, "--port", at_least=0)
-    use_persistent_cache()
+    start_jax()
     fields = {name: getattr(args, name.replace("-", "_")) for name in FIELDS}
     fields = {"model": args.model, **{name: text for name, text in fields.items() if text}}
     answer = answerer()

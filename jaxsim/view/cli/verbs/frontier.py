@@ -57,7 +57,6 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from jaxsim.view.cli.progress import working
-    from jaxsim.view.files.store_frontiers import frontiers_of
 
     for store in args.stores:
         if not Path(store).exists():
@@ -69,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
             raise InputError(f"-o {args.output}: one file holds one store's table; give one store.")
         output_file(Path(args.output), (".nc",))
     with working("reading"):
+        from jaxsim.view.files.store_frontiers import frontiers_of
+
         tables = [frontiers_of(Path(s), ftl_s, ladder, args.ttl_metric) for s in args.stores]
     from jaxsim.view.cli.output import deliver
 

@@ -40,9 +40,12 @@ def add_parser(subparsers: options.Verbs) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table, or one card."""
-    from jaxsim.catalog.load import load_hardware
-    from jaxsim.catalog.names import list_hardware
-    from jaxsim.view.text import catalogue, units
+    from jaxsim.view.cli.progress import working
+
+    with working("starting"):
+        from jaxsim.catalog.load import load_hardware
+        from jaxsim.catalog.names import list_hardware
+        from jaxsim.view.text import catalogue, units
 
     if args.name == "new":
         return _new(args)

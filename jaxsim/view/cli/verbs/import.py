@@ -42,11 +42,14 @@ def run(args: argparse.Namespace) -> int:
     """Write the file, whole or not at all."""
     import datetime
 
-    from jaxsim.catalog.config_json import read_config
-    from jaxsim.catalog.load import read_model_file
-    from jaxsim.catalog.parameters import parameters
-    from jaxsim.catalog.precision import spoken_formats
-    from jaxsim.catalog.write import card_text
+    from jaxsim.view.cli.progress import working
+
+    with working("starting"):
+        from jaxsim.catalog.config_json import read_config
+        from jaxsim.catalog.load import read_model_file
+        from jaxsim.catalog.parameters import parameters
+        from jaxsim.catalog.precision import spoken_formats
+        from jaxsim.catalog.write import card_text
     from jaxsim.view.cli.config import write_toml
     from jaxsim.view.files.atomic import output_file
     from jaxsim.view.text.units import parameters as said

@@ -122,13 +122,13 @@ def add_question(parser: argparse.ArgumentParser, mix: bool = False) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Plan, show, write; status 3 where no design meets the targets."""
-    from jaxsim.view.cli.cache import use_persistent_cache
+    from jaxsim.view.cli.cache import start_jax
     from jaxsim.view.cli.main import OK, UNMET, complain
     from jaxsim.view.files.atomic import output_folder
 
     options.check_lengths(args)
     fields, domain, axes = request_of(args), domain_of(args), options.axes_from(args)
-    use_persistent_cache()
+    start_jax()
     workload = options.workloads_from(args)
     if args.price:
         from jaxsim.catalog.load import load_hardware

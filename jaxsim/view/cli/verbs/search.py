@@ -82,14 +82,14 @@ def add_parser(subparsers: options.Verbs) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Search, show, write; status 3 where nothing is within the targets."""
-    from jaxsim.view.cli.cache import use_persistent_cache
+    from jaxsim.view.cli.cache import start_jax
     from jaxsim.view.cli.main import FAILED, OK, UNMET
     from jaxsim.view.cli.process import os_message
     from jaxsim.view.files.atomic import output_file
 
     request = request_of(args)
     path = None if args.output is None else output_file(Path(args.output), [".csv", ".nc"])
-    use_persistent_cache()
+    start_jax()
     result, setups, elapsed_s, machine = solve(args, request)
     notes = [*said(args), *(f"Left out: {text}." for text in result.dropped)]
     if result.gap is not None:

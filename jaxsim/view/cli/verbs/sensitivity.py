@@ -125,14 +125,14 @@ def add_parser(subparsers: options.Verbs) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Solve, show, write; status 3 where no design meets the targets."""
-    from jaxsim.view.cli.cache import use_persistent_cache
+    from jaxsim.view.cli.cache import start_jax
     from jaxsim.view.cli.main import OK, UNMET, complain
     from jaxsim.view.cli.progress import working
     from jaxsim.view.files.atomic import output_folder
 
     fields, domain = cli_plan.request_of(args), cli_plan.domain_of(args)
     axes, details = options.axes_from(args), detail_of(args)
-    use_persistent_cache()
+    start_jax()
     workload = options.workload_from(args)
     folder = None if args.output is None else output_folder(Path(args.output))
     with working("starting"):

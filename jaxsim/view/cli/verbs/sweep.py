@@ -89,9 +89,9 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--ttl and --ftl go with --best: a store keeps all designs.")
     from pathlib import Path
 
-    from jaxsim.view.cli.cache import use_persistent_cache
+    from jaxsim.view.cli.cache import start_jax
 
-    use_persistent_cache()
+    start_jax()
     from jaxsim.space.program import process_memory
     from jaxsim.view.cli.progress import working
     from jaxsim.view.files.atomic import naming
@@ -154,11 +154,11 @@ def run_best(args: argparse.Namespace, shard: tuple[int, int]) -> int:
     ftl = options.targets(args.ftl, "--ftl", options.BARE_FTL_BELOW_S)
     from pathlib import Path
 
-    from jaxsim.view.cli.cache import use_persistent_cache
+    from jaxsim.view.cli.cache import start_jax
     from jaxsim.view.files.atomic import output_file, replace_netcdf
 
     path = output_file(Path(args.output), [".nc"])
-    use_persistent_cache()
+    start_jax()
     import xarray as xr
 
     from jaxsim.api.search import SearchRequest, searched

@@ -212,14 +212,14 @@ def _faults(args: argparse.Namespace) -> "tuple[Fault, ...]":
 
 def run(args: argparse.Namespace) -> int:
     """Simulate, show, write."""
-    from jaxsim.view.cli.cache import use_persistent_cache
+    from jaxsim.view.cli.cache import start_jax
     from jaxsim.view.cli.progress import working
     from jaxsim.view.files.atomic import output_file, output_folder
 
     request = _request_of(args)
     folder = output_folder(Path(args.output)) if args.output else None
     events = output_file(Path(args.trace_events), (".json",)) if args.trace_events else None
-    use_persistent_cache()
+    start_jax()
     with working("reading"):
         requests = _requests(args, request)
         tell("starting")

@@ -116,20 +116,23 @@ def _held(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from jaxsim.catalog.errors import InputError
-    from jaxsim.truth.read.readers import read_rows
-    from jaxsim.view.deploy.measured import held, stated_of
-    from jaxsim.view.deploy.plan_file import order_of
-    from jaxsim.view.text.layout import page_for
-    from jaxsim.view.text.measured import render_held
-    from jaxsim.view.text.plain_json import dumps
+    from jaxsim.view.cli.progress import working
 
     if args.file is None:
         raise InputError("--plan: give the result file that measured it, too.")
-    order, own = order_of(Path(args.plan)), _stated(args)
-    given = {item.name: getattr(own, item.name) for item in fields(own)}
-    said = {k: v for k, v in given.items() if v not in ("", None) and k != "engine"}
-    rows = read_rows(args.file, replace(stated_of(order, args.engine), **said))
-    result = held(order, rows, args.engine)
+    with working("reading"):
+        from jaxsim.truth.read.readers import read_rows
+        from jaxsim.view.deploy.measured import held, stated_of
+        from jaxsim.view.deploy.plan_file import order_of
+        from jaxsim.view.text.layout import page_for
+        from jaxsim.view.text.measured import render_held
+        from jaxsim.view.text.plain_json import dumps
+
+        order, own = order_of(Path(args.plan)), _stated(args)
+        given = {item.name: getattr(own, item.name) for item in fields(own)}
+        said = {k: v for k, v in given.items() if v not in ("", None) and k != "engine"}
+        rows = read_rows(args.file, replace(stated_of(order, args.engine), **said))
+        result = held(order, rows, args.engine)
     print(dumps(result) if args.format == "json" else render_held(result, page_for(sys.stdout)))
     missed = [name for name in ("ttft", "tpot") if result["verdict"]["held"][name] is False]
     return 1 if missed else 0
@@ -176,11 +179,11 @@ def run(args: argparse.Namespace) -> int:
     """Validate a file; a row that cannot be predicted is counted, not an error."""
     from pathlib import Path
 
-    from jaxsim.view.cli.cache import use_persistent_cache
+    from jaxsim.view.cli.cache import start_jax
     from jaxsim.view.cli.progress import working
     from jaxsim.view.files.atomic import output_folder
 
-    use_persistent_cache()
+    start_jax()
     if args.plan is not None:
         return _held(args)
     if args.file is not None:
