@@ -179,6 +179,8 @@ def parse_yaml(text: str, where: object) -> object:
 
 def _refuse(where: object, kind: str, error: Exception) -> NoReturn:
     said = "nested too deep" if isinstance(error, RecursionError) else str(error)
+    if digits := re.search(r"Exceeds the limit .* has (\d+) digits", said):  # Python's own words
+        said = f"a number of {digits[1]} digits"
     raise InputError(f"{where}: not valid {kind}: {shown(said, 400)}.") from None
 
 

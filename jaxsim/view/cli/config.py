@@ -194,7 +194,7 @@ def words_of(raw: dict[str, object], parser: argparse.ArgumentParser, where: str
             hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(actions)}"
             raise InputError(f"{where}: {raw['verb']}.{key}: unknown key; {hint}")
         action = actions[key]
-        if value is None or value is False:
+        if value is None or value is False or value == action.default == "":
             continue
         if action.nargs == 0:
             if value is not True:
@@ -203,7 +203,7 @@ def words_of(raw: dict[str, object], parser: argparse.ArgumentParser, where: str
             continue
         several = _repeats(action) or action.nargs in ("+", "*")
         texts = _texts(value, several)
-        if not texts or (isinstance(value, dict) and not several):
+        if not all(texts or [""]) or (isinstance(value, dict) and not several):
             given = quoted(value)
             raise InputError(f"{where}: {raw['verb']}.{key}: {given} is no value; give one.")
         if not action.option_strings:
@@ -238,7 +238,7 @@ def resolved(args: argparse.Namespace, parser: argparse.ArgumentParser) -> dict[
     made: dict[str, object] = {"jaxsim": __version__, "verb": args.verb}
     for key, action in actions_of(parser).items():
         value = getattr(args, action.dest, None)
-        if value not in (None, False, []):
+        if value not in (None, False, [], ""):
             made[key] = value
     return made
 

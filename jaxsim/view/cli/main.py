@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from jaxsim._version import __version__
-from jaxsim.catalog.documents import shown
+from jaxsim.catalog.documents import given_path, shown
 from jaxsim.catalog.errors import InputError
 from jaxsim.view.cli import device, options, process
 from jaxsim.view.cli.help_text import Help
@@ -115,6 +115,8 @@ def complain(message: str, as_json: bool) -> None:
 def execute(parsers: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
     """Run the verb; what it writes also says how it was made: the options of the run."""
     args = parsers.parse_args(list(arguments))
+    if getattr(args, "output", None):
+        args.output = str(given_path(args.output, "--output "))
     run_options = None
     # A sweep's store says itself how it was made: a file of ours in it would be taken for an array.
     if (getattr(args, "output", None) or args.verb == "import") and args.verb not in _OWN:

@@ -126,8 +126,11 @@ def refuse_odd(arguments: Sequence[str]) -> None:
         if printable(argument) != argument or any(mark in argument for mark in "\r\n\t"):
             of = f"{before}: " if before.startswith("--") and printable(before) == before else ""
             raise InputError(f"{of}{quoted(argument)}: an argument has a control character.")
-        if argument.startswith("--") and argument.endswith("=--"):  # argparse loses it
+        # Argparse loses the second, and an empty one would be taken for none: for the default.
+        if argument.startswith("--") and argument.endswith(("=", "=--")):
             raise InputError(f"{quoted(argument)}: a value is needed.")
+        if before.startswith("--") and not argument:
+            raise InputError(f"{quoted(before)}: a value is needed, and not an empty one.")
 
 
 def os_message(error: OSError) -> str:

@@ -146,8 +146,16 @@ def _whole(path: Path, key: str, value: object) -> int:
     return value
 
 
-def _word(raw: dict[str, object], key: str) -> str | None:
-    return None if raw.get(key) is None else str(raw[key])
+def _word(path: Path, raw: dict[str, object], key: str) -> str | None:
+    if raw.get(key) is None:
+        return None
+    return _named(path, key, raw[key])
+
+
+def _named(path: Path, key: str, value: object) -> str:
+    if isinstance(value, list | dict) or not str(value):
+        raise InputError(f"{path}: {key}: {quoted(value)} is no name; give one.")
+    return str(value)
 
 
 def _config(path: Path, raw: dict[str, object]) -> SweepConfig:
@@ -173,10 +181,10 @@ def _config(path: Path, raw: dict[str, object]) -> SweepConfig:
                 )
             rest[key] = float(value)
     check({"isl": isl, "osl": osl, **rest}, WORKLOAD, f"{path}: workload.")
-    axes = _known(path, "space", raw.get("space") or {}, _SPACE)
+    axes = _known(path, "space", {} if raw.get("space") is None else raw["space"], _SPACE)
     values = {name: _numbers(path, f"space.{name}", value, 1) for name, value in axes.items()}
     space = replace(Space(), **values)
-    card = load_model(str(raw["model"]))
+    card = load_model(_named(path, "model", raw["model"]))
     if rest.get("images"):
         if rest["images"] != int(rest["images"]):
             raise InputError(f"{path}: workload.images: {rest['images']:g} is no whole number.")
@@ -187,9 +195,13 @@ def _config(path: Path, raw: dict[str, object]) -> SweepConfig:
     if "max_context" in raw:
         context = _whole(path, "max_context", raw["max_context"])
         card = replace(card, max_context_tokens=float(context))
-    setup = setup_of(card, str(raw["hardware"]), _word(raw, "precision"), _word(raw, "engine"))
+    named = _word(path, raw, "precision"), _word(path, raw, "engine")
+    setup = setup_of(card, _named(path, "hardware", raw["hardware"]), *named)
     check_context(setup.model, max(isl), max(osl))
-    listed = raw.get("phases") or list(PHASES)
+    listed = raw.get("phases")
+    listed = list(PHASES) if listed is None else listed
+    if listed == []:
+        raise InputError(f"{path}: phases: the list is empty; give at least one, or leave it out.")
     phases = tuple(map(str, listed if isinstance(listed, list) else [listed]))
     for phase in phases:
         if phase not in PHASES:

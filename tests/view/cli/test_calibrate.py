@@ -40,7 +40,8 @@ def test_a_missing_source_and_an_unknown_chip_are_named(tmp_path, capsys):
 def test_what_is_written_says_how_and_is_read_back_first(tmp_path, capsys, monkeypatch):
     """In one file, under its name only if it can be read; the fit itself is tested elsewhere."""
     table, out = tmp_path / "table.csv", tmp_path / "out.toml"
-    run = ["calibrate", str(table), "--chip", "h200", "-o", str(out)]
+    run = ["calibrate", str(table), "--chip", "h200", "--output=~/out.toml"]  # no shell expands it
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(calibrate, "fitted_text", lambda *_, **__: "x = 1\n")
     assert main(run) == 2
     assert list(tmp_path.iterdir()) == []

@@ -107,6 +107,9 @@ def test_targets_that_cannot_be_met_have_a_status_of_their_own(unsolved, capsys)
         ([*TARGETS, "--objective", "fame"], "invalid choice"),
         ([*TARGETS, "--tolerance", "3"], "3% may be meant"),
         ([*TARGETS, "--nonsense"], "--nonsense"),
+        ([*TARGETS, "--engine="], "'--engine=': a value is needed"),
+        ([*TARGETS, "--precision", ""], "'--precision': a value is needed"),
+        ([*TARGETS, "-o", "~no-such-user/out"], "no such home folder"),
     ],
 )
 def test_bad_input_is_one_message_and_status_2(more, says, solved, capsys):
