@@ -75,6 +75,37 @@ def most_sequences(engine: str, hardware: HardwareCard, fitted: float) -> float:
     return min(float(engine_defaults(engine, hardware).get("max_sequences", math.inf)), fitted)
 
 
+def of_each_rank(engine: str, stated: float, ranks: float) -> float:
+    """What an engine allows each of its data-parallel attention ranks of a limit that was stated.
+
+    SGLang divides sequences and prompt tokens among the ranks of one server; others give all to
+    each.
+    """
+    file = DataFile(DATA / "limits.toml")
+    divided = engine in file.root and "divided" in file.root.table(engine)
+    return max(stated / ranks, 1.0) if divided else stated
+
+
+def memory_frac(engine: str, hardware: HardwareCard, gpus: float, ranks: float) -> float | None:
+    """The part of a GPU's memory that an engine takes for weights and cache on its own account.
+
+    None for engines that are not known. SGLang keeps the rest free by a sum over what a server's
+    passes and graphs need, larger with data-parallel attention `ranks` of its `gpus`.
+    """
+    file, hbm = DataFile(DATA / "limits.toml"), float(hardware.hardware.chip.hbm_bytes)
+    stated = engine_defaults(engine, hardware).get("memory_frac")
+    if stated is None or "kept_free" not in file.root.table(engine):
+        return None if stated is None else float(stated)
+    table = file.root.table(engine).table("kept_free")
+    number = table.number
+    graph = number("graph_batch") if gpus < number("many_gpus") else number("many_graph_batch")
+    free = number("always_bytes") + number("token_bytes") * batched_tokens(engine, hardware)
+    free += number("graph_bytes") * graph + number("gpu_bytes") * gpus
+    if ranks > 1.0:
+        free += number("rank_graph_bytes") * graph * ranks
+    return 1.0 - max(free, number("least_bytes")) / hbm
+
+
 def within_context(model: ModelCard, isl: float, osl: float) -> bool:
     """Whether prompt and output fit into the model's context; true where that is not known."""
     return not model.max_context_tokens or bool(isl + osl <= model.max_context_tokens)

@@ -37,7 +37,9 @@ class Load(Record):
     `polled_steps` is how many decode steps a new prompt waits for, on average, until a scheduler
     that was told to look for requests only once in several steps does so. `mixes` is 1 where
     prompts ride in the steps that decode, 0 where they have passes of their own. `rounds` is 1 in a
-    closed loop of requests of one length, which go round together.
+    closed loop of requests of one length, which go round together. `inferencex` is 1 where its
+    client and its options of servers were used, `even` where requests of a rate come at equal
+    intervals, and `of_medians` where medians are asked for: of a closed loop, without its start.
     """
 
     concurrency: Scalar
@@ -52,6 +54,9 @@ class Load(Record):
     polled_steps: Scalar = 0.0
     mixes: Scalar = 1.0
     rounds: Scalar = 0.0
+    inferencex: Scalar = 0.0
+    even: Scalar = 0.0
+    of_medians: Scalar = 0.0
 
 
 def factors(engine: Engine, prompts: bool) -> jax.Array:
@@ -125,7 +130,7 @@ def served_by(
         busy_s=jnp.where(shared > 0.5, least_s + serving.stall_frac * (joint_s - least_s), joint_s),
         latency_s=alone_s,
         fixed_s=engine.request_s
-        + load.ten_runs * serving.client_s
+        + load.inferencex * serving.client_s
         + engine.prompt_token_s * load.isl
         + (1.0 - shared) * (engine.disaggregated_s + steps.transfer_s),
     )
@@ -139,7 +144,7 @@ def served_by(
         slots=slots,
         prefillers=load.prefillers,
         shared=shared,
-        variability=serving.variability,
+        variability=jnp.where(load.even > 0.5, 0.0, serving.variability),
         evenness=serving.evenness,
         round_prompts=load.rounds * jnp.minimum(load.concurrency / load.prefillers, places),
         round_jitter=serving.round_jitter,
@@ -160,7 +165,8 @@ def predict(steps: Steps, load: Load, engine: Engine, serving: Serving) -> Servi
     step_s, prompt, pools = served_by(steps, load, engine, serving)
     loop = closed_loop(load.concurrency, step_s, prompt, pools, load.osl)
     runs = jnp.where(load.ten_runs > 0.5, serving.start_runs, serving.other_runs)
-    ttft_s = with_start(loop, load.concurrency, prompt, pools, runs)
+    started_s = with_start(loop, load.concurrency, prompt, pools, runs)
+    ttft_s = jnp.where(load.of_medians > 0.5, loop.ttft_s, started_s)
     # N = X · T holds over a whole run, whose start is part of its mean latency.
     rate = load.concurrency / (ttft_s + (load.osl - 1.0) * loop.tpot_s)
     loop = replace(loop, ttft_s=ttft_s, requests_per_s=rate)
@@ -169,11 +175,29 @@ def predict(steps: Steps, load: Load, engine: Engine, serving: Serving) -> Servi
 
 
 def predict_at_rate(
-    steps: Steps, load: Load, engine: Engine, serving: Serving, requests_per_s: Scalar
+    steps: Steps,
+    load: Load,
+    engine: Engine,
+    serving: Serving,
+    requests_per_s: Scalar,
+    prompts: Scalar = 0.0,
 ) -> Service:
-    """Latencies of one run in which requests arrive at a rate, or of the most it can bear."""
+    r"""Latencies of one run in which requests arrive at a rate, or of the most it can bear.
+
+    Of N = `prompts` that come at \lambda, faster than they are served, those beyond the P places
+    wait for as long as the queue has grown: the k-th of them k (1/X - 1/\lambda). The mean is
+
+    $$ W = \frac{(N - P)^2}{2 N} \left( \frac{1}{X} - \frac{1}{\lambda} \right) $$
+
+    N = 0: not stated, without that wait.
+    """
     step_s, prompt, pools = served_by(steps, load, engine, serving)
-    return open_loop(requests_per_s, step_s, prompt, pools, load.osl)[0]
+    state, sustained = open_loop(requests_per_s, step_s, prompt, pools, load.osl)
+    beyond = jnp.maximum(prompts - pools.slots * pools.decoders, 0.0)
+    slower_s = 1.0 / state.requests_per_s - 1.0 / jnp.maximum(requests_per_s, 1e-9)
+    wait_s = beyond**2 / (2.0 * jnp.maximum(prompts, 1.0)) * jnp.maximum(slower_s, 0.0)
+    wait_s = jnp.where(sustained, 0.0, wait_s)
+    return replace(state, ttft_s=state.ttft_s + wait_s, waiting_s=state.waiting_s + wait_s)
 
 
 predict_all = jax.jit(jax.vmap(predict, in_axes=(0, 0, None, None)))

@@ -10,7 +10,6 @@ import numpy as np
 from jaxsim._progress import Counted, tell
 from jaxsim._record import replace_leaf
 from jaxsim.catalog.deployment import Deployment
-from jaxsim.catalog.engine_limits import batched_tokens
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.model import DenseFFN
 from jaxsim.catalog.precision import Precision
@@ -20,6 +19,7 @@ from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Workload
 from jaxsim.traffic.layout import Layout
 from jaxsim.traffic.steps import MOST_SLOTS, Steps, stack, timed
+from jaxsim.truth.limits import pass_tokens, reserve_frac
 from jaxsim.truth.read.names import Named
 from jaxsim.truth.read.rows import ServingRow
 
@@ -74,7 +74,9 @@ def _scenarios(case: Case) -> tuple[Scenario, Scenario, float]:
         accept_frac=row.accept_frac,
     )
 
-    chunk = batched_tokens(named.engine, named.hardware)
+    chunk, kept = pass_tokens(row, named), reserve_frac(row, named)
+    if kept is not None:
+        base = replace_leaf(lambda s: s.engine.reserve_frac, base, kept)
 
     def scenario(layout: Layout) -> Scenario:
         design = Deployment(layout.tp, layout.ep, layout.pp, 1.0, chunk)

@@ -9,14 +9,13 @@ import numpy as np
 
 from jaxsim._progress import tell
 from jaxsim._record import Tree
-from jaxsim.catalog.engine import Serving
-from jaxsim.catalog.engine_limits import most_sequences
 from jaxsim.catalog.known_engines import EngineCard, load_engine
 from jaxsim.catalog.speculation import speculation_prior
 from jaxsim.space.deploy.uncertainty import EIGHTY_PERCENT
 from jaxsim.traffic.finite import predict_finite
 from jaxsim.traffic.serving import MEASURES, predict, predict_at_rate
 from jaxsim.truth.cases import Case
+from jaxsim.truth.limits import serving_of
 from jaxsim.truth.read.rows import ServingRow
 from jaxsim.truth.runs import Runs, runs_of
 
@@ -155,15 +154,6 @@ def _stack(records: Sequence[Tree]) -> Tree:
     return jax.tree.map(lambda *leaves: np.asarray(leaves, np.float32), *records)
 
 
-def _capped(case: Case, card: EngineCard) -> Serving:
-    """How the engine schedules, with its own cap of sequences where it ran with its defaults."""
-    if not case.row.default_limits:
-        return card.serving
-    fitted = float(card.serving.most_sequences)
-    most = most_sequences(card.name, case.named.hardware, fitted)
-    return replace(card.serving, most_sequences=most)
-
-
 _predict_rows = jax.jit(jax.vmap(predict))
 _predict_rates = jax.jit(jax.vmap(predict_at_rate))
 _predict_finite = jax.jit(jax.vmap(predict_finite))
@@ -189,14 +179,16 @@ def predict_runs(
     def padded(tree: Tree) -> Tree:
         return jax.tree.map(lambda leaf: np.asarray(leaf)[index], tree)
 
+    own = [serving_of(c.row, c.named, card) for c, card in zip(runs.cases, cards, strict=True)]
     engines = padded(_stack([card.engine for card in cards]))
-    serving = padded(_stack([_capped(c, card) for c, card in zip(runs.cases, cards, strict=True)]))
+    serving = padded(_stack(own))
     given = (padded(runs.steps), padded(runs.load), engines, serving)
     tell(f"predicting {len(runs):,} runs")
     predicted = _predict_rows(*given)
     rates = padded(np.asarray([case.row.requests_per_s or 0.0 for case in runs.cases], np.float32))
     if rates.any():
-        opened = _predict_rates(*given, rates)
+        sent = padded(np.asarray([case.row.prompts or 0.0 for case in runs.cases], np.float32))
+        opened = _predict_rates(*given, rates, sent)
         predicted = jax.tree.map(lambda a, b: np.where(rates > 0.0, a, b), opened, predicted)
     prompts = [case.row.prompts if case.row.finite else 0.0 for case in runs.cases]
     finite = padded(np.asarray(prompts, np.float32))
@@ -205,8 +197,8 @@ def predict_runs(
         run = _predict_finite(*given, np.maximum(finite, 1.0), spread)
         use = (finite > 0.0) & np.asarray(run.followed)
         names = ("ttft_s", "tpot_s", "requests_per_s")
-        own = {name: np.where(use, getattr(run, name), getattr(predicted, name)) for name in names}
-        predicted = replace(predicted, **own)
+        pick = {name: np.where(use, getattr(run, name), getattr(predicted, name)) for name in names}
+        predicted = replace(predicted, **pick)
     rate = np.asarray(predicted.requests_per_s) * padded(runs.load).osl / padded(runs.load).gpus
     values = np.stack([np.asarray(predicted.tpot_s), np.asarray(predicted.ttft_s), rate], axis=-1)
     return values[: len(runs)].astype(float), cards

@@ -4,8 +4,11 @@ The columns say how many prompts a run had, and under which regime it was judged
 prompts all wait at its start is a queue, not a steady state.
 """
 
+import re
 from pathlib import Path
 
+from jaxsim.catalog.engine_limits import Limits
+from jaxsim.catalog.errors import InputError
 from jaxsim.traffic.layout import Layout
 from jaxsim.truth.read.rows import ServingRow
 from jaxsim.truth.read.table import Line, check_columns
@@ -14,7 +17,8 @@ REQUIRED = {"id", "engine", "model", "gpu", "precision", "isl_mean", "osl_mean",
 _MORE = (
     "source engine_version gpus tp ep dp pp mode kv_precision concurrency rate_rps num_prompts "
     "prefix_hits spec_decode ttft_mean_ms ttft_p50_ms ttft_p99_ms tpot_mean_ms tpot_p50_ms "
-    "tpot_p99_ms itl_mean_ms out_tok_per_s req_per_s duration_s quality note"
+    "tpot_p99_ms itl_mean_ms out_tok_per_s req_per_s duration_s quality note max_num_seqs "
+    "max_num_batched_tokens memory_frac arrivals"
 )
 OPTIONAL: set[str] = set(_MORE.split())
 # What tables call runs whose prompts and tokens are processed by the same instances.
@@ -22,6 +26,8 @@ COLOCATED = ("aggregated", "agg", "colocated")
 # Of output lengths of conversations; those of ShareGPT, and of traces of chats, are near it.
 NATURAL_CV = 1.0
 NOMINAL = 0.01
+# Options of a server, as collectors write them among their notes.
+_SEQUENCES = re.compile(r"max-num-seqs (\d+)|at most (\d+) sequences")
 REGIMES = ("steady", "low_load", "prefill_bound", "finite_burst")
 
 
@@ -67,6 +73,12 @@ def spread_of(isl: float | None, osl: float | None) -> float:
     return 0.0 if abs(isl / nominal - 1.0) < NOMINAL else NATURAL_CV
 
 
+def sequences_of(note: str) -> float | None:
+    """The cap of sequences that a note states; None where it states none."""
+    match = _SEQUENCES.search(note)
+    return float(match[1] or match[2]) if match else None
+
+
 def read(path: Path, columns: list[str], lines: list[Line]) -> list[ServingRow]:
     """The rows of a table of third parties' runs."""
     check_columns(path, columns, REQUIRED, OPTIONAL, "third-party")
@@ -108,6 +120,14 @@ def _row(line: Line) -> ServingRow:
     drafts = line.text("spec_decode", "no").lower() not in ("no", "none")
     if drafts:
         excluded = excluded or "speculative decoding with unstated acceptance"
+    note, arrivals = line.text("note"), line.text("arrivals").lower()
+    if arrivals not in ("", "constant", "poisson"):
+        raise line.error("arrivals", f"is {arrivals!r}; allowed are constant, poisson")
+    even = arrivals == "constant" or (not arrivals and "constant arrivals" in note)
+    try:
+        limits = Limits(whole("max_num_seqs") or sequences_of(note), number("memory_frac"))
+    except InputError as error:
+        raise line.error("max_num_seqs, memory_frac", str(error)) from None
     output, served = number("out_tok_per_s"), layout.gpus if layout else gpus
     return ServingRow(
         id=line.need("id"),
@@ -140,6 +160,10 @@ def _row(line: Line) -> ServingRow:
         prompts=prompts,
         osl_cv=spread_of(isl, osl),
         default_limits=True,
+        limits=limits,
+        batched_tokens=number("max_num_batched_tokens", zero=False),
+        even=even,
+        of_medians=number("ttft_mean_ms") is None,
         hit_frac=hits_of(line.text("prefix_hits")),
     )
 

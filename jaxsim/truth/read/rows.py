@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from jaxsim.catalog.engine_limits import Limits
 from jaxsim.traffic.layout import Layout
 
 Mode = Literal["colocated", "disaggregated", "prefill_only", "decode_only"]
@@ -30,6 +31,9 @@ class ServingRow:
     where not reported. `excluded` says why headline figures leave a row out; empty if they do not.
     `regime` is what its collector calls it; `prompts` is how many requests a finite run has in all,
     None for a steady state; `osl_cv` is the coefficient of variation of its output lengths.
+    `limits` and `batched_tokens` (prompt tokens of a pass) are those that the engine was told, None
+    where not stated. Requests of a rate came at equal intervals where `even`. The time to the first
+    token is a median where `of_medians`.
     `hit_frac` of a prompt is found in a cache, and each of `draft_tokens`
     proposed in a step is accepted with probability `accept_frac`.
     """
@@ -66,6 +70,10 @@ class ServingRow:
     prompts: float | None = None
     osl_cv: float = 0.0
     default_limits: bool = False  # whether the engine ran with its own limits, as none is stated
+    limits: Limits = field(default_factory=Limits)
+    batched_tokens: float | None = None
+    even: bool = False
+    of_medians: bool = False
     hit_frac: float = 0.0
     draft_tokens: float = 0.0
     accept_frac: float = 0.0
