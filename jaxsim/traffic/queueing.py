@@ -256,6 +256,19 @@ def open_loop(
     return state, sustained
 
 
+def backlog_wait_s(prompts: Scalar, places: Scalar, requests_per_s: Scalar, most_per_s: Scalar):
+    r"""Mean wait for a place where requests come faster than they are served.
+
+    Of N = `prompts` that come at \lambda, the first P find `places`; the k-th after them comes k /
+    \lambda after the P-th and finds a place k / X after it, X = `most_per_s`:
+
+    $$ W = \frac{(N - P)^2}{2 N} \left( \frac{1}{X} - \frac{1}{\lambda} \right) $$
+    """
+    beyond = jnp.maximum(prompts - places, 0.0)
+    slower_s = 1.0 / most_per_s - 1.0 / jnp.maximum(requests_per_s, 1e-9)
+    return beyond**2 / (2.0 * jnp.maximum(prompts, 1.0)) * jnp.maximum(slower_s, 0.0)
+
+
 def with_start(steady: Service, concurrency: Scalar, prompt: Prompt, pools: Pools, runs: Scalar):
     r"""Mean time to the first token of a run that begins with all requests at once.
 

@@ -19,6 +19,7 @@ from jaxsim.traffic.queueing import (
     Service,
     StepTime,
     at_batch,
+    backlog_wait_s,
     closed_loop,
     open_loop,
     with_start,
@@ -182,20 +183,14 @@ def predict_at_rate(
     requests_per_s: Scalar,
     prompts: Scalar = 0.0,
 ) -> Service:
-    r"""Latencies of one run in which requests arrive at a rate, or of the most it can bear.
+    """Latencies of one run in which requests arrive at a rate, or of the most it can bear.
 
-    Of N = `prompts` that come at \lambda, faster than they are served, those beyond the P places
-    wait for as long as the queue has grown: the k-th of them k (1/X - 1/\lambda). The mean is
-
-    $$ W = \frac{(N - P)^2}{2 N} \left( \frac{1}{X} - \frac{1}{\lambda} \right) $$
-
-    N = 0: not stated, without that wait.
+    Of so many `prompts` that come faster, each waits for those before it (0: not stated).
     """
     step_s, prompt, pools = served_by(steps, load, engine, serving)
     state, sustained = open_loop(requests_per_s, step_s, prompt, pools, load.osl)
-    beyond = jnp.maximum(prompts - pools.slots * pools.decoders, 0.0)
-    slower_s = 1.0 / state.requests_per_s - 1.0 / jnp.maximum(requests_per_s, 1e-9)
-    wait_s = beyond**2 / (2.0 * jnp.maximum(prompts, 1.0)) * jnp.maximum(slower_s, 0.0)
+    places = pools.slots * pools.decoders
+    wait_s = backlog_wait_s(prompts, places, requests_per_s, state.requests_per_s)
     wait_s = jnp.where(sustained, 0.0, wait_s)
     return replace(state, ttft_s=state.ttft_s + wait_s, waiting_s=state.waiting_s + wait_s)
 

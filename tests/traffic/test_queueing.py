@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from jaxsim.traffic.queueing import (
     Pools,
     Prompt,
+    backlog_wait_s,
     closed_loop,
     clumped,
     open_loop,
@@ -136,6 +137,16 @@ def test_open_loop_at_the_rate_of_a_closed_one_finds_its_state():
     assert sustained
     np.testing.assert_allclose(result.decode_batch, closed.decode_batch, rtol=1e-3)
     np.testing.assert_allclose(result.ttft_s, closed.ttft_s, rtol=5e-3)
+
+
+def test_requests_that_come_too_fast_wait_as_long_as_the_queue_has_grown():
+    """Against a count: 300 requests at 2/s, of which one a second finds a place after the fifth."""
+    came, order = np.arange(300) / 2.0, np.arange(300)
+    placed = np.where(order < 5, came, came[4] + order - 4.0)
+    wait_s = float(backlog_wait_s(300.0, 5.0, 2.0, 1.0))
+    np.testing.assert_allclose(wait_s, np.mean(placed - came), rtol=0.01)
+    assert float(backlog_wait_s(30.0, 5.0, 1.0, 2.0)) == 0.0
+    assert float(backlog_wait_s(3.0, 5.0, 2.0, 1.0)) == 0.0
 
 
 def test_a_rate_beyond_the_slots_is_not_sustained():

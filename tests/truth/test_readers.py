@@ -7,8 +7,11 @@ import json
 import numpy as np
 import pytest
 
+from jaxsim.catalog.engine_limits import Limits
 from jaxsim.catalog.errors import InputError
+from jaxsim.catalog.known_engines import load_engine
 from jaxsim.catalog.speculation import speculation_prior
+from jaxsim.truth.limits import pass_tokens, reserve_frac, serving_of
 from jaxsim.truth.read.clients.stated import Stated
 from jaxsim.truth.read.drafted import WHY
 from jaxsim.truth.read.names import names_of
@@ -708,6 +711,47 @@ def test_a_run_of_all_prompts_at_once_is_finite(tmp_path):
     assert "neither" in third(tmp_path, concurrency="", num_prompts="").refused
     with pytest.raises(InputError, match="column regime: is 'warm'"):
         third(tmp_path, regime="warm")
+
+
+def test_options_that_a_third_partys_table_states(tmp_path):
+    plain = third(tmp_path, ttft_mean_ms="60")
+    assert (plain.limits, plain.batched_tokens) == (Limits(), None)
+    assert not plain.even
+    assert not plain.of_medians
+    assert third(tmp_path).of_medians
+    noted = third(tmp_path, note="constant arrivals; max-num-seqs 128; tracing")
+    assert (noted.limits.max_sequences, noted.even) == (128, True)
+    assert third(tmp_path, note="at most 64 sequences").limits.max_sequences == 64
+    given = {"max_num_seqs": "32", "memory_frac": "0.8", "max_num_batched_tokens": "4096"}
+    stated = third(tmp_path, note="max-num-seqs 128", arrivals="constant", **given)
+    assert stated.limits == Limits(32, 0.8)
+    assert (stated.batched_tokens, stated.even) == (4096, True)
+    for wrong in ({"memory_frac": "1.5"}, {"arrivals": "bursts"}, {"max_num_seqs": "2.5"}):
+        with pytest.raises(InputError, match=f"column .*{next(iter(wrong))}"):
+            third(tmp_path, **wrong)
+
+
+def test_limits_of_an_engine_are_those_stated_else_its_own(tmp_path):
+    """SGLang divides its limits among data-parallel ranks and keeps memory free by a sum."""
+    wide = {"engine": "sglang", "gpu": "h200", "tp": "8", "model": "deepseek-r1"}
+    wide |= {"precision": "fp8(block128)", "max_num_seqs": "256"}
+
+    def limits(**changes):
+        row = third(tmp_path, **{**wide, **changes})
+        named = names_of(row)
+        card = load_engine(named.engine, named.hardware.name, named.model)
+        most = serving_of(row, named, card).most_sequences
+        return pass_tokens(row, named), reserve_frac(row, named), most
+
+    alone = limits(dp="1")
+    # 512 MiB, 8,192 tokens, 512 sequences of a graph, eight GPUs: 14,848 MiB of 141 GiB.
+    assert alone == (8192, pytest.approx(14848 * 2**20 / 151.4e9, rel=0.01), 256)
+    # With eight attention ranks, 18,432 MiB more.
+    assert limits() == (1024, pytest.approx(33280 * 2**20 / 151.4e9, rel=0.01), 32)
+    given = limits(memory_frac="0.8", max_num_batched_tokens="65536")
+    assert given == (8192, pytest.approx(0.2), 32)
+    vllm = {"engine": "vllm", "tp": "1", "max_num_seqs": ""}
+    assert limits(**vllm) == (8192, pytest.approx(0.1), 1024)
 
 
 def test_the_published_runs_that_ship_are_readable():
