@@ -37,7 +37,7 @@ ROOMS = (
     "space.deploy",
     "space.gradient", "space.sensitivity", "space.plan", "space.search", "space.every_integer",
     "traffic",
-    "truth.read", "truth.cases", "truth.scripts", "truth.runs", "truth.kernels", "truth.engines",
+    "truth.read", "truth.limits", "truth.cases", "truth.scripts", "truth.runs", "truth.kernels", "truth.engines",
     "truth.validate", "truth.gain_of_pairs", "truth.joint", "truth.decisions", "truth.arrivals",
     "api",
     "view.text", "view.figures", "view.report", "view.files", "view.explore", "view.study",
