@@ -11,6 +11,7 @@ from jaxsim.catalog.workload import Workload
 from jaxsim.space.axes import Space
 from jaxsim.space.deploy.request import PlanRequest
 from jaxsim.space.deploy.result import Unmet
+from jaxsim.space.plan import notes_of_both
 from jaxsim.space.sensitivity.request import SensitivityRequest
 from jaxsim.space.sensitivity.result import DEFAULT, Sensitivity, sensitivity_of
 
@@ -49,4 +50,4 @@ def sensitivity(
     if isinstance(result, Unmet):
         return result
     formats = {"prefill": (prefill_setup or setup).formats, "decode": setup.formats}
-    return replace(result, formats=formats, notes=setup.notes)
+    return replace(result, formats=formats, notes=notes_of_both(setup, prefill_setup or setup))

@@ -77,10 +77,7 @@ class Pools:
 
 @dataclass(frozen=True)
 class Simulated:
-    """The runs of several policies on the same requests, and their measures side by side.
-
-    `case` says model and hardware, `source` calibration and engine.
-    """
+    """Runs of policies on the same requests; `case` says model and hardware, `source` constants."""
 
     table: xr.Dataset
     runs: dict[str, Run]
@@ -90,6 +87,7 @@ class Simulated:
     pools: Pools
     case: str = ""
     source: str = ""
+    setup: Setup | None = None
 
 
 def policy_of(name: str, interval_s: float | None, forecast: str) -> Policy:
@@ -219,7 +217,7 @@ def simulate(
     case = f"{setup.model.name} on {setup.hardware.name} · {setup.precision_name}"
     source = f"{setup.calibration.name} calibration, engine {setup.engine.name}"
     table = _table(outcomes, requests, ftl_s, ttl_s)
-    return Simulated(table, runs, outcomes, ftl_s, ttl_s, pools, case, source)
+    return Simulated(table, runs, outcomes, ftl_s, ttl_s, pools, case, source, setup)
 
 
 def _fleet(

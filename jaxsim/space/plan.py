@@ -155,7 +155,7 @@ def _matched(
         probability=None,
         curves=curves_of(swept, candidates, on_prefill),
         objective=request.objective,
-        notes=_notes(setup, swept.prefill_setup),
+        notes=notes_of_both(setup, swept.prefill_setup),
         formats={"prefill": swept.prefill_setup.formats, "decode": setup.formats},
         gain_at_mean_ttl=at_mean,
     )
@@ -203,7 +203,7 @@ def _headroom(swept: Swept, on_prefill: Swept | None, result: Plan) -> dict[str,
     return {kind: factor for kind, factor in each.items() if factor is not None}
 
 
-def _notes(setup: Setup, prefill: Setup) -> tuple[str, ...]:
+def notes_of_both(setup: Setup, prefill: Setup) -> tuple[str, ...]:
     """What to know of the model and its formats, those of either pool where they differ."""
     other = [note for note in prefill.notes if note not in setup.notes]
     return (*(f"Prefill, {note[0].lower()}{note[1:]}" for note in other), *setup.notes)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from jaxsim.catalog.cards import ModelCard
+from jaxsim.catalog.precision_presets import load_precision
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,11 @@ class Order:
     def context(self) -> int:
         """Tokens of the longest request that servers accept: both lengths, to the next 1,024."""
         return -(-(self.isl + self.osl + self.draft_tokens) // 1024) * 1024
+
+    @property
+    def formats(self) -> dict[str, str]:
+        """The format of every class of tensor, alike in all pools."""
+        return self.model.formats(load_precision(self.precision, self.model))
 
     @property
     def cached(self) -> int:

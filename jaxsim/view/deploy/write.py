@@ -30,6 +30,7 @@ def stamp(order: Order, settings: Settings, names: list[str], notes: list[str]) 
         "engine": software,
         "engine_version": version,
         "checkpoint": settings.checkpoint,
+        "formats": order.formats,
         "connector": settings.connector if order.kind == "disaggregated" else None,
         "gpus": order.gpus,
         "concurrency": order.concurrency,

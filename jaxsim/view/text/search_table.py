@@ -100,6 +100,7 @@ def json_dict(result: SearchResult, setups: Sequence[Setup], elapsed_s: float) -
         "hardware": [setup.hardware.name for setup in setups],
         "precision": [setup.precision_name for setup in setups],
         "engine": [setup.engine.name for setup in setups],
+        "formats": [setup.formats for setup in setups],
         "phase": result.phase,
         "points_evaluated": best.points,
         "elapsed_s": elapsed_s,

@@ -29,6 +29,7 @@ def traffic_dict(result: "Simulated", requests: "Requests") -> dict[str, object]
             "skipped_lines": list(requests.skipped.named),
         },
         "targets": {"ftl_s": result.ftl_s, "ttl_s": result.ttl_s},
+        "formats": {} if result.setup is None else result.setup.formats,
         "policies": list(result.outcomes.values()),
         "decisions": {
             name: [
@@ -107,4 +108,6 @@ def render_traffic(result: "Simulated", requests: "Requests", page: Page) -> str
     if any(lost.values()):
         told = ", ".join(f"{name} {count:,}" for name, count in lost.items() if count)
         lines += ["", *wrap(f"Requests that were refused, or whose clients gave up: {told}.", page)]
+    if result.setup is not None:
+        lines += ["", *(line for note in result.setup.notes for line in wrap(note, page))]
     return page.finish(lines)

@@ -268,6 +268,7 @@ def _show(
     written: list[Path],
     notes: list[str],
 ):
+    from jaxsim.catalog.precision import spoken_formats
     from jaxsim.view.deploy.registry import software_of
     from jaxsim.view.text.layout import page_for, wrap
     from jaxsim.view.text.plain_json import dumps
@@ -282,6 +283,7 @@ def _show(
     told = [
         f"{order.model.name} ({settings.checkpoint}) with {' '.join(software_of(settings))} "
         f"on {settings.target}: {pools}; {order.gpus} GPUs.",
+        f"Formats: {spoken_formats(order.formats)}.",
         *notes,
         f"Wrote {', '.join(path.name for path in written)} in {args.output}",
     ]

@@ -81,7 +81,10 @@ def run(args: argparse.Namespace) -> int:
 
     deliver(
         args,
-        lambda: {"frontiers": [_rows(table) for table in tables]},
+        lambda: {
+            "frontiers": [_rows(table) for table in tables],
+            "formats": [_formats(table) for table in tables],
+        },
         lambda page: "\n".join(_text(s, t, page) for s, t in zip(args.stores, tables, strict=True)),
         (lambda: write(Path(args.output))) if args.output else None,
     )
@@ -94,6 +97,13 @@ def _rows(table: "xr.Dataset") -> list[dict[str, float | None]]:
         {name: (None if value != value else value) for name, value in row.items()}
         for row in frame.to_dict("records")
     ]
+
+
+def _formats(table: "xr.Dataset") -> dict[str, str]:
+    """The format of every class of tensor, as the store has it."""
+    import json
+
+    return json.loads(table.attrs.get("formats", "{}"))
 
 
 KINDS = ("disaggregated", "colocated")
@@ -109,6 +119,7 @@ def _between(row: dict[str, float | None], kind: str) -> str:
 
 
 def _text(store: str, table: "xr.Dataset", page: "Page") -> str:
+    from jaxsim.catalog.precision import spoken_formats
     from jaxsim.view.text.layout import wrap
     from jaxsim.view.text.tables import table as aligned
     from jaxsim.view.text.units import seconds, times
@@ -128,4 +139,7 @@ def _text(store: str, table: "xr.Dataset", page: "Page") -> str:
     head = f"{store}: {attrs['model']} on {attrs['hardware']}, {attrs['precision']}, "
     head += f"engine {attrs['engine']}; output tokens/s/GPU (80 % interval) "
     head += f"at FTL ≤ {seconds(attrs['ftl_s'])}"
-    return page.finish([*wrap(head, page), *aligned(rows, page, (), head="dim", drop=(1,))])
+    formats = f"Formats: {spoken_formats(_formats(table))}."
+    return page.finish(
+        [*wrap(head, page), *wrap(formats, page), *aligned(rows, page, (), head="dim", drop=(1,))]
+    )

@@ -132,6 +132,7 @@ def run(args: argparse.Namespace) -> int:
             json.dumps(
                 {
                     "store": str(path),
+                    "formats": config.setup.formats,
                     "points_evaluated": points,
                     "blocks": len(blocks),
                     "elapsed_s": elapsed,
@@ -140,6 +141,10 @@ def run(args: argparse.Namespace) -> int:
         )
     elif blocks:
         print(f"{path}: {points:,} designs in {len(blocks)} blocks, {elapsed:.1f} s.")
+        from jaxsim.view.text.layout import page_for, wrap
+
+        page = page_for(sys.stdout)
+        print("\n".join(line for note in config.setup.notes for line in wrap(note, page)))
     else:
         print(f"{path}: nothing left to do for shard {args.shard}.")
     return 0

@@ -84,6 +84,7 @@ class Search(Struct, kw_only=True):
     hardware: list[str]
     precision: list[str]
     engine: list[str]
+    formats: list[dict[str, str]]
     phase: Pool
     points_evaluated: Count
     elapsed_s: NotNegative
@@ -99,6 +100,7 @@ class Frontiers(File, kw_only=True):
     """One table a store: a row for every workload and target, columns by name."""
 
     frontiers: list[list[dict[str, float | None]]]
+    formats: list[dict[str, str]]
 
 
 class Load(File, kw_only=True):
@@ -142,6 +144,7 @@ class Traffic(File, kw_only=True):
     schema: Literal["jaxsim.traffic/1"]
     requests: Load
     targets: Targets
+    formats: dict[str, str]
     policies: list[Outcome]
     decisions: dict[str, list[Decision]]
 
@@ -157,6 +160,7 @@ class Deployment(File, kw_only=True):
     engine: str
     engine_version: str
     checkpoint: str
+    formats: dict[str, str]
     connector: str | None
     gpus: Count
     concurrency: Positive
