@@ -27,7 +27,7 @@ KINDS = ("line", "file", "call", "store", "env")
 MOST_BYTES = 12 * 2**30
 SLOW_S = 5.0
 # A case that no signal of the processor's time ends is ended with its process.
-PATIENCE_S = 300.0
+PATIENCE_S = 3000.0
 
 
 @cache

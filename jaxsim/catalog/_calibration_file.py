@@ -195,7 +195,7 @@ class _Reader:
         # One name of one file: a chain of such files could come back to this one.
         if not isinstance(named, str) or not named.replace("-", "").replace(".", "").isalnum():
             raise self.error("transferred_from", f"is {quoted(named)}; a name is needed")
-        beside = self.path.with_name(f"{named}.toml")
+        beside = given_path(self.path.with_name(f"{named}.toml"), "transferred_from ")
         if beside.is_file() and "transferred_from" in read_toml(beside):
             raise self.error("transferred_from", f"{beside} is itself transferred; name its origin")
         origin = _at(beside) if beside.is_file() else load_calibration(named)

@@ -23,6 +23,7 @@ from pathlib import Path
 from jaxsim._version import __version__
 from jaxsim.catalog.documents import (
     MOST_YAML_BYTES,
+    given_path,
     parse_yaml,
     quoted,
     read_json,
@@ -153,6 +154,7 @@ def _text_of(path: Path) -> str:
 
 def read_config(path: Path) -> dict[str, object]:
     """The table of a YAML file, or of what a verb wrote; data only."""
+    path = given_path(path)
     raw = parse_yaml(_text_of(path), path)
     beside = path.parent / NAME
     if path.suffix == ".json" and isinstance(raw, dict) and "verb" not in raw and beside.exists():

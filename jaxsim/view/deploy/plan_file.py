@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from jaxsim.catalog.cards import HardwareCard, ModelCard
-from jaxsim.catalog.documents import quoted, read_json
+from jaxsim.catalog.documents import given_path, quoted, read_json
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.load import load_hardware, load_model
 from jaxsim.catalog.precision_presets import load_precision
@@ -22,6 +22,7 @@ ROLES = {"disaggregated": ("prefill", "decode"), "colocated": ("colocated",)}
 
 def read_plan(path: Path) -> dict[str, object]:
     """The JSON of a plan, if it has the schema that this version writes."""
+    path = given_path(path)
     path = path / "plan.json" if path.is_dir() else path
     raw = read_json(path, "`jaxsim plan MODEL … -o DIR` writes DIR/plan.json.")
     schema = raw.get("schema") if isinstance(raw, dict) else None
