@@ -74,6 +74,8 @@ class Instance:
     link_in: float = 0.0
     lru: dict = field(default_factory=dict)  # HBM and host blocks, oldest first
     hbm: dict = field(default_factory=dict)
+    users: dict = field(default_factory=dict)  # blocks that running requests use: how many do
+    sizes: dict = field(default_factory=dict)  # what of the engine's memory each of these takes
     prefill_busy: float = 0.0
     decode_busy: float = 0.0
 
@@ -206,6 +208,7 @@ class Plain:
         time = self.now + instance.extra
         if one.status == "given up":
             instance.assigned -= 1
+            self.leave(one, instance)
             return
         one.first = min(one.first, time)
         if one.left <= 0:
@@ -227,6 +230,7 @@ class Plain:
     def finish(self, one, instance, time):
         one.finished, one.status = time, "served"
         instance.assigned -= 1
+        self.leave(one, instance)
         if self.closed and self.following < len(self.requests):
             following = self.requests[self.following]
             following.arrival = time + float(self.client.think_s)
@@ -250,6 +254,7 @@ class Plain:
                 - sum(one.blocks for one in instance.passes)
                 - instance.held
                 - sum(held(s) for s in instance.decoding)
+                + sum((n - 1) * instance.sizes[block] for block, n in instance.users.items())
             )
 
         short = False
@@ -258,6 +263,7 @@ class Plain:
             latest = max(instance.decoding, key=lambda s: s.stamp)
             instance.decoding.remove(latest)
             one = latest.request
+            self.leave(one, instance)
             one.size = one.need = one.rest = math.ceil(latest.context - 1e-9) + 1
             one.past, one.left = 0, latest.left - 1
             one.preempted += 1
@@ -289,13 +295,17 @@ class Plain:
             if reserves:
                 tokens = one.size + self.gain * one.left
             blocks = self.block_count(role, tokens)
+            shared = 0
+            if self.cached and one.need > 0 and role != DECODE:
+                held_now = [b for b in self.ids(one) if b in instance.users]
+                shared = sum(instance.sizes[b] for b in held_now)
             running = len(instance.decoding) + len(instance.passes)
             room = free()
             if (
                 short
                 or running >= int(self.number("sequences", role))
                 or budget <= 0
-                or blocks > room
+                or blocks - shared > room
             ):
                 break
             instance.queue.pop(0)
@@ -306,12 +316,15 @@ class Plain:
                 budget -= 1
                 continue
             one.scheduled = min(one.scheduled, self.now)
-            if self.cached:
-                hbm, both = self.hits(one, instance) if one.preempted == 0 else (0, 0)
-                one.hit = one.past = both
+            if self.cached and role != DECODE:
+                self.fit(instance, room)
+                hbm, both = self.hits(one, instance)
+                one.past = both
+                one.hit = one.hit if one.preempted else both
                 one.rest = one.need - both
                 load += (both - hbm) * float(self.client.load_token_s)
-                self.touch(one, instance, room)
+                self.begin(one, instance)
+                self.fit(instance, room - blocks + shared)
             instance.passes.append(one)
             grant(one)
         self.start(instance, given, load)
@@ -393,6 +406,7 @@ class Plain:
     def received(self, source):
         one = source.sending.pop(0)
         source.held -= one.blocks
+        self.leave(one, source)
         target = self.instances[one.decoder]
         target.queue.append(one)
         self.wake(target)
@@ -410,22 +424,41 @@ class Plain:
         for held in (instance.hbm, instance.lru):
             run = 0
             for block in self.ids(one):
-                if block not in held:
+                if block not in held and block not in instance.users:
                     break
                 run += 1
             counts.append(min(run * int(self.client.prefix_tokens), one.isl - 1))
         return counts[0], max(counts)
 
-    def touch(self, one, instance, free):
+    def begin(self, one, instance):
+        """Its blocks are in use, and no part of what may be evicted."""
+        for place, block in enumerate(self.ids(one)):
+            prefix = int(self.client.prefix_tokens)
+            tokens = min(prefix, one.isl - place * prefix)
+            if block not in instance.users:
+                own = tokens // int(self.number("block_tokens", instance.role))
+                instance.sizes[block] = own
+            instance.users[block] = instance.users.get(block, 0) + 1
+            for held in (instance.hbm, instance.lru):
+                held.pop(block, None)
+
+    def leave(self, one, instance):
+        """What nobody else uses is cached, its first blocks the most recently used."""
+        if not self.cached or instance.role == DECODE:
+            return
+        for block in reversed(self.ids(one)):
+            instance.users[block] -= 1
+            if instance.users[block] == 0:
+                del instance.users[block]
+                for held in (instance.hbm, instance.lru):
+                    held[block] = True
+
+    def fit(self, instance, free):
         room = math.floor(
             max(free, 0)
             * self.number("block_tokens", instance.role)
             / float(self.client.prefix_tokens)
         )
-        for block in reversed(self.ids(one)):
-            for held in (instance.hbm, instance.lru):
-                held.pop(block, None)
-                held[block] = True
         while len(instance.hbm) > room:
             instance.hbm.pop(next(iter(instance.hbm)))
         while len(instance.lru) > room + int(self.client.host_blocks):

@@ -29,7 +29,7 @@ def shared_prefixes(requests, tokens=128):
     family = np.random.default_rng(0).integers(0, 12, len(requests))
     ids, start, fresh = [], [0], 1000
     for own, size in zip(family, requests.isl // tokens + 1, strict=True):
-        shared = min(int(size), 4)
+        shared = min(int(size) - 1, 4)  # the last block is no whole one
         ids += [own * 10 + j for j in range(shared)]
         ids += range(fresh, fresh + int(size) - shared)
         fresh += int(size)
@@ -85,6 +85,8 @@ def conserved(result, requests):
     assert (one.head < 0).all()
     assert (one.send_head < 0).all()
     assert int((result.attempts.status == 1).sum()) == int(result.served)
+    for name in ("users", "shared"):
+        assert not getattr(result.cache, name).any(), name
 
 
 # ---- every kind of deployment ----
@@ -128,9 +130,29 @@ def test_caches_and_impatient_clients(roles, busy):
     )  # fmt: skip
     w = law(SLOTS, 1000, budget=700, chunk=700)
     result = agree(busy, roles, w, links(), who, "kv_aware", everything=True)
+    conserved(result, busy)
     assert result.attempts.hit.sum() > 1000
     if roles == [1, 1, 2]:
         assert (result.attempts.status == 2).sum() > 3
+
+
+def test_requests_hold_the_blocks_they_share_once():
+    """Where all begin with the same 1,024 tokens, memory for 2,400 serves more than two at once."""
+    requests = load_of(requests_per_s=30, duration_s=12, isl="1100", osl="100").drawn(1)
+    requests = requests.first(SIZE // 2)
+    own = [[*range(8), 8 + i] for i in range(len(requests))]
+    blocks = Blocks(np.array(own, np.int32).ravel(), 9 * np.arange(len(requests) + 1), 128)
+    requests = replace(requests, blocks=blocks)
+    w = law(SLOTS, 150, budget=700, chunk=700)
+    result = agree(requests, [0], w, links(), client(prefix_tokens=128), everything=True)
+    conserved(result, requests)
+    one = result.attempts
+    served = slice(len(requests))
+    begun, ended = one.joined_s[served], one.finished_s[served]
+    beside = [int(((begun <= t) & (ended > t)).sum()) for t in begun]
+    assert max(beside) >= 6
+    assert result.attempts.hit[served].sum() > 0.9 * 1024 * len(requests)
+    assert one.preempted.sum() > 0
 
 
 def test_a_run_in_parts_is_the_run(busy):

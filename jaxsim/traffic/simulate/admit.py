@@ -7,9 +7,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxsim.traffic.simulate.leave import take_slot
-from jaxsim.traffic.simulate.prefix import evict, hit_tokens, touch
+from jaxsim.traffic.simulate.prefix import evict, hit_tokens, pin, shared_blocks
 from jaxsim.traffic.simulate.queue import pop
-from jaxsim.traffic.simulate.records import GIVEN_UP, Client, Law, Shape, State
+from jaxsim.traffic.simulate.records import DECODE, GIVEN_UP, Cache, Client, Law, Shape, State
 from jaxsim.traffic.simulate.scalars import add_at, at, ceil_div, once, put_at
 
 
@@ -69,6 +69,7 @@ def admit(
     size, gain = at(law.block_tokens, role), at(law.gain, role)
     reserves = at(law.reserves, role) > 0.5
     places = at(law.sequences, role).astype(jnp.int32)
+    caches = role != DECODE
 
     def blocks_of(s: State, attempt: jax.Array):
         context = at(s.attempts.size, attempt) * 1.0
@@ -76,13 +77,21 @@ def admit(
         all_of = context + gain * at(s.attempts.left, attempt)
         return ceil_div(jnp.where(reserves, all_of, context + moving), size)
 
+    def shared_of(s: State, attempt: jax.Array) -> jax.Array:
+        """What running requests hold for this one as well."""
+        if not shape.unique_blocks:
+            return jnp.int32(0)
+        shared = shared_blocks(s, attempt, instance)
+        return jnp.where((at(s.attempts.need, attempt) > 0) & caches, shared, 0)
+
     def able(carry: tuple[State, tuple[jax.Array, ...], jax.Array]):
         s, given, free = carry
         attempt = at(s.instances.head, instance)
         gone = at(s.attempts.status, attempt) == GIVEN_UP
         one = s.instances
         room = at(one.decoding, instance) + at(one.prompts, instance) < places
-        fits = room & (given[0] > 0) & (~short) & (blocks_of(s, attempt) <= free)
+        fits = room & (given[0] > 0) & (~short)
+        fits &= blocks_of(s, attempt) - shared_of(s, attempt) <= free
         return (attempt >= 0) & (gone | fits)
 
     def join(carry: tuple[State, tuple[jax.Array, ...], jax.Array]):
@@ -93,6 +102,7 @@ def admit(
         instances = add_at(s.instances, instance, work=-need, assigned=-jnp.where(gone, 1, 0))
         blocks = jnp.where(gone, 0, blocks_of(s, attempt))
         s = replace(s, instances=instances)
+        after = free - blocks + jnp.where(gone, 0, shared_of(s, attempt))
 
         def decode(carry: tuple[State, tuple[jax.Array, ...]]):
             s, given = carry
@@ -109,40 +119,56 @@ def admit(
             )
             s = replace(s, attempts=attempts)
             if shape.unique_blocks:
-                s, given = use_cache(s, law, client, role, instance, attempt, given, free)
+
+                def look(carry: tuple[State, tuple[jax.Array, ...]]):
+                    return use_cache(*carry, law, client, role, instance, attempt, free, after)
+
+                s, given = once(caches, look, (s, given))
             s = append_pass(s, instance, attempt, blocks)
             return grant(s, law, role, attempt, given)
 
         s, given = once((~gone) & (need == 0), decode, (s, given))
         s, given = once((~gone) & (need > 0), process, (s, given))
-        return s, given, free - blocks
+        return s, given, after
 
     return lax.while_loop(able, join, (s, given, free))
 
 
 def use_cache(
     s: State,
+    given: tuple[jax.Array, ...],
     law: Law,
     client: Client,
     role: jax.Array,
     instance: jax.Array,
     attempt: jax.Array,
-    given: tuple[jax.Array, ...],
     free: jax.Array,
+    after: jax.Array,
 ):
-    """What of a first prompt is held already need not be processed; its blocks are held anew."""
-    fresh = at(s.attempts.preempted, attempt) == 0
+    """What of a prompt is held already need not be processed; its blocks are in use.
+
+    `free` blocks of memory are left for the cache before it begins, and then those of `after`.
+    """
+    size = at(law.block_tokens, role)
+
+    def fitting(cache: Cache, free: jax.Array) -> Cache:
+        room = jnp.floor(jnp.maximum(free, 0) * size / client.prefix_tokens)
+        return evict(cache, instance, room.astype(jnp.int32), client.host_blocks.astype(jnp.int32))
+
+    s = replace(s, cache=fitting(s.cache, free))
     hbm, both = hit_tokens(s, client, attempt, instance)
-    hbm, both = jnp.where(fresh, hbm, 0), jnp.where(fresh, both, 0)
     both = both.astype(jnp.int32)
+    first = at(s.attempts.preempted, attempt) == 0
     attempts = put_at(
-        s.attempts, attempt, rest=at(s.attempts.need, attempt) - both, past=both, hit=both
+        s.attempts,
+        attempt,
+        rest=at(s.attempts.need, attempt) - both,
+        past=both,
+        hit=jnp.where(first, both, at(s.attempts.hit, attempt)),
     )
-    cache = touch(s.cache, at(s.attempts.origin, attempt), instance)
-    room = jnp.floor(jnp.maximum(free, 0) * at(law.block_tokens, role) / client.prefix_tokens)
-    cache = evict(cache, instance, room.astype(jnp.int32), client.host_blocks.astype(jnp.int32))
+    s = pin(replace(s, attempts=attempts), client, attempt, instance, size)
     load_s = given[5] + (both - hbm) * client.load_token_s
-    return replace(s, attempts=attempts, cache=cache), (*given[:5], load_s)
+    return replace(s, cache=fitting(s.cache, after)), (*given[:5], load_s)
 
 
 def append_pass(s: State, instance: jax.Array, attempt: jax.Array, blocks: jax.Array) -> State:

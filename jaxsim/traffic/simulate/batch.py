@@ -133,7 +133,9 @@ def preempt(s: State, law: Law, shape: Shape, instance: jax.Array, free: jax.Arr
         key = jnp.max(jnp.where(taken, stamps.astype(jnp.int64) * stamps.shape[0] + place, -1))
         latest = (key % stamps.shape[0]).astype(jnp.int32)
         step = at(one.step, instance)
+        before = at(s.cache.shared, instance)
         s, gone = free_slot(s, law, shape, instance, latest)
+        still = before - at(s.cache.shared, instance)  # that others use as well
         attempt, context, left = gone.attempt, gone.base + gain * step, gone.end - step
         reserved = jnp.where(at(law.reserves, role) > 0.5, gone.reserved, 0)
         blocks = jnp.maximum(ceil_div(context + gain, size), reserved)
@@ -143,7 +145,7 @@ def preempt(s: State, law: Law, shape: Shape, instance: jax.Array, free: jax.Arr
         )
         attempts = add_at(attempts, attempt, preempted=1)
         s = replace(s, attempts=attempts, instances=add_at(s.instances, instance, work=longer))
-        return push_front(s, attempt, instance), free + blocks, jnp.asarray(True)
+        return push_front(s, attempt, instance), free + blocks - still, jnp.asarray(True)
 
     return lax.while_loop(short, drop, (s, free, jnp.asarray(False)))
 
@@ -158,6 +160,7 @@ def form(s: State, law: Law, client: Client, shape: Shape, instance: jax.Array) 
         - at(one.prompt_blocks, instance)
         - at(one.held_blocks, instance)
         - blocks_decoding(s, law, shape, instance)
+        + at(s.cache.shared, instance)
     )
     s, free, short = preempt(s, law, shape, instance, free)
     budget = (at(law.budget, role)).astype(jnp.int32) - at(s.instances.decoding, instance)

@@ -168,7 +168,8 @@ def _forget(
     for name, value in {**empty, "phase": 0}.items():
         slots[name][place] = value
     cache["hbm_tail"][place] = cache["host_tail"][place] = cache["stamp"][place] - 1
-    cache["hbm_count"][place] = cache["host_count"][place] = 0
+    for name in ("hbm_count", "host_count", "shared", "users", "last"):
+        cache[name][place] = 0
     others = np.flatnonzero((one["role"] == one["role"][place]) & one["open"])
     if not len(others):
         return

@@ -175,6 +175,7 @@ def _slots(sizes: Shape) -> Slots:
 
 def _cache(requests: Requests, shape: Shape) -> Cache:
     size, unique, touches = shape.instances, max(shape.unique_blocks, 1), max(shape.touches, 1)
+    tries = -(-shape.attempts // shape.requests)
     blocks = requests.blocks if shape.unique_blocks else None
     ids = np.zeros(touches, np.int32)
     start = np.zeros(shape.requests + 1, np.int32)
@@ -184,8 +185,11 @@ def _cache(requests: Requests, shape: Shape) -> Cache:
         start[len(blocks.start) :] = blocks.start[-1]
     return of_numpy(
         Cache,
+        users=np.zeros((size, unique), np.int32),
+        sizes=np.zeros((size, unique), np.int32),
+        shared=np.zeros(size, np.int32),
         last=np.zeros((size, unique), np.int32),
-        log=np.zeros((size, touches + 2), np.int32),
+        log=np.zeros((size, touches * (tries + 1) + 1), np.int32),
         stamp=np.ones(size, np.int32),
         hbm_tail=np.zeros(size, np.int32),
         hbm_count=np.zeros(size, np.int32),

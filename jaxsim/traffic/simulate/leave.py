@@ -8,10 +8,13 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
+from jaxsim.traffic.simulate.prefix import freed
 from jaxsim.traffic.simulate.records import (
     FAR,
     GIVEN_UP,
     GROUP,
+    LOST,
+    MIXED,
     PREFILL,
     SERVED,
     Client,
@@ -152,7 +155,9 @@ def free_slot(
     left = at(one.context, instance) - context
     instances = put_at(one, instance, decoding=last, context=jnp.where(last == 0, 0.0, left))
     instances = add_at(instances, instance, reserved=-reserved)
-    return replace(s, slots=slots, instances=instances), gone
+    s = replace(s, slots=slots, instances=instances)
+    mixed = at(instances.role, instance) == MIXED  # what a decode instance receives is its own
+    return freed(s, shape, gone.attempt, instance, mixed), gone
 
 
 def end_passes(
@@ -205,7 +210,9 @@ def end_passes(
         s = once(ended, lambda s: finish(s, client, shape, attempt, instance, passed_s), s)
         decodes = (~gone) & more & (role != PREFILL)
         s = once(decodes, lambda s: take_slot(s, law, shape, attempt, instance), s)
-        return once(sent, lambda s: send(s, links, attempt, instance, passed_s), s)
+        s = once(sent, lambda s: send(s, links, attempt, instance, passed_s), s)
+        lost = at(s.attempts.status, attempt) == LOST
+        return freed(s, shape, attempt, instance, gone | ended | lost)
 
     def each(carry: tuple[jax.Array, State]):
         attempt, s = carry

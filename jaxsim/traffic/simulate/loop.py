@@ -101,7 +101,7 @@ def event(s: State, law: Law, links: Links, client: Client, shape: Shape) -> Sta
         gives_up = (kind == 2) | (kind == 3)
         s = once(gives_up, lambda s: give_up(s, law, client, shape, leaver), s)
     s = once(kind <= 1, lambda s: arrive(s, law, client, shape, attempt), s)
-    s = once(kind == 4, lambda s: received(s, law, earliest(s.instances.send_s)[1]), s)
+    s = once(kind == 4, lambda s: received(s, law, shape, earliest(s.instances.send_s)[1]), s)
 
     def end_step(s: State) -> State:
         instance = earliest(s.instances.until_s)[1]

@@ -232,12 +232,17 @@ class Slots(Record):
 
 
 class Cache(Record):
-    """Prefix blocks held by each instance, as a log of touches: least recently used leave first.
+    """Prefix blocks held by each instance; those in no use are a log: the least recent leave first.
 
-    `last[i, b]` is when block b was last touched, in touches of the instance; it is in HBM if later
-    than `hbm_tail`, in host memory if later than `host_tail`.
+    `users[i, b]` running requests use block b. `last[i, b]` is when the last of them left, in
+    releases of the instance, 0 while there is one; the block is in HBM if later than `hbm_tail`, in
+    host memory if later than `host_tail`. `shared` are blocks of the engine's memory that running
+    requests would hold more without sharing.
     """
 
+    users: Array
+    sizes: Array  # blocks of the engine's memory that a block in use takes
+    shared: Array
     last: Array
     log: Array
     stamp: Array

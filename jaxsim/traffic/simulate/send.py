@@ -9,8 +9,18 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 
+from jaxsim.traffic.simulate.prefix import freed
 from jaxsim.traffic.simulate.queue import enqueue, notice
-from jaxsim.traffic.simulate.records import DECODE, LOST, NEVER, NOBODY, Law, Links, State
+from jaxsim.traffic.simulate.records import (
+    DECODE,
+    LOST,
+    NEVER,
+    NOBODY,
+    Law,
+    Links,
+    Shape,
+    State,
+)
 from jaxsim.traffic.simulate.route import first_least
 from jaxsim.traffic.simulate.scalars import add_at, after, at, ceil_div, once, put_at
 
@@ -73,7 +83,7 @@ def send(
     return once(nobody, lose, once(~nobody, book, s))
 
 
-def received(s: State, law: Law, source: jax.Array) -> State:
+def received(s: State, law: Law, shape: Shape, source: jax.Array) -> State:
     """The first cache under way from an instance has arrived: decode may start, memory is free."""
     attempt = at(s.instances.send_head, source)
     behind = at(s.attempts.next, attempt)
@@ -90,6 +100,7 @@ def received(s: State, law: Law, source: jax.Array) -> State:
     )
     target = at(s.attempts.decoder, attempt)
     s = replace(s, instances=one)
+    s = freed(s, shape, attempt, source, jnp.asarray(True))
     s = notice(enqueue(s, attempt, target), law, target)
     waits = at(s.instances.head, source) >= 0
     return once(waits, lambda s: notice(s, law, source), s)
