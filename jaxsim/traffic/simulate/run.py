@@ -15,7 +15,7 @@ from jaxsim.catalog.errors import InputError
 from jaxsim.space.program.bits import in_precision
 from jaxsim.traffic.policy.view import Policy
 from jaxsim.traffic.read.requests import Requests
-from jaxsim.traffic.simulate.compiled import loop_for
+from jaxsim.traffic.simulate.compiled import Looping
 from jaxsim.traffic.simulate.faults import RESUMES, Fault, die, revive, schedule
 from jaxsim.traffic.simulate.fleet import Fleet
 from jaxsim.traffic.simulate.initial import Start, bucket, initial, wide_bucket
@@ -26,6 +26,7 @@ MOST_INSTANCES = 256
 WIDE_SLOTS = 8192  # beyond, and where each is looked at, tables are no longer than needed
 MOST_PHASES = 64  # tokens of a block; of larger ones every sequence is looked at
 MANY_REQUESTS = 262144  # beyond, arrays are no longer than they need be
+LOOKED = 1000  # requests after which a run looks how long it will take
 TOLD_REQUESTS, TOLD_TIMES = 5000, 40  # a run tells how far it is no more often
 
 
@@ -128,7 +129,7 @@ def simulate_run(
         state = initial(requests, start, gain, shape, service.hit_frac)
         law = jax.tree.map(np.asarray, _as_long(fleet, shape))
         links = jax.tree.map(np.float64, fleet.links)
-        loop = loop_for(state, law, links, client, shape, room.runs * len(requests))
+        loop = Looping((state, law, links, client), shape, len(requests), room.runs)
         stop = policy.interval_s
         to_come = schedule(service.faults)
         dead: dict[int, list[int]] = {}
@@ -140,7 +141,7 @@ def simulate_run(
             event_s = min(stop, to_come[0][0]) if to_come else stop
             next_s = min(event_s, pauses[0]) if pauses else event_s
             state = replace(state, stop_s=np.float64(next_s))
-            state = jax.block_until_ready(loop(state, law, links, client))
+            state = loop(state, law, links, client)
             arrived = int(np.asarray(state.arriving))
             over = _ended(state, len(requests)) and not to_come
             if over or not np.isfinite(next_s):
@@ -169,11 +170,16 @@ def simulate_run(
 
 
 def _pauses(requests: Requests) -> list[float]:
-    """When a long run pauses to tell how far it is, if anyone listens; it changes no result."""
-    if not is_heard() or len(requests) < TOLD_REQUESTS:
-        return []
-    step = max(TOLD_REQUESTS, len(requests) // TOLD_TIMES)
-    return [float(requests.arrival_s[i]) for i in range(step, len(requests), step)]
+    """When a run pauses, which changes no result.
+
+    Early on to see how long it takes; a long one also to tell how far it is, if anyone listens.
+    """
+    size = len(requests)
+    places = {LOOKED << k for k in range(size.bit_length()) if LOOKED << k < size}
+    if is_heard() and size >= TOLD_REQUESTS:
+        step = max(TOLD_REQUESTS, size // TOLD_TIMES)
+        places.update(range(step, size, step))
+    return [float(requests.arrival_s[i]) for i in sorted(places)]
 
 
 def _refuse_empty(state: State, fault: Fault, requests: Requests) -> None:
