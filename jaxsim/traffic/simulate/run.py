@@ -133,7 +133,7 @@ def simulate_run(
         stop = policy.interval_s
         to_come = schedule(service.faults)
         dead: dict[int, list[int]] = {}
-        pauses = _pauses(requests) if told else []
+        pauses = _pauses(requests, bool(told) and is_heard())
         arrived = 0
         while True:
             if told:
@@ -169,14 +169,14 @@ def simulate_run(
     )  # fmt: skip
 
 
-def _pauses(requests: Requests) -> list[float]:
+def _pauses(requests: Requests, told: bool) -> list[float]:
     """When a run pauses, which changes no result.
 
-    Early on to see how long it takes; a long one also to tell how far it is, if anyone listens.
+    Early on to see how long it takes; a long one also to tell how far it is.
     """
     size = len(requests)
     places = {LOOKED << k for k in range(size.bit_length()) if LOOKED << k < size}
-    if is_heard() and size >= TOLD_REQUESTS:
+    if told and size >= TOLD_REQUESTS:
         step = max(TOLD_REQUESTS, size // TOLD_TIMES)
         places.update(range(step, size, step))
     return [float(requests.arrival_s[i]) for i in sorted(places)]

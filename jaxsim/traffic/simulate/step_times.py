@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from jaxsim._record import replace_leaf
+from jaxsim._scalar import as_scalar
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engine import Engine
 from jaxsim.catalog.errors import InputError
@@ -98,7 +99,7 @@ def role_law(
     room = float(one.slots) * float(serving.slots_frac) * mean
     places = min(float(serving.most_sequences) * ranks, float(MOST_SEQUENCES) * ranks)
     places = min(places, float(most) if most else np.inf, max(np.floor(room / 64.0), 1.0))
-    drafts = np.float32(workload.draft_tokens), np.float32(workload.accept_frac)
+    drafts = [as_scalar(np.float32(x)) for x in (workload.draft_tokens, workload.accept_frac)]
     gain = float(at_many(lambda given: tokens_per_step(*given), drafts))
     step_s, alone_s, busy_s = map(np.asarray, _engine_s(rows, engine))
     steps = np.asarray(rows.batch, float)[:PIECES], np.asarray(step_s, float)[:PIECES]
