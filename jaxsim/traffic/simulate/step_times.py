@@ -99,8 +99,8 @@ def role_law(
     room = float(one.slots) * float(serving.slots_frac) * mean
     places = min(float(serving.most_sequences) * ranks, float(MOST_SEQUENCES) * ranks)
     places = min(places, float(most) if most else np.inf, max(np.floor(room / 64.0), 1.0))
-    drafts = [as_scalar(np.float32(x)) for x in (workload.draft_tokens, workload.accept_frac)]
-    gain = float(at_many(lambda given: tokens_per_step(*given), drafts))
+    drafts = [np.asarray(x, np.float32) for x in (workload.draft_tokens, workload.accept_frac)]
+    gain = float(at_many(lambda given: tokens_per_step(*given), [as_scalar(x) for x in drafts]))
     step_s, alone_s, busy_s = map(np.asarray, _engine_s(rows, engine))
     steps = np.asarray(rows.batch, float)[:PIECES], np.asarray(step_s, float)[:PIECES]
     knots, decode_s, slope = _decode_table(*steps, contexts, int(places), gain)
