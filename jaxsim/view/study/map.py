@@ -186,7 +186,8 @@ def map_figure(chart: GainMap) -> bytes:
             for panel, ttl in zip(row, ttls, strict=True):
                 one = data.sel(model=model, ttl=ttl)
                 gain = np.clip(np.where(np.isposinf(one.gain), 9.0, one.gain), 0.8, 2.0)
-                drawn = panel.pcolormesh(x, y, gain, norm=norm, cmap=shade, shading="nearest")
+                drawn = panel.pcolormesh(x, y, gain, norm=norm, cmap=shade, shading="nearest",
+                                        edgecolors="face", linewidths=0.4)  # fmt: skip
                 share = np.nan_to_num(one.clear_share.values)
                 _contour(panel, x, y, share, [0.2, 0.8], colors=BOUND, linestyles=":",
                          linewidths=1.0)  # fmt: skip

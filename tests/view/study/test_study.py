@@ -344,6 +344,9 @@ def test_reproduce_writes_a_page_that_needs_no_network(tmp_path, capsys):
     assert "C15." in page
     assert 'src="http' not in page
     assert 'href="http' not in page
+    assert page.count("<svg") == 2
+    assert "data:image" not in page
+    assert "fill: var(--ink)" in page, "pictures are as dark or light as the page"
     assert "$" not in page.split("</style>")[1].split("<footer>")[0]
     assert "C10" in capsys.readouterr().out
 
