@@ -43,7 +43,9 @@ class Fields:
         self.path, self.where, self.table = path, where, table
 
     def error(self, name: str, problem: str) -> InputError:
-        """What is wrong with a field."""
+        """What is wrong with a field; one that is not there may be of another version."""
+        if name not in self.table:
+            problem = "is not there. Make the plan again with `jaxsim plan … -o DIR`."
         return InputError(f"{self.path}: {self.where + '.' if self.where else ''}{name}: {problem}")
 
     def has(self, name: str) -> bool:

@@ -247,7 +247,7 @@ def test_too_few_hosts(tmp_path, capsys):
         (lambda p: p["disaggregated"]["instances"][1].update(count=10**9), "at most 1,000,000"),
         (lambda p: p["disaggregated"]["instances"][1].update(hardware="tpu9"), "--hardware tpu9="),
         (lambda p: p["disaggregated"]["instances"].pop(), "one pool of each role"),
-        (lambda p: p["workload"].pop("isl"), "workload.isl: None"),
+        (lambda p: p["workload"].pop("isl"), "workload.isl: is not there. Make the plan again"),
     ],
 )  # fmt: skip
 def test_a_plan_that_is_none(tmp_path, change, message):
