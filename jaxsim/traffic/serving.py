@@ -40,7 +40,9 @@ class Load(Record):
     prompts ride in the steps that decode, 0 where they have passes of their own. `rounds` is 1 in a
     closed loop of requests of one length, which go round together. `inferencex` is 1 where its
     client and its options of servers were used, `even` where requests of a rate come at equal
-    intervals, and `of_medians` where medians are asked for: of a closed loop, without its start.
+    intervals, and `of_medians` where medians are asked for: of a closed loop, without its start. A
+    server may have been told to capture passes of up to `graph_tokens` (0: as its engine does), and
+    to decode `most_sequences` of a rank at most.
     """
 
     concurrency: Scalar
@@ -58,6 +60,8 @@ class Load(Record):
     inferencex: Scalar = 0.0
     even: Scalar = 0.0
     of_medians: Scalar = 0.0
+    graph_tokens: Scalar = 0.0
+    most_sequences: Scalar = 1e9
 
 
 def factors(engine: Engine, prompts: bool) -> jax.Array:
@@ -121,6 +125,8 @@ def served_by(
     steps: Steps, load: Load, engine: Engine, serving: Serving
 ) -> tuple[StepTime, Prompt, Pools]:
     """What `queueing` needs of a deployment: step time by batch, cost of a prompt, pools."""
+    told = jnp.asarray(load.graph_tokens)
+    engine = replace(engine, graph_tokens=jnp.where(told > 0.0, told, engine.graph_tokens))
     alone_s, joint_s, least_s = prompt_s(steps, engine)
     shared = load.shared
     decoding = jnp.minimum(load.concurrency / load.decoders, steps.slots * serving.slots_frac)
@@ -136,7 +142,7 @@ def served_by(
         + (1.0 - shared) * (engine.disaggregated_s + steps.transfer_s),
     )
     # Engines cap the sequences of each data-parallel rank, not of an instance.
-    most = serving.most_sequences * steps.ranks
+    most = jnp.minimum(serving.most_sequences, load.most_sequences) * steps.ranks
     slots = jnp.maximum(jnp.minimum(steps.slots * serving.slots_frac, most), 1.0)
     places = slots * load.decoders / load.prefillers
     apart = (shared > 0.5) & (load.mixes < 0.5)

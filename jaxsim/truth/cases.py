@@ -1,6 +1,7 @@
 """What do the steps of every measured row take?  Its catalogue entries, timed together."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -19,7 +20,7 @@ from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Workload
 from jaxsim.traffic.layout import Layout
 from jaxsim.traffic.steps import MOST_SLOTS, Steps, stack, timed
-from jaxsim.truth.limits import pass_tokens, reserve_frac
+from jaxsim.truth.limits import reserve_frac
 from jaxsim.truth.read.names import Named
 from jaxsim.truth.read.rows import ServingRow
 
@@ -63,7 +64,7 @@ def _base(model: str, hardware: str, precision: Precision) -> Scenario:
     return replace_leaf(lambda s: s.engine.popularity_variance, scenario, popularity)
 
 
-def _scenarios(case: Case) -> tuple[Scenario, Scenario, float]:
+def _scenarios(case: Case, chunk: float) -> tuple[Scenario, Scenario, float]:
     named, row = case.named, case.row
     base = _base(row.model, named.hardware.name, named.precision)
     workload = Workload(
@@ -74,7 +75,7 @@ def _scenarios(case: Case) -> tuple[Scenario, Scenario, float]:
         accept_frac=row.accept_frac,
     )
 
-    chunk, kept = pass_tokens(row, named), reserve_frac(row, named)
+    kept = reserve_frac(row, named)
     if kept is not None:
         base = replace_leaf(lambda s: s.engine.reserve_frac, base, kept)
 
@@ -87,12 +88,15 @@ def _scenarios(case: Case) -> tuple[Scenario, Scenario, float]:
     return scenario(decode), scenario(prefill), largest
 
 
-def time_steps(cases: list[Case]) -> Steps:
-    """The timed steps of all rows, in their order; rows of one model structure run together."""
+def time_steps(cases: list[Case], pass_tokens: Sequence[float]) -> Steps:
+    """The timed steps of all rows, in their order; rows of one model structure run together.
+
+    A pass of a row holds so many prompt tokens at most.
+    """
     scenarios = []
-    for case in cases:
+    for case, chunk in zip(cases, pass_tokens, strict=True):
         tell(Counted("reading set-ups", len(scenarios), len(cases), "runs"))
-        scenarios.append(_scenarios(case))
+        scenarios.append(_scenarios(case, chunk))
     groups: dict[object, list[int]] = {}
     for index, (decode, _, _) in enumerate(scenarios):
         groups.setdefault(jax.tree.structure(decode), []).append(index)

@@ -14,7 +14,7 @@ from jaxsim.traffic.steps import Steps
 from jaxsim.truth.cases import Case, layouts, time_steps
 from jaxsim.truth.read.names import names_of
 from jaxsim.truth.read.rows import ServingRow
-from jaxsim.truth.scripts import steps_waited
+from jaxsim.truth.scripts import Options, options_of
 
 # Requests that InferenceX's client sends for each place of its closed loop.
 TEN_A_PLACE = 10.0
@@ -38,9 +38,10 @@ class Runs:
         return dict(Counter(reason for _, reason in self.left_out).most_common())
 
 
-def load_of(case: Case) -> Load:
-    """The load and the instances of a measured row."""
+def load_of(case: Case, options: Options | None = None) -> Load:
+    """The load and the instances of a measured row, with the options of its server."""
     row = case.row
+    options = options or options_of(case)
     decode, prefill = layouts(case)
     shared = row.mode == "colocated"
     gpus = decode.gpus if shared else decode.gpus + prefill.gpus
@@ -57,7 +58,9 @@ def load_of(case: Case) -> Load:
         even=float(row.even),
         of_medians=float(row.of_medians),
         gpus=gpus,
-        polled_steps=steps_waited(case),
+        polled_steps=options.steps_waited,
+        graph_tokens=options.graph_tokens,
+        most_sequences=options.most_sequences,
         mixes=float(mixes_prompts(case.named.engine, case.named.hardware)),
         rounds=float(row.load == "closed" and row.client != "inferencex" and row.osl_cv == 0.0),
     )
@@ -85,9 +88,10 @@ def runs_of(rows: Sequence[ServingRow]) -> Runs:
             left_out.append((row, _short(str(error))))
     if not cases:
         raise _none_predictable(left_out)
-    steps = time_steps(cases)
+    options = [options_of(case) for case in cases]
+    steps = time_steps(cases, [own.pass_tokens for own in options])
     load = jax.tree.map(
-        lambda *leaves: np.asarray(leaves, np.float32), *[load_of(case) for case in cases]
+        lambda *leaves: np.asarray(leaves, np.float32), *map(load_of, cases, options)
     )
     fits = np.asarray(steps.weights_over_bytes) < 0.0
     for case, good in zip(cases, fits, strict=True):
