@@ -121,6 +121,20 @@ def added_s(steps: Steps, engine: Engine, batch: Scalar) -> Scalar:
     return each * (steps.passes * engine.prefill_step_s + jnp.maximum(more_s, issued_s - rows_s))
 
 
+def shared_s(alone_s: Scalar, joint_s: Scalar, together: Scalar, most: Scalar) -> Scalar:
+    r"""What each of m prompts takes of a pass that they share.
+
+    A pass takes a + m s: alone, with one, and as a pass that is full does, with `most`, M:
+
+    $$ \frac{a}{m} + s, \qquad a + s = t_1, \qquad \frac{a}{M} + s = \frac{t_M}{M} $$
+
+    """
+    m = jnp.clip(together, 1.0, most)
+    full = jnp.maximum(1.0 - 1.0 / most, 1e-6)
+    each_s = jnp.maximum(alone_s - joint_s, 0.0) / full
+    return joint_s + each_s * (1.0 / m - 1.0 / most)
+
+
 def served_by(
     steps: Steps, load: Load, engine: Engine, serving: Serving
 ) -> tuple[StepTime, Prompt, Pools]:
@@ -131,8 +145,11 @@ def served_by(
     shared = load.shared
     decoding = jnp.minimum(load.concurrency / load.decoders, steps.slots * serving.slots_frac)
     rides = (shared > 0.5) & (load.mixes > 0.5)
+    waited = serving.steps_waited + load.polled_steps
+    joins = jnp.where(shared > 0.5, 1.0 + waited * decoding / load.osl, steps.prompts_per_pass)
+    together = jnp.minimum(joins, load.concurrency / load.prefillers)
+    joint_s = shared_s(alone_s * steps.prompt_stretch, joint_s, together, steps.prompts_per_pass)
     joint_s = jnp.where(rides, added_s(steps, engine, decoding), joint_s)
-    # Prompts that arrive one by one share a pass with nobody; the more that decode, the likelier.
     prompt = Prompt(
         busy_s=jnp.where(shared > 0.5, least_s + serving.stall_frac * (joint_s - least_s), joint_s),
         latency_s=alone_s,
@@ -158,7 +175,7 @@ def served_by(
         apart=apart,
         lockstep=apart & (load.rounds > 0.5),
         prompts_per_pass=steps.prompts_per_pass,
-        steps_waited=serving.steps_waited + load.polled_steps,
+        steps_waited=waited,
     )
 
     def step_s(batch: Scalar):

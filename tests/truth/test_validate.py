@@ -20,7 +20,7 @@ from jaxsim.truth.engines.hierarchy import COMMON, HOST, fit
 from jaxsim.truth.read.names import names_of
 from jaxsim.truth.read.rows import ServingRow
 from jaxsim.truth.runs import load_of, runs_of
-from jaxsim.truth.scripts import gathered
+from jaxsim.truth.scripts import balanced, gathered, options_of
 from jaxsim.truth.validate import score, summary, validate
 from tests.narrow import some, untyped
 
@@ -126,6 +126,38 @@ def test_how_a_run_was_started_is_told_from_the_engine(runs):
     waits = [[20.0, *random.uniform(0, 20, random.poisson(20 * each_step))] for _ in range(20_000)]
     counted = sum(map(sum, waits)) / sum(map(len, waits))
     assert gathered(20.0, each_step) == pytest.approx(counted, rel=0.01)
+    # Data-parallel ranks: counted, as each prompt comes to one at random.
+    ranks, most, more = 4, 60, 5
+    total, count = 0.0, 0
+    for _ in range(4_000):
+        waiting, held = np.zeros(ranks), []
+        for step in range(most):
+            new = random.poisson(0.1 / ranks, ranks)
+            waiting += new
+            held += [step + 0.5] * int(new.sum())
+            if (waiting > 0).all():
+                held += [step + 1 + random.uniform(0, more) for _ in range(random.poisson(0.1 * more))]
+                step += more
+                break
+        total, count = total + sum(step + 1 - own for own in held), count + len(held)
+    assert balanced(most, more, 0.1, ranks) == pytest.approx(total / count, rel=0.03)
+    assert balanced(60.0, 0.0, 0.0, 8.0) == 30.0
+    r1 = {"model": "deepseek-r1", "hardware": "b200", "framework": "trtllm", "mode": "disaggregated"}
+    r1 |= {"client": "inferencex", "isl_max": 1024.0, "osl_max": 1024.0, "concurrency": 4.0}
+    pools = {"prefill": Layout(1.0, 8.0), "decode": Layout(8.0, 1.0, workers=3.0)}
+    options = [
+        options_of(Case(one, names_of(one)))
+        for one in (row(0, **r1, **pools), row(0, **{**r1, "concurrency": 32.0}, **pools),
+                    row(0, **{**r1, "client": ""}, **pools))
+    ]  # fmt: skip
+    assert [own.most_sequences for own in options] == [1.0, 12.0, 1e9]
+    assert [own.pass_tokens for own in options] == [16384.0, 16384.0, 8192.0]
+    oss = {"model": "gpt-oss-120b", "hardware": "b200", "framework": "vllm", "client": "inferencex"}
+    graphs = [
+        options_of(Case(one, names_of(one))).graph_tokens
+        for one in (row(0, **oss, version="0.15.1"), row(0, **oss), row(0, **oss, date="2026-01-02"))
+    ]
+    assert graphs == [2048.0, 0.0, 2048.0]
     tokens = [batched_tokens(*pair) for pair in (("vllm", load_hardware("a100")),
               ("vllm", load_hardware("h100")), ("sglang", load_hardware("a100")))]  # fmt: skip
     assert tokens == [2048.0, 8192.0, 8192.0]
