@@ -106,6 +106,7 @@ ROUND = {
     "token_bytes": 4.0,
     "copy_bytes": 4.0,
     "query_bytes": 4.0,
+    "widen_passes": 0.5,
     "hops": 1.0,
     "ring_hops": 0.1,
     "narrow_s": 1e-5,

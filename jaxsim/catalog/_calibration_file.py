@@ -23,6 +23,7 @@ from jaxsim.catalog._calibration_kinds import (
     SCALELESS,
     STATE_KINDS,
     STATES,
+    VARIANTS,
     Calibration,
     Family,
 )
@@ -157,7 +158,7 @@ class _Reader:
         for kind in self.kinds:
             by_format = families.setdefault(kind, {})
             entries = self.table(kind, raw.get(kind, {}))
-            self.known(f"{kind}.", entries, FORMATS.get(kind, (ANY,)))
+            self.known(f"{kind}.", entries, (*FORMATS.get(kind, (ANY,)), *VARIANTS.get(kind, ())))
             # Those that stand alone first, so that others can refer to them.
             tables = {name: self.table(f"{kind}.{name}", entry) for name, entry in entries.items()}
             for number_format in sorted(tables, key=lambda name: "same_as" in tables[name]):

@@ -68,6 +68,12 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "decode": ("fp8", "bf16"),
     "decode_latent": ("fp8", "bf16"),
 }
+# Engines whose kernels of a family are not those that most run, where they were measured apart.
+VARIANTS: dict[str, tuple[str, ...]] = {
+    f"{family}_{phase}": ("sglang", "trtllm", "vllm")
+    for family in SELECTED
+    for phase in ("decode", "context")
+}
 KINDS: dict[str, type[Record]] = {**OWN_KINDS, **STATE_KINDS}
 SCALELESS = (StreamFit, CollectiveFit, ConvolutionFit)  # without arithmetic
 ANY = "any"

@@ -27,6 +27,7 @@ from jaxsim.catalog._calibration_kinds import (
     OWN_KINDS,
     SCALELESS,
     STATE_KINDS,
+    VARIANTS,
     Calibration,
     Family,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "fit_of",
     "list_calibrations",
     "load_calibration",
+    "of_engine",
     "read_calibration",
     "resolve_kernels",
     "sigma_of",
@@ -113,6 +115,16 @@ def borrowed(
         for kind, formats in calibration.families.items()
     }
     return replace(calibration, families=families, multiprocessors=multiprocessors)
+
+
+def of_engine(calibration: Calibration, engine: str) -> Calibration:
+    """The same with an engine's own kernels, where they were measured apart from what most run."""
+    own = {
+        kind: {**formats, ANY: formats[engine]}
+        for kind, formats in calibration.families.items()
+        if engine in formats and engine in VARIANTS.get(kind, ())
+    }
+    return replace(calibration, families={**calibration.families, **own}) if own else calibration
 
 
 def families_of(precision: Precision) -> dict[str, tuple[str, str]]:

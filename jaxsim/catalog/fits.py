@@ -169,6 +169,7 @@ class SelectedFit(Record):
     hbm_frac: Scalar
     gather_ratio: Scalar  # bandwidth of keys gathered by query over the memory's: of the last cache
     query_bytes: Scalar  # moved for each element of queries and results, by all small kernels
+    widen_passes: Scalar  # what widening a gathered byte of 8 bits takes, over what the memory does
     overlap_power: Scalar
 
 

@@ -9,7 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jaxsim.catalog.bounds import WORKLOAD, check
-from jaxsim.catalog.calibration import Calibration, borrowed, load_calibration, resolve_kernels
+from jaxsim.catalog.calibration import (
+    Calibration,
+    borrowed,
+    load_calibration,
+    of_engine,
+    resolve_kernels,
+)
 from jaxsim.catalog.cards import HardwareCard, ModelCard, emulated_classes, with_images
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.engine import Options
@@ -159,6 +165,7 @@ def setup_of(
         float(chip.hardware.chip.multiprocessors),
         chip.calibration_sigma,
     )
+    calibration = of_engine(calibration, runner.name)
     return Setup(
         model=card,
         hardware=chip,

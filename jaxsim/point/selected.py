@@ -70,6 +70,12 @@ class SelectedAttention(AbstractWork):
         return self.sequences * self.pairs * self.cached_bytes
 
     @property
+    def narrow_bytes(self):
+        """Of what queries gather, the bytes that are narrower than those that are multiplied."""
+        narrow = jnp.where(jnp.asarray(self.kv_bytes_per_element) < 2.0, 1.0, 0.0)
+        return narrow * self.gathered_bytes
+
+    @property
     def key_bytes(self):
         """Distinct keys and values that any query attends to."""
         return self.sequences * self.keys * self.cached_bytes

@@ -13,15 +13,17 @@ def selected_parts(work: SelectedAttention, fit: SelectedFit, chip: Chip) -> Ker
 
     $$ t = t_0 + i t_i + s \left(t_s + \frac{n c b_c}{W}\right) + \left\| \frac{F_i}{\eta_i P}, \;
            \frac{B_i}{\eta_B W}, \; e \tau \right\|_q + \left\| \frac{F_h}{\eta P}
-           \left\| h_t, h \right\|_p, \; \frac{B_k}{\eta_B W}, \; \frac{B_g}{g W}
-           \right\|_q + \frac{E b_q}{W} $$
+           \left\| h_t, h \right\|_p + \frac{\delta B_n}{W}, \; \frac{B_k}{\eta_B W}, \;
+           \frac{B_g}{g W} \right\|_q + \frac{E b_q}{W} $$
 
     $F_i, B_i$ are what the indexer computes and reads, with $e$ entries of a sequence walked at
     $\tau$ each; i is 1 where there is one, s where it selects, among $c$ scores of each of n
     sequences. $F_h$ is the FLOP of one of h heads, and tiles have room for $h_t$. $B_k$ are the
     distinct keys, $B_g$ those of all queries, which the last cache may hold. Empty slots count in
     $F_h$ and $B_g$ where something is selected, else a share of them. $E$ are elements of queries
-    and results, which norms, rotations and conversions pass over.
+    and results, which norms, rotations and conversions pass over. $B_n$ are the bytes of $B_g$ where
+    the cache has 8 bits and the arithmetic more: widening them takes $\delta$ times as
+    long as reading them from memory once.
     """
     peak = one_peak_flop_per_s(fit.peak, fit.multiprocessors, chip) * chip.multiprocessors
     memory = chip.hbm_bytes_per_s
@@ -34,7 +36,8 @@ def selected_parts(work: SelectedAttention, fit: SelectedFit, chip: Chip) -> Ker
     heads = larger(fit.tile_heads * work.kv_heads, work.heads, fit.pad_power)
     # A kernel that gathers walks all slots; where nothing is selected, another may be used.
     walked = 1.0 + work.missing * (work.selects + (1.0 - work.selects) * fit.slot_share)
-    attend_s = walked * heads * work.head_flop / (fit.peak_frac * peak)
+    widened_s = walked * fit.widen_passes * work.narrow_bytes / memory
+    attend_s = walked * heads * work.head_flop / (fit.peak_frac * peak) + widened_s
     keys_s = work.key_bytes / (fit.hbm_frac * memory)
     gather_s = walked * work.gathered_bytes / (fit.gather_ratio * memory)
     read_s = larger(keys_s, gather_s, fit.overlap_power)

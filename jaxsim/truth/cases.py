@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxsim._progress import Counted, tell
 from jaxsim._record import replace_leaf
+from jaxsim.catalog.calibration import of_engine
 from jaxsim.catalog.deployment import Deployment
 from jaxsim.catalog.errors import InputError
 from jaxsim.catalog.model import DenseFFN
@@ -57,16 +58,18 @@ def layouts(case: Case) -> tuple[Layout, Layout]:
 
 
 @cache
-def _base(model: str, hardware: str, precision: Precision) -> Scenario:
-    """Everything of a scenario that rows share: kernels alone, no engine but its routing."""
-    scenario = setup_of(model, hardware, precision, "ideal").scenario(Workload(isl=1.0, osl=1.0))
+def _base(model: str, hardware: str, precision: Precision, engine: str) -> Scenario:
+    """Everything of a scenario that rows share: the engine's kernels, nothing of it but routing."""
+    setup = setup_of(model, hardware, precision, "ideal")
+    setup = dataclasses.replace(setup, calibration=of_engine(setup.calibration, engine))
+    scenario = setup.scenario(Workload(isl=1.0, osl=1.0))
     popularity = float(popularity_variance())
     return replace_leaf(lambda s: s.engine.popularity_variance, scenario, popularity)
 
 
 def _scenarios(case: Case, chunk: float) -> tuple[Scenario, Scenario, float]:
     named, row = case.named, case.row
-    base = _base(row.model, named.hardware.name, named.precision)
+    base = _base(row.model, named.hardware.name, named.precision, named.engine)
     workload = Workload(
         isl=row.isl,
         osl=row.osl,

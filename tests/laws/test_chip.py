@@ -158,7 +158,8 @@ def fits_of(kind: str):
         own = dataclasses.replace(
             calibration, multiprocessors=float(card.hardware.chip.multiprocessors)
         )
-        for number_format in formats.get(kind, ("fp8", "bf16")):
+        apart = own.families[kind] if kind in SELECTING else ()  # engines' own kernels, too
+        for number_format in (*formats.get(kind, ("fp8", "bf16")), *(set(apart) - {"any"})):
             fit = fit_of(own, kind, number_format)
             if kind in ("absorb", "decode", "decode_latent"):
                 fit = dataclasses.replace(fit, cache_bytes=0.0)
@@ -191,6 +192,29 @@ def test_no_kernel_beats_the_datasheet(kind):
     assert result.size > 100
     assert np.isfinite(result).all()
     assert result.min() >= SLACK
+
+
+@pytest.mark.parametrize("kind", SELECTING)
+def test_a_narrower_cache_is_slower_only_where_its_kernels_were_measured_so(kind):
+    """By what widening its bytes takes, where a fit has such a time; else not at all."""
+    own = works(kind)
+    wide = dataclasses.replace(own, kv_bytes_per_element=2.0 * own.kv_bytes_per_element)
+
+    def longer_s(given):
+        fit, chip, (narrow, bf16) = given
+        passes = (1.0 + narrow.missing) * fit.widen_passes
+        widened_s = passes * narrow.gathered_bytes / chip.hbm_bytes_per_s
+        more_s = kernel_s(narrow, fit, chip) - kernel_s(bf16, fit, chip)
+        return more_s, widened_s, kernel_s(bf16, fit, chip)
+
+    fits, chips = fits_of(kind)
+    more_s, widened_s, all_s = every(longer_s, fits, chips, work=(own, wide))
+    measured = np.asarray(fits.widen_passes) > 0.0
+    rounding_s = (1.0 - SLACK) * np.asarray(all_s)
+    assert (np.asarray(more_s) <= np.asarray(widened_s) + rounding_s).all()
+    assert (np.asarray(more_s)[~measured] <= rounding_s[~measured]).all()
+    if kind.startswith("compressed"):
+        assert not measured.any()
 
 
 # ---- messages ----

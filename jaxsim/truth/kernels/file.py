@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from jaxsim.catalog._calibration_kinds import VARIANTS
 from jaxsim.catalog.calibration import ANY, FORMATS, OWN_KINDS
 from jaxsim.catalog.errors import InputError
 from jaxsim.truth.kernels.fit import Fitted
@@ -60,13 +61,13 @@ def calibration_text(
     sources: dict[str, str] = {}
     body = []
     for kind in kinds:
-        for number_format in FORMATS.get(kind, (ANY,)):
+        for number_format in (*FORMATS.get(kind, (ANY,)), *VARIANTS.get(kind, ())):
             fit = by_key.get((kind, number_format))
             if fit is not None:
                 name = f"{kind}_{number_format}" if kind in sources.values() else kind
                 source = sources.setdefault(fit.source, name)
                 body.append(_fit_text(fit, source))
-            elif base is None:
+            elif base is None and number_format not in VARIANTS.get(kind, ()):
                 body.append(_stand_in_text(kind, number_format, by_key))
     head = [f"title = {_quoted(title)}", f"multiprocessors = {_number(multiprocessors)}"]
     if base is not None:

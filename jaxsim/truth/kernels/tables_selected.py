@@ -3,8 +3,11 @@
 A table times all of a layer's attention at once: projections, indexer, selection, attention. What
 the products take by fits of their own is `beside_s`; the rest is one fit a family and phase. Of the
 engines measured, one is taken by rules that do not look at residuals: a table whose shortest launch
-takes twice that of another engine's was issued kernel by kernel and waits for its host; of the
-others the first in `ENGINES`, which begins with the one that most other kernels were measured on.
+takes twice that of another engine's was issued kernel by kernel and waits for its host; one whose
+launches take twice as long in all as the same ones of another is of a kernel not made for the
+chip; of the others the first in `ENGINES`, which begins with the one that most other kernels were
+measured on. An engine whose table is slow has a fit of its own beside it: its launches take that
+long. Prompts that fall to another kernel (`_OTHERS`) are left out.
 The shapes held out are those of heads on the GPU, width of the model and heads of the indexer.
 """
 
@@ -17,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsim.catalog._calibration_kinds import Calibration
+from jaxsim.catalog._calibration_kinds import ANY, Calibration
 from jaxsim.catalog.calibration import resolve_kernels
 from jaxsim.catalog.cards import HardwareCard, ModelCard
 from jaxsim.catalog.load import load_model
@@ -41,6 +44,10 @@ ENGINES = ("trtllm", "vllm", "sglang")
 FILLED = 1000
 MOST_TP = 16.0  # tables also hold fewer heads than any deployment has on a GPU, and more
 WAITS = 2.0  # times the shortest launch of another engine's table
+SLOW = 2.0  # times what another engine's table takes for the launches of both
+# Prompts of another kernel than the one that selects: SGLang's dense one, where all of a prompt is
+# within what is selected.
+_OTHERS = ("dense_mha",)
 _PHASES = {"decode": "generation", "context": "context"}
 # A family's tables: their folder, and the name of each with the compression of its layers.
 _TABLES = {
@@ -60,6 +67,7 @@ _MODELS = {
 # Engines differ most in products of 4 bits, which say nothing of what lies between them.
 _GEMM: dict[str, Format] = {"bfloat16": "bf16", "fp8_block": "fp8_block"}
 _LAUNCH = ["num_heads", "batch_size", "isl", "step"]
+_SAME = ["model", "gemm_type", "kv_cache_dtype", *_LAUNCH]
 _WIDE = 2.0
 
 Selecting = SparseMLA | BlockSparseGQA | CompressedMQA
@@ -123,9 +131,9 @@ def launches_of(table: "DataFrame", attention: Selecting, phase: str) -> dict[st
 
 def module_rows(
     table: "DataFrame", where: str, calibration: Calibration, card: HardwareCard, family: str,
-    phase: str, ratio: float,
+    phase: str, ratio: float, variant: str = ANY,
 ) -> Iterator[KernelRows]:  # fmt: skip
-    """Rows of one table, by model and format of products and cache."""
+    """Rows of one table, by model and format of products and cache; `variant` is of which fit."""
     for key, some in table.groupby(["model", "gemm_type", "kv_cache_dtype"]):
         name, gemm, cache = map(str, cast(tuple[object, ...], key))
         if name not in _MODELS or gemm not in _GEMM:
@@ -159,36 +167,83 @@ def module_rows(
         }
         work = stacked(SelectedAttention, **columns)
         dims = ["num_heads", "hidden", "index_heads"]
-        rows = rows_of(f"{family}_{phase}", "any", work, some, dims, where)
+        rows = rows_of(f"{family}_{phase}", variant, work, some, dims, where)
         yield replace(rows, beside_s=beside_s[: len(some)])
 
 
+def issued(tables: Tables, folder: str, name: str) -> dict[str, tuple["DataFrame", str]]:
+    """The tables of an operation that do not wait for a host, by engine, as in `ENGINES`."""
+    found = {}
+    for engine in ENGINES:
+        if (one := tables.read(folder, name, engine)) is not None:
+            table, where = one
+            known = table.loc[table["model"].isin(list(_MODELS))]
+            found[engine] = known, where, float(known["latency"].min())
+    shortest = min((least for _, _, least in found.values()), default=0.0)
+    return {
+        engine: (table, where)
+        for engine, (table, where, least) in found.items()
+        if least <= WAITS * shortest
+    }
+
+
+def slow(own: dict[str, tuple["DataFrame", str]]) -> set[str]:
+    """Engines whose launches take `SLOW` times as long in all as the same ones of another's."""
+    return {
+        engine
+        for engine, (table, _) in own.items()
+        if any(slower(table, other) for name, (other, _) in own.items() if name != engine)
+    }
+
+
 def candidates(tables: Tables, folder: str, name: str) -> Iterator[tuple["DataFrame", str]]:
-    """The tables of an operation that do not wait for a host, in the order of `ENGINES`."""
-    read = [tables.read(folder, name, engine) for engine in ENGINES]
-    found = []
-    for table, where in (one for one in read if one is not None):
-        known = table.loc[table["model"].isin(list(_MODELS))]
-        found.append((known, where, float(known["latency"].min())))
-    shortest = min((least for _, _, least in found), default=0.0)
-    for table, where, least in found:
-        if least <= WAITS * shortest:
-            yield table, where
+    """The tables of an operation that neither wait for a host nor are slow, as in `ENGINES`."""
+    own = issued(tables, folder, name)
+    passed = slow(own)
+    yield from (table for engine, table in own.items() if engine not in passed)
+
+
+def slower(table: "DataFrame", other: "DataFrame") -> bool:
+    """Whether the launches that both tables have take `SLOW` times as long in the first."""
+    keys = [name for name in _SAME if name in table and name in other]
+    mine, others = (
+        cast("DataFrame", one.groupby(keys, as_index=False)[["latency"]].agg("min"))
+        for one in (table, other)
+    )
+    both = mine.merge(others, on=keys, suffixes=("", "_other"))
+    first, second = columns_of(both, "latency", "latency_other")
+    return bool(first.sum() > SLOW * second.sum())
+
+
+def of_one_kernel(table: "DataFrame", phase: str) -> "DataFrame":
+    """A table without the prompts of `_OTHERS`, where its rows name their kernels."""
+    if phase != "context" or "kernel_source" not in table:
+        return table
+    return table.loc[~table["kernel_source"].str.contains("|".join(_OTHERS))]
 
 
 def selected_rows(
     tables: Tables, calibration: Calibration, card: HardwareCard
 ) -> Iterator[KernelRows]:
-    """Layers of every family and phase, of the engine that is taken."""
+    """Layers of every family and phase, of the table that is taken and of slow engines' own."""
     for family, (folder, names) in _TABLES.items():
         for phase, theirs in _PHASES.items():
-            parts: list[KernelRows] = []
+            parts: dict[str, list[KernelRows]] = {}
             for name, ratio in names.items():
-                for table, where in candidates(tables, folder, f"{name}_{theirs}_module"):
-                    parts += module_rows(table, where, calibration, card, family, phase, ratio)
-                    break
-            if parts:
-                yield joined_rows(parts)
+                own = issued(tables, folder, f"{name}_{theirs}_module")
+                passed = slow(own)
+                taken = next((engine for engine in own if engine not in passed), "")
+                for engine in (taken, *sorted(passed)):
+                    if engine:
+                        variant = ANY if engine == taken else engine
+                        table, where = own[engine]
+                        some = of_one_kernel(table, phase)
+                        parts.setdefault(variant, []).extend(
+                            module_rows(
+                                some, where, calibration, card, family, phase, ratio, variant
+                            )
+                        )
+            yield from (joined_rows(some) for some in parts.values() if some)
 
 
 def hyper_rows(tables: Tables) -> Iterator[KernelRows]:
