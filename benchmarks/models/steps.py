@@ -32,6 +32,7 @@ from jaxsim.truth.kernels.tables_selected import (
     heads_of,
     hyper_rows,
     module_rows,
+    of_one_kernel,
 )
 from jaxsim.truth.kernels.tables_state import state_rows
 
@@ -118,7 +119,7 @@ def selected_steps(chip: Chip) -> Iterator[tuple[str, str, str, Spent]]:
                     every = candidates(chip.tables, folder, f"{name}_{theirs}_module")
                     if (first := next(every, None)) is None:
                         continue
-                    table, where = first
+                    table, where = of_one_kernel(first[0], phase), first[1]
                     table = table.loc[table["model"].isin(list(called))]
                     for key, some in table.groupby(["model", "gemm_type", "kv_cache_dtype"]):
                         gemm = str(key[1])  # type: ignore[index]

@@ -21,9 +21,9 @@ def selected_parts(work: SelectedAttention, fit: SelectedFit, chip: Chip) -> Ker
     sequences. $F_h$ is the FLOP of one of h heads, and tiles have room for $h_t$. $B_k$ are the
     distinct keys, $B_g$ those of all queries, which the last cache may hold. Empty slots count in
     $F_h$ and $B_g$ where something is selected, else a share of them. $E$ are elements of queries
-    and results, which norms, rotations and conversions pass over. $B_n$ are the bytes of $B_g$ where
-    the cache has 8 bits and the arithmetic more: widening them takes $\delta$ times as
-    long as reading them from memory once.
+    and results, which norms, rotations and conversions pass over. $B_n$ are the bytes of $B_g$
+    where the cache has 8 bits and the arithmetic more: widening them takes $\delta$ times as long
+    as reading them from memory once.
     """
     peak = one_peak_flop_per_s(fit.peak, fit.multiprocessors, chip) * chip.multiprocessors
     memory = chip.hbm_bytes_per_s

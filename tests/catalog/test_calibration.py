@@ -14,6 +14,7 @@ from jaxsim.catalog.calibration import (
     fit_of,
     list_calibrations,
     load_calibration,
+    of_engine,
     read_calibration,
     resolve_kernels,
 )
@@ -128,3 +129,13 @@ def test_refusals(tmp_path, text):
         'transferred_from = "h100"\n' + 'title = "x"\nmultiprocessors = 1\n[sources]',
         "needs it",
     )
+
+
+def test_an_engine_has_its_own_kernels_where_they_were_measured_apart():
+    """Prompts of sparse attention with TensorRT-LLM on Hopper; all else as most engines run it."""
+    calibration = load_calibration("h200")
+    own = of_engine(calibration, "trtllm")
+    assert own.family("dsa_context") == calibration.family("dsa_context", "trtllm")
+    assert own.family("dsa_decode") == calibration.family("dsa_decode")
+    assert of_engine(calibration, "sglang") is calibration
+    assert of_engine(load_calibration("b200"), "trtllm") is load_calibration("b200")

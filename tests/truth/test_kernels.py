@@ -17,6 +17,7 @@ from jaxsim.truth.kernels import fit as kernel_fit
 from jaxsim.truth.kernels.calibrate import calibrate
 from jaxsim.truth.kernels.doubts import doubtful_rows
 from jaxsim.truth.kernels.fit import error_stats, fit_rows, predict_s
+from jaxsim.truth.kernels.frames import pandas_module
 from jaxsim.truth.kernels.rows import (
     KernelRows,
     is_unseen,
@@ -27,7 +28,7 @@ from jaxsim.truth.kernels.rows import (
 )
 from jaxsim.truth.kernels.tables import Tables
 from jaxsim.truth.kernels.tables_moe import balanced_routing, grouped_routing, message_rows
-from jaxsim.truth.kernels.tables_selected import candidates
+from jaxsim.truth.kernels.tables_selected import candidates, of_one_kernel, slow, slower
 from tests.narrow import untyped
 
 DECODE_COLUMNS = [f.name for f in fields(DecodeAttention) if f.name != "masked"]
@@ -410,3 +411,35 @@ def test_tables_that_wait_for_a_host_are_passed_over(tmp_path):
         table.to_parquet(folder / "msa_context_module_perf.parquet")
     found = candidates(Tables(tmp_path, "h200"), "msa", "msa_context_module")
     assert [where.split("/")[2] for _, where in found] == ["vllm", "sglang"]
+
+
+def launches(seconds, **columns):
+    """A table of launches of one prompt, at these lengths."""
+    count = len(seconds)
+    same = {
+        "op_name": "dsa",
+        "model": "zai-org/GLM-5",
+        "num_heads": 8,
+        "batch_size": 1,
+        "step": 0,
+        **columns,
+    }
+    lengths = 1024 * np.arange(1, count + 1)
+    return pandas_module().DataFrame({**same, "isl": lengths, "latency": seconds})
+
+
+def test_a_kernel_that_is_not_made_for_the_chip_is_passed_over():
+    """By launches that both tables have, all together; others say nothing."""
+    table = launches([1.0, 2.0, 4.0])
+    assert slower(launches([1.5, 5.0, 9.0]), table)
+    assert slow({"a": (table, ""), "b": (launches([1.5, 5.0, 9.0]), "")}) == {"b"}
+    assert not slower(launches([3.0, 4.0, 5.0]), table)
+    assert not slower(launches([2.5, 5.0, 9.0], num_heads=16), table)
+
+
+def test_prompts_of_another_kernel_are_left_out():
+    named = ["x_dense_mha_fa3", "x_dense_mha_fa4", "x_indexer_flashmla_sparse"]
+    table = launches([1.0, 2.0, 4.0], kernel_source=named)
+    assert list(of_one_kernel(table, "context")["latency"]) == [4.0]
+    assert len(of_one_kernel(table, "decode")) == 3
+    assert len(of_one_kernel(launches([1.0, 2.0]), "context")) == 2

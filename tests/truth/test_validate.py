@@ -136,13 +136,20 @@ def test_how_a_run_was_started_is_told_from_the_engine(runs):
             waiting += new
             held += [step + 0.5] * int(new.sum())
             if (waiting > 0).all():
-                held += [step + 1 + random.uniform(0, more) for _ in range(random.poisson(0.1 * more))]
+                held += [
+                    step + 1 + random.uniform(0, more) for _ in range(random.poisson(0.1 * more))
+                ]
                 step += more
                 break
         total, count = total + sum(step + 1 - own for own in held), count + len(held)
     assert balanced(most, more, 0.1, ranks) == pytest.approx(total / count, rel=0.03)
     assert balanced(60.0, 0.0, 0.0, 8.0) == 30.0
-    r1 = {"model": "deepseek-r1", "hardware": "b200", "framework": "trtllm", "mode": "disaggregated"}
+    r1 = {
+        "model": "deepseek-r1",
+        "hardware": "b200",
+        "framework": "trtllm",
+        "mode": "disaggregated",
+    }
     r1 |= {"client": "inferencex", "isl_max": 1024.0, "osl_max": 1024.0, "concurrency": 4.0}
     pools = {"prefill": Layout(1.0, 8.0), "decode": Layout(8.0, 1.0, workers=3.0)}
     options = [
@@ -155,7 +162,11 @@ def test_how_a_run_was_started_is_told_from_the_engine(runs):
     oss = {"model": "gpt-oss-120b", "hardware": "b200", "framework": "vllm", "client": "inferencex"}
     graphs = [
         options_of(Case(one, names_of(one))).graph_tokens
-        for one in (row(0, **oss, version="0.15.1"), row(0, **oss), row(0, **oss, date="2026-01-02"))
+        for one in (
+            row(0, **oss, version="0.15.1"),
+            row(0, **oss),
+            row(0, **oss, date="2026-01-02"),
+        )
     ]
     assert graphs == [2048.0, 0.0, 2048.0]
     tokens = [batched_tokens(*pair) for pair in (("vllm", load_hardware("a100")),

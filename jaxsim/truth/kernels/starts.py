@@ -191,7 +191,9 @@ _SELECTING = {
 }
 _COMPRESSED = {  # both kinds of layers of DeepSeek-V4, with an indexer and without
     # Caches of 8 bits alone were measured, and are multiplied as they are.
-    kind: _holding(_SELECTING[kind], {"select_s": 0.0, "widen_passes": 0.0}, index_s=(1e-5, 1e-8, 1e-3))
+    kind: _holding(
+        _SELECTING[kind], {"select_s": 0.0, "widen_passes": 0.0}, index_s=(1e-5, 1e-8, 1e-3)
+    )
     for kind in ("compressed_decode", "compressed_context")
 }
 STARTS.update(_SCANS | _SELECTING | _COMPRESSED)
