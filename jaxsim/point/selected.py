@@ -72,8 +72,8 @@ class SelectedAttention(AbstractWork):
     @property
     def narrow_bytes(self):
         """Of what queries gather, the bytes that are narrower than those that are multiplied."""
-        narrow = jnp.where(jnp.asarray(self.kv_bytes_per_element) < 2.0, 1.0, 0.0)
-        return narrow * self.gathered_bytes
+        wide = jnp.asarray(self.activation_bytes_per_element)
+        return jnp.where(self.kv_bytes_per_element < wide, 1.0, 0.0) * self.gathered_bytes
 
     @property
     def key_bytes(self):
