@@ -77,11 +77,11 @@ def _run_of(path: Path) -> object:
 
 def _resumed(path: Path) -> object:
     from jaxsim.view.files.store import open_store
-    from jaxsim.view.files.store_pending import pending
+    from jaxsim.view.files.store_pending import mend_axes, pending
     from jaxsim.view.files.sweep_config import read_sweep
 
     config, root = open_store(read_sweep(whole() / "space.yaml"), path, resume=True)
-    return len(pending(root, config, (1, 1)))
+    return len(mend_axes(root, config)) + len(pending(root, config, (1, 1)))
 
 
 @contextmanager

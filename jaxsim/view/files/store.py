@@ -132,12 +132,19 @@ def _fill(root: "zarr.Group", config: SweepConfig) -> None:
         _create_phase(root.create_group(phase), config, evaluate_block(config, first))
 
 
+def axes_of(config: SweepConfig, like: Designs) -> dict[str, np.ndarray]:
+    """The values of every axis of a phase, of which `like` is a block."""
+    whole = {"isl": config.isl, "osl": config.osl}
+    return {
+        name: np.asarray(whole.get(name, values), dtype=np.float32)
+        for name, values in like.axes.items()
+    }
+
+
 def _create_phase(group: "zarr.Group", config: SweepConfig, like: Designs) -> None:
     lengths = {"isl": len(config.isl), "osl": len(config.osl)}
     group.attrs["phase"] = like.phase
-    for name, values in like.axes.items():
-        whole = {"isl": config.isl, "osl": config.osl}.get(name, values)
-        array = np.asarray(whole, dtype=np.float32)
+    for name, array in axes_of(config, like).items():
         made = group.create_array(
             name,
             shape=array.shape,

@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,9 @@ from jaxsim.view.files.store import (
     DONE,
     Block,
     array_of,
+    axes_of,
     blocks_of,
+    evaluate_block,
     group_of,
     writes,
 )
@@ -33,6 +36,29 @@ if TYPE_CHECKING:
     AnyArray = zarr.Array[ArrayV2Metadata] | zarr.Array[ArrayV3Metadata]
 
 
+def mend_axes(root: "zarr.Group", config: SweepConfig) -> list[str]:
+    """Write the axes anew whose chunk is missing or not as it was written; the names of those.
+
+    No block writes them, and a missing chunk would be read as zeros.
+    """
+    path, mended = Path(str(getattr(root.store, "root", ""))), []
+    for phase in config.phases:
+        arrays = {name: a for name, a in group_of(root, phase).arrays() if _dims(a) == (name,)}
+        lost = [
+            name
+            for name, array in arrays.items()
+            if not is_as_written(path / phase / name / "c" / "0", array.dtype.itemsize * array.size)
+        ]
+        if not lost:
+            continue
+        first = next(block for block in blocks_of(config) if block.phase == phase)
+        values = axes_of(config, evaluate_block(config, first))
+        for name in lost:
+            intact(path, partial(arrays[name].__setitem__, slice(None), values[name]))
+            mended.append(f"{phase}/{name}")
+    return mended
+
+
 def pending(
     root: "zarr.Group",
     config: SweepConfig,
@@ -42,8 +68,7 @@ def pending(
     """The blocks of shard (i, n) that are not whole yet; shards are counted from 1.
 
     Whole are those that are marked and whose chunks are all there, each with its CRC32C. Of the
-    others that are marked, `damaged` is told those with a chunk that is not as it was written. An
-    error if the axes are damaged, which no block writes again.
+    others that are marked, `damaged` is told those with a chunk that is not as it was written.
     """
     i, n = shard
     path = Path(str(getattr(root.store, "root", "")))
@@ -51,9 +76,7 @@ def pending(
     marked = {block.number for block in own if _is_marked(root, block)}
     arrays: dict[str, list[tuple[str, AnyArray]]] = {}
     for phase in {block.phase for block in own}:
-        every = list(group_of(root, phase).arrays())
-        axes = [array for name, array in every if _dims(array) == (name,)]
-        intact(path, lambda axes=axes: [array[...] for array in axes])
+        every = group_of(root, phase).arrays()
         arrays[phase] = [(name, array) for name, array in every if _dims(array) != (name,)]
 
     def state(block: Block) -> str:

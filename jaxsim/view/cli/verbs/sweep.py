@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     from jaxsim.view.files.atomic import naming
     from jaxsim.view.files.store import Block, open_store, run_blocks
     from jaxsim.view.files.store_left import filling
-    from jaxsim.view.files.store_pending import designs_of, pending
+    from jaxsim.view.files.store_pending import designs_of, mend_axes, pending
     from jaxsim.view.files.sweep_config import read_sweep
 
     config = read_sweep(Path(args.config))
@@ -109,6 +109,12 @@ def run(args: argparse.Namespace) -> int:
     with naming(path):
         config, root = open_store(config, path, args.resume or shard[1] > 1)
         with filling(path):
+            if mended := mend_axes(root, config):
+                print(
+                    f"jaxsim: {path}: {', '.join(mended)} are missing or not as they were written; "
+                    "they are written again. Look at the disk that holds it.",
+                    file=sys.stderr,
+                )
             damaged: list[Block] = []
             blocks = pending(root, config, shard, damaged.append)
             if damaged:
