@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxsim._record import Record
 from jaxsim._scalar import Flag, Scalar
 from jaxsim.catalog.engine import Engine, Serving
-from jaxsim.traffic.queueing import Pools, Prompt, StepTime
+from jaxsim.traffic.queueing import Pools, Prompt, StepTime, round_wait_s
 from jaxsim.traffic.serving import Load, served_by
 from jaxsim.traffic.steps import Steps
 
@@ -74,7 +74,9 @@ def finite_run(
     the prompts admitted before it in its cell, and its own passes. TPOT is the mean over requests,
     with equal weights. Of the prompts of its cell, a request is held up by those alone that follow
     its own pass: of a of them, m in a pass, (a - m)/2 in the mean. Where prompts ride in steps,
-    those of the cell after its last hold it up for as long, as it leaves in the middle of it.
+    those of the cell after its last hold it up for as long, as it leaves in the middle of it. A
+    prompt that follows a request which has ended waits for others of its round as in a closed loop
+    (`round_wait_s`) where it finds a place.
     """
     spread = jnp.asarray(spread, dtype=float)
     servers = jnp.where(pools.shared > 0.5, pools.decoders, pools.prefillers)
@@ -95,6 +97,8 @@ def finite_run(
     leave = leaving(life, spread)
     backwards = jnp.concatenate([leave[::-1], jnp.zeros(CELLS)])
     none_left = jnp.where(spread < ALIKE, 1e-3, NONE_LEFT)
+
+    later_s = round_wait_s(prompt.busy_s, pools)
 
     def advance(carry: tuple[jax.Array, ...], index: Scalar):
         left, now_s, decoding, admitted = carry
@@ -120,6 +124,7 @@ def finite_run(
         joined = jnp.minimum(new, jnp.maximum(prompts_per_step, 1.0))
         met = jnp.where(index == 0, 0.5 * (new + joined), joined) - 1.0
         others_s = jnp.maximum(met, 0.0) * prompt.busy_s / servers
+        others_s = jnp.maximum(others_s, jnp.where(index == 0, 0.0, later_s))
         among_s = others_s + pools.steps_waited * step_s(batch)
         first_s = jnp.where(
             pools.apart, 0.5 * (new + joined) * prompt.busy_s / servers, 0.5 * lasts_s

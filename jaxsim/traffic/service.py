@@ -189,7 +189,7 @@ def under_load(
         ten_runs=0.0,
         gpus=gpus,
         mixes=float(mixes_prompts(setup.engine.name, setup.hardware)),
-        rounds=float(concurrency is not None and prompts is None),
+        rounds=float(concurrency is not None and offered.osl_cv == 0.0),
     )
     card = setup.engine
     serving = card.serving
