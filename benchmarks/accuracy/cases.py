@@ -6,13 +6,14 @@ DIR holds `cases.csv`, `case_inputs/` and `external_open.csv`, which are not in 
 What was measured is read from the column `right` of a case: its numbers, in their order. A
 prediction is *right* within 20 % of each of them. A result file is right if it is read and
 predicted, or refused for the reason that holds; a refusal if what cannot be served is refused and
-what can is not.
+what can is not. `causes.toml` has why predictions are off, and which number shows it.
 """
 
 import argparse
 import csv
 import json
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,48 +30,8 @@ from jaxsim.truth.validate import validate
 
 NEAR = 0.2
 PER = {"tpot_ms": ("tpot_s", 1e3), "ttft_ms": ("ttft_s", 1e3), "ttft_s": ("ttft_s", 1.0)}
-# Why a case is off, where the reason is known.
-SITE = (
-    "the site's H100 reach 0.15 to 0.34 of the peak in prompts with three engines, its A100 0.4 to "
-    "0.79, which are predicted within 20 % but for gpt-oss-20b"
-)
-ISSUED = (
-    "the model: {} of the time is the host's per layer of a prompt's pass, which larger models' "
-    "runs ask for on Hopper; counting launches instead of layers does no better where left out"
-)
-CAUSES = {
-    "P04": "the model: experts in MXFP4 and the engine take 18 of 31 ms; what else a pass of few "
-    "tokens costs this build (no graph, Python) is a step's 3.6 ms in the fit",
-    "P09": "decode: its all-reduces over two nodes would take 105 us each, three times what NCCL's "
-    "users report; with TensorRT-LLM the same site has 31 ms. Prompts: the table of H100's FP8 "
-    "experts (TensorRT-LLM's kernel) moves 28 bytes an element to permute rows, 3.9 of 5.1 ms a "
-    "layer at 8,192 tokens, which SGLang's does not; short ones: the owner's client",
-    "P10": "from 1,024 to 2,048 tokens its first token takes 4.5 ms longer: twice the peak of an "
-    "A100, so that prompts were cached in part",
-    "P13": "sampling: top-k 20 and top-p 0.8 of 152,000 logits are sorted in vLLM 0.8; as FP8 is "
-    "no faster than BF16 there, the 17 ms a step beyond the prediction are not of weights",
-    "P14": "the model: prompts of Qwen3-235B with vLLM on H200 read 24 % low where left out",
-    "P15": "early software on a new chip (vLLM 0.9 on B200); its owner suspects a defect",
-    "P16": "a defect of that build: its owner's profile shows experts in Triton, 3.1 to 3.4 ms a "
-    "layer, chosen instead of DeepGEMM (vllm-project/vllm#28882)",
-    "P17": "a build of September 2024; its owner has a ninth of what the vendor published",
-    "P20": "a build of February 2025, without the FP8 kernels that came after; requests at 40/s",
-    "P30": "the GPU is not stated; a cached prompt of 14,808 tokens takes 16 ms to tokenise "
-    "and 8 ms of host, of 47 ms in all on H100",
-    "P31": "the GPU is not stated; 53 of 101 ms are the wait for others' steps and prompts at 3/s, "
-    "21 ms the tokeniser's on 21,000 tokens",
-    "P33": "the engine answers a prompt of 128 tokens after 11 ms elsewhere (P10), 59 ms here: the "
-    "site's client and host",
-    "P34": ISSUED.format("half"),
-    "P35": ISSUED.format("half"),
-    "P36": ISSUED.format("60 %"),
-    "P38": SITE,
-    "P39": SITE,
-    "P41": SITE,
-    "P44": f"{SITE}; requests that the cache preempts are not computed again",
-    "P46": "its experts were evened out by copies (EPLB), which cannot be stated: with even "
-    "routing +30 % and -8 %",
-}
+# Why a case is off, and which number shows it.
+CAUSES = tomllib.loads((Path(__file__).parent / "causes.toml").read_text(encoding="utf-8"))
 OPEN = {
     "P06": "no numbers are given",
     "P24": "the GPU is not stated, and no latency is given",
@@ -363,7 +324,8 @@ def run(folder: Path, only: set[str]) -> list[dict]:
         except InputError as error:
             record |= {"verdict": "refused", "said": str(error)[:160]}
         if record["verdict"] not in ("right", "not judged"):
-            record["cause"] = CAUSES.get(name) or "the performance model: fits of the engine"
+            known = {"found": "open", "cause": "not looked for", "shows": ""}
+            record |= CAUSES.get(name, known)
         result.append(record)
         print(json.dumps(record), flush=True)
     return result
@@ -382,12 +344,22 @@ def table(records: list[dict]) -> str:
         own = Counter(record["verdict"] for record in records if record["kind"] == kind)
         judged = sum(own.values()) - own["not judged"]
         lines.append(f"| {kind} | {own['right']} | {judged} | {sum(own.values())} |")
-    lines += ["", "| case | kind | verdict | errors | cause or reason |", "|---|---|---|---|---|"]
+    off = Counter(record["found"] for record in records if "found" in record)
+    good = sum(r["verdict"] == "right" for r in records if r["kind"] == "prediction")
+    lines += [
+        "",
+        f"Predictions: {good} within 20 %; of {off['shown']} more the cause is named and a number"
+        f" shows it; of {off['open']} it is open (`causes.toml`).",
+        "",
+        "| case | kind | verdict | errors | cause or reason | found | what shows it |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for record in records:
         errors = ", ".join(f"{100 * error:+.0f} %" for error in record.get("errors", []))
         why = record.get("cause") or record.get("said", "")
-        cells = (record["case"], record["kind"], record["verdict"], errors, why.replace("|", "/"))
-        lines.append("| " + " | ".join(cells) + " |")
+        more = (record.get("found", ""), record.get("shows", ""))
+        cells = (record["case"], record["kind"], record["verdict"], errors, why, *more)
+        lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 
 
