@@ -198,6 +198,7 @@ def test_no_kernel_beats_the_datasheet(kind):
 def test_a_narrower_cache_is_slower_only_where_its_kernels_were_measured_so(kind):
     """By what widening its bytes takes, where a fit has such a time; else not at all."""
     own = works(kind)
+    assert isinstance(own, SelectedAttention)
     wide = dataclasses.replace(own, kv_bytes_per_element=2.0 * own.kv_bytes_per_element)
 
     def longer_s(given):
