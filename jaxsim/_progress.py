@@ -42,7 +42,7 @@ def heard_by(listener: Callable[[str], object] | None) -> Generator[None, None, 
     >>> space = jaxsim.Space(tp=(1,), pp=(1,), batch=(1, 16, 64), chunk=(1024,))
     >>> work, told = jaxsim.Workload(isl=1024, osl=128), []
     >>> with jaxsim.heard_by(told.append):
-    ...     plan = jaxsim.plan("llama-3.1-8b", "h100", work, ftl_s=1, ttl_s=0.02, space=space)
+    ...     plan = jaxsim.plan("llama-3.1-8b", "h100", work, ftl_s=2, ttl_s=0.03, space=space)
     >>> told[0]
     'evaluating 16 designs of prefill'
     """
