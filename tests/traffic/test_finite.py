@@ -14,10 +14,13 @@ def step_s(batch):
 
 
 @jax.jit
-def followed(prompts, cap, slots, apart):
+def followed(prompts, cap, slots, apart, jitter):
     """A run of prompts of 20 ms and outputs of 101 tokens, compiled once."""
     prompt = Prompt(busy_s=0.02, latency_s=0.02, fixed_s=0.0)
-    pools = Pools(decoders=1.0, slots=slots, prefillers=1.0, shared=1.0, apart=apart)
+    pools = Pools(
+        decoders=1.0, slots=slots, prefillers=1.0, shared=1.0, apart=apart,
+        round_prompts=cap, round_jitter=jitter,
+    )  # fmt: skip
     return finite_run(prompts, cap, step_s, prompt, pools, 101.0, 8.0)
 
 
@@ -64,12 +67,22 @@ def counted(prompts, cap, slots, busy_s, osl, prompts_per_pass, apart=False):
     ],
 )
 def test_a_run_is_what_its_steps_add_up_to(prompts, cap, slots, apart):
-    result = followed(float(prompts), float(cap), slots, apart)
+    result = followed(float(prompts), float(cap), slots, apart, 0.0)
     ttft_s, tpot_s, rate = counted(prompts, cap, slots, 0.02, 101, 8, apart)
     assert bool(result.followed)
     assert float(result.requests_per_s) == pytest.approx(rate, rel=0.06)
     assert float(result.tpot_s) == pytest.approx(tpot_s, rel=0.05)
     assert float(result.ttft_s) == pytest.approx(ttft_s, rel=0.15)
+
+
+def test_prompts_that_follow_wait_for_others_of_their_round():
+    """36 of 40 requests follow one of 4 that ended: for as long as the rounds' law says, where
+    that is longer than the three others of their pass take."""
+    alone, little, much = (followed(40.0, 4.0, 1e9, False, jitter) for jitter in (0.0, 0.5, 4.0))
+    assert float(little.ttft_s) == float(alone.ttft_s)
+    waited_s = float(much.ttft_s - alone.ttft_s)
+    assert waited_s == pytest.approx(0.9 * (4.0 * 0.02 * 3.0**0.5 - 3 * 0.02), rel=0.1)
+    assert float(much.tpot_s) == float(alone.tpot_s)
 
 
 def test_two_pools_start_as_fast_as_prompts_are_processed():
