@@ -81,7 +81,12 @@ def rows(args: argparse.Namespace, folder: Path) -> Iterator[dict[str, object]]:
             stopped += status != 0
             if faults := faults_of(number, status, said, Path(name)):
                 wrong.append(f"{signal.Signals(number).name} at {moment}: {faults}")
-        yield {"name": "signals", "runs": count, "stopped": stopped, "wrong": wrong}
+        yield {
+            "name": f"signals, seed {args.seed}",
+            "runs": count,
+            "stopped": stopped,
+            "wrong": wrong,
+        }
 
 
 if __name__ == "__main__":
