@@ -129,7 +129,7 @@ def test_how_a_run_was_started_is_told_from_the_engine(runs):
     # Data-parallel ranks: counted, as each prompt comes to one at random.
     ranks, most, more = 4, 60, 5
     total, count = 0.0, 0
-    for _ in range(4_000):
+    for _ in range(1_500):
         waiting, held, step = np.zeros(ranks), [], 0
         for step in range(most):
             new = random.poisson(0.1 / ranks, ranks)
