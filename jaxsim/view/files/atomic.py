@@ -106,15 +106,14 @@ def output_folder(path: Path) -> Path:
     """The folder, made if it is not there, and proved to be writable before any long work."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".jaxsim-", dir=path)
+        # Where the file system can, without a name: nothing is left of a process that is killed.
+        tempfile.TemporaryFile(prefix=".jaxsim-", dir=path).close()
     except OSError as error:
         if error.errno not in NO_PLACE:
             raise
         raise InputError(
             f"{path}: no file can be made there: {error.strerror}; give another."
         ) from None
-    os.close(handle)
-    os.unlink(name)
     return path
 
 

@@ -74,16 +74,17 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from benchmarks.fuzz.kills import forked
-from jaxsim.view.files.atomic import replace_text
+from jaxsim.view.files.atomic import output_folder, replace_text
 path = Path(sys.argv[1]) / "plan.json"
 replace_text(path, "before")
-write = lambda: replace_text(path, "after") or 0
+write = lambda: replace_text(output_folder(path.parent) / path.name, "after") or 0
 count = 1
 while forked(write, path.parent, count)[0] == -9:
     assert path.read_text() in ("before", "after"), path.read_text()
     replace_text(path, "before")
     count += 1
 assert path.read_text() == "after"
+assert not list(path.parent.glob(".jaxsim-*"))  # by which the folder was proved to be writable
 print(count - 1)
 """
 
