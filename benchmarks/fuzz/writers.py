@@ -119,7 +119,8 @@ def _hold(module: Any, name: str) -> None:
     def first(*args: Any, **keywords: Any) -> Any:
         known = {id(one) for one in _HELD.values()}
         told = [one for one in args if isinstance(one, str) or type(one).__name__ == "Block"]
-        key = (module.__name__, name, *map(str, told), *({id(one) for one in args} & known))
+        words = [os.path.basename(str(one)) for one in told]  # a file is the same in any folder
+        key = (module.__name__, name, *words, *({id(one) for one in args} & known))
         if key not in _HELD:
             _HELD[key] = function(*args, **keywords)
         return _HELD[key]
