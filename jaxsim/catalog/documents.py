@@ -44,7 +44,7 @@ def given_path(text: str | Path, what: str = "") -> Path:
         return path
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{what}{quoted(str(text))}: is no name of a file: {_why(error)}."
+            f"{what}{quoted(str(text))}: is no name of a file: {_why(error)}; give another."
         ) from None
     return path
 

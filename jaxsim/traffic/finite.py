@@ -169,12 +169,25 @@ def finite_run(
     )
 
 
+def came_together(
+    steps: Steps, load: Load, serving: Serving, prompts: Scalar, spread: Scalar
+) -> Scalar:
+    """The part of so many prompts that comes with others: those of the start, all in rounds.
+
+    Where output lengths are alike, requests that began together end together, and so do those
+    that follow them begin.
+    """
+    places = jnp.minimum(load.concurrency, steps.slots * serving.slots_frac * load.decoders)
+    return jnp.where(jnp.asarray(spread) < ALIKE, 1.0, jnp.minimum(places / prompts, 1.0))
+
+
 def predict_finite(
     steps: Steps, load: Load, engine: Engine, serving: Serving, prompts: Scalar, spread: Scalar
 ) -> FiniteRun:
     """A measured run of so many requests, their outputs of such a spread; every argument is of one
     row.
     """
-    step_s, prompt, pools = served_by(steps, load, engine, serving)
+    at_once = came_together(steps, load, serving, prompts, spread)
+    step_s, prompt, pools = served_by(steps, load, engine, serving, at_once)
     per_step = steps.prompts_per_pass / steps.passes
     return finite_run(prompts, load.concurrency, step_s, prompt, pools, load.osl, per_step, spread)

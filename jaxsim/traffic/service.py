@@ -27,7 +27,7 @@ from jaxsim.catalog.workload import Workload
 from jaxsim.point.feasible import broken_by
 from jaxsim.space.deploy.diagnose import RULES
 from jaxsim.space.deploy.uncertainty import EIGHTY_PERCENT
-from jaxsim.traffic.finite import finite_run
+from jaxsim.traffic.finite import came_together, finite_run
 from jaxsim.traffic.layout import Layout
 from jaxsim.traffic.queueing import closed_loop, open_loop
 from jaxsim.traffic.serving import MEASURES, Load, served_by
@@ -197,7 +197,10 @@ def under_load(
     if most is None:
         most = most_sequences(card.name, setup.hardware, float(serving.most_sequences))
     serving = dataclasses.replace(serving, most_sequences=most)
-    step_s, prompt, pools = served_by(steps, load, card.engine, serving)
+    at_once = 0.0
+    if prompts is not None:
+        at_once = came_together(steps, load, serving, prompts, offered.osl_cv)
+    step_s, prompt, pools = served_by(steps, load, card.engine, serving, at_once)
     if concurrency is not None:
         served, sustained = closed_loop(concurrency, step_s, prompt, pools, workload.osl), True
     else:

@@ -136,9 +136,14 @@ def shared_s(alone_s: Scalar, joint_s: Scalar, together: Scalar, most: Scalar) -
 
 
 def served_by(
-    steps: Steps, load: Load, engine: Engine, serving: Serving
+    steps: Steps, load: Load, engine: Engine, serving: Serving, at_once: Scalar = 0.0
 ) -> tuple[StepTime, Prompt, Pools]:
-    """What `queueing` needs of a deployment: step time by batch, cost of a prompt, pools."""
+    """What `queueing` needs of a deployment: step time by batch, cost of a prompt, pools.
+
+    Of prompts that have passes of their own, the part `at_once` comes together with others and
+    fills passes, and so do all in rounds; the rest shares a pass with those that come while it
+    waits.
+    """
     told = jnp.asarray(load.graph_tokens)
     engine = replace(engine, graph_tokens=jnp.where(told > 0.0, told, engine.graph_tokens))
     alone_s, joint_s, least_s = prompt_s(steps, engine)
@@ -148,7 +153,12 @@ def served_by(
     waited = serving.steps_waited + load.polled_steps
     joins = jnp.where(shared > 0.5, 1.0 + waited * decoding / load.osl, steps.prompts_per_pass)
     together = jnp.minimum(joins, load.concurrency / load.prefillers)
-    joint_s = shared_s(alone_s * steps.prompt_stretch, joint_s, together, steps.prompts_per_pass)
+    apart = (shared > 0.5) & (load.mixes < 0.5)
+    lockstep = apart & (load.rounds > 0.5)
+    full = jnp.minimum(steps.prompts_per_pass, load.concurrency / load.prefillers)
+    passes = (alone_s * steps.prompt_stretch, joint_s)
+    few_s, full_s = (shared_s(*passes, m, steps.prompts_per_pass) for m in (together, full))
+    joint_s = few_s + jnp.where(lockstep, 1.0, at_once) * (full_s - few_s)
     joint_s = jnp.where(rides, added_s(steps, engine, decoding), joint_s)
     prompt = Prompt(
         busy_s=jnp.where(shared > 0.5, least_s + serving.stall_frac * (joint_s - least_s), joint_s),
@@ -162,7 +172,6 @@ def served_by(
     most = jnp.minimum(serving.most_sequences, load.most_sequences) * steps.ranks
     slots = jnp.maximum(jnp.minimum(steps.slots * serving.slots_frac, most), 1.0)
     places = slots * load.decoders / load.prefillers
-    apart = (shared > 0.5) & (load.mixes < 0.5)
     pools = Pools(
         decoders=load.decoders,
         slots=slots,
@@ -173,7 +182,7 @@ def served_by(
         round_prompts=load.rounds * jnp.minimum(load.concurrency / load.prefillers, places),
         round_jitter=serving.round_jitter,
         apart=apart,
-        lockstep=apart & (load.rounds > 0.5),
+        lockstep=lockstep,
         prompts_per_pass=steps.prompts_per_pass,
         steps_waited=waited,
     )

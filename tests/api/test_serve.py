@@ -196,6 +196,19 @@ def test_a_run_of_so_many_prompts_has_a_start_and_an_end():
         serve(requests_per_s=1.0, prompts=64)
 
 
+def test_prompts_that_come_together_share_passes():
+    """Eight data-parallel ranks with SGLang: in rounds each rank has a prompt in a pass."""
+
+    def rate(osl_cv):
+        found = jaxsim.serve(
+            "deepseek-v3", "h200", jaxsim.Workload(isl=4096.0, osl=128.0), tp=1, ep=8,
+            engine="sglang", concurrency=64, prompts=512, osl_cv=osl_cv,
+        )  # fmt: skip
+        return float(found.requests_per_s)
+
+    assert rate(0.0) > 1.3 * rate(0.1)
+
+
 def test_a_broken_rule_is_the_status_of_the_command(capsys):
     design = [
         "estimate",

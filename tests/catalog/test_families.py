@@ -21,7 +21,7 @@ from jaxsim.catalog.setup import setup_of
 from jaxsim.catalog.workload import Workload
 from jaxsim.catalog.write import card_text
 from jaxsim.point.layer_bytes import kv_bytes_per_gpu
-from jaxsim.traffic.simulate.step_times import _at_chunk
+from jaxsim.traffic.simulate.step_times import at_chunk
 from jaxsim.view.cli.main import main
 from jaxsim.view.files.sweep_config import read_sweep
 from tests.catalog.test_config_json import DEEPSEEK, GLM5, LLAMA, QWEN3, QWEN3_MOE, read
@@ -613,7 +613,7 @@ def test_a_workload_with_images_has_the_encoder_it_needs():
     scenario = setup.scenario(work)
     assert scenario.model.encoders == (setup.model.encoder,)
     assert setup.scenario(replace(work, images=0.0)).model.encoders == ()
-    parts = [_at_chunk(scenario, 2048.0, past).workload.images for past in (2048.0, 4096.0, 6144.0)]
+    parts = [at_chunk(scenario, 2048.0, past).workload.images for past in (2048.0, 4096.0, 6144.0)]
     assert sum(parts) == pytest.approx(3.0)
     with pytest.raises(InputError, match="no encoder for images"):
         setup_of("llama-3.1-8b", "h200").scenario(work)

@@ -425,6 +425,7 @@ def launches(seconds, **columns):
         **columns,
     }
     lengths = 1024 * np.arange(1, count + 1)
+    pytest.importorskip("pyarrow")
     return pandas_module().DataFrame({**same, "isl": lengths, "latency": seconds})
 
 

@@ -83,7 +83,7 @@ def role_law(
     tokens = np.geomspace(min(64.0, chunk / 4.0), chunk, ROWS // 2)
     past = max(longest - chunk, chunk)
     decode = [_at_context(base, c) for c in (*contexts, *([0.0] * (ROWS - PIECES)))]
-    prefill = [_at_chunk(base, t, 0.0) for t in tokens] + [_at_chunk(base, t, past) for t in tokens]
+    prefill = [at_chunk(base, t, 0.0) for t in tokens] + [at_chunk(base, t, past) for t in tokens]
     limit = np.full(ROWS, float(min(most or MOST_SLOTS, MOST_SLOTS)), np.float32)
     rows: Steps = jax.tree.map(np.asarray, timed(stack(decode), stack(prefill), limit))
     one = jax.tree.map(lambda leaf: leaf[-1], rows)  # at the mean lengths
@@ -143,7 +143,7 @@ def _at_context(base: Scenario, context: float) -> Scenario:
     return replace_leaf(lambda s: (s.workload.isl, s.workload.osl), base, lengths)
 
 
-def _at_chunk(base: Scenario, tokens: float, past: float) -> Scenario:
+def at_chunk(base: Scenario, tokens: float, past: float) -> Scenario:
     """A pass over one chunk of tokens after `past` others, with its share of a prompt's images."""
     isl, own = float(tokens + past), base.workload
     computed = float(own.isl) * (1.0 - float(own.hit_frac))

@@ -243,7 +243,7 @@ def test_bad_input_is_refused(capsys, words, said):
         ({"isl": "1000..4000:1"}, "LOW..HIGH:N"),
         ({"isl": "1000..4000:x"}, "'x' is not a whole number"),
         ({"isl": "1..4:1000000000"}, "only 4 whole numbers"),
-        ({"isl": ""}, "names no value"),
+        ({"isl": ""}, "a value is needed"),
         ({"isl": "1..2000000000:2000000000"}, "at most 1,000,000 lengths"),
         ({"osl": "1,8"}, "at least 2 tokens"),
         ({"isl": "1024,200000"}, "beyond the context of"),
