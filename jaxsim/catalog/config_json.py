@@ -19,7 +19,7 @@ from jaxsim.catalog._encoders import encoder_of
 from jaxsim.catalog._modules import modules_of
 from jaxsim.catalog._quantization import precision_of
 from jaxsim.catalog.cards import ModelCard
-from jaxsim.catalog.documents import read_json
+from jaxsim.catalog.documents import read_json, shown
 from jaxsim.catalog.errors import InputError, nearest
 from jaxsim.catalog.model import LayerGroup, Model
 from jaxsim.catalog.precision import Precision
@@ -33,6 +33,8 @@ _ORDINARY = (
     "hidden_size", "vocab_size", "num_hidden_layers", "num_attention_heads", "kv_heads", "head_dim",
     "intermediate_size", "activation", "tie_word_embeddings", "context", "mtp", "use_mtp",
 )  # fmt: skip
+
+LISTED = 2000  # letters of keys that a message lists at most
 
 
 def _read_json(path: Path) -> dict[str, object]:
@@ -108,9 +110,10 @@ def read_config(path: Path, ignore_keys: Iterable[str] = ()) -> ModelCard:
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise error if isinstance(error, InputError) else config.error(f"{error}.") from None
     if foreign := config.foreign():
+        keys = shown(",".join(foreign), LISTED)
         raise config.error(
-            f"{', '.join(foreign)} (of {architecture}) may change the structure in a way that no "
-            f"record expresses. `--ignore-keys {','.join(foreign)}` goes on without."
+            f"{keys.replace(',', ', ')} (of {architecture}) may change the structure in a way "
+            f"that no record expresses. `--ignore-keys {keys}` goes on without."
         )
     stated = config.get("context") is not None
     if ignored:

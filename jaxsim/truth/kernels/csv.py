@@ -64,6 +64,9 @@ Work = AbstractWork | AbstractMessage
 Read = tuple[str, str, Work, Shape]
 
 
+_MOST = 1e15  # bytes of a message, or a length, that no launch has
+
+
 def _shape(line: Line) -> Shape:
     """The numbers of a shape, by name; words without a number are ignored."""
     shape: Shape = {}
@@ -76,6 +79,8 @@ def _shape(line: Line) -> Shape:
                 raise line.error("shape", f"has {word!r}; a number is needed") from None
         elif match := _DIM.match(word):
             shape["head_dim"] = float(match["value"])
+    if over := [name for name, value in shape.items() if not abs(value) <= _MOST]:
+        raise line.error("shape", f"has {over[0]} beyond 1e15; a size of a launch is needed")
     return shape
 
 
